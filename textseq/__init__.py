@@ -1,0 +1,48 @@
+"""Recurrent networks on text: writing in an author's style, and soon classification, tagging and translation.
+
+The public names are loaded when they are first used, so that ``import textseq`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from textseq.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from textseq.config import DataConfig as DataConfig
+    from textseq.config import GenerationConfig as GenerationConfig
+    from textseq.config import LanguageModelConfig as LanguageModelConfig
+    from textseq.config import TrainingConfig as TrainingConfig
+    from textseq.errors import TextseqError as TextseqError
+    from textseq.jobs import Score as Score
+    from textseq.jobs import Writer as Writer
+    from textseq.jobs import load as load
+    from textseq.runs import resume as resume
+    from textseq.runs import train as train
+
+_HOMES = {
+    "DataConfig": "textseq.config",
+    "GenerationConfig": "textseq.config",
+    "LanguageModelConfig": "textseq.config",
+    "Score": "textseq.jobs",
+    "TextseqError": "textseq.errors",
+    "TrainingConfig": "textseq.config",
+    "Writer": "textseq.jobs",
+    "load": "textseq.jobs",
+    "resume": "textseq.runs",
+    "train": "textseq.runs",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'textseq' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,95 @@
+"""What every command shares: flags from a dataclass, one-line errors, exit codes.
+
+Exit codes: 0 done; 2 the user can mend it (one line on stderr); 130 Ctrl-C; 143 SIGTERM. A closed output pipe
+(``textseq-sample | head``) ends quietly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+
+import tyro
+
+from textseq.errors import Interrupted, TextseqError
+from textseq.version import __version__
+
+Options = TypeVar("Options")
+
+
+def parse(options: type[Options], prog: str, arguments: Sequence[str], default: Options | None = None) -> Options:
+    """Read a command line into a dataclass: its fields are the flags, their docstrings the help.
+
+    ``--version`` prints the version and exits.
+
+    Args:
+        options: the dataclass.
+        prog: the command's name.
+        arguments: the command line without the command.
+        default: other defaults than the dataclass's own, such as a recipe's.
+
+    Raises:
+        TextseqError: a value that the dataclass itself refuses.
+        SystemExit: after help (0) or flags that cannot be parsed (2).
+    """
+    if "--version" in arguments:
+        print(f"{prog} {__version__}")
+        raise SystemExit(0)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            made = tyro.cli(
+                options,
+                prog=prog,
+                description=inspect.getdoc(options),
+                args=list(arguments),
+                default=default,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+            assert made is not None
+            return made
+    except SystemExit as stop:
+        refused = _cause(stop)
+        if refused is not None:
+            raise refused from None
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def _cause(error: BaseException | None) -> TextseqError | None:
+    """The settings' own refusal, which the parser has wrapped, is told in one line like any other."""
+    while error is not None and not isinstance(error, TextseqError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> NoReturn:
+    """Call a command and leave with its exit code.
+
+    Args:
+        prog: the command's name, which begins every error line.
+        command: takes the command line's arguments.
+        arguments: those; the process's own by default.
+    """
+    try:
+        command(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except TextseqError as error:
+        print(f"{prog}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted as stop:
+        print(f"{prog}: {stop}", file=sys.stderr)
+        sys.exit(stop.code)
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)

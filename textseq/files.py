@@ -1,0 +1,91 @@
+"""Files and folders that appear under their name only once they are whole and on disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from textseq.errors import TextseqError
+
+
+@contextmanager
+def replacing(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
+    """Files of one folder to write aside: when the block ends well they become ``paths``, in this order.
+
+    Whatever fails, nothing is left behind, and no reader ever sees a file half-written.
+
+    Raises:
+        TextseqError: the disk is full, or the folder cannot be made or written to.
+    """
+    asides = [path.with_name(f".{path.name}.{secrets.token_hex(8)}") for path in paths]
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            files = tuple(stack.enter_context(open(aside, "xb")) for aside in asides)
+            yield files
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for aside, path in zip(asides, paths, strict=True):
+            os.replace(aside, path)
+    except OSError as error:
+        raise cannot_write(paths[0], error) from error
+    finally:
+        for aside in asides:
+            with suppress(OSError):
+                aside.unlink()
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill aside: when the block ends well it is on disk and becomes ``target``, which must be free.
+
+    Raises:
+        TextseqError: the disk is full, or the place cannot be written to.
+    """
+    aside = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)  # left by a run that was killed
+        aside.mkdir()
+        yield aside
+        for path in (*aside.iterdir(), aside):
+            _sync(path)
+        aside.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def cannot_write(path: Path, error: Exception) -> TextseqError:
+    """The one-line error for what could not be written."""
+    reason = " ".join(str(error).split())
+    full = (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in reason
+    what = "the disk is full; free some space" if full else f"{reason}; use a place that can be written to"
+    return TextseqError(f"cannot write {path}: {what}")
+
+
+def sha256(path: Path) -> str:
+    """The hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on disk (Windows cannot open folders; there nothing can be done)."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
