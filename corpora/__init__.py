@@ -1,0 +1,1 @@
+"""The corpus recipes, one TOML file per corpus; ``textseq.corpus`` reads them."""
