@@ -1,0 +1,46 @@
+"""Ending a text at the first stop string, while it is still being written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StopStrings:
+    """Passes text on, but holds back what may be the beginning of a stop string.
+
+    Args:
+        strings: the text ends before the first that is complete (the longest of those that are complete at once);
+            empty ones never do.
+    """
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self.strings = [string for string in strings if string]
+        self.held = ""
+        self.stopped = False
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece of text; return what can be shown."""
+        if self.stopped:
+            return ""
+        self.held += piece
+        places = ((self.held.find(string), len(string)) for string in self.strings)
+        hits = [(start + length, start) for start, length in places if start >= 0]
+        if hits:
+            _, start = min(hits)  # the first to be complete, however the text came in pieces
+            self.stopped = True
+            shown, self.held = self.held[:start], ""
+            return shown
+        keep = max((self._overlap(string) for string in self.strings), default=0)
+        cut = len(self.held) - keep
+        shown, self.held = self.held[:cut], self.held[cut:]
+        return shown
+
+    def finish(self) -> str:
+        """What was still held back when the text ended by itself."""
+        shown, self.held = self.held, ""
+        return shown
+
+    def _overlap(self, string: str) -> int:
+        """The longest beginning of a stop string that the held text ends with."""
+        longest = min(len(string) - 1, len(self.held))
+        return next((n for n in range(longest, 0, -1) if self.held.endswith(string[:n])), 0)

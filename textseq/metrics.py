@@ -1,0 +1,135 @@
+"""Measures, each with the recipe that a number must carry: its signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from textseq.errors import TextseqError
+from textseq.losses import bits_per_character, perplexity, summed_nats
+from textseq.version import __version__
+
+if TYPE_CHECKING:
+    from textseq.models.language_model import LanguageModel
+
+CHUNK = 2048
+"""Positions computed at a time; it changes memory and speed, not the result."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How well a language model predicts a text."""
+
+    nats: float
+    """Summed negative log-likelihood."""
+    tokens: int
+    """Predictions that the sum is over."""
+    characters: float
+    """Characters of the text that these tokens write."""
+    signature: str
+    """The recipe of the number."""
+
+    @property
+    def nats_per_token(self) -> float:
+        """Mean negative log-likelihood."""
+        return self.nats / self.tokens
+
+    @property
+    def bits_per_character(self) -> float:
+        """The same, spread over the characters and in bits."""
+        return bits_per_character(self.nats, max(self.characters, 1e-9))
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the nats per token."""
+        return perplexity(self.nats_per_token)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.nats_per_token:.4f} nats per token, {self.bits_per_character:.4f} bits per character, "
+            f"perplexity {self.perplexity:.3f} ({self.tokens:,} tokens)"
+        )
+
+
+def measure(
+    model: LanguageModel,
+    ids: np.ndarray,
+    *,
+    source: str,
+    characters: float | None = None,
+    window: int | None = None,
+    streams: int = 1,
+) -> Measurement:
+    """The loss of a language model on a text.
+
+    Every token but the first is predicted once. Without ``window`` the state is carried from a zero state over
+    the whole text, or over each of ``streams`` equal parts read side by side (faster, and each part begins
+    afresh). With ``window`` each stretch of that many tokens begins from a zero state.
+
+    Args:
+        model: put into evaluation mode for the while.
+        ids: the text, (L,).
+        source: first fields of the signature, such as ``corpus:NAME|part:test|tokenizer:char``.
+        characters: characters of the whole text; None takes a token for a character.
+        window: tokens of each window, for the windowed measure.
+        streams: parts of the text, for the carried measure.
+
+    Raises:
+        TextseqError: a text of fewer than two tokens.
+    """
+    if len(ids) < 2:
+        raise TextseqError(f"measuring wants a text of at least 2 tokens, found {len(ids)}; give more text")
+    count = len(ids) - 1
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        if window is None:
+            nats = _carried(model, ids, min(streams, count))
+            how = f"state:carried|streams:{min(streams, count)}"
+        else:
+            nats = _windowed(model, ids, window)
+            how = f"state:zero-per-window|window:{window}"
+    model.train(was_training)
+    share = (len(ids) if characters is None else characters) * count / len(ids)
+    return Measurement(nats, count, share, f"{source}|{how}|version:{__version__}")
+
+
+def _carried(model: LanguageModel, ids: np.ndarray, streams: int) -> float:
+    count = len(ids) - 1
+    length = -(-count // streams)  # the last stream may be shorter
+    device = next(model.parameters()).device
+    state = model.initial_state(streams)
+    total = 0.0
+    starts = length * np.arange(streams)
+    ends = np.minimum(starts + length, count)
+    step = max(1, CHUNK // streams)
+    for t in range(0, length, step):
+        columns = starts[:, None] + np.arange(t, min(t + step, length))[None, :]  # (N, T)
+        real = torch.from_numpy(columns < ends[:, None]).to(device)
+        columns = np.minimum(columns, count - 1)
+        inputs = torch.from_numpy(ids[columns].astype(np.int64)).to(device)
+        targets = torch.from_numpy(ids[columns + 1].astype(np.int64)).to(device)
+        logits, state = model(inputs, state)
+        total += float(summed_nats(logits[real], targets[real]))
+    return total
+
+
+def _windowed(model: LanguageModel, ids: np.ndarray, window: int) -> float:
+    count = len(ids) - 1
+    device = next(model.parameters()).device
+    whole = count // window
+    total = 0.0
+    rows = max(1, CHUNK // window)
+    pieces = [(first * window, min(rows, whole - first), window) for first in range(0, whole, rows)]
+    if count % window:
+        pieces.append((whole * window, 1, count % window))
+    for start, n, length in pieces:
+        block = ids[start : start + n * length + 1].astype(np.int64)
+        inputs = torch.from_numpy(block[:-1]).view(n, length).to(device)
+        targets = torch.from_numpy(block[1:]).view(n, length).to(device)
+        logits, _ = model(inputs, None)
+        total += float(summed_nats(logits, targets))
+    return total
