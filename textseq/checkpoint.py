@@ -1,0 +1,202 @@
+"""The run folder: save, load, resume.
+
+Each checkpoint is one folder, ``last-3`` or ``best-2``: written aside under a hidden name, flushed to disk,
+renamed whole, and only then are older ones of its kind deleted. A number never comes twice, so whatever moment
+a run is killed at, the highest number of each kind is a whole checkpoint.
+
+A checkpoint holds ``model.safetensors``, ``config.json`` and ``tokenizer.json``; one to resume from also
+``training.safetensors`` and ``training.json``. A folder with the first three, wherever it lies, is a model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from textseq.errors import TextseqError
+from textseq.files import cannot_write, replacing, sha256, whole_folder
+from textseq.shelf import Facts, Kind, numbered, read_json
+from textseq.text import Tokenizer, load_tokenizer
+
+FORMAT = 1
+"""The newest format of a model folder that this version reads, and the one that it writes."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a model folder holds."""
+
+    folder: Path
+    facts: Facts
+    """Task, settings, corpus, results: ``config.json``."""
+    weights: dict[str, Tensor]
+    tokenizer: Tokenizer
+
+
+def save(
+    run: Path,
+    kind: Kind,
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    facts: Facts,
+    training: tuple[Mapping[str, Tensor], Facts] | None = None,
+) -> Path:
+    """Write a checkpoint of a run, and then delete the older ones of its kind.
+
+    Args:
+        run: the run's folder.
+        kind: ``last`` or ``best``.
+        model: its weights are written.
+        tokenizer: written beside them.
+        facts: what to write into ``config.json``.
+        training: tensors and plain data to resume from, if it is to be resumed from.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        TextseqError: the disk is full or cannot be written; the older checkpoints are untouched.
+    """
+    older = numbered(run, kind)
+    target = run / f"{kind}-{max(older, default=0) + 1}"
+    with whole_folder(target) as aside:
+        if training is not None:
+            tensors, plain = training
+            _write_tensors(aside / "training.safetensors", tensors)
+            (aside / "training.json").write_bytes(_json(plain))
+        write_model(aside, model, tokenizer, facts)
+    for folder in older.values():
+        shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def write_model(folder: Path, model: nn.Module, tokenizer: Tokenizer, facts: Facts, *, half: bool = False) -> None:
+    """Write the three files of a model into a folder.
+
+    Args:
+        folder: an existing folder; use ``files.whole_folder`` to have it appear whole. What lies in it already
+            is hashed too.
+        model: its weights are written, shared ones once.
+        tokenizer: written as ``tokenizer.json``.
+        facts: what to write into ``config.json``, beside the format version and the files' hashes.
+        half: write the weights in 16 bits instead of 32.
+    """
+    seen: set[int] = set()
+    weights: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            weights[name] = tensor.half() if half else tensor
+    _write_tensors(folder / "model.safetensors", weights)
+    tokenizer.save(folder)
+    hashes = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != "config.json"}
+    (folder / "config.json").write_bytes(_json({**facts, "format": FORMAT, "sha256": hashes}))
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a model folder.
+
+    Raises:
+        TextseqError: a file that is missing or damaged, or a newer format.
+    """
+    facts = read_json(folder / "config.json")
+    version, hashes = facts.get("format"), facts.get("sha256")
+    if not isinstance(version, int) or not isinstance(hashes, dict):
+        raise TextseqError(
+            f"{folder / 'config.json'} is damaged: format version and hashes are wanted; restore the folder"
+        )
+    if version > FORMAT:
+        raise TextseqError(
+            f"{folder} has format {version}, and this version of textseq reads up to {FORMAT}; upgrade textseq"
+        )
+    for name, wanted in hashes.items():
+        path = folder / name
+        if not path.is_file():
+            raise TextseqError(f"{path} is missing; restore the folder or train the model again")
+        if sha256(path) != wanted:
+            raise TextseqError(
+                f"{path} is damaged: its SHA-256 is not the one in config.json; restore the folder or train again"
+            )
+    return Checkpoint(folder, facts, read_tensors(folder / "model.safetensors"), load_tokenizer(folder))
+
+
+def set_facts(folder: Path, facts: Facts) -> None:
+    """Write ``config.json`` anew, for results that came after the weights."""
+    with replacing(folder / "config.json") as (file,):
+        file.write(_json(facts))
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Fill a model with a checkpoint's weights.
+
+    Raises:
+        TextseqError: weights that do not fit the model that ``config.json`` describes.
+    """
+    own = model.state_dict()
+    shared = {own[name].data_ptr() for name in weights if name in own}
+    missing = [name for name, tensor in own.items() if name not in weights and tensor.data_ptr() not in shared]
+    wrong = [name for name in weights if name not in own or own[name].shape != weights[name].shape]
+    if missing or wrong:
+        names = ", ".join((missing + wrong)[:3])
+        raise TextseqError(f"the weights in {folder} do not fit its config.json ({names}); restore the folder")
+    model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in weights.items()}, strict=False)
+
+
+def load_training(folder: Path) -> tuple[dict[str, Tensor], Facts]:
+    """Read what a ``last`` checkpoint holds to resume from.
+
+    Raises:
+        TextseqError: a file that is missing or damaged.
+    """
+    return read_tensors(folder / "training.safetensors"), read_json(folder / "training.json")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        TextseqError: a file that is missing or damaged.
+    """
+    if not path.is_file():
+        raise TextseqError(f"{path} is missing; restore the folder or train the model again")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TextseqError(f"{path} is damaged ({reason}); restore the folder or train the model again") from None
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state of torch's random generators, to resume from."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def set_random_state(tensors: Mapping[str, Tensor]) -> None:
+    """Put torch's random generators where ``random_state`` found them."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            if f"random.cuda.{i}" in tensors:
+                torch.cuda.set_rng_state(tensors[f"random.cuda.{i}"], i)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:  # how safetensors tells of a full disk
+        raise cannot_write(path, error) from error
+
+
+def _json(facts: Facts) -> bytes:
+    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,255 @@
+"""load(name) -> an object with the job's verb.
+
+A name is looked up as a path, then among the user's runs, then among the models that ship with the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import torch
+
+from textseq import checkpoint
+from textseq.config import GenerationConfig, LanguageModelConfig
+from textseq.corpus import Corpus, cache_folder
+from textseq.decoding.sampling import sample
+from textseq.decoding.stopping import StopStrings
+from textseq.errors import TextseqError, unknown
+from textseq.files import whole_folder
+from textseq.losses import bits_per_character, perplexity
+from textseq.metrics import Measurement, measure
+from textseq.model_card import model_card
+from textseq.models.language_model import LanguageModel
+from textseq.shelf import Facts, find_model
+from textseq.text import Tokenizer
+from textseq.tokens import token_file
+from textseq.training import pick_device
+
+START = "\n"
+"""What every text is read after, so that its first token has a context and a line begins as lines do."""
+
+
+class GenerationSettings(TypedDict, total=False):
+    """The fields of ``GenerationConfig``, as keywords."""
+
+    max_new_tokens: int
+    temperature: float
+    top_k: int | None
+    top_p: float
+    num_return_sequences: int
+    seed: int | None
+    stop_strings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts a text."""
+
+    tokens: tuple[str, ...]
+    """The tokens' strings."""
+    surprise: tuple[float, ...]
+    """Negative log-likelihood of each token, in nats."""
+    characters: int
+
+    @property
+    def nats(self) -> float:
+        """The surprise of the whole text."""
+        return sum(self.surprise)
+
+    @property
+    def nats_per_token(self) -> float:
+        """Its mean over the tokens."""
+        return self.nats / len(self.surprise)
+
+    @property
+    def bits_per_character(self) -> float:
+        """The same over the characters, in bits."""
+        return bits_per_character(self.nats, self.characters)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the nats per token."""
+        return perplexity(self.nats_per_token)
+
+
+class Writer:
+    """A language model with its tokenizer: writes text and scores it.
+
+    Args:
+        model: in evaluation mode from here on.
+        tokenizer: the one that it was trained with.
+        facts: what ``config.json`` says of it.
+    """
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, facts: Facts) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.facts = facts
+        self.device = next(model.parameters()).device
+        self._step = model.stepper()
+
+    def generate(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> str:
+        """Write a text: the prompt and what follows it.
+
+        Args:
+            prompt: how the text begins; any text at all.
+            settings: the fields of ``GenerationConfig``.
+
+        Raises:
+            TextseqError: a setting outside its range, or more than one text asked for.
+        """
+        return "".join(self.stream(prompt, **settings))
+
+    def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
+        """Write a text piece by piece; the pieces make up what ``generate`` returns.
+
+        Yields:
+            The prompt, if there is one, then text that can no longer change.
+        """
+        config = GenerationConfig(**settings)
+        if config.num_return_sequences != 1:
+            raise TextseqError(
+                f"one text at a time is written here, found num_return_sequences = {config.num_return_sequences}; "
+                "generate_all() writes several"
+            )
+        return self._stream(prompt, config)
+
+    def _stream(self, prompt: str, config: GenerationConfig) -> Iterator[str]:
+        if prompt:
+            yield prompt
+        decoder = self.tokenizer.stream()
+        stops = StopStrings(config.stop_strings)
+        for tokens in self._tokens(prompt, config):
+            yield from filter(None, [stops.feed(decoder.feed(int(tokens[0])))])
+            if stops.stopped:
+                return
+        yield from filter(None, [stops.feed(decoder.finish()) + stops.finish()])
+
+    def generate_all(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> list[str]:
+        """Write ``num_return_sequences`` texts side by side, in one batch.
+
+        Returns:
+            The texts, each with the prompt before it.
+        """
+        config = GenerationConfig(**settings)
+        decoders = [self.tokenizer.stream() for _ in range(config.num_return_sequences)]
+        stops = [StopStrings(config.stop_strings) for _ in decoders]
+        texts = [prompt] * len(decoders)
+        for tokens in self._tokens(prompt, config):
+            for row, token in enumerate(tokens.tolist()):
+                texts[row] += stops[row].feed(decoders[row].feed(token))
+            if all(stop.stopped for stop in stops):
+                break
+        rest = (stop.feed(decoder.finish()) + stop.finish() for stop, decoder in zip(stops, decoders, strict=True))
+        return [text + end for text, end in zip(texts, rest, strict=True)]
+
+    def score(self, text: str) -> Score:
+        """How well the model predicts a text that begins on a new line, from a fresh state.
+
+        Raises:
+            TextseqError: an empty text.
+        """
+        if not text:
+            raise TextseqError("scoring wants a text, found an empty one; give at least one character")
+        targets = torch.from_numpy(self.tokenizer.encode(text)).to(self.device)
+        with torch.inference_mode():
+            logits, _ = self.model(torch.cat([self._start(), targets[:-1]]).unsqueeze(0))
+            nats = torch.nn.functional.cross_entropy(logits[0].float(), targets, reduction="none")
+        names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
+        return Score(names, tuple(nats.tolist()), len(text))
+
+    def measure(self, corpus: Corpus, part: str, *, window: int | None = None, streams: int = 1) -> Measurement:
+        """The loss on a part of a corpus, with its signature; see ``metrics.measure``.
+
+        Raises:
+            TextseqError: a part that the corpus lacks, or that has fewer than two tokens.
+        """
+        tokens = token_file(corpus, part, self.tokenizer, cache_folder())
+        source = f"corpus:{corpus.name}|part:{part}|tokenizer:{self.tokenizer.kind}"
+        return measure(
+            self.model,
+            tokens.ids,
+            source=source,
+            characters=tokens.characters,
+            window=window,
+            streams=streams,
+        )
+
+    def save(self, folder: Path | str, *, half: bool = False) -> None:
+        """Write the model as a folder that ``load`` reads, to keep or to give away.
+
+        Args:
+            folder: must not exist yet.
+            half: write the weights in 16 bits: half the size, and differences in the fourth digit of the loss.
+
+        Raises:
+            TextseqError: the folder exists, or cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise TextseqError(f"{folder} exists; name a new folder or remove it")
+        with whole_folder(folder) as aside:
+            checkpoint.write_model(aside, self.model, self.tokenizer, self.facts, half=half)
+            (aside / "README.md").write_text(model_card(folder.name, self.facts, self.model), encoding="utf-8")
+
+    def _start(self) -> torch.Tensor:
+        """The id of ``START``, (1,); where the text had no lines, of the first token."""
+        first = int(self.tokenizer.encode(START)[0])
+        return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
+
+    def _tokens(self, prompt: str, config: GenerationConfig) -> Iterator[torch.Tensor]:
+        ids = torch.cat([self._start(), torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)])
+        n = config.num_return_sequences
+        generator = torch.Generator(self.device)
+        if config.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(config.seed)
+        fallback = self.tokenizer.fallback
+        return sample(
+            self._step,
+            ids.expand(n, -1),
+            self.model.initial_state(n),
+            config,
+            generator=generator,
+            suppress=torch.tensor(fallback, device=self.device) if fallback else None,
+        )
+
+
+def load(name: str | Path, *, device: str = "cpu") -> Writer:
+    """Load a model by its path, its run's name or the name that it ships under.
+
+    Args:
+        name: such as ``"shakespeare"``, ``"mine"`` or ``"runs/mine"``.
+        device: where to compute. One text at a time is fastest on a CPU; ``"auto"`` takes a GPU if there is one.
+
+    Raises:
+        TextseqError: an unknown name (nearest match offered), or a folder that is damaged, incomplete or newer.
+    """
+    found = checkpoint.load(find_model(str(name)))
+    task = str(found.facts.get("task"))
+    if task not in JOBS:
+        raise unknown(f"task in {found.folder / 'config.json'}", task, JOBS)
+    return JOBS[task](found, device)
+
+
+def open_writer(found: checkpoint.Checkpoint, device: str = "cpu") -> Writer:
+    """The writer that a checkpoint holds.
+
+    Raises:
+        TextseqError: weights or settings that do not fit one another.
+    """
+    settings = found.facts.get("model")
+    if not isinstance(settings, dict):
+        raise TextseqError(f"{found.folder / 'config.json'} is damaged: it lacks 'model'; restore the folder")
+    config = LanguageModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
+    model = LanguageModel(config, found.tokenizer.size)
+    checkpoint.load_weights(model, found.weights, found.folder)
+    return Writer(model.to(pick_device(device)), found.tokenizer, found.facts)
+
+
+JOBS: dict[str, Callable[[checkpoint.Checkpoint, str], Writer]] = {"language-model": open_writer}
+"""What opens a checkpoint, by its task."""

@@ -1,0 +1,65 @@
+"""Pictures of what happened: the learning curve."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from textseq.files import replacing
+
+
+def learning_curve(log: Path, picture: Path) -> None:
+    """Draw training and validation loss over the steps, from a run's ``log.jsonl``, as a PNG.
+
+    Nats per token on the left axis; on the right the same as perplexity.
+
+    Args:
+        log: the lines that ``training`` wrote.
+        picture: where the PNG goes.
+    """
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    whole = (line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}"))  # not cut off
+    lines = [json.loads(line) for line in whole]
+    training = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    validation = [
+        (line["step"], line["validation_nats_per_token"]) for line in lines if "validation_nats_per_token" in line
+    ]
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(*_columns(training), color="#9ab8d6", linewidth=0.8, label="training, each batch group")
+    axes.plot(*_columns(_smooth(training)), color="#1f4e79", linewidth=1.6, label="training, smoothed")
+    if validation:
+        axes.plot(*_columns(validation), color="#c0392b", marker="o", markersize=4, label="validation")
+        step, best = min(validation, key=lambda point: point[1])
+        axes.annotate(f"{best:.3f}", (step, best), textcoords="offset points", xytext=(0, -14), ha="center")
+    axes.set_xlabel("steps")
+    axes.set_ylabel("loss (nats per token)")
+    losses = [loss for _, loss in validation] + [loss for _, loss in _smooth(training)[len(training) // 50 :]]
+    if losses:
+        low, high = min(losses), max(losses)
+        axes.set_ylim(low - 0.08 * (high - low + 0.05), high + 0.05 * (high - low + 0.05))
+    right = axes.secondary_yaxis("right", functions=(np.exp, lambda perplexity: np.log(np.maximum(perplexity, 1e-9))))
+    right.set_ylabel("perplexity")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="upper right")
+    with replacing(picture) as (file,):
+        figure.savefig(file, format="png", dpi=130)
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """An exponential average over about a fiftieth of the run."""
+    weight = min(0.5, 50 / max(len(points), 1))
+    smoothed, value = [], points[0][1] if points else math.nan
+    for step, loss in points:
+        value += weight * (loss - value)
+        smoothed.append((step, value))
+    return smoothed
