@@ -1,0 +1,28 @@
+"""What every benchmark prints beside its numbers: machine, versions, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+import textseq
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def print_conditions() -> None:
+    """Print the recipe that the numbers above it were made by."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    print(f"machine: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}")
+    print(f"versions: textseq {textseq.__version__}, torch {torch.__version__}, Python {platform.python_version()}")
+    print(f"command: python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}")

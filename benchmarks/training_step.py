@@ -1,0 +1,97 @@
+"""A whole training step against bare ``nn.LSTM`` forward and backward, in tokens per second.
+
+The whole step is the loop's own, with everything on: reading the windows, resets, embedding, stack, dropout, output
+layer, loss, backward, clipping, AdamW, a look at the loss. The bare one is the two LSTM layers alone on random vectors.
+Both sides alternate in one process; the medians and their ratio are printed. Reach: a ratio of at least 0.95.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from conditions import print_conditions
+from torch import nn
+
+from textseq.batches import Streams
+from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.models.language_model import LanguageModel
+from textseq.text import CharTokenizer
+from textseq.training import Run, Training, pick_device
+
+
+@dataclass(frozen=True)
+class RandomTokens:
+    """A text of uniformly drawn characters."""
+
+    ids: np.ndarray
+    document_starts: np.ndarray
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden-size", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--window", type=int, default=100)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=5, help="steps of each side in a round")
+    parser.add_argument("--device", default="cpu")
+    o = parser.parse_args()
+    device = pick_device(o.device)
+    tokenizer = CharTokenizer("".join(chr(ord("!") + i) for i in range(65)))
+    config = LanguageModelConfig(
+        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell="lstm", dropout=0.1
+    )
+    batching = DataConfig(batch_size=o.batch_size, window=o.window)
+    ids = np.random.default_rng(0).integers(65, size=2_000_000).astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Training(
+            LanguageModel(config, tokenizer.size).to(device),
+            Streams(RandomTokens(ids, np.array([0, 700_000])), batching, 0),
+            TrainingConfig(),
+            Run(Path(folder), tokenizer, {}),
+        )
+        bare = nn.LSTM(o.hidden_size, o.hidden_size, o.layers).to(device)
+        x = torch.randn(o.window, o.batch_size, o.hidden_size, device=device)
+        upstream = torch.randn_like(bare(x)[0])
+
+        def bare_step() -> None:
+            bare(x)[0].backward(upstream)
+            bare.zero_grad()
+
+        def whole_step() -> None:
+            nats, _ = whole.step()
+            float(nats)
+
+        whole.model.train()
+        sides: dict[str, Callable[[], None]] = {"bare nn.LSTM": bare_step, "whole step": whole_step}
+        speeds: dict[str, list[float]] = {name: [] for name in sides}
+        for round_ in range(o.rounds + 1):
+            for name, step in sides.items():
+                start = time.perf_counter()
+                for _ in range(o.steps):
+                    step()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                if round_ > 0:  # the first warms up
+                    tokens = o.steps * o.batch_size * o.window
+                    speeds[name].append(tokens / (time.perf_counter() - start))
+    for name, values in speeds.items():
+        print(f"{name}: {statistics.median(values):,.0f} tokens/s (from {min(values):,.0f} to {max(values):,.0f})")
+    ratios = [w / b for b, w in zip(speeds["bare nn.LSTM"], speeds["whole step"], strict=True)]
+    print(f"ratio, median of {o.rounds} rounds: {statistics.median(ratios):.3f}")
+    print(f"{o.layers}x{o.hidden_size} LSTM, N {o.batch_size}, T {o.window}, vocabulary {tokenizer.size}")
+    print_conditions()
+
+
+if __name__ == "__main__":
+    main()

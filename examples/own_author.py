@@ -1,0 +1,23 @@
+"""Train a writer on a text of one's own, stop, go on, and use it, all from Python.
+
+python examples/own_author.py my_text.txt
+"""
+
+import sys
+
+import textseq
+from textseq import DataConfig, LanguageModelConfig, TrainingConfig
+
+textseq.train(
+    text=sys.argv[1:],
+    name="own-author",
+    model=LanguageModelConfig(cell="gru", hidden_size=128),
+    batching=DataConfig(batch_size=8, window=50),
+    training=TrainingConfig(max_steps=50, evaluate_every=50),
+    overwrite=True,
+    report=print,
+)
+
+# Fifty steps more, from where it stopped: the text, the state and the optimizer go on as if it had not.
+writer = textseq.resume("own-author", training=TrainingConfig(max_steps=100, evaluate_every=50), report=print)
+print(writer.generate(max_new_tokens=200))
