@@ -1,8 +1,8 @@
-"""Memory and speed of making a token file: does anonymous memory grow with the corpus?
+"""Memory of a training, and speed of making its token file: does anonymous memory grow with the corpus?
 
-Writes synthetic text of each size to a temporary folder, then trains a tokenizer on it and encodes it, each
-time in a fresh process that watches its own anonymous memory (RssAnon; pages of mapped files do not count,
-because the system takes them back when it needs them). Linux only.
+Writes synthetic text of each size to a temporary folder, then trains a tokenizer on it, encodes it and trains a small
+model for some steps, each time in a fresh process that watches its own anonymous memory (RssAnon; pages of mapped
+files do not count, because the system takes them back when it needs them). Linux only.
 
     python benchmarks/corpus_memory.py 2 2000
 """
@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -23,13 +21,16 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
+from conditions import print_conditions
 
+import textseq
+from textseq.config import DataConfig, LanguageModelConfig, TokenizerName, TrainingConfig
 from textseq.corpus import own_text
 from textseq.text import TOKENIZERS
 from textseq.tokens import token_file, tokenizer_for
 
 MEGABYTE = 10**6
+VALIDATION = 0.001
 ALPHABET = "abcdefghijklmnopqrstuvwxyzżółćěščřабвгд道可"
 
 
@@ -41,7 +42,9 @@ class Result:
     tokens: int
     vocabulary: int
     before: int
+    encoding_peak: int
     peak: int
+    """With the training."""
     opening: float
     training: float
     encoding: float
@@ -92,13 +95,15 @@ def write_text(path: Path, size: int) -> None:
             left -= file.write(block)
 
 
-def measure(path: Path, kind: str, cache: Path) -> Result:
-    """Trains, encodes and reads once more, in this process."""
+def measure(path: Path, kind: TokenizerName, cache: Path) -> Result:
+    """Makes the token file, reads it once more and trains on it, in this process."""
+    # What every training costs whatever its text: torch, matplotlib and their thread pools.
+    train_a_little(path.with_name("warm-up.txt"), kind)
     before = anonymous_memory()
     watch = PeakMemory()
     watch.start()
     start = time.perf_counter()
-    corpus = own_text([path], validation=0)
+    corpus = own_text([path], validation=VALIDATION)
     opened = time.perf_counter()
     tokenizer = tokenizer_for(corpus, kind, cache)
     trained = time.perf_counter()
@@ -106,12 +111,15 @@ def measure(path: Path, kind: str, cache: Path) -> Result:
     encoded = time.perf_counter()
     token_file(corpus, "train", tokenizer_for(corpus, kind, cache), cache)
     again = time.perf_counter()
+    encoding_peak = watch.peak
+    train_a_little(path, kind)
     peak = watch.stop()
     return Result(
         utf8_bytes=tokens.utf8_bytes,
         tokens=len(tokens.ids),
         vocabulary=tokenizer.size,
         before=before,
+        encoding_peak=encoding_peak,
         peak=peak,
         opening=opened - start,
         training=trained - opened,
@@ -120,29 +128,24 @@ def measure(path: Path, kind: str, cache: Path) -> Result:
     )
 
 
+def train_a_little(path: Path, kind: TokenizerName) -> None:
+    """A few steps of a small model, with everything that a run does."""
+    textseq.train(
+        text=[path],
+        name=path.stem,
+        validation=VALIDATION,
+        model=LanguageModelConfig(hidden_size=64, embedding_size=16),
+        batching=DataConfig(tokenizer=kind),
+        training=TrainingConfig(max_steps=100, evaluate_tokens=2000),
+    )
+
+
 def measure_apart(path: Path, kind: str, cache: Path) -> Result:
     """``measure`` in a fresh process."""
     command = [sys.executable, __file__, "--tokenizer", kind, "--measure", str(path), str(cache)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    home = {**os.environ, "TEXTSEQ_HOME": str(cache.parent)}
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=home).stdout
     return Result(**json.loads(answer))
-
-
-def recipe() -> str:
-    """What a reader needs to run this again: machine, versions, command."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"machine: {model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}\n"
-        f"versions: Python {platform.python_version()}, NumPy {np.__version__}\n"
-        f"command: python {shlex.join(sys.argv)}"
-    )
 
 
 def main() -> None:
@@ -157,19 +160,31 @@ def main() -> None:
         path, cache = arguments.measure
         print(json.dumps(asdict(measure(path, arguments.tokenizer, cache))))
         return
-    columns = ("text MB", "tokens", "V", "before MB", "peak MB", "open MB/s", "train MB/s", "encode MB/s", "again ms")
+    columns = (
+        "text MB",
+        "tokens",
+        "V",
+        "before MB",
+        "encoding MB",
+        "peak MB",
+        "open MB/s",
+        "train MB/s",
+        "encode MB/s",
+        "again ms",
+    )
     print("".join(f"{column:>13}" for column in columns))
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             path = Path(folder, "text.txt")
             write_text(path, round(size * MEGABYTE))
+            write_text(path.with_name("warm-up.txt"), MEGABYTE)
             result = measure_apart(path, arguments.tokenizer, Path(folder, "cache"))
         megabytes = result.utf8_bytes / MEGABYTE
-        memory = (result.before / MEGABYTE, result.peak / MEGABYTE)
+        memory = (bytes_ / MEGABYTE for bytes_ in (result.before, result.encoding_peak, result.peak))
         speeds = (megabytes / seconds for seconds in (result.opening, result.training, result.encoding))
         figures = (megabytes, result.tokens, result.vocabulary, *memory, *speeds, result.again * 1000)
         print("".join(f"{figure:>13{',d' if isinstance(figure, int) else ',.1f'}}" for figure in figures), flush=True)
-    print(recipe())
+    print_conditions()
 
 
 if __name__ == "__main__":

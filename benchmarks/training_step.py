@@ -22,9 +22,10 @@ from torch import nn
 
 from textseq.batches import Streams
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.devices import pick_device
 from textseq.models.language_model import LanguageModel
 from textseq.text import CharTokenizer
-from textseq.training import Run, Training, pick_device
+from textseq.training import Run, Training
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_evaluate_prints_the_number_and_its_signature(command: Command, trained:
     )
     assert signature.endswith(f"part:train|tokenizer:char|state:carried|streams:1|version:{__version__}")
     windowed = command("evaluate", "--text", text, "--model", "mine", "--window", "16")[1].splitlines()
-    assert "state:zero-per-window|window:16" in windowed[1]
+    assert "state:fresh-per-window|window:16" in windowed[1]
     assert windowed[0] != number
 
 
@@ -249,6 +249,7 @@ def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> Non
         (["--hidden-size", "0"], "--hidden-size must be at least 1, found 0"),
         (["--dropout", "1"], "--dropout must be .* less than 1, found 1"),
         (["--learning-rate", "nan"], "--learning-rate must be more than 0, found nan"),
+        (["--learning-rate", "inf"], "--learning-rate must be finite and more than 0, found inf"),
         (["--stride", "65"], r"--stride must be at most --window \(64\), found 65"),
         (["--tie-embeddings"], "--tie-embeddings wants --embedding-size equal to --hidden-size"),
         (["--validation", "0.9"], "validation"),

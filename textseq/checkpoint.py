@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -172,23 +171,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise TextseqError(f"{path} is damaged ({reason}); restore the folder or train the model again") from None
-
-
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's random generators, to resume from."""
-    states = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
-    return states
-
-
-def set_random_state(tensors: Mapping[str, Tensor]) -> None:
-    """Put torch's random generators where ``random_state`` found them."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            if f"random.cuda.{i}" in tensors:
-                torch.cuda.set_rng_state(tensors[f"random.cuda.{i}"], i)
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ whenever a settings object is made, from Python, a flag or a recipe alike. Nothi
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -112,8 +113,8 @@ def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
         "above": lambda limit: value > limit,
         "below": lambda limit: value < limit,
     }
-    if not all(holds[kind](limit) for kind, limit in bounds.items()):  # also false for NaN
-        wanted = " and ".join(f"{words[kind]} {limit:g}" for kind, limit in bounds.items())
+    if not math.isfinite(value) or not all(holds[kind](limit) for kind, limit in bounds.items()):
+        wanted = " and ".join(["finite"] * math.isinf(value) + [f"{words[k]} {limit:g}" for k, limit in bounds.items()])
         raise TextseqError(f"{flag} must be {wanted}, found {value}")
 
 
@@ -213,7 +214,7 @@ class TrainingConfig(Settings):
     evaluate_every: int = ranged(1000, at_least=1)
     """Steps between evaluations on the validation part; the best model is kept."""
     evaluate_tokens: int = ranged(200_000, at_least=1)
-    """Tokens of the validation part that an evaluation reads during training (the final one reads all)."""
+    """Tokens of the validation part that an evaluation reads during training (the final one reads up to 500,000)."""
     save_every: int = ranged(500, at_least=1)
     """Steps between checkpoints."""
     max_rewinds: int = ranged(3, at_least=0)

@@ -5,7 +5,7 @@ A name is looked up as a path, then among the user's runs, then among the models
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -17,6 +17,7 @@ from textseq.config import GenerationConfig, LanguageModelConfig
 from textseq.corpus import Corpus, cache_folder
 from textseq.decoding.sampling import sample
 from textseq.decoding.stopping import StopStrings
+from textseq.devices import pick_device
 from textseq.errors import TextseqError, unknown
 from textseq.files import whole_folder
 from textseq.losses import bits_per_character, perplexity
@@ -26,7 +27,6 @@ from textseq.models.language_model import LanguageModel
 from textseq.shelf import Facts, find_model
 from textseq.text import Tokenizer
 from textseq.tokens import token_file
-from textseq.training import pick_device
 
 START = "\n"
 """What every text is read after, so that its first token has a context and a line begins as lines do."""
@@ -178,12 +178,13 @@ class Writer:
             streams=streams,
         )
 
-    def save(self, folder: Path | str, *, half: bool = False) -> None:
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Measurement] = ()) -> None:
         """Write the model as a folder that ``load`` reads, to keep or to give away.
 
         Args:
             folder: must not exist yet.
             half: write the weights in 16 bits: half the size, and differences in the fourth digit of the loss.
+            results: further measurements for the model card, before those that the training made.
 
         Raises:
             TextseqError: the folder exists, or cannot be written.
@@ -191,9 +192,12 @@ class Writer:
         folder = Path(folder)
         if folder.exists():
             raise TextseqError(f"{folder} exists; name a new folder or remove it")
+        facts = {key: value for key, value in self.facts.items() if key != "source"}  # paths of the one who trained
+        measured = facts.get("results")
+        facts["results"] = [r.to_dict() for r in results] + (measured if isinstance(measured, list) else [])
         with whole_folder(folder) as aside:
-            checkpoint.write_model(aside, self.model, self.tokenizer, self.facts, half=half)
-            (aside / "README.md").write_text(model_card(folder.name, self.facts, self.model), encoding="utf-8")
+            checkpoint.write_model(aside, self.model, self.tokenizer, facts, half=half)
+            (aside / "README.md").write_text(model_card(folder.name, facts, self.model), encoding="utf-8")
 
     def _start(self) -> torch.Tensor:
         """The id of ``START``, (1,); where the text had no lines, of the first token."""

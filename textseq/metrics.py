@@ -47,6 +47,16 @@ class Measurement:
         """exp of the nats per token."""
         return perplexity(self.nats_per_token)
 
+    def to_dict(self) -> dict[str, object]:
+        """The number in all its units, with its recipe, for a model's ``config.json``."""
+        return {
+            "signature": self.signature,
+            "tokens": self.tokens,
+            "nats_per_token": self.nats_per_token,
+            "bits_per_character": self.bits_per_character,
+            "perplexity": self.perplexity,
+        }
+
     def __str__(self) -> str:
         return (
             f"{self.nats_per_token:.4f} nats per token, {self.bits_per_character:.4f} bits per character, "
@@ -62,12 +72,13 @@ def measure(
     characters: float | None = None,
     window: int | None = None,
     streams: int = 1,
+    first: int | None = None,
 ) -> Measurement:
     """The loss of a language model on a text.
 
-    Every token but the first is predicted once. Without ``window`` the state is carried from a zero state over
-    the whole text, or over each of ``streams`` equal parts read side by side (faster, and each part begins
-    afresh). With ``window`` each stretch of that many tokens begins from a zero state.
+    Every token but the first is predicted once. Without ``window`` the state is carried from a fresh state (zero,
+    or the model's learned one) over the whole text, or over each of ``streams`` equal parts read side by side
+    (faster, and each part begins afresh). With ``window`` each stretch of that many tokens begins afresh.
 
     Args:
         model: put into evaluation mode for the while.
@@ -76,12 +87,17 @@ def measure(
         characters: characters of the whole text; None takes a token for a character.
         window: tokens of each window, for the windowed measure.
         streams: parts of the text, for the carried measure.
+        first: measure only so many predictions, from the beginning; the signature then says so.
 
     Raises:
         TextseqError: a text of fewer than two tokens.
     """
     if len(ids) < 2:
         raise TextseqError(f"measuring wants a text of at least 2 tokens, found {len(ids)}; give more text")
+    whole = len(ids)
+    if first is not None and first < whole - 1:
+        ids = ids[: first + 1]
+        source += f"|first:{first}"
     count = len(ids) - 1
     was_training = model.training
     model.eval()
@@ -91,9 +107,9 @@ def measure(
             how = f"state:carried|streams:{min(streams, count)}"
         else:
             nats = _windowed(model, ids, window)
-            how = f"state:zero-per-window|window:{window}"
+            how = f"state:fresh-per-window|window:{window}"
     model.train(was_training)
-    share = (len(ids) if characters is None else characters) * count / len(ids)
+    share = (whole if characters is None else characters) * count / whole
     return Measurement(nats, count, share, f"{source}|{how}|version:{__version__}")
 
 

@@ -110,6 +110,8 @@ class Recurrent(nn.Module):
         """
         if state is None:
             state = self.initial_state(x.shape[0])
+        if resets is not None and (lengths is not None or self.directions == 2):
+            raise ValueError("resets go with whole windows of one direction: leave out lengths, or the resets")
         if resets is None or not resets.any():
             return self._fused(x, state, lengths)
         outputs = []

@@ -12,8 +12,9 @@ import torch
 
 from textseq import checkpoint
 from textseq.batches import Streams
-from textseq.config import DataConfig, LanguageModelConfig, Settings, TrainingConfig
-from textseq.corpus import Corpus, cache_folder, load_corpus, own_text
+from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.corpus import Corpus, cache_folder
+from textseq.devices import be_deterministic, pick_device
 from textseq.embedding import carry_over
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
@@ -21,41 +22,21 @@ from textseq.jobs import Writer, open_writer
 from textseq.metrics import measure
 from textseq.model_card import model_card
 from textseq.models.language_model import LanguageModel
+from textseq.origin import Source, saved_settings
 from textseq.plots import learning_curve
+from textseq.run_log import summary_writer
 from textseq.shelf import Facts, find_model, newest, runs_folder
 from textseq.text import Tokenizer
 from textseq.tokens import TokenFile, token_file, tokenizer_for
-from textseq.training import Evaluation, Run, Training, be_deterministic, pick_device
+from textseq.training import Evaluation, Run, Training
 from textseq.version import __version__
 
 log = logging.getLogger("textseq")
 
-FINAL_STREAM = 250_000
-"""Tokens of each stream in the final measure: up to so many it is one pass with the state carried throughout."""
+FINAL_TOKENS = 500_000
+"""Tokens of the validation part that the final measure reads at most; ``textseq-evaluate`` reads all."""
 SAMPLE_TOKENS = 200
 """Tokens of the text shown after each evaluation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source(Settings):
-    """What a run learns from: a corpus by name, or one's own files."""
-
-    corpus: str | None = None
-    text: tuple[str, ...] = ()
-    encoding: str = "utf-8"
-    validation: float = 0.1
-
-    def open(self, *, data: Path | None = None, download: bool = False) -> Corpus:
-        """The corpus, its files found and verified.
-
-        Raises:
-            TextseqError: neither or both named; whatever is wrong with the files.
-        """
-        if (self.corpus is None) == (not self.text):
-            raise TextseqError("name a corpus or give your own files with --text, one of the two")
-        if self.corpus is not None:
-            return load_corpus(self.corpus, data=data, download=download)
-        return own_text([Path(path) for path in self.text], encoding=self.encoding, validation=self.validation)
 
 
 @dataclass(frozen=True)
@@ -198,43 +179,6 @@ def resume(
     return _run(prepared, training, report, resume=True)
 
 
-@dataclass(frozen=True)
-class SavedSettings:
-    """The settings that a run was started with, read back from its ``config.json``."""
-
-    source: Source
-    model: LanguageModelConfig
-    batching: DataConfig
-    training: TrainingConfig
-    fingerprint: object
-    """Of the corpus."""
-
-
-def saved_settings(facts: Facts, folder: Path) -> SavedSettings:
-    """Read a run's settings back.
-
-    Raises:
-        TextseqError: a table that is missing or does not fit.
-    """
-    where = str(folder / "config.json")
-
-    def table(name: str) -> dict[str, object]:
-        value = facts.get(name)
-        if not isinstance(value, dict):
-            raise TextseqError(f"{where} is damaged: it lacks '{name}'; restore the folder")
-        return value
-
-    source = table("source")
-    text = source.get("text")
-    return SavedSettings(
-        Source.from_dict({**source, "text": tuple(text) if isinstance(text, list) else ()}, where=where),
-        LanguageModelConfig.from_dict(table("model"), where=where),
-        DataConfig.from_dict(table("data"), where=where),
-        TrainingConfig.from_dict(table("training"), where=where),
-        table("corpus").get("fingerprint"),
-    )
-
-
 def _prepare(
     folder: Path,
     facts: Facts,
@@ -246,14 +190,16 @@ def _prepare(
 ) -> Prepared:
     device = pick_device(training.device)
     be_deterministic(device, training.deterministic)
+    if training.tensorboard:
+        summary_writer()  # if it is missing, that is said before anything is replaced
     train_tokens = token_file(corpus, "train", tokenizer, cache_folder())
     validation = token_file(corpus, "validation", tokenizer, cache_folder()) if "validation" in corpus.parts else None
+    streams = Streams(train_tokens, batching, training.seed)
     if validation is not None and len(validation.ids) < 2:
         raise TextseqError(
             f"the validation part must have at least 2 tokens, found {len(validation.ids)}; set a larger --validation, "
             "or 0 for none"
         )
-    streams = Streams(train_tokens, batching, training.seed)
     torch.manual_seed(training.seed)
     network = LanguageModel(model, tokenizer.size).to(device)
     return Prepared(folder, facts, tokenizer, train_tokens, validation, streams, network)
@@ -303,9 +249,14 @@ def _run(prepared: Prepared, training: TrainingConfig, report: Callable[[str], N
 
     def evaluate() -> Evaluation:
         assert held_out is not None
-        ids = held_out.ids[: training.evaluate_tokens + 1]
-        found = measure(model, ids, source=source, streams=prepared.streams.streams)
-        return Evaluation(found.nats_per_token, {"nats_per_token": found.nats_per_token, "signature": found.signature})
+        n, first = prepared.streams.streams, training.evaluate_tokens
+        found = measure(model, held_out.ids, source=source, characters=held_out.characters, streams=n, first=first)
+        words = (
+            f"{found.nats_per_token:.4f} nats per token, {found.bits_per_character:.4f} bits per character "
+            f"(state carried, {n} streams)"
+        )
+        results: Facts = {"nats_per_token": found.nats_per_token, "signature": found.signature}
+        return Evaluation(found.nats_per_token, results, words)
 
     def sample() -> str:
         writer = Writer(model, tokenizer, prepared.facts)
@@ -326,35 +277,34 @@ def _run(prepared: Prepared, training: TrainingConfig, report: Callable[[str], N
     except Interrupted as stop:
         raise Interrupted(f"{stop}; go on with: textseq-train --resume {folder}", stop.code) from None
     finally:
-        if loop.log_path.exists():
-            learning_curve(loop.log_path, folder / "curve.png")
+        if loop.log.path.exists():
+            learning_curve(loop.log.path, folder / "curve.png")
     return _finish(prepared, report)
 
 
 def _finish(prepared: Prepared, report: Callable[[str], None]) -> Writer:
-    """Measure the best model on the whole validation part and write the model card."""
+    """Measure the best model, with the state carried and by windows, and write the model card."""
     folder, held_out = prepared.folder, prepared.validation_tokens
     found = checkpoint.load(find_model(str(folder.resolve())))
     writer = open_writer(found, str(next(prepared.model.parameters()).device))
     if held_out is not None:
-        window = prepared.streams.config.window
-        source = f"corpus:{found.facts['corpus']['name']}|part:validation|tokenizer:{found.tokenizer.kind}"  # type: ignore[index]
-        streams = -(-len(held_out.ids) // FINAL_STREAM)
+        corpus = found.facts["corpus"]
+        assert isinstance(corpus, dict)
+        source = f"corpus:{corpus['name']}|part:validation|tokenizer:{found.tokenizer.kind}"
         measures = [
-            measure(writer.model, held_out.ids, source=source, characters=held_out.characters, streams=streams),
-            measure(writer.model, held_out.ids, source=source, characters=held_out.characters, window=window),
+            measure(
+                writer.model,
+                held_out.ids,
+                source=source,
+                characters=held_out.characters,
+                window=window,
+                first=FINAL_TOKENS,
+            )
+            for window in (None, prepared.streams.config.window)
         ]
         for measured in measures:
             report(f"validation: {measured}\n  {measured.signature}")
-        writer.facts["results"] = [
-            {
-                "signature": m.signature,
-                "nats_per_token": m.nats_per_token,
-                "bits_per_character": m.bits_per_character,
-                "perplexity": m.perplexity,
-            }
-            for m in measures
-        ]
+        writer.facts["results"] = [measured.to_dict() for measured in measures]
         checkpoint.set_facts(found.folder, writer.facts)
     card = model_card(folder.name, writer.facts, writer.model)
     with replacing(folder / "README.md") as (file,):

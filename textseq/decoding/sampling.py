@@ -23,6 +23,8 @@ def by_temperature(logits: Tensor, config: GenerationConfig) -> Tensor:
     if config.temperature == 0:
         best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
         return logits.masked_fill(~best, -torch.inf)
+    if config.temperature < 0.01:  # dividing by next to nothing must not give infinity minus infinity
+        logits = logits - logits.amax(dim=1, keepdim=True)
     return logits if config.temperature == 1 else logits / config.temperature
 
 

@@ -1,0 +1,67 @@
+"""Moving the weights: optimizers by name, the learning rate over a run, clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from textseq.config import OptimizerName, TrainingConfig
+
+Parameters = list[nn.Parameter]
+
+
+def _adamw(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
+    betas = (c.momentum, c.beta2)
+    fused = _fusable(parameters)
+    return torch.optim.AdamW(parameters, c.learning_rate, betas, weight_decay=c.weight_decay, fused=fused)
+
+
+def _sgd(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
+    fused = _fusable(parameters)
+    return torch.optim.SGD(parameters, c.learning_rate, c.momentum, weight_decay=c.weight_decay, fused=fused)
+
+
+def _rmsprop(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(
+        parameters, c.learning_rate, alpha=c.beta2, momentum=c.momentum, weight_decay=c.weight_decay
+    )
+
+
+def _adagrad(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
+    return torch.optim.Adagrad(parameters, c.learning_rate, weight_decay=c.weight_decay)
+
+
+OPTIMIZERS: dict[OptimizerName, Callable[[Parameters, TrainingConfig], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+}
+
+
+def _fusable(parameters: Parameters) -> bool:
+    return parameters[0].device.type in {"cpu", "cuda"}
+
+
+def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
+    """The scheduled learning rate, before rewinds and plateaus lower it.
+
+    Args:
+        config: schedule, peak and warm-up.
+        step: steps taken.
+        done: share of the run that is over, 0 to 1.
+    """
+    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0, "plateau": 1.0}
+    return config.learning_rate * warm * shapes[config.schedule]
+
+
+def clip(parameters: Parameters, config: TrainingConfig) -> None:
+    """Cut the entries of the gradient, then scale it as a whole (Pascanu et al. 2013, section 3.2), as asked for."""
+    if config.clip_value is not None:
+        nn.utils.clip_grad_value_(parameters, config.clip_value)
+    if config.clip_norm is not None:
+        nn.utils.clip_grad_norm_(parameters, config.clip_norm)

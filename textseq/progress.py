@@ -1,0 +1,81 @@
+"""How far a run has come: all that decides what comes next, on its way into a checkpoint and back.
+
+Beside the weights that is ``Progress``, the optimizer's memory, the carried state and torch's random generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from textseq.batches import Cursor
+from textseq.cells import State
+
+
+@dataclass
+class Progress:
+    """How far a run has come. Plain data: it is saved as ``training.json``."""
+
+    step: int = 0
+    """Steps of the optimizer."""
+    epoch: int = 0
+    position: int = 0
+    """With ``epoch``, the place in the data: see ``batches.Cursor``."""
+    tokens: int = 0
+    """Predictions trained on."""
+    seconds: float = 0.0
+    """Time spent, over all the pieces of an interrupted run."""
+    best: float | None = None
+    """Lowest validation loss, nats per token."""
+    best_step: int = 0
+    stale: int = 0
+    """Evaluations since the best one."""
+    rate_factor: float = 1.0
+    """What rewinds and plateaus have left of the learning rate."""
+    rewinds: int = 0
+    smoothed: float | None = None
+    lowest: float | None = None
+    """Lowest smoothed training loss, nats per token."""
+    unlogged_nats: float = 0.0
+    unlogged_count: int = 0
+    """Summed loss and predictions since the last look at the loss, where the run was stopped between two looks."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place of the next batch."""
+        return Cursor(self.epoch, self.position)
+
+
+def gather(
+    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, state: State | None
+) -> dict[str, Tensor]:
+    """Everything in tensors that decides what comes next, beside the weights, each under a name."""
+    tensors = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors |= {f"random.cuda.{i}": generator for i, generator in enumerate(torch.cuda.get_rng_state_all())}
+    for index, parameter in enumerate(parameters):
+        for name, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+    return tensors | {f"state.{index}": part for index, part in enumerate(state or ())}
+
+
+def spread(
+    tensors: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
+) -> State | None:
+    """Put everything that ``gather`` named where it was; returns the carried state."""
+    device = parameters[0].device
+    optimizer.state.clear()
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            index, _, key = rest.partition(".")
+            optimizer.state[parameters[int(index)]][key] = tensor.to(device)
+    torch.set_rng_state(tensors["random.cpu"])
+    for i in range(torch.cuda.device_count()):
+        if f"random.cuda.{i}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{i}"], i)
+    return tuple(tensors[name].to(device) for name in sorted(tensors) if name.startswith("state.")) or None
