@@ -1,0 +1,177 @@
+"""The language model: one loss, one truncation, and a stepper that agrees with the whole."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from textseq.batches import Cursor, Streams, WindowBatch
+from textseq.cells import CELLS, State
+from textseq.config import CellName, DataConfig, LanguageModelConfig
+from textseq.models.language_model import LanguageModel
+
+V, N, T, H = 7, 2, 5, 6
+
+EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
+
+
+@dataclass(frozen=True)
+class Text:
+    ids: np.ndarray
+    document_starts: np.ndarray
+
+
+def made(cell: CellName = "lstm", *, layers: int = 1, tie: bool = False, learned: bool = False) -> LanguageModel:
+    torch.manual_seed(1)
+    config = LanguageModelConfig(
+        cell=cell,
+        layers=layers,
+        hidden_size=H,
+        embedding_size=H if tie else 4,
+        dropout=0.0,
+        tie_embeddings=tie,
+        learn_initial_state=learned,
+    )
+    model = LanguageModel(config, V).double()
+    if model.recurrent.start is not None:
+        torch.nn.init.normal_(model.recurrent.start)
+    return model
+
+
+def random_batch(*, carry: int = T, scored: int = T, resets: Tensor | None = None) -> WindowBatch:
+    ids = torch.randint(V, (N, T + 1))
+    return WindowBatch(ids[:, :-1], ids[:, 1:], resets, carry=carry, scored=scored)
+
+
+def windows(length: int, window: int, stride: int | None) -> list[WindowBatch]:
+    """One epoch of a random text."""
+    text = Text(np.random.default_rng(1).integers(V, size=length), np.array([0]))
+    streams = Streams(text, DataConfig(batch_size=N, window=window, stride=stride, reset_probability=0), seed=1)
+    cursor, batches = Cursor(), []
+    while cursor.epoch == 0:
+        batch, cursor = streams.batch(cursor)
+        batches.append(batch)
+    return batches
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
+def test_stepper_is_forward_position_by_position(cell: CellName, layers: int, learned: bool) -> None:
+    model = made(cell, layers=layers, learned=learned).eval()
+    ids = torch.randint(V, (N, T))
+    logits, final = model(ids)
+    assert logits.shape == (N, T, V)
+    step, state = model.stepper(), model.initial_state(N)
+    for t in range(T):
+        now, state = step(ids[:, t], state)
+        torch.testing.assert_close(now, logits[:, t])
+    torch.testing.assert_close(state, final)
+
+
+@EVERY_CELL
+@pytest.mark.parametrize(("carry", "scored"), [(T, T), (2, T), (1, 1), (3, 2), (2, 3)])
+def test_loss_sums_nats_over_exactly_the_scored_positions(cell: CellName, carry: int, scored: int) -> None:
+    model = made(cell, layers=2)
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    resets[0, 1] = resets[1, 3] = True
+    batch = random_batch(carry=carry, scored=scored, resets=resets)
+    before = tuple(torch.randn_like(part) for part in model.initial_state(N))
+    logits, _ = model(batch.inputs, before, resets=resets)
+    log_p = logits - logits.exp().sum(dim=2, keepdim=True).log()
+    wanted = torch.zeros(())
+    for n in range(N):
+        for t in range(T - scored, T):
+            wanted = wanted - log_p[n, t, batch.targets[n, t]]
+    loss = model.loss(batch, before)
+    assert loss.nats.item() == pytest.approx(wanted.item(), rel=1e-5)
+    weights = list(model.parameters())
+    found, right = (torch.autograd.grad(nats, weights) for nats in (loss.nats, wanted))
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
+    assert loss.count == N * scored
+    _, carried = model(batch.inputs[:, :carry], before, resets=resets[:, :carry])
+    torch.testing.assert_close(loss.state, carried)
+    assert not any(part.requires_grad for part in loss.state)
+
+
+def test_fresh_state_is_the_initial_one() -> None:
+    model = made(learned=True)
+    batch = random_batch()
+    torch.testing.assert_close(model.loss(batch, None).nats, model.loss(batch, model.initial_state(N)).nats)
+
+
+def test_tied_weights_are_one_matrix() -> None:
+    model, untied = made(tie=True), made()
+    assert untied.output.weight is not untied.embedding.weight
+    assert sum(p.numel() for p in model.recurrent.parameters()) + V * H + V == sum(
+        p.numel() for p in model.parameters()
+    )
+    for twin in (model, deepcopy(model).float()):
+        optimizer = torch.optim.SGD(twin.parameters(), lr=0.1)
+        before = twin.embedding.weight.detach().clone()
+        torch.autograd.backward(twin.loss(random_batch(), None).nats)
+        optimizer.step()
+        assert twin.output.weight is twin.embedding.weight
+        assert not torch.equal(before, twin.embedding.weight)
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("stride", [1, 2, T, None])
+def test_truncation_is_strict(cell: CellName, stride: int | None) -> None:
+    """The gradient of a window's loss reaches all that window's inputs, and nothing before them."""
+    model = made(cell, layers=2)
+    vectors: list[Tensor] = []
+    model.embedding.register_forward_hook(lambda module, given, out: vectors.append(out))
+    state: State | None = None
+    first, *middle, _ = batches = windows(N * 23, T, stride)
+    assert first.inputs.shape == (N, T)
+    assert {(batch.inputs.shape[1], batch.scored) for batch in middle} == {(T, stride or T)}
+    for batch in batches:
+        before = state
+        for scored in (1, batch.scored):  # the last position alone reaches back as far
+            loss = model.loss(replace(batch, scored=scored), before)
+            *earlier, own = torch.autograd.grad(loss.nats, vectors, allow_unused=True)
+            assert all(gradient is None for gradient in earlier)
+            assert own is not None and (own != 0).any(dim=2).all()
+        state = loss.state
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("stride", [1, 2, 4, T, None])
+def test_overlapped_windows_give_the_logits_of_one_long_pass(cell: CellName, stride: int | None) -> None:
+    model = made(cell, layers=2).eval()
+    logits: list[Tensor] = []
+    model.output.register_forward_hook(lambda module, given, out: logits.append(out))
+    state: State | None = None
+    batches = windows(N * 23, T, stride)
+    for batch in batches:
+        state = model.loss(batch, state).state
+    pieces = torch.cat(logits, dim=1)
+    inputs = torch.cat([batch.inputs[:, -batch.scored :] for batch in batches], dim=1)
+    whole, _ = model(inputs)
+    assert inputs.shape == (N, 23)
+    torch.testing.assert_close(pieces, whole)
+
+
+@EVERY_CELL
+def test_bfloat16_gives_about_the_same_loss(cell: CellName) -> None:
+    model = made(cell, layers=2).float()
+    batches = windows(N * 20, T, 2)
+    totals = []
+    for enabled in (False, True):
+        state, total = None, 0.0
+        for batch in batches:
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                loss = model.loss(batch, state)
+            assert loss.nats.dtype == torch.float32
+            torch.autograd.backward(loss.nats)
+            state, total = loss.state, total + loss.nats.item()
+        totals.append(total)
+    exact, rough = totals
+    assert rough == pytest.approx(exact, rel=0.01) and rough != exact
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -1,0 +1,234 @@
+"""The fused stack is the plain one and torch's own; windows, padding and resets change nothing they should not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from textseq.cells import CELLS, State
+from textseq.config import CellName
+from textseq.recurrent import Recurrent
+
+N, T, E, H = 3, 7, 4, 5
+
+EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
+LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
+DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+
+
+@pytest.fixture(autouse=True)
+def in_float64() -> Iterator[None]:
+    """Differences are then errors, not rounding."""
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def random_state(stack: Recurrent, batch: int = N) -> State:
+    return tuple(torch.randn_like(part) for part in stack.initial_state(batch))
+
+
+def torchs_own(stack: Recurrent, cell: CellName) -> nn.RNNBase:
+    """``torch.nn``'s module for the whole stack, with the same weights."""
+    kind = CELLS[cell]
+    extra = {"nonlinearity": kind.nonlinearity} if kind.nonlinearity else {}
+    layers, both = len(stack.layers), stack.directions == 2
+    twin = kind.fused(E, H, num_layers=layers, bidirectional=both, batch_first=True, **extra)
+    weights = {
+        name.replace("_l0", f"_l{layer}"): value
+        for layer, kernel in enumerate(stack.layers)
+        for name, value in kernel.state_dict().items()
+    }
+    twin.load_state_dict(weights)
+    return twin
+
+
+def gradients(module: nn.Module, outputs: Tensor, state: State, *inputs: Tensor) -> list[Tensor]:
+    """Of one number that every output enters with a weight of its own."""
+    total = sum(
+        ((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in (outputs, *state)),
+        torch.zeros(()),
+    )
+    return list(torch.autograd.grad(total, [*inputs, *module.parameters()]))
+
+
+@EVERY_CELL
+@LAYERS
+@DIRECTIONS
+def test_fused_is_plain_is_torch(cell: CellName, layers: int, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=layers, bidirectional=bidirectional)
+    twin = torchs_own(stack, cell)
+    x = torch.randn(N, T, E, requires_grad=True)
+    state = tuple(part.requires_grad_() for part in random_state(stack))
+
+    y, final = stack(x, state)
+    assert y.shape == (N, T, H * stack.directions)
+    assert [part.shape for part in final] == [part.shape for part in state]
+    y_plain, final_plain = stack.forward_plain(x, state)
+    y_torch, after = twin(x, state if len(state) > 1 else state[0])
+    final_torch = after if isinstance(after, tuple) else (after,)
+    torch.testing.assert_close((y, final), (y_plain, final_plain))
+    torch.testing.assert_close((y, final), (y_torch, final_torch))
+
+    fast = gradients(stack, y, final, x, *state)
+    torch.testing.assert_close(fast, gradients(stack, y_plain, final_plain, x, *state))
+    torch.testing.assert_close(fast, gradients(twin, y_torch, final_torch, x, *state))
+
+
+@EVERY_CELL
+@LAYERS
+def test_one_window_is_several_with_the_state_carried(cell: CellName, layers: int) -> None:
+    stack = Recurrent(cell, E, H, layers=layers)
+    x = torch.randn(N, T, E)
+    whole, final = stack(x)
+    state, pieces = None, []
+    for piece in (x[:, :1], x[:, 1:5], x[:, 5:]):
+        y, state = stack(piece, state)
+        pieces.append(y)
+    torch.testing.assert_close((torch.cat(pieces, dim=1), state), (whole, final))
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["fused", "plain"])
+@EVERY_CELL
+@DIRECTIONS
+def test_padded_batch_is_its_rows_alone(cell: CellName, bidirectional: bool, plain: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional)
+    run = stack.forward_plain if plain else stack
+    lengths = torch.tensor([4, T, 1])
+    x, state = torch.randn(N, T, E), random_state(stack)
+    y, final = run(x, state, lengths=lengths)
+    for row, length in enumerate(lengths.tolist()):
+        mine = slice(row, row + 1)
+        alone, ended = run(x[mine, :length], tuple(part[:, mine] for part in state))
+        torch.testing.assert_close(y[mine, :length], alone)
+        torch.testing.assert_close(tuple(part[:, mine] for part in final), ended)
+        assert (y[row, length:] == 0).all()
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional)
+    lengths = torch.tensor([T, 3, 5])
+    padding = torch.arange(T) >= lengths.unsqueeze(1)
+    x = torch.randn(N, T, E)
+    garbage = x.clone()
+    garbage[padding] = 1e9
+    for run in (stack, stack.forward_plain):
+        y, final = run(x, lengths=lengths)
+        again, final_again = run(garbage, lengths=lengths)
+        assert torch.equal(y, again)
+        assert all(map(torch.equal, final, final_again))
+        wanted, found = gradients(stack, y, final), gradients(stack, again, final_again)
+        torch.testing.assert_close(found, wanted)
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
+def test_resets_in_a_window_are_separate_texts(cell: CellName, learned: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, learn_initial_state=learned)
+    if stack.start is not None:
+        nn.init.normal_(stack.start)
+    x, state = torch.randn(N, T, E), random_state(stack)
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    resets[0, [0, 3]] = True
+    resets[1, [2, 3, T - 1]] = True  # row 2 goes on throughout
+    y, final = stack(x, state, resets=resets)
+    for row in range(N):
+        mine = slice(row, row + 1)
+        carried: State | None = tuple(part[:, mine] for part in state)
+        cuts = sorted({0, *resets[row].nonzero().flatten().tolist(), T})
+        for start, end in itertools.pairwise(cuts):
+            piece, carried = stack(x[mine, start:end], None if resets[row, start] else carried)
+            torch.testing.assert_close(y[mine, start:end], piece)
+        torch.testing.assert_close(tuple(part[:, mine] for part in final), carried)
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_learned_initial_state_is_used_and_learns(cell: CellName, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional, learn_initial_state=True)
+    start = cast(nn.Parameter, stack.start)
+    assert "start" in dict(stack.named_parameters())
+    nn.init.normal_(start)
+    x = torch.randn(N, T, E)
+    wanted = tuple(part.unsqueeze(1).expand(-1, N, -1) for part in start)
+    torch.testing.assert_close(stack.initial_state(N), wanted)
+    y, _ = stack(x)
+    torch.testing.assert_close(y, stack(x, wanted)[0])
+    y.sum().backward()
+    assert start.grad is not None and (start.grad != 0).any(dim=2).all()
+
+
+@EVERY_CELL
+def test_learned_initial_state_learns_from_resets_alone(cell: CellName) -> None:
+    stack = Recurrent(cell, E, H, learn_initial_state=True)
+    start = cast(nn.Parameter, stack.start)
+    nn.init.uniform_(start)
+    x, state = torch.randn(N, T, E), random_state(stack)
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    y, _ = stack(x, state, resets=resets)
+    assert not any(part is not None for part in torch.autograd.grad(y.sum(), start, allow_unused=True))
+    resets[1, 3] = True
+    y, _ = stack(x, state, resets=resets)
+    assert (torch.autograd.grad(y.sum(), start)[0] != 0).any(dim=2).all()
+
+
+@EVERY_CELL
+def test_without_one_the_initial_state_is_zero(cell: CellName) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=True)
+    state = stack.initial_state(N)
+    assert len(state) == CELLS[cell].states
+    assert all(part.shape == (4, N, H) and not part.any() for part in state)
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_forget_bias_is_one_and_the_rest_small(cell: CellName, bidirectional: bool) -> None:
+    for kernel in Recurrent(cell, E, H, layers=2, bidirectional=bidirectional).layers:
+        weights = dict(kernel.named_parameters())
+        for suffix in ("_l0", "_l0_reverse")[: 1 + bidirectional]:
+            biases = (weights[f"bias_ih{suffix}"] + weights[f"bias_hh{suffix}"]).chunk(len(CELLS[cell].gates))
+            for gate, bias in zip(CELLS[cell].gates, biases, strict=True):
+                assert (bias == 1).all() if gate == "f" else (bias.abs() <= 2 * H**-0.5).all()
+
+
+@EVERY_CELL
+def test_dropout_stands_between_layers_in_training_only(cell: CellName) -> None:
+    x = torch.randn(N, T, E)
+    single = Recurrent(cell, E, H, dropout=0.5).train()
+    assert torch.equal(single(x)[0], single(x)[0])
+    stack = Recurrent(cell, E, H, layers=2, dropout=0.5).eval()
+    assert torch.equal(stack(x)[0], stack(x)[0])
+    torch.testing.assert_close(stack(x), stack.forward_plain(x))
+    stack.train()
+    assert not torch.equal(stack(x)[0], stack(x)[0])
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_dropout_stands_at_the_same_place_in_fused_and_plain(cell: CellName, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=3, bidirectional=bidirectional)
+    stack.dropout = nn.Hardtanh(0, 0.01)  # type: ignore[assignment]  # like it, but without chance
+    x = torch.randn(N, T, E)
+    torch.testing.assert_close(stack(x), stack.forward_plain(x))
+
+
+@EVERY_CELL
+@LAYERS
+def test_chain_of_steps_is_forward(cell: CellName, layers: int) -> None:
+    stack = Recurrent(cell, E, H, layers=layers)
+    table, ids = torch.randn(9, E), torch.randint(9, (N, T))
+    start = state = random_state(stack)
+    gates = stack.input_gates(table)
+    outputs = []
+    for t in range(T):
+        y, state = stack.step(gates[ids[:, t]], state)
+        outputs.append(y)
+    torch.testing.assert_close((torch.stack(outputs, dim=1), state), stack(table[ids], start))
