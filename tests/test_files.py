@@ -1,0 +1,150 @@
+"""Files and folders are there whole or not at all, whatever fails while they are written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from textseq.errors import TextseqError
+from textseq.files import cannot_write, replacing, sha256, whole_folder
+
+
+def full_disk(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def write_file(place: Path) -> None:
+    with replacing(place / "a.txt", place / "b.txt") as (a, b):
+        a.write(b"new a")
+        b.write(b"new b")
+
+
+def write_folder(place: Path) -> None:
+    with whole_folder(place / "folder") as aside:
+        (aside / "a.txt").write_bytes(b"new a")
+
+
+WRITERS = pytest.mark.parametrize("write", [write_file, write_folder])
+
+
+def test_files_appear_when_the_block_ends(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.txt", tmp_path / "deep" / "new.txt"
+    old.write_bytes(b"before")
+    with replacing(old) as (file,):
+        file.write(b"after")
+        file.flush()
+        assert old.read_bytes() == b"before"
+    assert old.read_bytes() == b"after"
+    with replacing(new, new.with_name("second.txt")) as (first, second):
+        first.write(b"1")
+        second.write(b"2")
+        assert not new.exists()
+    assert {path.name: path.read_bytes() for path in new.parent.iterdir()} == {"new.txt": b"1", "second.txt": b"2"}
+
+
+def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "folder"
+    with whole_folder(target) as aside:
+        (aside / "a.txt").write_bytes(b"a")
+        assert not target.exists()
+        assert aside.name.startswith(".")
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+    assert (target / "a.txt").read_bytes() == b"a"
+
+
+def test_everything_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    def checked(rename: Callable[..., object]) -> Callable[..., object]:
+        def check(source: Path, target: Path) -> object:
+            inside = list(source.iterdir()) if source.is_dir() else []
+            assert {path.stat().st_ino for path in (source, *inside)} <= synced
+            return rename(source, target)
+
+        return check
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", checked(os.replace))
+    monkeypatch.setattr(Path, "rename", checked(Path.rename))
+    write_file(tmp_path)
+    write_folder(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("write", "call"),
+    [
+        (write_file, "os.fsync"),
+        (write_file, "os.replace"),
+        (write_file, "pathlib.Path.mkdir"),
+        (write_folder, "os.fsync"),
+        (write_folder, "pathlib.Path.rename"),
+        (write_folder, "pathlib.Path.mkdir"),
+    ],
+)
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], call: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"old")
+    monkeypatch.setattr(call, full_disk)
+    with pytest.raises(TextseqError, match=r"^cannot write .*(a\.txt|folder): the disk is full; free some space$"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_bytes() == b"old"
+
+
+@WRITERS
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    (tmp_path / "file").write_bytes(b"no folder")
+    with pytest.raises(TextseqError, match=r"^cannot write .*; use a place that can be written to$"):
+        write(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", [replacing, whole_folder])
+def test_what_goes_wrong_in_the_block_passes_through(tmp_path: Path, kind: Callable[[Path], object]) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(KeyError), kind(target):  # type: ignore[attr-defined]
+        raise KeyError("ours")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_leftover_of_a_killed_run_is_cleaned_away(tmp_path: Path) -> None:
+    leftover = tmp_path / ".folder.partial"
+    leftover.mkdir()
+    (leftover / "half.txt").write_bytes(b"half")
+    write_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_is_taken_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").write_bytes(b"mine")
+    with pytest.raises(TextseqError, match=r"cannot write .*folder"):
+        write_folder(tmp_path)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mine.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_errors_are_one_line() -> None:
+    error = cannot_write(Path("x"), OSError("first\n  second"))
+    assert str(error) == "cannot write x: first second; use a place that can be written to"
+    assert "the disk is full" in str(cannot_write(Path("x"), RuntimeError("I/O error: No space left on device")))
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 1000])
+def test_sha256(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,305 @@
+"""A loaded model writes and scores text, whatever the prompt, and finds its way by name."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import textseq
+from textseq import shelf
+from textseq.batches import Streams
+from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.corpus import own_text
+from textseq.errors import TextseqError
+from textseq.jobs import START, Writer, load
+from textseq.metrics import measure
+from textseq.models.language_model import LanguageModel
+from textseq.shelf import Facts
+from textseq.text import ByteTokenizer, CharTokenizer, Tokenizer
+from textseq.training import Run, Training
+
+TEXT = "one two three four five six seven,\n" * 60
+PROMPTS = ["", "the ", "\n", "Zażółć gęślą jaźń", "👩‍👩‍👧‍👦 says: ", "e\u0301", "a\r\n\tb\0c", "the cat " * 20]
+FACTS: Facts = {"task": "language-model", "corpus": {"title": "Counting"}}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Text:
+    """The text as ids."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.ids = tokenizer.encode(TEXT)
+        self.document_starts = np.zeros(1, np.int64)
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
+    """A model that has learnt to count to seven."""
+    tokenizer = CharTokenizer.train([TEXT])
+    torch.manual_seed(1)
+    config = LanguageModelConfig(hidden_size=32, embedding_size=8, dropout=0)
+    model = LanguageModel(config, tokenizer.size)
+    training = TrainingConfig(learning_rate=0.02, warmup_steps=0, max_epochs=None, max_steps=150)
+    streams = Streams(Text(tokenizer), DataConfig(batch_size=8, window=24), seed=1)
+    facts = {**FACTS, "model": config.to_dict()}
+    Training(model, streams, training, Run(tmp_path_factory.mktemp("run"), tokenizer, facts)).train()
+    return Writer(model, tokenizer, facts)
+
+
+@pytest.fixture(scope="module", params=["char", "byte"])
+def any_writer(request: pytest.FixtureRequest) -> Writer:
+    """A model that has learnt nothing, and so writes anything."""
+    tokenizer: Tokenizer = CharTokenizer("abcdeż") if request.param == "char" else ByteTokenizer()
+    torch.manual_seed(2)
+    config = LanguageModelConfig(cell="gru", layers=2, hidden_size=8, embedding_size=4, learn_initial_state=True)
+    model = LanguageModel(config, tokenizer.size)
+    return Writer(model, tokenizer, {**FACTS, "model": config.to_dict()})
+
+
+# Writing
+
+
+def test_it_writes_what_it_has_learnt(writer: Writer) -> None:
+    assert writer.generate("one", temperature=0, max_new_tokens=20) == "one two three four five"
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_text_is_the_prompt_and_what_follows(any_writer: Writer, prompt: str) -> None:
+    text = any_writer.generate(prompt, seed=3, max_new_tokens=20)
+    assert text.startswith(prompt)
+    assert text == any_writer.generate(prompt, seed=3, max_new_tokens=20)
+    assert "".join(any_writer.stream(prompt, seed=3, max_new_tokens=20)) == text
+    assert any_writer.generate_all(prompt, seed=3, max_new_tokens=20) == [text]
+    if any_writer.tokenizer.kind == "char":
+        assert len(text) == len(prompt) + 20
+    assert any_writer.generate(prompt, max_new_tokens=0) == prompt
+
+
+def test_the_seed_decides_the_text(any_writer: Writer) -> None:
+    texts = [any_writer.generate(seed=seed, max_new_tokens=40) for seed in range(5)]
+    assert len(set(texts)) == 5
+    assert any_writer.generate(max_new_tokens=40) != any_writer.generate(max_new_tokens=40)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    any_writer.generate(max_new_tokens=3)
+    assert torch.equal(torch.get_rng_state(), before)  # its randomness is its own
+
+
+def test_temperature_0_takes_the_likeliest_token_whatever_the_seed(any_writer: Writer) -> None:
+    model, tokenizer = any_writer.model, any_writer.tokenizer
+    ids = tokenizer.encode("abc").tolist()
+    context = [int(any_writer._start()), *ids]
+    for _ in range(30):
+        with torch.inference_mode():
+            logits, _ = model(torch.tensor([context]))
+        allowed = logits[0, -1].clone()
+        allowed[list(tokenizer.fallback)] = -torch.inf
+        context.append(int(allowed.argmax()))
+    greedy = "abc" + tokenizer.decode(context[1 + len(ids) :])
+    for seed in (None, 1, 2):
+        assert any_writer.generate("abc", temperature=0, seed=seed, max_new_tokens=30) == greedy
+    assert any_writer.generate("abc", top_k=1, seed=5, max_new_tokens=30) == greedy
+
+
+@pytest.mark.parametrize("prompt", ["", "żaba", "xyz€"])
+def test_fallback_tokens_are_never_written(any_writer: Writer, prompt: str) -> None:
+    text = any_writer.generate(prompt, seed=1, temperature=3.0, max_new_tokens=100)[len(prompt) :]
+    if any_writer.tokenizer.fallback:
+        assert set(text) <= set("abcdeż")
+        assert len(text) == 100
+
+
+def test_generate_all_writes_different_texts_side_by_side(any_writer: Writer) -> None:
+    texts = any_writer.generate_all("abc", num_return_sequences=5, seed=1, max_new_tokens=30)
+    assert len(set(texts)) == 5
+    assert all(text.startswith("abc") for text in texts)
+    assert texts == any_writer.generate_all("abc", num_return_sequences=5, seed=1, max_new_tokens=30)
+    greedy = any_writer.generate("abc", temperature=0, max_new_tokens=30)
+    assert any_writer.generate_all("abc", num_return_sequences=3, temperature=0, max_new_tokens=30) == [greedy] * 3
+
+
+@pytest.mark.parametrize("stops", [("four",), ("six", "five six"), ("t", "thr"), ("\n",), ("", "n,\no"), ("one",)])
+def test_a_text_ends_before_the_first_stop_string(writer: Writer, stops: tuple[str, ...]) -> None:
+    written = writer.generate("one", temperature=0, max_new_tokens=80).removeprefix("one")
+    cut = min(written.index(stop) for stop in stops if stop)
+    expected = "one" + written[:cut]  # a stop string in the prompt ends nothing
+    assert writer.generate("one", temperature=0, max_new_tokens=80, stop_strings=stops) == expected
+    assert (
+        writer.generate_all("one", temperature=0, max_new_tokens=80, stop_strings=stops, num_return_sequences=2)
+        == [expected] * 2
+    )
+
+
+def test_a_stop_string_that_does_not_come_holds_nothing_back(writer: Writer) -> None:
+    whole = writer.generate("one", temperature=0, max_new_tokens=30)
+    almost = whole[-3:] + "no"
+    assert writer.generate("one", temperature=0, max_new_tokens=30, stop_strings=(almost,)) == whole
+
+
+def test_streams_may_be_interleaved_and_leave_gradients_as_they_were(any_writer: Writer) -> None:
+    one, two = (any_writer.stream("ab", seed=seed, max_new_tokens=20) for seed in (1, 2))
+    pieces: list[tuple[str, str]] = []
+    for pair in itertools.zip_longest(one, two, fillvalue=""):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        pieces.append(pair)
+    assert not torch.is_inference_mode_enabled()
+    for seed, column in zip((1, 2), zip(*pieces, strict=True), strict=True):
+        assert "".join(column) == any_writer.generate("ab", seed=seed, max_new_tokens=20)
+
+
+def test_text_comes_as_it_is_written(writer: Writer) -> None:
+    stream = writer.stream("the", seed=1, max_new_tokens=10**9)
+    assert next(stream) == "the"
+    assert len("".join(itertools.islice(stream, 10))) == 10
+
+
+def test_settings_are_checked_before_anything_is_written(writer: Writer) -> None:
+    with pytest.raises(TypeError, match="max_length"):
+        writer.generate(max_length=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="max_length"):
+        writer.stream(max_length=3)  # type: ignore[call-arg]
+    with pytest.raises(TextseqError, match="--temperature must be at least 0, found -1"):
+        writer.stream(temperature=-1.0)
+    with pytest.raises(TextseqError, match=r"one text at a time .* = 2; generate_all\(\) writes several"):
+        writer.generate(num_return_sequences=2)
+
+
+# Scoring
+
+
+@pytest.mark.parametrize("text", ["the cat sat", "t", "żółw 🐢 the", "\n\n"])
+def test_a_score_adds_up(any_writer: Writer, text: str) -> None:
+    score, tokenizer = any_writer.score(text), any_writer.tokenizer
+    ids = tokenizer.encode(text)
+    assert score.tokens == tuple(tokenizer.vocabulary[token] for token in ids)
+    assert len(score.surprise) == len(ids)
+    assert score.characters == len(text)
+    assert score.nats == pytest.approx(sum(score.surprise))
+    assert score.nats_per_token == pytest.approx(score.nats / len(ids))
+    assert score.perplexity == pytest.approx(np.exp(score.nats / len(ids)))
+    assert score.bits_per_character == pytest.approx(score.nats / len(text) / np.log(2))
+    after_start = np.concatenate([any_writer._start().numpy(), ids])
+    assert score.nats == pytest.approx(measure(any_writer.model, after_start, source="").nats, rel=1e-5)
+    assert all(surprise > 0 for surprise in score.surprise)
+
+
+def test_a_score_is_the_model_s_own_probability(any_writer: Writer) -> None:
+    """Step by step through the writing path, which computes each cell in its plain form."""
+    ids = any_writer.tokenizer.encode("abca")
+    step, state = any_writer.model.stepper(), any_writer.model.initial_state(1)
+    token = any_writer._start()
+    for surprise, target in zip(any_writer.score("abca").surprise, ids, strict=True):
+        with torch.inference_mode():
+            logits, state = step(token, state)
+        assert surprise == pytest.approx(-float(logits.log_softmax(1)[0, target]), rel=1e-5)
+        token = torch.tensor([target])
+
+
+def test_a_text_like_the_learnt_one_scores_better_than_a_shuffled_one(writer: Writer) -> None:
+    text = TEXT[:200]
+    shuffled = "".join(np.random.default_rng(1).permutation(list(text)))
+    assert writer.score(text).nats_per_token < 0.2
+    assert writer.score(shuffled).nats_per_token > 2
+    assert writer.score("one two").nats < writer.score("one six").nats
+
+
+def test_an_empty_text_has_no_score(writer: Writer) -> None:
+    with pytest.raises(TextseqError, match="scoring wants a text, found an empty one; give at least one character"):
+        writer.score("")
+
+
+def test_a_corpus_is_measured_with_its_signature(writer: Writer, tmp_path: Path) -> None:
+    (tmp_path / "cats.txt").write_text(TEXT)
+    corpus = own_text([tmp_path / "cats.txt"], validation=0.25)
+    found = writer.measure(corpus, "validation")
+    ids = writer.tokenizer.encode(TEXT[-len(TEXT) // 4 :])
+    assert found.nats == pytest.approx(measure(writer.model, ids, source="").nats, rel=1e-5)
+    assert found.tokens == len(ids) - 1
+    expected = f"part:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}"
+    assert found.signature.endswith(expected)
+    windowed = writer.measure(corpus, "validation", window=5)
+    assert windowed.nats > found.nats
+    assert "state:fresh-per-window|window:5" in windowed.signature
+    with pytest.raises(TextseqError, match="test"):
+        writer.measure(corpus, "test")
+
+
+# Keeping and finding
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_saved_model_loads_and_writes_the_same(writer: Writer, tmp_path: Path, half: bool) -> None:
+    writer.save(tmp_path / "gift", half=half)
+    names = ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(path.name for path in (tmp_path / "gift").iterdir()) == names
+    again = load(tmp_path / "gift")
+    assert again.facts.items() >= writer.facts.items()
+    tolerance = 0.01 if half else 1e-9
+    assert again.score(TEXT[:99]).nats_per_token == pytest.approx(writer.score(TEXT[:99]).nats_per_token, abs=tolerance)
+    if not half:
+        assert again.generate("the", seed=4, max_new_tokens=40) == writer.generate("the", seed=4, max_new_tokens=40)
+
+
+def test_a_folder_that_exists_is_not_written_over(writer: Writer, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(TextseqError, match="mine exists; name a new folder or remove it"):
+        writer.save(tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_models_load_by_path_by_run_and_by_the_name_they_ship_under(
+    writer: Writer, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = writer.generate(seed=1, max_new_tokens=9)
+    for place in ("elsewhere/one", "runs/two/best-3", "shipped/three"):
+        writer.save(home / place)
+    for name in ("elsewhere/one", home / "elsewhere" / "one", "two", "runs/two", "runs/two/best-3", "three"):
+        assert load(name).generate(seed=1, max_new_tokens=9) == text
+    assert caplog.messages == []
+    with pytest.raises(TextseqError, match="unknown model 'thre'; did you mean 'three'"):
+        load("thre")
+    writer.save(home / "runs" / "three" / "last-1")
+    with caplog.at_level(logging.WARNING, "textseq"):
+        assert load("three").generate(seed=1, max_new_tokens=9) == text
+    assert caplog.messages == [
+        f"note: the run {home}/runs/three hides the model 'three' that ships with textseq",
+    ]
+
+
+def test_a_task_that_this_version_does_not_know_is_refused(writer: Writer, tmp_path: Path) -> None:
+    Writer(writer.model, writer.tokenizer, {**writer.facts, "task": "juggler"}).save(tmp_path / "other")
+    with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'juggler'.* language-model"):
+        load("other")
+
+
+def test_a_device_that_is_not_here_is_refused(writer: Writer, tmp_path: Path) -> None:
+    writer.save(tmp_path / "one")
+    with pytest.raises(TextseqError, match="--device cuda:99 cannot be used here"):
+        load("one", device="cuda:99")
+
+
+def test_a_text_is_read_after_a_line_end_or_what_there_is(writer: Writer, any_writer: Writer) -> None:
+    assert int(writer._start()) == writer.tokenizer.vocabulary.index(START)
+    assert int(any_writer._start()) == {"char": 0, "byte": ord(START)}[any_writer.tokenizer.kind]
+
+
+def test_pieces_are_never_empty(any_writer: Writer) -> None:
+    def pieces() -> Iterator[str]:
+        yield from any_writer.stream(seed=1, max_new_tokens=50)
+        yield from any_writer.stream("ab", seed=1, max_new_tokens=50, stop_strings=("aa", "cde"))
+
+    assert all(pieces())

@@ -1,0 +1,325 @@
+"""From one's own text to a whole run folder; recipes; weights taken over from another model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import textseq
+from textseq import recipe, runs, shelf
+from textseq.config import CellName, DataConfig, LanguageModelConfig, TokenizerName, TrainingConfig
+from textseq.corpus import corpus_names
+from textseq.errors import TextseqError
+from textseq.jobs import Writer
+from textseq.origin import saved_settings
+from textseq.plots import learning_curve
+from textseq.recipe import read_recipe, recipes
+from textseq.shelf import newest, read_json
+
+TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(name: str, text: str) -> Path:
+    path = Path(name)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def model(
+    hidden: int = 8, *, cell: CellName = "lstm", tied: bool = False, learned: bool = False
+) -> LanguageModelConfig:
+    return LanguageModelConfig(
+        cell=cell, hidden_size=hidden, embedding_size=8, tie_embeddings=tied, learn_initial_state=learned
+    )
+
+
+def train(
+    text: Path,
+    name: str | None = None,
+    *,
+    config: LanguageModelConfig | None = None,
+    steps: int = 3,
+    rate: float = 0.01,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    validation: float = 0.1,
+    tokenizer: TokenizerName = "char",
+    said: list[str] | None = None,
+) -> Writer:
+    training = TrainingConfig(learning_rate=rate, warmup_steps=0, max_epochs=None, max_steps=steps)
+    return runs.train(
+        text=[text],
+        name=name,
+        model=config or (None if start_from else model()),
+        batching=DataConfig(batch_size=4, window=16, tokenizer=tokenizer),
+        training=training,
+        start_from=start_from,
+        overwrite=overwrite,
+        validation=validation,
+        report=(said if said is not None else []).append,
+    )
+
+
+def test_a_run_leaves_a_whole_folder(home: Path) -> None:
+    said: list[str] = []
+    writer = train(write("cats.txt", TEXT), steps=30, said=said)
+    folder = home / "runs" / "cats"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "best-1",
+        "curve.png",
+        "last-2",
+        "log.jsonl",
+    ]
+    for place in ("best-1", "last-2"):
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= {p.name for p in (folder / place).iterdir()}
+    assert (folder / "curve.png").read_bytes().startswith(PNG)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [10, 20, 30, 30]
+    card = (folder / "README.md").read_text()
+    facts = read_json(folder / "best-1" / "config.json")
+    results = facts["results"]
+    assert isinstance(results, list)
+    carried, windowed = (result["signature"] for result in results)
+    assert carried.endswith(f"part:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}")
+    assert "state:fresh-per-window|window:16" in windowed
+    for words in (
+        "# cats",
+        *carried.split("|"),
+        *windowed.split("|"),
+        "textseq-sample --author cats",
+        "hidden_size | 8",
+    ):
+        assert words in card
+    assert f"{results[0]['nats_per_token']:.4f} |" in card
+    assert any(carried in line for line in said)
+    assert textseq.load("cats").generate(seed=1) == writer.generate(seed=1)
+
+
+def test_the_result_is_the_best_checkpoint_measured_by_hand() -> None:
+    train(write("cats.txt", TEXT), steps=10)
+    writer = textseq.load("cats")
+    held_out = TEXT[int(0.9 * len(TEXT)) :]
+    ids = torch.from_numpy(writer.tokenizer.encode(held_out))
+    with torch.inference_mode():
+        logits, _ = writer.model(ids[:-1].unsqueeze(0))
+    by_hand = float(torch.nn.functional.cross_entropy(logits[0], ids[1:]))
+    results = writer.facts["results"]
+    assert isinstance(results, list)
+    assert results[0]["nats_per_token"] == pytest.approx(by_hand, rel=1e-5)
+    assert writer.facts["best_validation_nats"] == pytest.approx(by_hand, rel=0.1)  # that one was read in streams
+
+
+def test_without_a_validation_part_the_last_checkpoint_is_the_model(home: Path) -> None:
+    train(write("cats.txt", TEXT), validation=0)
+    folder = home / "runs" / "cats"
+    assert newest(folder, "best") is None
+    assert "It was not measured" in (folder / "README.md").read_text()
+    assert textseq.load("cats").generate(seed=1, max_new_tokens=5)
+
+
+def test_a_run_that_exists_is_refused_and_overwrite_replaces_it(home: Path) -> None:
+    text = write("cats.txt", TEXT)
+    train(text, "mine", steps=2)
+    folder = home / "runs" / "mine"
+    before = (folder / "README.md").read_bytes()
+    with pytest.raises(
+        TextseqError, match=r"run \S+mine exists; go on with --resume \S+mine, replace it with --overwr"
+    ):
+        train(text, "mine", steps=3)
+    assert (folder / "README.md").read_bytes() == before
+    (folder / "old.txt").write_text("of the old run")
+    with pytest.raises(TextseqError, match="window"):
+        train(write("short.txt", "short"), "mine", overwrite=True)
+    assert (folder / "old.txt").exists()  # a mistake costs nothing
+    train(text, "mine", steps=3, overwrite=True)
+    assert not (folder / "old.txt").exists()
+    last = newest(folder, "last")
+    assert last is not None
+    assert read_json(last / "config.json")["step"] == 3
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a\\b"])
+def test_a_name_is_a_plain_one(home: Path, name: str) -> None:
+    with pytest.raises(TextseqError, match="--name wants a plain name without slashes"):
+        train(write("cats.txt", TEXT), name)
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "validation", "message"),
+    [
+        ("too short", 0.1, "training text must be longer than one window of 16 tokens, found 8"),
+        (TEXT[:100], 0.01, "validation part must have at least 2 tokens, found 1; set a larger --validation"),
+        ("", 0.1, "no text in"),
+        (TEXT, 0.6, "validation must be a share between 0 and 0.5"),
+    ],
+)
+def test_a_text_that_will_not_do_is_told_before_the_first_step(
+    home: Path, text: str, validation: float, message: str
+) -> None:
+    with pytest.raises(TextseqError, match=message):
+        train(write("text.txt", text), validation=validation)
+    assert not (home / "runs").exists()
+
+
+def test_a_corpus_or_a_text_not_both_nor_neither() -> None:
+    for corpus, text in ((None, []), (corpus_names()[0], [write("cats.txt", TEXT)])):
+        with pytest.raises(TextseqError, match="name a corpus or give your own files with --text, one of the two"):
+            runs.train(corpus, text=text)
+
+
+# Weights from another model
+
+TABLES = ["embedding.weight", "output.weight", "output.bias"]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
+    config = model(tied=tied, learned=tied)
+    old = train(write("cats.txt", TEXT), "old", config=config, rate=0.05)
+    said: list[str] = []
+    other = write("other.txt", "Żółwie to the cat, a turtle! " * 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textseq.runs._run", lambda prepared, *_, **__: Writer(prepared.model, prepared.tokenizer, {}))
+        new = train(other, "new", start_from="old", said=said)
+        fresh = train(other, "fresh", config=config)
+    ours, theirs, drawn = (writer.model.state_dict() for writer in (new, old, fresh))
+    for name in ours:
+        if name not in TABLES:
+            assert torch.equal(ours[name], theirs[name]), name
+    old_row = {token: row for row, token in enumerate(old.tokenizer.vocabulary)}
+    shared = [token for token in new.tokenizer.vocabulary if token in old_row]
+    assert len(shared) > 10
+    assert len(shared) < new.tokenizer.size
+    moved = False
+    for name in TABLES:
+        for row, token in enumerate(new.tokenizer.vocabulary):
+            wanted = theirs[name][old_row[token]] if token in old_row else drawn[name][row]
+            assert torch.equal(ours[name][row], wanted), (name, token)
+            moved |= token in old_row and old_row[token] != row
+    assert moved
+    assert any(f"{len(shared)} of {new.tokenizer.size} tokens were known there" in line for line in said)
+
+
+def test_a_model_is_trained_further(home: Path) -> None:
+    text = write("cats.txt", TEXT)
+    before = train(text, "old", steps=60, rate=0.05).score(TEXT[:90]).nats_per_token
+    after = train(text, "new", steps=1, rate=1e-6, start_from="old")
+    assert after.score(TEXT[:90]).nats_per_token == pytest.approx(before, abs=0.05)
+    assert before < 2
+    assert after.facts["start_from"] == "old"
+
+
+@pytest.mark.parametrize(
+    "config", [model(9), model(cell="gru"), model(tied=True), model(learned=True)], ids=["9", "gru", "tied", "learned"]
+)
+def test_other_sizes_are_refused(home: Path, config: LanguageModelConfig) -> None:
+    text = write("cats.txt", TEXT)
+    train(text, "old")
+    with pytest.raises(
+        TextseqError, match=r"--from wants a model of the same sizes: .*lstm 1x8.*; leave the flags out"
+    ):
+        train(text, "new", config=config, start_from="old")
+    assert not (home / "runs" / "new").exists()
+
+
+def test_from_an_unknown_model_is_refused() -> None:
+    with pytest.raises(TextseqError, match="unknown model 'nobody'"):
+        train(write("cats.txt", TEXT), start_from="nobody")
+
+
+# What was saved is read back
+
+
+def test_settings_are_read_back(home: Path) -> None:
+    config = model(cell="gru")
+    train(write("cats.txt", TEXT), "mine", config=config, tokenizer="byte")
+    last = newest(home / "runs" / "mine", "last")
+    assert last is not None
+    facts = read_json(last / "config.json")
+    found = saved_settings(facts, last)
+    assert found.model == config
+    assert found.batching == DataConfig(batch_size=4, window=16, tokenizer="byte")
+    assert found.training.max_steps == 3
+    assert found.source.text == (str(home / "cats.txt"),)
+    for table in ("source", "model", "data", "training", "corpus"):
+        damaged = {key: value for key, value in facts.items() if key != table}
+        with pytest.raises(TextseqError, match=rf"config\.json is damaged: it lacks '{table}'; restore the folder"):
+            saved_settings(damaged, last)
+
+
+# The learning curve
+
+
+def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
+    line = '{"step": 10, "loss": 2.5}\n'
+    looked = '{"step": 10, "validation_nats_per_token": 2.0}\n'
+    for content in ("", line, looked, line + looked, line * 50, line + looked + '{"step": 20, "lo'):
+        log = tmp_path / "log.jsonl"
+        log.write_text(content)
+        learning_curve(log, tmp_path / "curve.png")
+        assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
+        (tmp_path / "curve.png").unlink()
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_fits_the_settings(name: str) -> None:
+    found = read_recipe(name)
+    assert found["title"]
+    assert found.get("corpus") in corpus_names()
+    for table, settings in (("model", LanguageModelConfig), ("data", DataConfig), ("training", TrainingConfig)):
+        values = found.get(table, {})
+        assert isinstance(values, dict)
+        made = settings.from_dict(values, where=name).to_dict()
+        assert {key: made[key] for key in values} == values
+
+
+def test_there_are_recipes() -> None:
+    assert recipes() == {path.stem: read_recipe(str(path))["title"] for path in sorted(recipe.FOLDER.glob("*.toml"))}
+    assert recipes()
+
+
+def test_a_recipe_is_read_by_name_or_file(tmp_path: Path) -> None:
+    name = next(iter(recipes()))
+    copy = tmp_path / "copy.toml"
+    shutil.copy(recipe.FOLDER / f"{name}.toml", copy)
+    assert read_recipe(str(copy)) == read_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[modell]\nlayers = 2\n", r"unknown key in the recipe \S+mine\.toml 'modell'; did you mean 'model'"),
+        ("layers = \n", r"\S+mine\.toml is no TOML: .*line 1.*; mend the place it names"),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content)
+    with pytest.raises(TextseqError, match=message) as told:
+        read_recipe(str(path))
+    assert "\n" not in str(told.value)
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_match() -> None:
+    name = next(iter(recipes()))
+    with pytest.raises(TextseqError, match=f"unknown recipe '{name}x'; did you mean"):
+        read_recipe(name + "x")
