@@ -73,12 +73,12 @@ CASES = {
     "lstm": (
         "--cell lstm --layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 --tie-embeddings "
         "--learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
-        "--max-steps 70 --save-every 4 --evaluate-every 12 --max-epochs 1000"
+        "--max-steps 60 --save-every 4 --evaluate-every 12 --max-epochs 1000"
     ),
     "gru": (
         "--cell gru --hidden-size 12 --embedding-size 5 --stride 3 --window 9 --batch-size 4 --accumulate 2 "
         "--optimizer rmsprop --learning-rate 0.003 --schedule plateau --plateau-patience 1 --reset-probability 0.2 "
-        "--max-steps 70 --save-every 7 --evaluate-every 10 --max-epochs 1000"
+        "--max-steps 60 --save-every 7 --evaluate-every 10 --max-epochs 1000"
     ),
 }
 
@@ -191,10 +191,13 @@ def same(home: Path, ours: str, theirs: str) -> None:
 def test_killed_at_random_moments(server: Server, home: Path, never_stopped: str) -> None:
     dice = random.Random(1)
     name = f"killed-{never_stopped}"
-    for _ in range(6):
+    codes = []
+    for _ in range(5):
         server.start(server.first_or_next(name, never_stopped), dies_after=dice.uniform(0.02, 0.4))
         code, stderr = server.wait()
         assert code in (0, -signal.SIGPROF), stderr
+        codes.append(code)
+    assert sum(map(bool, codes)) >= 3
     server.run(server.first_or_next(name, never_stopped))
     same(home, name, f"whole-{never_stopped}")
 
@@ -204,10 +207,13 @@ def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: 
     """Every death comes right before a file or folder is opened, made, renamed or removed."""
     dice = random.Random(2)
     name = f"cut-{never_stopped}"
-    for _ in range(7):
-        server.start(server.first_or_next(name, never_stopped), dies_at=dice.randrange(1, 160))
+    codes = []
+    for _ in range(5):
+        server.start(server.first_or_next(name, never_stopped), dies_at=dice.randrange(1, 200))
         code, stderr = server.wait()
         assert code in (0, -signal.SIGKILL), stderr
+        codes.append(code)
+    assert sum(map(bool, codes)) >= 3
     server.run(server.first_or_next(name, never_stopped))
     same(home, name, f"whole-{never_stopped}")
     leftovers = [path.name for path in (home / "runs" / name).iterdir() if path.name.endswith(".partial")]
@@ -215,9 +221,9 @@ def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: 
 
 
 @needs_fork
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop(server: Server, home: Path, never_stopped: str, number: int, code: int) -> None:
-    name = f"asked-{code}-{never_stopped}"
+def test_asked_to_stop(server: Server, home: Path, never_stopped: str) -> None:
+    number, code = {"lstm": (signal.SIGINT, 130), "gru": (signal.SIGTERM, 143)}[never_stopped]
+    name = f"asked-{never_stopped}"
     folder = home / "runs" / name
     child = server.start(server.begin(name, never_stopped))
     while not (folder / "log.jsonl").exists():
@@ -229,7 +235,7 @@ def test_asked_to_stop(server: Server, home: Path, never_stopped: str, number: i
     assert stderr.splitlines()[-1] == (
         f"textseq-train: stopped at step {step} and saved; go on with: textseq-train --resume {folder}"
     )
-    assert 0 < step < 70
+    assert 0 < step < 60
     assert (folder / "curve.png").exists()
     server.run(["--resume", name])
     same(home, name, f"whole-{never_stopped}")

@@ -388,11 +388,12 @@ def test_a_loss_that_is_no_number_rewinds_with_half_the_rate(run: Run) -> None:
 def test_a_loss_that_runs_away_rewinds(run: Run) -> None:
     batches = Numbers()
     lines: list[str] = []
-    model = Stub(lambda call: 500.0 if call == 25 else 2.0 + 0.5 * (call % 2))
-    loop = Training(model, batches, settings(save_every=20, max_steps=40), run, report=lines.append)
+    model = Stub(lambda call: 500.0 if call == 35 else 2.0 + 0.5 * (call % 2))
+    loop = Training(model, batches, settings(save_every=20, max_steps=60), run, report=lines.append)
     assert loop.train().rewinds == 1
-    assert batches.served == [*range(30), *range(20, 40)]
-    assert "diverged at step 30" in lines[0]
+    assert batches.served == [*range(40), *range(20, 60)]
+    assert "diverged at step 40" in lines[0]
+    assert all(line["tokens_per_second"] > 0 for line in log_of(run))
     assert "back to step 20 with half the learning rate, 0.05 (rewind 1 of 3)" in lines[0]
 
 

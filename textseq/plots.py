@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 from textseq.files import replacing
@@ -31,7 +30,7 @@ def learning_curve(log: Path, picture: Path) -> None:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(*_columns(training), color="#9ab8d6", linewidth=0.8, label="training, each batch group")
+    axes.plot(*_columns(training), color="#9ab8d6", linewidth=0.8, label="training")
     axes.plot(*_columns(_smooth(training)), color="#1f4e79", linewidth=1.6, label="training, smoothed")
     if validation:
         axes.plot(*_columns(validation), color="#c0392b", marker="o", markersize=4, label="validation")
@@ -56,10 +55,10 @@ def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float
 
 
 def _smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """An exponential average over about a fiftieth of the run."""
-    weight = min(0.5, 50 / max(len(points), 1))
-    smoothed, value = [], points[0][1] if points else math.nan
+    """An exponential average over about a fiftieth of the run, without the first point's weight in all that follows."""
+    keep = 1 - min(0.5, 50 / max(len(points), 1))
+    smoothed, total, weight = [], 0.0, 0.0
     for step, loss in points:
-        value += weight * (loss - value)
-        smoothed.append((step, value))
+        total, weight = keep * total + loss, keep * weight + 1
+        smoothed.append((step, total / weight))
     return smoothed
