@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=5, help="steps of each side in a round")
     parser.add_argument("--device", default="cpu")
@@ -50,7 +51,7 @@ def main() -> None:
     device = pick_device(o.device)
     tokenizer = CharTokenizer("".join(chr(ord("!") + i) for i in range(65)))
     config = LanguageModelConfig(
-        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell="lstm", dropout=0.1
+        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell="lstm", dropout=o.dropout
     )
     batching = DataConfig(batch_size=o.batch_size, window=o.window)
     ids = np.random.default_rng(0).integers(65, size=2_000_000).astype(np.uint8)
@@ -90,7 +91,9 @@ def main() -> None:
         print(f"{name}: {statistics.median(values):,.0f} tokens/s (from {min(values):,.0f} to {max(values):,.0f})")
     ratios = [w / b for b, w in zip(speeds["bare nn.LSTM"], speeds["whole step"], strict=True)]
     print(f"ratio, median of {o.rounds} rounds: {statistics.median(ratios):.3f}")
-    print(f"{o.layers}x{o.hidden_size} LSTM, N {o.batch_size}, T {o.window}, vocabulary {tokenizer.size}")
+    print(
+        f"{o.layers}x{o.hidden_size} LSTM, N {o.batch_size}, T {o.window}, vocabulary {tokenizer.size}, dropout {o.dropout}"
+    )
     print_conditions()
 
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import textseq
-from textseq import shelf
+from textseq import checkpoint, shelf
 from textseq.batches import Streams
+from textseq.cells import State
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import own_text
 from textseq.errors import TextseqError
@@ -143,6 +144,19 @@ def test_a_text_ends_before_the_first_stop_string(writer: Writer, stops: tuple[s
     )
 
 
+def test_nothing_is_computed_after_a_stop_string(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, steps = writer._step, itertools.count()
+
+    def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        next(steps)
+        return step(tokens, state)
+
+    monkeypatch.setattr(writer, "_step", counted)
+    for write in (writer.generate, writer.generate_all):
+        write("one", temperature=0, max_new_tokens=80, stop_strings=("two",))
+    assert next(steps) == 2 * len("\none two"[:-1])
+
+
 def test_a_stop_string_that_does_not_come_holds_nothing_back(writer: Writer) -> None:
     whole = writer.generate("one", temperature=0, max_new_tokens=30)
     almost = whole[-3:] + "no"
@@ -248,6 +262,8 @@ def test_a_saved_model_loads_and_writes_the_same(writer: Writer, tmp_path: Path,
     assert sorted(path.name for path in (tmp_path / "gift").iterdir()) == names
     again = load(tmp_path / "gift")
     assert again.facts.items() >= writer.facts.items()
+    weights = checkpoint.load(tmp_path / "gift").weights.values()
+    assert {tensor.dtype for tensor in weights} == {torch.float16 if half else torch.float32}
     tolerance = 0.01 if half else 1e-9
     assert again.score(TEXT[:99]).nats_per_token == pytest.approx(writer.score(TEXT[:99]).nats_per_token, abs=tolerance)
     if not half:

@@ -151,7 +151,7 @@ def test_overlapped_windows_give_the_logits_of_one_long_pass(cell: CellName, str
     batches = windows(N * 23, T, stride)
     for batch in batches:
         state = model.loss(batch, state).state
-    pieces = torch.cat(logits, dim=1)
+    pieces = torch.cat([piece.transpose(0, 1) for piece in logits], dim=1)  # inside, time comes first
     inputs = torch.cat([batch.inputs[:, -batch.scored :] for batch in batches], dim=1)
     whole, _ = model(inputs)
     assert inputs.shape == (N, 23)

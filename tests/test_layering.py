@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = [
     "version", "errors", "files", "config", "command", "fetch", "plays", "corpus", "text", "tokens", "batches",
-    "embedding", "cells", "recurrent", "losses", "models.language_model", "models", "shelf", "checkpoint",
+    "embedding", "cells", "dropout", "recurrent", "losses", "models.language_model", "models", "shelf", "checkpoint",
     "decoding.sampling", "decoding.stopping", "decoding", "devices", "metrics", "plots", "optimizers",
     "progress", "run_log", "training", "model_card", "jobs",
     "recipe", "origin", "runs",

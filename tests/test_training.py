@@ -302,6 +302,11 @@ def test_the_plateau_schedule_halves_the_rate(run: Run) -> None:
     loop.train()
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
     assert "no better for 2 evaluations: learning rate 0.05" in lines
+    longer = settings(config, max_steps=10)
+    again = Training(Stub(), Numbers(), longer, run, evaluate=looks([1.0, 0.9]), resume=True, report=lines.append)
+    rates, _ = watched(again)
+    again.train()
+    assert rates == pytest.approx([0.025, 0.025])  # a resumed run keeps what was halved
 
 
 def test_patience_ends_the_run_and_it_stays_ended(run: Run) -> None:
@@ -393,7 +398,9 @@ def test_a_loss_that_runs_away_rewinds(run: Run) -> None:
     assert loop.train().rewinds == 1
     assert batches.served == [*range(40), *range(20, 60)]
     assert "diverged at step 40" in lines[0]
-    assert all(line["tokens_per_second"] > 0 for line in log_of(run))
+    log = log_of(run)
+    assert [line["step"] for line in log] == [10, 20, 30, 40, 50, 60]  # what was taken back is in no log
+    assert all(line["tokens_per_second"] > 0 for line in log)
     assert "back to step 20 with half the learning rate, 0.05 (rewind 1 of 3)" in lines[0]
 
 

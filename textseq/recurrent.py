@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from textseq.cells import CELLS, State
 from textseq.config import CellName
+from textseq.dropout import Dropout
 
 
 class Recurrent(nn.Module):
@@ -52,13 +53,12 @@ class Recurrent(nn.Module):
             self.cell.fused(
                 input_size if layer == 0 else hidden_size * self.directions,
                 hidden_size,
-                batch_first=True,
                 bidirectional=bidirectional,
                 **extra,
             )
             for layer in range(layers)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.start = (
             nn.Parameter(torch.zeros(self.cell.states, layers * self.directions, hidden_size))
             if learn_initial_state
@@ -119,7 +119,7 @@ class Recurrent(nn.Module):
             state = self._reset(state, resets[:, start])
             y, state = self._fused(x[:, start:end], state, None)
             outputs.append(y)
-        return torch.cat(outputs, dim=1), state
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
 
     def forward_plain(
         self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
@@ -185,20 +185,20 @@ class Recurrent(nn.Module):
 
     def _fused(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         finals: list[State] = []
+        y = x.transpose(0, 1)  # (T, N, E): in memory time comes first, as the kernels want it
         for index, kernel in enumerate(self.layers):
             if index > 0:
-                x = self.dropout(x)
+                y = self.dropout(y)
             d = self.directions
             before = tuple(part[index * d : (index + 1) * d].contiguous() for part in state)
             given = before if len(before) > 1 else before[0]
             if lengths is None:
-                x, after = kernel(x, given)
+                y, after = kernel(y, given)
             else:
-                packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-                y, after = kernel(packed, given)
-                x, _ = pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+                packed, after = kernel(pack_padded_sequence(y, lengths, enforce_sorted=False), given)
+                y, _ = pad_packed_sequence(packed, total_length=x.shape[1])
             finals.append(after if isinstance(after, tuple) else (after,))
-        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+        return y.transpose(0, 1), tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
     def _reset(self, state: State, rows: Tensor) -> State:
         """The state with the rows that ``rows`` (N,) marks taken back to the initial state."""

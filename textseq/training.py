@@ -236,7 +236,7 @@ class Training:
             speed = (progress.tokens - tokens_before) / max(time.monotonic() - time_before, 1e-9)
             self._reckon_speed_from_here()
             self._log({"loss": nats, "tokens_per_second": round(speed)})
-            bar.set_postfix_str(f"step {progress.step}, loss {nats:.3f} nats, {speed:,.0f} tokens/s")
+            bar.set_postfix_str(f"step {progress.step}, loss {nats:.3f} nats, {speed:,.0f} tokens/s", refresh=False)
             bar.update(self._done() - bar.n)
         return True
 

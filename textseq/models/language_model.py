@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from textseq.batches import WindowBatch
 from textseq.cells import State
 from textseq.config import LanguageModelConfig
+from textseq.dropout import Dropout
 from textseq.embedding import Embedding
 from textseq.losses import Loss, summed_nats
 from textseq.recurrent import Recurrent
@@ -41,7 +42,7 @@ class LanguageModel(nn.Module):
             dropout=config.dropout,
             learn_initial_state=config.learn_initial_state,
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden_size, vocabulary_size)
         if config.tie_embeddings:
             self.output.weight = self.embedding.weight
@@ -61,8 +62,8 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (N, T, V) and the state after the last token.
         """
-        h, state = self.recurrent(self.embedding(ids), state, resets=resets)  # (N, T, H)
-        return self.output(self.dropout(h)), state
+        h, state = self.recurrent(self._embed(ids), state, resets=resets)  # (N, T, H)
+        return self._logits(h), state
 
     def loss(self, batch: WindowBatch, state: State | None) -> Loss:
         """The loss of one window of truncated back-propagation through time.
@@ -71,7 +72,7 @@ class LanguageModel(nn.Module):
         length k2): the state handed on is the one after ``carry`` tokens, and only the last ``batch.scored``
         positions count.
         """
-        x = self.embedding(batch.inputs)  # (N, T, E)
+        x = self._embed(batch.inputs)  # (N, T, E)
         resets = batch.resets
         head, carried = self.recurrent(
             x[:, : batch.carry], state, resets=None if resets is None else resets[:, : batch.carry]
@@ -82,9 +83,19 @@ class LanguageModel(nn.Module):
                 x[:, batch.carry :], carried, resets=None if resets is None else resets[:, batch.carry :]
             )
             h = torch.cat([head, tail], dim=1)
-        logits = self.output(self.dropout(h[:, -batch.scored :]))
+        logits = self._logits(h[:, -batch.scored :])
         targets = batch.targets[:, -batch.scored :]
         return Loss(summed_nats(logits, targets), targets.numel(), tuple(part.detach() for part in carried))
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        """(N, T) -> (N, T, E), with time first in memory, as the recurrent kernels want it: that saves copies."""
+        vectors: Tensor = self.embedding(ids.t())
+        return vectors.transpose(0, 1)
+
+    def _logits(self, h: Tensor) -> Tensor:
+        """(N, T, H) -> (N, T, V), in the memory layout that the kernels leave."""
+        logits: Tensor = self.output(self.dropout(h.transpose(0, 1)))
+        return logits.transpose(0, 1)
 
     def stepper(self) -> Step:
         """One step at a time for writing text, with the embedding folded into the first layer.
