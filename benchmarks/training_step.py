@@ -91,9 +91,8 @@ def main() -> None:
         print(f"{name}: {statistics.median(values):,.0f} tokens/s (from {min(values):,.0f} to {max(values):,.0f})")
     ratios = [w / b for b, w in zip(speeds["bare nn.LSTM"], speeds["whole step"], strict=True)]
     print(f"ratio, median of {o.rounds} rounds: {statistics.median(ratios):.3f}")
-    print(
-        f"{o.layers}x{o.hidden_size} LSTM, N {o.batch_size}, T {o.window}, vocabulary {tokenizer.size}, dropout {o.dropout}"
-    )
+    sizes = f"{o.layers}x{o.hidden_size} LSTM, N {o.batch_size}, T {o.window}"
+    print(f"{sizes}, vocabulary {tokenizer.size}, dropout {o.dropout}")
     print_conditions()
 
 
