@@ -30,6 +30,7 @@ def model_card(name: str, facts: Facts, model: nn.Module) -> str:
         "```",
         "```python",
         "import textseq",
+        "",
         f'print(textseq.load("{name}").generate())',
         "```",
         "",
