@@ -129,7 +129,7 @@ def test_version(command: Command, name: str) -> None:
     assert command(name, "--version") == (0, f"textseq-{name} {__version__}\n", "")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_shell_completion_knows_the_flags(command: Command, shell: str) -> None:
     code, out, _ = command("train", "--tyro-print-completion", shell)
     assert code == 0
