@@ -168,7 +168,8 @@ class Writer:
             TextseqError: a part that the corpus lacks, or that has fewer than two tokens.
         """
         tokens = token_file(corpus, part, self.tokenizer, cache_folder())
-        source = f"corpus:{corpus.name}|part:{part}|tokenizer:{self.tokenizer.kind}"
+        label = part if len(corpus.parts) > 1 else "whole"
+        source = f"corpus:{corpus.name}|part:{label}|tokenizer:{self.tokenizer.kind}"
         return measure(
             self.model,
             tokens.ids,
