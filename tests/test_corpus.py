@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import hashlib
 import os
 import re
 import socket
@@ -18,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq import corpus as corpus_module
-from textseq.corpus import CHUNK, FORMATS, Corpus, corpus_names, list_corpora, load_corpus, own_text
+from textseq.corpus import Corpus, corpus_names, list_corpora, load_corpus, own_text
+from textseq.documents import CHUNK, FORMATS, Document
 from textseq.errors import TextseqError
 
 DataFile = Callable[[str], Path]
@@ -31,7 +33,7 @@ def texts(corpus: Corpus, part: str) -> list[str]:
 def play(tmp_path: Path, raw: str) -> str:
     path = tmp_path / "piece.txt"
     path.write_text(raw, encoding="ascii", newline="")
-    return "".join(FORMATS["play"](path, "ascii"))
+    return "".join(Document(path, "ascii", "play").chunks())
 
 
 # -- corpora by name
@@ -51,7 +53,7 @@ def test_names_and_rows_need_neither_files_nor_network(monkeypatch: pytest.Monke
     for row in rows.values():
         assert row.language and row.licence and row.purpose and row.homepage.startswith("https://")
         assert "\n" not in row.title + row.purpose + row.licence
-        assert row.format in FORMATS
+        assert {row.format, *row.formats.values()} <= FORMATS.keys()
 
 
 def test_unknown_corpus_is_refused_with_the_nearest() -> None:
@@ -62,7 +64,7 @@ def test_unknown_corpus_is_refused_with_the_nearest() -> None:
 def test_recipes_are_found_in_an_installed_package(tmp_path: Path) -> None:
     """Installed, the folder of recipes is ``textseq/corpora``; the command below sees nothing of the clone."""
     package = Path(corpus_module.__file__).parent
-    for name in ("errors.py", "fetch.py", "corpus.py"):
+    for name in ("errors.py", "fetch.py", "plays.py", "editions.py", "documents.py", "corpus.py"):
         put = tmp_path / "textseq" / name
         put.parent.mkdir(exist_ok=True)
         put.write_bytes((package / name).read_bytes())
@@ -105,6 +107,58 @@ def test_shakespeare_is_split_by_whole_pieces(data_file: DataFile, data_folder: 
     assert len(names["train"]) == 39 and names["train"] == sorted(names["train"])
     assert not set(names["train"]) & {*names["test"], *names["validation"]}
     assert texts(corpus, "test")[0].startswith("First Witch:\nWhen shall we three meet again\nIn thunder,")
+
+
+def recipe_of(monkeypatch: pytest.MonkeyPatch, folder: Path, head: str, **files: str) -> None:
+    """Make "mine" the only corpus: the start of its recipe, and its files, put into the folder."""
+    words = ["title", "task", "language", "purpose", "licence", "homepage", "strips"]
+    text = head + "".join(f'{word} = "x"\n' for word in words) + 'name = "mine"\nencoding = "ascii"\nfolder = "."\n'
+    lines = []
+    for name, content in files.items():
+        (folder / name).write_text(content)
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        lines.append(f"{name} = {{ bytes = {len(content)}, sha256 = '{digest}' }}\n")
+    text += "[[sources]]\nurls = ['http://127.0.0.1:9/']\n[sources.files]\n" + "".join(lines)
+    monkeypatch.setattr(corpus_module, "recipe_files", lambda: {"mine": text})
+
+
+def test_every_document_gives_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    head = 'format = "text"\nsplit = { test = 0.2, validation = 0.3 }\n'
+    recipe_of(monkeypatch, tmp_path, head, a="0123456789", b="abcdefghij")
+    corpus = load_corpus("mine", data=tmp_path)
+    assert {part: texts(corpus, part) for part in corpus.parts} == {
+        "train": ["01234", "abcde"],
+        "validation": ["567", "fgh"],
+        "test": ["89", "ij"],
+    }
+
+
+def test_formats_of_single_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    head = 'format = "text"\nsplit = { validation = ["b"] }\n'
+    recipe_of(monkeypatch, tmp_path, head, a=" x\n", b=" y\n")
+    plain = load_corpus("mine", data=tmp_path)
+    assert (texts(plain, "train"), texts(plain, "validation")) == ([" x\n"], [" y\n"])
+    recipe_of(monkeypatch, tmp_path, head + 'formats = { b = "plain" }\n', a=" x\n", b=" y\n")
+    mixed = load_corpus("mine", data=tmp_path)
+    assert (texts(mixed, "train"), texts(mixed, "validation")) == ([" x\n"], ["y\n"])
+    assert mixed.fingerprint != plain.fingerprint
+    recipe_of(monkeypatch, tmp_path, head + 'formats = { b = "plian" }\n', a=" x\n", b=" y\n")
+    with pytest.raises(TextseqError, match=r"unknown format 'plian'; did you mean 'plain'\?"):
+        load_corpus("mine", data=tmp_path)
+
+
+def test_no_document_is_in_two_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    head = 'format = "text"\nsplit = { validation = ["a"], test = ["a"] }\n'
+    recipe_of(monkeypatch, tmp_path, head, a="x", b="y")
+    with pytest.raises(TextseqError, match=r"'mine': 'a' in the test part must name documents, of no other part"):
+        load_corpus("mine", data=tmp_path)
+
+
+def test_fingerprints_stay(data_file: DataFile, data_folder: Path) -> None:
+    """Models name them: a change tells that a corpus gives another text than the one they were trained on."""
+    data_file("shakespeare/macbeth.txt")
+    for name, start in {"shakespeare": "30e4b7c6", "tinyshakespeare": "4c96c3a0"}.items():
+        assert load_corpus(name, data=data_folder).fingerprint.startswith(start)
 
 
 def test_fingerprint_is_of_the_text(

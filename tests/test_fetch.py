@@ -289,6 +289,12 @@ def test_place_that_cannot_be_written(server: Server, home: Path) -> None:
         (("urls", "url"), "'url'; did you mean 'urls'?"),
         (("= 0.1", '= ["apple pi.txt"]'), "'apple pi.txt'; did you mean 'apple pie.txt'?"),
         (("name =", "name"), "recipe 'fruit' is not TOML"),
+        (("{ bytes", '{ remot = "x", bytes'), "'remot'; did you mean 'remote'?"),
+        (("[[", 'formats = { "apple pi.txt" = "text" }\n[['), "'apple pi.txt'; did you mean 'apple pie.txt'?"),
+        (("[[", 'members = { "apple pi.txt" = [] }\n[['), "'apple pi.txt'; did you mean 'apple pie.txt'?"),
+        (("= 0.1", "= 0.4, test = 0.2"), "in shares of 0.5 at most together"),
+        (("= 0.1", '= 0.1, test = ["apple pie.txt"]'), "recipe 'fruit' wants a split in lists, or in shares"),
+        (("= 0.1", "= 1"), "recipe 'fruit' wants a split in lists, or in shares"),
     ],
 )
 def test_faulty_recipe_is_refused(change: tuple[str, str], message: str) -> None:
@@ -297,6 +303,13 @@ def test_faulty_recipe_is_refused(change: tuple[str, str], message: str) -> None
     with pytest.raises(TextseqError) as caught:
         read_recipe("fruit", text.replace(*change))
     assert message in str(caught.value)
+
+
+def test_file_may_have_another_name_at_its_source(server: Server, home: Path) -> None:
+    text = RECIPE.format(urls=f'"{server.url("good")}"', size=len(BODY), digest=DIGEST)
+    renamed = read_recipe("fruit", text.replace("{ bytes", '{ remote = "pies/яблоко 1.txt", bytes'))
+    assert find(renamed, download=True)["apple pie.txt"].path == home / "cache/corpora/fruit/apple pie.txt"
+    assert server.asked == [("/good/pies/%D1%8F%D0%B1%D0%BB%D0%BE%D0%BA%D0%BE%201.txt", None)]
 
 
 def test_copies_that_differ_are_all_right() -> None:

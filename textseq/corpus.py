@@ -11,45 +11,24 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
+from textseq.documents import FORMATS, FORMATS_VERSION, Document, NotText, members
 from textseq.errors import TextseqError, unknown
-from textseq.fetch import Recipe, find, read_recipe, recipe_files
+from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
 from textseq.fetch import cache_folder as cache_folder
-from textseq.plays import untypeset
 
 PARTS = ("train", "validation", "test")
-CHUNK = 2**20  # bytes read, and so at most as many characters given out, at a time
 
 # Endings that are never text; other files that are not text are known by what is in them.
 BINARY = re.compile(
     r"\.(7z|bmp|bz2|class|dll|docx?|epub|exe|gif|gz|ico|jar|jpe?g|mp[34]|np[yz]|o|odt|og[gv]|pdf|pickle|png|pt"
     r"|py[cd]|safetensors|so|sqlite|tar|tgz|ttf|wav|webp|whl|woff2?|xlsx?|xz|zip|zst)"
 )
-
-
-@dataclass(frozen=True)
-class Document:
-    """A file, or the characters from ``start`` up to ``stop`` of it (None: up to its end)."""
-
-    path: Path
-    encoding: str
-    format: str = "text"
-    start: int = 0
-    stop: int | None = None
-
-    def chunks(self) -> Iterator[str]:
-        """The text, in chunks of at most 2**20 characters."""
-        here = 0
-        for chunk in FORMATS[self.format](self.path, self.encoding):
-            stop = len(chunk) if self.stop is None else min(self.stop - here, len(chunk))
-            if wanted := chunk[max(self.start - here, 0) : stop]:
-                yield wanted
-            here += len(chunk)
-            if self.stop is not None and here >= self.stop:
-                return
 
 
 @dataclass(frozen=True)
@@ -114,21 +93,13 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     if name not in known:
         raise unknown("corpus", name, known)
     recipe = read_recipe(name, known[name])
-    if recipe.format not in FORMATS:
-        raise unknown("format", recipe.format, FORMATS)
+    for format in (recipe.format, *recipe.formats.values()):
+        if format not in FORMATS:
+            raise unknown("format", format, FORMATS)
     local = find(recipe, data=data, download=download)
-    documents = {key: Document(file.path, recipe.encoding, recipe.format) for key, file in local.items()}
-    share = recipe.split.get("validation")
-    if isinstance(share, float):
-        lengths = {document: sum(map(len, document.chunks())) for document in documents.values()}
-        contents = _divide(lengths, share)
-    else:
-        part_of = {key: part for part, keys in recipe.split.items() if isinstance(keys, list) for key in keys}
-        contents = {
-            part: tuple(document for key, document in documents.items() if part_of.get(key, "train") == part)
-            for part in ("train", *recipe.split)
-        }
-    decides = (recipe.encoding, recipe.format, FORMATS_VERSION, recipe.split)
+    decides = [recipe.encoding, recipe.format, FORMATS_VERSION, recipe.split]
+    if recipe.formats or recipe.members:  # said by few recipes
+        decides.append((recipe.formats, recipe.members))
     return Corpus(
         name=name,
         title=recipe.title,
@@ -138,7 +109,7 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
         licence=recipe.licence,
         encoding=recipe.encoding,
         fingerprint=_fingerprint(*decides, [(key, file.sha256) for key, file in local.items()]),
-        contents=contents,
+        contents=_parts(recipe, _documents(recipe, local)),
     )
 
 
@@ -172,10 +143,10 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         document = Document(file, encoding)
         try:
             if not named and _looks_binary(document):
-                raise _NotText
-            if length := sum(map(len, document.chunks())):
+                raise NotText
+            if length := document.length():
                 lengths[document] = length
-        except _NotText:
+        except NotText:
             if named:
                 raise
             left_out.append(file)
@@ -195,12 +166,8 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         encoding=encoding,
         notes=notes,
         fingerprint=_fingerprint(encoding, validation, stamps),
-        contents=_divide(lengths, validation),
+        contents=_divide(lengths, {"validation": validation}),
     )
-
-
-class _NotText(TextseqError):
-    """A file holds bytes that the encoding knows not."""
 
 
 def _own_files(paths: Sequence[Path]) -> dict[Path, bool]:
@@ -232,52 +199,59 @@ def _looks_binary(document: Document) -> bool:
     return ending is not None or "\0" in next(document.chunks(), "")[: 2**13]
 
 
-def _divide(lengths: Mapping[Document, int], share: float) -> dict[str, tuple[Document, ...]]:
-    """Cut the documents, joined, into train and validation: the last ``share`` of the characters."""
-    cut = max(int((1 - share) * sum(lengths.values())), 1)
-    train, validation = [], []
+def _documents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Document]:
+    """The documents of a recipe by name: a file's own name or, of an archive, the members' names."""
+    documents: dict[str, Document] = {}
+    for name, file in local.items():
+        whole = Document(file.path, recipe.encoding, recipe.formats.get(name, recipe.format))
+        if name in recipe.members:
+            found = members(file.path, recipe.members[name])
+            documents |= {member: replace(whole, member=member) for member in found}
+        else:
+            documents[name] = whole
+    return documents
+
+
+def _parts(recipe: Recipe, documents: Mapping[str, Document]) -> dict[str, tuple[Document, ...]]:
+    """Whole documents as the recipe lists them, or of every document its shares."""
+    if recipe.shares:
+        divided = [_divide({document: document.length()}, recipe.shares) for document in documents.values()]
+        return {part: tuple(chain.from_iterable(one[part] for one in divided)) for part in ("train", *recipe.shares)}
+    part_of: dict[str, str] = {}
+    for part, patterns in recipe.lists.items():
+        for pattern in patterns:
+            listed = [name for name in documents if fnmatchcase(name, pattern)]
+            if not listed or not part_of.keys().isdisjoint(listed):
+                raise TextseqError(
+                    f"recipe '{recipe.name}': '{pattern}' in the {part} part must name documents, of no other part;"
+                    f" there are {', '.join([*documents][:5])}..."
+                )
+            part_of |= dict.fromkeys(listed, part)
+    return {
+        part: tuple(document for name, document in documents.items() if part_of.get(name, "train") == part)
+        for part in ("train", *recipe.lists)
+    }
+
+
+def _divide(lengths: Mapping[Document, int], shares: Mapping[str, float]) -> dict[str, tuple[Document, ...]]:
+    """Cut the documents, joined: the last share of the characters is the last part, and so on; train is the rest."""
+    whole, begin = sum(lengths.values()), 0
+    contents = {}
+    for place, part in enumerate(("train", *shares)):
+        end = max(int((1 - sum([*shares.values()][place:])) * whole), 1)
+        contents[part] = tuple(_span(lengths, begin, end))
+        begin = end
+    return {part: documents for part, documents in contents.items() if documents}
+
+
+def _span(lengths: Mapping[Document, int], begin: int, end: int) -> Iterator[Document]:
+    """The documents, or pieces of them, from a character to another of all joined."""
     for document, length in lengths.items():
-        if cut > 0:
-            train.append(replace(document, stop=cut) if cut < length else document)
-        if cut < length:
-            validation.append(replace(document, start=cut) if cut > 0 else document)
-        cut -= length
-    return {"train": tuple(train)} | ({"validation": tuple(validation)} if validation else {})
+        start, stop = max(begin, 0), min(end, length)
+        if start < stop:
+            yield replace(document, start=start, stop=stop if stop < length else None)
+        begin, end = begin - length, end - length
 
 
 def _fingerprint(*decides: object) -> str:
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
-
-
-def _read_text(path: Path, encoding: str) -> Iterator[str]:
-    """The characters as they are, without a byte order mark at the start."""
-    name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    decoder = codecs.getincrementaldecoder(name)()
-    offset = 0
-    try:
-        with path.open("rb") as file:
-            block = b"start"
-            while block:
-                block = file.read(CHUNK)
-                offset += len(block)
-                if text := decoder.decode(block, final=not block):
-                    yield text
-    except UnicodeDecodeError as error:
-        # What the decoder was given ends where we have read to, and may begin in the block before.
-        offset += error.start - len(error.object)
-        raise _NotText(
-            f"{path} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {offset};"
-            " say with --encoding what it is (latin-1, cp1252, utf-16...)"
-        ) from error
-    except OSError as error:
-        raise TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable") from error
-
-
-def _read_play(path: Path, encoding: str) -> Iterator[str]:
-    text = untypeset("".join(_read_text(path, encoding)))
-    yield from (text[start : start + CHUNK] for start in range(0, len(text), CHUNK))
-
-
-# How a file becomes text, in chunks of at most 2**20 characters.
-FORMATS: dict[str, Callable[[Path, str], Iterator[str]]] = {"text": _read_text, "play": _read_play}
-FORMATS_VERSION = 1  # to be raised when a format gives other text than before

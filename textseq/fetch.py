@@ -58,9 +58,11 @@ class LocalFile:
 class Recipe:
     """What a corpus is and which files it is made of, as its TOML file says.
 
-    ``format`` says how a file becomes text, ``strips`` what is lost on the way. ``split`` gives
-    "validation" as a share of the characters, taken from the end, or gives each part but "train" as
-    a list of files. ``files`` has the names used there, in the order of the recipe.
+    ``format`` says how a file becomes text, ``formats`` so of the files that differ; ``strips`` what is
+    lost on the way. ``members`` gives the documents in a ZIP archive, by patterns such as "*.txt"; any
+    other file is one document. ``split`` gives each part but "train" as a list of documents (of an
+    archive, patterns), or as a share of the characters, the last of every document: validation, then
+    test. ``files`` is in the order of the recipe.
     """
 
     name: str
@@ -74,12 +76,25 @@ class Recipe:
     format: str
     strips: str
     split: Mapping[str, float | list[str]]
+    formats: Mapping[str, str]
+    members: Mapping[str, list[str]]
     files: Mapping[str, DataFile]
 
     @property
     def bytes(self) -> int:
         """The size of all files together."""
         return sum(file.sources[0].bytes for file in self.files.values())
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The parts that are shares of the characters, in the order of the text."""
+        ordered = ((part, self.split.get(part)) for part in ("validation", "test"))
+        return {part: share for part, share in ordered if isinstance(share, float)}
+
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """The parts that are lists of documents."""
+        return {part: names for part, names in self.split.items() if isinstance(names, list)}
 
 
 class _Unreachable(Exception):
@@ -112,22 +127,29 @@ def read_recipe(name: str, text: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    words = [field.name for field in fields(Recipe) if field.name not in ("split", "files")]
-    _check_keys(name, table, (*words, "folder", "split", "sources"))
-    _check_keys(name, table["split"], (), ("validation", "test"))
+    words = [field.name for field in fields(Recipe) if field.name not in ("split", "formats", "members", "files")]
+    _check_keys(name, table, (*words, "folder", "split", "sources"), ("formats", "members"))
+    split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
+    _check_keys(name, split, (), ("validation", "test"))
     files: dict[str, DataFile] = {}
     for source in table["sources"]:
         _check_keys(name, source, ("urls", "files"))
         for file, facts in source["files"].items():
-            _check_keys(name, facts, ("bytes", "sha256"))
-            copies = tuple(Source(url + urllib.parse.quote(file), **facts) for url in source["urls"])
+            _check_keys(name, facts, ("bytes", "sha256"), ("remote",))
+            remote = urllib.parse.quote(facts.get("remote", file))
+            copies = tuple(Source(url + remote, facts["bytes"], facts["sha256"]) for url in source["urls"])
             before = files[file].sources if file in files else ()
             files[file] = DataFile(f"{table['folder']}/{file}", before + copies)
-    for listed in table["split"].values():
-        for file in listed if isinstance(listed, list) else ():
-            if file not in files:
-                raise unknown(f"file in the split of recipe '{name}':", file, files)
-    return Recipe(**{word: table[word] for word in words}, split=table["split"], files=files)
+    _check_keys(name, formats, (), files)
+    _check_keys(name, members, (), files)
+    recipe = Recipe(**{word: table[word] for word in words}, split=split, formats=formats, members=members, files=files)
+    shares = recipe.shares.values()
+    if len(split) not in (len(shares), len(recipe.lists)) or sum(shares) > 0.5 or min(shares, default=1) <= 0:
+        raise TextseqError(f"recipe '{name}' wants a split in lists, or in shares of 0.5 at most together: {split}")
+    for document in (document for part in recipe.lists.values() for document in part):
+        if not members and document not in files:  # in an archive, its members are not known here
+            raise unknown(f"file in the split of recipe '{name}':", document, files)
+    return recipe
 
 
 def _check_keys(name: str, table: Mapping[str, object], needed: Iterable[str], optional: Iterable[str] = ()) -> None:

@@ -1,0 +1,201 @@
+"""A document of a corpus: a file, or a member of a ZIP archive, as chunks of text in one of the ``FORMATS``."""
+
+from __future__ import annotations
+
+import codecs
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from textseq.editions import EDITIONS, nltk_book
+from textseq.errors import TextseqError
+from textseq.plays import untypeset
+
+if TYPE_CHECKING:
+    from nltk.data import PathPointer
+
+CHUNK = 2**20  # bytes read, and so at most as many characters given out, at a time
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text, or the characters from ``start`` up to ``stop`` of it (None: up to its end).
+
+    It is a whole file, or the ``member`` of that name in a ZIP archive, which is never unpacked to disk.
+    """
+
+    path: Path
+    encoding: str
+    format: str = "text"
+    member: str | None = None
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return f"{self.path}/{self.member}" if self.member else str(self.path)
+
+    def chunks(self) -> Iterator[str]:
+        """The text, in chunks of at most 2**20 characters.
+
+        Raises:
+            TextseqError: it cannot be read, is not text in its encoding, or is not of its format.
+        """
+        here = 0
+        for chunk in FORMATS[self.format](self):
+            stop = len(chunk) if self.stop is None else min(self.stop - here, len(chunk))
+            if wanted := chunk[max(self.start - here, 0) : stop]:
+                yield wanted
+            here += len(chunk)
+            if self.stop is not None and here >= self.stop:
+                return
+
+    def length(self) -> int:
+        """Its characters, counted."""
+        return sum(map(len, self.chunks()))
+
+    def open(self) -> IO[bytes]:
+        """The bytes; the caller closes.
+
+        Raises:
+            TextseqError: there is no such file or member, or it cannot be read.
+        """
+        if self.member is None:
+            return _open(self.path)
+        with _archive(self.path) as archive:  # which stays open as long as the member does
+            if self.member not in archive.namelist():
+                raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and fetch it anew")
+            return archive.open(self.member)
+
+
+class NotText(TextseqError):
+    """A file holds bytes that the encoding knows not."""
+
+
+def members(path: Path, patterns: list[str]) -> list[str]:
+    """The members of a ZIP archive that match any of the patterns ("*.txt"), pattern by pattern, each sorted.
+
+    Raises:
+        TextseqError: it is no ZIP archive, or has no member for one of the patterns.
+    """
+    with _archive(path) as archive:
+        names = sorted(archive.namelist())
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if not matching:
+            raise TextseqError(f"{path} has no member '{pattern}'; it has {', '.join(names[:5])}...")
+        found |= dict.fromkeys(matching)
+    return list(found)
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise TextseqError(f"{path} is no whole ZIP archive ({error}); remove it and fetch it anew") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path | str, error: OSError) -> TextseqError:
+    return TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable")
+
+
+def _read_text(document: Document) -> Iterator[str]:
+    """The characters as they are, without a byte order mark at the start."""
+    encoding = document.encoding
+    name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    decoder = codecs.getincrementaldecoder(name)()
+    offset = 0
+    try:
+        with document.open() as file:
+            block = b"start"
+            while block:
+                block = file.read(CHUNK)
+                offset += len(block)
+                if text := decoder.decode(block, final=not block):
+                    yield text
+    except UnicodeDecodeError as error:
+        # What the decoder was given ends where we have read to, and may begin in the block before.
+        offset += error.start - len(error.object)
+        raise NotText(
+            f"{document.name} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {offset};"
+            " say with --encoding what it is (latin-1, cp1252, utf-16...)"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise TextseqError(f"{document.name} is damaged ({error}); remove the archive and fetch it anew") from error
+    except OSError as error:
+        raise _unreadable(document.name, error) from error
+
+
+def _whole(edit: Callable[[str], str]) -> Callable[[Document], Iterator[str]]:
+    """A format whose files are small enough to be edited as one text."""
+
+    def read(document: Document) -> Iterator[str]:
+        yield from _edited(document, "".join(_read_text(document)), edit)
+
+    return read
+
+
+def _edited(document: Document, raw: str, edit: Callable[[str], str]) -> Iterator[str]:
+    try:
+        text = edit(raw)
+    except TextseqError as error:
+        raise TextseqError(f"{document.name}: {error}") from error
+    yield from (text[start : start + CHUNK] for start in range(0, len(text), CHUNK))
+
+
+def _read_nltk_book(document: Document) -> Iterator[str]:
+    """A plain text, read by NLTK."""
+    from nltk.corpus.reader import PlaintextCorpusReader  # here, as it takes a second and few texts need it
+
+    root, name = _nltk_place(document)
+    raw = PlaintextCorpusReader(root, [name], encoding=document.encoding).raw(name)
+    yield from _edited(document, raw, nltk_book)
+
+
+def _read_nltk_tagged(document: Document) -> Iterator[str]:
+    """The words of a tagged text, read by NLTK: blanks between words, a line per sentence, a blank line between
+    paragraphs."""
+    from nltk.corpus.reader import TaggedCorpusReader
+
+    between = ""
+    root, name = _nltk_place(document)
+    for paragraph in TaggedCorpusReader(root, [name], encoding=document.encoding).paras(name):
+        yield between + "".join(" ".join(sentence) + "\n" for sentence in paragraph)
+        between = "\n"
+
+
+def _nltk_place(document: Document) -> tuple[PathPointer, str]:
+    """Where NLTK finds a document, unpacked nowhere: the folder in its archive, and its name there."""
+    from nltk import data
+
+    with document.open():  # tells in our words what is wrong with an archive
+        folder, _, name = str(document.member).rpartition("/")
+    if (place := str(document.path.parent)) not in data.path:
+        data.path.append(place)  # NLTK reads from no other folders; this file has been verified
+    return data.ZipFilePathPointer(str(document.path), folder + "/"), name
+
+
+# How a file becomes text, in chunks of at most 2**20 characters.
+FORMATS: dict[str, Callable[[Document], Iterator[str]]] = {
+    "text": _read_text,
+    "play": _whole(untypeset),
+    **{name: _whole(edit) for name, edit in EDITIONS.items()},
+    "nltk-book": _read_nltk_book,
+    "nltk-tagged": _read_nltk_tagged,
+}
+FORMATS_VERSION = 1  # to be raised when a format gives other text than before
