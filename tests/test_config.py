@@ -6,16 +6,18 @@ import dataclasses
 import json
 import math
 import typing
+from collections.abc import Mapping
 from typing import Literal
 
 import pytest
 
 from textseq import config
 from textseq.cells import CELLS
-from textseq.config import DataConfig, GenerationConfig, LanguageModelConfig, Settings, TrainingConfig
+from textseq.config import DataConfig, GenerationConfig, LanguageModelConfig, TrainingConfig
 from textseq.errors import TextseqError
 from textseq.jobs import JOBS, GenerationSettings
 from textseq.optimizers import OPTIMIZERS, learning_rate
+from textseq.settings import Settings
 from textseq.text import TOKENIZERS
 
 CLASSES: tuple[type[Settings], ...] = (LanguageModelConfig, DataConfig, TrainingConfig, GenerationConfig)
@@ -38,12 +40,16 @@ def hint(kind: type[Settings], item: Item) -> object:
 def types(kind: type[Settings], item: Item) -> set[object]:
     """The types a field takes, of ``int | None`` each of the two."""
     found = hint(kind, item)
-    return {found} if typing.get_origin(found) in (Literal, tuple) else {*typing.get_args(found)} or {found}
+    return {found} if typing.get_origin(found) in (Literal, tuple, Mapping) else {*typing.get_args(found)} or {found}
 
 
 def make(kind: type[Settings], item: Item, value: object) -> Settings:
     """The settings with one value, and whatever else that value wants."""
     beside: dict[str, object] = {"max_steps": 1} if kind is TrainingConfig and item.name != "max_steps" else {}
+    if kind is DataConfig:
+        heeding = [name for name, options in config.TOKENIZER_OPTIONS.items() if item.name in options]
+        if heeding:
+            beside["tokenizer"] = heeding[0]
     return kind(**{**beside, item.name: value})
 
 
@@ -80,7 +86,7 @@ def test_none_only_where_allowed(kind: type[Settings], item: Item) -> None:
 
 @EVERY_FIELD
 def test_values_of_the_wrong_type_are_refused(kind: type[Settings], item: Item) -> None:
-    wrong: list[object] = [object(), {"a": 1}]
+    wrong: list[object] = [object(), {"a": "b"}]
     taken = types(kind, item)
     wrong += ["many"] if str not in taken else []
     wrong += [True] if bool not in taken else [1]
@@ -174,3 +180,24 @@ def test_settings_that_exclude_one_another_are_refused() -> None:
         TrainingConfig(max_epochs=None)
     for limit in ({"max_steps": 1}, {"max_minutes": 1}, {"max_epochs": 1}):
         assert TrainingConfig.from_dict({"max_epochs": None, **limit}, where="here")
+
+
+def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
+    noise = {"dropout": 0.5, "embedding_dropout": 0.5, "word_dropout": 0.5, "weight_dropout": 0.5, "zoneout": 0.5}
+    noise |= {"locked_dropout": True, "zoneout_cell": 0.5, "activation_penalty": 1.0, "temporal_penalty": 1.0}
+    others = {"cell": "lstm-peephole", "layers": 2, "hidden_size": 64, "embedding_size": 5, "residual": True}
+    others |= {"layer_norm": True, "tie_embeddings": True, "learn_initial_state": True}
+    plain = LanguageModelConfig(embedding_size=640)
+    assert set(noise) | set(others) == set(plain.to_dict())
+    assert LanguageModelConfig.from_dict({**plain.to_dict(), **noise}, where="here").shape() == plain.shape()
+    for key, value in others.items():
+        values = {**plain.to_dict(), key: value}
+        if key in {"hidden_size", "embedding_size"}:
+            values["tie_embeddings"] = False
+        assert LanguageModelConfig.from_dict(values, where="here").shape() != plain.shape()
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn", "gru-reset-before"])
+def test_zoneout_of_a_cell_that_is_not_there_is_refused(cell: str) -> None:
+    with pytest.raises(TextseqError, match=f"--zoneout-cell wants an LSTM, found --cell {cell}; use --zoneout"):
+        LanguageModelConfig.from_dict({"cell": cell, "zoneout_cell": 0.1}, where="here")

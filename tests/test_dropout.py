@@ -57,3 +57,17 @@ def test_the_seed_decides() -> None:
         drawn.append(Dropout(0.5)(x))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_locked_dropout_drops_the_same_at_every_step() -> None:
+    torch.manual_seed(1)
+    y = Dropout(0.5, locked=True)(torch.ones(7, 20, 30))
+    assert (y == y[:1]).all()
+    assert 0.3 < (y == 0).double().mean() < 0.7
+    assert not (y[0] == y[0, :1]).all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_mask_is_made_on_the_activations_device(device: str) -> None:
+    mask = keep_mask(torch.empty(3, 4, device=device), 0.5)
+    assert (mask.device.type, mask.shape) == (device, torch.Size((3, 4)))

@@ -26,14 +26,23 @@ class Text:
     document_starts: np.ndarray
 
 
-def made(cell: CellName = "lstm", *, layers: int = 1, tie: bool = False, learned: bool = False) -> LanguageModel:
+PLAIN = LanguageModelConfig(hidden_size=H, embedding_size=4, dropout=0.0)
+
+
+def made(
+    cell: CellName = "lstm",
+    *,
+    layers: int = 1,
+    tie: bool = False,
+    learned: bool = False,
+    base: LanguageModelConfig = PLAIN,
+) -> LanguageModel:
     torch.manual_seed(1)
-    config = LanguageModelConfig(
+    config = replace(
+        base,
         cell=cell,
         layers=layers,
-        hidden_size=H,
         embedding_size=H if tie else 4,
-        dropout=0.0,
         tie_embeddings=tie,
         learn_initial_state=learned,
     )
@@ -67,6 +76,22 @@ def test_stepper_is_forward_position_by_position(cell: CellName, layers: int, le
     ids = torch.randint(V, (N, T))
     logits, final = model(ids)
     assert logits.shape == (N, T, V)
+    step, state = model.stepper(), model.initial_state(N)
+    for t in range(T):
+        now, state = step(ids[:, t], state)
+        torch.testing.assert_close(now, logits[:, t])
+    torch.testing.assert_close(state, final)
+
+
+@EVERY_CELL
+def test_stepper_is_forward_with_everything_on(cell: CellName) -> None:
+    noisy = replace(
+        PLAIN, residual=True, layer_norm=True, dropout=0.5, embedding_dropout=0.5, word_dropout=0.5,
+        weight_dropout=0.5, locked_dropout=True, zoneout=0.3,
+    )  # fmt: skip
+    model = made(cell, layers=3, base=noisy).eval()
+    ids = torch.randint(V, (N, T))
+    logits, final = model(ids)
     step, state = model.stepper(), model.initial_state(N)
     for t in range(T):
         now, state = step(ids[:, t], state)
@@ -175,3 +200,60 @@ def test_bfloat16_gives_about_the_same_loss(cell: CellName) -> None:
     exact, rough = totals
     assert rough == pytest.approx(exact, rel=0.01) and rough != exact
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_dropped_words_are_dropped_whole_and_everywhere_in_the_window() -> None:
+    model = made(base=replace(PLAIN, word_dropout=0.5))
+    ids = torch.arange(V).repeat(N, 3)
+    seen: list[Tensor] = []
+    model.recurrent.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    for _ in range(20):
+        model.loss(WindowBatch(ids[:, :-1], ids[:, 1:], None, carry=3 * V - 1, scored=3 * V - 1), None)
+    patterns = set()
+    for x in seen:
+        kept = (x != 0).all(dim=2)
+        assert torch.equal(kept, (x != 0).any(dim=2))
+        assert (kept[:, :V] == kept[:1, :V]).all() and torch.equal(kept[:, :V], kept[:, V : 2 * V])
+        torch.testing.assert_close(x[kept], 2 * model.embedding(ids[:, :-1])[kept])
+        patterns.add(tuple(kept[0, :V].tolist()))
+    assert len(patterns) > 10
+    seen.clear()
+    model.eval()(ids)
+    assert (seen[0] != 0).all()
+
+
+@pytest.mark.parametrize("kind", ["embedding_dropout", "word_dropout", "weight_dropout", "zoneout", "zoneout_cell"])
+@pytest.mark.parametrize("locked", [False, True])
+def test_every_noise_is_for_training_alone(kind: str, locked: bool) -> None:
+    noisy = LanguageModelConfig.from_dict({**PLAIN.to_dict(), "locked_dropout": locked, kind: 0.5}, where="here")
+    model = made(layers=2, base=noisy)
+    ids = torch.randint(V, (N, T))
+    assert not torch.equal(model(ids)[0], model(ids)[0])
+    model.eval()
+    assert torch.equal(model(ids)[0], model(ids)[0])
+
+
+def test_overlapping_windows_share_their_noise() -> None:
+    """A window read in two pieces, so that a state can be taken between them, is still one window."""
+    model = made(layers=2, base=replace(PLAIN, dropout=0.5, locked_dropout=True, weight_dropout=0.5, word_dropout=0.5))
+    losses = []
+    batch = random_batch()
+    for carry in (T, 2):
+        torch.manual_seed(3)
+        losses.append(model.loss(replace(batch, carry=carry), None).nats)
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_penalties_are_those_of_the_paper() -> None:
+    """Merity et al. (2017), section 4.5, with means in the place of norms, as their code has it."""
+    model = made(base=replace(PLAIN, activation_penalty=2.0, temporal_penalty=3.0))
+    batch = random_batch()
+    h, _ = model.recurrent(model.embedding(batch.inputs))
+    loss = model.loss(batch, None)
+    assert loss.penalty is not None
+    steps = (h[:, 1:] - h[:, :-1]).square().mean()
+    torch.testing.assert_close(loss.penalty.double(), 2 * h.square().mean() + 3 * steps, rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss.nats, made().loss(batch, None).nats)
+    assert made().loss(batch, None).penalty is None
+    one = WindowBatch(batch.inputs, batch.targets, None, carry=1, scored=1)
+    assert made(base=replace(PLAIN, temporal_penalty=1.0)).loss(one, None).penalty is None

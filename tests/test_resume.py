@@ -80,6 +80,12 @@ CASES = {
         "--optimizer rmsprop --learning-rate 0.003 --schedule plateau --plateau-patience 1 --reset-probability 0.2 "
         "--max-steps 60 --save-every 7 --evaluate-every 10 --max-epochs 1000"
     ),
+    "noise": (
+        "--cell lstm-peephole --layers 2 --hidden-size 10 --embedding-size 5 --residual --layer-norm --dropout 0.2 "
+        "--locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
+        "--zoneout-cell 0.2 --activation-penalty 0.1 --temporal-penalty 0.1 --window 8 --batch-size 4 "
+        "--precision bfloat16 --max-steps 60 --save-every 9 --evaluate-every 10 --max-epochs 1000"
+    ),
 }
 
 
@@ -224,7 +230,7 @@ def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: 
 
 @needs_fork
 def test_asked_to_stop(server: Server, home: Path, never_stopped: str) -> None:
-    number, code = {"lstm": (signal.SIGINT, 130), "gru": (signal.SIGTERM, 143)}[never_stopped]
+    number, code = (signal.SIGTERM, 143) if never_stopped == "gru" else (signal.SIGINT, 130)
     name = f"asked-{never_stopped}"
     folder = home / "runs" / name
     child = server.start(server.begin(name, never_stopped))

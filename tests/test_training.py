@@ -12,7 +12,7 @@ import signal
 import sys
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, get_args
 
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from textseq import checkpoint
-from textseq.batches import Cursor, Streams
+from textseq.batches import Cursor, Streams, WindowBatch
 from textseq.cells import State
 from textseq.config import DataConfig, LanguageModelConfig, OptimizerName, ScheduleName, TrainingConfig
 from textseq.devices import pick_device
@@ -226,6 +226,22 @@ def test_accumulated_gradients_are_the_mean_over_the_batches(run: Run) -> None:
     assert loop.progress.tokens == count
     assert loop.state is not None
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(loop.state, next_loss.state, strict=True))
+
+
+def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
+    model, batches = language_model(), streams()
+    twin = copy.deepcopy(model)
+    plain = model.loss
+
+    def penalised(batch: WindowBatch, state: State | None) -> Loss:
+        return replace(plain(batch, state), penalty=3 * model.output.bias.sum())
+
+    model.loss = penalised  # type: ignore[method-assign]
+    nats, count = Training(model, batches, settings(accumulate=2, clip_norm=None), run).step()
+    without, same = Training(twin, batches, settings(accumulate=2, clip_norm=None), run).step()
+    assert (nats, count) == (without, same)
+    torch.testing.assert_close(model.output.bias, twin.output.bias - 0.1 * 3)
+    torch.testing.assert_close(model.output.weight, twin.output.weight)
 
 
 @pytest.mark.parametrize(

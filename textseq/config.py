@@ -8,114 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
-from textseq.errors import TextseqError, unknown
+from textseq.errors import TextseqError
+from textseq.settings import Settings, ranged
 
 Task = Literal["language-model"]
-TokenizerName = Literal["char", "byte"]
-CellName = Literal["rnn", "rnn-relu", "lstm", "gru"]
+TokenizerName = Literal["char", "byte", "word", "subword"]
+StemmerName = Literal[
+    "none", "arabic", "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian", "norwegian",
+    "porter", "portuguese", "romanian", "russian", "spanish", "swedish",
+]  # fmt: skip
+CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
 OptimizerName = Literal["adamw", "sgd", "rmsprop", "adagrad"]
 ScheduleName = Literal["cosine", "linear", "constant", "plateau"]
-Precision = Literal["float32", "bfloat16"]
-
-Value = TypeVar("Value")
-
-
-def ranged(
-    default: Value,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-) -> Value:
-    """A field with a default and the bounds that ``Settings`` holds it to."""
-    bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
-    made: Value = field(default=default, metadata={k: v for k, v in bounds.items() if v is not None})
-    return made
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The base of every settings class: checks its fields, and reads and writes plain data."""
-
-    def __post_init__(self) -> None:
-        """Check choices and ranges.
-
-        Raises:
-            TextseqError: a value that is not among the choices or outside its range.
-        """
-        hints = typing.get_type_hints(type(self))
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            flag = "--" + item.name.replace("_", "-")
-            if typing.get_origin(hints[item.name]) is Literal:
-                choices = typing.get_args(hints[item.name])
-                if value not in choices:
-                    raise unknown(f"value of {flag}", str(value), map(str, choices))
-            else:
-                _check_type(flag, value, hints[item.name])
-                _check_range(flag, value, item.metadata)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object], *, where: str) -> Self:
-        """Make the settings from plain data, such as a recipe's table; what is missing keeps its default.
-
-        Args:
-            values: field names and values.
-            where: what is being read, for the error.
-
-        Raises:
-            TextseqError: a key that is no field (nearest match offered) or a value of the wrong type.
-        """
-        names = {item.name for item in dataclasses.fields(cls)}
-        for key in values:
-            if key not in names:
-                raise unknown(f"setting in {where}", key, names)
-        hints = typing.get_type_hints(cls)
-        return cls(**{key: _as_float(value, hints[key]) for key, value in values.items()})
-
-    def to_dict(self) -> dict[str, object]:
-        """The settings as plain data, for JSON."""
-        return dataclasses.asdict(self)
-
-
-def _as_float(value: object, hint: object) -> object:
-    """A whole number where a fraction is wanted (``dropout = 0`` in a recipe) is no mistake."""
-    wants_float = hint is float or float in typing.get_args(hint)
-    return float(value) if wants_float and type(value) is int else value
-
-
-def _check_type(flag: str, value: object, hint: object) -> None:
-    if typing.get_origin(hint) is tuple:
-        wanted: tuple[type, ...] = (tuple,)
-    else:
-        wanted = tuple(t for t in (typing.get_args(hint) or (hint,)) if isinstance(t, type))
-    if float in wanted:
-        wanted += (int,)
-    is_flag = isinstance(value, bool)
-    if (is_flag and bool not in wanted) or not isinstance(value, wanted):
-        names = " or ".join(t.__name__ for t in wanted if t is not type(None))
-        raise TextseqError(f"{flag} wants {names}, found {value!r}")
-
-
-def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
-    if not bounds or not isinstance(value, (int, float)):
-        return
-    words = {"at_least": "at least", "at_most": "at most", "above": "more than", "below": "less than"}
-    holds = {
-        "at_least": lambda limit: value >= limit,
-        "at_most": lambda limit: value <= limit,
-        "above": lambda limit: value > limit,
-        "below": lambda limit: value < limit,
-    }
-    if not math.isfinite(value) or not all(holds[kind](limit) for kind, limit in bounds.items()):
-        wanted = " and ".join(["finite"] * math.isinf(value) + [f"{words[k]} {limit:g}" for k, limit in bounds.items()])
-        raise TextseqError(f"{flag} must be {wanted}, found {value}")
+Precision = Literal["auto", "float32", "bfloat16"]
+WritingPrecision = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,36 +33,115 @@ class LanguageModelConfig(Settings):
     """Model: embedding, recurrent stack and output layer."""
 
     cell: CellName = "lstm"
-    """Recurrent cell: the Elman network with tanh or relu, the LSTM, or the GRU."""
+    """Recurrent cell: the Elman network with tanh or relu; the LSTM, also with peepholes; the GRU with its reset gate
+    after the matrix product (as torch and cuDNN have it) or before. The peephole LSTM, the GRU with the reset before,
+    layer normalisation and zoneout have no fused kernel and train more slowly."""
     layers: int = ranged(1, at_least=1)
     """Recurrent layers, one upon the other."""
     hidden_size: int = ranged(640, at_least=1)
     """Width H of every layer."""
     embedding_size: int = ranged(64, at_least=1)
     """Width E of the token vectors."""
+    residual: bool = False
+    """Add to the output of every layer but the first what that layer read."""
+    layer_norm: bool = False
+    """Normalise each gate's input and recurrent product, and the LSTM's cell before its tanh (Ba et al. 2016)."""
     dropout: float = ranged(0.1, at_least=0, below=1)
-    """Share of the activations dropped between layers and before the output, in training only."""
+    """Share of the activations dropped between layers and before the output. All dropout is in training only."""
+    embedding_dropout: float = ranged(0.0, at_least=0, below=1)
+    """Share of the embedding's activations dropped."""
+    word_dropout: float = ranged(0.0, at_least=0, below=1)
+    """Share of the vocabulary whose vectors are dropped whole, wherever they stand in the window."""
+    weight_dropout: float = ranged(0.0, at_least=0, below=1)
+    """Share of the recurrent weights dropped, the same ones for the whole window (AWD-LSTM)."""
+    locked_dropout: bool = False
+    """Drop the same activations at every step of a window (variational dropout, Gal and Ghahramani 2016)."""
+    zoneout: float = ranged(0.0, at_least=0, below=1)
+    """Share of the hidden state h that keeps its old value at each step (Krueger et al. 2017)."""
+    zoneout_cell: float = ranged(0.0, at_least=0, below=1)
+    """The same for the cell c of an LSTM."""
+    activation_penalty: float = ranged(0.0, at_least=0)
+    """Weight of the mean square of the dropped output (AR, alpha of Merity et al. 2017), in nats."""
+    temporal_penalty: float = ranged(0.0, at_least=0)
+    """Weight of the mean square of the output's change from step to step (TAR, beta of Merity et al. 2017), in nats."""
     tie_embeddings: bool = False
     """Use one matrix for the embedding and the output layer (wants embedding size = hidden size)."""
     learn_initial_state: bool = False
     """Learn the state that a text begins with; otherwise it is zero."""
 
     def __post_init__(self) -> None:
-        """Check the ranges, and that tied matrices fit one another."""
+        """Check the ranges, and that the parts fit one another."""
         super().__post_init__()
         if self.tie_embeddings and self.embedding_size != self.hidden_size:
             raise TextseqError(
                 f"--tie-embeddings wants --embedding-size equal to --hidden-size, "
                 f"found {self.embedding_size} and {self.hidden_size}; set both to one number"
             )
+        if self.zoneout_cell and not self.cell.startswith("lstm"):
+            raise TextseqError(f"--zoneout-cell wants an LSTM, found --cell {self.cell}; use --zoneout for its state")
+
+    def shape(self) -> Self:
+        """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
+        kept = ["cell", "layers", "hidden_size", "embedding_size", "residual", "layer_norm", "tie_embeddings"]
+        kept += ["learn_initial_state"]
+        return type(self)(**{name: getattr(self, name) for name in kept})
+
+
+TOKENIZER_OPTIONS: dict[str, tuple[str, ...]] = {
+    "char": (),
+    "byte": (),
+    "word": ("vocabulary_size", "minimum_count", "rare_words", "words", "lowercase", "stem", "punctuation"),
+    "subword": ("vocabulary_size", "subword_model"),
+}
+"""The fields of ``TokenizerConfig`` that each tokenizer heeds; the others must keep their defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Settings):
-    """Data: how text becomes batches."""
+class TokenizerConfig(Settings):
+    """Tokenizer: how text becomes tokens."""
 
     tokenizer: TokenizerName = "char"
-    """What a token is: a character (with byte fallback for characters never seen) or a byte."""
+    """What a token is: a character (with byte fallback for characters never seen), a byte, a word with the space
+    before it (see --words; the rare ones are spelled), or a subword (SentencePiece, with byte fallback)."""
+    vocabulary_size: int = ranged(8000, at_least=1, at_most=500_000)
+    """word: so many words at most are tokens, the most frequent ones; characters and white space come on top.
+    subword: so many tokens at most, all counted."""
+    minimum_count: int = ranged(2, at_least=1)
+    """word: times that a word must occur to be a token. Those that occur once are spelled, which teaches the model
+    how to read and write words that it never saw."""
+    rare_words: Literal["spell", "unknown"] = "spell"
+    """word: spell what is no token with characters, or replace it by <unk>, which loses it."""
+    words: Literal["nltk", "spaces"] = "nltk"
+    """word: words and punctuation as NLTK's Treebank rules part them ("don't," is do n't ,), or all that stands
+    between white space as one word, for text that was tokenized before; there a line's end takes in a space before."""
+    lowercase: bool = False
+    """word: put all letters in lower case, which loses the case."""
+    stem: StemmerName = "none"
+    """word: cut each word to its stem by NLTK's Snowball stemmer of this language, or Porter's, which loses case and
+    endings."""
+    punctuation: Literal["keep", "merge", "drop"] = "keep"
+    """word: keep marks (all that has neither letter nor digit) as tokens of their own, merge marks that touch one
+    another into one token (?!, ."), or drop them, which loses them."""
+    subword_model: Literal["unigram", "bpe"] = "unigram"
+    """subword: the unigram model (Kudo 2018) or byte-pair encoding (Sennrich et al. 2016)."""
+
+    def __post_init__(self) -> None:
+        """Check the choices and ranges, and that every option given is one of this tokenizer."""
+        super().__post_init__()
+        for item in dataclasses.fields(TokenizerConfig)[1:]:
+            if getattr(self, item.name) == item.default or item.name in TOKENIZER_OPTIONS[self.tokenizer]:
+                continue
+            heed = " or ".join(name for name, options in TOKENIZER_OPTIONS.items() if item.name in options)
+            raise TextseqError(
+                f"--{item.name.replace('_', '-')} is for --tokenizer {heed}, found --tokenizer {self.tokenizer}; "
+                "leave it out, or choose that tokenizer"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(TokenizerConfig):
+    """Data: how text becomes batches."""
+
     batch_size: int = ranged(32, at_least=1)
     """Streams N of the text that are read side by side."""
     window: int = ranged(64, at_least=1)
@@ -219,8 +208,9 @@ class TrainingConfig(Settings):
     """Steps between checkpoints."""
     max_rewinds: int = ranged(3, at_least=0)
     """Times that a diverged run goes back to its last checkpoint with half the learning rate before it gives up."""
-    precision: Precision = "float32"
-    """Number format of the forward pass; bfloat16 is for GPUs."""
+    precision: Precision = "auto"
+    """Number format of the products in training. auto: bfloat16 where the device has units for it (two to three times
+    as fast on GPUs since 2020 and on CPUs with AMX), else float32. Weights and losses are float32 in any case."""
     device: str = "auto"
     """Where to train: auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
     seed: int = ranged(1, at_least=0)
@@ -253,9 +243,49 @@ class GenerationConfig(Settings):
     """Draw from the k likeliest tokens only."""
     top_p: float = ranged(1.0, above=0, at_most=1)
     """Draw from the smallest set of tokens that holds this share of the probability."""
+    min_p: float = ranged(0.0, at_least=0, at_most=1)
+    """Draw only from tokens at least so likely, as a share of the likeliest token's probability."""
+    typical_p: float = ranged(1.0, above=0, at_most=1)
+    """Draw from the tokens whose surprise is nearest to the expected one, until they hold this share of the
+    probability: neither the dull nor the wild."""
+    repetition_penalty: float = ranged(1.0, above=0)
+    """Above 1 makes every token that was read or written already less likely (1.2 is usual). For tokenizers by
+    word or subword: texts by character need all their letters again."""
+    no_repeat_ngram_size: int = ranged(0, at_least=0)
+    """Never write the same run of so many tokens twice; 0 lets all through. Where every token would repeat one, the
+    runs that must not come again are made longer for that step."""
+    logit_bias: Mapping[str, float] = field(default_factory=dict)
+    """Added to the logits of single tokens: " the=-2" makes it rarer, "e=-100" bans it, "!=1" makes it more likely.
+    In Python a mapping."""
+    num_beams: int = ranged(1, at_least=1)
+    """With more than 1, search instead of drawing: keep so many of the likeliest texts at every step, and write the
+    best. Temperature and seed then play no part, and the text comes when it is finished."""
+    length_penalty: float = ranged(0.0, at_least=0)
+    """The alpha of beam search (Wu et al. 2016): divides a text's log-probability by ((5 + tokens) / 6) ** alpha, so
+    that long texts have a chance beside those that a stop string ended early."""
     num_return_sequences: int = ranged(1, at_least=1)
-    """Texts to write side by side in one batch."""
+    """Texts to write side by side in one batch; with beams, so many of the best ones."""
     seed: int | None = ranged(None, at_least=0)
     """The same seed writes the same text. Default: a new one every time."""
     stop_strings: tuple[str, ...] = ()
     """End a text before the first of these strings that it comes to."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges, and that what asks for chance and what asks for beams do not meet."""
+        super().__post_init__()
+        for token, bias in self.logit_bias.items():
+            if not math.isfinite(bias):
+                raise TextseqError(f"--logit-bias must be finite, found {token}={bias}; -100 bans a token")
+        if self.num_beams == 1:
+            return
+        for item in dataclasses.fields(self):
+            if item.name in {"top_k", "top_p", "min_p", "typical_p"} and getattr(self, item.name) != item.default:
+                flag = "--" + item.name.replace("_", "-")
+                raise TextseqError(
+                    f"{flag} is for drawing at random, found it with --num-beams {self.num_beams}; leave one out"
+                )
+        if self.num_return_sequences > self.num_beams:
+            raise TextseqError(
+                f"--num-return-sequences must be at most --num-beams ({self.num_beams}), "
+                f"found {self.num_return_sequences}; raise --num-beams"
+            )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import torch
 
+from textseq.config import TrainingConfig
 from textseq.errors import TextseqError
 
 
@@ -26,6 +28,24 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).strip().splitlines()[0].split(". ")[0]
         raise TextseqError(f"--device {name} cannot be used here: {reason}; try --device auto") from None
     return device
+
+
+def pick_precision(config: TrainingConfig) -> TrainingConfig:
+    """The same settings with ``precision`` decided: ``auto`` is bfloat16 where the device has units for it."""
+    if config.precision != "auto":
+        return config
+    device = pick_device(config.device)
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        fast = device.type == "cpu" and _has_amx()
+    return replace(config, precision="bfloat16" if fast else "float32")
+
+
+def _has_amx() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in units of their own; a torch too old to know says no."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return ask is not None and bool(ask().get("amx_bf16", False))
 
 
 def be_deterministic(device: torch.device, wanted: bool) -> None:

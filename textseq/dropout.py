@@ -18,23 +18,25 @@ class Dropout(nn.Module):
 
     Args:
         p: from 0 to below 1; on the CPU it is rounded to the next 1/65536.
+        locked: drop the same activations at every step (variational dropout, Gal and Ghahramani 2016, section 4).
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, *, locked: bool = False) -> None:
         super().__init__()
         self.p = p
+        self.locked = locked
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activations, of any shape."""
+        """The activations: of any shape, but where ``locked``, time comes first, (T, ...)."""
         if not self.training or self.p == 0:
             return x
-        if x.device.type != "cpu":
-            return nn.functional.dropout(x, self.p)
-        return x * keep_mask(x, self.p)
+        return x * keep_mask(x[:1] if self.locked else x, self.p)
 
 
 def keep_mask(x: Tensor, p: float) -> Tensor:
-    """A mask of the shape and type of ``x``: 0 with probability p, else 1 / (1 - p)."""
+    """A mask of the shape, type and device of ``x``: 0 with probability p, else 1 / (1 - p)."""
+    if x.device.type != "cpu":
+        return nn.functional.dropout(torch.ones_like(x), p)
     dropped = round(p * 2**BITS)  # of all the values that the bits can take
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)

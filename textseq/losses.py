@@ -21,6 +21,8 @@ class Loss:
     """Predictions that the sum is over."""
     state: State
     """The state that the next batch begins with, detached."""
+    penalty: Tensor | None = None
+    """What is added to the mean loss for the gradient alone; no figure that is reported contains it."""
 
 
 def summed_nats(logits: Tensor, targets: Tensor) -> Tensor:

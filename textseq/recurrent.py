@@ -1,24 +1,39 @@
 """A cell over time, layers and directions: state in, state out.
 
-Shapes: N batch, T time, E input size, H hidden, L layers, D directions (1 or 2), G gates.
+Shapes: N batch, T time, E input size, H hidden, L layers, D directions (1 or 2), G gates. Inside, time comes first:
+the fused kernels want it so, and it saves copies.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from textseq.cells import CELLS, State
+from textseq.cells import CELLS, State, Weights
 from textseq.config import CellName
-from textseq.dropout import Dropout
+from textseq.dropout import Dropout, keep_mask
+from textseq.layer import SIDES, input_gates, input_weights, make_layer, step_weights, with_dropped_weights
+from textseq.unroll import Zoneout, deferred, unroll
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What chance takes away for a whole window, drawn once."""
+
+    activations: tuple[Tensor | None, ...]
+    """For each layer, the mask of what it reads, (1, N, H*D); None: nothing is dropped the same way at every step."""
+    weights: tuple[Tensor, ...]
+    """For each layer and direction, the mask of its recurrent weights, (G*H, H); empty: none are dropped."""
 
 
 class Recurrent(nn.Module):
-    """A stack of recurrent layers, each computed by torch's fused kernel.
+    """A stack of recurrent layers, each computed by torch's fused kernel where there is one.
 
     ``forward`` is the fast path. ``forward_plain`` computes the same with the cell's own step, one step after
     the other: the twin that the fast path is tested against, and the place to read what happens.
@@ -29,7 +44,12 @@ class Recurrent(nn.Module):
         hidden_size: H, the width of every layer and direction.
         layers: L.
         bidirectional: read the text from both ends; each layer then has output width 2H.
-        dropout: share of the activations dropped between layers, in training only.
+        residual: add to the output of every layer but the first what it read, before dropout (Wu et al. 2016, eq. 6).
+        layer_norm: normalise inside the cell; see ``cells.Weights``.
+        dropout: share of the activations dropped between layers, in training only, as the next three.
+        locked_dropout: drop the same ones at every step of a window.
+        weight_dropout: share of the recurrent weights dropped, once for a window (Merity et al. 2017, section 2).
+        zoneout: share of each state tensor that keeps its old value at each step; in use, the mean of both values.
         learn_initial_state: make the state that a text begins with a parameter; otherwise it is zero.
     """
 
@@ -41,44 +61,37 @@ class Recurrent(nn.Module):
         *,
         layers: int = 1,
         bidirectional: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
         dropout: float = 0.0,
+        locked_dropout: bool = False,
+        weight_dropout: float = 0.0,
+        zoneout: tuple[float, ...] = (),
         learn_initial_state: bool = False,
     ) -> None:
         super().__init__()
         self.cell = CELLS[cell]
         self.hidden_size = hidden_size
         self.directions = 2 if bidirectional else 1
-        extra = {"nonlinearity": self.cell.nonlinearity} if self.cell.nonlinearity else {}
+        self.residual = residual
+        self.weight_dropout = weight_dropout
+        self.zoneout = zoneout if any(zoneout) else ()
         self.layers = nn.ModuleList(
-            self.cell.fused(
-                input_size if layer == 0 else hidden_size * self.directions,
+            make_layer(
+                self.cell,
+                input_size if index == 0 else hidden_size * self.directions,
                 hidden_size,
                 bidirectional=bidirectional,
-                **extra,
+                layer_norm=layer_norm,
             )
-            for layer in range(layers)
+            for index in range(layers)
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, locked=locked_dropout)
         self.start = (
             nn.Parameter(torch.zeros(self.cell.states, layers * self.directions, hidden_size))
             if learn_initial_state
             else None
         )
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights as torch does, U(-1/sqrt(H), 1/sqrt(H)), and open the LSTM's forget gates.
-
-        Their bias is 1 (Gers et al. 2000; Jozefowicz et al. 2015, section 4), so that a new LSTM remembers.
-        """
-        h = self.hidden_size
-        for kernel, suffix in self._kernels():
-            bias_ih, bias_hh = getattr(kernel, f"bias_ih{suffix}"), getattr(kernel, f"bias_hh{suffix}")
-            if "f" in self.cell.gates:
-                gate = self.cell.gates.index("f")
-                with torch.no_grad():
-                    bias_ih[gate * h : (gate + 1) * h] = 1.0
-                    bias_hh[gate * h : (gate + 1) * h] = 0.0
 
     def initial_state(self, batch: int) -> State:
         """The state before the first token: each tensor (L*D, N, H), zero or learned."""
@@ -88,6 +101,26 @@ class Recurrent(nn.Module):
         shape = (len(self.layers) * self.directions, batch, self.hidden_size)
         return tuple(like.new_zeros(shape) for _ in range(self.cell.states))
 
+    def draw(self, batch: int) -> Noise | None:
+        """What chance takes away for one window of so many rows; None if that is nothing."""
+        p, weight_p = self.dropout.p * self.dropout.locked, self.weight_dropout
+        if not self.training or not (p or weight_p):
+            return None
+        like: Tensor = next(self.parameters())
+        width = self.hidden_size * self.directions
+        return Noise(
+            tuple(
+                keep_mask(like.new_empty(1, batch, width), p) if p and index else None
+                for index in range(len(self.layers))
+            ),
+            tuple(
+                keep_mask(layer.get_parameter("weight_hh" + side), weight_p)
+                for layer in self.layers
+                for side in SIDES[: self.directions]
+                if weight_p
+            ),
+        )
+
     def forward(
         self,
         x: Tensor,
@@ -95,6 +128,7 @@ class Recurrent(nn.Module):
         *,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Tensor, State]:
         """Run the stack over a window.
 
@@ -104,6 +138,7 @@ class Recurrent(nn.Module):
             lengths: real steps of each row, (N,), each from 1 to T, on the CPU. What follows is padding: it
                 changes neither the outputs before it nor the state, and its own outputs are zero.
             resets: (N, T) booleans on the CPU, true where a row starts afresh before that step; one direction only.
+            noise: what ``draw`` gave, where several calls belong to one window; in training it is drawn otherwise.
 
         Returns:
             Outputs of the last layer, (N, T, H*D), and the state after the last real step.
@@ -112,93 +147,137 @@ class Recurrent(nn.Module):
             state = self.initial_state(x.shape[0])
         if resets is not None and (lengths is not None or self.directions == 2):
             raise ValueError("resets go with whole windows of one direction: leave out lengths, or the resets")
+        noise = noise or self.draw(x.shape[0])
         if resets is None or not resets.any():
-            return self._fused(x, state, lengths)
+            return self._run(x, state, lengths, noise, self._fast)
         outputs = []
         for start, end in _segments(resets):
             state = self._reset(state, resets[:, start])
-            y, state = self._fused(x[:, start:end], state, None)
+            y, state = self._run(x[:, start:end], state, None, noise, self._fast)
             outputs.append(y)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
 
     def forward_plain(
-        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Tensor, State]:
-        """The same as ``forward``, step by step with the cell's own ``step``."""
+        """The same as ``forward`` without resets, step by step with the cell's own ``step``."""
         state = self.initial_state(x.shape[0]) if state is None else state
-        real = torch.full(x.shape[:1], x.shape[1]) if lengths is None else lengths
+        return self._run(x, state, lengths, noise or self.draw(x.shape[0]), self._plain)
+
+    def _run(
+        self, x: Tensor, state: State, lengths: Tensor | None, noise: Noise | None, run: RunLayer
+    ) -> tuple[Tensor, State]:
+        """The layers one upon the other, each by ``run``."""
         finals: list[State] = []
-        outputs = [x]  # of the layer below, one for each direction
-        for index, (kernel, suffix) in enumerate(self._kernels()):
-            backward = index % self.directions == 1
-            if not backward:
-                below, outputs = torch.cat(outputs, dim=2), []
-                below = below if index == 0 else self.dropout(below)
-            y, now = self._plain(kernel, suffix, below, tuple(part[index] for part in state), real, backward=backward)
-            outputs.append(y)
-            finals.append(now)
-        return torch.cat(outputs, dim=2), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+        d = self.directions
+        y = x.transpose(0, 1)  # (T, N, E)
+        for index in range(len(self.layers)):
+            below = y
+            if index > 0:
+                mask = noise.activations[index] if noise else None
+                y = y * mask if mask is not None else self.dropout(y)
+            before = tuple(part[index * d : (index + 1) * d] for part in state)
+            y, after = run(index, y, before, lengths, noise)
+            if self.residual and index > 0:
+                y = y + below
+            finals.append(after)
+        return y.transpose(0, 1), tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def _fast(
+        self, index: int, x: Tensor, state: State, lengths: Tensor | None, noise: Noise | None
+    ) -> tuple[Tensor, State]:
+        """One layer, (T, N, E) -> (T, N, H*D), by the fused kernel if there is one."""
+        layer = self.layers[index]
+        if not isinstance(layer, nn.RNNBase) or self.zoneout:
+            return self._plain(index, x, state, lengths, noise, defer=torch.is_grad_enabled())
+        given = tuple(part.contiguous() for part in state)
+        start = given if len(given) > 1 else given[0]
+        masks = self._weight_masks(index, noise)
+        kernel = with_dropped_weights(layer, masks) if masks else layer
+        with warnings.catch_warnings():  # cuDNN's, that it copies weights together: dropped ones are new every time
+            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+            if lengths is None:
+                y, after = kernel(x, start)
+            else:
+                packed, after = kernel(pack_padded_sequence(x, lengths, enforce_sorted=False), start)
+                y, _ = pad_packed_sequence(packed, total_length=x.shape[0])
+        # Under autocast the kernel's state is narrow; carried from window to window it must not lose more each time.
+        return y, tuple(part.to(state[0].dtype) for part in (after if isinstance(after, tuple) else (after,)))
 
     def _plain(
-        self, kernel: nn.RNNBase, suffix: str, x: Tensor, state: State, lengths: Tensor, *, backward: bool
+        self,
+        index: int,
+        x: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        noise: Noise | None,
+        *,
+        defer: bool = False,
     ) -> tuple[Tensor, State]:
-        """One layer and direction, step by step; its state does not move while a row has only padding."""
-        x_gates = nn.functional.linear(x, getattr(kernel, f"weight_ih{suffix}"), getattr(kernel, f"bias_ih{suffix}"))
-        weight_hh, bias_hh = getattr(kernel, f"weight_hh{suffix}"), getattr(kernel, f"bias_hh{suffix}")
-        times = range(x.shape[1])
-        outputs: dict[int, Tensor] = {}
-        for t in reversed(times) if backward else times:
-            real = (t < lengths).to(x.device).unsqueeze(1)  # (N, 1)
-            new = self.cell.step(x_gates[:, t], state, weight_hh, bias_hh)
-            state = tuple(torch.where(real, after, before) for after, before in zip(new, state, strict=True))
-            outputs[t] = torch.where(real, state[0], torch.zeros_like(state[0]))
-        return torch.stack([outputs[t] for t in times], dim=1), state
+        """One layer, step by step, (T, N, E) -> (T, N, H*D)."""
+        outputs, finals = [], []
+        zoneout = Zoneout(self.zoneout, self.training) if self.zoneout else None
+        real = None if lengths is None else lengths.to(x.device)
+        masks = self._weight_masks(index, noise)
+        for direction, side in enumerate(SIDES[: self.directions]):
+            weights = step_weights(self.layers[index], side, masks[direction] if masks else None)
+            y, final = unroll(
+                self.cell,
+                input_gates(self.layers[index], side, x),
+                tuple(part[direction] for part in state),
+                deferred(weights) if defer else weights,
+                lengths=real,
+                backward=direction == 1,
+                zoneout=zoneout,
+            )
+            outputs.append(y)
+            finals.append(final)
+        return torch.cat(outputs, dim=2), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
-    def step(self, x_gates: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of the whole one-directional stack, for writing text.
+    def stepper(self, prepare: Callable[[Weights], Weights] = lambda weights: weights) -> Step:
+        """One step of the whole one-directional stack at a time, for writing text.
 
         Calling torch's kernel for a single step repacks its weights every time and is over four times slower.
 
         Args:
-            x_gates: the first layer's share of the input, (N, G*H): rows of ``input_gates``.
-            state: each tensor (L, N, H).
+            prepare: what each layer's weights, the deeper layers' input weights too, go through once, here.
 
         Returns:
-            The output of the last layer, (N, H), and the new state.
+            A function of the first layer's share of the input (N, G*H), rows of ``input_gates``, and the state, each
+            tensor (L, N, H). It gives the output of the last layer (N, H) and the new state.
         """
-        finals: list[State] = []
-        for index, (kernel, suffix) in enumerate(self._kernels()):
-            if index > 0:
-                x_gates = nn.functional.linear(
-                    finals[-1][0], getattr(kernel, f"weight_ih{suffix}"), getattr(kernel, f"bias_ih{suffix}")
-                )
-            now = tuple(part[index] for part in state)
-            finals.append(
-                self.cell.step(x_gates, now, getattr(kernel, f"weight_hh{suffix}"), getattr(kernel, f"bias_hh{suffix}"))
-            )
-        return finals[-1][0], tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+        side = SIDES[0]
+        inputs = [prepare(input_weights(layer, side)) for layer in self.layers[1:]]
+        weights = [prepare(step_weights(layer, side)) for layer in self.layers]
+        zoneout = Zoneout(self.zoneout, self.training) if self.zoneout else None
+
+        def step(x_gates: Tensor, state: State) -> tuple[Tensor, State]:
+            finals: list[State] = []
+            gates = y = x_gates
+            for index, own in enumerate(weights):
+                below = y
+                if index > 0:
+                    gates = inputs[index - 1].product(y)
+                old = tuple(part[index] for part in state)
+                new = self.cell.step(gates, old, own)
+                finals.append(zoneout(new, old) if zoneout else new)
+                y = finals[-1][0] + below if self.residual and index > 0 else finals[-1][0]
+            return y, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+        return step
 
     def input_gates(self, x: Tensor) -> Tensor:
         """The first layer's share of the input for each vector of a table: (V, E) -> (V, G*H)."""
-        kernel, suffix = next(self._kernels())
-        return nn.functional.linear(x, getattr(kernel, f"weight_ih{suffix}"), getattr(kernel, f"bias_ih{suffix}"))
+        return input_gates(self.layers[0], SIDES[0], x)
 
-    def _fused(self, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        finals: list[State] = []
-        y = x.transpose(0, 1)  # (T, N, E): in memory time comes first, as the kernels want it
-        for index, kernel in enumerate(self.layers):
-            if index > 0:
-                y = self.dropout(y)
-            d = self.directions
-            before = tuple(part[index * d : (index + 1) * d].contiguous() for part in state)
-            given = before if len(before) > 1 else before[0]
-            if lengths is None:
-                y, after = kernel(y, given)
-            else:
-                packed, after = kernel(pack_padded_sequence(y, lengths, enforce_sorted=False), given)
-                y, _ = pad_packed_sequence(packed, total_length=x.shape[1])
-            finals.append(after if isinstance(after, tuple) else (after,))
-        return y.transpose(0, 1), tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+    def _weight_masks(self, index: int, noise: Noise | None) -> tuple[Tensor, ...]:
+        """For each direction of a layer; none where nothing is dropped."""
+        return noise.weights[index * self.directions : (index + 1) * self.directions] if noise else ()
 
     def _reset(self, state: State, rows: Tensor) -> State:
         """The state with the rows that ``rows`` (N,) marks taken back to the initial state."""
@@ -206,11 +285,9 @@ class Recurrent(nn.Module):
         mask = rows.to(state[0].device).view(1, -1, 1)
         return tuple(torch.where(mask, new, old) for new, old in zip(fresh, state, strict=True))
 
-    def _kernels(self) -> Iterator[tuple[nn.RNNBase, str]]:
-        """Every layer and direction in the order of the state's rows, with its weights' name ending."""
-        for kernel in self.layers:
-            assert isinstance(kernel, nn.RNNBase)
-            yield from ((kernel, suffix) for suffix in ("_l0", "_l0_reverse")[: self.directions])
+
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+RunLayer = Callable[[int, Tensor, State, Tensor | None, Noise | None], tuple[Tensor, State]]
 
 
 def _segments(resets: Tensor) -> Iterator[tuple[int, int]]:

@@ -182,7 +182,8 @@ class Training:
             batch, cursor = self.batches.batch(progress.cursor)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 loss: Loss = self.model.loss(batch.to(self.device), self.state)  # type: ignore[operator]
-            torch.autograd.backward(loss.nats / (loss.count * config.accumulate))
+            mean = loss.nats / loss.count
+            torch.autograd.backward((mean if loss.penalty is None else mean + loss.penalty) / config.accumulate)
             self.state = loss.state
             progress.epoch, progress.position = cursor
             nats.append(loss.nats.detach())
