@@ -105,11 +105,11 @@ def measure(path: Path, kind: TokenizerName, cache: Path) -> Result:
     start = time.perf_counter()
     corpus = own_text([path], validation=VALIDATION)
     opened = time.perf_counter()
-    tokenizer = tokenizer_for(corpus, kind, cache)
+    tokenizer = tokenizer_for(corpus, DataConfig(tokenizer=kind), cache)
     trained = time.perf_counter()
     tokens = token_file(corpus, "train", tokenizer, cache)
     encoded = time.perf_counter()
-    token_file(corpus, "train", tokenizer_for(corpus, kind, cache), cache)
+    token_file(corpus, "train", tokenizer_for(corpus, DataConfig(tokenizer=kind), cache), cache)
     again = time.perf_counter()
     encoding_peak = watch.peak
     train_a_little(path, kind)

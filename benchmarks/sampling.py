@@ -1,8 +1,19 @@
-"""Characters per second when writing, against calling ``nn.LSTM`` once per character; and the time to the first one."""
+"""Characters per second when writing, for each way of making a step, and what the 8-bit one costs in loss.
+
+Four ways, with the same weights and the same drawing: ``nn.LSTM`` called once per character, as most char-RNN scripts
+do; cells written by hand in plain torch, a product for the input and one for the state; ours in 32 bits; ours in 8.
+They take turns in one process, and the median of the rounds is printed, with its ratio to ``nn.LSTM``.
+
+    TEXTSEQ_DATA=... python benchmarks/sampling.py
+
+With ``TEXTSEQ_DATA`` set, the cost of 8 bits is measured on the validation text of the model that ships.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import statistics
 import subprocess
 import sys
@@ -11,18 +22,62 @@ from pathlib import Path
 
 import torch
 from conditions import print_conditions
+from torch import Tensor, nn
 
+import textseq
+from textseq.cells import State
 from textseq.config import GenerationConfig, LanguageModelConfig
+from textseq.corpus import cache_folder, load_corpus
 from textseq.decoding.sampling import Step, sample
 from textseq.models.language_model import LanguageModel
+from textseq.tokens import token_file
+
+NAIVE = "nn.LSTM per character"
+STREAMS = 64
+"""Stretches of the validation text that are read side by side; it costs both sides the same context."""
+
+
+def plain_lstm(model: LanguageModel) -> nn.LSTM:
+    """torch's module for the model's stack, with its weights."""
+    layers = model.recurrent.layers
+    lstm = nn.LSTM(model.config.embedding_size, model.config.hidden_size, len(layers), batch_first=True)
+    lstm.load_state_dict(
+        {
+            name.replace("_l0", f"_l{index}"): value
+            for index, layer in enumerate(layers)
+            for name, value in layer.state_dict().items()
+        }
+    )
+    return lstm
 
 
 def per_character(model: LanguageModel) -> Step:
-    """The slow way: the whole model over a window of one token."""
+    """A window of one token for every character."""
+    lstm = plain_lstm(model)
 
-    def step(tokens: torch.Tensor, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        logits, state = model(tokens.unsqueeze(1), state)
-        return logits[:, 0], state
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        h, state = lstm(model.embedding(tokens.unsqueeze(1)), state)
+        return model.output(h[:, 0]), state
+
+    return step
+
+
+def by_hand(model: LanguageModel) -> Step:
+    """The equations as most people write them down."""
+    weights = dict(plain_lstm(model).named_parameters())
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        x = model.embedding(tokens)
+        hs, cs = [], []
+        for layer, (h, c) in enumerate(zip(*state, strict=True)):
+            w, u = weights[f"weight_ih_l{layer}"], weights[f"weight_hh_l{layer}"]
+            gates = x @ w.t() + weights[f"bias_ih_l{layer}"] + h @ u.t() + weights[f"bias_hh_l{layer}"]
+            i, f, g, o = gates.chunk(4, dim=1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            x = torch.sigmoid(o) * torch.tanh(c)
+            hs.append(x)
+            cs.append(c)
+        return model.output(x), (torch.stack(hs), torch.stack(cs))
 
     return step
 
@@ -35,6 +90,47 @@ def speed(model: LanguageModel, step: Step, texts: int, tokens: int) -> float:
     for _ in sample(step, prompt, model.initial_state(texts), config, generator=torch.Generator().manual_seed(1)):
         pass
     return texts * tokens / (time.perf_counter() - start)
+
+
+def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
+    """One block of the table: every side for so many texts at once."""
+    sides = {
+        NAIVE: per_character(model),
+        "cells by hand": by_hand(model),
+        "ours, float32": model.stepper(),
+        "ours, int8": model.stepper("int8"),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in sides}
+    for round_ in range(rounds + 1):
+        for name, step in sides.items():
+            value = speed(model, step, texts, max(8, 400 // math.isqrt(texts)))
+            if round_ > 0:  # the first warms up
+                speeds[name].append(value)
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    for name, median in medians.items():
+        span = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
+        print(f"{texts:>5}  {name:<24}{median:>10,.0f}{median / medians[NAIVE]:>8.2f} x   ({span})")
+
+
+def print_cost() -> None:
+    """The loss of the shipped model with 8 bits against 32, on its validation text."""
+    writer = textseq.load("shakespeare")
+    tokens = token_file(load_corpus("shakespeare"), "validation", writer.tokenizer, cache_folder())
+    length = len(tokens.ids) // STREAMS
+    ids = torch.from_numpy(tokens.ids[: STREAMS * length].astype("int64")).view(STREAMS, length)
+    logits = {}
+    with torch.inference_mode():
+        for precision in ("float32", "int8"):
+            step, state, parts = writer.model.stepper(precision), writer.model.initial_state(STREAMS), []
+            for t in range(length - 1):
+                now, state = step(ids[:, t], state)
+                parts.append(now)
+            logits[precision] = torch.stack(parts, dim=1).flatten(0, 1)
+        nats = {name: float(nn.functional.cross_entropy(z, ids[:, 1:].flatten())) for name, z in logits.items()}
+        same = (logits["float32"].argmax(dim=1) == logits["int8"].argmax(dim=1)).float().mean()
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in nats.items())
+    print(f"shakespeare, validation, {STREAMS} streams, {STREAMS * (length - 1):,} characters: {shown} nats each")
+    print(f"cost of int8 {nats['int8'] - nats['float32']:+.4f} nats; likeliest character the same in {same:.2%}")
 
 
 def first_character() -> float:
@@ -51,29 +147,24 @@ def first_character() -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--texts", type=int, nargs="+", default=[1, 64])
+    parser.add_argument("--texts", type=int, nargs="+", default=[1, 64, 512])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--skip-first-character", action="store_true")
     o = parser.parse_args()
     torch.manual_seed(0)
     model = LanguageModel(LanguageModelConfig(layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65).eval()
+    print(f"{o.layers}x{o.hidden_size} LSTM, vocabulary 65, characters/s of all texts together, median of {o.rounds}")
+    print(f"texts  {'side':<24}{'median':>10}")
     for texts in o.texts:
-        tokens = 400 if texts == 1 else 60
-        sides = {"stepper": model.stepper(), "nn.LSTM per character": per_character(model)}
-        speeds: dict[str, list[float]] = {name: [] for name in sides}
-        for round_ in range(o.rounds + 1):
-            for name, step in sides.items():
-                with torch.inference_mode():
-                    value = speed(model, step, texts, tokens)
-                if round_ > 0:  # the first warms up
-                    speeds[name].append(value)
-        shown = ", ".join(f"{name} {statistics.median(values):,.0f}" for name, values in speeds.items())
-        print(f"{texts} texts at once: {shown} characters/s")
-    print(f"{o.layers}x{o.hidden_size} LSTM, vocabulary 65, float32")
-    times = [first_character() for _ in range(o.rounds)]
-    print(f"first character of textseq-sample --author shakespeare after {statistics.median(times):.2f} s (median)")
+        print_speeds(model, texts, o.rounds)
+    if os.environ.get("TEXTSEQ_DATA"):
+        print_cost()
+    if not o.skip_first_character:
+        times = [first_character() for _ in range(o.rounds)]
+        print(f"first character of textseq-sample --author shakespeare after {statistics.median(times):.2f} s (median)")
     print_conditions()
 
 

@@ -21,6 +21,7 @@ from conditions import print_conditions
 from torch import nn
 
 from textseq.batches import Streams
+from textseq.cells import CELLS
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.devices import pick_device
 from textseq.models.language_model import LanguageModel
@@ -47,11 +48,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=5, help="steps of each side in a round")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cell", choices=CELLS, default="lstm", help="of the whole step; the bare side stays nn.LSTM")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of both sides")
     o = parser.parse_args()
     device = pick_device(o.device)
     tokenizer = CharTokenizer("".join(chr(ord("!") + i) for i in range(65)))
     config = LanguageModelConfig(
-        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell="lstm", dropout=o.dropout
+        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell=o.cell, dropout=o.dropout
     )
     batching = DataConfig(batch_size=o.batch_size, window=o.window)
     ids = np.random.default_rng(0).integers(65, size=2_000_000).astype(np.uint8)
@@ -59,7 +62,7 @@ def main() -> None:
         whole = Training(
             LanguageModel(config, tokenizer.size).to(device),
             Streams(RandomTokens(ids, np.array([0, 700_000])), batching, 0),
-            TrainingConfig(),
+            TrainingConfig(precision=o.precision),
             Run(Path(folder), tokenizer, {}),
         )
         bare = nn.LSTM(o.hidden_size, o.hidden_size, o.layers).to(device)
@@ -67,7 +70,9 @@ def main() -> None:
         upstream = torch.randn_like(bare(x)[0])
 
         def bare_step() -> None:
-            bare(x)[0].backward(upstream)
+            with torch.autocast(device.type, torch.bfloat16, enabled=o.precision == "bfloat16"):
+                y, _ = bare(x)
+            y.backward(upstream.to(y.dtype))
             bare.zero_grad()
 
         def whole_step() -> None:
@@ -91,7 +96,7 @@ def main() -> None:
         print(f"{name}: {statistics.median(values):,.0f} tokens/s (from {min(values):,.0f} to {max(values):,.0f})")
     ratios = [w / b for b, w in zip(speeds["bare nn.LSTM"], speeds["whole step"], strict=True)]
     print(f"ratio, median of {o.rounds} rounds: {statistics.median(ratios):.3f}")
-    sizes = f"{o.layers}x{o.hidden_size} LSTM, N {o.batch_size}, T {o.window}"
+    sizes = f"{o.layers}x{o.hidden_size} {o.cell}, {o.precision}, N {o.batch_size}, T {o.window}"
     print(f"{sizes}, vocabulary {tokenizer.size}, dropout {o.dropout}")
     print_conditions()
 

@@ -61,3 +61,14 @@ def test_the_shipped_model_writes_plays() -> None:
     for text in texts:
         assert sum(line.endswith(":") for line in text.splitlines()) >= 1  # somebody speaks
         assert "\ufffd" not in text
+
+
+def test_min_char_rnn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("A rose is a rose is a rose. " * 200)
+    for arguments, word in (([], "the lazy dog"), ([str(tmp_path / "mine.txt")], "a rose is a")):
+        monkeypatch.setattr(sys, "argv", ["min_char_rnn.py", *arguments])
+        runpy.run_path(str(EXAMPLES / "min_char_rnn.py"), run_name="__main__")
+        lines = capsys.readouterr().out.splitlines()
+        first, last = (float(line.split()[2]) for line in (lines[0], lines[-1]))
+        assert last < 0.1 < 2 < first  # nats per character
+        assert word in lines[-1]

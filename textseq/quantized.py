@@ -1,0 +1,105 @@
+"""Weights in 8 bits for writing text: a step waits for its weights to come from memory, and these are a quarter.
+
+Each row of a matrix is kept as whole numbers times a scale of its own. A vector is rounded in the same way when it
+comes, each row of a batch by itself, so that a text does not depend on those written beside it; the product is summed
+in whole numbers and scaled back (symmetric dynamic quantisation, Jacob et al. 2018, section 2). Biases, layer
+normalisation, gates and states stay in floating point.
+
+The products are oneDNN's, on the CPU. Those of torch's quantised tensors would be faster still for one text, but
+torch is to lose these tensors (pytorch issue 184982).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+import torch
+from torch import Tensor
+
+from textseq.cells import Weights
+from textseq.config import WritingPrecision
+from textseq.errors import TextseqError
+
+FEWEST = 2**18
+"""A matrix of fewer weights stays as it is: it lies in the cache, and rounding the vector costs more than it saves."""
+WEIGHT_STEPS = 63
+"""Not 127: CPUs without VNNI sum pairs of products in 16 bits, and 2 * 255 * 63 still fits."""
+VECTOR_STEPS = 127
+ZERO = 128
+"""What zero is in the vector's unsigned bytes; with signed ones oneDNN is many times slower for a single vector."""
+TINY = 1e-30
+
+
+class Int8Linear:
+    """A linear layer with its weights in 8 bits: x (N, K) -> x W^T + b (N, M), in the number format of x.
+
+    Args:
+        weight: W, (M, K).
+        bias: b, (M,); None is zero.
+
+    Raises:
+        TextseqError: the weights lie on a device, or torch runs on a processor, without these products.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        weight = weight.detach().float()
+        rows = len(weight)
+        scale = weight.abs().amax(dim=1).clamp_min(TINY) / WEIGHT_STEPS  # (M,)
+        rounded = (weight / scale.unsqueeze(1)).round().to(torch.int8)
+        self.scale = scale / VECTOR_STEPS
+        self.no_shift = torch.zeros(rows, dtype=torch.int32)
+        self.bias = torch.zeros(rows) if bias is None else bias.detach().float()
+        try:
+            self.packed: Tensor = torch.ops.onednn.qlinear_prepack(rounded, None)
+            self(weight[:1])
+        except (AttributeError, RuntimeError):
+            raise TextseqError(
+                f"precision int8 wants the CPU and a torch with oneDNN's 8-bit products, found {weight.device.type} "
+                f"and torch {torch.__version__}; use float32"
+            ) from None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x W^T + b."""
+        rows = x.float()
+        peak = rows.abs().amax(dim=1, keepdim=True).clamp_min_(TINY)  # (N, 1)
+        in_bytes = (rows * (VECTOR_STEPS / peak)).add_(ZERO + 0.5).to(torch.uint8)  # which cuts: the half rounds
+        product = torch.ops.onednn.qlinear_pointwise(
+            in_bytes, 1.0, ZERO, self.packed, self.scale, self.no_shift, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return torch.addcmul(self.bias, product, peak).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class _Quantized(Weights):
+    blocks: dict[tuple[int | None, int | None], Int8Linear] = field(default_factory=dict, kw_only=True)
+    """By the first and last of the rows of U that a step asks for; made when it first does."""
+
+    def _affine(self, h: Tensor, rows: slice) -> Tensor:
+        return self._times(h, rows)
+
+    def _times(self, h: Tensor, rows: slice) -> Tensor:
+        """U h; and the bias, where normalisation does not come before it."""
+        key = (rows.start, rows.stop)
+        if key not in self.blocks:
+            self.blocks[key] = Int8Linear(self.hh[rows], self.bias[rows] if self.gain is None else None)
+        return self.blocks[key](h)
+
+
+def quantized(weights: Weights) -> Weights:
+    """The same weights with their matrix in 8 bits; as they are, if the matrix is small.
+
+    Raises:
+        TextseqError: as ``Int8Linear``.
+    """
+    if weights.hh.numel() < FEWEST:
+        return weights
+    Int8Linear(weights.hh[:1])  # what cannot be done is refused here, not at the first step
+    return _Quantized(**{part.name: getattr(weights, part.name) for part in fields(Weights)})
+
+
+PRECISIONS: dict[WritingPrecision, Callable[[Weights], Weights]] = {
+    "float32": lambda weights: weights,
+    "int8": quantized,
+}
+"""What makes weights ready for writing, by the number format of the products."""
