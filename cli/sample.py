@@ -1,20 +1,54 @@
-"""textseq-sample: write in an author's style."""
+"""textseq-sample: write in an author's style, and look at what was written."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from textseq.command import parse, run
-from textseq.config import GenerationConfig
+from textseq.config import GenerationConfig, WritingPrecision
 from textseq.errors import TextseqError
 
+if TYPE_CHECKING:
+    from textseq.corpus import Corpus
+    from textseq.jobs import Writer
+
 PROG = "textseq-sample"
+
+Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looking:
+    """Looking at the text: what surprised the model, and what it copied."""
+
+    show_surprise: Flag = False
+    """Colour each character by its token's surprise under the model (at temperature 1, without rules). Where the output
+    is no terminal, or NO_COLOR is set, figures stand under the characters instead."""
+    surprise_html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write the same as a web page that needs nothing else."""
+    novelty: Flag = False
+    """Report the longest run of the text (the prompt apart) that was copied from the training text, and the share of
+    the text in copied runs of 30 characters or more."""
+    corpus: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """The training text for --novelty: a corpus by name. Default: what the model was trained on."""
+    training_text: Annotated[tuple[Path, ...], arg(metavar="PATH...", help_behavior_hint="")] = ()
+    """The training text for --novelty: files or folders."""
+    text: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Look at this text (- for stdin) and write none."""
+    encoding: str = "utf-8"
+    """Encoding of --text and --training-text."""
+    data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Folder of the corpora's files. Default: the one that TEXTSEQ_DATA names; then the cache is looked through."""
+    download: Flag = False
+    """Fetch and verify a corpus that is found in neither."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +59,9 @@ class Sample:
       textseq-sample --author shakespeare
       textseq-sample --author shakespeare --prompt "ROMEO:" --temperature 0.5 --seed 1
       textseq-sample --author mine --num-return-sequences 8 --max-new-tokens 200
+      textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5 --max-new-tokens 100
+      textseq-sample --author shakespeare --show-surprise --novelty
+      textseq-sample --author shakespeare --text sonnet.txt --surprise-html sonnet.html
       textseq-sample --list-authors
 
     The text goes to stdout as it is written.
@@ -36,11 +73,14 @@ class Sample:
     """How the text begins."""
     device: str = "cpu"
     """Where to compute; one text at a time is fastest on the CPU."""
-    list_authors: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    precision: WritingPrecision = "float32"
+    """Number format of the products when writing: int8 is faster, on the CPU only; the words may come out otherwise."""
+    list_authors: Flag = False
     """Show who can write here, and exit."""
-    version: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    version: Flag = False
     """Show the version, and exit."""
     writing: GenerationConfig = field(default_factory=GenerationConfig)
+    looking: Looking = field(default_factory=Looking)
 
 
 def main() -> None:
@@ -49,25 +89,143 @@ def main() -> None:
 
 
 def sample(arguments: Sequence[str]) -> None:
-    """Parse, load, and print the text as it comes."""
-    options = parse(Sample, PROG, arguments)
+    """Parse, load, print the text as it comes, and what there is to say of it."""
+    with _flags():
+        options = parse(Sample, PROG, arguments)
     if options.list_authors:
         print(_authors())
         return
     if options.author is None:
         raise TextseqError(f"name an --author; '{PROG} --list-authors' shows who can write here")
+    looking = options.looking
+    _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from textseq.jobs import load
 
-    writer = load(options.author, device=options.device)
+    writer = load(options.author, device=options.device, precision=options.precision)
+    training = _training_text(writer, looking) if looking.novelty else None
+    texts = []
+    for number, pieces in enumerate(_texts(writer, options), 1):
+        if options.writing.num_return_sequences > 1:
+            print(f"--- {number} ---")
+        if looking.show_surprise:
+            text = "".join(pieces)
+            print(_surprise(writer, text))
+        elif looking.text is not None:
+            text = "".join(pieces)
+        else:
+            text = _show(pieces)
+        if training is not None:
+            from textseq.novelty import novelty_of
+
+            print(novelty_of(text.removeprefix(options.prompt), training))
+        texts.append(text)
+    if looking.surprise_html is not None:
+        from textseq.files import replacing
+        from textseq.surprise import web_page
+
+        scored = [writer.score(text).pieces for text in texts]
+        with replacing(looking.surprise_html) as (file,):
+            file.write(web_page(f"What surprised {options.author}", scored).encode())
+
+
+def _texts(writer: Writer, options: Sample) -> Iterator[Iterator[str]]:
+    """Each text, in pieces as they come."""
+    if options.looking.text is not None:
+        yield iter([_given(options.looking.text, options.looking.encoding)])
+        return
     settings = {item.name: getattr(options.writing, item.name) for item in fields(options.writing)}
     if options.writing.num_return_sequences == 1:
-        for piece in writer.stream(options.prompt, **settings):
-            print(piece, end="", flush=True)
-        print()
-        return
-    for number, text in enumerate(writer.generate_all(options.prompt, **settings), 1):
-        print(f"--- {number} ---\n{text}")
+        yield writer.stream(options.prompt, **settings)
+    else:
+        yield from (iter([text]) for text in writer.generate_all(options.prompt, **settings))
+
+
+def _show(pieces: Iterator[str]) -> str:
+    """Print a text as it comes, and return it."""
+    text = ""
+    for piece in pieces:
+        print(piece, end="", flush=True)
+        text += piece
+    print()
+    return text
+
+
+def _check(options: Sample) -> None:
+    """Refuse what makes no sense together, before anything is loaded.
+
+    Raises:
+        TextseqError: such flags.
+    """
+    looking = options.looking
+    if looking.text is not None:
+        if options.prompt or options.writing != GenerationConfig():
+            raise TextseqError("with --text nothing is written: leave out --prompt and the writing options")
+        if not (looking.show_surprise or looking.surprise_html or looking.novelty):
+            raise TextseqError("say how to look at --text: --show-surprise, --surprise-html FILE or --novelty")
+    if looking.corpus is not None and looking.training_text:
+        raise TextseqError("name a --corpus or a --training-text, one of the two")
+    if (looking.corpus is not None or looking.training_text) and not looking.novelty:
+        raise TextseqError("--corpus and --training-text are for --novelty; add it")
+
+
+def _training_text(writer: Writer, looking: Looking) -> Corpus:
+    from textseq.corpus import load_corpus, own_text
+    from textseq.novelty import training_text
+
+    if looking.training_text:
+        return own_text(looking.training_text, encoding=looking.encoding, validation=0)
+    if looking.corpus is not None:
+        return load_corpus(looking.corpus, data=looking.data, download=looking.download)
+    return training_text(writer.facts, data=looking.data, download=looking.download)
+
+
+def _given(name: str, encoding: str) -> str:
+    """The text of a file (of a folder, its files joined), or of stdin."""
+    if name == "-":
+        try:
+            return sys.stdin.buffer.read().decode(encoding)
+        except (LookupError, UnicodeDecodeError) as error:
+            raise TextseqError(f"stdin is not {encoding} text ({error}); say with --encoding what it is") from None
+    from textseq.corpus import own_text
+
+    documents = own_text([Path(name)], encoding=encoding, validation=0).documents("train")
+    return "".join(chunk for document in documents for chunk in document)
+
+
+def _surprise(writer: Writer, text: str) -> str:
+    from textseq.surprise import in_colour, in_figures, wants_colour
+
+    return (in_colour if wants_colour(sys.stdout) else in_figures)(writer.score(text).pieces)
+
+
+def _flags() -> ConstructorRegistry:
+    """How a mapping is written on the command line: TOKEN=BIAS, and so on."""
+
+    def read(arguments: list[str]) -> dict[str, float]:
+        biases = {}
+        for argument in arguments:
+            token, _, bias = argument.rpartition("=")
+            try:
+                biases[token] = float(bias)
+            except ValueError:
+                raise TextseqError(f"--logit-bias wants TOKEN=NUMBER, found {argument!r}") from None
+        return biases
+
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Mapping[str, float]] | None:
+        if info.type_origin is not Mapping:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="TOKEN=BIAS...",
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, Mapping),
+            str_from_instance=lambda biases: [f"{token}={bias:g}" for token, bias in biases.items()],
+        )
+
+    registry = ConstructorRegistry()
+    registry.primitive_rule(rule)
+    return registry
 
 
 def _authors() -> str:

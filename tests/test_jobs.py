@@ -6,23 +6,25 @@ import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
 import textseq
-from textseq import checkpoint, shelf
+from textseq import checkpoint, quantized, shelf
 from textseq.batches import Streams
 from textseq.cells import State
-from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.config import DataConfig, GenerationConfig, LanguageModelConfig, TrainingConfig, WritingPrecision
 from textseq.corpus import own_text
 from textseq.errors import TextseqError
-from textseq.jobs import START, Writer, load
+from textseq.jobs import START, GenerationSettings, Writer, load
 from textseq.metrics import measure
 from textseq.models.language_model import LanguageModel
+from textseq.quantized import PRECISIONS
 from textseq.shelf import Facts
-from textseq.text import ByteTokenizer, CharTokenizer, Tokenizer
+from textseq.text import TOKENIZERS, ByteTokenizer, CharTokenizer, Tokenizer
 from textseq.training import Run, Training
 
 TEXT = "one two three four five six seven,\n" * 60
@@ -192,7 +194,154 @@ def test_settings_are_checked_before_anything_is_written(writer: Writer) -> None
         writer.generate(num_return_sequences=2)
 
 
+# Rules and beams
+
+
+RULES: list[dict[str, object]] = [
+    {"min_p": 0.05},
+    {"typical_p": 0.8},
+    {"repetition_penalty": 1.3},
+    {"no_repeat_ngram_size": 3},
+    {"logit_bias": {"a": 2.0, "b": -100.0}},
+    {"top_k": 5, "top_p": 0.9, "min_p": 0.01, "typical_p": 0.9, "repetition_penalty": 1.1, "no_repeat_ngram_size": 4},
+]
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: "+".join(rules))
+def test_the_seed_decides_the_text_under_every_rule(any_writer: Writer, rules: dict[str, object]) -> None:
+    settings = GenerationConfig.from_dict({"seed": 3, "max_new_tokens": 40, **rules}, where="here")
+    values: GenerationSettings = settings.to_dict()  # type: ignore[assignment]
+    text = any_writer.generate("abc", **values)
+    assert text.startswith("abc") and len(text) > 3
+    assert text == any_writer.generate("abc", **values) == "".join(any_writer.stream("abc", **values))
+    assert any_writer.generate_all("abc", **values) == [text]
+    stop = text[10]
+    stopped: GenerationSettings = {**values, "stop_strings": (stop,)}
+    assert any_writer.generate("abc", **stopped) == "abc" + text[3:].partition(stop)[0]
+    if "logit_bias" in rules:
+        assert "b" not in text[3:] and "a" in text[3:]
+
+
+def test_repeated_runs_are_not_written(writer: Writer) -> None:
+    free = writer.generate("one", temperature=0, max_new_tokens=120)
+    assert free.count(" two three") > 2
+    assert writer.generate("one", temperature=0, max_new_tokens=120, no_repeat_ngram_size=10).count(" two three") == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("the", "wants single tokens, found 'the', which this model .char. reads as 't', 'h', 'e'; name such tokens"),
+        ("", "wants single tokens, found '', which this model .char. reads as nothing"),
+        ("ż", "unknown token 'ż'; it stands nowhere in the training text"),
+        ("<0x>", "unknown token '<0x>'; did you mean '<0x"),
+    ],
+)
+def test_what_is_no_token_has_no_bias(writer: Writer, token: str, message: str) -> None:
+    for write in (writer.generate, writer.stream, writer.generate_all):
+        with pytest.raises(TextseqError, match=f"--logit-bias:? {message}"):
+            write("one", logit_bias={token: 1.0})
+
+
+def test_a_bias_takes_names_and_texts_of_tokens(any_writer: Writer) -> None:
+    names = ["<0x61>", "a"] if any_writer.tokenizer.kind == "byte" else ["a"]
+    for name in names:
+        assert any_writer.generate("", logit_bias={name: 100.0}, max_new_tokens=5) == "aaaaa"
+    with pytest.raises(TextseqError, match="--logit-bias must be finite, found a=inf; -100 bans a token"):
+        any_writer.generate(logit_bias={"a": np.inf})
+    with pytest.raises(TextseqError, match="--logit-bias wants strings with numbers, found 'a': 'much'"):
+        any_writer.generate(logit_bias={"a": "much"})  # type: ignore[dict-item]
+
+
+def test_tokens_of_several_characters_are_biased_whole() -> None:
+    tokenizer = TOKENIZERS["word"].train(["the cat sat on the mat the cat sat on the mat " * 3])
+    model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=4), tokenizer.size)
+    words = Writer(model, tokenizer, FACTS)
+    assert words.generate("the", logit_bias={" cat": 100.0}, max_new_tokens=3) == "the cat cat cat"
+    with pytest.raises(TextseqError, match="unknown token ' cats'; did you mean ' cat'"):
+        words.generate("the", logit_bias={" cats": 100.0})
+
+
+def test_one_beam_more_finds_nothing_less_likely_here(writer: Writer) -> None:
+    """A model that is sure of itself: greedy, beams and the batch of one agree."""
+    greedy = writer.generate("one", temperature=0, max_new_tokens=30)
+    texts = writer.generate_all("one", num_beams=4, num_return_sequences=4, max_new_tokens=30)
+    assert texts[0] == greedy == writer.generate("one", num_beams=4, max_new_tokens=30)
+    assert list(writer.stream("one", num_beams=4, max_new_tokens=30)) == ["one", greedy[3:]]
+    assert len(set(texts)) == 4
+    nats = [writer.score(text).nats for text in texts]
+    assert nats == sorted(nats)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_beams_take_no_chance(any_writer: Writer, seed: int) -> None:
+    text = any_writer.generate("ab", num_beams=3, max_new_tokens=20)
+    assert text == any_writer.generate("ab", num_beams=3, max_new_tokens=20, seed=seed, temperature=seed)
+    if any_writer.tokenizer.fallback:
+        assert set(text) <= set("abcdeż") and len(text) == 22
+
+
+def test_a_stop_string_ends_a_text_of_the_beam(writer: Writer) -> None:
+    whole = writer.generate("one", temperature=0, max_new_tokens=60)
+    texts = writer.generate_all("one", num_beams=3, num_return_sequences=3, max_new_tokens=60, stop_strings=(" f", ","))
+    assert whole.partition(" f")[0] in texts
+    assert not any(stop in text for text in texts for stop in (" f", ","))
+    assert len(set(texts)) == len(texts)
+    assert writer.generate("one", num_beams=3, max_new_tokens=0) == "one"
+
+
+def test_beams_stop_soon_after_their_stop_strings(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, steps = writer._step, itertools.count()
+
+    def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        next(steps)
+        return step(tokens, state)
+
+    monkeypatch.setattr(writer, "_step", counted)
+    writer.generate("one", num_beams=2, max_new_tokens=500, stop_strings=(" ", "\n"))
+    assert next(steps) < 100
+
+
 # Scoring
+
+
+def test_the_pieces_of_a_score_are_the_text(any_writer: Writer) -> None:
+    for text in ("the cat", "żółw 🐢 the", "\n\n", "a\0b"):
+        score = any_writer.score(text)
+        assert "".join(piece.text for piece in score.pieces) == text
+        assert sum(piece.nats for piece in score.pieces) == pytest.approx(score.nats)
+        assert [piece.text for piece in score.pieces] == list(text)  # no character of these is cut
+    turtle = any_writer.score("🐢")
+    assert len(turtle.tokens) > 1 and len(turtle.pieces) == 1
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 100])
+def test_a_long_text_is_scored_in_parts(any_writer: Writer, monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
+    whole = any_writer.score("abc dab cab")
+    monkeypatch.setattr("textseq.jobs.SCORED", at_a_time)
+    assert any_writer.score("abc dab cab").surprise == pytest.approx(whole.surprise, rel=1e-5)
+
+
+SENSE = {
+    "To be, or not to be, that is the question": "Question the is that, be to not or, be to",
+    "I have not slept one wink": "I wink slept have one not",
+    "Good night, sweet prince": "Prince night, good sweet",
+    "My lord, the king is dead": "My lord, the king is daed",
+    "What is thy name?": "Whta si yht nmae?",
+    "The ghost of my father walks by night": "The thgos of my hefatr skalw by ginht",
+}
+
+
+@pytest.fixture(scope="module")
+def shakespeare() -> Writer:
+    return load(Path(textseq.__file__).parent / "pretrained" / "shakespeare")
+
+
+@pytest.mark.parametrize("sense", SENSE)
+def test_sense_scores_better_than_nonsense_of_the_same_letters(shakespeare: Writer, sense: str) -> None:
+    nonsense = SENSE[sense]
+    assert sorted(sense.lower().replace(" ", "")) == sorted(nonsense.lower().replace(" ", ""))
+    assert shakespeare.score(sense).bits_per_character < 0.9 * shakespeare.score(nonsense).bits_per_character
 
 
 @pytest.mark.parametrize("text", ["the cat sat", "t", "żółw 🐢 the", "\n\n"])
@@ -319,3 +468,34 @@ def test_pieces_are_never_empty(any_writer: Writer) -> None:
         yield from any_writer.stream("ab", seed=1, max_new_tokens=50, stop_strings=("aa", "cde"))
 
     assert all(pieces())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_writes_and_scores_alike(precision: WritingPrecision, writer: Writer, home: Path) -> None:
+    writer.save("counting")
+    loaded = load("counting", precision=precision)
+    assert loaded.generate("one ", temperature=0, max_new_tokens=40) == writer.generate(
+        "one ", temperature=0, max_new_tokens=40
+    )
+    assert loaded.score("two three").nats == pytest.approx(writer.score("two three").nats)
+
+
+def test_int8_reaches_the_steps(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantized, "FEWEST", 1)
+    tokens, state = torch.tensor([3]), writer.model.initial_state(1)
+    exact, rounded = (
+        Writer(writer.model, writer.tokenizer, writer.facts, precision)._step(tokens, state)[0]
+        for precision in get_args(WritingPrecision)
+    )
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact, rounded, rtol=0, atol=0.3)
+
+
+def test_the_choices_of_precision_are_the_table() -> None:
+    assert set(get_args(WritingPrecision)) == set(PRECISIONS)
+
+
+def test_an_unknown_precision_is_told(writer: Writer, home: Path) -> None:
+    writer.save("counting")
+    with pytest.raises(TextseqError, match="unknown precision 'int4'; did you mean 'int8'"):
+        load("counting", precision="int4")  # type: ignore[arg-type]

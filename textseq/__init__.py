@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from textseq.jobs import Score as Score
     from textseq.jobs import Writer as Writer
     from textseq.jobs import load as load
+    from textseq.novelty import Novelty as Novelty
+    from textseq.novelty import novelty_of as novelty_of
     from textseq.runs import resume as resume
     from textseq.runs import train as train
 
@@ -26,11 +28,13 @@ _HOMES = {
     "DataConfig": "textseq.config",
     "GenerationConfig": "textseq.config",
     "LanguageModelConfig": "textseq.config",
+    "Novelty": "textseq.novelty",
     "Score": "textseq.jobs",
     "TextseqError": "textseq.errors",
     "TrainingConfig": "textseq.config",
     "Writer": "textseq.jobs",
     "load": "textseq.jobs",
+    "novelty_of": "textseq.novelty",
     "resume": "textseq.runs",
     "train": "textseq.runs",
 }

@@ -5,16 +5,19 @@ A name is looked up as a path, then among the user's runs, then among the models
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from textseq import checkpoint
-from textseq.config import GenerationConfig, LanguageModelConfig
+from textseq.config import GenerationConfig, LanguageModelConfig, WritingPrecision
 from textseq.corpus import Corpus, cache_folder
+from textseq.decoding.beam import Ended, beam_search
+from textseq.decoding.bias import token_bias
 from textseq.decoding.sampling import sample
 from textseq.decoding.stopping import StopStrings
 from textseq.devices import pick_device
@@ -25,11 +28,16 @@ from textseq.metrics import Measurement, measure
 from textseq.model_card import model_card
 from textseq.models.language_model import LanguageModel
 from textseq.shelf import Facts, find_model
+from textseq.surprise import Piece
 from textseq.text import Tokenizer
 from textseq.tokens import token_file
 
 START = "\n"
 """What every text is read after, so that its first token has a context and a line begins as lines do."""
+
+
+SCORED = 4096
+"""Tokens scored at a time; it bounds the memory, not the context."""
 
 
 class GenerationSettings(TypedDict, total=False):
@@ -39,6 +47,13 @@ class GenerationSettings(TypedDict, total=False):
     temperature: float
     top_k: int | None
     top_p: float
+    min_p: float
+    typical_p: float
+    repetition_penalty: float
+    no_repeat_ngram_size: int
+    logit_bias: Mapping[str, float]
+    num_beams: int
+    length_penalty: float
     num_return_sequences: int
     seed: int | None
     stop_strings: tuple[str, ...]
@@ -52,6 +67,8 @@ class Score:
     """The tokens' strings."""
     surprise: tuple[float, ...]
     """Negative log-likelihood of each token, in nats."""
+    pieces: tuple[Piece, ...]
+    """The text itself, cut as finely as the tokens allow, with the surprise of each piece."""
     characters: int
 
     @property
@@ -82,14 +99,20 @@ class Writer:
         model: in evaluation mode from here on.
         tokenizer: the one that it was trained with.
         facts: what ``config.json`` says of it.
+        precision: of the products when it writes; it scores in float32.
+
+    Raises:
+        TextseqError: a precision that is unknown or that the device has not.
     """
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, facts: Facts) -> None:
+    def __init__(
+        self, model: LanguageModel, tokenizer: Tokenizer, facts: Facts, precision: WritingPrecision = "float32"
+    ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.facts = facts
         self.device = next(model.parameters()).device
-        self._step = model.stepper()
+        self._step = model.stepper(precision)
 
     def generate(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> str:
         """Write a text: the prompt and what follows it.
@@ -115,14 +138,17 @@ class Writer:
                 f"one text at a time is written here, found num_return_sequences = {config.num_return_sequences}; "
                 "generate_all() writes several"
             )
-        return self._stream(prompt, config)
+        return self._stream(prompt, config, token_bias(config.logit_bias, self.tokenizer, self.device))
 
-    def _stream(self, prompt: str, config: GenerationConfig) -> Iterator[str]:
+    def _stream(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> Iterator[str]:
         if prompt:
             yield prompt
+        if config.num_beams > 1:
+            yield from filter(None, self._search(prompt, config, bias))
+            return
         decoder = self.tokenizer.stream()
         stops = StopStrings(config.stop_strings)
-        for tokens in self._tokens(prompt, config):
+        for tokens in self._tokens(prompt, config, bias):
             yield from filter(None, [stops.feed(decoder.feed(int(tokens[0])))])
             if stops.stopped:
                 return
@@ -132,13 +158,16 @@ class Writer:
         """Write ``num_return_sequences`` texts side by side, in one batch.
 
         Returns:
-            The texts, each with the prompt before it.
+            The texts, each with the prompt before it; those of a beam search all different and best first.
         """
         config = GenerationConfig(**settings)
+        bias = token_bias(config.logit_bias, self.tokenizer, self.device)
+        if config.num_beams > 1:
+            return [prompt + text for text in self._search(prompt, config, bias)]
         decoders = [self.tokenizer.stream() for _ in range(config.num_return_sequences)]
         stops = [StopStrings(config.stop_strings) for _ in decoders]
         texts = [prompt] * len(decoders)
-        for tokens in self._tokens(prompt, config):
+        for tokens in self._tokens(prompt, config, bias):
             for row, token in enumerate(tokens.tolist()):
                 texts[row] += stops[row].feed(decoders[row].feed(token))
             if all(stop.stopped for stop in stops):
@@ -155,11 +184,28 @@ class Writer:
         if not text:
             raise TextseqError("scoring wants a text, found an empty one; give at least one character")
         targets = torch.from_numpy(self.tokenizer.encode(text)).to(self.device)
+        inputs = torch.cat([self._start(), targets[:-1]])
+        state = self.model.initial_state(1)
+        parts = []
         with torch.inference_mode():
-            logits, _ = self.model(torch.cat([self._start(), targets[:-1]]).unsqueeze(0))
-            nats = torch.nn.functional.cross_entropy(logits[0].float(), targets, reduction="none")
+            for at in range(0, len(targets), SCORED):
+                logits, state = self.model(inputs[at : at + SCORED].unsqueeze(0), state)
+                parts.append(cross_entropy(logits[0].float(), targets[at : at + SCORED], reduction="none"))
+        surprise = tuple(torch.cat(parts).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        return Score(names, tuple(nats.tolist()), len(text))
+        return Score(names, surprise, self._pieces(targets.tolist(), surprise), len(text))
+
+    def _pieces(self, ids: Sequence[int], surprise: Sequence[float]) -> tuple[Piece, ...]:
+        """The text that each token settles, with the surprise of all tokens since the text before."""
+        decoder = self.tokenizer.stream()
+        pieces, nats = [], 0.0
+        for token, more in zip(ids, surprise, strict=True):
+            nats += more
+            if text := decoder.feed(token):
+                pieces.append(Piece(text, nats))
+                nats = 0.0
+        rest = decoder.finish()
+        return (*pieces, Piece(rest, nats)) if rest else tuple(pieces)
 
     def measure(self, corpus: Corpus, part: str, *, window: int | None = None, streams: int = 1) -> Measurement:
         """The loss on a part of a corpus, with its signature; see ``metrics.measure``.
@@ -205,47 +251,67 @@ class Writer:
         first = int(self.tokenizer.encode(START)[0])
         return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
 
-    def _tokens(self, prompt: str, config: GenerationConfig) -> Iterator[torch.Tensor]:
-        ids = torch.cat([self._start(), torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)])
+    def _context(self, prompt: str) -> torch.Tensor:
+        """What is read before the first token is written, (1, T)."""
+        ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
+        return torch.cat([self._start(), ids]).unsqueeze(0)
+
+    def _tokens(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> Iterator[torch.Tensor]:
         n = config.num_return_sequences
         generator = torch.Generator(self.device)
         if config.seed is None:
             generator.seed()
         else:
             generator.manual_seed(config.seed)
-        fallback = self.tokenizer.fallback
-        return sample(
-            self._step,
-            ids.expand(n, -1),
-            self.model.initial_state(n),
-            config,
-            generator=generator,
-            suppress=torch.tensor(fallback, device=self.device) if fallback else None,
+        prompts, state = self._context(prompt).expand(n, -1), self.model.initial_state(n)
+        return sample(self._step, prompts, state, config, generator=generator, bias=bias)
+
+    def _search(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
+        """What beam search writes after the prompt: the best texts that differ, best first."""
+        state = self.model.initial_state(1)
+        (found,) = beam_search(
+            self._step, self._context(prompt), state, config, bias=bias, ended=self._ended(config.stop_strings)
         )
+        texts = []
+        for hypothesis in found:
+            stops = StopStrings(config.stop_strings)
+            texts.append(stops.feed(self.tokenizer.decode(hypothesis.tokens)) + stops.finish())
+        return list(dict.fromkeys(texts))[: config.num_return_sequences]
+
+    def _ended(self, stop_strings: Sequence[str]) -> Ended | None:
+        stops = [stop for stop in stop_strings if stop]
+
+        def ended(written: torch.Tensor) -> torch.Tensor:
+            texts = map(self.tokenizer.decode, written.cpu().numpy())
+            return torch.tensor([any(stop in text for stop in stops) for text in texts], device=written.device)
+
+        return ended if stops else None
 
 
-def load(name: str | Path, *, device: str = "cpu") -> Writer:
+def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
     """Load a model by its path, its run's name or the name that it ships under.
 
     Args:
         name: such as ``"shakespeare"``, ``"mine"`` or ``"runs/mine"``.
         device: where to compute. One text at a time is fastest on a CPU; ``"auto"`` takes a GPU if there is one.
+        precision: of a writer's products: ``"int8"`` writes faster on the CPU, with next to the same probabilities.
 
     Raises:
-        TextseqError: an unknown name (nearest match offered), or a folder that is damaged, incomplete or newer.
+        TextseqError: an unknown name or precision (nearest match offered), or a folder that is damaged, incomplete
+            or newer.
     """
     found = checkpoint.load(find_model(str(name)))
     task = str(found.facts.get("task"))
     if task not in JOBS:
         raise unknown(f"task in {found.folder / 'config.json'}", task, JOBS)
-    return JOBS[task](found, device)
+    return JOBS[task](found, device, precision)
 
 
-def open_writer(found: checkpoint.Checkpoint, device: str = "cpu") -> Writer:
+def open_writer(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
     """The writer that a checkpoint holds.
 
     Raises:
-        TextseqError: weights or settings that do not fit one another.
+        TextseqError: weights or settings that do not fit one another, or as ``Writer``.
     """
     settings = found.facts.get("model")
     if not isinstance(settings, dict):
@@ -253,8 +319,8 @@ def open_writer(found: checkpoint.Checkpoint, device: str = "cpu") -> Writer:
     config = LanguageModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
     model = LanguageModel(config, found.tokenizer.size)
     checkpoint.load_weights(model, found.weights, found.folder)
-    return Writer(model.to(pick_device(device)), found.tokenizer, found.facts)
+    return Writer(model.to(pick_device(device)), found.tokenizer, found.facts, precision)
 
 
-JOBS: dict[str, Callable[[checkpoint.Checkpoint, str], Writer]] = {"language-model": open_writer}
+JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Writer]] = {"language-model": open_writer}
 """What opens a checkpoint, by its task."""

@@ -1,7 +1,6 @@
 """Drawing the next token, and the next, and the next.
 
-A rule changes logits (N, V): a token that may not be drawn gets minus infinity. Names and meanings are those of
-Hugging Face's ``GenerationConfig``. Shapes: N texts side by side, V vocabulary.
+Shapes: N texts side by side, T tokens of the prompt, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,57 +12,17 @@ from torch import Tensor
 
 from textseq.cells import State
 from textseq.config import GenerationConfig
+from textseq.decoding.rules import rules_in_force
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
-Rule = Callable[[Tensor, GenerationConfig], Tensor]
 
 
-def by_temperature(logits: Tensor, config: GenerationConfig) -> Tensor:
-    """Divide by the temperature; at 0 only the likeliest token is left (the first of equals)."""
-    if config.temperature == 0:
-        best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
-        return logits.masked_fill(~best, -torch.inf)
-    if config.temperature < 0.01:  # dividing by next to nothing must not give infinity minus infinity
-        logits = logits - logits.amax(dim=1, keepdim=True)
-    return logits if config.temperature == 1 else logits / config.temperature
-
-
-def by_top_k(logits: Tensor, config: GenerationConfig) -> Tensor:
-    """Keep the k likeliest tokens (Fan et al. 2018, section 5.4)."""
-    if config.top_k is None or config.top_k >= logits.shape[1]:
-        return logits
-    values, tokens = logits.topk(config.top_k, dim=1)
-    return torch.full_like(logits, -torch.inf).scatter(1, tokens, values)
-
-
-def by_top_p(logits: Tensor, config: GenerationConfig) -> Tensor:
-    """Keep the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, section 3.1)."""
-    if config.top_p >= 1:
-        return logits
-    ordered, tokens = logits.sort(dim=1, descending=True)
-    p = ordered.softmax(dim=1)
-    before = p.cumsum(dim=1) - p  # probability of all that are likelier; the first token's is 0, so one always stays
-    return logits.masked_fill((before >= config.top_p).gather(1, tokens.argsort(dim=1)), -torch.inf)
-
-
-RULES: tuple[Rule, ...] = (by_temperature, by_top_k, by_top_p)
-"""In the order that they are applied, which is Hugging Face's."""
-
-
-def draw(logits: Tensor, config: GenerationConfig, generator: torch.Generator) -> Tensor:
-    """Draw a token for each text.
-
-    Args:
-        logits: (N, V).
-        config: temperature and the other rules.
-        generator: where the randomness comes from, on the logits' device.
-
-    Returns:
-        Token ids, (N,).
-    """
-    for rule in RULES:
-        logits = rule(logits, config)
-    return torch.multinomial(logits.softmax(dim=1), 1, generator=generator).squeeze(1)
+def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a token for each text: logits (N, V) -> ids (N,). The generator is on the logits' device."""
+    p = logits.softmax(dim=1)
+    # Of all p / q with q from Exp(1), that of token v is the largest with probability p(v): what torch.multinomial
+    # does too, after checks that take most of its time.
+    return (p / torch.empty_like(p).exponential_(generator=generator)).argmax(dim=1)
 
 
 @torch.inference_mode()  # as a decorator it holds while a token is made, and not for the caller in between
@@ -74,7 +33,7 @@ def sample(
     config: GenerationConfig,
     *,
     generator: torch.Generator,
-    suppress: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Write on from a prompt, token by token.
 
@@ -84,17 +43,24 @@ def sample(
         state: the state before the prompt, each tensor (L, N, H).
         config: how to draw, and ``max_new_tokens``.
         generator: where the randomness comes from.
-        suppress: ids that are never drawn.
+        bias: added to the logits of every step, (V,); minus infinity for a token that is never drawn.
 
     Yields:
         The next token of each text, (N,), ``max_new_tokens`` times.
     """
+    rules = rules_in_force(config)
+    looks_back = any(rule.reads_history for rule in rules)
+    history = prompt
     for t in range(prompt.shape[1] - 1):
         _, state = step(prompt[:, t], state)
     tokens = prompt[:, -1]
     for _ in range(config.max_new_tokens):
         logits, state = step(tokens, state)
-        if suppress is not None:
-            logits = logits.index_fill(1, suppress, -torch.inf)
-        tokens = draw(logits, config, generator)
+        if bias is not None:
+            logits = logits + bias
+        for rule in rules:
+            logits = rule.apply(logits, history, config)
+        tokens = draw(logits, generator)
+        if looks_back:  # a copy costs no more than the rules' own look over the whole history
+            history = torch.cat([history, tokens.unsqueeze(1)], dim=1)
         yield tokens

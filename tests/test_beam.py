@@ -1,0 +1,218 @@
+"""Beam search finds the greedy text with one beam and the best of all texts with enough; its scores are the model's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from textseq.cells import State
+from textseq.config import CellName, GenerationConfig, LanguageModelConfig
+from textseq.decoding.beam import Ended, Hypothesis, beam_search
+from textseq.decoding.sampling import Step, sample
+from textseq.errors import TextseqError
+from textseq.models.language_model import LanguageModel
+
+V = 4
+END = 3
+
+
+def model(cell: CellName = "lstm", seed: int = 1) -> LanguageModel:
+    """A model whose logits depend on all that it has read."""
+    torch.manual_seed(seed)
+    made = LanguageModel(LanguageModelConfig(cell=cell, layers=2, hidden_size=6, embedding_size=4), V)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=1.2)
+    return made.eval()
+
+
+def prompts(texts: int, length: int = 3) -> Tensor:
+    return torch.randint(V, (texts, length), generator=torch.Generator().manual_seed(1))
+
+
+def search(
+    writer: LanguageModel,
+    prompt: Tensor,
+    config: GenerationConfig,
+    ended: Ended | None = None,
+    bias: Tensor | None = None,
+) -> list[list[Hypothesis]]:
+    state = writer.initial_state(len(prompt))
+    return beam_search(writer.stepper(), prompt, state, config, bias=bias, ended=ended)
+
+
+def log_probability(writer: LanguageModel, prompt: Tensor, tokens: tuple[int, ...]) -> float:
+    """By teacher forcing, the model over the whole text at once; prompt (T,)."""
+    whole = torch.cat([prompt, torch.tensor(tokens, dtype=torch.int64)])
+    with torch.no_grad():
+        logits, _ = writer(whole[:-1].unsqueeze(0))
+    chosen = logits[0].double().log_softmax(1).gather(1, whole[1:].unsqueeze(1))
+    return float(chosen[len(prompt) - 1 :].sum())
+
+
+def at_end(written: Tensor) -> Tensor:
+    return written[:, -1] == END
+
+
+def every_text(longest: int, *, with_end: bool) -> Iterator[tuple[int, ...]]:
+    """Every text of the longest length, and with an end token the shorter ones that it ends."""
+    if not with_end:
+        yield from itertools.product(range(V), repeat=longest)
+        return
+    for length in range(1, longest + 1):
+        for text in itertools.product(set(range(V)) - {END}, repeat=length - 1):
+            yield from ((*text, last) for last in range(V) if last == END or length == longest)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.7}, {"no_repeat_ngram_size": 2}])
+def test_one_beam_is_the_greedy_text(cell: CellName, rules: dict[str, float]) -> None:
+    writer, prompt = model(cell), prompts(5)
+    bias = torch.tensor([0.5, 0, -1, -torch.inf])
+    config = GenerationConfig.from_dict({"temperature": 0, "max_new_tokens": 15, **rules}, where="here")
+    state, generator = writer.initial_state(5), torch.Generator()
+    greedy = torch.stack(list(sample(writer.stepper(), prompt, state, config, generator=generator, bias=bias)), dim=1)
+    found = search(writer, prompt, config, bias=bias)
+    assert [[h.tokens for h in row] for row in found] == [[tuple(row)] for row in greedy.tolist()]
+
+
+@pytest.mark.parametrize("with_end", [False, True])
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 2.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_enough_beams_find_every_text_in_order(with_end: bool, alpha: float, seed: int) -> None:
+    """The best first, with the sums of the model's own log-probabilities over the length factor."""
+    writer, prompt = model(seed=seed), prompts(2)
+    texts = list(every_text(4, with_end=with_end))
+    config = GenerationConfig(num_beams=V**4, max_new_tokens=4, length_penalty=alpha)
+    found = search(writer, prompt, config, at_end if with_end else None)
+    for hypotheses, row in zip(found, prompt, strict=True):
+        scores = {text: log_probability(writer, row, text) / ((5 + len(text)) / 6) ** alpha for text in texts}
+        assert {h.tokens for h in hypotheses} == set(texts)
+        assert [h.score for h in hypotheses] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-4)
+        for hypothesis in hypotheses:
+            assert hypothesis.score == pytest.approx(scores[hypothesis.tokens], abs=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 7])
+def test_scores_are_log_probabilities_best_first(beams: int) -> None:
+    writer, prompt = model(), prompts(4)
+    for hypotheses, row in zip(
+        search(writer, prompt, GenerationConfig(num_beams=beams, max_new_tokens=9)), prompt, strict=True
+    ):
+        assert len({h.tokens for h in hypotheses}) == beams
+        assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+        for hypothesis in hypotheses:
+            assert hypothesis.score == pytest.approx(log_probability(writer, row, hypothesis.tokens), abs=1e-4)
+
+
+@pytest.mark.parametrize("ended", [None, at_end], ids=["whole", "with-end"])
+@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}])
+def test_a_batch_finds_what_each_text_finds_alone(ended: Ended | None, rules: dict[str, float]) -> None:
+    writer, prompt = model(), prompts(6)
+    config = GenerationConfig.from_dict({"num_beams": 3, "max_new_tokens": 10, **rules}, where="here")
+    together = search(writer, prompt, config, ended)
+    for hypotheses, row in zip(together, prompt, strict=True):
+        (alone,) = search(writer, row.unsqueeze(0), config, ended)
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        assert [h.score for h in hypotheses] == pytest.approx([h.score for h in alone], abs=1e-5)
+    assert together == search(writer, prompt, config, ended)
+
+
+def garden_path() -> Step:
+    """Token 0 looks better at first; what follows 1 is certain, and what follows 0 is not."""
+    after = torch.tensor([[0.4, 0.3, 0.3], [0.0001, 0.0001, 0.9998], [0.55, 0.44, 0.01]]).log()
+    return lambda tokens, state: (after[tokens], state)
+
+
+def test_two_beams_see_through_a_garden_path() -> None:
+    def best(beams: int) -> tuple[int, ...]:
+        config = GenerationConfig(num_beams=beams, max_new_tokens=2)
+        return beam_search(garden_path(), torch.tensor([[2]]), (), config)[0][0].tokens
+
+    assert best(1)[0] == 0
+    assert best(2) == (1, 2)
+
+
+def test_an_ended_text_goes_no_further() -> None:
+    writer, prompt = model(), prompts(4)
+    for hypotheses in search(writer, prompt, GenerationConfig(num_beams=5, max_new_tokens=12), at_end):
+        for hypothesis in hypotheses:
+            assert END not in hypothesis.tokens[:-1]
+            assert len(hypothesis.tokens) == 12 or hypothesis.tokens[-1] == END
+
+
+def test_the_search_ends_when_nothing_can_overtake() -> None:
+    steps = itertools.count()
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        next(steps)
+        return torch.tensor([[0.3, 0.2, 0.1, 0.4]]).log().expand(len(tokens), -1), state
+
+    config = GenerationConfig(num_beams=2, max_new_tokens=1000)
+    found = beam_search(step, torch.tensor([[0]]), (), config, ended=at_end)[0]
+    assert [h.tokens for h in found] == [(END,), (0, END)]
+    assert next(steps) < 6
+
+
+def test_the_search_goes_on_while_a_longer_text_may_overtake() -> None:
+    """At first the texts that have ended score best; with this length penalty the longest of all wins."""
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        return torch.tensor([[0.7, 0.3]]).log().expand(len(tokens), -1), state
+
+    config = GenerationConfig(num_beams=2, max_new_tokens=40, length_penalty=2)
+    found = beam_search(step, torch.tensor([[0]]), (), config, ended=lambda written: written[:, -1] == 1)[0]
+    assert found[0].tokens == (0,) * 40
+
+
+@pytest.mark.parametrize("length", [3, 4])
+def test_rules_and_bias_hold_in_every_hypothesis(length: int) -> None:
+    writer, prompt = model(), prompts(3)
+    config = GenerationConfig(num_beams=4, max_new_tokens=6, no_repeat_ngram_size=length)
+    bias = torch.tensor([0, 0, 0, -torch.inf])
+    for hypotheses, row in zip(search(writer, prompt, config, bias=bias), prompt.tolist(), strict=True):
+        for hypothesis in hypotheses:
+            text = [*row, *hypothesis.tokens]
+            new = {tuple(text[at : at + length]) for at in range(len(row) - length + 1, len(text) - length + 1)}
+            assert len(new) == 6
+            assert END not in hypothesis.tokens
+            # A ban makes no other token likelier.
+            assert hypothesis.score == pytest.approx(
+                log_probability(writer, torch.tensor(row), hypothesis.tokens), abs=1e-4
+            )
+
+
+def test_a_bias_counts_in_the_score() -> None:
+    writer, prompt = model(), prompts(2)
+    config = GenerationConfig(num_beams=3, max_new_tokens=5)
+    for hypotheses, row in zip(search(writer, prompt, config, bias=torch.tensor([0, 2.0, 0, 0])), prompt, strict=True):
+        for hypothesis in hypotheses:
+            gained = 2 * hypothesis.tokens.count(1)
+            expected = log_probability(writer, row, hypothesis.tokens) + gained
+            assert hypothesis.score == pytest.approx(expected, abs=1e-4)
+
+
+def test_more_beams_than_texts_give_the_texts_there_are() -> None:
+    (found,) = search(model(), prompts(1), GenerationConfig(num_beams=50, max_new_tokens=2))
+    assert len(found) == V**2
+    (nothing,) = search(model(), prompts(1), GenerationConfig(num_beams=3, max_new_tokens=0))
+    assert nothing == [Hypothesis((), 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"top_k": 3}, "--top-k is for drawing at random, found it with --num-beams 2; leave one out"),
+        ({"top_p": 0.9}, "--top-p is for drawing at random"),
+        ({"min_p": 0.1}, "--min-p is for drawing at random"),
+        ({"typical_p": 0.9}, "--typical-p is for drawing at random"),
+        ({"num_return_sequences": 3}, r"--num-return-sequences must be at most --num-beams \(2\), found 3"),
+    ],
+)
+def test_what_asks_for_chance_does_not_go_with_beams(values: dict[str, float], message: str) -> None:
+    with pytest.raises(TextseqError, match=message):
+        GenerationConfig.from_dict({"num_beams": 2, **values}, where="here")
+    GenerationConfig.from_dict({"num_beams": 2, "temperature": 0.3, "seed": 3, "num_return_sequences": 2}, where="here")

@@ -1,0 +1,128 @@
+"""What may come next: rules that change logits before a token is chosen.
+
+A token that may not be chosen gets minus infinity. Names, meanings and order are those of Hugging Face's
+``GenerationConfig``: a bias on single tokens first, then ``RULES``. Shapes: N texts side by side, t tokens of each
+that were read so far (the prompt's and its own), V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textseq.config import GenerationConfig
+
+
+def by_repetition(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Divide the positive logits of tokens that were read by the penalty, and multiply the negative ones.
+
+    Keskar et al. 2019 (CTRL), section 4.1; the two cases as Hugging Face has them.
+    """
+    penalty = config.repetition_penalty
+    read = logits.gather(1, history)
+    return logits.scatter(1, history, torch.where(read > 0, read / penalty, read * penalty))
+
+
+def by_ngrams(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Ban what would write an n-gram a second time (Paulus et al. 2017, section 2.5).
+
+    Where that leaves a text nothing to write, only a second (n+1)-gram is banned at this step, or else a second
+    (n+2)-gram, and so on: what stays is what repeats least.
+    """
+    possible = logits > -torch.inf
+    length = config.no_repeat_ngram_size
+    kept = possible & ~_repeating(history, length, logits.shape[1])
+    while length <= history.shape[1] and not (some := kept.any(dim=1, keepdim=True)).all():
+        length += 1
+        kept = torch.where(some, kept, possible & ~_repeating(history, length, logits.shape[1]))
+    return logits.masked_fill(~kept, -torch.inf)
+
+
+def _repeating(history: Tensor, length: int, size: int) -> Tensor:
+    """The tokens that would complete an n-gram of the history, (N, V)."""
+    n, t = history.shape
+    found = torch.zeros(n, size, dtype=torch.bool, device=history.device)
+    if t >= length:
+        grams = history.unfold(1, length, 1)  # (N, t-n+1, n)
+        begun = history[:, t - length + 1 :].unsqueeze(1)
+        rows, places = (grams[:, :, :-1] == begun).all(dim=2).nonzero(as_tuple=True)
+        found[rows, grams[rows, places, -1]] = True
+    return found
+
+
+def by_temperature(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Divide by the temperature; at 0 only the likeliest token is left (the first of equals)."""
+    if config.temperature == 0:
+        best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
+        return logits.masked_fill(~best, -torch.inf)
+    if config.temperature < 0.01:  # dividing by next to nothing must not give infinity minus infinity
+        logits = logits - logits.amax(dim=1, keepdim=True)
+    return logits / config.temperature
+
+
+def by_top_k(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Keep the k likeliest tokens (Fan et al. 2018, section 5.4)."""
+    if config.top_k is None or config.top_k >= logits.shape[1]:
+        return logits
+    values, tokens = logits.topk(config.top_k, dim=1)
+    return torch.full_like(logits, -torch.inf).scatter(1, tokens, values)
+
+
+def by_top_p(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Keep the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, section 3.1)."""
+    return _first_to_reach(config.top_p, logits, -logits)
+
+
+def by_min_p(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Keep the tokens at least p times as likely as the likeliest (Nguyen et al. 2024, section 3)."""
+    p = logits.softmax(dim=1)
+    return logits.masked_fill(p < config.min_p * p.amax(dim=1, keepdim=True), -torch.inf)
+
+
+def by_typical_p(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+    """Keep the tokens whose surprise is nearest to the entropy, until they reach p (Meister et al. 2023, section 4)."""
+    log_p = logits.log_softmax(dim=1)
+    entropy = -(log_p.exp() * log_p).nansum(dim=1, keepdim=True)
+    return _first_to_reach(config.typical_p, logits, (-log_p - entropy).abs())
+
+
+def _first_to_reach(share: float, logits: Tensor, rank: Tensor) -> Tensor:
+    """Keep the tokens of lowest rank until their probability reaches the share; one always stays."""
+    order = rank.argsort(dim=1, stable=True)
+    p = logits.softmax(dim=1).gather(1, order)
+    before = p.cumsum(dim=1) - p  # probability of all that come sooner; the first token's is 0
+    return logits.masked_fill((before >= share).gather(1, order.argsort(dim=1)), -torch.inf)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule and the setting that it follows."""
+
+    setting: str
+    """The field of ``GenerationConfig``."""
+    off: float | None
+    """The setting's value at which the rule changes nothing."""
+    apply: Callable[[Tensor, Tensor, GenerationConfig], Tensor]
+    """Logits (N, V), history (N, t) and settings -> logits (N, V)."""
+    reads_history: bool = False
+    """Whether it looks at what was written. Such rules hold in beam search too; the others shape chance only."""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("repetition_penalty", 1, by_repetition, reads_history=True),
+    Rule("no_repeat_ngram_size", 0, by_ngrams, reads_history=True),
+    Rule("temperature", 1, by_temperature),
+    Rule("top_k", None, by_top_k),
+    Rule("top_p", 1, by_top_p),
+    Rule("min_p", 0, by_min_p),
+    Rule("typical_p", 1, by_typical_p),
+)
+"""In the order that they are applied."""
+
+
+def rules_in_force(config: GenerationConfig) -> tuple[Rule, ...]:
+    """The rules that change something under these settings."""
+    return tuple(rule for rule in RULES if getattr(config, rule.setting) != rule.off)
