@@ -239,7 +239,7 @@ def test_model_of_a_newer_format(command: Command, trained: Path) -> None:
 def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> None:
     refused(command("sample", "--author", "mina"), "unknown .*'mina'; did you mean 'mine'")
     refused(command("train", "shakespear"), "unknown corpus 'shakespear'; did you mean 'shakespeare'")
-    refused(command("train", "--recipe", "tinyshakespeare"), "did you mean")
+    refused(command("train", "--recipe", "tinyshakespear"), "did you mean")
     refused(command("sample", "--author", "no/such/folder"), "no model folder at no/such/folder")
 
 
@@ -276,7 +276,7 @@ def test_things_that_do_not_go_together(command: Command, text: Path, trained: P
     refused(command("train", "--resume", "mine", "--text", text), "--resume goes on")
     refused(command("train", "--resume", "mine", "--hidden-size", "9"), "--resume goes on with the same model")
     refused(command("train", "--resume", "nothing"), "no run to resume")
-    refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same sizes")
+    refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same shape")
     refused(command("sample"), "--author")
     refused(command("evaluate", "--model", "mine"), "name a corpus or give a --text")
     refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window must be at least 1")

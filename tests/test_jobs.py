@@ -16,7 +16,14 @@ import textseq
 from textseq import checkpoint, quantized, shelf
 from textseq.batches import Streams
 from textseq.cells import State
-from textseq.config import DataConfig, GenerationConfig, LanguageModelConfig, TrainingConfig, WritingPrecision
+from textseq.config import (
+    DataConfig,
+    GenerationConfig,
+    LanguageModelConfig,
+    TokenizerConfig,
+    TrainingConfig,
+    WritingPrecision,
+)
 from textseq.corpus import own_text
 from textseq.errors import TextseqError
 from textseq.jobs import START, GenerationSettings, Writer, load
@@ -499,3 +506,12 @@ def test_an_unknown_precision_is_told(writer: Writer, home: Path) -> None:
     writer.save("counting")
     with pytest.raises(TextseqError, match="unknown precision 'int4'; did you mean 'int8'"):
         load("counting", precision="int4")  # type: ignore[arg-type]
+
+
+def test_a_text_of_which_nothing_is_left_is_told() -> None:
+    options = TokenizerConfig(tokenizer="word", punctuation="drop")
+    tokenizer = TOKENIZERS["word"].train([TEXT], options)
+    model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=4), tokenizer.size)
+    with pytest.raises(TextseqError, match="found one whose marks the tokenizer all drops"):
+        Writer(model, tokenizer, FACTS).score("!?")
+    assert Writer(model, tokenizer, FACTS).score("one!").tokens == ("one",)

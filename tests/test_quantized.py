@@ -112,7 +112,7 @@ def test_int8_steps_are_near_float32_steps(cell: CellName, layer_norm: bool, mon
 def test_unknown_precision_offers_the_nearest() -> None:
     model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=8), V)
     with pytest.raises(TextseqError, match="unknown precision 'int'; did you mean 'int8'"):
-        model.stepper("int")
+        model.stepper("int")  # type: ignore[arg-type]
 
 
 def test_int8_costs_the_shipped_model_at_most_a_hundredth_of_a_nat() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -14,13 +15,16 @@ from threading import Barrier
 import numpy as np
 import pytest
 
+from textseq.config import DataConfig, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.files import replacing
 from textseq.text import TOKENIZER_FILE, TOKENIZERS, CharTokenizer, load_tokenizer
 from textseq.tokens import TokenFile, token_file, tokenizer_for
 
 DOCUMENTS = ("To be, or not to be,\n", "", "żółć 道可道 👩‍👩‍👧‍👦", "that is the question.\r\n")
+KINDS = {kind: TokenizerConfig.from_dict({"tokenizer": kind}, where="here") for kind in TOKENIZERS}
 EVERY_KIND = pytest.mark.parametrize("kind", TOKENIZERS)
+CHAR, BYTE = KINDS["char"], KINDS["byte"]
 
 
 class Stub:
@@ -60,7 +64,7 @@ def same(one: TokenFile, other: TokenFile) -> bool:
 @EVERY_KIND
 def test_ids_and_document_starts_give_every_document_back(kind: str, tmp_path: Path) -> None:
     corpus = Stub()
-    tokenizer = tokenizer_for(corpus, kind, tmp_path)
+    tokenizer = tokenizer_for(corpus, KINDS[kind], tmp_path)
     tokens = token_file(corpus, "train", tokenizer, tmp_path)
     ends = [*tokens.document_starts[1:].tolist(), len(tokens.ids)]
     assert tokens.document_starts[0] == 0 and tokens.document_starts.dtype == np.int64
@@ -78,7 +82,7 @@ def test_chunking_changes_nothing(kind: str, tmp_path: Path) -> None:
     made = []
     for chunk in (1, 2, 1000):
         corpus, cache = Stub(chunk=chunk), tmp_path / str(chunk)
-        made.append(token_file(corpus, "train", tokenizer_for(corpus, kind, cache), cache))
+        made.append(token_file(corpus, "train", tokenizer_for(corpus, KINDS[kind], cache), cache))
     assert same(made[0], made[1]) and same(made[0], made[2])
 
 
@@ -100,10 +104,10 @@ def test_token_files_are_mapped_and_read_only(tmp_path: Path) -> None:
 
 def test_a_second_call_reads_no_document(tmp_path: Path) -> None:
     corpus = Stub()
-    tokenizer = tokenizer_for(corpus, "char", tmp_path)
+    tokenizer = tokenizer_for(corpus, CHAR, tmp_path)
     first = token_file(corpus, "train", tokenizer, tmp_path)
     assert corpus.reads == 2
-    again = tokenizer_for(corpus, "char", tmp_path)
+    again = tokenizer_for(corpus, CHAR, tmp_path)
     assert again.fingerprint == tokenizer.fingerprint
     assert same(first, token_file(corpus, "train", again, tmp_path))
     assert corpus.reads == 2
@@ -111,22 +115,53 @@ def test_a_second_call_reads_no_document(tmp_path: Path) -> None:
 
 def test_another_corpus_part_or_tokenizer_makes_another_file(tmp_path: Path) -> None:
     corpus = Stub(valid=("to be",))
-    tokenizer = tokenizer_for(corpus, "char", tmp_path)
+    tokenizer = tokenizer_for(corpus, CHAR, tmp_path)
     made = [
         token_file(corpus, "train", tokenizer, tmp_path),
         token_file(corpus, "valid", tokenizer, tmp_path),
         token_file(Stub("or not to be"), "train", tokenizer, tmp_path),
         token_file(corpus, "train", CharTokenizer("be"), tmp_path),
-        token_file(corpus, "train", tokenizer_for(corpus, "byte", tmp_path), tmp_path),
+        token_file(corpus, "train", tokenizer_for(corpus, BYTE, tmp_path), tmp_path),
     ]
     assert len({tokens.path for tokens in made}) == len(made)
     assert tokenizer.decode(made[1].ids) == "to be"
-    assert tokenizer_for(Stub("another"), "char", tmp_path).fingerprint != tokenizer.fingerprint
+    assert tokenizer_for(Stub("another"), CHAR, tmp_path).fingerprint != tokenizer.fingerprint
+
+
+def test_the_cache_tells_options_apart_that_the_tokenizer_heeds(tmp_path: Path) -> None:
+    corpus = Stub("To be, or not to be: that is the question. " * 9)
+    options = [
+        CHAR,
+        TokenizerConfig(tokenizer="word"),
+        TokenizerConfig(tokenizer="word", lowercase=True),
+        TokenizerConfig(tokenizer="word", minimum_count=10),
+        TokenizerConfig(tokenizer="subword"),
+        TokenizerConfig(tokenizer="subword", vocabulary_size=275),
+        TokenizerConfig(tokenizer="subword", subword_model="bpe"),
+    ]
+    made = [tokenizer_for(corpus, wanted, tmp_path).fingerprint for wanted in options]
+    assert len(list(tmp_path.rglob(TOKENIZER_FILE))) == len(set(made)) == len(options)
+    assert corpus.reads == len(options)
+    assert [tokenizer_for(corpus, wanted, tmp_path).fingerprint for wanted in options] == made
+    assert corpus.reads == len(options)
+    batching = DataConfig(tokenizer="word", lowercase=True, batch_size=3)
+    assert tokenizer_for(corpus, batching, tmp_path).fingerprint == made[2] and corpus.reads == len(options)
+
+
+def test_tokenizers_and_caches_made_before_there_were_options_are_still_found(tmp_path: Path) -> None:
+    """What ``tokenizer.json`` held and where it stood when a char tokenizer was all there was."""
+    corpus = Stub("abc")
+    tokenizer = tokenizer_for(corpus, CHAR, tmp_path)
+    [path] = tmp_path.rglob(TOKENIZER_FILE)
+    assert path.read_bytes() == b'{"characters":"abc","format":1,"kind":"char"}'
+    key = hashlib.sha256(json.dumps(("char", corpus.fingerprint, "1")).encode()).hexdigest()[:16]
+    assert path.parent == tmp_path / "tokenizers" / f"stub-char-{key}"
+    assert tokenizer.fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_tokenizer_is_trained_on_the_train_part_alone(tmp_path: Path) -> None:
     corpus = Stub("abc", valid=("xyz",))
-    assert tokenizer_for(corpus, "char", tmp_path).vocabulary[:-16] == ("a", "b", "c")
+    assert tokenizer_for(corpus, CHAR, tmp_path).vocabulary[:-16] == ("a", "b", "c")
 
 
 def spoilt_header(**changes: object) -> Callable[[Path], None]:
@@ -181,12 +216,12 @@ def test_what_is_damaged_is_made_anew(spoil: Callable[[Path], None], tmp_path: P
 @EVERY_KIND
 def test_a_damaged_tokenizer_in_the_cache_is_trained_anew(kind: str, tmp_path: Path) -> None:
     corpus = Stub()
-    tokenizer = tokenizer_for(corpus, kind, tmp_path)
+    tokenizer = tokenizer_for(corpus, KINDS[kind], tmp_path)
     [path] = tmp_path.rglob(TOKENIZER_FILE)
     other = CharTokenizer("ab") if kind == "byte" else TOKENIZERS["byte"].train([])
     for damage in (lambda: path.write_text("{"), lambda: other.save(path.parent)):
         damage()
-        assert tokenizer_for(corpus, kind, tmp_path).fingerprint == tokenizer.fingerprint
+        assert tokenizer_for(corpus, KINDS[kind], tmp_path).fingerprint == tokenizer.fingerprint
         assert load_tokenizer(path.parent).fingerprint == tokenizer.fingerprint
 
 
@@ -222,7 +257,7 @@ def test_an_exception_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> Non
     with pytest.raises(KeyError):
         token_file(Broken(KeyError()), "train", CharTokenizer("abc"), tmp_path)
     with pytest.raises(KeyError):
-        tokenizer_for(Broken(KeyError()), "char", tmp_path)
+        tokenizer_for(Broken(KeyError()), CHAR, tmp_path)
     assert files(tmp_path) == []
 
 
@@ -234,7 +269,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypat
     with pytest.raises(TextseqError, match=r"cannot write .*\.ids: the disk is full"):
         token_file(Stub(), "train", CharTokenizer("abc"), tmp_path)
     with pytest.raises(TextseqError, match=rf"cannot write .*{TOKENIZER_FILE}: the disk is full"):
-        tokenizer_for(Stub(), "char", tmp_path)
+        tokenizer_for(Stub(), CHAR, tmp_path)
     assert files(tmp_path) == []
 
 
@@ -274,7 +309,7 @@ def test_names_that_are_no_file_names_are_harmless(tmp_path: Path) -> None:
     corpus = Stub()
     corpus.name = "../über/alles\0" * 100
     cache = tmp_path / "cache"
-    path = token_file(corpus, "train", tokenizer_for(corpus, "char", cache), cache).path
+    path = token_file(corpus, "train", tokenizer_for(corpus, CHAR, cache), cache).path
     assert path.parent == cache / "tokens" and path.name.isascii()
     assert [entry.name for entry in tmp_path.iterdir()] == ["cache"]
 
@@ -286,15 +321,13 @@ def test_a_part_without_text_is_refused(valid: tuple[str, ...], tmp_path: Path) 
     assert files(tmp_path) == []
 
 
-def test_unknown_parts_and_tokenizers_are_named(tmp_path: Path) -> None:
+def test_unknown_parts_are_named(tmp_path: Path) -> None:
     corpus = Stub()
     with pytest.raises(TextseqError, match="unknown part of corpus 'stub' 'vaild'; did you mean 'valid'"):
         token_file(corpus, "vaild", CharTokenizer("a"), tmp_path)
-    with pytest.raises(TextseqError, match="unknown tokenizer 'chars'; did you mean 'char'"):
-        tokenizer_for(corpus, "chars", tmp_path)
     corpus.parts = ("test",)
     with pytest.raises(TextseqError, match="unknown part of corpus 'stub' 'train'"):
-        tokenizer_for(corpus, "char", tmp_path)
+        tokenizer_for(corpus, CHAR, tmp_path)
     assert corpus.reads == 0 and files(tmp_path) == []
 
 

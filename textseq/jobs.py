@@ -179,11 +179,12 @@ class Writer:
         """How well the model predicts a text that begins on a new line, from a fresh state.
 
         Raises:
-            TextseqError: an empty text.
+            TextseqError: an empty text, or one of which the tokenizer drops everything.
         """
-        if not text:
-            raise TextseqError("scoring wants a text, found an empty one; give at least one character")
         targets = torch.from_numpy(self.tokenizer.encode(text)).to(self.device)
+        if len(targets) == 0:
+            found = "one whose marks the tokenizer all drops" if text else "an empty one"
+            raise TextseqError(f"scoring wants a text, found {found}; give at least one character that it reads")
         inputs = torch.cat([self._start(), targets[:-1]])
         state = self.model.initial_state(1)
         parts = []

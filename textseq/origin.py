@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.config import DataConfig, LanguageModelConfig, Settings, TrainingConfig
+from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import Corpus, load_corpus, own_text
 from textseq.errors import TextseqError
+from textseq.settings import Settings
 from textseq.shelf import Facts
 
 

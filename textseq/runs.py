@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from textseq import checkpoint
 from textseq.batches import Streams
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import Corpus, cache_folder
-from textseq.devices import be_deterministic, pick_device
+from textseq.devices import be_deterministic, pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
@@ -107,7 +107,7 @@ def train(
     base = checkpoint.load(find_model(start_from)) if start_from else None
     if model is None:
         model = open_writer(base).model.config if base else LanguageModelConfig()
-    batching, training = batching or DataConfig(), training or TrainingConfig()
+    batching, training = batching or DataConfig(), pick_precision(training or TrainingConfig())
     opened = source.open(data=data, download=download)
     for note in opened.notes:
         report(note)
@@ -127,7 +127,9 @@ def train(
         "data": batching.to_dict(),
         "training": training.to_dict(),
     }
-    tokenizer = tokenizer_for(opened, batching.tokenizer, cache_folder())
+    tokenizer = tokenizer_for(opened, batching, cache_folder())
+    for note in tokenizer.notes(batching):
+        report(note)
     prepared = _prepare(folder, facts, opened, tokenizer, model, batching, training)
     if base:
         _start_from(prepared, base, report)
@@ -168,7 +170,7 @@ def resume(
             f"the text of {folder} is not the one that the run began with; bring that back, or train anew "
             f"(--from {folder.name} begins with these weights)"
         )
-    training = training or settings.training
+    training = pick_precision(training or settings.training)
     if training.optimizer != settings.training.optimizer:
         raise TextseqError(
             f"{folder} goes on with the optimizer that it began with, {settings.training.optimizer}; found "
@@ -208,11 +210,10 @@ def _prepare(
 def _start_from(prepared: Prepared, base: checkpoint.Checkpoint, report: Callable[[str], None]) -> None:
     """Fill the new model with another's weights; rows of the vocabulary go by the tokens' strings."""
     old = open_writer(base).model
-    new_shape, old_shape = prepared.model.config, old.config
-    wanted = replace(new_shape, dropout=old_shape.dropout)
-    if wanted != old_shape:
+    new_shape, old_shape = prepared.model.config.shape(), old.config.shape()
+    if new_shape != old_shape:
         raise TextseqError(
-            f"--from wants a model of the same sizes: {base.folder} has {_sizes(old_shape)}, the flags ask for "
+            f"--from wants a model of the same shape: {base.folder} has {_sizes(old_shape)}, the flags ask for "
             f"{_sizes(new_shape)}; leave the flags out"
         )
     new_weights, old_weights = prepared.model.state_dict(), old.state_dict()
@@ -229,9 +230,14 @@ def _start_from(prepared: Prepared, base: checkpoint.Checkpoint, report: Callabl
 
 
 def _sizes(config: LanguageModelConfig) -> str:
-    tied = ", tied" if config.tie_embeddings else ""
-    learned = ", learned initial state" if config.learn_initial_state else ""
-    return f"{config.cell} {config.layers}x{config.hidden_size}, embedding {config.embedding_size}{tied}{learned}"
+    words = {
+        "tied": config.tie_embeddings,
+        "learned initial state": config.learn_initial_state,
+        "residual": config.residual,
+        "layer norm": config.layer_norm,
+    }
+    extras = "".join(f", {word}" for word, holds in words.items() if holds)
+    return f"{config.cell} {config.layers}x{config.hidden_size}, embedding {config.embedding_size}{extras}"
 
 
 def _run(prepared: Prepared, training: TrainingConfig, report: Callable[[str], None], *, resume: bool) -> Writer:

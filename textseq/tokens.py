@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from textseq.config import TOKENIZER_OPTIONS, TokenizerConfig
 from textseq.errors import TextseqError, unknown
 from textseq.files import replacing
 from textseq.text import TOKENIZER_FORMAT, TOKENIZERS, Tokenizer, load_tokenizer
@@ -59,23 +60,21 @@ class TokenFile:
     """The file of the ids."""
 
 
-def tokenizer_for(corpus: TextCorpus, kind: str, cache: Path) -> Tokenizer:
-    """The tokenizer of a kind trained on the corpus's train part; trained once, then read from the cache.
+def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> Tokenizer:
+    """The tokenizer of these options trained on the corpus's train part; trained once, then read from the cache.
 
     Raises:
-        TextseqError: no tokenizer is of this kind, the corpus has no train part, or the cache cannot
-            be written.
+        TextseqError: the corpus has no train part, the options do not fit it, or the cache cannot be written.
     """
-    if kind not in TOKENIZERS:
-        raise unknown("tokenizer", kind, TOKENIZERS)
+    kind = options.tokenizer
     _check_part(corpus, TRAIN_PART)
-    folder = cache / "tokenizers" / _key(corpus, kind, kind, corpus.fingerprint, str(TOKENIZER_FORMAT))
+    heeded = (f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind])
+    folder = cache / "tokenizers" / _key(corpus, kind, kind, corpus.fingerprint, str(TOKENIZER_FORMAT), *heeded)
     with suppress(TextseqError):  # not there yet, or damaged
         tokenizer = load_tokenizer(folder)
         if tokenizer.kind == kind:
             return tokenizer
-    chunks = (chunk for document in corpus.documents(TRAIN_PART) for chunk in document)
-    tokenizer = TOKENIZERS[kind].train(chunks)
+    tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_PART), options)
     tokenizer.save(folder)
     return tokenizer
 
