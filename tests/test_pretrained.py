@@ -1,0 +1,76 @@
+"""The models that ship do what the README says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import textseq
+from textseq.corpus import load_corpus
+from textseq.fetch import read_recipe, recipe_files
+from textseq.shelf import SHIPPED
+
+AUTHORS = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir())
+EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)
+SENSE = {
+    "shakespeare": ("My lord, the king is dead.", "Lord the dead is. king, My"),
+    "sienkiewicz": ("Winicjusz spojrzał na nią ze zdumieniem.", "Zdumieniem na spojrzał ze Winicjusz nią."),
+    "tolstoy": ("Он посмотрел на нее и улыбнулся.", "На улыбнулся нее и посмотрел он."),
+}
+"""A sentence and its words in an order that means nothing."""
+
+
+def test_one_author_of_each_language_ships() -> None:
+    assert set(AUTHORS) == set(SENSE)
+    assert {textseq.load(author).facts["language"] for author in AUTHORS} == {"English", "Polish", "Russian"}
+
+
+@EVERY_AUTHOR
+def test_it_is_small_and_knows_its_numbers(author: str) -> None:
+    assert sum(path.stat().st_size for path in (SHIPPED / author).rglob("*")) <= 8e6
+    results = textseq.load(author).facts["results"]
+    assert isinstance(results, list)
+    assert results[0]["signature"].startswith(f"corpus:{author}|part:test|tokenizer:char|state:carried|streams:1|")
+
+
+@EVERY_AUTHOR
+def test_it_measures_as_its_card_says(
+    author: str, data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In 64 stretches side by side, which is quick and costs some thousandths of a nat."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    for file in read_recipe(author, recipe_files()[author]).files.values():
+        data_file(file.path)
+    writer = textseq.load(author)
+    results = writer.facts["results"]
+    assert isinstance(results, list)
+    measured = writer.measure(load_corpus(author), "test", streams=64)
+    assert measured.nats_per_token == pytest.approx(results[0]["nats_per_token"], abs=0.01)
+
+
+@EVERY_AUTHOR
+def test_it_finds_sense_likelier_than_nonsense(author: str) -> None:
+    writer = textseq.load(author)
+    sense, nonsense = SENSE[author]
+    assert sorted(sense.lower()) == sorted(nonsense.lower())
+    assert writer.score(sense).bits_per_character < 0.9 * writer.score(nonsense).bits_per_character
+
+
+@EVERY_AUTHOR
+def test_it_writes_in_its_letters(author: str) -> None:
+    writer = textseq.load(author)
+    for text in writer.generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
+        assert "\ufffd" not in text
+        letters = [letter for letter in text.lower() if letter.isalpha()]
+        own = {"shakespeare": str.isascii, "sienkiewicz": lambda x: x < "\u0180", "tolstoy": lambda x: x > "\u0400"}
+        assert len(letters) > 200
+        assert sum(map(own[author], letters)) >= 0.95 * len(letters)
+    if author == "sienkiewicz":
+        assert set("ąęłśż") <= set("".join(writer.generate(max_new_tokens=1000, seed=1)))
+
+
+def test_shakespeare_writes_plays() -> None:
+    for text in textseq.load("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
+        assert sum(line.endswith(":") for line in text.splitlines()) >= 1  # somebody speaks
