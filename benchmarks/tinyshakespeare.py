@@ -104,7 +104,9 @@ def main() -> None:
         )
         for seed in o.seeds:
             name = f"seed-{seed}"
-            subprocess.run([*command, "--seed", str(seed), "--name", name], check=True, stderr=subprocess.DEVNULL)
+            run = subprocess.run([*command, "--seed", str(seed), "--name", name], stderr=subprocess.PIPE, text=True)
+            if run.returncode:
+                sys.exit(run.stderr)
             note(o.recipe, seed, textseq.load(name).model, validation)
         for seed in o.peer_seeds:
             if not minutes:

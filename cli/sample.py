@@ -104,27 +104,26 @@ def sample(arguments: Sequence[str]) -> None:
 
     writer = load(options.author, device=options.device, precision=options.precision)
     training = _training_text(writer, looking) if looking.novelty else None
-    texts = []
+    scored = []
     for number, pieces in enumerate(_texts(writer, options), 1):
         if options.writing.num_return_sequences > 1:
             print(f"--- {number} ---")
+        quiet = looking.show_surprise or looking.text is not None
+        text = "".join(pieces) if quiet else _show(pieces)
+        if looking.show_surprise or looking.surprise_html is not None:
+            scored.append(writer.score(text).pieces)
         if looking.show_surprise:
-            text = "".join(pieces)
-            print(_surprise(writer, text))
-        elif looking.text is not None:
-            text = "".join(pieces)
-        else:
-            text = _show(pieces)
+            from textseq.surprise import in_colour, in_figures, wants_colour
+
+            print((in_colour if wants_colour(sys.stdout) else in_figures)(scored[-1]))
         if training is not None:
             from textseq.novelty import novelty_of
 
             print(novelty_of(text.removeprefix(options.prompt), training))
-        texts.append(text)
     if looking.surprise_html is not None:
         from textseq.files import replacing
         from textseq.surprise import web_page
 
-        scored = [writer.score(text).pieces for text in texts]
         with replacing(looking.surprise_html) as (file,):
             file.write(web_page(f"What surprised {options.author}", scored).encode())
 
@@ -167,6 +166,8 @@ def _check(options: Sample) -> None:
         raise TextseqError("name a --corpus or a --training-text, one of the two")
     if (looking.corpus is not None or looking.training_text) and not looking.novelty:
         raise TextseqError("--corpus and --training-text are for --novelty; add it")
+    if (looking.data is not None or looking.download) and not looking.novelty:
+        raise TextseqError("--data and --download find the training text for --novelty; add it, or leave them out")
 
 
 def _training_text(writer: Writer, looking: Looking) -> Corpus:
@@ -191,12 +192,6 @@ def _given(name: str, encoding: str) -> str:
 
     documents = own_text([Path(name)], encoding=encoding, validation=0).documents("train")
     return "".join(chunk for document in documents for chunk in document)
-
-
-def _surprise(writer: Writer, text: str) -> str:
-    from textseq.surprise import in_colour, in_figures, wants_colour
-
-    return (in_colour if wants_colour(sys.stdout) else in_figures)(writer.score(text).pieces)
 
 
 def _flags() -> ConstructorRegistry:

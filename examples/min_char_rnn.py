@@ -19,6 +19,8 @@ text = Path(sys.argv[1]).read_text(encoding="utf-8") if len(sys.argv) > 1 else S
 characters = sorted(set(text))
 V = len(characters)
 ids = np.array([characters.index(character) for character in text])
+if len(ids) <= WINDOW:
+    sys.exit(f"wanted a text of more than {WINDOW} characters, found {len(ids)}")
 one_hot = np.eye(V)  # row i is the input vector of character i
 
 rng = np.random.default_rng(1)

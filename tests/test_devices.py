@@ -41,3 +41,17 @@ def test_a_torch_that_knows_of_no_such_units_says_no(
     else:
         monkeypatch.setattr(torch.cpu, "get_capabilities", ask, raising=False)
     assert not devices._has_amx()
+
+
+def test_deterministic_algorithms_are_asked_for_only_for_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    with pytest.raises(KeyError), devices.deterministic(torch.device("cuda"), True):
+        assert asked == [True]
+        raise KeyError
+    assert asked == [True, False]
+    with devices.deterministic(torch.device("cpu"), True):
+        pass
+    assert asked == [True, False]

@@ -350,3 +350,39 @@ def test_state_keeps_its_number_format_under_autocast() -> None:
         plain, _ = stack.forward_plain(torch.zeros(N, T, E))
         assert plain.dtype == torch.float32
         y.float().sum().backward()
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("kind", ["bare", "layer_norm"])
+def test_gradient_is_the_numerical_one_however_often_it_is_asked_for(cell: CellName, kind: str) -> None:
+    stack = KINDS[kind](cell, 2, 3)
+    x = torch.randn(2, 3, 2, requires_grad=True)
+    names = [name for name, _ in stack.named_parameters()]
+
+    def run(x: Tensor, *weights: Tensor) -> Tensor:
+        y, _ = torch.func.functional_call(stack, dict(zip(names, weights, strict=True)), (x,))
+        return cast(Tensor, y)
+
+    if isinstance(stack.layers[0], nn.RNNBase):  # torch's modules keep a list of their weights beside them
+        assert torch.autograd.gradcheck(lambda x: stack(x)[0], (x,))
+        return
+    assert torch.autograd.gradcheck(run, (x, *stack.parameters()))
+
+
+@EVERY_CELL
+def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell: CellName) -> None:
+    torch.set_default_dtype(torch.float32)
+    stack = Recurrent(cell, E, H, layers=2, weight_dropout=0.3)
+    x = torch.randn(N, T, E)
+    noise = stack.draw(N)
+    exact, _ = stack(x, noise=noise)
+    wanted = torch.autograd.grad(exact.square().sum(), list(stack.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = stack(x, noise=noise)
+    assert not torch.equal(y.float(), exact)
+    torch.testing.assert_close(y.float(), exact, rtol=0, atol=0.05)
+    for found, right in zip(
+        torch.autograd.grad(y.float().square().sum(), list(stack.parameters())), wanted, strict=True
+    ):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, right, rtol=0.1, atol=0.1 * float(right.abs().max()))

@@ -154,6 +154,8 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--novelty", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
         (["--novelty", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
         (["--novelty", "--corpus", "x", "--training-text", "text.txt"], "one of the two"),
+        (["--data", "."], "find the training text for --novelty; add it, or leave them out"),
+        (["--logit-bias", "<0x0>=2"], "'<0x0>' is never written; leave it out"),
         (["--corpus", "shakespeare"], "are for --novelty; add it"),
         (["--surprise-html", "text.txt/a.html"], r"cannot write .*text\.txt/a\.html"),
     ],

@@ -238,3 +238,10 @@ def test_marks_of_every_script_are_set_apart() -> None:
         mark = chr(code)
         if unicodedata.category(mark)[0] in "PS" and mark not in "’‐‑":
             assert split(f"a{mark}b") == ["a", mark, "b"], hex(code)
+
+
+def test_a_vocabulary_of_nothing_but_unknown_words_is_refused() -> None:
+    options = TokenizerConfig(tokenizer="word", rare_words="unknown", minimum_count=5)
+    with pytest.raises(TextseqError, match="no word of the text occurs 5 times; lower --minimum-count or give more"):
+        WordTokenizer.train(["onewordonly"], options)
+    assert WordTokenizer.train(["one one one one one two"], options).decode([1]) == "one"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -48,11 +50,19 @@ def _has_amx() -> bool:
     return ask is not None and bool(ask().get("amx_bf16", False))
 
 
-def be_deterministic(device: torch.device, wanted: bool) -> None:
-    """Ask torch for algorithms that give the same bits every time.
+@contextlib.contextmanager
+def deterministic(device: torch.device, wanted: bool) -> Iterator[None]:
+    """For the while, ask torch for algorithms that give the same bits every time.
 
     On the CPU all that a run uses does so already, and asking would cost a second's import.
     """
-    if device.type != "cpu":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it, cuDNN's RNNs follow
-        torch.use_deterministic_algorithms(wanted)
+    if device.type == "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it, cuDNN's RNNs follow
+    torch.use_deterministic_algorithms(wanted)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

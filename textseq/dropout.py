@@ -30,6 +30,8 @@ class Dropout(nn.Module):
         """The activations: of any shape, but where ``locked``, time comes first, (T, ...)."""
         if not self.training or self.p == 0:
             return x
+        if x.device.type != "cpu" and not self.locked:
+            return nn.functional.dropout(x, self.p)  # one kernel there
         return x * keep_mask(x[:1] if self.locked else x, self.p)
 
 
@@ -37,7 +39,7 @@ def keep_mask(x: Tensor, p: float) -> Tensor:
     """A mask of the shape, type and device of ``x``: 0 with probability p, else 1 / (1 - p)."""
     if x.device.type != "cpu":
         return nn.functional.dropout(torch.ones_like(x), p)
-    dropped = round(p * 2**BITS)  # of all the values that the bits can take
+    dropped = min(round(p * 2**BITS), 2**BITS - 1)  # of all the values that the bits can take
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     return torch.where(bits >= dropped - 2 ** (BITS - 1), 1 / (1 - dropped / 2**BITS), 0.0).to(x.dtype)

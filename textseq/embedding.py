@@ -33,5 +33,5 @@ def carry_over(new: Tensor, new_tokens: Sequence[str], old: Tensor, old_tokens: 
     if pairs:
         to, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
         with torch.no_grad():
-            new[to] = old[source].to(new.dtype)
+            new[to] = old[source].to(new)
     return len(pairs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -18,7 +19,7 @@ from textseq.config import GenerationConfig, LanguageModelConfig, WritingPrecisi
 from textseq.corpus import Corpus, cache_folder
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.bias import token_bias
-from textseq.decoding.sampling import sample
+from textseq.decoding.sampling import Step, sample
 from textseq.decoding.stopping import StopStrings
 from textseq.devices import pick_device
 from textseq.errors import TextseqError, unknown
@@ -68,8 +69,9 @@ class Score:
     surprise: tuple[float, ...]
     """Negative log-likelihood of each token, in nats."""
     pieces: tuple[Piece, ...]
-    """The text itself, cut as finely as the tokens allow, with the surprise of each piece."""
+    """The text as the tokens give it back, cut as finely as they allow, with the surprise of each piece."""
     characters: int
+    """Of the text that was given."""
 
     @property
     def nats(self) -> float:
@@ -112,7 +114,14 @@ class Writer:
         self.tokenizer = tokenizer
         self.facts = facts
         self.device = next(model.parameters()).device
-        self._step = model.stepper(precision)
+        self.precision = precision
+        if precision != "float32":
+            _ = self._step  # what cannot be done is refused here
+
+    @cached_property
+    def _step(self) -> Step:
+        """Made when it is first needed: it holds a table as large as the vocabulary."""
+        return self.model.stepper(self.precision)
 
     def generate(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> str:
         """Write a text: the prompt and what follows it.
@@ -248,7 +257,7 @@ class Writer:
             (aside / "README.md").write_text(model_card(folder.name, facts, self.model), encoding="utf-8")
 
     def _start(self) -> torch.Tensor:
-        """The id of ``START``, (1,); where the text had no lines, of the first token."""
+        """The id of ``START``, (1,); of the first token, if the text had no lines and they are never written."""
         first = int(self.tokenizer.encode(START)[0])
         return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
 

@@ -105,19 +105,20 @@ def step_weights(layer: nn.Module, side: str, mask: Tensor | None = None) -> Wei
     )
 
 
-def with_dropped_weights(layer: nn.RNNBase, masks: Sequence[Tensor]) -> nn.RNNBase:
-    """torch's module of a layer, computing with some of its recurrent weights dropped.
+def with_other_weights(layer: nn.RNNBase, masks: Sequence[Tensor], dtype: torch.dtype) -> nn.RNNBase:
+    """torch's module of a layer, computing with some of its recurrent weights dropped, or in another number format.
 
-    It is a copy that shares all else: the gradient reaches the layer's own parameters, through the masks.
+    It is a copy that shares all else: the gradient reaches the layer's own parameters.
 
     Args:
         layer: stays as it is.
-        masks: one for each direction, (G*H, H).
+        masks: one for each direction, (G*H, H); none where nothing is dropped.
+        dtype: the number format that it is to compute in.
     """
     ahead = iter(masks)
     kernel = copy.copy(layer)
     kernel._flat_weights = [
-        weight * next(ahead) if name.startswith("weight_hh") else weight
+        (weight * next(ahead) if masks and name.startswith("weight_hh") else weight).to(dtype)
         for name, weight in zip(layer._flat_weights_names, layer._flat_weights, strict=True)
         if weight is not None
     ]

@@ -57,7 +57,7 @@ class Novelty:
         line = self.text.count("\n", 0, self.start) + 1
         return (
             f"longest run copied from {self.source}: {self.length:,} characters, {self.words:,} words, "
-            f"from character {self.start + 1:,} (line {line:,}): {run!r}\n"
+            f"from character {self.start + 1:,} (line {line:,}) of what was written: {run!r}\n"
             f"copied in runs of {LEAST} characters or more: {self.share:.1%} of {len(self.text):,} characters"
         )
 

@@ -6,7 +6,7 @@ in whole numbers and scaled back (symmetric dynamic quantisation, Jacob et al. 2
 normalisation, gates and states stay in floating point.
 
 The products are oneDNN's, on the CPU. Those of torch's quantised tensors would be faster still for one text, but
-torch is to lose these tensors (pytorch issue 184982).
+torch is to lose these tensors.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def quantized(weights: Weights) -> Weights:
     Raises:
         TextseqError: as ``Int8Linear``.
     """
+    Int8Linear(weights.hh[:1])  # what cannot be done is refused here, not at the first step
     if weights.hh.numel() < FEWEST:
         return weights
-    Int8Linear(weights.hh[:1])  # what cannot be done is refused here, not at the first step
     return _Quantized(**{part.name: getattr(weights, part.name) for part in fields(Weights)})
 
 

@@ -18,8 +18,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from textseq.cells import CELLS, State, Weights
 from textseq.config import CellName
 from textseq.dropout import Dropout, keep_mask
-from textseq.layer import SIDES, input_gates, input_weights, make_layer, step_weights, with_dropped_weights
-from textseq.unroll import Zoneout, deferred, unroll
+from textseq.layer import SIDES, input_gates, input_weights, make_layer, step_weights, with_other_weights
+from textseq.unroll import Zoneout, deferred, product_format, unroll
 
 
 @dataclass(frozen=True)
@@ -195,19 +195,18 @@ class Recurrent(nn.Module):
         layer = self.layers[index]
         if not isinstance(layer, nn.RNNBase) or self.zoneout:
             return self._plain(index, x, state, lengths, noise, defer=torch.is_grad_enabled())
-        given = tuple(part.contiguous() for part in state)
-        start = given if len(given) > 1 else given[0]
-        masks = self._weight_masks(index, noise)
-        kernel = with_dropped_weights(layer, masks) if masks else layer
-        with warnings.catch_warnings():  # cuDNN's, that it copies weights together: dropped ones are new every time
+        masks, dtype = self._weight_masks(index, noise), product_format(layer.get_parameter("weight_hh_l0"))
+        if not masks and dtype == state[0].dtype:
+            return _call(layer, x.to(dtype), state, lengths)
+        kernel = with_other_weights(layer, masks, dtype)
+        narrow = tuple(part.to(dtype) for part in state)
+        # Without autocast, which makes float16 of any format on its way into cuDNN.
+        with torch.autocast(x.device.type, enabled=False), warnings.catch_warnings():
+            # cuDNN's, that it copies weights together: these are new every time.
             warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-            if lengths is None:
-                y, after = kernel(x, start)
-            else:
-                packed, after = kernel(pack_padded_sequence(x, lengths, enforce_sorted=False), start)
-                y, _ = pad_packed_sequence(packed, total_length=x.shape[0])
-        # Under autocast the kernel's state is narrow; carried from window to window it must not lose more each time.
-        return y, tuple(part.to(state[0].dtype) for part in (after if isinstance(after, tuple) else (after,)))
+            y, after = _call(kernel, x.to(dtype), narrow, lengths)
+        # Carried from window to window, a state must not lose more each time.
+        return y, tuple(part.to(state[0].dtype) for part in after)
 
     def _plain(
         self,
@@ -284,6 +283,18 @@ class Recurrent(nn.Module):
         fresh = self.initial_state(len(rows))
         mask = rows.to(state[0].device).view(1, -1, 1)
         return tuple(torch.where(mask, new, old) for new, old in zip(fresh, state, strict=True))
+
+
+def _call(kernel: nn.RNNBase, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """torch's module over a window, (T, N, E) -> (T, N, H*D), with every state as a tuple."""
+    given = tuple(part.contiguous() for part in state)
+    start = given if len(given) > 1 else given[0]
+    if lengths is None:
+        y, after = kernel(x, start)
+    else:
+        packed, after = kernel(pack_padded_sequence(x, lengths, enforce_sorted=False), start)
+        y, _ = pad_packed_sequence(packed, total_length=x.shape[0])
+    return y, after if isinstance(after, tuple) else (after,)
 
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]

@@ -14,7 +14,7 @@ from textseq import checkpoint
 from textseq.batches import Streams
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import Corpus, cache_folder
-from textseq.devices import be_deterministic, pick_device, pick_precision
+from textseq.devices import deterministic, pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
@@ -191,7 +191,6 @@ def _prepare(
     training: TrainingConfig,
 ) -> Prepared:
     device = pick_device(training.device)
-    be_deterministic(device, training.deterministic)
     if training.tensorboard:
         summary_writer()  # if it is missing, that is said before anything is replaced
     train_tokens = token_file(corpus, "train", tokenizer, cache_folder())
@@ -279,7 +278,8 @@ def _run(prepared: Prepared, training: TrainingConfig, report: Callable[[str], N
         resume=resume,
     )
     try:
-        loop.train()
+        with deterministic(loop.device, training.deterministic):
+            loop.train()
     except Interrupted as stop:
         raise Interrupted(f"{stop}; go on with: textseq-train --resume {folder}", stop.code) from None
     finally:

@@ -94,6 +94,12 @@ def deferred(weights: Weights) -> Weights:
     return _Deferred(**parts | {"hh": _Settle.apply(weights.hh, ledger)}, ledger=ledger)  # type: ignore[no-untyped-call]
 
 
+def product_format(weight: Tensor) -> torch.dtype:
+    """The number format that products with a weight are to be in: autocast's, or the weight's own."""
+    device = weight.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
 class _Ledger:
     """What every product of a window saw, by the rows of U that it took: the state (N, H), the gradient (N, rows)."""
 
@@ -130,14 +136,13 @@ class _Settle(torch.autograd.Function):
     def forward(ctx: _Context, hh: Tensor, ledger: _Ledger) -> Tensor:
         ctx.ledger, ctx.like = ledger, hh
         ctx.set_materialize_grads(False)
-        device = hh.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hh.dtype
-        return hh.to(dtype, copy=True)
+        return hh.to(product_format(hh), copy=True)
 
     @staticmethod
     def backward(ctx: _Context, _: Tensor | None) -> tuple[Tensor, None]:
         gradient = torch.zeros_like(ctx.like)
-        for (first, last), entries in ctx.ledger.entries.items():
+        seen, ctx.ledger.entries = ctx.ledger.entries, {}  # a second pass begins anew, and the window's tensors go
+        for (first, last), entries in seen.items():
             states, gradients = (torch.cat(part) for part in zip(*entries, strict=True))  # (T*N, H), (T*N, rows)
             gradient[first:last] += gradients.t() @ states
         return gradient, None

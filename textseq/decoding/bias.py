@@ -34,7 +34,10 @@ def token_bias(wishes: Mapping[str, float], tokenizer: Tokenizer, device: torch.
 
 def _token_id(token: str, tokenizer: Tokenizer) -> int:
     if token in tokenizer.vocabulary:
-        return tokenizer.vocabulary.index(token)
+        number = tokenizer.vocabulary.index(token)
+        if number in tokenizer.fallback:
+            raise TextseqError(f"--logit-bias: {token!r} is never written; leave it out")
+        return number
     ids = tokenizer.encode(token).tolist()
     if set(ids) & set(tokenizer.fallback):
         near = difflib.get_close_matches(token, tokenizer.vocabulary, n=1)
