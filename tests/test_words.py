@@ -244,4 +244,4 @@ def test_a_vocabulary_of_nothing_but_unknown_words_is_refused() -> None:
     options = TokenizerConfig(tokenizer="word", rare_words="unknown", minimum_count=5)
     with pytest.raises(TextseqError, match="no word of the text occurs 5 times; lower --minimum-count or give more"):
         WordTokenizer.train(["onewordonly"], options)
-    assert WordTokenizer.train(["one one one one one two"], options).decode([1]) == "one"
+    assert " one" in WordTokenizer.train(["one one one one one one two"], options).vocabulary

@@ -17,7 +17,7 @@ log = logging.getLogger("textseq")
 
 LEAST = 30
 """Characters from which on a run counts as copied: about six words; shorter ones any two texts share."""
-SHOWN = 72
+SHOWN = 64
 """Characters of the longest run that the report shows."""
 
 
