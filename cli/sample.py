@@ -131,7 +131,10 @@ def sample(arguments: Sequence[str]) -> None:
 def _texts(writer: Writer, options: Sample) -> Iterator[Iterator[str]]:
     """Each text, in pieces as they come."""
     if options.looking.text is not None:
-        yield iter([_given(options.looking.text, options.looking.encoding)])
+        given = _given(options.looking.text, options.looking.encoding)
+        if not given:
+            raise TextseqError("--text - wants a text on stdin, found nothing; send it one")
+        yield iter([given])
         return
     settings = {item.name: getattr(options.writing, item.name) for item in fields(options.writing)}
     if options.writing.num_return_sequences == 1:
@@ -162,6 +165,10 @@ def _check(options: Sample) -> None:
             raise TextseqError("with --text nothing is written: leave out --prompt and the writing options")
         if not (looking.show_surprise or looking.surprise_html or looking.novelty):
             raise TextseqError("say how to look at --text: --show-surprise, --surprise-html FILE or --novelty")
+    if looking.surprise_html is not None and (
+        looking.surprise_html.is_dir() or str(looking.surprise_html) == looking.text
+    ):
+        raise TextseqError(f"--surprise-html wants a file to write, found {looking.surprise_html}; name another")
     if looking.corpus is not None and looking.training_text:
         raise TextseqError("name a --corpus or a --training-text, one of the two")
     if (looking.corpus is not None or looking.training_text) and not looking.novelty:

@@ -80,6 +80,8 @@ def train(arguments: Sequence[str]) -> None:
     if options.list_corpora or options.list_recipes:
         print(_corpora() if options.list_corpora else _recipes())
         return
+    if options.text and base.corpus is not None:  # one's own text instead of the recipe's
+        options = dataclasses.replace(options, corpus=None if options.corpus == base.corpus else options.corpus)
     if options.resume is None and options.corpus is None and not options.text:
         raise TextseqError(f"name a corpus, or give your own --text; '{PROG} --list-corpora' shows the corpora")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -88,6 +90,10 @@ def train(arguments: Sequence[str]) -> None:
     if options.resume is not None:
         if options.corpus is not None or options.text or options.from_:
             raise TextseqError("--resume goes on with what the run had; leave out the corpus, --text and --from")
+        if options.name is not None or options.overwrite or options.recipe is not None:
+            raise TextseqError("--resume goes on with a run as it is; leave out --name, --overwrite and --recipe")
+        if (options.encoding, options.validation) != (base.encoding, base.validation):
+            raise TextseqError("--resume goes on with the text that the run had; leave out --encoding and --validation")
         if (options.model, options.batching) != (base.model, base.batching):
             raise TextseqError("--resume goes on with the same model and batches; leave out the flags that change them")
         runs.resume(
@@ -126,14 +132,13 @@ def _defaults(arguments: Sequence[str]) -> Train:
     """The defaults that the other flags are read over: a resumed run's, a starting model's or a recipe's settings."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for flag in ("--resume", "--from", "--recipe"):
-        early.add_argument(flag)
+        early.add_argument(flag, nargs="?")
     found, _ = early.parse_known_args([a for a in arguments if a not in {"-h", "--help"}])
     options = Train()
     if found.resume is not None:
-        from textseq.shelf import newest, read_json, runs_folder
+        from textseq.shelf import find_run, newest, read_json
 
-        folder = Path(found.resume) if Path(found.resume).is_dir() else runs_folder() / found.resume
-        last = newest(folder, "last")
+        last = newest(find_run(found.resume), "last")
         if last is not None:
             options = _over(options, read_json(last / "config.json"), str(last / "config.json"))
     elif getattr(found, "from") is not None:

@@ -255,6 +255,12 @@ def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> Non
         (["--validation", "0.9"], "validation"),
         (["--device", "cuda:99"], "--device cuda:99 cannot be used here"),
         (["--name", "a/b"], "--name wants a plain name"),
+        (["--name", ""], "--name wants a plain name .* found ''"),
+        (["--name", "x" * 300], "of 1 to 100 characters"),
+        (["--name", "a\nb"], r"found 'a\\nb'"),
+        (["--seed", str(10**22)], "--seed must be at least 0 and at most"),
+        (["--encoding", "utf-16"], "is not utf-16 text: .*utf-16-le or utf-16-be"),
+        (["--device", "meta"], "--device meta computes nothing"),
         (["--encoding", "utf-9"], "utf-9"),
     ],
 )
@@ -275,11 +281,25 @@ def test_things_that_do_not_go_together(command: Command, text: Path, trained: P
     refused(command("train", "--text", text, "--name", "mine"), "exists.*--resume.*--overwrite")
     refused(command("train", "--resume", "mine", "--text", text), "--resume goes on")
     refused(command("train", "--resume", "mine", "--hidden-size", "9"), "--resume goes on with the same model")
+    for flag in (["--name", "n"], ["--overwrite"]):
+        refused(command("train", "--resume", "mine", *flag), "--resume goes on with a run as it is; leave out --name")
+    refused(command("train", "--resume", "mine", "--encoding", "latin-1"), "leave out --encoding and --validation")
     refused(command("train", "--resume", "nothing"), "no run to resume")
     refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same shape")
     refused(command("sample"), "--author")
     refused(command("evaluate", "--model", "mine"), "name a corpus or give a --text")
     refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window must be at least 1")
+
+
+def test_a_recipe_serves_ones_own_text(command: Command, text: Path) -> None:
+    code, _, err = command("train", "--text", text, "--recipe", "tinyshakespeare-5min", "--name", "own", *TINY)
+    assert code == 0, err
+
+
+def test_a_run_is_found_by_name_beside_a_folder_of_that_name(command: Command, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    code, _, err = command("train", "--resume", "mine", "--max-steps", "3")
+    assert code == 0, err
 
 
 def test_a_corpus_that_is_not_here(command: Command) -> None:

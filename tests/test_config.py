@@ -62,7 +62,7 @@ def test_bounds_hold(kind: type[Settings], item: Item) -> None:
         outside = {"at_least": limit - step, "at_most": limit + step, "above": limit, "below": limit}[name]
         assert getattr(make(kind, item, inside), item.name) == inside
         words = {"at_least": "at least", "at_most": "at most", "above": "more than", "below": "less than"}[name]
-        with pytest.raises(TextseqError, match=f"^{flag(item)} must be .*{words} {limit:g}.*, found {outside}$"):
+        with pytest.raises(TextseqError, match=f"^{flag(item)} must be .*{words} {limit}.*, found {outside}$"):
             make(kind, item, outside)
 
 

@@ -12,11 +12,12 @@ import torch
 
 from textseq import metrics
 from textseq.cells import CELLS
-from textseq.config import CellName, LanguageModelConfig
+from textseq.config import CellName, LanguageModelConfig, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.losses import bits_per_character, perplexity, summed_nats
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
+from textseq.text import TOKENIZERS
 from textseq.version import __version__
 
 V, L = 9, 41
@@ -169,3 +170,12 @@ def test_units() -> None:
     assert perplexity(0) == 1 and perplexity(math.log(20)) == pytest.approx(20)
     assert perplexity(1e6) == math.inf and perplexity(math.inf) == math.inf
     assert bits_per_character(8 * math.log(2), 4) == pytest.approx(2)
+
+
+def test_a_tokenizer_that_loses_text_says_so_in_the_signature() -> None:
+    """Text that is lost is easy to predict: such a loss must not be taken for another's."""
+    whole = TOKENIZERS["word"].train(["a b a b"], TokenizerConfig(tokenizer="word"))
+    lossy = TOKENIZERS["word"].train(
+        ["a b a b"], TokenizerConfig(tokenizer="word", lowercase=True, rare_words="unknown")
+    )
+    assert (whole.signature, lossy.signature) == ("word", "word-without-rare-words+case")

@@ -270,7 +270,8 @@ def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
     line = '{"step": 10, "loss": 2.5}\n'
     looked = '{"step": 10, "validation_nats_per_token": 2.0}\n'
     falling = "".join(f'{{"step": {step}, "loss": {1.3 + 30 / step}}}\n' for step in range(10, 500, 10))
-    for content in ("", line, looked, line + looked, line * 50, falling, line + looked + '{"step": 20, "lo'):
+    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_nats_per_token": 1e6}\n'
+    for content in ("", line, looked, line + looked, line * 50, falling, wild, line + looked + '{"step": 20, "lo'):
         log = tmp_path / "log.jsonl"
         log.write_text(content)
         learning_curve(log, tmp_path / "curve.png")

@@ -134,16 +134,16 @@ def test_beams_write_the_best_first(command: Command) -> None:
     [
         (["--min-p", "1.5"], "--min-p must be at least 0 and at most 1, found 1.5"),
         (["--typical-p", "0"], "--typical-p must be at most 1 and more than 0, found 0"),
-        (["--repetition-penalty", "0"], "--repetition-penalty must be more than 0, found 0"),
+        (["--repetition-penalty", "0"], "--repetition-penalty must be at least 0.01"),
         (["--repetition-penalty", "inf"], "--repetition-penalty must be finite"),
         (["--no-repeat-ngram-size", "-1"], "--no-repeat-ngram-size must be at least 0, found -1"),
         (["--num-beams", "0"], "--num-beams must be at least 1, found 0"),
         (["--num-beams", "2", "--min-p", "0.1"], "--min-p is for drawing at random, found it with --num-beams 2"),
         (["--num-beams", "2", "--num-return-sequences", "3"], r"must be at most --num-beams \(2\), found 3"),
-        (["--length-penalty", "-1"], "--length-penalty must be at least 0, found -1"),
+        (["--length-penalty", "-1"], "--length-penalty must be at least 0 and at most 10, found -1"),
         (["--logit-bias", "e"], "--logit-bias wants TOKEN=NUMBER, found 'e'"),
         (["--logit-bias", "e=much"], "--logit-bias wants TOKEN=NUMBER, found 'e=much'"),
-        (["--logit-bias", "e=nan"], "--logit-bias must be finite, found e=nan"),
+        (["--logit-bias", "e=nan"], "must lie between -10000 and 10000, found e=nan"),
         (["--logit-bias", " the=-2"], "wants single tokens, found ' the', which this model .char. reads as ' ', 't'"),
         (["--logit-bias", "ż=1"], "unknown token 'ż'"),
         (["--show-surprise", "--max-new-tokens", "0"], "scoring wants a text"),
@@ -154,6 +154,14 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--novelty", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
         (["--novelty", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
         (["--novelty", "--corpus", "x", "--training-text", "text.txt"], "one of the two"),
+        (["--seed", str(2**64)], "--seed must be at least 0 and at most"),
+        (["--logit-bias", "e=1e308"], "must lie between -10000 and 10000, found e=1e"),
+        (["--num-beams", "3", "--length-penalty", "400"], "--length-penalty must be at least 0 and at most 10"),
+        (["--repetition-penalty", "1e-39"], "--repetition-penalty must be at least 0.01"),
+        (["--device", "meta"], "--device meta computes nothing"),
+        (["--surprise-html", "."], "wants a file to write, found ."),
+        (["--text", "text.txt", "--surprise-html", "text.txt"], "wants a file to write, found text.txt"),
+        (["--text", "text.txt", "--novelty", "--encoding", "utf-16"], "is not utf-16 text: .*utf-16-le or utf-16-be"),
         (["--data", "."], "find the training text for --novelty; add it, or leave them out"),
         (["--logit-bias", "<0x0>=2"], "'<0x0>' is never written; leave it out"),
         (["--corpus", "shakespeare"], "are for --novelty; add it"),
@@ -164,7 +172,7 @@ def test_beams_write_the_best_first(command: Command) -> None:
 def test_what_makes_no_sense_is_refused(command: Command, flags: list[str], message: str) -> None:
     brief = [] if "--text" in flags or "--max-new-tokens" in flags else ["--max-new-tokens", "5"]
     code, out, err = command("--author", "mine", *brief, *flags)
-    if "--surprise-html" in flags:
+    if "text.txt/a.html" in flags:
         out = ""  # the text had been written by then
     refused((code, out, err), message)
 
@@ -263,3 +271,26 @@ def test_the_shipped_model_copies_little_from_its_corpus(corpora: Path, command:
     assert code == 0
     found = re.search(r"longest run copied from shakespeare: (\d+) characters", out)
     assert found and 5 < int(found[1]) < 60
+
+
+def test_a_temperature_next_to_zero_is_zero(command: Command) -> None:
+    frozen = written(command, "--temperature", "0", "--seed", "1")
+    for temperature in ("1e-7", "1e-46"):
+        assert written(command, "--temperature", temperature, "--seed", "1") == frozen
+
+
+def test_a_terminal_without_the_letters_gets_their_numbers(home: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    call = [sys.executable, "-c", "from textseq.cli.sample import main; main()", "--author", "tolstoy", "--seed", "1"]
+    done = subprocess.run([*call, "--max-new-tokens", "20"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u04" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_told(home: Path) -> None:
+    call = [sys.executable, "-c", "from textseq.cli.sample import main; main()", "--list-authors"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["textseq-sample: output: No space left on device"]

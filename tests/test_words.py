@@ -245,3 +245,12 @@ def test_a_vocabulary_of_nothing_but_unknown_words_is_refused() -> None:
     with pytest.raises(TextseqError, match="no word of the text occurs 5 times; lower --minimum-count or give more"):
         WordTokenizer.train(["onewordonly"], options)
     assert " one" in WordTokenizer.train(["one one one one one one two"], options).vocabulary
+
+
+@pytest.mark.parametrize(("language", "word"), [("russian", "rzekł"), ("russian", "İstanbul"), ("arabic", "Zażółć")])
+def test_a_stemmer_leaves_words_of_other_scripts_their_letters(language: StemmerName, word: str) -> None:
+    assert splitter(TokenizerConfig(tokenizer="word", stem=language))(word) == [word.lower()]
+
+
+def test_a_stemmer_takes_the_case_whatever_the_language() -> None:
+    assert splitter(TokenizerConfig(tokenizer="word", stem="russian"))(" КНИГИ") == [" книг"]

@@ -76,7 +76,12 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
         command: takes the command line's arguments.
         arguments: those; the process's own by default.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that the terminal has not are shown by their numbers
+            stream.reconfigure(errors="backslashreplace")
     try:
+        if sys.stdout is None:
+            raise TextseqError("stdout is closed; send it to a file or to /dev/null")
         command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except TextseqError as error:
@@ -92,4 +97,9 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
         # Python flushes stdout once more at exit; give it somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        print(f"{prog}: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # as above
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
     sys.exit(0)

@@ -7,7 +7,6 @@ whenever a settings object is made, from Python, a flag or a recipe alike. Nothi
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -26,6 +25,11 @@ OptimizerName = Literal["adamw", "sgd", "rmsprop", "adagrad"]
 ScheduleName = Literal["cosine", "linear", "constant", "plateau"]
 Precision = Literal["auto", "float32", "bfloat16"]
 WritingPrecision = Literal["float32", "int8"]
+
+LARGEST_SEED = 2**64 - 1
+"""What torch's generators take."""
+LARGEST_BIAS = 10_000
+"""Beyond it, what the model itself says would be lost in rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +217,7 @@ class TrainingConfig(Settings):
     as fast on GPUs since 2020 and on CPUs with AMX), else float32. Weights and losses are float32 in any case."""
     device: str = "auto"
     """Where to train: auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
-    seed: int = ranged(1, at_least=0)
+    seed: int = ranged(1, at_least=0, at_most=LARGEST_SEED)
     """Seed of all that is random."""
     deterministic: bool = True
     """Only algorithms that give the same bits every time, so that a resumed run equals one never stopped."""
@@ -248,7 +252,7 @@ class GenerationConfig(Settings):
     typical_p: float = ranged(1.0, above=0, at_most=1)
     """Draw from the tokens whose surprise is nearest to the expected one, until they hold this share of the
     probability: neither the dull nor the wild."""
-    repetition_penalty: float = ranged(1.0, above=0)
+    repetition_penalty: float = ranged(1.0, at_least=0.01, at_most=100)
     """Above 1 makes every token that was read or written already less likely (1.2 is usual). For tokenizers by
     word or subword: texts by character need all their letters again."""
     no_repeat_ngram_size: int = ranged(0, at_least=0)
@@ -260,12 +264,12 @@ class GenerationConfig(Settings):
     num_beams: int = ranged(1, at_least=1)
     """With more than 1, search instead of drawing: keep so many of the likeliest texts at every step, and write the
     best. Temperature and seed then play no part, and the text comes when it is finished."""
-    length_penalty: float = ranged(0.0, at_least=0)
+    length_penalty: float = ranged(0.0, at_least=0, at_most=10)
     """The alpha of beam search (Wu et al. 2016): divides a text's log-probability by ((5 + tokens) / 6) ** alpha, so
     that long texts have a chance beside those that a stop string ended early."""
     num_return_sequences: int = ranged(1, at_least=1)
     """Texts to write side by side in one batch; with beams, so many of the best ones."""
-    seed: int | None = ranged(None, at_least=0)
+    seed: int | None = ranged(None, at_least=0, at_most=LARGEST_SEED)
     """The same seed writes the same text. Default: a new one every time."""
     stop_strings: tuple[str, ...] = ()
     """End a text before the first of these strings that it comes to."""
@@ -274,8 +278,11 @@ class GenerationConfig(Settings):
         """Check the ranges, and that what asks for chance and what asks for beams do not meet."""
         super().__post_init__()
         for token, bias in self.logit_bias.items():
-            if not math.isfinite(bias):
-                raise TextseqError(f"--logit-bias must be finite, found {token}={bias}; -100 bans a token")
+            if not abs(bias) <= LARGEST_BIAS:  # nor may it be NaN
+                raise TextseqError(
+                    f"--logit-bias must lie between -{LARGEST_BIAS} and {LARGEST_BIAS}, found {token}={bias}; "
+                    "-100 bans a token"
+                )
         if self.num_beams == 1:
             return
         for item in dataclasses.fields(self):

@@ -29,6 +29,8 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).strip().splitlines()[0].split(". ")[0]
         raise TextseqError(f"--device {name} cannot be used here: {reason}; try --device auto") from None
+    if device.type == "meta":
+        raise TextseqError("--device meta computes nothing; try --device auto")
     return device
 
 

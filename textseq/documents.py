@@ -135,6 +135,8 @@ def _read_text(document: Document) -> Iterator[str]:
             f"{document.name} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {offset};"
             " say with --encoding what it is (latin-1, cp1252, utf-16...)"
         ) from error
+    except UnicodeError as error:  # UTF-16 and UTF-32 that do not say which of their two orders they are in
+        raise NotText(f"{document.name} is not {encoding} text: {error}; utf-16-le or utf-16-be may be") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise TextseqError(f"{document.name} is damaged ({error}); remove the archive and fetch it anew") from error
     except OSError as error:

@@ -147,6 +147,7 @@ class Writer:
                 f"one text at a time is written here, found num_return_sequences = {config.num_return_sequences}; "
                 "generate_all() writes several"
             )
+        self.tokenizer.encode(prompt)  # what cannot be read is refused before anything is written
         return self._stream(prompt, config, token_bias(config.logit_bias, self.tokenizer, self.device))
 
     def _stream(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> Iterator[str]:
@@ -225,7 +226,7 @@ class Writer:
         """
         tokens = token_file(corpus, part, self.tokenizer, cache_folder())
         label = part if len(corpus.parts) > 1 else "whole"
-        source = f"corpus:{corpus.name}|part:{label}|tokenizer:{self.tokenizer.kind}"
+        source = f"corpus:{corpus.name}|part:{label}|tokenizer:{self.tokenizer.signature}"
         return measure(
             self.model,
             tokens.ids,

@@ -39,11 +39,11 @@ def learning_curve(log: Path, picture: Path) -> None:
     axes.set_xlabel("steps")
     axes.set_ylabel("loss (nats per token)")
     losses = [loss for _, loss in validation] + [loss for _, loss in _smooth(training)[len(training) // 50 :]]
-    if losses:
+    if losses and max(losses) < 700:  # above, the perplexity is more than a float holds
         low, high = min(losses), max(losses)
         axes.set_ylim(low - 0.08 * (high - low + 0.05), high + 0.05 * (high - low + 0.05))
-    right = axes.secondary_yaxis("right", functions=(np.exp, lambda perplexity: np.log(np.maximum(perplexity, 1e-9))))
-    right.set_ylabel("perplexity")
+        functions = (np.exp, lambda perplexity: np.log(np.maximum(perplexity, 1e-9)))
+        axes.secondary_yaxis("right", functions=functions).set_ylabel("perplexity")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="upper right")
     with replacing(picture) as (file,):

@@ -25,7 +25,7 @@ from textseq.models.language_model import LanguageModel
 from textseq.origin import Source, saved_settings
 from textseq.plots import learning_curve
 from textseq.run_log import summary_writer
-from textseq.shelf import Facts, find_model, newest, runs_folder
+from textseq.shelf import Facts, find_model, find_run, newest, runs_folder
 from textseq.text import Tokenizer
 from textseq.tokens import TokenFile, token_file, tokenizer_for
 from textseq.training import Evaluation, Run, Training
@@ -95,9 +95,10 @@ def train(
         encoding=encoding,
         validation=validation,
     )
-    name = name or corpus or (Path(source.text[0]).stem if source.text else "") or "run"
-    if name in {".", ".."} or "/" in name or "\\" in name:
-        raise TextseqError(f"--name wants a plain name without slashes, found '{name}'")
+    if name is None:
+        name = corpus or (Path(source.text[0]).stem if source.text else "") or "run"
+    if name in {"", ".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
+        raise TextseqError(f"--name wants a plain name without slashes, of 1 to 100 characters, found {name!r}")
     folder = runs_folder() / name
     if folder.exists() and not overwrite:
         raise TextseqError(
@@ -158,7 +159,7 @@ def resume(
         TextseqError: a folder that is no run, a text that has changed since, whatever is wrong with the files.
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
-    folder = Path(run) if Path(run).is_dir() else runs_folder() / run
+    folder = find_run(str(run))
     last = newest(folder, "last")
     if last is None:
         raise TextseqError(f"there is no run to resume at {folder}: it holds no checkpoint; train it with --name")
@@ -244,7 +245,7 @@ def _run(prepared: Prepared, training: TrainingConfig, report: Callable[[str], N
     held_out = prepared.validation_tokens
     corpus = prepared.facts["corpus"]
     assert isinstance(corpus, dict)
-    source = f"corpus:{corpus['name']}|part:validation|tokenizer:{tokenizer.kind}"
+    source = f"corpus:{corpus['name']}|part:validation|tokenizer:{tokenizer.signature}"
     parameters = sum(p.numel() for p in model.parameters())
     report(
         f"{prepared.folder}: {parameters:,} parameters, vocabulary {tokenizer.size}, "
@@ -296,7 +297,7 @@ def _finish(prepared: Prepared, report: Callable[[str], None]) -> Writer:
     if held_out is not None:
         corpus = found.facts["corpus"]
         assert isinstance(corpus, dict)
-        source = f"corpus:{corpus['name']}|part:validation|tokenizer:{found.tokenizer.kind}"
+        source = f"corpus:{corpus['name']}|part:validation|tokenizer:{found.tokenizer.signature}"
         measures = [
             measure(
                 writer.model,

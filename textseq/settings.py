@@ -115,5 +115,5 @@ def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
         "below": lambda limit: value < limit,
     }
     if not math.isfinite(value) or not all(holds[kind](limit) for kind, limit in bounds.items()):
-        wanted = " and ".join(["finite"] * math.isinf(value) + [f"{words[k]} {limit:g}" for k, limit in bounds.items()])
+        wanted = " and ".join(["finite"] * math.isinf(value) + [f"{words[k]} {limit}" for k, limit in bounds.items()])
         raise TextseqError(f"{flag} must be {wanted}, found {value}")

@@ -59,6 +59,11 @@ def model_folder(place: Path) -> Path | None:
     return place if (place / "config.json").is_file() else newest(place, "best") or newest(place, "last")
 
 
+def find_run(name: str) -> Path:
+    """The folder of a run, by its path or its name; whether there is one is for the caller to see."""
+    return Path(name) if newest(Path(name), "last") else runs_folder() / name
+
+
 def find_model(name: str) -> Path:
     """The model folder of a path, a run's name or a shipped name, looked for in this order.
 
@@ -68,7 +73,8 @@ def find_model(name: str) -> Path:
         TextseqError: a folder without a model, or an unknown name (nearest match offered).
     """
     run, shipped = runs_folder() / name, SHIPPED / name
-    places = [place for place in (Path(name), run, shipped) if name and place.is_dir()]
+    candidates = (Path(name),) if name in {".", ".."} else (Path(name), run, shipped)
+    places = [place for place in candidates if name and place.is_dir()]
     for place in places:
         folder = model_folder(place)
         if folder is not None:

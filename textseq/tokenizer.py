@@ -116,6 +116,11 @@ class Tokenizer(ABC):
         return len(self.vocabulary)
 
     @property
+    def signature(self) -> str:
+        """What a measure must say of it: the kind, and what it loses; text that is lost is easy to predict."""
+        return "-without-".join([self.kind, *("+".join(self.loses).replace(" ", "-"),) * (not self.reversible)])
+
+    @property
     def reversible(self) -> bool:
         """Whether every text comes back from its ids."""
         return not self.loses

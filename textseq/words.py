@@ -205,12 +205,17 @@ def _nltk_tokenize() -> Splitter:
     return tokenize
 
 
+# Letters without which a word is none of the language: the stemmer would spoil it.
+_SCRIPTS = {"russian": "[\u0400-\u04ff]", "arabic": "[\u0600-\u06ff]"}
+
+
 @cache
 def _stemmer(language: str) -> Callable[[str], str]:
     from nltk.stem.snowball import SnowballStemmer
 
     stem: Callable[[str], str] = SnowballStemmer(language).stem
-    return lambda word: stem(word) or word
+    script = _SCRIPTS.get(language, "")
+    return lambda word: (stem(word.lower()) if re.search(script, word) else word.lower()) or word
 
 
 def _units(options: TokenizerConfig) -> re.Pattern[str]:

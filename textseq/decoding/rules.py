@@ -55,7 +55,7 @@ def _repeating(history: Tensor, length: int, size: int) -> Tensor:
 
 def by_temperature(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
     """Divide by the temperature; at 0 only the likeliest token is left (the first of equals)."""
-    if config.temperature == 0:
+    if config.temperature < 1e-6:
         best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
         return logits.masked_fill(~best, -torch.inf)
     if config.temperature < 0.01:  # dividing by next to nothing must not give infinity minus infinity
