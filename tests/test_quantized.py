@@ -14,6 +14,7 @@ from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.models.language_model import LanguageModel
 from textseq.quantized import FEWEST, VECTOR_STEPS, WEIGHT_STEPS, Int8Linear
+from textseq.recurrent import Recurrent
 
 N, T, K, M, H, V = 3, 12, 40, 24, 64, 11
 
@@ -87,12 +88,15 @@ def test_small_matrices_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
+@pytest.mark.parametrize("residual", [False, True], ids=["bare", "residual"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_int8_steps_are_near_float32_steps(cell: CellName, layer_norm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_steps_are_near_float32_steps(
+    cell: CellName, residual: bool, layer_norm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(quantized, "FEWEST", 0)
     torch.manual_seed(1)
     config = LanguageModelConfig(
-        cell=cell, layers=2, hidden_size=H, embedding_size=16, residual=True, layer_norm=layer_norm
+        cell=cell, layers=2, hidden_size=H, embedding_size=16, residual=residual, layer_norm=layer_norm
     )
     model = LanguageModel(config, V).eval()
     ids = torch.randint(V, (N, T))
@@ -137,3 +141,38 @@ def test_int8_costs_the_shipped_model_at_most_a_hundredth_of_a_nat() -> None:
 
     assert nats(rounded) - nats(exact) <= 0.01
     assert (rounded.argmax(dim=2) == exact.argmax(dim=2)).float().mean() >= 0.97
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_known_bound_gives_the_same_product(rows: int) -> None:
+    torch.manual_seed(1)
+    weight, bias, x = torch.randn(40, 64), torch.randn(40), 2 * torch.rand(rows, 64) - 1
+    x[0, 0], x[0, 1] = 1.0, -1.0
+    exact = torch.nn.functional.linear(x, weight, bias)
+    for bounded in (False, True):
+        torch.testing.assert_close(Int8Linear(weight, bias, bounded=bounded)(x), exact, rtol=0, atol=0.25)
+
+
+@pytest.mark.parametrize("kind", ["rnn-relu", "residual", "learned"])
+def test_what_may_leave_the_bound_is_looked_at(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States far beyond 1 come out as in float32: nothing wraps around in the bytes."""
+    monkeypatch.setattr(quantized, "FEWEST", 1)
+    torch.manual_seed(1)
+    stack = Recurrent(
+        "rnn-relu" if kind == "rnn-relu" else "lstm",
+        4,
+        16,
+        layers=4,
+        residual=kind == "residual",
+        learn_initial_state=kind == "learned",
+    )
+    state = stack.initial_state(2)
+    if kind == "residual":
+        state = (state[0], state[1] + 9)  # the cells are open wide, so that the layers' outputs add up
+    else:
+        state = tuple(part + 9 * torch.rand_like(part) for part in state)
+    gates = 3 * torch.randn(2, 16 * len(stack.cell.gates))
+    with torch.inference_mode():
+        exact, _ = stack.stepper()(gates, state)
+        rounded, _ = stack.stepper(quantized.quantized)(gates, state)
+    assert float((exact - rounded).abs().max()) < 0.05 * max(1.0, float(exact.abs().max()))

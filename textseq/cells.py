@@ -53,6 +53,8 @@ class Weights:
     """With layer normalisation: the scale of the LSTM's cell, (H,)."""
     cell_bias: Tensor | None = None
     """With layer normalisation: the shift of the LSTM's cell, (H,)."""
+    bounded: bool = False
+    """Whether every h that comes is known to lie between -1 and 1, which spares 8-bit products a look at it."""
 
     def product(self, h: Tensor, rows: slice = ALL) -> Tensor:
         """U h + b for some rows of U, the product normalised if the layer is: (N, H) -> (N, rows)."""
@@ -187,11 +189,13 @@ class Cell:
     """What torch calls the activation, where its kernel asks for one."""
     peepholes: bool = False
     """Whether gates see the cell c."""
+    bounded: bool = True
+    """Whether h lies between -1 and 1 once it has been computed."""
 
 
 CELLS: dict[CellName, Cell] = {
     "rnn": Cell(gates="h", states=1, step=rnn_step, fused=nn.RNN, nonlinearity="tanh"),
-    "rnn-relu": Cell(gates="h", states=1, step=rnn_relu_step, fused=nn.RNN, nonlinearity="relu"),
+    "rnn-relu": Cell(gates="h", states=1, step=rnn_relu_step, fused=nn.RNN, nonlinearity="relu", bounded=False),
     "lstm": Cell(gates="ifgo", states=2, step=lstm_step, fused=nn.LSTM),
     "lstm-peephole": Cell(gates="ifgo", states=2, step=lstm_peephole_step, peepholes=True),
     "gru": Cell(gates="rzn", states=1, step=gru_step, fused=nn.GRU),

@@ -37,17 +37,20 @@ class Int8Linear:
     Args:
         weight: W, (M, K).
         bias: b, (M,); None is zero.
+        bounded: whether all of x lies between -1 and 1, always; its scale is then known before it comes.
 
     Raises:
         TextseqError: the weights lie on a device, or torch runs on a processor, without these products.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, bounded: bool = False) -> None:
         weight = weight.detach().float()
         rows = len(weight)
         scale = weight.abs().amax(dim=1).clamp_min(TINY) / WEIGHT_STEPS  # (M,)
         rounded = (weight / scale.unsqueeze(1)).round().to(torch.int8)
         self.scale = scale / VECTOR_STEPS
+        self.bounded = bounded
+        self.half_up = torch.tensor(ZERO + 0.5)
         self.no_shift = torch.zeros(rows, dtype=torch.int32)
         self.bias = torch.zeros(rows) if bias is None else bias.detach().float()
         try:
@@ -62,12 +65,18 @@ class Int8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """x W^T + b."""
         rows = x.float()
+        if self.bounded:
+            in_bytes = torch.add(self.half_up, rows, alpha=VECTOR_STEPS).to(torch.uint8)  # which cuts: the half rounds
+            return self._product(in_bytes, self.bias).to(x.dtype)
         peak = rows.abs().amax(dim=1, keepdim=True).clamp_min_(TINY)  # (N, 1)
         in_bytes = (rows * (VECTOR_STEPS / peak)).add_(ZERO + 0.5).to(torch.uint8)  # which cuts: the half rounds
-        product = torch.ops.onednn.qlinear_pointwise(
-            in_bytes, 1.0, ZERO, self.packed, self.scale, self.no_shift, None, 1.0, 0, torch.float32, "none", [], ""
+        return torch.addcmul(self.bias, self._product(in_bytes), peak).to(x.dtype)
+
+    def _product(self, in_bytes: Tensor, bias: Tensor | None = None) -> Tensor:
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
+            in_bytes, 1.0, ZERO, self.packed, self.scale, self.no_shift, bias, 1.0, 0, torch.float32, "none", [], ""
         )
-        return torch.addcmul(self.bias, product, peak).to(x.dtype)
+        return product
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,8 @@ class _Quantized(Weights):
         """U h; and the bias, where normalisation does not come before it."""
         key = (rows.start, rows.stop)
         if key not in self.blocks:
-            self.blocks[key] = Int8Linear(self.hh[rows], self.bias[rows] if self.gain is None else None)
+            bias = self.bias[rows] if self.gain is None else None
+            self.blocks[key] = Int8Linear(self.hh[rows], bias, bounded=self.bounded)
         return self.blocks[key](h)
 
 

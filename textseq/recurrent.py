@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -251,8 +251,12 @@ class Recurrent(nn.Module):
             tensor (L, N, H). It gives the output of the last layer (N, H) and the new state.
         """
         side = SIDES[0]
-        inputs = [prepare(input_weights(layer, side)) for layer in self.layers[1:]]
-        weights = [prepare(step_weights(layer, side)) for layer in self.layers]
+        bounded = self.cell.bounded and self.start is None  # a learned initial state may be anything
+        inputs = [
+            prepare(replace(input_weights(layer, side), bounded=bounded and not self.residual))
+            for layer in self.layers[1:]
+        ]
+        weights = [prepare(replace(step_weights(layer, side), bounded=bounded)) for layer in self.layers]
         zoneout = Zoneout(self.zoneout, self.training) if self.zoneout else None
 
         def step(x_gates: Tensor, state: State) -> tuple[Tensor, State]:
