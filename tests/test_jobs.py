@@ -254,7 +254,7 @@ def test_a_bias_takes_names_and_texts_of_tokens(any_writer: Writer) -> None:
     names = ["<0x61>", "a"] if any_writer.tokenizer.kind == "byte" else ["a"]
     for name in names:
         assert any_writer.generate("", logit_bias={name: 100.0}, max_new_tokens=5) == "aaaaa"
-    with pytest.raises(TextseqError, match="--logit-bias must be finite, found a=inf; -100 bans a token"):
+    with pytest.raises(TextseqError, match="must lie between -10000 and 10000, found a=inf; -100 bans a token"):
         any_writer.generate(logit_bias={"a": np.inf})
     with pytest.raises(TextseqError, match="--logit-bias wants strings with numbers, found 'a': 'much'"):
         any_writer.generate(logit_bias={"a": "much"})  # type: ignore[dict-item]

@@ -335,3 +335,11 @@ def test_lone_surrogates_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match="lone surrogate"):
         token_file(Stub("ab\udc80"), "train", CharTokenizer("a"), tmp_path)
     assert files(tmp_path) == []
+
+
+def test_a_vocabulary_of_nothing_but_unknown_words_is_refused(tmp_path: Path) -> None:
+    options = TokenizerConfig(tokenizer="word", rare_words="unknown", minimum_count=5)
+    with pytest.raises(TextseqError, match="no word of 'stub' occurs 5 times; lower --minimum-count or give more"):
+        tokenizer_for(Stub("onewordonly"), options, tmp_path)
+    assert files(tmp_path) == []
+    assert " one" in tokenizer_for(Stub("one " * 7), options, tmp_path).vocabulary

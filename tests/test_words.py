@@ -240,13 +240,6 @@ def test_marks_of_every_script_are_set_apart() -> None:
             assert split(f"a{mark}b") == ["a", mark, "b"], hex(code)
 
 
-def test_a_vocabulary_of_nothing_but_unknown_words_is_refused() -> None:
-    options = TokenizerConfig(tokenizer="word", rare_words="unknown", minimum_count=5)
-    with pytest.raises(TextseqError, match="no word of the text occurs 5 times; lower --minimum-count or give more"):
-        WordTokenizer.train(["onewordonly"], options)
-    assert " one" in WordTokenizer.train(["one one one one one one two"], options).vocabulary
-
-
 @pytest.mark.parametrize(("language", "word"), [("russian", "rzekł"), ("russian", "İstanbul"), ("arabic", "Zażółć")])
 def test_a_stemmer_leaves_words_of_other_scripts_their_letters(language: StemmerName, word: str) -> None:
     assert splitter(TokenizerConfig(tokenizer="word", stem=language))(word) == [word.lower()]

@@ -75,6 +75,10 @@ def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> 
         if tokenizer.kind == kind:
             return tokenizer
     tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_PART), options)
+    if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
+        raise TextseqError(
+            f"no word of '{corpus.name}' occurs {options.minimum_count} times; lower --minimum-count or give more text"
+        )
     tokenizer.save(folder)
     return tokenizer
 

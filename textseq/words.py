@@ -82,10 +82,6 @@ class WordTokenizer(UnitTokenizer):
         frequent = [word for word in ranked if counts[word] >= options.minimum_count and not word.isspace()]
         words = white + frequent[: options.vocabulary_size]
         if options.rare_words == "unknown":
-            if counts and not words:
-                raise TextseqError(
-                    f"no word of the text occurs {options.minimum_count} times; lower --minimum-count or give more text"
-                )
             return cls(words, "", "", options)
         spelled = set(chain.from_iterable(counts.keys() - set(words)))
         spelled.update(chain.from_iterable(chain.from_iterable(map(split, forgotten))))
