@@ -225,9 +225,9 @@ def _flags() -> ConstructorRegistry:
             str_from_instance=lambda biases: [f"{token}={bias:g}" for token, bias in biases.items()],
         )
 
-    registry = ConstructorRegistry()
-    registry.primitive_rule(rule)
-    return registry
+    constructors = ConstructorRegistry()
+    constructors.primitive_rule(rule)
+    return constructors
 
 
 def _authors() -> str:
