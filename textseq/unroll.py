@@ -2,7 +2,8 @@
 
 Left to itself, autograd adds up the gradient of the recurrent weights step by step: T products that each read and
 write a whole matrix. ``deferred`` weights put it off: every step's product notes what it saw, and after the last of
-them one product over the whole window makes the gradient (half the time of the training step at H = 512, N = 64).
+them one product over the whole window makes the gradient. On a CPU with bfloat16 units that makes a window twice as
+fast (0.45 s instead of 1.07 s: peephole LSTM, H 768, N 32, T 100); in float32 there it makes no difference.
 
 Shapes: T time, N batch, H hidden, G gates; time comes first here.
 """
