@@ -118,7 +118,7 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
 
 def print_cost() -> None:
     """The loss of the shipped model with 8 bits against 32, on its validation text."""
-    writer = textseq.load("shakespeare")
+    writer = textseq.load_writer("shakespeare")
     tokens = token_file(load_corpus("shakespeare"), "validation", writer.tokenizer, cache_folder())
     length = len(tokens.ids) // STREAMS
     ids = torch.from_numpy(tokens.ids[: STREAMS * length].astype("int64")).view(STREAMS, length)

@@ -81,9 +81,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="of the recipe; none: only the peer")
     parser.add_argument("--peer-seeds", type=int, nargs="*", default=[1], help="of the peer; none: only the recipe")
     o = parser.parse_args()
-    training = read_recipe(o.recipe)["training"]
-    assert isinstance(training, dict)
-    minutes = o.minutes or training.get("max_minutes")
+    limit = read_recipe(o.recipe)["training"].get("max_minutes")
+    assert limit is None or isinstance(limit, int | float)
+    minutes = o.minutes or limit
     corpus = load_corpus("tinyshakespeare")
     found: dict[str, list[list[float]]] = {o.recipe: [], "plain torch": []}
 
@@ -107,7 +107,7 @@ def main() -> None:
             run = subprocess.run([*command, "--seed", str(seed), "--name", name], stderr=subprocess.PIPE, text=True)
             if run.returncode:
                 sys.exit(run.stderr)
-            note(o.recipe, seed, textseq.load(name).model, validation)
+            note(o.recipe, seed, textseq.load_writer(name).model, validation)
         for seed in o.peer_seeds:
             if not minutes:
                 parser.error("the peer wants --minutes")

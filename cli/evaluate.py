@@ -1,58 +1,124 @@
-"""textseq-evaluate: how well a model predicts a text, with the recipe of the number."""
+"""textseq-evaluate: how well a model predicts a text, or translates one, with the recipe of the number."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from textseq.command import parse, run
-from textseq.errors import TextseqError
+from textseq.config import TranslationConfig, WritingPrecision
+from textseq.errors import TextseqError, unknown
+from textseq.settings import Settings, ranged
+from textseq.shelf import find_model, read_json
+from textseq.translation_metrics import TOKENIZERS
+
+if TYPE_CHECKING:
+    from textseq.pairs import PairCorpus
+    from textseq.translating import Translator
+    from textseq.translation_metrics import Comparison, TranslationMeasurement
 
 PROG = "textseq-evaluate"
+
+Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
+File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
+Name = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
+Treatment = Literal["refuse", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModels(Settings):
+    """For language models alone."""
+
+    text: Annotated[tuple[Path, ...], arg(metavar="PATH...", help_behavior_hint="")] = ()
+    """Your own text instead of a corpus: files or folders, measured whole."""
+    window: int | None = ranged(None, at_least=1)
+    """Measure windows of so many tokens, each from a zero state. Default: one pass, the state carried over the
+    whole part from a zero state."""
+    streams: int = ranged(1, at_least=1)
+    """Read the part in so many equal stretches side by side, each from a zero state: faster, a little worse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translators(Settings):
+    """For translators alone."""
+
+    pairs: Annotated[tuple[Path, ...], arg(metavar="FILE...", help_behavior_hint="")] = ()
+    """Your own pairs instead of a corpus, measured whole: two aligned text files, of sources and of targets, or one
+    file, .tsv (two columns) or .jsonl (an object to a line). Each may be packed (.gz)."""
+    source: Name = None
+    """Language of the sources. Default: the model's; it is wanted where the model does not know it."""
+    target: Name = None
+    """The same of the targets."""
+    source_column: Name = None
+    """Column of the sources in the header of a .tsv file, or key of a .jsonl file ("source")."""
+    target_column: Name = None
+    """The same of the targets ("target")."""
+    empty: Treatment = "refuse"
+    """What to do with pairs of --pairs of which a sentence is empty: refuse the file, or leave them out."""
+    overlong: Treatment = "refuse"
+    """The same of pairs with a sentence of more than 1,000 characters."""
+    unreadable: Treatment = "refuse"
+    """The same of lines without a tab, of damaged JSON, of bytes that are not text."""
+    bleu_tokenizer: str = "13a"
+    """How BLEU parts words: 13a (the standard), intl (the marks of all scripts), zh (Chinese), char (Japanese, Thai
+    and others without spaces)."""
+    compare: Annotated[tuple[str, ...], arg(metavar="MODEL...", help_behavior_hint="")] = ()
+    """Measure another translator too (or several that choose together), and test whether chance alone would make
+    such a difference (paired bootstrap, Koehn 2004)."""
+    compare_translations: File = None
+    """The same with translations that lie in a file, one to a line, whoever made them."""
+    write_translations: File = None
+    """Write the translations of --model, one to a line."""
+    plot_length: File = None
+    """Draw BLEU over the length of the sources, as a PNG; of both where two are compared."""
+    int8: Flag = False
+    """Products in 8 bits: faster, on the CPU only, and a little worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure how well a model predicts a text.
+    """Measure how well a model predicts a text, or how well it translates.
 
-    Prints the loss in nats per token, bits per character and perplexity, and under it the signature of the number:
-    corpus, part, tokenizer, how the state was carried, version.
+    Of a language model it prints the loss in nats per token, bits per character and perplexity; of a translator
+    BLEU, chrF and TER with their 95 % intervals. Under each number stands its signature: corpus, part, tokenizer, how
+    it was computed, version.
 
     Examples:
       textseq-evaluate shakespeare --model shakespeare
       textseq-evaluate tinyshakespeare --model mine --part validation --window 100
       textseq-evaluate --text chapter.txt --model mine
+      textseq-evaluate multi30k --model en-de --part test_2017_flickr
+      textseq-evaluate --pairs test.en test.de --model en-de second third --num-beams 10
+      textseq-evaluate multi30k --model en-de --compare en-de-small --plot-length length.png
+      textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
     """
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
     """A corpus by name."""
-    text: Annotated[tuple[Path, ...], arg(metavar="PATH...", help_behavior_hint="")] = ()
-    """Your own text instead: files or folders, measured whole."""
-    encoding: str = "utf-8"
-    """Encoding of --text."""
-    model: Annotated[str | None, arg(aliases=["--author"], metavar="MODEL", help_behavior_hint="")] = None
-    """What to measure: a model's folder, a run's name, or a model that ships with textseq."""
+    model: Annotated[tuple[str, ...], arg(aliases=["--author"], metavar="MODEL...", help_behavior_hint="")] = ()
+    """What to measure: a model's folder, a run's name, or a model that ships with textseq. More than one translator
+    choose every token together."""
     part: str | None = None
     """Part of the corpus. Default: test, or validation where there is no test part."""
-    window: int | None = None
-    """Measure windows of so many tokens, each from a zero state. Default: one pass, the state carried over the
-    whole part from a zero state."""
-    streams: int = 1
-    """Read the part in so many equal stretches side by side, each from a zero state: faster, a little worse."""
+    encoding: str = "utf-8"
+    """Encoding of --text, --pairs and --compare-translations."""
     data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the corpora's files. Default: the one that TEXTSEQ_DATA names; then the cache is looked through."""
-    download: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    download: Flag = False
     """Fetch and verify what is found in neither."""
     device: str = "auto"
     """Where to compute."""
-    version: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    version: Flag = False
     """Show the version, and exit."""
+    language_models: LanguageModels = field(default_factory=LanguageModels)
+    translators: Translators = field(default_factory=Translators)
+    translating: TranslationConfig = field(default_factory=TranslationConfig)
 
 
 def main() -> None:
@@ -63,24 +129,208 @@ def main() -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     options = parse(Evaluate, PROG, arguments)
-    if options.model is None:
-        raise TextseqError("name the --model to measure; 'textseq-sample --list-authors' shows the models")
-    if (options.corpus is None) == (not options.text):
-        raise TextseqError("name a corpus or give a --text to measure on, one of the two")
-    for flag, value in (("--window", options.window), ("--streams", options.streams)):
-        if value is not None and value < 1:
-            raise TextseqError(f"{flag} must be at least 1, found {value}")
+    if not options.model:
+        raise TextseqError(
+            "name the --model to measure; 'textseq-sample --list-authors' and 'textseq-translate --list-models' show "
+            "the models"
+        )
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from textseq.corpus import load_corpus, own_text
-    from textseq.jobs import load
+    own = options.translators
+    folders = {name: find_model(name) for name in (*options.model, *own.compare)}
+    tasks = {name: str(read_json(folder / "config.json").get("task")) for name, folder in folders.items()}
+    if len(set(tasks.values())) > 1:
+        found = ", ".join(f"{name} (a {task})" for name, task in tasks.items())
+        raise TextseqError(f"models of one kind are measured at a time, found {found}; leave some out")
+    translates = "translator" in tasks.values()
+    for settings in (options.language_models,) if translates else (own, options.translating):
+        _refuse(settings, "language models" if translates else "translators", options.model[0])
+    flag, files = ("--pairs", own.pairs) if translates else ("--text", options.language_models.text)
+    if (options.corpus is None) == (not files):
+        raise TextseqError(f"name a corpus or give a {flag} to measure on, one of the two")
+    if files and options.part is not None:
+        raise TextseqError(f"--part is of a corpus, and {flag} is measured whole; leave it out")
+    if translates:
+        _check(options)
+        _measure_translations(options, folders)
+    elif len(options.model) > 1:
+        raise TextseqError(f"one language model is measured at a time, found {len(options.model)}; leave some out")
+    else:
+        _measure_text(options, folders[options.model[0]])
 
+
+def _measure_text(options: Evaluate, folder: Path) -> None:
+    from textseq.corpus import load_corpus, own_text
+    from textseq.jobs import load_writer
+
+    own = options.language_models
     if options.corpus is not None:
         corpus = load_corpus(options.corpus, data=options.data, download=options.download)
         part = options.part or ("test" if "test" in corpus.parts else "validation")
     else:
-        corpus = own_text(options.text, encoding=options.encoding, validation=0)
-        part = "train"
-    writer = load(options.model, device=options.device)
-    found = writer.measure(corpus, part, window=options.window, streams=options.streams)
+        corpus, part = own_text(own.text, encoding=options.encoding, validation=0), "train"
+    writer = load_writer(folder, device=options.device)
+    found = writer.measure(corpus, part, window=own.window, streams=own.streams)
     print(found)
     print(found.signature)
+
+
+def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> None:
+    from textseq.attention_plots import bleu_by_length_plot
+    from textseq.files import replacing
+    from textseq.translation_metrics import bleu_by_length, compare, measure_translations
+
+    own, tokenize = options.translators, options.translators.bleu_tokenizer
+    translator = _opened([folders[name] for name in options.model], options)
+    baseline = _opened([folders[name] for name in own.compare], options) if own.compare else None
+    if baseline is not None and baseline.languages != translator.languages:
+        found = " and ".join(" to ".join(one.languages) for one in (translator, baseline))
+        raise TextseqError(f"--compare wants a model of the same languages, found {found}; name another")
+    corpus = _pairs(options, *translator.languages)
+    part = options.part or next(part for part in ("test", "validation", "train") if part in corpus.parts)
+    sources, references = (list(side) for side in zip(*corpus.pairs(part), strict=True))
+    theirs = _given(own.compare_translations, options.encoding, len(sources)) if own.compare_translations else []
+
+    name, other = " + ".join(options.model), str(own.compare_translations or " + ".join(own.compare))
+    measured, translations = _translated(translator, corpus, part, len(sources), options)
+    systems = {name: translations}
+    place = f"corpus:{corpus.name}|part:{part if len(corpus.parts) > 1 else 'whole'}"
+    if not other:
+        _show(measured)
+    else:
+        _show(measured, f"{name}:")
+        if baseline is not None:
+            measured, theirs = _translated(baseline, corpus, part, len(sources), options)
+        else:
+            measured = measure_translations(theirs, references, tokenize=tokenize, how=f"{place}|translations:{other}")
+        _show(measured, f"{other}:")
+        of = f"{place}|baseline:{other}|system:{name}"
+        compared = compare(theirs, translations, references, tokenize=tokenize, how=of)
+        _show(compared, f"{other} -> {name}:")
+        systems[other] = theirs
+    if own.write_translations is not None:
+        with replacing(own.write_translations) as (file,):
+            file.write("".join(f"{line}\n" for line in translations).encode())
+    if own.plot_length is not None:
+        ranges = {
+            system: bleu_by_length(sources, lines, references, tokenize=tokenize) for system, lines in systems.items()
+        }
+        bleu_by_length_plot(ranges, own.plot_length)
+
+
+def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
+    from textseq.jobs import load_translator
+    from textseq.translating import together
+
+    precision: WritingPrecision = "int8" if options.translators.int8 else "float32"
+    found = [load_translator(folder, device=options.device, precision=precision) for folder in folders]
+    return together(found) if len(found) > 1 else found[0]
+
+
+def _pairs(options: Evaluate, source: str, target: str) -> PairCorpus:
+    """What is measured, in the languages of the model."""
+    from textseq.pairs import load_pairs, own_pairs
+
+    own = options.translators
+    if options.corpus is None:
+        return own_pairs(
+            own.pairs,
+            source_column=own.source_column,
+            target_column=own.target_column,
+            source_language=own.source or source,
+            target_language=own.target or target,
+            encoding=options.encoding,
+            validation=0,
+            empty=own.empty,
+            overlong=own.overlong,
+            unreadable=own.unreadable,
+        )
+    if (own.source or source, own.target or target) == ("source", "target"):
+        raise TextseqError("the model does not know which languages it was trained on; say --source and --target")
+    languages = {"source": own.source or source, "target": own.target or target}
+    return load_pairs(options.corpus, data=options.data, download=options.download, **languages)
+
+
+def _given(path: Path, encoding: str, wanted: int) -> list[str]:
+    """The translations of a file.
+
+    Raises:
+        TextseqError: there are more or fewer than wanted, or the file cannot be read.
+    """
+    from textseq.documents import Document
+    from textseq.lines import Lines
+
+    with Document(path, encoding).open() as file:
+        lines = Lines(file, str(path), encoding)
+        found = [line.strip() for line in lines]
+    if lines.fault is not None:
+        raise lines.fault
+    if len(found) != wanted:
+        raise TextseqError(
+            f"--compare-translations wants a line for each of the {wanted:,} sentences, found {len(found):,} in {path}"
+        )
+    return found
+
+
+def _translated(
+    translator: Translator, corpus: PairCorpus, part: str, sentences: int, options: Evaluate
+) -> tuple[list[TranslationMeasurement], list[str]]:
+    """The measures of a translator, and its translations."""
+    from tqdm import tqdm
+
+    with tqdm(total=sentences, unit=" sentences", disable=not sys.stderr.isatty(), leave=False) as bar:
+        return translator.measure(
+            corpus,
+            part,
+            tokenize=options.translators.bleu_tokenizer,
+            progress=bar.update,
+            **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
+        )
+
+
+def _show(found: Sequence[TranslationMeasurement | Comparison], heading: str = "") -> None:
+    """Numbers, each with its signature."""
+    if heading:
+        print(heading)
+    for one in found:
+        print(f"{one}\n{one.signature}", flush=True)
+
+
+def _refuse(settings: Settings, kind: str, model: str) -> None:
+    """Refuse flags that are for models of another kind."""
+    for item in fields(settings):
+        if getattr(settings, item.name) != getattr(type(settings)(), item.name):
+            flag = item.name.replace("_", "-")
+            raise TextseqError(f"--{flag} is for {kind}, and {model} is none; leave it out")
+
+
+def _check(options: Evaluate) -> None:
+    """Refuse what makes no sense together, before anything is loaded.
+
+    Raises:
+        TextseqError: such flags.
+    """
+    own = options.translators
+    if own.bleu_tokenizer not in TOKENIZERS:
+        raise unknown("value of --bleu-tokenizer", own.bleu_tokenizer, TOKENIZERS)
+    if options.translating.num_return_sequences > 1:
+        raise TextseqError("one translation of each sentence is measured; leave out --num-return-sequences")
+    if own.compare and own.compare_translations is not None:
+        raise TextseqError("compare with a model (--compare) or with --compare-translations, one of the two")
+    if own.compare == options.model:
+        raise TextseqError(
+            "--compare wants another model; to compare settings of one, --write-translations under the first and "
+            "--compare-translations under the second"
+        )
+    if own.compare_translations is not None and not own.compare_translations.is_file():
+        raise TextseqError(
+            f"--compare-translations wants a file, found none at {own.compare_translations}; name another"
+        )
+    read = [*own.pairs, *filter(None, [own.compare_translations])]
+    for flag, path in (("--write-translations", own.write_translations), ("--plot-length", own.plot_length)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
+        if path.resolve() in [other.resolve() for other in read]:
+            raise TextseqError(f"{flag} would write over {path}, which is read; name another file")
+        read.append(path)

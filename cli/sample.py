@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from textseq.command import parse, run
 from textseq.config import GenerationConfig, WritingPrecision
@@ -90,8 +89,7 @@ def main() -> None:
 
 def sample(arguments: Sequence[str]) -> None:
     """Parse, load, print the text as it comes, and what there is to say of it."""
-    with _flags():
-        options = parse(Sample, PROG, arguments)
+    options = parse(Sample, PROG, arguments)
     if options.list_authors:
         print(_authors())
         return
@@ -100,9 +98,9 @@ def sample(arguments: Sequence[str]) -> None:
     looking = options.looking
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from textseq.jobs import load
+    from textseq.jobs import load_writer
 
-    writer = load(options.author, device=options.device, precision=options.precision)
+    writer = load_writer(options.author, device=options.device, precision=options.precision)
     training = _training_text(writer, looking) if looking.novelty else None
     scored = []
     for number, pieces in enumerate(_texts(writer, options), 1):
@@ -199,35 +197,6 @@ def _given(name: str, encoding: str) -> str:
 
     documents = own_text([Path(name)], encoding=encoding, validation=0).documents("train")
     return "".join(chunk for document in documents for chunk in document)
-
-
-def _flags() -> ConstructorRegistry:
-    """How a mapping is written on the command line: TOKEN=BIAS, and so on."""
-
-    def read(arguments: list[str]) -> dict[str, float]:
-        biases = {}
-        for argument in arguments:
-            token, _, bias = argument.rpartition("=")
-            try:
-                biases[token] = float(bias)
-            except ValueError:
-                raise TextseqError(f"--logit-bias wants TOKEN=NUMBER, found {argument!r}") from None
-        return biases
-
-    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Mapping[str, float]] | None:
-        if info.type_origin is not Mapping:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs="*",
-            metavar="TOKEN=BIAS...",
-            instance_from_str=read,
-            is_instance=lambda value: isinstance(value, Mapping),
-            str_from_instance=lambda biases: [f"{token}={bias:g}" for token, bias in biases.items()],
-        )
-
-    constructors = ConstructorRegistry()
-    constructors.primitive_rule(rule)
-    return constructors
 
 
 def _authors() -> str:

@@ -1,51 +1,73 @@
-"""textseq-train: from a text to a model that writes like it."""
+"""textseq-train: from a text to a model that writes like it, or from sentence pairs to one that translates.
+
+The flags differ by task, and the task follows from what is named: so it is found out first, with the defaults that a
+run, a model or a recipe sets, and then the command line is read into the dataclass of that task.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Fixed, FlagCreatePairsOff, Positional, Suppress, arg
 
 from textseq.command import parse, run
-from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.config import (
+    DataConfig,
+    LanguageModelConfig,
+    PairConfig,
+    Task,
+    TrainingConfig,
+    TranslationModelConfig,
+    TranslatorTrainingConfig,
+)
 from textseq.errors import TextseqError
+from textseq.origin import PairSource, Source
+
+if TYPE_CHECKING:
+    from textseq.recipe import Recipe
 
 PROG = "textseq-train"
+WORDS: Mapping[Task, str] = {"language-model": "a language model", "translator": "a translator"}
+
+Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
+Files = Annotated[tuple[str, ...], arg(metavar="PATH...", help_behavior_hint="")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Source):
+    """Your own text."""
+
+    corpus: Suppress[Fixed[str | None]] = None
+    text: Files = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(PairSource):
+    """Your own sentence pairs, or which languages of a corpus."""
+
+    corpus: Suppress[Fixed[str | None]] = None
+    pairs: Files = ()
+    validation_pairs: Files = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a recurrent network on a text.
-
-    Examples:
-      textseq-train tinyshakespeare --max-minutes 5     a corpus by name
-      textseq-train --text novel.txt --name mine        your own text: files or folders
-      textseq-train --resume runs/mine                  go on with a run that was stopped
-      textseq-train --text more.txt --from mine         train a model further on another text
-      textseq-train --list-corpora                      what there is to learn from
-
-    The run is written to runs/NAME (under TEXTSEQ_HOME if that is set): the last and the best checkpoint,
-    log.jsonl, curve.png and a model card. Ctrl-C saves and says how to go on. Then: textseq-sample --author NAME.
-    """
+    """The flags that every task has."""
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
     """A corpus by name (see --list-corpora)."""
-    text: Annotated[tuple[Path, ...], arg(metavar="PATH...", help_behavior_hint="")] = ()
-    """Your own text: files, or folders to search for text files (a folder of source code works as well)."""
-    encoding: str = "utf-8"
-    """Encoding of --text."""
-    validation: float = 0.1
-    """Share of --text, from its end, that is kept for validation instead of training."""
+    task: Annotated[Task | None, arg(metavar="{language-model,translator}", help_behavior_hint="")] = None
+    """What to train. Default: what the corpus or the files are for, or what the run, the model or the recipe has.
+    Each task has flags of its own; with --help it shows them."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Name of the new run. Default: the corpus's, or the first file's."""
-    overwrite: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    """Name of the new run. Default: the corpus's (a translator's with both languages), or the first file's."""
+    overwrite: Flag = False
     """Replace the run of this name."""
     resume: Annotated[str | None, arg(metavar="RUN", help_behavior_hint="")] = None
     """Go on with this run, by name or folder. Limits (--max-...) and --device may differ from before."""
@@ -55,17 +77,77 @@ class Train:
     """Take settings from a recipe, by name (see --list-recipes) or file; flags beat it."""
     data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the corpora's files. Default: the one that TEXTSEQ_DATA names; then the cache is looked through."""
-    download: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    download: Flag = False
     """Fetch and verify what is found in neither."""
-    list_corpora: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    list_corpora: Flag = False
     """Show the corpora that can be named, and exit."""
-    list_recipes: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    list_recipes: Flag = False
     """Show the recipes that can be named, and exit."""
-    version: Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")] = False
+    version: Flag = False
     """Show the version, and exit."""
+
+    def over(self, facts: Mapping[str, object], where: str) -> Self:
+        """The options with the settings that a run, a model or a recipe states.
+
+        Raises:
+            TextseqError: settings that this task has not.
+        """
+        changes = {}
+        for name, key in (("model", "model"), ("batching", "data"), ("training", "training")):
+            table, settings = facts.get(key, {}), getattr(self, name)
+            if not isinstance(table, dict):
+                raise TextseqError(f"{where}: '{key}' wants a table, found {table!r}")
+            changes[name] = settings.from_dict({**settings.to_dict(), **table}, where=where)
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainWriter(Train):
+    """Train a recurrent network on a text, or on sentence pairs to translate.
+
+    Examples:
+      textseq-train tinyshakespeare --max-minutes 5     a corpus by name
+      textseq-train --text novel.txt --name mine        your own text: files or folders
+      textseq-train --resume runs/mine                  go on with a run that was stopped
+      textseq-train --text more.txt --from mine         train a model further on another text
+      textseq-train --list-corpora                      what there is to learn from
+      textseq-train multi30k --source en --target de    a translator, from a corpus of sentence pairs
+      textseq-train --task translator --help            the flags of translators; below are those of language models
+
+    The run is written to runs/NAME (under TEXTSEQ_HOME if that is set): the last and the best checkpoint,
+    log.jsonl, curve.png and a model card. Ctrl-C saves and says how to go on. Then: textseq-sample --author NAME.
+    """
+
+    origin: Annotated[Text, arg(name="text")] = field(default_factory=Text)
     model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     batching: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTranslator(Train):
+    """Train a recurrent encoder-decoder with attention to translate.
+
+    Examples:
+      textseq-train multi30k --source en --target de              a corpus of pairs by name, and a direction
+      textseq-train --pairs train.en train.de --name mine         your own pairs: two aligned files
+      textseq-train --pairs pairs.tsv --source en --target de     or one file of columns
+      textseq-train --recipe tatoeba-en-fr                        settings that are known to be good
+      textseq-train --resume runs/mine                            go on with a run that was stopped
+      textseq-train --pairs a.en a.de --from mine --name further  train a model further on other pairs
+      textseq-train --task language-model --help                  the flags of language models; below: translators
+
+    The run is written to runs/NAME (under TEXTSEQ_HOME if that is set): the last and the best checkpoint,
+    log.jsonl, curve.png and a model card. Ctrl-C saves and says how to go on. Then: textseq-translate --model NAME.
+    """
+
+    origin: Annotated[Pairs, arg(name="pairs")] = field(default_factory=Pairs)
+    model: TranslationModelConfig = field(default_factory=TranslationModelConfig)
+    batching: PairConfig = field(default_factory=PairConfig)
+    training: TranslatorTrainingConfig = field(default_factory=TranslatorTrainingConfig)
+
+
+Options = TrainWriter | TrainTranslator
 
 
 def main() -> None:
@@ -75,27 +157,34 @@ def main() -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """Parse, train, and say where the model is."""
-    base = _defaults(arguments)
-    options = parse(Train, PROG, arguments, base)
+    named = _named(arguments)
+    task, reason = _task(named)
+    base = _defaults(named, task)
+    try:
+        options = parse(type(base), PROG, arguments, base)
+    except SystemExit as stop:
+        if stop.code:
+            other = next(name for name in WORDS if name != task)
+            why = f", as {reason} says" if reason else ""
+            print(
+                f"{PROG}: read as the flags of {WORDS[task]}{why}; see {PROG} --task {task} --help, and --task {other} "
+                f"--help for those of {WORDS[other]}",
+                file=sys.stderr,
+            )
+        raise
     if options.list_corpora or options.list_recipes:
         print(_corpora() if options.list_corpora else _recipes())
         return
-    if options.text and base.corpus is not None:  # one's own text instead of the recipe's
-        options = dataclasses.replace(options, corpus=None if options.corpus == base.corpus else options.corpus)
-    if options.resume is None and options.corpus is None and not options.text:
-        raise TextseqError(f"name a corpus, or give your own --text; '{PROG} --list-corpora' shows the corpora")
+    own = options.origin.pairs if isinstance(options, TrainTranslator) else options.origin.text
+    if options.resume is None and options.corpus is None and not own:
+        flag = "--pairs" if isinstance(options, TrainTranslator) else "--text"
+        raise TextseqError(f"name a corpus, or give your own {flag}; '{PROG} --list-corpora' shows the corpora")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from textseq import runs
 
     if options.resume is not None:
-        if options.corpus is not None or options.text or options.from_:
-            raise TextseqError("--resume goes on with what the run had; leave out the corpus, --text and --from")
-        if options.name is not None or options.overwrite or options.recipe is not None:
-            raise TextseqError("--resume goes on with a run as it is; leave out --name, --overwrite and --recipe")
-        if (options.encoding, options.validation) != (base.encoding, base.validation):
-            raise TextseqError("--resume goes on with the text that the run had; leave out --encoding and --validation")
-        if (options.model, options.batching) != (base.model, base.batching):
-            raise TextseqError("--resume goes on with the same model and batches; leave out the flags that change them")
+        if changed := _changed(options, base):
+            raise TextseqError(f"--resume goes on with a run as it is; leave out {', '.join(changed)}")
         runs.resume(
             options.resume,
             training=options.training,
@@ -103,22 +192,35 @@ def train(arguments: Sequence[str]) -> None:
             download=options.download,
             report=_report,
         )
-        return
-    runs.train(
-        options.corpus,
-        text=options.text,
-        encoding=options.encoding,
-        validation=options.validation,
-        name=options.name,
-        model=options.model,
-        batching=options.batching,
-        training=options.training,
-        start_from=options.from_,
-        overwrite=options.overwrite,
-        data=options.data,
-        download=options.download,
-        report=_report,
-    )
+    elif isinstance(options, TrainTranslator):
+        runs.train_translator(
+            origin=replace(options.origin, corpus=options.corpus),
+            name=options.name,
+            model=options.model,
+            batching=options.batching,
+            training=options.training,
+            start_from=options.from_,
+            overwrite=options.overwrite,
+            data=options.data,
+            download=options.download,
+            report=_report,
+        )
+    else:
+        runs.train(
+            options.corpus,
+            text=options.origin.text,
+            encoding=options.origin.encoding,
+            validation=options.origin.validation,
+            name=options.name,
+            model=options.model,
+            batching=options.batching,
+            training=options.training,
+            start_from=options.from_,
+            overwrite=options.overwrite,
+            data=options.data,
+            download=options.download,
+            report=_report,
+        )
 
 
 def _report(line: str) -> None:
@@ -128,49 +230,97 @@ def _report(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def _defaults(arguments: Sequence[str]) -> Train:
-    """The defaults that the other flags are read over: a resumed run's, a starting model's or a recipe's settings."""
+def _named(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command line names, as far as its task and its defaults depend on it; the rest is for the parser."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for flag in ("--resume", "--from", "--recipe"):
-        early.add_argument(flag, nargs="?")
-    found, _ = early.parse_known_args([a for a in arguments if a not in {"-h", "--help"}])
-    options = Train()
-    if found.resume is not None:
-        from textseq.shelf import find_run, newest, read_json
+    for flag in ("task", "resume", "recipe", "source", "target", "name", "data"):  # the last two may look like a corpus
+        early.add_argument(f"--{flag}", nargs="?")
+    early.add_argument("--from", nargs="?", dest="from_")
+    for flag in ("text", "pairs"):
+        early.add_argument(f"--{flag}", nargs="*")
+    named, rest = early.parse_known_args(arguments)
+    tasks = _tasks()
+    named.corpus = next((word for word in rest if word in tasks), None)
+    return named
 
-        last = newest(find_run(found.resume), "last")
-        if last is not None:
-            options = _over(options, read_json(last / "config.json"), str(last / "config.json"))
-    elif getattr(found, "from") is not None:
-        from textseq.shelf import find_model, read_json
 
-        facts = read_json(find_model(getattr(found, "from")) / "config.json")
-        options = _over(options, {"model": facts.get("model", {})}, "the model of --from")
-    if found.recipe is not None:
-        from textseq.recipe import read_recipe
+def _tasks() -> dict[str, Task]:
+    """What each corpus is for in this command: of any text one can learn to write."""
+    from textseq.corpus import list_corpora
 
-        recipe = read_recipe(found.recipe)
-        corpus = recipe.get("corpus")
-        options = _over(options, recipe, f"recipe {found.recipe}")
-        options = dataclasses.replace(options, corpus=corpus if isinstance(corpus, str) else None)
+    return {corpus.name: "translator" if corpus.languages else "language-model" for corpus in list_corpora()}
+
+
+def _model(named: argparse.Namespace) -> Mapping[str, object]:
+    """``config.json`` of the run to go on with, or of the model to begin with; empty without either."""
+    from textseq.shelf import find_model, find_run, newest, read_json
+
+    if named.resume is not None:
+        last = newest(find_run(named.resume), "last")  # that there is none is told later
+        return {} if last is None else read_json(last / "config.json")
+    return {} if named.from_ is None else read_json(find_model(named.from_) / "config.json")
+
+
+def _recipe(named: argparse.Namespace) -> Recipe:
+    from textseq.recipe import read_recipe
+
+    return {} if named.recipe is None else read_recipe(named.recipe)
+
+
+def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
+    """The task that a command line is for, and what says so (None: nothing, it is the default).
+
+    Raises:
+        TextseqError: what it names is for different tasks.
+    """
+    tasks = _tasks()
+    begun = f"--from {named.from_}" if named.resume is None else f"--resume {named.resume}"
+    asked = {
+        f"--task {named.task}": named.task,
+        begun: _model(named).get("task"),
+        f"--recipe {named.recipe}": tasks.get(str(_recipe(named).get("corpus"))),
+        f"corpus '{named.corpus}'": tasks.get(named.corpus),
+        "--text": None if named.text is None else "language-model",
+        **{f"--{flag}": "translator" for flag in ("pairs", "source", "target") if getattr(named, flag) is not None},
+    }
+    found: dict[Task, str] = {}
+    for what, wanted in asked.items():
+        for task in WORDS:
+            if task == wanted:
+                found.setdefault(task, what)
+    if len(found) > 1:
+        (first, here), (second, there) = found.items()
+        raise TextseqError(f"{here} asks for {WORDS[first]}, {there} for {WORDS[second]}; leave one of them out")
+    return next(iter(found.items()), ("language-model", None))
+
+
+def _defaults(named: argparse.Namespace, task: Task) -> Options:
+    """The defaults that the flags are read over: a resumed run's, a starting model's or a recipe's settings."""
+    options: Options = TrainTranslator() if task == "translator" else TrainWriter()
+    facts, recipe = _model(named), _recipe(named)
+    if named.resume is not None:
+        return options.over(facts, f"the run {named.resume}")
+    options = options.over({"model": facts.get("model", {})}, f"the model {named.from_}")
+    options = options.over(recipe, f"recipe {named.recipe}")
+    corpus, own = recipe.get("corpus"), named.text is not None or named.pairs is not None
+    if corpus is not None and (own or named.corpus not in (None, corpus)):
+        return options  # something else to learn from, with the settings of this recipe
+    options = replace(options, corpus=corpus)
+    if isinstance(options, TrainTranslator):
+        options = replace(
+            options, origin=replace(options.origin, source=recipe.get("source"), target=recipe.get("target"))
+        )
     return options
 
 
-def _over(options: Train, facts: Mapping[str, object], where: str) -> Train:
-    """The options with the settings that a run, a model or a recipe states."""
-
-    def table(name: str) -> dict[str, object]:
-        value = facts.get(name, {})
-        if not isinstance(value, dict):
-            raise TextseqError(f"{where}: '{name}' wants a table, found {value!r}")
-        return value
-
-    return dataclasses.replace(
-        options,
-        model=LanguageModelConfig.from_dict({**options.model.to_dict(), **table("model")}, where=where),
-        batching=DataConfig.from_dict({**options.batching.to_dict(), **table("data")}, where=where),
-        training=TrainingConfig.from_dict({**options.training.to_dict(), **table("training")}, where=where),
-    )
+def _changed(options: Options, base: Options) -> list[str]:
+    """What differs from a run's own settings and cannot differ when it goes on, as flags."""
+    ours, theirs = asdict(options), asdict(base)
+    for part in ("origin", "model", "batching"):  # their flags have no prefix
+        ours, theirs = ours.pop(part) | ours, theirs.pop(part) | theirs
+    kept = {"task", "resume", "training", "data", "download"}
+    changed = [name for name in ours if name not in kept and ours[name] != theirs[name]]
+    return ["the corpus" if name == "corpus" else "--" + name.strip("_").replace("_", "-") for name in changed]
 
 
 def _corpora() -> str:

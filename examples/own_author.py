@@ -19,5 +19,5 @@ textseq.train(
 )
 
 # Fifty steps more, from where it stopped: the text, the state and the optimizer go on as if it had not.
-writer = textseq.resume("own-author", training=TrainingConfig(max_steps=100, evaluate_every=50), report=print)
-print(writer.generate(max_new_tokens=200))
+textseq.resume("own-author", training=TrainingConfig(max_steps=100, evaluate_every=50), report=print)
+print(textseq.load_writer("own-author").generate(max_new_tokens=200))

@@ -32,3 +32,43 @@ def data_file() -> Callable[[str], Path]:
 def data_folder(data_file: Callable[[str], Path]) -> Path:
     """The folder ``TEXTSEQ_DATA`` itself."""
     return data_file(".")
+
+
+@pytest.fixture(scope="session")
+def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home (for TEXTSEQ_HOME) with translators that have learnt nothing: "mine" and "second", which may choose
+    together, "back" for the other direction, "blind" without attention, and "nameless", which knows no languages."""
+    import torch
+
+    from textseq.config import TranslationModelConfig
+    from textseq.models.translation_model import TranslationModel
+    from textseq.text import CharTokenizer
+    from textseq.translating import Translator
+    from textseq.vocabularies import Vocabularies
+
+    home = tmp_path_factory.mktemp("translators")
+    letters = CharTokenizer.train([["abcdefghij klmnopqrstuvwxyz .,\u00e9\u00f1"]])
+    config = TranslationModelConfig(embedding_size=8, encoder_size=8, hidden_size=16, attention_size=8)
+    for seed, (name, source, target, attention) in enumerate(
+        [
+            ("mine", "en", "fr", "additive"),
+            ("second", "en", "fr", "general"),
+            ("back", "fr", "en", "additive"),
+            ("blind", "en", "fr", "none"),
+            ("nameless", "source", "target", "additive"),
+        ]
+    ):
+        torch.manual_seed(seed)
+        settings = TranslationModelConfig.from_dict({**config.to_dict(), "attention": attention}, where="here")
+        model = TranslationModel(settings, letters.size, letters.size)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter)
+        facts: dict[str, object] = {
+            "task": "translator",
+            "model": settings.to_dict(),
+            "source_language": source,
+            "target_language": target,
+            "corpus": {"name": "pairs", "title": "Some pairs"},
+        }
+        Translator([model], Vocabularies(letters, letters), facts).save(home / "runs" / name / "best-1")
+    return home

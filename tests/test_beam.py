@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_enough_beams_find_every_text_in_order(with_end: bool, alpha: float, see
     """The best first, with the sums of the model's own log-probabilities over the length factor."""
     writer, prompt = model(seed=seed), prompts(2)
     texts = list(every_text(4, with_end=with_end))
-    config = GenerationConfig(num_beams=V**4, max_new_tokens=4, length_penalty=alpha)
+    config = GenerationConfig(num_beams=V**4, max_new_tokens=4, length_penalty=alpha, early_stopping="never")
     found = search(writer, prompt, config, at_end if with_end else None)
     for hypotheses, row in zip(found, prompt, strict=True):
         scores = {text: log_probability(writer, row, text) / ((5 + len(text)) / 6) ** alpha for text in texts}
@@ -168,6 +169,30 @@ def test_the_search_goes_on_while_a_longer_text_may_overtake() -> None:
     assert found[0].tokens == (0,) * 40
 
 
+def test_early_stopping_says_whether_what_may_grow_better_is_waited_for() -> None:
+    """An even start; then ending becomes ever less likely, and the penalty on length favours the longest text."""
+    steps = [0]
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        steps[0] += 1
+        p = torch.tensor([[0.5, 0.5]] if steps[0] == 1 else [[0.99, 0.01]])
+        return p.log().expand(len(tokens), -1), state
+
+    found = {}
+    for stopping in ("heuristic", "never"):
+        steps[0] = 0
+        config = GenerationConfig.from_dict(
+            {"num_beams": 2, "max_new_tokens": 40, "length_penalty": 2, "early_stopping": stopping}, where="here"
+        )
+        found[stopping] = (
+            beam_search(step, torch.tensor([[0]]), (), config, ended=lambda written: written[:, -1] == 1, wanted=1)[0][
+                0
+            ].tokens,
+            steps[0],
+        )
+    assert found == {"heuristic": ((1,), 1), "never": ((0,) * 40, 40)}
+
+
 @pytest.mark.parametrize("length", [3, 4])
 def test_rules_and_bias_hold_in_every_hypothesis(length: int) -> None:
     writer, prompt = model(), prompts(3)
@@ -216,3 +241,222 @@ def test_what_asks_for_chance_does_not_go_with_beams(values: dict[str, float], m
     with pytest.raises(TextseqError, match=message):
         GenerationConfig.from_dict({"num_beams": 2, **values}, where="here")
     GenerationConfig.from_dict({"num_beams": 2, "temperature": 0.3, "seed": 3, "num_return_sequences": 2}, where="here")
+
+
+# Texts that end with a token, in batches that they leave: a toy model over the last two tokens.
+
+
+def toy(texts: int, seed: int = 1) -> tuple[Callable[[Tensor], Step], Callable[[], State]]:
+    """A step for some of the texts, which checks that it gets their rows and no others; and the state before them."""
+    near, far = torch.randn(2, texts, V, V, generator=torch.Generator().manual_seed(seed)) * 2
+
+    def narrow(left: Tensor) -> Step:
+        assert left.tolist() == sorted(set(left.tolist())) != []
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            owner, before = (part[0, :, 0] for part in state)
+            assert torch.equal(owner, left.repeat_interleave(len(tokens) // len(left)))
+            return near[owner, tokens] + far[owner, before], (state[0], tokens.view(1, -1, 1))
+
+        return step
+
+    def state() -> State:
+        owner = torch.arange(texts).view(1, -1, 1)
+        return owner, torch.full_like(owner, END)
+
+    return narrow, state
+
+
+def starts(texts: int) -> Tensor:
+    return torch.full((texts, 1), END)
+
+
+def toy_log_probability(seed: int, texts: int, text: int, tokens: tuple[int, ...]) -> float:
+    narrow, _ = toy(texts, seed)
+    step, total = narrow(torch.tensor([text])), 0.0
+    before: State = (torch.tensor([[[text]]]), torch.tensor([[[END]]]))
+    for last, token in itertools.pairwise((END, *tokens)):
+        logits, before = step(torch.tensor([last]), before)
+        total += float(logits[0].double().log_softmax(0)[token])
+    return total
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 2.0])
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("least", [0, 2])
+@pytest.mark.parametrize("forced", [None, [[], [2], [1, END - 1]]])
+def test_enough_beams_find_every_text_that_ends(
+    alpha: float, seed: int, least: int, forced: list[list[int]] | None
+) -> None:
+    """Within the limits, from the beginnings that are forced, best first; no unfinished one among them."""
+    config = GenerationConfig(num_beams=V**4, max_new_tokens=4, length_penalty=alpha, early_stopping="never")
+    narrow, state = toy(3, seed)
+    limits = torch.tensor([4, 3, 9])
+    found = beam_search(
+        narrow(torch.arange(3)), starts(3), state(), config,
+        end=END, min_new_tokens=least, limits=limits, forced=forced, narrow=narrow,
+    )  # fmt: skip
+    for text, hypotheses in enumerate(found):
+        prefix = tuple(forced[text]) if forced else ()
+        scores = {
+            tokens: toy_log_probability(seed, 3, text, tokens) / ((5 + len(tokens)) / 6) ** alpha
+            for tokens in every_text(min(4, int(limits[text])), with_end=True)
+            if tokens[-1] == END and len(tokens) > max(least, len(prefix)) and tokens[: len(prefix)] == prefix
+        }
+        assert {h.tokens for h in hypotheses} == set(scores)
+        assert [h.score for h in hypotheses] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
+        for hypothesis in hypotheses:
+            assert hypothesis.score == pytest.approx(scores[hypothesis.tokens], abs=1e-5)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 5])
+@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}])
+def test_texts_that_leave_the_batch_are_the_texts_alone(beams: int, rules: dict[str, float]) -> None:
+    n = 12
+    config = GenerationConfig.from_dict(
+        {"num_beams": beams, "max_new_tokens": 30, "length_penalty": 1, "early_stopping": "never", **rules},
+        where="here",
+    )
+    narrow, state = toy(n)
+    limits = torch.arange(n) * 2 + 1
+    forced = [[text % (V - 1)] * (text % 3) for text in range(n)]
+    sizes = [n]
+
+    def watched(left: Tensor) -> Step:
+        sizes.append(len(left))
+        return narrow(left)
+
+    together = beam_search(
+        narrow(torch.arange(n)), starts(n), state(), config, end=END, limits=limits, forced=forced, narrow=watched
+    )
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == len(sizes) > 4
+    assert together == beam_search(
+        narrow(torch.arange(n)), starts(n), state(), config, end=END, limits=limits, forced=forced
+    )
+    for text, hypotheses in enumerate(together):
+        (alone,) = beam_search(
+            narrow(torch.tensor([text])),
+            starts(1),
+            tuple(part[:, text : text + 1] for part in state()),
+            config,
+            end=END,
+            limits=limits[text : text + 1],
+            forced=[forced[text]],
+        )
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        assert [h.score for h in hypotheses] == pytest.approx([h.score for h in alone], abs=1e-5)
+        assert len({h.tokens for h in hypotheses}) == len(hypotheses) > 0
+        assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+        for hypothesis in hypotheses:
+            assert len(hypothesis.tokens) <= int(limits[text])
+            assert END not in hypothesis.tokens[:-1]
+            if not rules:
+                expected = toy_log_probability(1, n, text, hypothesis.tokens) / ((5 + len(hypothesis.tokens)) / 6)
+                assert hypothesis.score == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("least", [0, 3])
+@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 1}])
+def test_one_beam_is_the_greedy_text_that_ends(least: int, rules: dict[str, float]) -> None:
+    n = 20
+    config = GenerationConfig.from_dict({"temperature": 0, "max_new_tokens": 12, **rules}, where="here")
+    narrow, state = toy(n)
+    limits = torch.arange(n) % 7 + 1
+    forced = [[1, 0, 2, 2][: text % 5] for text in range(n)]
+    bias = torch.tensor([-0.5, 0, -torch.inf, 0])  # a forced token comes all the same
+    step = narrow(torch.arange(n))
+    greedy = sample(
+        step, starts(n), state(), config,
+        generator=torch.Generator(), bias=bias, end=END, min_new_tokens=least, limits=limits, forced=forced,
+    )  # fmt: skip
+    found = beam_search(
+        step, starts(n), state(), config,
+        bias=bias, end=END, min_new_tokens=least, limits=limits, forced=forced, narrow=narrow,
+    )  # fmt: skip
+    rows = torch.stack(list(greedy), dim=1).tolist()
+    assert len(rows[0]) <= 7  # over when all are
+    for row, (hypothesis,), most, prefix in zip(rows, found, limits.tolist(), forced, strict=True):
+        length = min(most, row.index(END) + 1 if END in row else most)
+        assert list(hypothesis.tokens) == row[:length]
+        assert set(row[length:]) <= {END}
+        assert row[: min(length, len(prefix))] == prefix[:length]
+        assert length > least or length == most
+
+
+def test_an_unfinished_text_counts_only_without_a_finished_one() -> None:
+    table = torch.tensor([0.6, 0.3, 0.06, 0.04]).log()
+
+    def found(bias: list[float]) -> set[tuple[int, ...]]:
+        step: Step = lambda tokens, state: (table.expand(len(tokens), -1), state)  # noqa: E731
+        config = GenerationConfig(num_beams=4, max_new_tokens=2)
+        return {h.tokens for h in beam_search(step, starts(1), (), config, end=END, bias=torch.tensor(bias))[0]}
+
+    assert found([0, 0, 0, -torch.inf]) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert found([0, 0, 0, 0]) == {(END,)}  # the others are more likely, and break off
+
+
+@pytest.mark.parametrize("rules", [{"no_repeat_ngram_size": 1}, {"repetition_penalty": 100.0}])
+def test_no_rule_on_the_history_keeps_a_text_from_ending(rules: dict[str, float]) -> None:
+    """Though the end token stands in the history as the start."""
+    step: Step = lambda tokens, state: (torch.tensor([[0.3, 0.2, 0.1, 2.0]]).expand(len(tokens), -1), state)  # noqa: E731
+    config = GenerationConfig.from_dict({"max_new_tokens": 9, "temperature": 0, **rules}, where="here")
+    ((best,),) = beam_search(step, starts(1), (), config, end=END, min_new_tokens=2)
+    assert best.tokens == (0, 1, END)
+    drawn = sample(step, starts(1), (), config, generator=torch.Generator(), end=END, min_new_tokens=2)
+    assert torch.cat(list(drawn)).tolist() == [0, 1, END]
+
+
+def test_a_bonus_ranks_as_by_hand() -> None:
+    """Coverage: the text that read the second source word too comes first though it is less likely."""
+    start, word = torch.tensor([[0.5, 0.3, 0.1, 0.1], [0, 0, 0, 1.0]]).log()  # a word, and then the end
+    looks = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [0.5, 0.5]])  # by the token that is read
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        logits = torch.where((tokens == END).unsqueeze(1), start, word)
+        return logits, (state[0] + looks[tokens].unsqueeze(0),)
+
+    def best(beta: float) -> list[Hypothesis]:
+        return beam_search(
+            step, starts(1), (torch.zeros(1, 1, 2),), GenerationConfig(num_beams=4, max_new_tokens=5, length_penalty=1),
+            end=END, bonus=lambda state: beta * state[0][0].clamp(max=1).log().sum(dim=1),
+        )[0]  # fmt: skip
+
+    def by_hand(first: int, beta: float) -> float:
+        covered = (looks[END] + looks[first]).clamp(max=1)
+        return float(start[first]) / (7 / 6) + beta * sum(math.log(float(c)) for c in covered)
+
+    assert [h.tokens for h in best(0.0)] == [(0, END), (1, END), (2, END), (END,)]
+    assert [h.tokens for h in best(10.0)][:3] == [(2, END), (1, END), (0, END)]
+    for hypothesis in best(10.0)[:3]:
+        assert hypothesis.score == pytest.approx(by_hand(hypothesis.tokens[0], 10.0), abs=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_fewer_wanted_are_the_same_best_in_fewer_steps(alpha: float, beta: float) -> None:
+    n, steps = 10, [0]
+    narrow, state = toy(n, seed=3)
+    config = GenerationConfig(num_beams=4, max_new_tokens=40, length_penalty=alpha, early_stopping="never")
+
+    def counted(left: Tensor) -> Step:
+        step = narrow(left)
+
+        def one(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            steps[0] += len(left)
+            return step(tokens, state)
+
+        return one
+
+    def search(wanted: int) -> tuple[list[list[Hypothesis]], int]:
+        steps[0] = 0
+        found = beam_search(
+            counted(torch.arange(n)), starts(n), state(), config,
+            end=END, bonus=lambda state: -beta * state[1][0, :, 0], wanted=wanted, narrow=counted,
+        )  # fmt: skip
+        return found, steps[0]
+
+    whole, all_steps = search(4)
+    for wanted in (1, 2):
+        found, fewer = search(wanted)
+        assert [best[:wanted] for best in found] == [best[:wanted] for best in whole]
+        assert fewer < all_steps

@@ -86,6 +86,20 @@ def test_a_model_comes_back_bit_for_bit(tmp_path: Path, kind: str, tied: bool, c
     assert names(folder) == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
+def test_what_saves_itself_may_be_more_than_a_tokenizer(tmp_path: Path) -> None:
+    class Two:
+        def save(self, folder: Path) -> None:
+            CHARACTERS.save(folder)
+            (folder / "target.json").write_text("{}")
+
+    folder = checkpoint.save(tmp_path / "run", "best", language_model(), Two(), FACTS)
+    assert names(folder) == ["config.json", "model.safetensors", "target.json", "tokenizer.json"]
+    assert checkpoint.load(folder).tokenizer.fingerprint == CHARACTERS.fingerprint
+    (folder / "target.json").write_text("[]")
+    with pytest.raises(TextseqError, match=r"target\.json is damaged"):
+        checkpoint.load(folder)
+
+
 def test_half_precision_is_near_and_half_as_large(tmp_path: Path) -> None:
     model = language_model(tied=True)
     whole = checkpoint.save(tmp_path / "run", "best", model, CHARACTERS, facts_of(model))

@@ -124,7 +124,7 @@ def test_help_shows_examples_and_every_setting(command: Command) -> None:
         assert words in out
 
 
-@pytest.mark.parametrize("name", ["train", "sample", "evaluate"])
+@pytest.mark.parametrize("name", ["train", "sample", "translate", "evaluate"])
 def test_version(command: Command, name: str) -> None:
     assert command(name, "--version") == (0, f"textseq-{name} {__version__}\n", "")
 
@@ -280,10 +280,12 @@ def test_things_that_do_not_go_together(command: Command, text: Path, trained: P
     refused(command("train", "tinyshakespeare", "--text", text), "one of the two")
     refused(command("train", "--text", text, "--name", "mine"), "exists.*--resume.*--overwrite")
     refused(command("train", "--resume", "mine", "--text", text), "--resume goes on")
-    refused(command("train", "--resume", "mine", "--hidden-size", "9"), "--resume goes on with the same model")
+    refused(command("train", "--resume", "mine", "--hidden-size", "9"), "with a run as it is; leave out --hidden-size$")
     for flag in (["--name", "n"], ["--overwrite"]):
-        refused(command("train", "--resume", "mine", *flag), "--resume goes on with a run as it is; leave out --name")
-    refused(command("train", "--resume", "mine", "--encoding", "latin-1"), "leave out --encoding and --validation")
+        refused(
+            command("train", "--resume", "mine", *flag), f"--resume goes on with a run as it is; leave out {flag[0]}$"
+        )
+    refused(command("train", "--resume", "mine", "--encoding", "latin-1"), "--resume goes on .*; leave out --encoding$")
     refused(command("train", "--resume", "nothing"), "no run to resume")
     refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same shape")
     refused(command("sample"), "--author")

@@ -13,14 +13,35 @@ import pytest
 
 from textseq import config
 from textseq.cells import CELLS
-from textseq.config import DataConfig, GenerationConfig, LanguageModelConfig, TrainingConfig
+from textseq.config import (
+    DataConfig,
+    GenerationConfig,
+    LanguageModelConfig,
+    PairConfig,
+    TokenizerConfig,
+    TrainingConfig,
+    TranslationConfig,
+    TranslationModelConfig,
+    TranslatorTrainingConfig,
+)
 from textseq.errors import TextseqError
 from textseq.jobs import JOBS, GenerationSettings
 from textseq.optimizers import OPTIMIZERS, learning_rate
+from textseq.origin import PairSource
 from textseq.settings import Settings
 from textseq.text import TOKENIZERS
 
-CLASSES: tuple[type[Settings], ...] = (LanguageModelConfig, DataConfig, TrainingConfig, GenerationConfig)
+CLASSES: tuple[type[Settings], ...] = (
+    LanguageModelConfig,
+    DataConfig,
+    TrainingConfig,
+    GenerationConfig,
+    TranslationModelConfig,
+    PairConfig,
+    TranslatorTrainingConfig,
+    TranslationConfig,
+    PairSource,
+)
 EVERY_CLASS = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 FIELDS = [(kind, item) for kind in CLASSES for item in dataclasses.fields(kind)]
 EVERY_FIELD = pytest.mark.parametrize(("kind", "item"), FIELDS, ids=[f"{k.__name__}.{i.name}" for k, i in FIELDS])
@@ -45,11 +66,15 @@ def types(kind: type[Settings], item: Item) -> set[object]:
 
 def make(kind: type[Settings], item: Item, value: object) -> Settings:
     """The settings with one value, and whatever else that value wants."""
-    beside: dict[str, object] = {"max_steps": 1} if kind is TrainingConfig and item.name != "max_steps" else {}
-    if kind is DataConfig:
+    beside: dict[str, object] = {}
+    if issubclass(kind, TrainingConfig) and item.name != "max_steps":
+        beside["max_steps"] = 1
+    if issubclass(kind, TokenizerConfig):
         heeding = [name for name, options in config.TOKENIZER_OPTIONS.items() if item.name in options]
         if heeding:
             beside["tokenizer"] = heeding[0]
+    if kind is TranslationConfig and item.name in {"top_k", "top_p", "min_p", "typical_p"}:
+        beside["num_beams"] = 1
     return kind(**{**beside, item.name: value})
 
 
@@ -195,6 +220,35 @@ def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
         if key in {"hidden_size", "embedding_size"}:
             values["tie_embeddings"] = False
         assert LanguageModelConfig.from_dict(values, where="here").shape() != plain.shape()
+
+
+def test_settings_of_translators_that_exclude_one_another_are_refused() -> None:
+    with pytest.raises(TextseqError, match="--hidden-size equal to twice --encoder-size, found 8 and 5; change one of"):
+        TranslationModelConfig(attention="dot", hidden_size=8, encoder_size=5)
+    assert TranslationModelConfig(attention="dot", hidden_size=8, encoder_size=4).attention == "dot"
+    for key, value in (("tokenizer", "word"), ("tokenizer", "char"), ("subword_model", "bpe")):
+        wanted = "--subword-sampling wants --tokenizer subword and --subword-model unigram, found"
+        with pytest.raises(TextseqError, match=f"{wanted} --{key.replace('_', '-')} {value}; change one"):
+            PairConfig.from_dict({key: value, "subword_sampling": 0.1}, where="here")
+        assert PairConfig.from_dict({key: value}, where="here")
+    with pytest.raises(TextseqError, match="--num-return-sequences 2 wants --num-beams of as many, or a --temperature"):
+        TranslationConfig(num_beams=1, num_return_sequences=2)
+    assert TranslationConfig(num_beams=1, num_return_sequences=2, temperature=0.5)
+    with pytest.raises(TextseqError, match="a run needs an end"):
+        TranslatorTrainingConfig(max_epochs=None)
+
+
+def test_translation_models_of_one_shape_differ_in_their_noise_alone() -> None:
+    noise = {"dropout": 0.5, "embedding_dropout": 0.5, "word_dropout": 0.5, "label_smoothing": 0.5}
+    noise |= {"scheduled_sampling": 0.5}
+    others: dict[str, object] = {"cell": "lstm", "encoder_layers": 2, "decoder_layers": 2, "embedding_size": 5}
+    others |= {"encoder_size": 5, "hidden_size": 5, "attention": "general", "attention_size": 5, "readout": "maxout"}
+    others |= {"tie_embeddings": "target"}
+    plain = TranslationModelConfig()
+    assert set(noise) | set(others) == set(plain.to_dict())
+    assert TranslationModelConfig.from_dict(noise, where="here").shape() == plain.shape()
+    for key, value in others.items():
+        assert TranslationModelConfig.from_dict({key: value}, where="here").shape() != plain.shape()
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn", "gru-reset-before"])

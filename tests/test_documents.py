@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from textseq.corpus import Corpus, corpus_names, list_corpora, load_corpus
+from textseq.corpus import Corpus, list_corpora, load_corpus
 from textseq.documents import CHUNK, Document, members
 from textseq.errors import TextseqError
 
@@ -85,6 +86,32 @@ def test_errors_name_the_member(archive: Path) -> None:
         text_of(Document(archive, "latin-1", "ruslit", "books/b.txt"))
 
 
+def test_compressed_files_are_read_as_they_are(tmp_path: Path) -> None:
+    text = "caf\u00e9\n" * (CHUNK // 4)
+    path = tmp_path / "a.TXT.GZ"
+    path.write_bytes(gzip.compress(text.encode()))
+    chunks = list(Document(path, "utf-8").chunks())
+    assert "".join(chunks) == text and len(chunks) > 1 and max(map(len, chunks)) <= CHUNK
+    assert list(Document(path, "utf-8").lines()) == text.splitlines()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.TXT.GZ"]
+    path.write_bytes(gzip.compress(text.encode())[:-4])
+    for read in (Document(path, "utf-8").chunks, Document(path, "utf-8").lines):
+        with pytest.raises(TextseqError, match=r"a\.TXT\.GZ is damaged .*; remove the archive and fetch it anew"):
+            list(read())
+
+
+def test_lines_end_at_newlines_alone(tmp_path: Path, archive: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\u2028\x85\x0c\rtwo\r\n\n\ufeffthree\tfour".encode() + b"\xff\n")
+    assert list(Document(path, "utf-8").lines()) == ["one\u2028\x85\x0c\rtwo\r", "", "\ufeffthree\tfour\udcff"]
+    assert list(Document(archive, "latin-1", member="books/b.txt").lines()) == ["[B by C 1900]\r", "\r", "Caf\u00e9.\r"]
+    path.write_bytes("one\n".encode("utf-16")[:-1])
+    with pytest.raises(TextseqError, match=r"a\.txt is not utf-16 text: .*; say with --encoding"):
+        list(Document(path, "utf-16").lines())
+    with pytest.raises(TextseqError, match=r"cannot read .*b\.txt: No such file"):
+        list(Document(tmp_path / "b.txt", "utf-8").lines())
+
+
 def test_nltk_reads_books_and_tagged_texts(archive: Path) -> None:
     assert text_of(Document(archive, "latin-1", "nltk-book", "books/b.txt")) == "Caf\u00e9.\n"
     tagged = Document(archive, "ascii", "nltk-tagged", "tags/t01")
@@ -111,7 +138,7 @@ def corpus(name: str, folder: Path) -> tuple[Corpus, dict[str, list[str]]]:
     return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.parts}
 
 
-@pytest.fixture(params=corpus_names())
+@pytest.fixture(params=[recipe.name for recipe in list_corpora() if not recipe.languages])
 def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
     recipe = next(recipe for recipe in list_corpora() if recipe.name == request.param)
     for file in recipe.files.values():

@@ -295,6 +295,9 @@ def test_place_that_cannot_be_written(server: Server, home: Path) -> None:
         (("= 0.1", "= 0.4, test = 0.2"), "in shares of 0.5 at most together"),
         (("= 0.1", '= 0.1, test = ["apple pie.txt"]'), "recipe 'fruit' wants a split in lists, or in shares"),
         (("= 0.1", "= 1"), "recipe 'fruit' wants a split in lists, or in shares"),
+        (("= 0.1", "= 0.1, test_2017 = 0.1"), "unknown key in recipe 'fruit': 'test_2017'; did you mean 'test'?"),
+        (("split", "languages = ['en']\nsplit"), "wants languages that differ, two or more of them: ('en',)"),
+        (("split", "languages = ['en', 'en']\nsplit"), "wants languages that differ"),
     ],
 )
 def test_faulty_recipe_is_refused(change: tuple[str, str], message: str) -> None:
@@ -303,6 +306,18 @@ def test_faulty_recipe_is_refused(change: tuple[str, str], message: str) -> None
     with pytest.raises(TextseqError) as caught:
         read_recipe("fruit", text.replace(*change))
     assert message in str(caught.value)
+
+
+def test_recipe_of_pairs_has_languages_and_further_tests() -> None:
+    text = RECIPE.format(urls='"http://127.0.0.1/"', size=1, digest=DIGEST)
+    assert read_recipe("fruit", text).languages == ()
+    head = 'languages = ["en", "de"]\nsplit = {'
+    changed = text.replace("split = {", head).replace("= 0.1", '= ["app*"], test_2017 = ["apple pie.*"]')
+    recipe = read_recipe("fruit", changed)
+    assert recipe.languages == ("en", "de")
+    assert recipe.lists == {"validation": ["app*"], "test_2017": ["apple pie.*"]}
+    with pytest.raises(TextseqError, match=r"unknown file in the split of recipe 'fruit': 'pear\*'"):
+        read_recipe("fruit", changed.replace("app*", "pear*"))
 
 
 def test_file_may_have_another_name_at_its_source(server: Server, home: Path) -> None:

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import pytest
 
-from textseq.errors import TextseqError
-from textseq.files import cannot_write, replacing, sha256, whole_folder
+from textseq.errors import Interrupted, TextseqError
+from textseq.files import cannot_write, growing, replacing, sha256, whole_folder
 
 
 def full_disk(*_: object, **__: object) -> NoReturn:
@@ -150,3 +150,66 @@ def test_errors_are_one_line() -> None:
 def test_sha256(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+# What grows line by line
+
+
+def test_a_file_grows_beside_its_place_and_takes_it_at_the_end(tmp_path: Path) -> None:
+    path, part = tmp_path / "new" / "out.txt", tmp_path / "new" / "out.txt.part"
+    for lines in (["a", "żółć"], ["b"], []):
+        before = path.read_bytes() if path.exists() else None
+        with growing(path) as write:
+            for number, line in enumerate(lines, 1):
+                write(line)
+                assert part.read_text(encoding="utf-8").splitlines() == lines[:number]
+            assert (path.read_bytes() if path.exists() else None) == before
+        assert path.read_text(encoding="utf-8") == "".join(f"{line}\n" for line in lines)
+        assert [path.name for path in path.parent.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "wanted", "message"),
+    [
+        (TextseqError("no more"), TextseqError, "^no more; what was written until then is in .*out.part$"),
+        (KeyboardInterrupt(), Interrupted, "^stopped; what was written until then is in .*out.part$"),
+        (Interrupted("enough", 143), Interrupted, "^enough; what was written until then is in .*out.part$"),
+        (ZeroDivisionError("ours"), ZeroDivisionError, "^ours$"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_what_was_written_survives(
+    tmp_path: Path, stop: BaseException, wanted: type[BaseException], message: str
+) -> None:
+    path, part = tmp_path / "out", tmp_path / "out.part"
+    path.write_text("before")
+    with pytest.raises(wanted) as nothing, growing(path):
+        raise stop
+    assert "out.part" not in str(nothing.value)
+    assert not part.exists()
+    with pytest.raises(wanted, match=message) as told, growing(path) as write:
+        write("a")
+        raise stop
+    if isinstance(told.value, Interrupted):
+        assert told.value.code == getattr(stop, "code", 130)
+    assert (path.read_text(), part.read_text()) == ("before", "a\n")
+    with pytest.raises(TextseqError, match=r"out\.part exists.*rename it or remove it"), growing(path):
+        pass
+    assert part.read_text() == "a\n"
+
+
+def test_no_half_line_is_left_where_the_disk_is_full(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2500, limits[1]))
+    try:
+        with (
+            pytest.raises(TextseqError, match=r"cannot write .*out\.part.*until then"),
+            growing(tmp_path / "out") as write,
+        ):
+            for _ in range(3):
+                write("x" * 999)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "out.part").read_text() == ("x" * 999 + "\n") * 2
+    assert not (tmp_path / "out").exists()

@@ -26,7 +26,7 @@ from textseq.config import (
 )
 from textseq.corpus import own_text
 from textseq.errors import TextseqError
-from textseq.jobs import START, GenerationSettings, Writer, load
+from textseq.jobs import START, GenerationSettings, Writer, load_writer
 from textseq.metrics import measure
 from textseq.models.language_model import LanguageModel
 from textseq.quantized import PRECISIONS
@@ -341,7 +341,7 @@ SENSE = {
 
 @pytest.fixture(scope="module")
 def shakespeare() -> Writer:
-    return load(Path(textseq.__file__).parent / "pretrained" / "shakespeare")
+    return load_writer(Path(textseq.__file__).parent / "pretrained" / "shakespeare")
 
 
 @pytest.mark.parametrize("sense", SENSE)
@@ -416,7 +416,7 @@ def test_a_saved_model_loads_and_writes_the_same(writer: Writer, tmp_path: Path,
     writer.save(tmp_path / "gift", half=half)
     names = ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert sorted(path.name for path in (tmp_path / "gift").iterdir()) == names
-    again = load(tmp_path / "gift")
+    again = load_writer(tmp_path / "gift")
     assert again.facts.items() >= writer.facts.items()
     weights = checkpoint.load(tmp_path / "gift").weights.values()
     assert {tensor.dtype for tensor in weights} == {torch.float16 if half else torch.float32}
@@ -440,13 +440,13 @@ def test_models_load_by_path_by_run_and_by_the_name_they_ship_under(
     for place in ("elsewhere/one", "runs/two/best-3", "shipped/three"):
         writer.save(home / place)
     for name in ("elsewhere/one", home / "elsewhere" / "one", "two", "runs/two", "runs/two/best-3", "three"):
-        assert load(name).generate(seed=1, max_new_tokens=9) == text
+        assert load_writer(name).generate(seed=1, max_new_tokens=9) == text
     assert caplog.messages == []
     with pytest.raises(TextseqError, match="unknown model 'thre'; did you mean 'three'"):
-        load("thre")
+        load_writer("thre")
     writer.save(home / "runs" / "three" / "last-1")
     with caplog.at_level(logging.WARNING, "textseq"):
-        assert load("three").generate(seed=1, max_new_tokens=9) == text
+        assert load_writer("three").generate(seed=1, max_new_tokens=9) == text
     assert caplog.messages == [
         f"note: the run {home}/runs/three hides the model 'three' that ships with textseq",
     ]
@@ -455,13 +455,13 @@ def test_models_load_by_path_by_run_and_by_the_name_they_ship_under(
 def test_a_task_that_this_version_does_not_know_is_refused(writer: Writer, tmp_path: Path) -> None:
     Writer(writer.model, writer.tokenizer, {**writer.facts, "task": "juggler"}).save(tmp_path / "other")
     with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'juggler'.* language-model"):
-        load("other")
+        load_writer("other")
 
 
 def test_a_device_that_is_not_here_is_refused(writer: Writer, tmp_path: Path) -> None:
     writer.save(tmp_path / "one")
     with pytest.raises(TextseqError, match="--device cuda:99 cannot be used here"):
-        load("one", device="cuda:99")
+        load_writer("one", device="cuda:99")
 
 
 def test_a_text_is_read_after_a_line_end_or_what_there_is(writer: Writer, any_writer: Writer) -> None:
@@ -480,7 +480,7 @@ def test_pieces_are_never_empty(any_writer: Writer) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_precision_writes_and_scores_alike(precision: WritingPrecision, writer: Writer, home: Path) -> None:
     writer.save("counting")
-    loaded = load("counting", precision=precision)
+    loaded = load_writer("counting", precision=precision)
     assert loaded.generate("one ", temperature=0, max_new_tokens=40) == writer.generate(
         "one ", temperature=0, max_new_tokens=40
     )
@@ -505,7 +505,7 @@ def test_the_choices_of_precision_are_the_table() -> None:
 def test_an_unknown_precision_is_told(writer: Writer, home: Path) -> None:
     writer.save("counting")
     with pytest.raises(TextseqError, match="unknown precision 'int4'; did you mean 'int8'"):
-        load("counting", precision="int4")  # type: ignore[arg-type]
+        load_writer("counting", precision="int4")  # type: ignore[arg-type]
 
 
 def test_a_text_of_which_nothing_is_left_is_told() -> None:

@@ -24,13 +24,13 @@ SENSE = {
 
 def test_one_author_of_each_language_ships() -> None:
     assert set(AUTHORS) == set(SENSE)
-    assert {textseq.load(author).facts["language"] for author in AUTHORS} == {"English", "Polish", "Russian"}
+    assert {textseq.load_writer(author).facts["language"] for author in AUTHORS} == {"English", "Polish", "Russian"}
 
 
 @EVERY_AUTHOR
 def test_it_is_small_and_knows_its_numbers(author: str) -> None:
     assert sum(path.stat().st_size for path in (SHIPPED / author).rglob("*")) <= 8e6
-    results = textseq.load(author).facts["results"]
+    results = textseq.load_writer(author).facts["results"]
     assert isinstance(results, list)
     assert results[0]["signature"].startswith(f"corpus:{author}|part:test|tokenizer:char|state:carried|streams:1|")
 
@@ -43,7 +43,7 @@ def test_it_measures_as_its_card_says(
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     for file in read_recipe(author, recipe_files()[author]).files.values():
         data_file(file.path)
-    writer = textseq.load(author)
+    writer = textseq.load_writer(author)
     results = writer.facts["results"]
     assert isinstance(results, list)
     measured = writer.measure(load_corpus(author), "test", streams=64)
@@ -52,7 +52,7 @@ def test_it_measures_as_its_card_says(
 
 @EVERY_AUTHOR
 def test_it_finds_sense_likelier_than_nonsense(author: str) -> None:
-    writer = textseq.load(author)
+    writer = textseq.load_writer(author)
     sense, nonsense = SENSE[author]
     assert sorted(sense.lower()) == sorted(nonsense.lower())
     assert writer.score(sense).bits_per_character < 0.9 * writer.score(nonsense).bits_per_character
@@ -60,7 +60,7 @@ def test_it_finds_sense_likelier_than_nonsense(author: str) -> None:
 
 @EVERY_AUTHOR
 def test_it_writes_in_its_letters(author: str) -> None:
-    writer = textseq.load(author)
+    writer = textseq.load_writer(author)
     for text in writer.generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
         assert "\ufffd" not in text
         letters = [letter for letter in text.lower() if letter.isalpha()]
@@ -72,5 +72,5 @@ def test_it_writes_in_its_letters(author: str) -> None:
 
 
 def test_shakespeare_writes_plays() -> None:
-    for text in textseq.load("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
+    for text in textseq.load_writer("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
         assert sum(line.endswith(":") for line in text.splitlines()) >= 1  # somebody speaks

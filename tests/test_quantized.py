@@ -121,7 +121,7 @@ def test_unknown_precision_offers_the_nearest() -> None:
 
 def test_int8_costs_the_shipped_model_at_most_a_hundredth_of_a_nat() -> None:
     """On 4,800 characters that the model itself writes, in eight texts side by side."""
-    model = textseq.load("shakespeare").model
+    model = textseq.load_writer("shakespeare").model
     texts, prompt = 8, torch.zeros(8, 1, dtype=torch.long)
     generator = torch.Generator().manual_seed(1)
     start = model.initial_state(texts)

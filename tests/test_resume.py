@@ -18,6 +18,7 @@ import torch
 from textseq import runs
 from textseq.config import DataConfig, LanguageModelConfig, OptimizerName, ScheduleName, TrainingConfig
 from textseq.errors import Interrupted, TextseqError
+from textseq.jobs import Writer
 from textseq.optimizers import OPTIMIZERS
 from textseq.shelf import newest
 from textseq.training import Training
@@ -73,18 +74,19 @@ CASES = {
     "lstm": (
         "--cell lstm --layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 --tie-embeddings "
         "--learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
-        "--max-steps 60 --save-every 11 --evaluate-every 12 --max-epochs 1000"
+        "--max-steps 60 --save-every 11 --evaluate-every 12 --max-epochs 1000 --ema-decay 0.95"
     ),
     "gru": (
         "--cell gru --hidden-size 12 --embedding-size 5 --stride 3 --window 9 --batch-size 4 --accumulate 2 "
         "--optimizer rmsprop --learning-rate 0.003 --schedule plateau --plateau-patience 1 --reset-probability 0.2 "
-        "--max-steps 60 --save-every 7 --evaluate-every 10 --max-epochs 1000"
+        "--max-steps 60 --save-every 7 --evaluate-every 10 --max-epochs 1000 --average best --average-count 2"
     ),
     "noise": (
         "--cell lstm-peephole --layers 2 --hidden-size 10 --embedding-size 5 --residual --layer-norm --dropout 0.2 "
         "--locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
         "--zoneout-cell 0.2 --activation-penalty 0.1 --temporal-penalty 0.1 --window 8 --batch-size 4 "
-        "--precision bfloat16 --max-steps 60 --save-every 9 --evaluate-every 10 --max-epochs 1000"
+        "--precision bfloat16 --max-steps 60 --save-every 9 --evaluate-every 10 --max-epochs 1000 "
+        "--ema-decay 0.9 --average last --average-count 3"
     ),
 }
 
@@ -185,6 +187,7 @@ def outcome(folder: Path) -> dict[str, object]:
         "progress": progress,
         "log": [{name: value for name, value in line.items() if name not in clock} for line in log],
         "results": json.loads((best / "config.json").read_text())["results"],
+        "kept": {path.name: path.read_bytes() for path in folder.glob("*kept-*")},
         "files": sorted(path.name.split("-")[0] for path in folder.iterdir() if not path.name.startswith(".")),
     }
 
@@ -302,6 +305,7 @@ def test_a_finished_run_stays_as_it_is(home: Path) -> None:
     folder = train(home, "finished", settings())
     before, card = outcome(folder), (folder / "README.md").read_text()
     writer = runs.resume(folder)
+    assert isinstance(writer, Writer)
     assert outcome(folder) == before
     assert (folder / "README.md").read_text() == card
     assert writer.generate(seed=1, max_new_tokens=5)

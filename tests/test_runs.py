@@ -10,15 +10,26 @@ import pytest
 import torch
 
 import textseq
-from textseq import recipe, runs, shelf
-from textseq.config import CellName, DataConfig, LanguageModelConfig, TokenizerName, TrainingConfig
-from textseq.corpus import corpus_names
+from textseq import recipe, runs, shelf, writer_runs
+from textseq.config import (
+    CellName,
+    DataConfig,
+    LanguageModelConfig,
+    PairConfig,
+    TokenizerName,
+    TrainingConfig,
+    TranslationModelConfig,
+    TranslatorTrainingConfig,
+)
+from textseq.corpus import list_corpora
 from textseq.errors import TextseqError
 from textseq.jobs import Writer
-from textseq.origin import saved_settings
+from textseq.origin import Source, saved, saved_fingerprint
 from textseq.plots import learning_curve
 from textseq.recipe import read_recipe, recipes
+from textseq.settings import Settings
 from textseq.shelf import newest, read_json
+from textseq.training import Evaluation
 
 TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -74,6 +85,34 @@ def train(
     )
 
 
+def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(home: Path) -> None:
+    text = write("cats.txt", TEXT)
+    train(text)
+    before = sorted((home / "runs" / "cats").rglob("*"))
+    for training, validation, message in (
+        (TrainingConfig(best_by="bleu"), 0.1, "--best-by bleu is for translators, found it with a language model; lea"),
+        (TrainingConfig(average="best"), 0.0, "--average best wants a validation part and found none; set a --valida"),
+    ):
+        with pytest.raises(TextseqError, match=message):
+            runs.train(text=[text], model=model(), training=training, validation=validation, overwrite=True)
+    with pytest.raises(TextseqError, match="--best-by bleu is for translators"):
+        runs.resume("cats", training=TrainingConfig(best_by="bleu"))
+    assert sorted((home / "runs" / "cats").rglob("*")) == before
+
+
+def test_a_mean_that_is_the_best_model_is_measured_and_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = iter([2.0, 1.0, 3.0, 0.0])
+    monkeypatch.setattr(
+        writer_runs, "Evaluation", lambda nats, facts, words: Evaluation(nats, facts, words, next(costs))
+    )
+    training = TrainingConfig(max_steps=6, max_epochs=None, evaluate_every=2, average="last", ema_decay=0.9)
+    said: list[str] = []
+    writer = runs.train(text=[write("cats.txt", TEXT)], model=model(), training=training, report=said.append)
+    assert (writer.facts["step"], writer.facts["average_of"]) == (6, [2, 4, 6])
+    card = (home / "runs" / "cats" / "README.md").read_text()
+    assert "- Steps of the kept checkpoint: 6, the mean of the weights of steps 2, 4, 6." in card
+
+
 def test_a_run_leaves_a_whole_folder(home: Path) -> None:
     said: list[str] = []
     writer = train(write("cats.txt", TEXT), steps=30, said=said)
@@ -107,12 +146,12 @@ def test_a_run_leaves_a_whole_folder(home: Path) -> None:
         assert words in card
     assert f"{results[0]['nats_per_token']:.4f} |" in card
     assert any(carried in line for line in said)
-    assert textseq.load("cats").generate(seed=1) == writer.generate(seed=1)
+    assert textseq.load_writer("cats").generate(seed=1) == writer.generate(seed=1)
 
 
 def test_the_result_is_the_best_checkpoint_measured_by_hand() -> None:
     train(write("cats.txt", TEXT), steps=10)
-    writer = textseq.load("cats")
+    writer = textseq.load_writer("cats")
     held_out = TEXT[int(0.9 * len(TEXT)) :]
     ids = torch.from_numpy(writer.tokenizer.encode(held_out))
     with torch.inference_mode():
@@ -129,7 +168,7 @@ def test_without_a_validation_part_the_last_checkpoint_is_the_model(home: Path) 
     folder = home / "runs" / "cats"
     assert newest(folder, "best") is None
     assert "It was not measured" in (folder / "README.md").read_text()
-    assert textseq.load("cats").generate(seed=1, max_new_tokens=5)
+    assert textseq.load_writer("cats").generate(seed=1, max_new_tokens=5)
 
 
 def test_a_run_that_exists_is_refused_and_overwrite_replaces_it(home: Path) -> None:
@@ -178,7 +217,7 @@ def test_a_text_that_will_not_do_is_told_before_the_first_step(
 
 
 def test_a_corpus_or_a_text_not_both_nor_neither() -> None:
-    for corpus, text in ((None, []), (corpus_names()[0], [write("cats.txt", TEXT)])):
+    for corpus, text in ((None, []), ("tinyshakespeare", [write("cats.txt", TEXT)])):
         with pytest.raises(TextseqError, match="name a corpus or give your own files with --text, one of the two"):
             runs.train(corpus, text=text)
 
@@ -195,7 +234,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
     said: list[str] = []
     other = write("other.txt", "Żółwie to the cat, a turtle! " * 20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textseq.runs._run", lambda prepared, *_, **__: Writer(prepared.model, prepared.tokenizer, {}))
+        patch.setattr("textseq.writer_runs._WriterRun.run", lambda run, **_: Writer(run.model, run.tokenizer, {}))
         new = train(other, "new", start_from="old", said=said)
         fresh = train(other, "fresh", config=config)
     ours, theirs, drawn = (writer.model.state_dict() for writer in (new, old, fresh))
@@ -252,15 +291,15 @@ def test_settings_are_read_back(home: Path) -> None:
     last = newest(home / "runs" / "mine", "last")
     assert last is not None
     facts = read_json(last / "config.json")
-    found = saved_settings(facts, last)
-    assert found.model == config
-    assert found.batching == DataConfig(batch_size=4, window=16, tokenizer="byte")
-    assert found.training.max_steps == 3
-    assert found.source.text == (str(home / "cats.txt"),)
-    for table in ("source", "model", "data", "training", "corpus"):
-        damaged = {key: value for key, value in facts.items() if key != table}
-        with pytest.raises(TextseqError, match=rf"config\.json is damaged: it lacks '{table}'; restore the folder"):
-            saved_settings(damaged, last)
+    assert saved(facts, last, "model", LanguageModelConfig) == config
+    assert saved(facts, last, "data", DataConfig) == DataConfig(batch_size=4, window=16, tokenizer="byte")
+    assert saved(facts, last, "training", TrainingConfig).max_steps == 3
+    assert saved(facts, last, "source", Source).text == (str(home / "cats.txt"),)
+    damaged = r"config\.json is damaged: it lacks '{}'; restore the folder"
+    with pytest.raises(TextseqError, match=damaged.format("model")):
+        saved({**facts, "model": 3}, last, "model", LanguageModelConfig)
+    with pytest.raises(TextseqError, match=damaged.format("corpus")):
+        saved_fingerprint({}, last)
 
 
 # The learning curve
@@ -286,11 +325,14 @@ def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
 def test_every_recipe_fits_the_settings(name: str) -> None:
     found = read_recipe(name)
     assert found["title"]
-    assert found.get("corpus") in corpus_names()
-    for table, settings in (("model", LanguageModelConfig), ("data", DataConfig), ("training", TrainingConfig)):
-        values = found.get(table, {})
-        assert isinstance(values, dict)
-        made = settings.from_dict(values, where=name).to_dict()
+    languages = next(corpus.languages for corpus in list_corpora() if corpus.name == found["corpus"])
+    kinds: tuple[type[Settings], ...] = (LanguageModelConfig, DataConfig, TrainingConfig)
+    if languages:
+        kinds = (TranslationModelConfig, PairConfig, TranslatorTrainingConfig)
+        assert found["source"] != found["target"]
+    assert {found[key] for key in ("source", "target") if key in found} <= set(languages)
+    for values, kind in zip((found["model"], found["data"], found["training"]), kinds, strict=True):
+        made = kind.from_dict(values, where=name).to_dict()
         assert {key: made[key] for key in values} == values
 
 
@@ -311,6 +353,8 @@ def test_a_recipe_is_read_by_name_or_file(tmp_path: Path) -> None:
     [
         ("[modell]\nlayers = 2\n", r"unknown key in the recipe \S+mine\.toml 'modell'; did you mean 'model'"),
         ("layers = \n", r"\S+mine\.toml is no TOML: .*line 1.*; mend the place it names"),
+        ("model = 3\n", r"the recipe \S+mine\.toml wants a table for 'model', found 3; mend it"),
+        ("source = ['en']\n", r"the recipe \S+mine\.toml wants a string for 'source', found \['en'\]; mend it"),
     ],
 )
 def test_a_recipe_that_is_none_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
+from textseq import subwords
 from textseq.config import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.subwords import SubwordTokenizer
+from textseq.subwords import SEGMENTATIONS, SubwordTokenizer
 
 TEXT = "the then there other mother brother bothers them in the hut\n" * 20
+NUMBERS = " ".join(str(n * n) for n in range(2000))
 EVERY_MODEL = pytest.mark.parametrize("model", ["unigram", "bpe"])
 
 
@@ -32,7 +38,7 @@ def tokens(tokenizer: SubwordTokenizer, text: str) -> list[str]:
 @EVERY_MODEL
 @pytest.mark.parametrize("size", [270, 300, 500])
 def test_the_vocabulary_is_as_large_as_asked_for(model: str, size: int) -> None:
-    tokenizer = train(" ".join(str(n * n) for n in range(2000)), model=model, size=size)
+    tokenizer = train(NUMBERS, model=model, size=size)
     assert tokenizer.size == size
     assert tokenizer.vocabulary[-256:] == tuple(f"<0x{byte:02X}>" for byte in range(256))
     assert list(tokenizer.notes(TokenizerConfig(tokenizer="subword", vocabulary_size=size))) == []
@@ -119,6 +125,78 @@ def test_a_character_of_several_bytes_is_shown_with_its_last() -> None:
     assert [stream.feed(first[0]), stream.feed(the[0])] == ["", "\ufffd" + tokenizer.vocabulary[the[0]]]
 
 
+def pieces(tokenizer: SubwordTokenizer, ids: Iterable[int]) -> tuple[str, ...]:
+    return tuple(tokenizer.vocabulary[token] for token in ids)
+
+
+def every_way(tokenizer: SubwordTokenizer, word: str) -> dict[tuple[str, ...], float]:
+    """All cuts of a word into pieces, and their log-probabilities: sums of the pieces' scores."""
+    model = SentencePieceProcessor(model_proto=base64.b64decode(str(tokenizer.to_json()["model"])))
+    score = {model.id_to_piece(n).replace("▁", " "): model.get_score(n) for n in range(257, model.get_piece_size())}
+    ways: dict[tuple[str, ...], float] = {}
+
+    def cut(found: tuple[str, ...], rest: str) -> None:
+        if not rest:
+            ways[found] = sum(score[piece] for piece in found)
+        for end in range(1, len(rest) + 1):
+            if rest[:end] in score:
+                cut((*found, rest[:end]), rest[end:])
+
+    cut((), word)
+    return ways
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0])
+def test_a_word_is_cut_as_often_as_its_probability_to_the_alpha(alpha: float) -> None:
+    """Kudo (2018), section 3.3."""
+    tokenizer, word, draws = train(NUMBERS, size=400), " 1444", 3000
+    weights = {way: math.exp(alpha * score) for way, score in every_way(tokenizer, word).items()}
+    assert 5 < len(weights) <= SEGMENTATIONS, "all of them"
+    ids, rng = tokenizer.encode(word), np.random.default_rng(1)
+    found = Counter(pieces(tokenizer, tokenizer.resampled(ids, alpha, rng)) for _ in range(draws))
+    assert found.keys() <= weights.keys()
+    for way, weight in weights.items():
+        p = weight / sum(weights.values())
+        assert abs(found[way] / draws - p) < 4 * math.sqrt(p / draws), way
+
+
+def test_a_long_word_is_cut_in_its_likeliest_ways_alone() -> None:
+    tokenizer, word = train(NUMBERS, size=400), " 14441444"
+    ways = every_way(tokenizer, word)
+    least = sorted(ways.values(), reverse=True)[SEGMENTATIONS - 1]
+    assert len(ways) > 2 * SEGMENTATIONS
+    ids, rng = tokenizer.encode(word), np.random.default_rng(1)
+    found = {pieces(tokenizer, tokenizer.resampled(ids, 0.01, rng)) for _ in range(500)}
+    assert len(found) == SEGMENTATIONS and min(ways[way] for way in found) > least - 1e-4
+
+
+def test_little_chance_leaves_the_best_way() -> None:
+    tokenizer = train(TEXT, size=290)
+    ids = tokenizer.encode("the other brother,\tin then 道 é▁ mother\n" * 20)
+    assert np.array_equal(tokenizer.resampled(ids, 50.0, np.random.default_rng(1)), ids)
+    assert not np.array_equal(tokenizer.resampled(ids, 0.5, np.random.default_rng(1)), ids)
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=st.text(max_size=40) | st.text(" thenbro▁道\n\t", max_size=40), alpha=st.sampled_from([0.1, 0.5, 1.0]))
+def test_resampled_tokens_are_the_same_text_and_depend_on_chance_alone(text: str, alpha: float) -> None:
+    fresh = SubwordTokenizer.from_json(WELL_TRAINED.to_json())
+    ids = fresh.encode(text)
+    first, second = (each.resampled(ids, alpha, np.random.default_rng(7)) for each in (fresh, WELL_TRAINED))
+    assert fresh.decode(first) == text and first.dtype == ids.dtype
+    assert np.array_equal(first, second)
+
+
+def test_words_that_were_cut_before_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subwords, "REMEMBERED", 3)
+    tokenizer = train(TEXT, size=290)
+    for number in range(20):
+        ids = tokenizer.encode(f" the{number} then")
+        assert tokenizer.decode(tokenizer.resampled(ids, 0.2, np.random.default_rng(number))) == f" the{number} then"
+        assert len(tokenizer._ways) <= 3 + 2
+
+
+WELL_TRAINED = train(TEXT, size=290)
 DATA = train(TEXT).to_json()
 MODEL = base64.b64decode(str(DATA["model"]))
 

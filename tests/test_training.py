@@ -360,6 +360,43 @@ def test_the_best_checkpoint_is_the_one_of_the_lowest_loss(run: Run) -> None:
     assert [line["validation_nats_per_token"] for line in log_of(run) if "validation_nats_per_token" in line] == losses
 
 
+def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Run) -> None:
+    model = Stub()
+    found = iter([(3.0, -10.0), (1.0, -12.0), (2.0, -30.0), (0.5, -29.0), (0.7, -28.0)])  # loss, negated BLEU
+
+    def evaluate() -> Evaluation:
+        loss, criterion = next(found)
+        return Evaluation(loss, {"nats_per_token": loss}, criterion=criterion)
+
+    config = settings(evaluate_every=2, max_steps=20, patience=2)
+    progress = Training(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
+    assert (progress.step, progress.best, progress.best_nats, progress.best_step) == (10, -30.0, 2.0, 6)
+    best = newest(run.folder, "best")
+    assert best is not None
+    facts = read_json(best / "config.json")
+    assert (facts["step"], facts["best_validation_nats"]) == (6, 2.0)
+    assert checkpoint.read_tensors(best / "model.safetensors")["weight"].tolist() == pytest.approx([-0.3] * 3)
+
+
+def test_a_run_of_an_older_version_goes_on(run: Run) -> None:
+    """Its checkpoint knows no criterion but the loss and nothing of averages."""
+    config = settings(evaluate_every=10, save_every=10)
+    Training(Stub(), Numbers(), config, run, evaluate=looks([2.0, 1.5]), report=lambda line: None).train()
+    last = newest(run.folder, "last")
+    assert last is not None
+    plain = read_json(last / "training.json")
+    assert (plain.pop("best_nats"), plain.pop("kept")) == (1.5, {})
+    (last / "training.json").write_text(json.dumps(plain))
+    longer = settings(config, max_steps=40, average="last", ema_decay=0.5)
+    evaluate = looks([1.6, 1.7, 1.65])
+    again = Training(Stub(), Numbers(), longer, run, evaluate=evaluate, resume=True, report=lambda line: None)
+    assert (again.progress.best, again.progress.best_nats) == (1.5, 1.5)
+    assert list(again.train().kept) == ["30", "40"]
+    last = newest(run.folder, "last")
+    assert last is not None
+    assert read_json(last / "config.json")["best_validation_nats"] == 1.5
+
+
 def test_the_end_is_evaluated_and_saved_whatever_the_rhythm(run: Run) -> None:
     config = settings(evaluate_every=1000, save_every=1000, max_steps=13)
     Training(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()

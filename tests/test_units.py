@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -71,3 +71,19 @@ def test_forgetting_what_units_became_changes_nothing(monkeypatch: pytest.Monkey
     tokenizer = WordTokenizer.train([text])
     found = [tokenizer.decode(tokenizer.encode(text[at : at + 50])) for at in range(0, len(text), 50)]
     assert "".join(found) == text
+
+
+def test_a_short_text_costs_nothing_for_what_is_remembered() -> None:
+    """To walk through all that was met before, at every sentence, made a long run of them quadratic."""
+
+    class Unwalked(dict[str, Sequence[int]]):
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("walked through")
+
+        keys = values = items = __iter__  # type: ignore[assignment]
+
+    tokenizer = WordTokenizer.train(["a b a b"])
+    tokenizer._remembered = Unwalked()
+    for text in ("a b", "a c", "a b c d"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer._remembered) >= 4

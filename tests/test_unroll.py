@@ -51,6 +51,23 @@ def test_deferred_gradient_is_autograds(cell: CellName, normalise: bool, backwar
     torch.testing.assert_close(found[1], found[0])
 
 
+@EVERY_CELL
+def test_deferred_gradient_can_be_asked_for_in_parts_and_again(cell: CellName) -> None:
+    """A pass that wants no gradient of the weights leaves nothing for the next one."""
+    x_gates, state, weights = drawn(cell, normalise=False)
+    y, _ = unroll(CELLS[cell], x_gates, state, deferred(weights))
+    total = y.pow(3).sum()
+    wanted = torch.autograd.grad(total, [weights.hh, x_gates], retain_graph=True)
+    for parts in ([x_gates], [weights.hh], list(state), [weights.hh, x_gates]):
+        found = torch.autograd.grad(total, parts, retain_graph=True)
+        if parts[0] is weights.hh:
+            torch.testing.assert_close(found, wanted[: len(parts)])
+    torch.autograd.grad(total, x_gates, retain_graph=True)
+    found = torch.autograd.grad(y[0].sum(), weights.hh)
+    again, _ = unroll(CELLS[cell], x_gates[:1], state, weights)
+    torch.testing.assert_close(found, torch.autograd.grad(again.sum(), weights.hh))
+
+
 def test_weights_that_take_no_part_get_a_gradient_of_zero() -> None:
     """Also where no product reaches the loss: the ledger is then empty."""
     x_gates, state, weights = drawn("lstm", normalise=False)

@@ -14,29 +14,43 @@ if TYPE_CHECKING:
     from textseq.config import DataConfig as DataConfig
     from textseq.config import GenerationConfig as GenerationConfig
     from textseq.config import LanguageModelConfig as LanguageModelConfig
+    from textseq.config import PairConfig as PairConfig
     from textseq.config import TrainingConfig as TrainingConfig
+    from textseq.config import TranslationModelConfig as TranslationModelConfig
+    from textseq.config import TranslatorTrainingConfig as TranslatorTrainingConfig
     from textseq.errors import TextseqError as TextseqError
     from textseq.jobs import Score as Score
     from textseq.jobs import Writer as Writer
     from textseq.jobs import load as load
+    from textseq.jobs import load_translator as load_translator
+    from textseq.jobs import load_writer as load_writer
     from textseq.novelty import Novelty as Novelty
     from textseq.novelty import novelty_of as novelty_of
+    from textseq.origin import PairSource as PairSource
     from textseq.runs import resume as resume
     from textseq.runs import train as train
+    from textseq.runs import train_translator as train_translator
 
 _HOMES = {
     "DataConfig": "textseq.config",
     "GenerationConfig": "textseq.config",
     "LanguageModelConfig": "textseq.config",
     "Novelty": "textseq.novelty",
+    "PairConfig": "textseq.config",
+    "PairSource": "textseq.origin",
     "Score": "textseq.jobs",
     "TextseqError": "textseq.errors",
     "TrainingConfig": "textseq.config",
+    "TranslationModelConfig": "textseq.config",
+    "TranslatorTrainingConfig": "textseq.config",
     "Writer": "textseq.jobs",
     "load": "textseq.jobs",
+    "load_translator": "textseq.jobs",
+    "load_writer": "textseq.jobs",
     "novelty_of": "textseq.novelty",
     "resume": "textseq.runs",
     "train": "textseq.runs",
+    "train_translator": "textseq.runs",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

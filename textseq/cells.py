@@ -60,7 +60,7 @@ class Weights:
         """U h + b for some rows of U, the product normalised if the layer is: (N, H) -> (N, rows)."""
         if self.gain is None:
             return self._affine(h, rows)
-        return normalised(self._times(h, rows), self.gain[rows], h.shape[1]) + self.bias[rows]
+        return normalised(self.times(h, rows), self.gain[rows], h.shape[1]) + self.bias[rows]
 
     def _affine(self, h: Tensor, rows: slice) -> Tensor:
         """U h + b."""
@@ -68,8 +68,8 @@ class Weights:
             return torch.addmm(self.bias, h, self.hh.t())
         return torch.addmm(self.bias[rows], h, self.hh[rows].t())
 
-    def _times(self, h: Tensor, rows: slice) -> Tensor:
-        """U h."""
+    def times(self, h: Tensor, rows: slice = ALL) -> Tensor:
+        """U h for some rows of U, without bias or normalisation."""
         return h @ self.hh[rows].t()
 
     def squashed(self, c: Tensor) -> Tensor:

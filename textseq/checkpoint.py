@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -27,6 +28,14 @@ from textseq.text import Tokenizer, load_tokenizer
 
 FORMAT = 1
 """The newest format of a model folder that this version reads, and the one that it writes."""
+
+
+class Savable(Protocol):
+    """What writes itself into a model's folder: a tokenizer, or whatever a task has of them."""
+
+    def save(self, folder: Path) -> None:
+        """Write one's files into an existing folder."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ def save(
     run: Path,
     kind: Kind,
     model: nn.Module,
-    tokenizer: Tokenizer,
+    tokenizer: Savable,
     facts: Facts,
     training: tuple[Mapping[str, Tensor], Facts] | None = None,
 ) -> Path:
@@ -77,14 +86,14 @@ def save(
     return target
 
 
-def write_model(folder: Path, model: nn.Module, tokenizer: Tokenizer, facts: Facts, *, half: bool = False) -> None:
+def write_model(folder: Path, model: nn.Module, tokenizer: Savable, facts: Facts, *, half: bool = False) -> None:
     """Write the three files of a model into a folder.
 
     Args:
         folder: an existing folder; use ``files.whole_folder`` to have it appear whole. What lies in it already
             is hashed too.
         model: its weights are written, shared ones once.
-        tokenizer: written as ``tokenizer.json``.
+        tokenizer: writes itself beside them, as ``tokenizer.json``.
         facts: what to write into ``config.json``, beside the format version and the files' hashes.
         half: write the weights in 16 bits instead of 32.
     """

@@ -10,11 +10,14 @@ import contextlib
 import inspect
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import NoReturn, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from textseq.errors import Interrupted, TextseqError
 from textseq.version import __version__
@@ -42,7 +45,7 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str], default: 
         raise SystemExit(0)
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _mappings():
             made = tyro.cli(
                 options,
                 prog=prog,
@@ -61,11 +64,58 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str], default: 
         raise
 
 
+def _mappings() -> ConstructorRegistry:
+    """How a mapping from tokens to numbers is written on the command line: TOKEN=BIAS, and so on."""
+
+    def read(arguments: list[str]) -> dict[str, float]:
+        biases = {}
+        for argument in arguments:
+            token, _, bias = argument.rpartition("=")
+            try:
+                biases[token] = float(bias)
+            except ValueError:
+                raise TextseqError(f"--logit-bias wants TOKEN=NUMBER, found {argument!r}") from None
+        return biases
+
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Mapping[str, float]] | None:
+        if info.type_origin is not Mapping:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="TOKEN=BIAS...",
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, Mapping),
+            str_from_instance=lambda biases: [f"{token}={bias:g}" for token, bias in biases.items()],
+        )
+
+    constructors = ConstructorRegistry()
+    constructors.primitive_rule(rule)
+    return constructors
+
+
 def _cause(error: BaseException | None) -> TextseqError | None:
     """The settings' own refusal, which the parser has wrapped, is told in one line like any other."""
     while error is not None and not isinstance(error, TextseqError):
         error = error.__cause__ or error.__context__
     return error
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """For the while SIGTERM stops a command as Ctrl-C does: what it opened is closed, and its exit code is 143."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted("stopped", 143)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: signals stay whose they are
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> NoReturn:

@@ -93,6 +93,8 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     if name not in known:
         raise unknown("corpus", name, known)
     recipe = read_recipe(name, known[name])
+    if recipe.languages:
+        raise TextseqError(f"corpus '{name}' is pairs of sentences, for a {recipe.task}; name one that is a text")
     for format in (recipe.format, *recipe.formats.values()):
         if format not in FORMATS:
             raise unknown("format", format, FORMATS)
@@ -108,8 +110,8 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
         purpose=recipe.purpose,
         licence=recipe.licence,
         encoding=recipe.encoding,
-        fingerprint=_fingerprint(*decides, [(key, file.sha256) for key, file in local.items()]),
-        contents=_parts(recipe, _documents(recipe, local)),
+        fingerprint=fingerprint_of(*decides, [(key, file.sha256) for key, file in local.items()]),
+        contents=_parts(recipe, documents_of(recipe, local)),
     )
 
 
@@ -132,11 +134,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     """
     if not 0 <= validation <= 0.5:
         raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; 0.1 is usual")
-    try:
-        codecs.getincrementaldecoder(encoding)
-        "a".encode(encoding)  # refuses codecs that are not of text, such as hex
-    except (LookupError, ValueError) as error:
-        raise TextseqError(f"unknown encoding '{encoding}'; usual are utf-8, latin-1, cp1252") from error
+    check_encoding(encoding)
     lengths: dict[Document, int] = {}
     left_out: list[Path] = []
     for file, named in _own_files(paths).items():
@@ -165,9 +163,18 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         purpose="your own text",
         encoding=encoding,
         notes=notes,
-        fingerprint=_fingerprint(encoding, validation, stamps),
+        fingerprint=fingerprint_of(encoding, validation, stamps),
         contents=_divide(lengths, {"validation": validation}),
     )
+
+
+def check_encoding(encoding: str) -> None:
+    """Raises a TextseqError for what is none of Python's text encodings."""
+    try:
+        codecs.getincrementaldecoder(encoding)
+        "a".encode(encoding)  # refuses codecs that are not of text, such as hex
+    except (LookupError, ValueError) as error:
+        raise TextseqError(f"unknown encoding '{encoding}'; usual are utf-8, latin-1, cp1252") from error
 
 
 def _own_files(paths: Sequence[Path]) -> dict[Path, bool]:
@@ -199,7 +206,7 @@ def _looks_binary(document: Document) -> bool:
     return ending is not None or "\0" in next(document.chunks(), "")[: 2**13]
 
 
-def _documents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Document]:
+def documents_of(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Document]:
     """The documents of a recipe by name: a file's own name or, of an archive, the members' names."""
     documents: dict[str, Document] = {}
     for name, file in local.items():
@@ -253,5 +260,6 @@ def _span(lengths: Mapping[Document, int], begin: int, end: int) -> Iterator[Doc
         begin, end = begin - length, end - length
 
 
-def _fingerprint(*decides: object) -> str:
+def fingerprint_of(*decides: object) -> str:
+    """The hex SHA-256 of plain data."""
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,7 +28,8 @@ CHUNK = 2**20  # bytes read, and so at most as many characters given out, at a t
 class Document:
     """A text, or the characters from ``start`` up to ``stop`` of it (None: up to its end).
 
-    It is a whole file, or the ``member`` of that name in a ZIP archive, which is never unpacked to disk.
+    It is a whole file, or the ``member`` of that name in a ZIP archive. An archive, or a file whose name
+    ends in ".gz", is unpacked while it is read, never to disk.
     """
 
     path: Path
@@ -54,6 +58,25 @@ class Document:
             here += len(chunk)
             if self.stop is not None and here >= self.stop:
                 return
+
+    def lines(self) -> Iterator[str]:
+        """The lines of the whole file, without their ends; of its format nothing but the encoding is heeded.
+
+        A line ends at "\\n" alone, so that the lines of aligned files stay aligned whatever stands in them. Bytes that
+        are no text come as lone surrogates, so that a reader can say which line they are in.
+
+        Raises:
+            TextseqError: it cannot be read; or it is not text in an encoding that cannot say where (UTF-16, UTF-32).
+        """
+        try:
+            with reading(self.name), self.open() as file:
+                text = io.TextIOWrapper(file, python_name(self.encoding), errors="surrogateescape", newline="\n")
+                for line in text:
+                    yield line.removesuffix("\n")
+        except UnicodeError as error:
+            raise NotText(
+                f"{self.name} is not {self.encoding} text: {error}; say with --encoding what it is"
+            ) from error
 
     def length(self) -> int:
         """Its characters, counted."""
@@ -94,9 +117,20 @@ def members(path: Path, patterns: list[str]) -> list[str]:
     return list(found)
 
 
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """What fails in the block, while the bytes of this name are read, is said in our words."""
+    try:
+        yield
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise TextseqError(f"{name} is damaged ({error}); remove the archive and fetch it anew") from error
+    except OSError as error:
+        raise _unreadable(name, error) from error
+
+
 def _open(path: Path) -> IO[bytes]:
     try:
-        return path.open("rb")
+        return io.BufferedReader(gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -117,11 +151,10 @@ def _unreadable(path: Path | str, error: OSError) -> TextseqError:
 def _read_text(document: Document) -> Iterator[str]:
     """The characters as they are, without a byte order mark at the start."""
     encoding = document.encoding
-    name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    decoder = codecs.getincrementaldecoder(name)()
+    decoder = codecs.getincrementaldecoder(python_name(encoding))()
     offset = 0
     try:
-        with document.open() as file:
+        with reading(document.name), document.open() as file:
             block = b"start"
             while block:
                 block = file.read(CHUNK)
@@ -137,10 +170,11 @@ def _read_text(document: Document) -> Iterator[str]:
         ) from error
     except UnicodeError as error:  # UTF-16 and UTF-32 that do not say which of their two orders they are in
         raise NotText(f"{document.name} is not {encoding} text: {error}; utf-16-le or utf-16-be may be") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise TextseqError(f"{document.name} is damaged ({error}); remove the archive and fetch it anew") from error
-    except OSError as error:
-        raise _unreadable(document.name, error) from error
+
+
+def python_name(encoding: str) -> str:
+    """The codec that reads an encoding without a byte order mark at the start."""
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
 def _whole(edit: Callable[[str], str]) -> Callable[[Document], Iterator[str]]:

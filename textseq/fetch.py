@@ -7,6 +7,7 @@ only when it is complete and verified.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import http.client
 import os
@@ -63,6 +64,11 @@ class Recipe:
     other file is one document. ``split`` gives each part but "train" as a list of documents (of an
     archive, patterns), or as a share of the characters, the last of every document: validation, then
     test. ``files`` is in the order of the recipe.
+
+    A corpus of sentence pairs names its ``languages``, the first two of them the usual direction. Its files
+    are aligned and called PART.LANGUAGE..., and ``split`` says which are which part, by patterns; further
+    parts are called "test_..." there. Or it is one document of tab-separated columns in the order of the
+    languages, and ``split`` gives shares of the pairs.
     """
 
     name: str
@@ -79,6 +85,7 @@ class Recipe:
     formats: Mapping[str, str]
     members: Mapping[str, list[str]]
     files: Mapping[str, DataFile]
+    languages: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -127,10 +134,13 @@ def read_recipe(name: str, text: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    words = [field.name for field in fields(Recipe) if field.name not in ("split", "formats", "members", "files")]
-    _check_keys(name, table, (*words, "folder", "split", "sources"), ("formats", "members"))
+    tables = ("split", "formats", "members", "files", "languages")
+    words = [field.name for field in fields(Recipe) if field.name not in tables]
+    _check_keys(name, table, (*words, "folder", "split", "sources"), ("formats", "members", "languages"))
     split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
-    _check_keys(name, split, (), ("validation", "test"))
+    languages = tuple(table.get("languages", ()))
+    further = [part for part in split if languages and part.startswith("test_")]
+    _check_keys(name, split, (), ("validation", "test", *further))
     files: dict[str, DataFile] = {}
     for source in table["sources"]:
         _check_keys(name, source, ("urls", "files"))
@@ -142,12 +152,15 @@ def read_recipe(name: str, text: str) -> Recipe:
             files[file] = DataFile(f"{table['folder']}/{file}", before + copies)
     _check_keys(name, formats, (), files)
     _check_keys(name, members, (), files)
-    recipe = Recipe(**{word: table[word] for word in words}, split=split, formats=formats, members=members, files=files)
+    given = {word: table[word] for word in words}
+    recipe = Recipe(**given, split=split, formats=formats, members=members, files=files, languages=languages)
+    if len(languages) != len(set(languages)) or len(languages) == 1:
+        raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")
     shares = recipe.shares.values()
     if len(split) not in (len(shares), len(recipe.lists)) or sum(shares) > 0.5 or min(shares, default=1) <= 0:
         raise TextseqError(f"recipe '{name}' wants a split in lists, or in shares of 0.5 at most together: {split}")
     for document in (document for part in recipe.lists.values() for document in part):
-        if not members and document not in files:  # in an archive, its members are not known here
+        if not members and not fnmatch.filter(files, document):  # in an archive, its members are not known here
             raise unknown(f"file in the split of recipe '{name}':", document, files)
     return recipe
 

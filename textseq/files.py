@@ -7,12 +7,12 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from textseq.errors import TextseqError
+from textseq.errors import Interrupted, TextseqError
 
 
 @contextmanager
@@ -64,6 +64,75 @@ def whole_folder(target: Path) -> Iterator[Path]:
         raise cannot_write(target, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[Callable[[str], None]]:
+    """A text to write line by line, in UTF-8: when the block ends well it becomes ``path``.
+
+    Until then it is ``path`` with ".part" after it. Whatever stops the block, the lines that have been written stay
+    there, whole, and the error or ``Interrupted`` says so; where there are none, nothing stays. A pipe or a device is
+    written to as it is.
+
+    Yields:
+        What writes a line, which is in the file when it returns.
+
+    Raises:
+        TextseqError: there is such a part already, the disk is full, or the place cannot be written to.
+    """
+    plain = path.is_file() or not path.exists()
+    if plain:
+        path = path.resolve()  # the file that a link names is meant, not the link
+    aside = path.with_name(path.name + ".part") if plain else path
+    count = end = 0
+
+    def write(line: str) -> None:
+        nonlocal count, end
+        data = (line + "\n").encode()
+        with _writing(aside):
+            try:
+                written = 0
+                while written < len(data):
+                    written += file.write(data[written:])
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(end)  # half a line would look like a whole one
+                raise
+        count, end = count + 1, end + len(data)
+
+    if plain and aside.exists():
+        raise TextseqError(f"{aside} exists, from a run that was stopped or still goes on; rename it or remove it")
+    with _writing(aside):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(aside, "xb" if plain else "wb", buffering=0)  # noqa: SIM115
+    try:
+        with file:
+            yield write
+            if plain:
+                with _writing(aside):
+                    os.fsync(file.fileno())
+        if plain:
+            with _writing(path):
+                os.replace(aside, path)
+    except (TextseqError, Interrupted, KeyboardInterrupt) as stop:
+        kept = f"; what was written until then is in {aside}" if count and plain else ""
+        if isinstance(stop, TextseqError):
+            raise TextseqError(f"{stop}{kept}") from stop
+        raise Interrupted(f"{str(stop) or 'stopped'}{kept}", getattr(stop, "code", 130)) from None
+    finally:
+        if plain and count == 0:
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What fails in the block is said in our words, but for a pipe that no one reads any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: Exception) -> TextseqError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -21,7 +21,7 @@ from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.bias import token_bias
 from textseq.decoding.sampling import Step, sample
 from textseq.decoding.stopping import StopStrings
-from textseq.devices import pick_device
+from textseq.devices import bound_kernel_cache, pick_device
 from textseq.errors import TextseqError, unknown
 from textseq.files import whole_folder
 from textseq.losses import bits_per_character, perplexity
@@ -32,6 +32,7 @@ from textseq.shelf import Facts, find_model
 from textseq.surprise import Piece
 from textseq.text import Tokenizer
 from textseq.tokens import token_file
+from textseq.translating import Translator, open_translator
 
 START = "\n"
 """What every text is read after, so that its first token has a context and a line begins as lines do."""
@@ -55,6 +56,7 @@ class GenerationSettings(TypedDict, total=False):
     logit_bias: Mapping[str, float]
     num_beams: int
     length_penalty: float
+    early_stopping: Literal["heuristic", "never"]
     num_return_sequences: int
     seed: int | None
     stop_strings: tuple[str, ...]
@@ -299,7 +301,7 @@ class Writer:
         return ended if stops else None
 
 
-def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
+def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer | Translator:
     """Load a model by its path, its run's name or the name that it ships under.
 
     Args:
@@ -311,11 +313,28 @@ def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision =
         TextseqError: an unknown name or precision (nearest match offered), or a folder that is damaged, incomplete
             or newer.
     """
+    bound_kernel_cache()
     found = checkpoint.load(find_model(str(name)))
     task = str(found.facts.get("task"))
     if task not in JOBS:
         raise unknown(f"task in {found.folder / 'config.json'}", task, JOBS)
     return JOBS[task](found, device, precision)
+
+
+def load_writer(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
+    """``load``, for a model that must be a language model; any other is a TextseqError too."""
+    loaded = load(name, device=device, precision=precision)
+    if not isinstance(loaded, Writer):
+        raise TextseqError(f"a language model is wanted, {name} is a translator; use it with textseq-translate")
+    return loaded
+
+
+def load_translator(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Translator:
+    """``load``, for a model that must be a translator; any other is a TextseqError too."""
+    loaded = load(name, device=device, precision=precision)
+    if not isinstance(loaded, Translator):
+        raise TextseqError(f"a translator is wanted, {name} is a language model; use it with textseq-sample")
+    return loaded
 
 
 def open_writer(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
@@ -333,5 +352,8 @@ def open_writer(found: checkpoint.Checkpoint, device: str = "cpu", precision: Wr
     return Writer(model.to(pick_device(device)), found.tokenizer, found.facts, precision)
 
 
-JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Writer]] = {"language-model": open_writer}
+JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Writer | Translator]] = {
+    "language-model": open_writer,
+    "translator": open_translator,
+}
 """What opens a checkpoint, by its task."""

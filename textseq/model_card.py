@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 from torch import nn
 
 from textseq.shelf import Facts
+
+
+@dataclass(frozen=True)
+class About:
+    """What a card says in the words of a task."""
+
+    what: str
+    command: str
+    use: str
+    """In Python."""
+    trained_on: tuple[str, ...]
+    measured: tuple[str, ...]
+    """The head of a table, and its rows."""
+    limits: tuple[str, ...]
 
 
 def model_card(name: str, facts: Facts, model: nn.Module) -> str:
@@ -19,48 +36,106 @@ def model_card(name: str, facts: Facts, model: nn.Module) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     results = facts.get("results")
     rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
+    averaged = facts.get("average_of")
+    mean = f", the mean of the weights of steps {', '.join(map(str, averaged))}" if isinstance(averaged, list) else ""
+    about = ABOUT.get(str(facts.get("task")), _writer)(name, facts, rows)
     lines = [
         f"# {name}",
         "",
-        f"A recurrent language model with {parameters:,} parameters, trained by textseq {facts.get('textseq')} on "
+        f"{about.what} with {parameters:,} parameters, trained by textseq {facts.get('textseq')} on "
         f"{corpus.get('title')}.",
         "",
         "```",
-        f"textseq-sample --author {name}",
+        about.command,
         "```",
         "```python",
         "import textseq",
         "",
-        f'print(textseq.load("{name}").generate())',
+        about.use,
         "```",
         "",
         "## What it was trained on",
         f"- Corpus: {corpus.get('name')}. Licence of the text: {corpus.get('licence')}.",
-        f"- Language: {facts.get('language') or 'not stated'}.",
-        f"- Steps of the kept checkpoint: {facts.get('step')}.",
+        *about.trained_on,
+        f"- Steps of the kept checkpoint: {facts.get('step')}{mean}.",
         "",
         "## How good it is",
+        *(about.measured if rows else ["It was not measured: there was no validation part."]),
+        "",
+        "## Settings",
+        "| setting | value |",
+        "|---|---|",
     ]
-    if rows:
-        lines += ["| nats per token | bits per character | perplexity | signature |", "|---:|---:|---:|---|"]
-        lines += [
-            f"| {row['nats_per_token']:.4f} | {row['bits_per_character']:.4f} | {row['perplexity']:.3f} | "
-            f"`{str(row['signature']).replace('|', ' ')}` |"
-            for row in rows
-        ]
-    else:
-        lines.append("It was not measured: there was no validation part.")
-    lines += ["", "## Settings", "| setting | value |", "|---|---|"]
     for part in ("model", "data", "training"):
         lines += [f"| {part}.{key} | {value} |" for key, value in _table(facts, part).items()]
-    lines += [
-        "",
-        "## Limits",
-        "It continues text in the manner of what it read; it knows no facts, and it repeats the prejudices of its",
-        "sources. Stretches of its text may stand word for word in the training text.",
-        "",
-    ]
+    lines += ["", "## Limits", *about.limits, ""]
     return "\n".join(lines)
+
+
+def _writer(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
+    return About(
+        what="A recurrent language model",
+        command=f"textseq-sample --author {name}",
+        use=f'print(textseq.load("{name}").generate())',
+        trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
+        measured=(
+            "| nats per token | bits per character | perplexity | signature |",
+            "|---:|---:|---:|---|",
+            *(
+                f"| {row['nats_per_token']:.4f} | {row['bits_per_character']:.4f} | {row['perplexity']:.3f} | "
+                f"{_signature(row)} |"
+                for row in rows
+            ),
+        ),
+        limits=(
+            "It continues text in the manner of what it read; it knows no facts, and it repeats the prejudices of its",
+            "sources. Stretches of its text may stand word for word in the training text.",
+        ),
+    )
+
+
+def _translator(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
+    corpus, attention = _table(facts, "corpus"), _table(facts, "model").get("attention")
+    direction = f"from {facts.get('source_language')} to {facts.get('target_language')}"
+    looking = "without attention" if attention == "none" else f"with {attention} attention"
+    known = corpus.get("licence") != "unknown"
+    return About(
+        what=f"A recurrent encoder-decoder {looking} that translates {direction},",
+        command=f"textseq-translate --model {name}",
+        use=f'print(textseq.load("{name}").translate(["A sentence."])[0].text)',
+        trained_on=(
+            f"- Direction: {direction}.",
+            *([f"- To be named with the model: {corpus.get('title')}; {corpus.get('licence')}."] if known else []),
+        ),
+        measured=(
+            "| measure | score | 95 % interval | signature |",
+            "|---|---:|---:|---|",
+            *(
+                f"| {row['measure']} | {row['score']:.2f} | {_interval(row['interval_95'])} | {_signature(row)} |"
+                for row in rows
+            ),
+        ),
+        limits=(
+            "It translates sentence by sentence, and well only what is like the sentences that it read. Its errors",
+            "may read well: words left out, put in or turned into their opposite. It repeats the prejudices of its",
+            "sources.",
+        ),
+    )
+
+
+ABOUT: dict[str, Callable[[str, Facts, Sequence[Facts]], About]] = {
+    "language-model": _writer,
+    "translator": _translator,
+}
+"""By the task: of the model's name, what ``config.json`` says of it, and the results in there."""
+
+
+def _signature(row: Facts) -> str:
+    return f"`{str(row['signature']).replace('|', ' ')}`"
+
+
+def _interval(ends: object) -> str:
+    return " to ".join(f"{end:.2f}" for end in ends) if isinstance(ends, list) else "unknown"
 
 
 def _table(facts: Facts, name: str) -> dict[str, object]:

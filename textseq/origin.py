@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
-from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import Corpus, load_corpus, own_text
 from textseq.errors import TextseqError
-from textseq.settings import Settings
+from textseq.pairs import PairCorpus, load_pairs, own_pairs
+from textseq.settings import Settings, ranged
 from textseq.shelf import Facts
+
+Kind = TypeVar("Kind", bound=Settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +20,13 @@ class Source(Settings):
     """What a run learns from: a corpus by name, or one's own files."""
 
     corpus: str | None = None
+    """A corpus by name."""
     text: tuple[str, ...] = ()
+    """Your own text: files, or folders to search for text files (a folder of source code works as well)."""
     encoding: str = "utf-8"
+    """Encoding of --text."""
     validation: float = 0.1
+    """Share of --text, from its end, that is kept for validation instead of training."""
 
     def open(self, *, data: Path | None = None, download: bool = False) -> Corpus:
         """The corpus, its files found and verified.
@@ -34,38 +41,88 @@ class Source(Settings):
         return own_text([Path(path) for path in self.text], encoding=self.encoding, validation=self.validation)
 
 
-@dataclass(frozen=True)
-class SavedSettings:
-    """The settings that a run was started with, read back from its ``config.json``."""
+@dataclass(frozen=True, kw_only=True)
+class PairSource(Settings):
+    """Your own sentence pairs, or which languages of a corpus."""
 
-    source: Source
-    model: LanguageModelConfig
-    batching: DataConfig
-    training: TrainingConfig
-    fingerprint: object
-    """Of the corpus."""
+    source: str | None = None
+    """Language to translate from: a code such as en. Default: the corpus's first that is not the target."""
+    target: str | None = None
+    """Language to translate into. Default: the corpus's first that is not the source."""
+    pairs: tuple[str, ...] = ()
+    """Your own pairs: two aligned text files, of sources and of targets, a sentence to a line; or one file of columns
+    between tabs (.tsv) or of JSON objects (.jsonl). Each may be packed (.gz)."""
+    validation_pairs: tuple[str, ...] = ()
+    """Files of their own for validation, as --pairs."""
+    source_column: str | None = None
+    """Column of the sources in the header of a .tsv file, or key of a .jsonl file ("source")."""
+    target_column: str | None = None
+    """The same of the targets ("target")."""
+    encoding: str = "utf-8"
+    """Encoding of --pairs."""
+    validation: float = ranged(0.02, at_least=0, at_most=0.5)
+    """Share of --pairs kept for validation (2,000 pairs at most), no sentence of which is in training."""
+    empty: Literal["refuse", "drop"] = "refuse"
+    """What to do with pairs of --pairs of which a sentence is empty: refuse the file, or leave them out."""
+    overlong: Literal["refuse", "drop"] = "refuse"
+    """The same of pairs with a sentence of more than --longest-sentence characters."""
+    longest_sentence: int = ranged(1000, at_least=1)
+    """Characters of a sentence of --pairs; what is longer is mostly a mishap."""
+    unreadable: Literal["refuse", "drop"] = "refuse"
+    """The same of lines without a tab, of damaged JSON, of bytes that are not text."""
+    corpus: str | None = None
+    """A corpus by name."""
+
+    def open(self, *, data: Path | None = None, download: bool = False) -> PairCorpus:
+        """The pairs, their files found and verified.
+
+        Raises:
+            TextseqError: neither or both named; whatever is wrong with the files.
+        """
+        if (self.corpus is None) == (not self.pairs):
+            raise TextseqError("name a corpus or give your own files with --pairs, one of the two")
+        if self.corpus is not None:
+            return load_pairs(self.corpus, source=self.source, target=self.target, data=data, download=download)
+        return own_pairs(
+            [Path(path) for path in self.pairs],
+            source_column=self.source_column,
+            target_column=self.target_column,
+            source_language=self.source or "source",
+            target_language=self.target or "target",
+            encoding=self.encoding,
+            validation=self.validation,
+            validation_paths=[Path(path) for path in self.validation_pairs],
+            longest=self.longest_sentence,
+            empty=self.empty,
+            overlong=self.overlong,
+            unreadable=self.unreadable,
+        )
 
 
-def saved_settings(facts: Facts, folder: Path) -> SavedSettings:
-    """Read a run's settings back.
+def saved(facts: Facts, folder: Path, table: str, settings: type[Kind]) -> Kind:
+    """One table of the settings that a run was started with, read back from its ``config.json``.
 
     Raises:
         TextseqError: a table that is missing or does not fit.
     """
     where = str(folder / "config.json")
-
-    def table(name: str) -> dict[str, object]:
-        value = facts.get(name)
-        if not isinstance(value, dict):
-            raise TextseqError(f"{where} is damaged: it lacks '{name}'; restore the folder")
-        return value
-
-    source = table("source")
-    text = source.get("text")
-    return SavedSettings(
-        Source.from_dict({**source, "text": tuple(text) if isinstance(text, list) else ()}, where=where),
-        LanguageModelConfig.from_dict(table("model"), where=where),
-        DataConfig.from_dict(table("data"), where=where),
-        TrainingConfig.from_dict(table("training"), where=where),
-        table("corpus").get("fingerprint"),
+    value = _table(facts, folder, table)
+    return settings.from_dict(
+        {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()}, where=where
     )
+
+
+def saved_fingerprint(facts: Facts, folder: Path) -> object:
+    """The fingerprint of the corpus that a run was started with.
+
+    Raises:
+        TextseqError: it is missing.
+    """
+    return _table(facts, folder, "corpus").get("fingerprint")
+
+
+def _table(facts: Facts, folder: Path, name: str) -> dict[str, object]:
+    value = facts.get(name)
+    if not isinstance(value, dict):
+        raise TextseqError(f"{folder / 'config.json'} is damaged: it lacks '{name}'; restore the folder")
+    return value

@@ -5,14 +5,18 @@ Beside the weights that is ``Progress``, the optimizer's memory, the carried sta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from textseq.batches import Cursor
 from textseq.cells import State
+
+SMOOTHING = 0.9
+"""Share of the old value in the smoothed loss, per look."""
 
 
 @dataclass
@@ -29,7 +33,9 @@ class Progress:
     seconds: float = 0.0
     """Time spent, over all the pieces of an interrupted run."""
     best: float | None = None
-    """Lowest validation loss, nats per token."""
+    """Lowest criterion: the validation loss in nats per token, or what ``training.Evaluation`` has in its place."""
+    best_nats: float | None = None
+    """Validation loss of the same evaluation, nats per token."""
     best_step: int = 0
     stale: int = 0
     """Evaluations since the best one."""
@@ -42,6 +48,20 @@ class Progress:
     unlogged_nats: float = 0.0
     unlogged_count: int = 0
     """Summed loss and predictions since the last look at the loss, where the run was stopped between two looks."""
+    kept: dict[str, float] = field(default_factory=dict)
+    """Evaluations whose weights are kept for their mean: see ``averaging.Kept``."""
+
+    def __post_init__(self) -> None:
+        """A run of an older version had no other criterion than the loss."""
+        if self.best_nats is None:
+            self.best_nats = self.best
+
+    def smooth(self, nats: float) -> float:
+        """Take a training loss into the smoothed one; returns how far that has risen above its lowest."""
+        old = nats if self.smoothed is None else self.smoothed
+        self.smoothed = SMOOTHING * old + (1 - SMOOTHING) * nats
+        self.lowest = min(self.smoothed, self.lowest if self.lowest is not None else math.inf)
+        return self.smoothed - self.lowest
 
     @property
     def cursor(self) -> Cursor:

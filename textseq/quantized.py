@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
-from textseq.cells import Weights
+from textseq.cells import ALL, Weights
 from textseq.config import WritingPrecision
 from textseq.errors import TextseqError
 
@@ -85,9 +85,9 @@ class _Quantized(Weights):
     """By the first and last of the rows of U that a step asks for; made when it first does."""
 
     def _affine(self, h: Tensor, rows: slice) -> Tensor:
-        return self._times(h, rows)
+        return self.times(h, rows)
 
-    def _times(self, h: Tensor, rows: slice) -> Tensor:
+    def times(self, h: Tensor, rows: slice = ALL) -> Tensor:
         """U h; and the bias, where normalisation does not come before it."""
         key = (rows.start, rows.stop)
         if key not in self.blocks:

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import TypedDict, cast
 
 from textseq.errors import TextseqError, unknown
 
 FOLDER = Path(__file__).parent / "recipes"
-KEYS = {"title", "corpus", "model", "data", "training"}
+KEYS = {"title": str, "corpus": str, "source": str, "target": str, "model": dict, "data": dict, "training": dict}
+"""The keys of a recipe and what they hold in TOML."""
+
+
+class Recipe(TypedDict, total=False):
+    """What a recipe may state."""
+
+    title: str
+    corpus: str
+    source: str
+    target: str
+    model: dict[str, object]
+    data: dict[str, object]
+    training: dict[str, object]
 
 
 def recipes() -> dict[str, str]:
     """The title of every recipe that ships, by name."""
-    return {path.stem: str(read_recipe(path.stem).get("title", "")) for path in sorted(FOLDER.glob("*.toml"))}
+    return {path.stem: read_recipe(path.stem).get("title", "") for path in sorted(FOLDER.glob("*.toml"))}
 
 
-def read_recipe(name: str) -> dict[str, object]:
+def read_recipe(name: str) -> Recipe:
     """A recipe by name or file: its title, corpus, and tables ``model``, ``data`` and ``training``.
+
+    Which settings the tables may have depends on the task, which is that of the corpus, or of the files that a recipe
+    without a corpus is used with. Of a corpus of sentence pairs a recipe says the languages too, ``source`` and
+    ``target``.
 
     Raises:
         TextseqError: an unknown recipe or key (nearest match offered), or a file that is not TOML.
@@ -29,7 +47,10 @@ def read_recipe(name: str) -> dict[str, object]:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TextseqError(f"{path} is no TOML: {error}; mend the place it names") from None
-    for key in recipe:
+    for key, value in recipe.items():
         if key not in KEYS:
             raise unknown(f"key in the recipe {path}", key, KEYS)
-    return recipe
+        if not isinstance(value, KEYS[key]):
+            kind = "a table" if KEYS[key] is dict else "a string"
+            raise TextseqError(f"the recipe {path} wants {kind} for '{key}', found {value!r}; mend it")
+    return cast(Recipe, recipe)

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from textseq.cells import CELLS, State, Weights
 from textseq.config import CellName
 from textseq.dropout import Dropout, keep_mask
+from textseq.gru import gru_layer
 from textseq.layer import SIDES, input_gates, input_weights, make_layer, step_weights, with_other_weights
 from textseq.unroll import Zoneout, deferred, product_format, unroll
 
@@ -196,6 +197,9 @@ class Recurrent(nn.Module):
         if not isinstance(layer, nn.RNNBase) or self.zoneout:
             return self._plain(index, x, state, lengths, noise, defer=torch.is_grad_enabled())
         masks, dtype = self._weight_masks(index, noise), product_format(layer.get_parameter("weight_hh_l0"))
+        if isinstance(layer, nn.GRU) and x.device.type == "cpu" and torch.is_grad_enabled():
+            y, final = gru_layer(layer, x, state[0], lengths, masks)  # torch has no fused kernel for it there
+            return y, (final,)
         if not masks and dtype == state[0].dtype:
             return _call(layer, x.to(dtype), state, lengths)
         kernel = with_other_weights(layer, masks, dtype)

@@ -1,8 +1,9 @@
 """The recurrent networks of this package in NumPy alone: a page to learn from, and what the tests compare with.
 
 First an Elman network with its output layer and its gradient by full back-propagation through time, as in Karpathy's
-min-char-rnn; then one step of each cell of ``textseq.cells``. Nothing is fast here and nothing is hidden: no batch is
-needed, and every activation is an argument. Letters as in the whole package: T time, E input, H hidden, V vocabulary.
+min-char-rnn; then one step of each cell of ``textseq.cells``; then a decoder's step, which looks at a source before it.
+Nothing is fast here and nothing is hidden: no batch is needed, and every activation is an argument. Letters as in the
+whole package: T time, E input, H hidden, V vocabulary.
 
 In the equations W stands for the input's weights, U for the recurrent ones, sigma for the logistic function, and
 products of vectors are element by element. The cells' weights are laid out as in ``torch.nn``: blocks of H rows, one
@@ -270,6 +271,69 @@ def over_time(step: Step, x: Array, state: State, w: CellWeights) -> tuple[Array
         state = step(x_t, state, w)
         outputs.append(state[0])
     return np.stack(outputs), state
+
+
+# Attention, and the decoder's step that uses it
+
+
+class AttentionWeights(NamedTuple):
+    """The weights of additive attention, whose small network is A wide."""
+
+    W_a: Array
+    """From the decoder's state, (A, H)."""
+    U_a: Array
+    """From what the encoder read, (A, C)."""
+    v_a: Array
+    """To the score, (A,)."""
+    b_a: Array
+    """A bias, (A,); the paper leaves out all biases for the sake of legibility."""
+
+
+def additive_attention(s: Array, h: Array, w: AttentionWeights, *, squash: Activation = TANH) -> tuple[Array, Array]:
+    """Where to look, and what is seen there (Bahdanau et al. 2015, equations 5 and 6, and appendix A.1.2).
+
+    e_j = v_a tanh(W_a s + U_a h_j + b_a); alpha = softmax(e); c = sum of alpha_j h_j over all j.
+
+    Args:
+        s: the decoder's state before the step, (..., H).
+        h: what the encoder read of the S source positions, (..., S, C).
+        w: the small network.
+        squash: its activation.
+
+    Returns:
+        The context c (..., C), and the weights alpha (..., S).
+    """
+    e = squash((s @ w.W_a.T)[..., None, :] + h @ w.U_a.T + w.b_a) @ w.v_a
+    alpha = softmax(e)
+    context: Array = (alpha[..., None] * h).sum(axis=-2)
+    return context, alpha
+
+
+def attentive_gru(
+    y: Array, state: State, h: Array, w: CellWeights, attention: AttentionWeights, *, step: Step = gru_step
+) -> tuple[State, Array, Array]:
+    """One step of a decoder that looks at the source first (Bahdanau et al. 2015, appendix A.2.2).
+
+    c = the context seen from s; z, r = sigma(W y + U s + C c) each; n = tanh(W y + r (U s) + C c);
+    s' = (1 - z) n + z s.
+
+    The word's vector y and the context c enter the cell side by side: W and C of the paper are columns of
+    ``w.weight_ih``, (3H, E+C). As in ``gru_step``, z keeps the OLD state, unlike there, and r comes after the product;
+    with ``step=gru_reset_before_step`` it comes before, as there.
+
+    Args:
+        y: the vector of the word before, (..., E).
+        state: the decoder's, (s,), (..., H).
+        h: what the encoder read, (..., S, C).
+        w: the cell's weights.
+        attention: those of the attention.
+        step: any cell, for whose state (s, ...) the same holds.
+
+    Returns:
+        The state after the step, the context (..., C) that it saw, and the attention's weights (..., S).
+    """
+    context, alpha = additive_attention(state[0], h, attention)
+    return step(np.concatenate([y, context], axis=-1), state, w), context, alpha
 
 
 def _of_input(x: Array, w: CellWeights) -> Array:

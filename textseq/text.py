@@ -35,13 +35,13 @@ def tokenizer_from(data: Mapping[str, object]) -> Tokenizer:
     return TOKENIZERS.get(kind, CharTokenizer).from_json(data)
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path, name: str = TOKENIZER_FILE) -> Tokenizer:
     """The tokenizer that ``save`` wrote into a folder.
 
     Raises:
         TextseqError: ``tokenizer.json`` is missing, damaged, of an unknown kind or of a newer format.
     """
-    path = folder / TOKENIZER_FILE
+    path = folder / name
     try:
         data = json.loads(path.read_bytes().decode())
         if not isinstance(data, dict):

@@ -163,9 +163,9 @@ class Tokenizer(ABC):
     def _from_settings(cls, data: Mapping[str, object]) -> Self:
         """The tokenizer that ``_settings`` described."""
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = TOKENIZER_FILE) -> None:
         """Writes ``tokenizer.json`` into a folder, which is made if it is not there."""
-        with replacing(folder / TOKENIZER_FILE) as (file,):
+        with replacing(folder / name) as (file,):
             file.write(self._canonical())
 
     def _canonical(self) -> bytes:

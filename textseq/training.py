@@ -1,8 +1,9 @@
 """The only training loop. It knows ``model.loss(batch, state)`` and no task.
 
 One step: take a batch, add up the gradient, clip it, move the weights, hand the detached state on. All that
-decides what comes next stands in ``Progress``, the weights, the optimizer, the carried state and torch's random
-generators, and a checkpoint holds all five: a run that is killed and resumed gives the same weights, bit for bit.
+decides what comes next stands in ``Progress``, the weights and their averages, the optimizer, the carried state and
+torch's random generators, and a checkpoint holds them all: a run that is killed and resumed gives the same weights,
+bit for bit.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from textseq import checkpoint
+from textseq.averaging import Averages, in_use, refuse_unmeasured
 from textseq.batches import Cursor
 from textseq.cells import State
 from textseq.config import TrainingConfig
@@ -32,14 +34,11 @@ from textseq.optimizers import OPTIMIZERS, clip, learning_rate
 from textseq.progress import Progress, gather, spread
 from textseq.run_log import RunLog
 from textseq.shelf import Facts, newest
-from textseq.text import Tokenizer
 
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, and between two looks at the loss: each look waits for the GPU."""
 DIVERGED = 1.0
 """Nats per token above its lowest that the smoothed loss may rise before the run is taken to have diverged."""
-SMOOTHING = 0.9
-"""Share of the old value in the smoothed loss, per look."""
 
 
 class BatchLike(Protocol):
@@ -62,7 +61,7 @@ class Run:
     """Where a run writes, and what it writes beside the weights."""
 
     folder: Path
-    tokenizer: Tokenizer
+    tokenizer: checkpoint.Savable
     facts: Facts
     """For ``config.json``; the loop adds the step and the results."""
 
@@ -76,6 +75,13 @@ class Evaluation:
     """The same and more, for the log."""
     words: str = ""
     """The same for people."""
+    criterion: float | None = None
+    """What the best checkpoint has the least of (the negative of what more is better of); None: ``nats_per_token``."""
+
+    @property
+    def cost(self) -> float:
+        """The criterion, whichever it is: lower is better."""
+        return self.nats_per_token if self.criterion is None else self.criterion
 
     def __str__(self) -> str:
         return self.words or f"{self.nats_per_token:.4f} nats per token"
@@ -119,10 +125,13 @@ class Training:
         self.state: State | None = None
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
+        self.averages = Averages(run.folder, self.parameters, config)
         self.stop_signal: int | None = None
         self.log = RunLog(run.folder, tensorboard=config.tensorboard)
         self.pending: list[tuple[Tensor, int]] = []  # summed nats and count of the steps since the last look
         self.mark = (time.monotonic(), 0)  # when, and at how many tokens, the speed was last reckoned from
+        if evaluate is None:
+            refuse_unmeasured(config)
         if resume:
             self._restore()
         else:
@@ -162,9 +171,11 @@ class Training:
                     continue
                 if evaluating:
                     self._evaluate()
-                over = self._done() >= 1.0  # early stopping may have come to it
-                if saving or over or stop is not None:
                     self.progress.seconds = time.monotonic() - started
+                over = self._done() >= 1.0  # early stopping or the time it took to evaluate may have come to it
+                if over and len(self.progress.kept) > 1:
+                    self._measure_mean()
+                if saving or over or stop is not None:
                     self._save_last()
                 if stop is not None and not over:
                     raise Interrupted(f"stopped at step {step} and saved", 128 + stop)
@@ -196,6 +207,7 @@ class Training:
         self.optimizer.zero_grad()
         progress.step += 1
         progress.tokens += count
+        self.averages.update(progress.step)
         return torch.stack(nats).sum(), count
 
     def rate(self) -> float:
@@ -228,7 +240,7 @@ class Training:
             progress.unlogged_count += count
         self.pending.clear()
         nats = progress.unlogged_nats / progress.unlogged_count
-        if not self._finite(nats) or (whole and self._runs_away(nats)):
+        if not self._finite(nats) or (whole and progress.smooth(nats) > DIVERGED):
             self._rewind(nats)
             return False
         if whole:
@@ -247,14 +259,6 @@ class Training:
     def _finite(self, nats: float) -> bool:
         """Whether the loss and the weights are numbers: the last step may have spoilt what its loss does not show."""
         return math.isfinite(nats) and bool(torch.stack([p.isfinite().all() for p in self.parameters]).all())
-
-    def _runs_away(self, nats: float) -> bool:
-        """Whether the smoothed loss has risen too far above its lowest."""
-        progress = self.progress
-        old = nats if progress.smoothed is None else progress.smoothed
-        progress.smoothed = SMOOTHING * old + (1 - SMOOTHING) * nats
-        progress.lowest = min(progress.smoothed, progress.lowest if progress.lowest is not None else math.inf)
-        return progress.smoothed > progress.lowest + DIVERGED
 
     def _rewind(self, nats: float) -> None:
         """Go back to the last checkpoint with half the learning rate."""
@@ -279,18 +283,17 @@ class Training:
         """Measure the model, keep it if it is the best, and see to plateaus."""
         assert self.evaluate is not None
         progress, config = self.progress, self.config
-        self.model.eval()
-        evaluation = self.evaluate()
-        text = self.sample() if self.sample else None
-        self.model.train()
-        self._log({f"validation_{name}": value for name, value in evaluation.results.items()})
-        self.report(f"step {progress.step}: validation {evaluation}")
-        if text:
-            self.report(text)
-        if progress.best is None or evaluation.nats_per_token < progress.best:
-            progress.best, progress.best_step, progress.stale = evaluation.nats_per_token, progress.step, 0
-            checkpoint.save(self.run.folder, "best", self.model, self.run.tokenizer, self._facts())
-            return
+        with in_use(self.model, self.parameters, self.averages.moving):
+            evaluation = self.evaluate()
+            text = self.sample() if self.sample else None
+            self._log({f"validation_{name}": value for name, value in evaluation.results.items()})
+            self.report(f"step {progress.step}: validation {evaluation}")
+            if text:
+                self.report(text)
+            progress.kept = self.averages.keep(progress.kept, progress.step, evaluation.cost)
+            if self._keep_if_best(evaluation):
+                progress.stale = 0
+                return
         progress.stale += 1
         if config.schedule == "plateau" and progress.stale % config.plateau_patience == 0:
             progress.rate_factor /= 2
@@ -298,13 +301,38 @@ class Training:
         if config.patience is not None and progress.stale >= config.patience:
             self.report(f"no better for {progress.stale} evaluations: stopping early")
 
+    def _measure_mean(self) -> None:
+        """Measure the mean of the kept weights; it becomes the best checkpoint if no evaluation was as good."""
+        assert self.evaluate is not None
+        kept, best_step = self.progress.kept, self.progress.best_step
+        with in_use(self.model, self.parameters, self.averages.mean(kept)):
+            evaluation = self.evaluate()
+            better = self._keep_if_best(evaluation, {"average_of": [int(step) for step in kept]})
+        self._log({f"average_{name}": value for name, value in evaluation.results.items()})
+        verdict = "better" if better else "no better"
+        self.report(f"mean of steps {', '.join(kept)}: validation {evaluation}, {verdict} than step {best_step}")
+
+    def _keep_if_best(self, evaluation: Evaluation, facts: Facts | None = None) -> bool:
+        """Write the best checkpoint if no evaluation was as good as this one of the model as it is."""
+        progress = self.progress
+        if progress.best is not None and not evaluation.cost < progress.best:
+            return False
+        progress.best, progress.best_nats = evaluation.cost, evaluation.nats_per_token
+        progress.best_step = progress.step
+        checkpoint.save(self.run.folder, "best", self.model, self.run.tokenizer, self._facts() | (facts or {}))
+        return True
+
     def _facts(self) -> Facts:
-        return {**self.run.facts, "step": self.progress.step, "best_validation_nats": self.progress.best}
+        return {**self.run.facts, "step": self.progress.step, "best_validation_nats": self.progress.best_nats}
 
     def _save_last(self) -> None:
-        tensors = gather(self.parameters, self.optimizer, self.state)
+        if self.evaluate is None and self.averages.moving:  # nothing is measured: the newest average is the best
+            with in_use(self.model, self.parameters, self.averages.moving):
+                checkpoint.save(self.run.folder, "best", self.model, self.run.tokenizer, self._facts())
+        tensors = gather(self.parameters, self.optimizer, self.state) | self.averages.tensors()
         plain = dataclasses.asdict(self.progress)
         checkpoint.save(self.run.folder, "last", self.model, self.run.tokenizer, self._facts(), (tensors, plain))
+        self.averages.tidy(self.progress.kept)
 
     def _restore(self) -> None:
         """Put everything where the last checkpoint has it, and cut the log there."""
@@ -315,6 +343,7 @@ class Training:
         checkpoint.load_weights(self.model, checkpoint.read_tensors(folder / "model.safetensors"), folder)
         self.progress = Progress(**plain)  # type: ignore[arg-type]
         self.state = spread(tensors, self.parameters, self.optimizer)
+        self.progress.kept = self.averages.restore(tensors, self.progress.kept)
         self.optimizer.zero_grad()
         self.log.cut(self.progress.step)
 

@@ -44,7 +44,7 @@ class UnitTokenizer(Tokenizer):
             if len(self._remembered) > REMEMBERED:
                 self._remembered = {}  # not emptied, for another thread may be at it
             known = self._remembered
-            new = list(set(units) - known.keys())
+            new = [unit for unit in dict.fromkeys(units) if unit not in known]  # a set's minus would walk all known
             known.update(zip(new, self._encode_units(new), strict=True))
             yield np.fromiter(chain.from_iterable(map(known.__getitem__, units)), np.int64)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from textseq.cells import Cell, State, Weights
+from textseq.cells import ALL, Cell, State, Weights
 from textseq.dropout import keep_mask
 
 
@@ -101,11 +101,28 @@ def product_format(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
 
-class _Ledger:
-    """What every product of a window saw, by the rows of U that it took: the state (N, H), the gradient (N, rows)."""
+class Ledger:
+    """What the steps of a window leave for the end of a backward pass, when a gradient is made of it."""
 
     def __init__(self) -> None:
+        self._pass = -1
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what the steps left."""
+
+    def open(self) -> None:
+        """Before a step leaves anything: forget an earlier pass, which came to no end if nobody asked it for one."""
+        running = torch._C._current_graph_task_id()
+        if running != self._pass:
+            self._pass = running
+            self.clear()
+
+
+class _Ledger(Ledger):
+    def clear(self) -> None:
         self.entries: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
+        """What every product saw, by the rows of U that it took: the state (N, H), the gradient (N, rows)."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +130,9 @@ class _Deferred(Weights):
     ledger: _Ledger = field(kw_only=True)
 
     def _affine(self, h: Tensor, rows: slice) -> Tensor:
-        return self._times(h, rows) + self.bias[rows]
+        return self.times(h, rows) + self.bias[rows]
 
-    def _times(self, h: Tensor, rows: slice) -> Tensor:
+    def times(self, h: Tensor, rows: slice = ALL) -> Tensor:
         first, last, _ = rows.indices(self.hh.shape[0])
         product: Tensor = _Product.apply(h, self.hh, self.ledger, (first, last))  # type: ignore[no-untyped-call]
         return product
@@ -142,7 +159,8 @@ class _Settle(torch.autograd.Function):
     @staticmethod
     def backward(ctx: _Context, _: Tensor | None) -> tuple[Tensor, None]:
         gradient = torch.zeros_like(ctx.like)
-        seen, ctx.ledger.entries = ctx.ledger.entries, {}  # a second pass begins anew, and the window's tensors go
+        seen = ctx.ledger.entries
+        ctx.ledger.clear()  # the window's tensors go
         for (first, last), entries in seen.items():
             states, gradients = (torch.cat(part) for part in zip(*entries, strict=True))  # (T*N, H), (T*N, rows)
             gradient[first:last] += gradients.t() @ states
@@ -163,5 +181,6 @@ class _Product(torch.autograd.Function):
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         state, hh = ctx.saved_tensors
         narrow = gradient.to(hh.dtype)
+        ctx.ledger.open()
         ctx.ledger.entries.setdefault(ctx.rows, []).append((state, narrow))
         return (narrow @ hh[slice(*ctx.rows)]).to(gradient.dtype), None, None, None

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import accumulate, chain, groupby, pairwise
 from typing import Self
@@ -88,6 +89,13 @@ class WordTokenizer(UnitTokenizer):
         characters = spelled.union(chain.from_iterable(words))
         unused = characters - spelled - set(words)
         return cls(words, "".join(sorted(characters)), "".join(sorted(unused)), options)
+
+    def surfaces(self, text: str) -> list[str]:
+        """What stands in the text for each token of ``encode``, case and endings kept; with unknown rare words only."""
+        plain = splitter(replace(self._options, lowercase=False, stem="none"))
+        units = self.units.findall(text)
+        pairs = ((plain(unit), self._split(unit)) for unit in units)
+        return [word for shown, read in pairs for word in (shown if len(shown) == len(read) else read)]
 
     def _encode_units(self, units: list[str]) -> Iterable[Sequence[int]]:
         return (tuple(chain.from_iterable(map(self._encode_word, self._split(unit)))) for unit in units)

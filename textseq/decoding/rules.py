@@ -7,16 +7,17 @@ that were read so far (the prompt's and its own), V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from textseq.config import GenerationConfig
+from textseq.config import DecodingConfig
 
 
-def by_repetition(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_repetition(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Divide the positive logits of tokens that were read by the penalty, and multiply the negative ones.
 
     Keskar et al. 2019 (CTRL), section 4.1; the two cases as Hugging Face has them.
@@ -26,34 +27,32 @@ def by_repetition(logits: Tensor, history: Tensor, config: GenerationConfig) -> 
     return logits.scatter(1, history, torch.where(read > 0, read / penalty, read * penalty))
 
 
-def by_ngrams(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_ngrams(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Ban what would write an n-gram a second time (Paulus et al. 2017, section 2.5).
 
     Where that leaves a text nothing to write, only a second (n+1)-gram is banned at this step, or else a second
     (n+2)-gram, and so on: what stays is what repeats least.
     """
-    possible = logits > -torch.inf
     length = config.no_repeat_ngram_size
-    kept = possible & ~_repeating(history, length, logits.shape[1])
-    while length <= history.shape[1] and not (some := kept.any(dim=1, keepdim=True)).all():
+    kept = _without_repeats(logits, history, length)
+    while length <= history.shape[1] and not (some := kept.amax(dim=1, keepdim=True) > -torch.inf).all():
         length += 1
-        kept = torch.where(some, kept, possible & ~_repeating(history, length, logits.shape[1]))
-    return logits.masked_fill(~kept, -torch.inf)
+        kept = torch.where(some, kept, _without_repeats(logits, history, length))
+    return kept
 
 
-def _repeating(history: Tensor, length: int, size: int) -> Tensor:
-    """The tokens that would complete an n-gram of the history, (N, V)."""
-    n, t = history.shape
-    found = torch.zeros(n, size, dtype=torch.bool, device=history.device)
-    if t >= length:
-        grams = history.unfold(1, length, 1)  # (N, t-n+1, n)
-        begun = history[:, t - length + 1 :].unsqueeze(1)
-        rows, places = (grams[:, :, :-1] == begun).all(dim=2).nonzero(as_tuple=True)
-        found[rows, grams[rows, places, -1]] = True
-    return found
+def _without_repeats(logits: Tensor, history: Tensor, length: int) -> Tensor:
+    """The logits without the tokens that would complete an n-gram of the history."""
+    t = history.shape[1]
+    if t < length:
+        return logits
+    grams = history.unfold(1, length, 1)  # (N, t-n+1, n)
+    begun = history[:, t - length + 1 :].unsqueeze(1)
+    rows, places = (grams[:, :, :-1] == begun).all(dim=2).nonzero(as_tuple=True)
+    return logits.index_put((rows, grams[rows, places, -1]), logits.new_tensor(-torch.inf))
 
 
-def by_temperature(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_temperature(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Divide by the temperature; at 0 only the likeliest token is left (the first of equals)."""
     if config.temperature < 1e-6:
         best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
@@ -63,7 +62,7 @@ def by_temperature(logits: Tensor, history: Tensor, config: GenerationConfig) ->
     return logits / config.temperature
 
 
-def by_top_k(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_top_k(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Keep the k likeliest tokens (Fan et al. 2018, section 5.4)."""
     if config.top_k is None or config.top_k >= logits.shape[1]:
         return logits
@@ -71,18 +70,18 @@ def by_top_k(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tenso
     return torch.full_like(logits, -torch.inf).scatter(1, tokens, values)
 
 
-def by_top_p(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_top_p(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Keep the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, section 3.1)."""
     return _first_to_reach(config.top_p, logits, -logits)
 
 
-def by_min_p(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_min_p(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Keep the tokens at least p times as likely as the likeliest (Nguyen et al. 2024, section 3)."""
     p = logits.softmax(dim=1)
     return logits.masked_fill(p < config.min_p * p.amax(dim=1, keepdim=True), -torch.inf)
 
 
-def by_typical_p(logits: Tensor, history: Tensor, config: GenerationConfig) -> Tensor:
+def by_typical_p(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     """Keep the tokens whose surprise is nearest to the entropy, until they reach p (Meister et al. 2023, section 4)."""
     log_p = logits.log_softmax(dim=1)
     entropy = -(log_p.exp() * log_p).nansum(dim=1, keepdim=True)
@@ -102,10 +101,10 @@ class Rule:
     """A rule and the setting that it follows."""
 
     setting: str
-    """The field of ``GenerationConfig``."""
+    """The field of ``DecodingConfig``."""
     off: float | None
     """The setting's value at which the rule changes nothing."""
-    apply: Callable[[Tensor, Tensor, GenerationConfig], Tensor]
+    apply: Callable[[Tensor, Tensor, DecodingConfig], Tensor]
     """Logits (N, V), history (N, t) and settings -> logits (N, V)."""
     reads_history: bool = False
     """Whether it looks at what was written. Such rules hold in beam search too; the others shape chance only."""
@@ -123,6 +122,48 @@ RULES: tuple[Rule, ...] = (
 """In the order that they are applied."""
 
 
-def rules_in_force(config: GenerationConfig) -> tuple[Rule, ...]:
+def rules_in_force(config: DecodingConfig) -> tuple[Rule, ...]:
     """The rules that change something under these settings."""
     return tuple(rule for rule in RULES if getattr(config, rule.setting) != rule.off)
+
+
+def ruled(
+    logits: Tensor,
+    history: Tensor,
+    config: DecodingConfig,
+    rules: Iterable[Rule],
+    *,
+    bias: Tensor | None = None,
+    end: int | None = None,
+    may_end: bool = True,
+) -> Tensor:
+    """The logits under a bias and these rules, (N, V).
+
+    Args:
+        logits: (N, V).
+        history: (N, t).
+        config: the rules' settings.
+        rules: in their order.
+        bias: added before the rules, (V,).
+        end: the token that ends a text. No rule changes it that reads the history, where it may stand as the start.
+        may_end: whether it is allowed.
+    """
+    if bias is not None:
+        logits = logits + bias
+    if end is not None and not may_end:
+        logits = logits.clone()
+        logits[:, end] = -torch.inf
+    for rule in rules:
+        changed = rule.apply(logits, history, config)
+        if rule.reads_history and end is not None and changed is not logits:
+            changed[:, end] = logits[:, end]
+        logits = changed
+    return logits
+
+
+def forced_table(forced: Sequence[Sequence[int]] | None, device: torch.device) -> Tensor:
+    """What each text must begin with, (N, tokens of the longest): -1 where it is free; (0, 0) where all are."""
+    if not forced:
+        return torch.empty(0, 0, dtype=torch.int64, device=device)
+    rows = [torch.tensor(tokens, dtype=torch.int64, device=device) for tokens in forced]
+    return pad_sequence(rows, batch_first=True, padding_value=-1)

@@ -5,14 +5,14 @@ Shapes: N texts side by side, T tokens of the prompt, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from textseq.cells import State
-from textseq.config import GenerationConfig
-from textseq.decoding.rules import rules_in_force
+from textseq.config import DecodingConfig
+from textseq.decoding.rules import forced_table, ruled, rules_in_force
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
@@ -30,10 +30,14 @@ def sample(
     step: Step,
     prompt: Tensor,
     state: State,
-    config: GenerationConfig,
+    config: DecodingConfig,
     *,
     generator: torch.Generator,
     bias: Tensor | None = None,
+    end: int | None = None,
+    min_new_tokens: int = 0,
+    limits: Tensor | None = None,
+    forced: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[Tensor]:
     """Write on from a prompt, token by token.
 
@@ -44,23 +48,38 @@ def sample(
         config: how to draw, and ``max_new_tokens``.
         generator: where the randomness comes from.
         bias: added to the logits of every step, (V,); minus infinity for a token that is never drawn.
+        end: the token that ends a text. No rule on the history changes it. The step must be able to read it.
+        min_new_tokens: ``end`` comes after so many tokens at least.
+        limits: most tokens of each text, ``end`` included, (N,); wants ``end``.
+        forced: how each text must begin, whatever rules, bias and ``min_new_tokens`` say.
 
     Yields:
-        The next token of each text, (N,), ``max_new_tokens`` times.
+        The next token of each text, (N,), ``max_new_tokens`` times. A text that is over goes on with ``end`` and
+        nothing else; when all are, no more comes.
     """
+    assert limits is None or end is not None
     rules = rules_in_force(config)
     looks_back = any(rule.reads_history for rule in rules)
     history = prompt
+    table = forced_table(forced, prompt.device)  # (N, F)
+    over = torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
     for t in range(prompt.shape[1] - 1):
         _, state = step(prompt[:, t], state)
     tokens = prompt[:, -1]
-    for _ in range(config.max_new_tokens):
+    for t in range(1, config.max_new_tokens + 1):
         logits, state = step(tokens, state)
-        if bias is not None:
-            logits = logits + bias
-        for rule in rules:
-            logits = rule.apply(logits, history, config)
+        logits = ruled(logits.float(), history, config, rules, bias=bias, end=end, may_end=t > min_new_tokens)
         tokens = draw(logits, generator)
+        if t <= table.shape[1]:
+            must = table[:, t - 1]
+            tokens = torch.where(must >= 0, must, tokens)
+        if end is not None:
+            tokens = tokens.masked_fill(over, end)
+            over = over | (tokens == end)
+            if limits is not None:
+                over |= limits.to(over.device) <= t
         if looks_back:  # a copy costs no more than the rules' own look over the whole history
             history = torch.cat([history, tokens.unsqueeze(1)], dim=1)
         yield tokens
+        if end is not None and over.all():
+            return

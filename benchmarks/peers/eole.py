@@ -1,0 +1,95 @@
+"""Eole: its own trainer and inference engine.
+
+Its environment: ``pip install torch``, then ``pip install --no-deps eole==0.6.4``, then ``pip install numpy aiohttp
+requests uvicorn fastapi pyonmttok configargparse ctranslate2 huggingface_hub datasets pandas protobuf pyahocorasick
+pyyaml rapidfuzz rich sacrebleu safetensors sentencepiece six subword-nmt tensorboard tokenizers torch-optimi waitress
+pydantic``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from eole.bin.run.train import train as train_package
+from eole.config.run import PredictConfig, TrainConfig
+from eole.inference_engine import InferenceEnginePY
+from eole.trainer import Trainer
+from peers import driver
+
+
+def train(job: driver.Job, clock: driver.Clock) -> None:
+    """Train a new model."""
+    batches_of = Trainer._accum_batches
+
+    def clocked(self: Trainer, batches: object) -> Iterator[object]:
+        for group, normalization in batches_of(self, batches):
+            tokens = sum(int(batch["tgt"][:, 1:].ne(self.train_loss.padding_idx).sum()) for batch in group)
+            if not clock.begin(tokens):
+                return
+            yield group, normalization
+
+    Trainer._accum_batches = clocked
+    corpora = {
+        name: {"path_src": str(job.text / f"{part}.en"), "path_tgt": str(job.text / f"{part}.de")}
+        for name, part in (("corpus", "train"), ("valid", "val"))
+    }
+    rnn = {"layers": 1, "rnn_type": "GRU"}
+    model = {
+        "architecture": "custom",  # "rnn" has no bidirectional encoder
+        "embeddings": {"word_vec_size": driver.EMBEDDING, "position_encoding_type": None},
+        "encoder": {"encoder_type": "brnn", "hidden_size": 2 * driver.ENCODER, **rnn},
+        "decoder": {"decoder_type": "rnn", "hidden_size": driver.DECODER, "global_attention": "mlp", **rnn},
+        "input_feed": 1,
+    }
+    training = {
+        "model_path": str(job.model),
+        "optim": "adam",
+        "learning_rate": driver.LEARNING_RATE,
+        "max_grad_norm": driver.CLIPPING,
+        "dropout": [driver.DROPOUT],
+        "batch_type": "sents",
+        "normalization": "tokens",
+        "batch_size": driver.SENTENCES,
+        "bucket_size": 29000,
+        "num_workers": 0,
+        "train_steps": 10**6,
+        "start_decay_steps": 10**7,
+        "valid_steps": 10**7,
+        "save_checkpoint_steps": 10**7,
+        "log_attention_entropy": False,  # costs time
+        "compute_dtype": "fp32",
+    }
+    settings = TrainConfig(
+        data=corpora,
+        src_vocab=str(job.text / "pieces.txt"),
+        share_vocab=True,
+        save_data=str(job.model / "data"),
+        seed=job.seed,
+        model=model,
+        training=training,
+    )
+    train_package(settings)
+
+
+def load(job: driver.Job) -> driver.Translate:
+    """Its inference engine with the trained model."""
+    settings = PredictConfig(
+        model_path=str(job.model),
+        src=str(job.text / "test.en"),
+        output=os.devnull,
+        beam_size=driver.BEAM,
+        max_length=driver.LONGEST,
+        compute_dtype="fp32",
+    )
+    engine = InferenceEnginePY(settings)
+
+    def translate(sentences: list[str], batch: int) -> list[str]:
+        engine.config.batch_size = batch
+        return [best[0] for best in engine.infer_list(sentences)[2]]
+
+    return translate
+
+
+if __name__ == "__main__":
+    driver.main("eole", train, load)

@@ -1,0 +1,256 @@
+"""textseq-translate: translate text, a sentence to a line, from stdin or a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from textseq.command import parse, run, terminable
+from textseq.config import TranslationConfig, WritingPrecision
+from textseq.corpus import check_encoding
+from textseq.documents import Document
+from textseq.errors import TextseqError
+from textseq.files import growing
+
+if TYPE_CHECKING:
+    from textseq.shelf import Shelved
+    from textseq.translating import Translator
+    from textseq.translation import Translation
+
+PROG = "textseq-translate"
+
+Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
+File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translate:
+    """Translate text, a sentence to a line.
+
+    Examples:
+      textseq-translate --model mine                                 type sentences, Ctrl-D ends
+      echo "Two dogs play." | textseq-translate --model mine
+      textseq-translate --model mine --input talk.en.gz --output talk.de
+      textseq-translate --model mine second third --num-beams 10     several models that choose together
+      textseq-translate --model mine --num-return-sequences 3        lines of: number ||| text ||| score
+      textseq-translate --model mine --alignment pharaoh             text, a tab, 0-0 1-2 2-1
+      textseq-translate --model mine --plot-attention look.png
+      textseq-translate --list-models
+
+    Every line is translated by itself and gives a line (with --num-return-sequences up to so many); a line without a
+    sentence stays empty. White space around a sentence, also the "\\r" of a line end, is no part of it. Of a line
+    with more than 20,000 characters, or 2,000 tokens, the beginning is translated, and that is said.
+    """
+
+    model: Annotated[tuple[str, ...], arg(metavar="NAME...", help_behavior_hint="")] = ()
+    """What translates: a model's folder, a run's name, or a model that ships with textseq (see --list-models). Of
+    several, which must have one vocabulary (trained on the same pairs, each with another seed), all choose together."""
+    input: File = None
+    """The sentences; a file whose name ends in .gz is unpacked while it is read. Default: stdin."""
+    output: File = None
+    """Where the translations go, in UTF-8. They are written as they come to FILE.part, which becomes FILE at the end
+    and stays where something stops the command. Default: stdout."""
+    encoding: str = "utf-8"
+    """Encoding of the input."""
+    interactive: Flag = False
+    """Show a prompt on stderr and answer each line at once, as is done anyway where stdin is a terminal."""
+    buffer: Annotated[int | None, arg(metavar="LINES", help_behavior_hint="")] = None
+    """Lines that are read ahead and translated in the order of their length, which is faster; where something stops the
+    command, those that it is at are lost. Default: 2000; 64 where stdout is a terminal; 1 (each line at once) where
+    there is a prompt."""
+    prefix: str = ""
+    """How every translation must begin."""
+    json: Flag = False
+    """Write a JSON object for each line: text, score, tokens, source_tokens, and alignment: pairs of a word of the
+    source and a word of the text, from 0. With --num-return-sequences of more than 1 a list of them."""
+    alignment: Annotated[Literal["pharaoh"] | None, arg(help_behavior_hint="")] = None
+    """Write which words belong together, by the attention: after the text and a tab (after the score and |||, where
+    there is one) pairs like 0-1 of a word of the source and a word of the text, counted from 0 between spaces."""
+    plot_attention: File = None
+    """Draw where the model looked while it translated, of the first line that is not empty, as a PNG."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda, mps, auto (a GPU if there is one)."""
+    int8: Flag = False
+    """Products in 8 bits: faster, on the CPU only; the words may come out otherwise."""
+    list_models: Flag = False
+    """Show what can translate here, and exit."""
+    version: Flag = False
+    """Show the version, and exit."""
+    translating: TranslationConfig = field(default_factory=TranslationConfig)
+
+
+def main() -> None:
+    """The entry point."""
+    run(PROG, translate)
+
+
+def translate(arguments: Sequence[str]) -> None:
+    """Parse, load, and translate line by line."""
+    options = parse(Translate, PROG, arguments)
+    if options.list_models:
+        print("\n".join(_models()) or "No translators yet; train one with textseq-train.")
+        return
+    _check(options)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with _input(options.input) as file, terminable():
+        from textseq.jobs import load_translator
+        from textseq.lines import Lines
+        from textseq.translating import together
+
+        precision: WritingPrecision = "int8" if options.int8 else "float32"
+        loaded = [load_translator(name, device=options.device, precision=precision) for name in options.model]
+        translator = together(loaded) if len(loaded) > 1 else loaded[0]
+        if (options.alignment or options.plot_attention) and not translator.attends:
+            raise TextseqError("--alignment and --plot-attention show the attention, of which this model has none")
+        lines = Lines(file, str(options.input or "stdin"), options.encoding)
+        with growing(options.output) if options.output is not None else nullcontext(_print) as write:
+            drawn = _translate(translator, lines, write, options)
+            if lines.fault is not None:
+                raise lines.fault
+        if options.plot_attention is not None and not drawn:
+            raise TextseqError(f"--plot-attention wants a sentence to draw, found none in {lines.name}")
+
+
+def _translate(translator: Translator, lines: Iterable[str], write: Callable[[str], None], options: Translate) -> bool:
+    """Translate to the end; returns whether there was anything to draw."""
+    from tqdm import tqdm
+
+    asking = options.interactive or (options.input is None and sys.stdin.isatty())
+    shows_output = options.output is None and sys.stdout.isatty()
+    quiet = asking or shows_output or not sys.stderr.isatty()
+    picture = options.plot_attention
+    with tqdm(total=None if quiet else _count(options.input), unit=" sentences", disable=quiet) as bar:
+        translations = translator.stream(
+            _asked(lines, f"{translator.languages[0]}> ") if asking else lines,
+            attention=translator.attends and bool(options.json or options.alignment or picture),
+            buffer=options.buffer or (1 if asking else 64 if shows_output else 2000),
+            prefix=options.prefix,
+            progress=bar.update,
+            **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
+        )
+        for number, found in enumerate(translations):
+            for line in _lines(number, found, options):
+                write(line)
+            best = found[0]
+            if picture is not None and best.attention is not None:
+                from textseq.attention_plots import attention_heat_map
+
+                attention_heat_map(best.attention, best.source_tokens, best.tokens, picture)
+                picture = None
+    return picture is None
+
+
+def _lines(number: int, found: Sequence[Translation], options: Translate) -> Iterator[str]:
+    """What is written for a sentence."""
+    if options.json:
+        records = [_record(one) for one in found]
+        unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
+        several = options.translating.num_return_sequences > 1
+        yield json.dumps(records if several else records[0], ensure_ascii=not unicode)
+        return
+    for one in found:
+        pairs = " ".join(f"{source}-{target}" for source, target in one.alignment()) if options.alignment else ""
+        if options.translating.num_return_sequences > 1:
+            yield f"{number} ||| {one.text} ||| {one.score:.4f}" + f" ||| {pairs}" * (options.alignment is not None)
+        else:
+            yield one.text + f"\t{pairs}" * (options.alignment is not None)
+
+
+def _record(one: Translation) -> dict[str, object]:
+    """A translation as JSON has it."""
+    return {
+        "text": one.text,
+        "score": one.score,
+        "tokens": one.tokens,
+        "source_tokens": one.source_tokens,
+        "alignment": None if one.attention is None and one.tokens else one.alignment(),
+    }
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _asked(lines: Iterable[str], prompt: str) -> Iterator[str]:
+    """The lines, with a prompt before each: it comes when the answer to the one before has been written."""
+    try:
+        print(prompt, end="", file=sys.stderr, flush=True)
+        for line in lines:
+            yield line
+            print(prompt, end="", file=sys.stderr, flush=True)
+    finally:
+        print(file=sys.stderr)
+
+
+def _input(path: Path | None) -> AbstractContextManager[IO[bytes]]:
+    if path is not None:
+        return Document(path, "").open()
+    if sys.stdin is None:
+        raise TextseqError("stdin is closed; name a file with --input")
+    return nullcontext(sys.stdin.buffer)
+
+
+def _count(path: Path | None) -> int | None:
+    """The lines of a file, if they can be counted before they are read."""
+    if path is None or not path.is_file():
+        return None
+    with suppress(OSError, EOFError, zlib.error), Document(path, "").open() as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    return None
+
+
+def _check(options: Translate) -> None:
+    """Refuse what makes no sense together, before anything is loaded.
+
+    Raises:
+        TextseqError: such flags.
+    """
+    if not options.model:
+        known = ", ".join(model.name for model in _translators())
+        some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
+        raise TextseqError(f"name a --model that translates: {some} ('{PROG} --list-models' tells more)")
+    if options.interactive and (options.input is not None or options.buffer is not None):
+        raise TextseqError("--interactive answers the lines of stdin at once; leave out --input and --buffer")
+    if options.buffer is not None and options.buffer < 1:
+        raise TextseqError(f"--buffer must be at least 1, found {options.buffer}")
+    check_encoding(options.encoding)
+    if options.input is not None and (options.input.is_dir() or not options.input.exists()):
+        found = "a folder" if options.input.is_dir() else "nothing"
+        raise TextseqError(f"--input wants a file of sentences, found {found} at {options.input}; name another")
+    for flag, path in (("--output", options.output), ("--plot-attention", options.plot_attention)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
+        for other in (options.input, options.output if flag == "--plot-attention" else None):
+            if other is not None and path.resolve() == other.resolve():
+                raise TextseqError(f"{flag} would write over {other}; name another file")
+    if options.output is not None and options.output.suffix.lower() == ".gz":
+        raise TextseqError(f"--output writes no packed files; leave it out and add: | gzip > {options.output}")
+
+
+def _translators() -> list[Shelved]:
+    from textseq.shelf import shelf
+
+    return [model for model in shelf() if model.facts.get("task") == "translator"]
+
+
+def _models() -> Iterator[str]:
+    """What can translate here, a line each."""
+    for model in _translators():
+        corpus, results = model.facts.get("corpus"), model.facts.get("results")
+        title = corpus.get("title") if isinstance(corpus, dict) else None
+        rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
+        bleu = next((f", BLEU {row['score']:.1f}" for row in rows if row.get("measure") == "BLEU"), "")
+        where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
+        languages = f"{model.facts.get('source_language')} to {model.facts.get('target_language')}"
+        yield f"{model.name}  {languages}, {title or 'unknown pairs'}{bleu} ({where})"

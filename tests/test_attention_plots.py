@@ -1,0 +1,256 @@
+"""The pictures hold what they must, in any script and size, and nothing overlaps or is cut off."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fontTools.fontBuilder import FontBuilder  # type: ignore[import-untyped]
+from fontTools.pens.ttGlyphPen import TTGlyphPen  # type: ignore[import-untyped]
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry, fontManager
+from matplotlib.image import imread
+from matplotlib.text import Text
+
+from textseq.attention_plots import (
+    CELL,
+    FONT,
+    LABEL,
+    LETTERS,
+    LONGEST,
+    attention_figure,
+    attention_heat_map,
+    bleu_by_length_figure,
+    bleu_by_length_plot,
+    fonts_for,
+    legible,
+)
+from textseq.errors import TextseqError
+from textseq.translation_metrics import LengthBLEU
+
+SOURCE = ["The", " cat", " sat", ".", "</s>"]
+TARGET = ["Die", " Katze", " saß", ".", " ", "</s>"]
+ODD = [
+    "$x^2$", " \\alpha_1", "a$b", "50 %", "\n", "\t", "\x07", "", " ", "\u0301", "e\u0301", "\u202eabc", "\ud800",
+    "\ue000", "\u200d", "_x", "{}",
+    "ذهبت", "إلى", "הלכתי", "中文", "日本語", "한국어", "สวัสดี", "नमस्ते", "👩‍👧", "x" * 99,
+]  # fmt: skip
+PARTS = [LengthBLEU("≤5", 1311, 41.2), LengthBLEU("6–10", 12, 38.0), LengthBLEU(">10", 1, 20.5)]
+WORSE = [LengthBLEU(part.words, part.sentences, part.bleu / 2) for part in PARTS]
+
+
+def spread(targets: int, sources: int) -> np.ndarray:
+    return np.random.default_rng(1).dirichlet(np.ones(sources), size=targets)
+
+
+def labels(figure: Figure) -> tuple[list[Text], list[Text]]:
+    """Those of the source and of the target."""
+    return figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels()
+
+
+def shown(texts: list[Text]) -> list[str]:
+    return [text.get_text() for text in texts]
+
+
+def made_font(folder: Path, family: str, characters: str) -> FontEntry:
+    """A font with a square for each of these characters."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for point in ((100, 700), (800, 700), (800, 0)):
+        pen.lineTo(point)
+    pen.closePath()
+    names = [".notdef", *(f"u{ord(character):X}" for character in characters)]
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap({ord(character): f"u{ord(character):X}" for character in characters})
+    font.setupGlyf(dict.fromkeys(names, pen.glyph()))
+    font.setupHorizontalMetrics(dict.fromkeys(names, (900, 100)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.setupOS2(sTypoAscender=800, sTypoDescender=-200, usWinAscent=800, usWinDescent=200)
+    font.setupPost()
+    path = folder / f"{family}.ttf"
+    font.save(path)
+    return FontEntry(str(path), name=family, weight=400)
+
+
+@pytest.fixture
+def only_dejavu(monkeypatch: pytest.MonkeyPatch) -> list[FontEntry]:
+    """Matplotlib's list of fonts, with nothing but the one that comes with it; put more in."""
+    fonts = [entry for entry in fontManager.ttflist if entry.name == FONT]
+    monkeypatch.setattr(fontManager, "ttflist", fonts)
+    return fonts
+
+
+def test_tokens_stand_along_the_top_and_down_the_left() -> None:
+    weights = spread(6, 5)
+    figure = attention_figure(weights, SOURCE, TARGET)
+    axes = figure.axes[0]
+    source, target = labels(figure)
+    assert shown(source) == ["The", "␣cat", "␣sat", ".", "</s>"]
+    assert shown(target) == ["Die", "␣Katze", "␣saß", ".", "␣", "</s>"]
+    figure.draw_without_rendering()
+    box = axes.get_window_extent()
+    assert all(label.get_window_extent().y0 > box.y1 for label in source)
+    assert all(label.get_window_extent().x1 < box.x0 for label in target)
+    assert target[0].get_window_extent().y0 > target[1].get_window_extent().y1  # the first on top
+    assert source[0].get_window_extent().x0 < source[1].get_window_extent().x0
+    (cells,) = axes.collections
+    assert np.array_equal(np.asarray(cells.get_array()).reshape(6, 5), weights)
+    assert cells.get_clim() == (0, 1)  # so that pictures can be compared
+
+
+def test_each_weight_is_drawn_in_its_cell(tmp_path: Path) -> None:
+    """The darkest spots of the picture are where the weights are 1."""
+    weights = np.zeros((3, 4))
+    weights[[0, 1, 2], [2, 0, 3]] = 1
+    figure = attention_figure(weights, list("abcd"), list("xyz"))
+    figure.axes[1].set_visible(False)
+    figure.savefig(tmp_path / "cells.png")
+    image = imread(tmp_path / "cells.png")
+    high, wide, _ = image.shape
+    middles = [
+        [image[int((t + 0.5) * high / 3), int((s + 0.5) * wide / 4), 0] < 0.2 for s in range(4)] for t in range(3)
+    ]
+    assert np.array_equal(middles, weights == 1)
+
+
+@pytest.mark.parametrize(
+    ("token", "drawn"),
+    [
+        (" the", "␣the"),
+        ("the", "the"),
+        ("New York", "New␣York"),
+        ("  ", "␣␣"),
+        ("", ""),
+        ("\n", "\\n"),
+        ("a\tb\x07", "a\\tb\\x07"),
+        ("\\n", "\\n"),
+        ("$x$", "$x$"),
+        ("e\u0301", "é"),
+        ("\u0301", "\u25cc\u0301"),
+        ("\u202ea", "U+202E a"),
+        ("\xa0", "U+00A0"),
+        ("\ud800\U0010ffff", "U+D800 U+10FFFF"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a中文b", "a U+4E2D U+6587 b"),
+        ("x" * LABEL, "x" * LABEL),
+        ("x" * (LABEL + 1), "x" * (LABEL - 1) + "…"),
+    ],
+)
+def test_a_token_can_be_read(token: str, drawn: str) -> None:
+    assert legible(token, missing="中文") == drawn
+
+
+def test_a_character_that_no_font_has_is_its_code_point(only_dejavu: list[FontEntry]) -> None:
+    assert fonts_for(["Katze", "Кот", "γάτα", "قطة", "חתול", "\n \u202e\ue000"]) == ([FONT], frozenset())
+    assert fonts_for(["中a", "文"]) == ([FONT], frozenset("中文"))
+    assert fonts_for(["か", "\u3099"]) == ([FONT], frozenset("か\u3099"))  # not joined over the border of the tokens
+    figure = attention_figure(np.ones((1, 2)) / 2, ["中", "a"], ["文"])
+    assert [shown(texts) for texts in labels(figure)] == [["U+4E2D", "a"], ["U+6587"]]
+
+
+def test_other_fonts_serve_what_the_first_lacks(only_dejavu: list[FontEntry], tmp_path: Path) -> None:
+    only_dejavu += [
+        made_font(tmp_path, "One", "中"),
+        made_font(tmp_path, "Both", "中文"),
+        made_font(tmp_path, "Rest", "語"),
+        FontEntry(str(tmp_path / "gone.ttf"), name="Gone", weight=400),
+    ]
+    assert fonts_for(["a中", "文語x"]) == ([FONT, "Both", "Rest"], frozenset())
+    assert fonts_for(["中한"]) == ([FONT, "Both"], frozenset("한"))
+    assert fonts_for(["abc"]) == ([FONT], frozenset())
+    figure = attention_figure(np.ones((1, 2)) / 2, ["中文", "한"], ["語"])
+    assert [shown(texts) for texts in labels(figure)] == [["中文", "U+D55C"], ["語"]]
+    figure.draw_without_rendering()  # a missing glyph would be a warning
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_tokens_in_all_scripts_are_drawn_without_a_warning(tmp_path: Path) -> None:
+    attention_heat_map(spread(3, len(ODD)), ODD, ODD[:3], tmp_path / "wide.png")
+    attention_heat_map(spread(len(ODD), 1), ["a"], ODD, tmp_path / "tall.png")
+    figure = attention_figure(spread(3, len(ODD)), ODD, ODD[:3])
+    assert not any(label.get_parse_math() for texts in labels(figure) for label in texts)
+
+
+@pytest.mark.parametrize(("targets", "sources"), [(1, 1), (1, 30), (12, 9), (4, 60), (60, 4)])
+def test_labels_stay_apart_and_nothing_is_cut_off(targets: int, sources: int, tmp_path: Path) -> None:
+    picture = tmp_path / "new folder" / "attention.png"
+    words = [" Donaudampfschiff" if i % 2 else "g" for i in range(90)]
+    figure = attention_figure(spread(targets, sources), words[:sources], words[:targets])
+    figure.draw_without_rendering()
+    source, target = labels(figure)
+    for one, other in itertools.pairwise(target):
+        assert one.get_window_extent().y0 >= other.get_window_extent().y1 - 1
+    if source[0].get_rotation() == 90:
+        for one, other in itertools.pairwise(source):
+            assert one.get_window_extent().x1 <= other.get_window_extent().x0 + 1
+    attention_heat_map(spread(targets, sources), words[:sources], words[:targets], picture)
+    image = imread(picture)
+    assert min(edge.min() for edge in (image[0], image[-1], image[:, 0], image[:, -1])) == 1  # a white margin
+    assert [path.name for path in picture.parent.iterdir()] == [picture.name]
+
+
+def test_the_picture_grows_with_the_tokens_up_to_a_bound() -> None:
+    def made(count: int) -> tuple[float, float]:
+        figure = attention_figure(spread(2, count), ["word"] * count, ["a", "b"])
+        return float(figure.get_size_inches()[0]), float(labels(figure)[0][0].get_fontsize())
+
+    assert made(10) == pytest.approx((10 * CELL, LETTERS))
+    assert made(40) == pytest.approx((40 * CELL, LETTERS))
+    width, letters = made(150)
+    assert width == pytest.approx(LONGEST) and letters < LETTERS
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rotation"),
+    [(["我", "们"] * 4 + ["</s>"], 0), (["a", "we"] * 4, 0), (["the"] * 9, 45), (["the"] * 80, 90)],
+)
+def test_labels_lean_where_they_must(
+    tokens: list[str], rotation: int, only_dejavu: list[FontEntry], tmp_path: Path
+) -> None:
+    only_dejavu.append(made_font(tmp_path, "Chinese", "我们"))
+    source, _ = labels(attention_figure(spread(1, len(tokens)), tokens, ["x"]))
+    assert {label.get_rotation() for label in source} == {rotation}
+
+
+def test_what_cannot_be_drawn(tmp_path: Path) -> None:
+    with pytest.raises(TextseqError, match="a heat map wants tokens, found 0 of source and 6 of target; give both"):
+        attention_figure(np.ones((6, 0)), [], TARGET)
+    with pytest.raises(TextseqError, match=r"weights for 6 target by 5 source tokens, found \(5, 6\); give the row"):
+        attention_figure(spread(5, 6), SOURCE, TARGET)
+    for wrong in (np.nan, -0.5, 3.25, np.inf):
+        weights = spread(6, 5)
+        weights[2, 2] = wrong
+        with pytest.raises(TextseqError, match=f"wants weights from 0 to 1, found .*({wrong}).*; give the softmax's"):
+            attention_heat_map(weights, SOURCE, TARGET, tmp_path / "a.png")
+    with pytest.raises(TextseqError, match="cannot write"):
+        attention_heat_map(spread(6, 5), SOURCE, TARGET, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bleu_by_length_has_a_line_for_each_system(tmp_path: Path) -> None:
+    series = {"with attention": PARTS, "_without $attention$": WORSE}
+    figure = bleu_by_length_figure(series)
+    (axes,) = figure.axes
+    assert [np.asarray(line.get_ydata()).tolist() for line in axes.lines] == [
+        [part.bleu for part in parts] for parts in series.values()
+    ]
+    legend = axes.get_legend()
+    assert legend is not None and shown(list(legend.get_texts())) == list(series)
+    assert shown(axes.get_xticklabels()) == ["≤5\n(1,311)", "6–10\n(12)", ">10\n(1)"]
+    assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 41.2
+    bleu_by_length_plot(series, tmp_path / "lengths.png")
+    bleu_by_length_plot({"中文": [LengthBLEU("≤5", 3, 0.0)]}, tmp_path / "nothing right.png")
+    assert imread(tmp_path / "lengths.png").ndim == 3
+
+
+def test_series_that_cannot_be_drawn_together() -> None:
+    nothing: list[dict[str, list[LengthBLEU]]] = [{}, {"a": []}]
+    for empty in nothing:
+        with pytest.raises(TextseqError, match="wants at least 1 range of lengths, found none; measure first"):
+            bleu_by_length_figure(empty)
+    with pytest.raises(TextseqError, match="wants the same sentences for all systems, found others; measure all alike"):
+        bleu_by_length_figure({"a": PARTS, "b": PARTS[:2]})

@@ -1,0 +1,213 @@
+"""Pictures of translating: where the attention lay, and how the BLEU falls with the length of the source."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from textseq.errors import TextseqError
+from textseq.files import replacing
+from textseq.translation_metrics import LengthBLEU
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+CELL, LONGEST = 0.36, 20.0
+"""Inches of a token's row or column, and of all together at most: for more tokens the cells and letters shrink."""
+LETTERS = 11.0
+"""Points of the letters where there is room."""
+LABEL = 32
+"""Characters of a token that are shown at most."""
+SPACE = "␣"
+"""What stands for the space in a token (" the" is drawn as "␣the")."""
+FONT = "DejaVu Sans"
+"""Comes with matplotlib; other fonts serve the characters that it lacks."""
+COLOURS = ("#1f4e79", "#c0392b", "#2e8b57", "#d68910", "#7d3c98", "#5d6d7e")
+MARKERS = "osD^vP"
+
+
+def attention_heat_map(
+    attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str], picture: Path
+) -> None:
+    """Draw how much each token of a translation attended to each token of its source, as a PNG.
+
+    Args:
+        attention: weights from 0 to 1, (T, S).
+        source_tokens: S tokens, drawn along the top.
+        target_tokens: T tokens, drawn down the left side.
+        picture: where the PNG goes.
+
+    Raises:
+        TextseqError: weights that do not belong to the tokens, or not from 0 to 1; a place that cannot be written to.
+    """
+    _save(attention_figure(attention, source_tokens, target_tokens), picture)
+
+
+def bleu_by_length_plot(series: Mapping[str, Sequence[LengthBLEU]], picture: Path) -> None:
+    """Draw BLEU over the length of the source, a line for each system, as a PNG.
+
+    Args:
+        series: by the system's name what ``bleu_by_length`` gave, for the same sentences.
+        picture: where the PNG goes.
+
+    Raises:
+        TextseqError: nothing to draw; series of different sentences; a place that cannot be written to.
+    """
+    _save(bleu_by_length_figure(series), picture)
+
+
+def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> Figure:
+    """The figure that ``attention_heat_map`` saves; its axes fill it, the labels stand around.
+
+    Characters that no font on this machine has are drawn as their code points (U+4E2D).
+    """
+    from matplotlib.figure import Figure
+
+    shape = len(target_tokens), len(source_tokens)
+    if 0 in shape:
+        raise TextseqError(f"a heat map wants tokens, found {shape[1]} of source and {shape[0]} of target; give both")
+    weights = np.asarray(attention, dtype=np.float64)
+    if weights.shape != shape:
+        raise TextseqError(
+            f"attention wants weights for {shape[0]} target by {shape[1]} source tokens, found {weights.shape}; "
+            "give the row of each target token"
+        )
+    if not ((weights >= 0) & (weights < 1.01)).all():  # as a comparison with NaN never is
+        raise TextseqError(
+            f"attention wants weights from 0 to 1, found {weights.min():.3g} to {weights.max():.3g}; give the softmax's"
+        )
+    fonts, missing = fonts_for([*source_tokens, *target_tokens])
+    source, target = ([legible(token, missing) for token in side] for side in (source_tokens, target_tokens))
+    column, row = (min(CELL, LONGEST / len(side)) for side in (source, target))
+    width, height = column * len(source), row * len(target)
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    cells = axes.pcolormesh(
+        weights, cmap="Blues", vmin=0, vmax=1, edgecolors="#e3e6ea", linewidth=min(0.8, 3 * min(column, row))
+    )
+    axes.invert_yaxis()
+    axes.xaxis.tick_top()
+    axes.set_xticks(np.arange(len(source)) + 0.5, source)
+    axes.set_yticks(np.arange(len(target)) + 0.5, target, fontsize=_letters(row, 0.8))
+    widths = [_width(token) for token in source]
+    lean = 0 if median(widths) <= 2 and max(widths) <= 4 else 45 if column == CELL else 90
+    for label in axes.get_xticklabels():
+        label.set(rotation=lean, rotation_mode="anchor", fontsize=_letters(column, 0.45 if lean == 0 else 0.8))
+        label.set(ha="left" if lean else "center", va="center_baseline" if lean == 90 else "baseline")
+    _as_they_stand([*axes.get_xticklabels(), *axes.get_yticklabels()], fonts)
+    axes.tick_params(length=0, pad=4)
+    axes.spines[:].set_color("#9aa3ad")
+
+    tall = max(3 * CELL, min(height, 8 * CELL))
+    bar = figure.add_axes((1 + 0.25 / width, 1 - tall / height, 0.13 / width, tall / height))
+    figure.colorbar(cells, cax=bar, ticks=(0, 0.5, 1)).set_label("attention", fontsize=9, color="#444444")
+    bar.tick_params(labelsize=8, length=2)
+    bar.spines[:].set_color("#9aa3ad")
+    return figure
+
+
+def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
+    """The figure that ``bleu_by_length_plot`` saves."""
+    from matplotlib.figure import Figure
+
+    ranges = [[(part.words, part.sentences) for part in parts] for parts in series.values()]
+    if not ranges or not ranges[0]:
+        raise TextseqError("a plot of BLEU by length wants at least 1 range of lengths, found none; measure first")
+    if any(other != ranges[0] for other in ranges):
+        raise TextseqError("BLEU by length wants the same sentences for all systems, found others; measure all alike")
+    fonts, missing = fonts_for(list(series))
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for number, parts in enumerate(series.values()):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.plot([part.bleu for part in parts], color=colour, marker=marker, markersize=6, linewidth=1.8)
+    highest = max(part.bleu for parts in series.values() for part in parts)
+    axes.set_ylim(0, max(1.0, 1.12 * highest))
+    axes.set_xlim(-0.35, len(ranges[0]) - 0.65)
+    axes.set_xticks(range(len(ranges[0])), [f"{words}\n({sentences:,})" for words, sentences in ranges[0]])
+    axes.set_xlabel("words of the source (sentences)")
+    axes.set_ylabel("BLEU")
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    # The lines are named here, not where they are drawn: there matplotlib drops names that begin with "_".
+    legend = axes.legend(axes.lines, [legible(name, missing, space=" ") for name in series], frameon=False)
+    _as_they_stand(legend.get_texts(), fonts)
+    return figure
+
+
+def legible(text: str, missing: Collection[str] = (), *, space: str = SPACE) -> str:
+    """A token as it is drawn: spaces marked, control characters escaped, ``missing`` characters as code points."""
+    shown = ""
+    for character in unicodedata.normalize("NFC", text):
+        if character == " ":
+            shown += space
+        elif unicodedata.category(character) == "Cc":
+            shown += character.encode("unicode_escape").decode("ascii")
+        elif character in missing or not _has_a_shape(character):
+            shown += f" U+{ord(character):04X} "
+        else:
+            shown += character
+    shown = " ".join(shown.split())  # one space between code points
+    if shown and unicodedata.category(shown[0]).startswith("M"):
+        shown = "\N{DOTTED CIRCLE}" + shown  # a mark needs something to stand on
+    return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
+
+
+def fonts_for(texts: Sequence[str]) -> tuple[list[str], frozenset[str]]:
+    """The font families to draw these texts with, ``FONT`` first, and the characters that none of this machine has."""
+    import matplotlib
+    from matplotlib.font_manager import findfont, fontManager, get_font
+
+    def lacking(path: str, characters: frozenset[str]) -> frozenset[str]:
+        try:
+            font = get_font(path)
+        except (OSError, RuntimeError):  # gone since matplotlib listed it, or broken
+            return characters
+        return frozenset(character for character in characters if not font.get_char_index(ord(character)))
+
+    drawn = frozenset(filter(_has_a_shape, unicodedata.normalize("NFC", "\n".join(texts))))
+    families, missing = [FONT], lacking(findfont(FONT), drawn)
+    others: dict[str, str] = {}
+    for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400)):
+        if not entry.fname.startswith(matplotlib.get_data_path()):  # these are for mathematics, and boxes for all
+            others.setdefault(entry.name, entry.fname)
+    while missing and others:
+        # The one that has most of them, so that a word is set in one font; among equals a plain one.
+        best = min(sorted(others), key=lambda name: (len(lacking(others[name], missing)), "Sans" not in name))
+        if lacking(others.pop(best), missing) == missing:
+            break
+        families.append(best)
+        missing = lacking(findfont(best), missing)
+    return families, missing
+
+
+def _has_a_shape(character: str) -> bool:
+    """Whether a character can be seen as itself, if a font has it; others would draw nothing, or turn what follows."""
+    return unicodedata.category(character)[0] not in "CZ" or character in "\u200c\u200d"  # these shape letters
+
+
+def _as_they_stand(texts: Sequence[Text], fonts: Sequence[str]) -> None:
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_fontfamily(fonts)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: a Chinese character is as wide as two letters."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _letters(cell: float, share: float) -> float:
+    """Points of letters that take at most this share of a cell of so many inches."""
+    return min(LETTERS, share * 72 * cell)
+
+
+def _save(figure: Figure, picture: Path) -> None:
+    with replacing(picture) as (file,):
+        figure.savefig(file, format="png", dpi=150, bbox_inches="tight", pad_inches=0.15)

@@ -1,0 +1,84 @@
+"""Lines of text as they come, from a file or a pipe: none too long, and what is no text is told by its line."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import logging
+import re
+from collections.abc import Iterator
+from typing import IO
+
+from textseq.documents import python_name, reading
+from textseq.errors import TextseqError
+
+log = logging.getLogger("textseq")
+
+LONGEST = 20_000
+"""Characters that are kept of a line, so that it fits into memory whatever comes; no sentence has as many."""
+SKIPPED = 2**16
+"""Characters of the rest that are read at a time."""
+NO_TEXT = re.compile("[\udc00-\udcff]")
+"""What stands for bytes that are no text, as it is no text itself."""
+
+
+def _marked(error: UnicodeError) -> tuple[str, int]:
+    """As Python's "surrogateescape", but for every byte and encoding."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("textseq-marked", _marked)
+
+
+class Lines:
+    """The lines of a file without their ends, once, each as soon as it is there.
+
+    A line ends at "\\n", or "\\r\\n". Of a longer one than ``LONGEST`` the beginning comes, and a warning is logged.
+    What ends the reading too soon is kept in ``fault`` instead of being raised, so that the lines before it are not
+    lost to someone who reads ahead: it is to be raised when they are done with.
+
+    Args:
+        file: the bytes; it stays open.
+        name: how an error names it.
+        encoding: any of Python's text encodings.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, encoding: str = "utf-8") -> None:
+        self.file, self.name, self.encoding = file, name, encoding
+        self.fault: TextseqError | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            yield from self._lines()
+        except TextseqError as error:
+            self.fault = error
+
+    def _lines(self) -> Iterator[str]:
+        text = io.TextIOWrapper(self.file, python_name(self.encoding), errors="textseq-marked", newline="\n")
+        number = 0
+        try:
+            with reading(self.name):
+                while line := text.readline(LONGEST + 1):
+                    number += 1
+                    if not line.endswith("\n") and len(line) > LONGEST:
+                        log.warning(
+                            "note: line %d of %s has more than %d characters, of which the first %d are read",
+                            *(number, self.name, LONGEST, LONGEST),
+                        )
+                        line = line[:LONGEST]
+                        while (rest := text.readline(SKIPPED)) and not rest.endswith("\n"):
+                            pass
+                    if not line.isascii() and (found := NO_TEXT.search(line)):
+                        byte, place = ord(found[0]) - 0xDC00, found.start() + 1
+                        raise TextseqError(
+                            f"line {number} of {self.name} is not {self.encoding} text: byte 0x{byte:02x} at character "
+                            f"{place}; say with --encoding what it is (latin-1, cp1252, utf-16...)"
+                        )
+                    yield line.removesuffix("\n").removesuffix("\r")
+        except UnicodeError as error:  # of an encoding that cannot go on from there
+            raise TextseqError(
+                f"{self.name} is not {self.encoding} text after line {number} ({error}); say with --encoding what it is"
+            ) from error
+        finally:
+            text.detach()

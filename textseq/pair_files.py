@@ -1,0 +1,253 @@
+"""Sentence pairs in files: two files that are aligned, or one in columns or JSON lines; what is wrong is said by line.
+
+A line ends at "\\n" alone. A sentence is a line, a column or a string, without white space around it; other line
+ends within it are spaces, all else in it stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Literal
+
+from textseq.documents import Document
+from textseq.errors import TextseqError, unknown
+from textseq.pair_split import Pair
+
+FaultKind = Literal["empty", "overlong", "unreadable"]
+Columns = tuple[int, int] | tuple[str, str]
+
+LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+SURROGATE = re.compile("[\ud800-\udfff]")
+SHOWN = 5  # line numbers that an error names
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a line: the option that decides about it, and how an error says it."""
+
+    kind: FaultKind
+    says: str
+
+
+EMPTY = Fault("empty", "with an empty sentence")
+NUL = Fault("unreadable", "with a NUL character")
+TOO_FEW = Fault("unreadable", "with too few columns between tabs")
+NO_OBJECT = Fault("unreadable", "without a JSON object")
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """Pairs in one or two documents, read anew each time, a line at a time.
+
+    ``layout`` is one of ``LAYOUTS``. ``columns`` are the source's and the target's: names in the header of a
+    tab-separated file, or numbers from 0 where it has none; keys of JSON. ``longest`` limits a sentence, in
+    characters. Lines with faults of the kinds in ``drop`` are left out.
+    """
+
+    documents: tuple[Document, ...]
+    layout: str
+    columns: Columns = (0, 1)
+    longest: int | None = None
+    drop: frozenset[FaultKind] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return " and ".join(document.name for document in self.documents)
+
+    def __iter__(self) -> Iterator[Pair]:
+        """The pairs.
+
+        Raises:
+            TextseqError: a file cannot be read, or a line has a fault that is not to be left out.
+        """
+        for number, row in self.rows():
+            if not isinstance(row, Fault):
+                yield row
+            elif row.kind not in self.drop:
+                raise TextseqError(f"{self.name}: line {number} is one {row.says}; mend it, or leave it out")
+
+    def rows(self) -> Iterator[tuple[int, Pair | Fault]]:
+        """The number of each line that is to hold a pair, from 1, and the pair or what is wrong."""
+        for number, row in LAYOUTS[self.layout](self):
+            yield number, row if isinstance(row, Fault) else self._sound(cleaned(row[0]), cleaned(row[1]))
+
+    def surveyed(self, notes: list[str]) -> Iterator[Pair]:
+        """The pairs, read for the first time: at the end all faults are said, or noted where they are left out.
+
+        Raises:
+            TextseqError: a file cannot be read, aligned files differ in length, or lines have faults that are
+                not to be left out.
+        """
+        times: Counter[Fault] = Counter()
+        lines: dict[Fault, list[str]] = {}
+        count = 0
+        for number, row in self.rows():
+            count += 1
+            if not isinstance(row, Fault):
+                yield row
+                continue
+            times[row] += 1
+            if len(shown := lines.setdefault(row, [])) < SHOWN:
+                shown.append(str(number))
+        said = {}
+        for fault, many in times.items():
+            numbers = ", ".join(lines[fault]) + ", ..." * (many > SHOWN)
+            said[fault] = f"{many:,} of {count:,} lines {fault.says} (line {numbers})"
+        if refused := [fault for fault in said if fault.kind not in self.drop]:
+            flags = " ".join(f"--{kind} drop" for kind in sorted({fault.kind for fault in refused}))
+            found = "; ".join(said[fault] for fault in refused)
+            raise TextseqError(f"{self.name}: {found}; mend them, or leave them out with {flags}")
+        notes += [f"Left out of {self.name}: {some}." for some in said.values()]
+
+    def _sound(self, source: str, target: str) -> Pair | Fault:
+        """The pair, or what is wrong with its sentences."""
+        if not source or not target:
+            return EMPTY
+        for sentence in (source, target):
+            if "\0" in sentence:
+                return NUL
+            if not sentence.isascii() and SURROGATE.search(sentence):
+                return Fault(
+                    "unreadable", f"with what is not {self.documents[0].encoding} text (--encoding says what it is)"
+                )
+            if self.longest is not None and len(sentence) > self.longest:
+                return Fault("overlong", f"with a sentence of more than {self.longest:,} characters")
+        return source, target
+
+
+def own_file(
+    paths: Sequence[Path],
+    columns: tuple[str | None, str | None],
+    *,
+    encoding: str,
+    longest: int | None = None,
+    drop: frozenset[FaultKind] = frozenset(),
+) -> PairFile:
+    """The pairs in a user's one or two files, whose layout follows from how many there are and from their names.
+
+    Raises:
+        TextseqError: there are too few or too many files, one is missing or of an unknown kind, or the columns' names
+            do not go with the layout.
+    """
+    for path in paths:
+        if not os.path.isfile(path):
+            raise TextseqError(f"no file {path}; name two aligned text files, or one .tsv, .txt or .jsonl of pairs")
+    endings = [Path(path.name.lower().removesuffix(".gz")).suffix for path in paths]
+    layouts = [ENDINGS.get(ending, "aligned") for ending in endings]
+    names = ", ".join(map(str, paths))
+    if len(paths) == 2 and "json-lines" not in layouts and endings != [".tsv", ".tsv"]:
+        layout = "aligned"
+        if paths[0].samefile(paths[1]):
+            raise TextseqError(f"{paths[0]} is named twice; name the file of the sources, then that of the targets")
+    elif len(paths) == 1 and layouts[0] != "aligned":
+        (layout,) = layouts
+    else:
+        raise TextseqError(
+            f"pairs are read from two aligned text files, or from one that ends in {', '.join(ENDINGS)}; found {names}"
+        )
+    source, target = columns
+    found: Columns = (0, 1)
+    if layout == "json-lines":
+        found = source or "source", target or "target"
+    elif source and target and layout == "tab-separated":
+        found = source, target
+    elif source or target:
+        raise TextseqError(
+            f"names of columns, of the source and the target both, are for one tab-separated file with a header, or for"
+            f" JSON; found '{source or target}' with {names}"
+        )
+    return PairFile(tuple(Document(path, encoding) for path in paths), layout, found, longest, drop)
+
+
+def cleaned(text: str) -> str:
+    """A sentence as it stands: without white space around it, and with spaces for line ends within it."""
+    return LINE_ENDS.sub(" ", text.strip())
+
+
+def _aligned(file: PairFile) -> Iterator[tuple[int, Pair]]:
+    """Line n of the one document and line n of the other."""
+    source, target = file.documents
+    counts = [0, 0]
+    for first, second in zip_longest(source.lines(), target.lines()):
+        counts[0] += first is not None
+        counts[1] += second is not None
+        if first is not None and second is not None:
+            yield counts[0], (first, second)
+    if counts[0] != counts[1]:
+        longer = file.documents[counts[1] > counts[0]].name
+        raise TextseqError(
+            f"aligned files want as many lines, found {counts[0]:,} in {source.name} and {counts[1]:,} in"
+            f" {target.name}; {longer} has {abs(counts[0] - counts[1]):,} more, which belong to nothing"
+        )
+
+
+def _tab_separated(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
+    """Two of the columns; the others are not read, and quotes are text like any other."""
+    (document,) = file.documents
+    lines = enumerate(document.lines(), start=1)
+    header: list[str] | None = None
+    places = []
+    for column in file.columns:
+        if isinstance(column, str):
+            header = header or [name.strip() for name in next(lines, (1, ""))[1].split("\t")]
+            if column not in header:
+                raise unknown(f"column of {document.name}:", column, header)
+            column = header.index(column)
+        places.append(column)
+    for number, line in lines:
+        fields = line.split("\t")
+        if not line.strip():
+            yield number, EMPTY
+        elif max(places) < len(fields):
+            yield number, (fields[places[0]], fields[places[1]])
+        else:
+            yield number, TOO_FEW
+
+
+def _json_lines(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
+    """Two strings of the object in each line."""
+    (document,) = file.documents
+    for number, line in enumerate(document.lines(), start=1):
+        yield number, _json_pair(line, file.columns) if line.strip() else EMPTY
+
+
+def _json_pair(line: str, keys: Columns) -> Pair | Fault:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return NO_OBJECT
+    if not isinstance(found, dict):
+        return NO_OBJECT
+    sentences = []
+    for side, key in zip(("source", "target"), keys, strict=True):
+        if key not in found:
+            return Fault("unreadable", f"without the key '{key}' (--{side}-column names another)")
+        if not isinstance(found[key], str):
+            return Fault("unreadable", f"with a '{key}' that is no string")
+        sentences.append(found[key])
+    return sentences[0], sentences[1]
+
+
+# How a single file of a user's is laid out, by the end of its name.
+ENDINGS = {
+    ".tsv": "tab-separated",
+    ".tab": "tab-separated",
+    ".txt": "tab-separated",
+    ".jsonl": "json-lines",
+    ".ndjson": "json-lines",
+}
+
+# How pairs lie in documents.
+LAYOUTS: dict[str, Callable[[PairFile], Iterator[tuple[int, Pair]] | Iterator[tuple[int, Pair | Fault]]]] = {
+    "aligned": _aligned,
+    "tab-separated": _tab_separated,
+    "json-lines": _json_lines,
+}

@@ -1,0 +1,236 @@
+"""Sentences that one or several models have read: which translations they find, and what they say of known ones.
+
+Token ids go in and come out; of text nothing is known here. Several models are of one vocabulary and choose every token
+together: what they give it is the mean of their probabilities. Shapes: N sentences, S source tokens, T target tokens,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq.attention import Memory
+from textseq.cells import State
+from textseq.config import TranslationConfig
+from textseq.decoding.beam import Hypothesis, beam_search
+from textseq.decoding.ensemble import ensemble
+from textseq.decoding.sampling import Step, sample
+from textseq.models.translation_model import Reading, TranslationModel
+from textseq.pair_batches import pad
+from textseq.translation import Look
+
+Stepper = Callable[[Memory], Step]
+"""What ``TranslationModel.stepper`` gives."""
+Ids = Sequence[int]
+Decoded = tuple[TranslationModel, Tensor, Reading]
+"""A model, the vectors of the tokens that its decoder read (T, N, E), and what it made of them."""
+
+BATCH = 64
+"""Sentences that are read side by side at most."""
+BATCH_TOKENS = 8192
+"""Tokens of a batch at most, padding counted; with it the memory is bounded whatever comes."""
+SPARE = 10
+"""Tokens that a translation may have beyond ``max_length_ratio``."""
+UNSEEN = 1e-6
+"""What a source token counts as that was not looked at, so that its logarithm is finite."""
+
+
+class Sources:
+    """Some sentences, as the models have read them.
+
+    Args:
+        models: one or several.
+        sentences: the ids of each, without the token that ends it.
+    """
+
+    def __init__(self, models: Sequence[TranslationModel], sentences: Sequence[np.ndarray]) -> None:
+        self.models, self.end = models, models[0].end
+        self.device = models[0].output.weight.device
+        self.lengths = [len(ids) + 1 for ids in sentences]
+        source_end = models[0].source_end
+        source = pad([np.append(ids, source_end) for ids in sentences], source_end).to(self.device)
+        with torch.inference_mode():
+            self.read = [model.encode(source, torch.tensor(self.lengths)) for model in models]
+
+    @torch.inference_mode()
+    def search(
+        self,
+        steppers: Sequence[Stepper],
+        config: TranslationConfig,
+        forced: Sequence[Ids],
+        bias: Tensor | None,
+    ) -> list[list[Hypothesis]]:
+        """The likeliest translations of each sentence that beam search finds, best first.
+
+        Args:
+            steppers: of the models.
+            config: how to search.
+            forced: the tokens that each translation must begin with.
+            bias: added to the logits of every step, (V+1,).
+
+        Returns:
+            Up to ``num_beams`` of each; that these are the best is sure of the first ``num_return_sequences``.
+        """
+        limits = self._limits(config, forced)
+        looked_at = np.cumsum([len(start) + 1 for _, start in self.read]) - 1  # where it stands in the state
+
+        def coverage(state: State) -> Tensor:
+            looks = torch.stack([state[place][0] for place in looked_at])  # (models, rows, S)
+            return config.coverage_penalty * _coverage(looks.mean(dim=0))
+
+        return beam_search(
+            self._step(steppers),
+            torch.full((len(self.lengths), 1), self.end, device=self.device),
+            self._start(),
+            replace(config, max_new_tokens=max(limits)),  # a prefix may want more
+            bias=bias,
+            end=self.end,
+            min_new_tokens=config.min_new_tokens,
+            limits=torch.tensor(limits, device=self.device),
+            forced=forced,
+            bonus=coverage if config.coverage_penalty else None,
+            wanted=config.num_return_sequences,
+            narrow=lambda sentences: self._step(steppers, sentences),
+        )
+
+    @torch.inference_mode()
+    def draw(
+        self,
+        steppers: Sequence[Stepper],
+        config: TranslationConfig,
+        forced: Sequence[Ids],
+        bias: Tensor | None,
+        generator: torch.Generator,
+    ) -> list[list[Hypothesis]]:
+        """``num_return_sequences`` translations of each sentence, as chance and the generator have them.
+
+        The arguments are those of ``search``. The score is that of a search without bias or rules.
+        """
+        count = config.num_return_sequences
+        owners = [sentence for sentence in range(len(self.lengths)) for _ in range(count)]
+        limits = [limit for limit in self._limits(config, forced) for _ in range(count)]
+        steps = sample(
+            self._step(steppers),
+            torch.full((len(owners), 1), self.end, device=self.device),
+            tuple(part[:, owners] for part in self._start()),
+            replace(config, max_new_tokens=max(limits)),
+            generator=generator,
+            bias=bias,
+            end=self.end,
+            min_new_tokens=config.min_new_tokens,
+            limits=torch.tensor(limits, device=self.device),
+            forced=[forced[sentence] for sentence in owners],
+        )
+        rows = torch.stack([*steps], dim=1).tolist()
+        ends = [[*ids, self.end].index(self.end) + 1 for ids in rows]
+        written = [ids[: min(limit, end)] for ids, limit, end in zip(rows, limits, ends, strict=True)]
+        scores = self._scores(written, owners, config)
+        found = [Hypothesis(tuple(ids), score) for ids, score in zip(written, scores, strict=True)]
+        return [found[first : first + count] for first in range(0, len(found), count)]
+
+    @torch.inference_mode()
+    def log_p(self, written: Sequence[Ids], owners: Sequence[int]) -> list[float]:
+        """The log-probability of known translations, in nats.
+
+        Args:
+            written: the tokens of each, with the one that ends it if it is to be over there.
+            owners: which of the sentences each one translates.
+        """
+        found: list[float] = []
+        for rows, decoded in self._decode(written, owners):
+            targets = pad([np.array(ids) for ids in written[rows]], self.end).t().to(self.device)  # (T, N)
+            real = np.arange(len(targets))[:, None] < [len(ids) for ids in written[rows]]
+            each = torch.stack([_log_p_of(targets, *one) for one in decoded])
+            log_p = each.logsumexp(dim=0) - math.log(len(decoded))
+            found += np.where(real, log_p.double().cpu().numpy(), 0.0).sum(axis=0).tolist()
+        return found
+
+    @torch.inference_mode()
+    def attention(self, written: Sequence[Ids], owners: Sequence[int]) -> list[Look]:
+        """How much was looked at each source token before each token of known translations, (T, S) each.
+
+        Of several models it is the mean. The arguments are those of ``log_p``.
+        """
+        found: list[Look] = []
+        for rows, decoded in self._decode(written, owners):
+            looks = torch.stack([reading.attention for _, _, reading in decoded]).mean(dim=0)  # (T, N, S)
+            arrays = looks.float().cpu().numpy().transpose(1, 0, 2)
+            for ids, owner, look in zip(written[rows], owners[rows], arrays, strict=True):
+                found.append(look[: len(ids), : self.lengths[owner]].copy())  # or the whole batch would live on
+        return found
+
+    def _scores(self, written: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
+        """What a search would rank known translations by."""
+        factors = [((5 + len(ids)) / 6) ** config.length_penalty for ids in written]
+        scores = [log_p / factor for log_p, factor in zip(self.log_p(written, owners), factors, strict=True)]
+        if config.coverage_penalty:
+            looks = self.attention(written, owners)
+            covered = [float(_coverage(torch.from_numpy(look.sum(axis=0)))) for look in looks]
+            scores = [score + config.coverage_penalty * more for score, more in zip(scores, covered, strict=True)]
+        return scores
+
+    def _limits(self, config: TranslationConfig, forced: Sequence[Ids]) -> list[int]:
+        """Most tokens of each translation, the end included; after a prefix there is room for that in any case."""
+        most = (min(config.max_new_tokens, (length - 1) * config.max_length_ratio + SPARE) for length in self.lengths)
+        return [max(int(limit), len(ids) + 1) for limit, ids in zip(most, forced, strict=True)]
+
+    def _step(self, steppers: Sequence[Stepper], sentences: Tensor | None = None) -> Step:
+        """One step of all the models over the sentences, or over some of them."""
+        memories = [memory if sentences is None else memory.select(sentences) for memory, _ in self.read]
+        steps = [stepper(memory) for stepper, memory in zip(steppers, memories, strict=True)]
+        return ensemble(steps, [len(start) + 1 for _, start in self.read])
+
+    def _start(self) -> State:
+        """The state before the first token: each model's own, and what it has looked at, as which padding counts."""
+        state: State = ()
+        for memory, start in self.read:
+            state += (*start, (memory.padding != 0).to(memory.values.dtype).unsqueeze(0))
+        return state
+
+    def _decode(self, written: Sequence[Ids], owners: Sequence[int]) -> Iterator[tuple[slice, list[Decoded]]]:
+        """The decoders over known translations, as many at a time as there are sentences: memory is bounded."""
+        for first in range(0, len(written), len(self.lengths)):
+            rows = slice(first, first + len(self.lengths))
+            inputs = pad([np.array([self.end, *ids[:-1]]) for ids in written[rows]], self.end).to(self.device)
+            sentences = torch.tensor(owners[rows], device=self.device)
+            decoded: list[Decoded] = []
+            for model, (memory, start) in zip(self.models, self.read, strict=True):
+                state = tuple(part[:, sentences] for part in start)
+                decoded.append((model, *model.decode(inputs, memory.select(sentences), state)))
+            yield rows, decoded
+
+
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of sentences of like length, the longest first, within the limits of a batch; without empty ones."""
+    batch: list[int] = []
+    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        if lengths[n] == 0:
+            break
+        if batch and (len(batch) == BATCH or (len(batch) + 1) * (lengths[batch[0]] + 1) > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(n)
+    if batch:
+        yield batch
+
+
+def _coverage(looked_at: Tensor) -> Tensor:
+    """How much of a source was looked at (Wu et al. 2016, equation 14): (..., S) -> (...), 0 where all of it was."""
+    return looked_at.clamp(UNSEEN, 1).log().sum(dim=-1)
+
+
+def _log_p_of(targets: Tensor, model: TranslationModel, words: Tensor, reading: Reading) -> Tensor:
+    """What a model says of every token, (T, N); step by step, for a vocabulary is large."""
+    steps = zip(reading.outputs, reading.contexts, words, targets, strict=True)
+    return torch.stack(
+        [
+            model.logits(h, context, word).float().log_softmax(dim=1).gather(1, right.unsqueeze(1)).squeeze(1)
+            for h, context, word, right in steps
+        ]
+    )

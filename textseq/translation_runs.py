@@ -1,0 +1,318 @@
+"""The run of a translator: from sentence pairs and settings to a trained encoder-decoder in its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from textseq import checkpoint
+from textseq.averaging import refuse_unmeasured
+from textseq.batches import Cursor
+from textseq.config import PairConfig, TrainingConfig, TranslationModelConfig, TranslatorTrainingConfig
+from textseq.corpus import cache_folder
+from textseq.devices import pick_device, pick_precision
+from textseq.embedding import carry_over
+from textseq.errors import TextseqError
+from textseq.launch import Plan, describe, going_on, launch, new_folder, same_text
+from textseq.models.translation_model import TranslationModel
+from textseq.origin import PairSource, saved, saved_fingerprint
+from textseq.pair_batches import PairBatches, Resegment
+from textseq.pairs import PairCorpus
+from textseq.run_log import summary_writer
+from textseq.shelf import Facts, find_model
+from textseq.subwords import SubwordTokenizer
+from textseq.text import Tokenizer
+from textseq.tokens import TokenFile, token_file, tokenizer_for
+from textseq.training import Evaluation
+from textseq.translating import Translator, open_translator
+from textseq.translation_metrics import bleu
+from textseq.version import __version__
+from textseq.vocabularies import Vocabularies, load_vocabularies
+
+log = logging.getLogger("textseq")
+
+SHOWN = 3
+"""Translations shown after each evaluation."""
+MEASURED = 1000
+"""Pairs of the validation part that BLEU is measured on during training, greedily."""
+
+
+def train_translator(
+    corpus: str | None = None,
+    *,
+    source: str | None = None,
+    target: str | None = None,
+    pairs: Sequence[Path | str] = (),
+    origin: PairSource | None = None,
+    name: str | None = None,
+    model: TranslationModelConfig | None = None,
+    batching: PairConfig | None = None,
+    training: TrainingConfig | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    data: Path | None = None,
+    download: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> Translator:
+    """Train a translator, and return it as it was at its best.
+
+    Args:
+        corpus: a corpus of pairs by name; or
+        source: the language to translate from, of this corpus or of
+        target: the language to translate into.
+        pairs: one's own: two aligned files, or one .tsv or .jsonl file.
+        origin: all of these at once, and how one's own files are read.
+        name: of the run; the corpus's name and the languages, or the first file's name, by default.
+        model: sizes and kinds; with ``start_from``, that model's by default.
+        batching: tokenizer, batches.
+        training: optimizer, schedule, limits.
+        start_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
+        overwrite: replace a run of this name.
+        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        download: fetch what is not there.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: anything that the user can mend, told before the first step wherever it can be.
+        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+    """
+    if origin is None:
+        origin = PairSource(corpus=corpus, source=source, target=target, pairs=tuple(map(str, pairs)))
+    origin = replace(origin, pairs=_resolved(origin.pairs), validation_pairs=_resolved(origin.validation_pairs))
+    opened = origin.open(data=data, download=download)
+    if name is None:
+        first = Path(origin.pairs[0]).name.split(".")[0] if origin.pairs else ""
+        name = first or f"{opened.name}-{opened.source_language}-{opened.target_language}"
+    folder = new_folder(name, overwrite=overwrite)
+    base = checkpoint.load(find_model(start_from)) if start_from else None
+    if model is None:
+        model = open_translator(base).models[0].config if base else TranslationModelConfig()
+    batching = batching or PairConfig()
+    training = pick_precision(training or TranslatorTrainingConfig())
+    for note in opened.notes:
+        report(note)
+    facts: Facts = {
+        "task": "translator",
+        "textseq": __version__,
+        "source": origin.to_dict(),
+        "corpus": {
+            "name": opened.name,
+            "title": opened.title,
+            "licence": opened.licence,
+            "fingerprint": opened.fingerprint,
+        },
+        "source_language": opened.source_language,
+        "target_language": opened.target_language,
+        "start_from": start_from,
+        "model": model.to_dict(),
+        "data": batching.to_dict(),
+        "training": training.to_dict(),
+    }
+    vocabularies = _vocabularies(opened, batching, model)
+    for tokenizer in dict.fromkeys((vocabularies.source, vocabularies.target)):
+        for note in tokenizer.notes(batching):
+            report(note)
+    run = _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report)
+    if base:
+        _start_from(run, base)
+    return run.run(resume=False)
+
+
+def _resolved(paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths that hold wherever the run is resumed from."""
+    return tuple(str(Path(path).resolve()) for path in paths)
+
+
+def resume_translator(
+    folder: Path,
+    found: checkpoint.Checkpoint,
+    *,
+    training: TrainingConfig | None,
+    data: Path | None,
+    download: bool,
+    report: Callable[[str], None],
+) -> Translator:
+    """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
+    facts, place = found.facts, found.folder
+    opened = saved(facts, place, "source", PairSource).open(data=data, download=download)
+    same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
+    before = saved(facts, place, "training", TranslatorTrainingConfig)
+    training = going_on(training or before, before, folder)
+    model, batching = saved(facts, place, "model", TranslationModelConfig), saved(facts, place, "data", PairConfig)
+    vocabularies = load_vocabularies(place, found.tokenizer)
+    facts = {**facts, "training": training.to_dict()}
+    return _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report).run(resume=True)
+
+
+def _vocabularies(corpus: PairCorpus, batching: PairConfig, model: TranslationModelConfig) -> Vocabularies:
+    """The tokenizers of both languages, or one for both.
+
+    Raises:
+        TextseqError: one matrix is wanted for two vocabularies.
+    """
+    if batching.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may well be equal
+        raise TextseqError(
+            "--vocabulary separate wants --tie-embeddings target or none, found all, which is for one vocabulary; "
+            "change one of them"
+        )
+    if batching.vocabulary == "joint":
+        both = tokenizer_for(corpus.side("both"), batching, cache_folder())
+        return Vocabularies(both, both)
+    source, target = (tokenizer_for(corpus.side(side), batching, cache_folder()) for side in ("source", "target"))
+    return Vocabularies(source, target)
+
+
+class _TranslatorRun:
+    """A run between its settings and its end.
+
+    Args:
+        folder: the run's.
+        facts: for ``config.json``.
+        corpus: the pairs.
+        vocabularies: of both sides.
+        model: sizes and kinds.
+        batching: batches.
+        training: limits, seed and device.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: whatever does not fit together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        corpus: PairCorpus,
+        vocabularies: Vocabularies,
+        model: TranslationModelConfig,
+        batching: PairConfig,
+        training: TrainingConfig,
+        report: Callable[[str], None],
+    ) -> None:
+        device = pick_device(training.device)
+        if training.tensorboard:
+            summary_writer()  # if it is missing, that is said before anything is replaced
+        self.folder, self.facts, self.corpus, self.vocabularies = folder, facts, corpus, vocabularies
+        self.training, self.report = training, report
+        alpha = batching.subword_sampling
+        self.batches = PairBatches(
+            *self._sides("train"),
+            vocabularies.ends,
+            batching,
+            training.seed,
+            (_resegment(vocabularies.source, alpha), _resegment(vocabularies.target, alpha)) if alpha else None,
+        )
+        self.held_out: PairBatches | None = None
+        if "validation" in corpus.parts:
+            whole = replace(batching, longest=None, batch_tokens=None)
+            self.held_out = PairBatches(*self._sides("validation"), vocabularies.ends, whole, training.seed)
+            self.shown = list(islice(corpus.pairs("validation"), MEASURED))
+        else:
+            refuse_unmeasured(training)
+            if training.best_by != "loss":
+                raise TextseqError(
+                    f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
+                    "leave it out"
+                )
+        torch.manual_seed(training.seed)
+        self.model = TranslationModel(model, *vocabularies.ends).to(device)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        sizes = dict.fromkeys(vocabularies.ends) if not vocabularies.joint else [vocabularies.target.size]
+        left_out = self.batches.left_out
+        self.summary = (
+            f"{parameters:,} parameters, {corpus.source_language} to {corpus.target_language}, "
+            f"vocabulary {' and '.join(map(str, sizes))}, {len(self.batches.kept):,} pairs"
+            + (f" ({left_out:,} longer than {batching.longest} tokens left out)" if left_out else "")
+        )
+
+    def _sides(self, part: str) -> tuple[TokenFile, TokenFile]:
+        vocabularies, cache = self.vocabularies, cache_folder()
+        return (
+            token_file(self.corpus.side("source"), part, vocabularies.source, cache),
+            token_file(self.corpus.side("target"), part, vocabularies.target, cache),
+        )
+
+    def run(self, *, resume: bool) -> Translator:
+        """Train, measure the best model's translations of the validation part, and describe it."""
+        evaluate = self.evaluate if self.held_out is not None else None
+        plan = Plan(
+            self.folder, self.facts, self.vocabularies, self.model, self.batches, self.summary, evaluate, self.sample
+        )
+        found = launch(plan, self.training, self.report, resume=resume)
+        translator = open_translator(found, str(next(self.model.parameters()).device))
+        results = None
+        if self.held_out is not None:
+            measures, _ = translator.measure(self.corpus, "validation")
+            for measured in measures:
+                self.report(f"validation: {measured}\n  {measured.signature}")
+            results = [measured.to_dict() for measured in measures]
+        describe(self.folder, found, translator.models[0], results)
+        self.report(f"the model is in {self.folder}; translate with: textseq-translate --model {self.folder.name}")
+        return translator
+
+    def evaluate(self) -> Evaluation:
+        """The loss on the validation part; with ``best_by`` BLEU that of greedy translations too."""
+        assert self.held_out is not None
+        cursor, nats, count = Cursor(), 0.0, 0
+        state = None
+        with torch.inference_mode():
+            while cursor.epoch == 0:
+                batch, cursor = self.held_out.batch(cursor)
+                loss = self.model.loss(batch.to(next(self.model.parameters()).device), state)
+                nats, count, state = nats + float(loss.nats), count + loss.count, loss.state
+        results: Facts = {"nats_per_token": nats / count}
+        words = f"{nats / count:.4f} nats per token"
+        if self.training.best_by == "loss":
+            return Evaluation(nats / count, results, words)
+        translator = Translator([self.model], self.vocabularies, self.facts)
+        found = translator.translate([pair[0] for pair in self.shown], attention=False, num_beams=1)
+        results["bleu"] = score = bleu([one.text for one in found], [pair[1] for pair in self.shown])
+        return Evaluation(nats / count, results, f"{words}, BLEU {score:.2f} (greedy)", criterion=-score)
+
+    def sample(self) -> str:
+        """Some translations to look at."""
+        translator = Translator([self.model], self.vocabularies, self.facts)
+        pairs = self.shown[:SHOWN] if self.held_out is not None else list(islice(self.corpus.pairs("train"), SHOWN))
+        found = translator.translate([pair[0] for pair in pairs], attention=False, num_beams=1)
+        return "\n".join(f"  {pair[0]}\n  = {one.text}" for pair, one in zip(pairs, found, strict=True))
+
+
+def _resegment(tokenizer: Tokenizer, alpha: float) -> Resegment:
+    """What cuts the words of a sentence anew."""
+    assert isinstance(tokenizer, SubwordTokenizer), "PairConfig refuses others"
+
+    def resegment(ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return tokenizer.resampled(ids, alpha, rng)
+
+    return resegment
+
+
+def _start_from(run: _TranslatorRun, base: checkpoint.Checkpoint) -> None:
+    """Fill the new model with another's weights; rows of the vocabularies go by the tokens' strings."""
+    old = open_translator(base)
+    model = old.models[0]
+    if run.model.config.shape() != model.config.shape():
+        raise TextseqError(f"--from wants a model of the same shape as {base.folder}; leave out the flags of the model")
+    new_weights, old_weights = run.model.state_dict(), model.state_dict()
+    sides = {
+        "source_embedding.weight": (run.vocabularies.source, old.vocabularies.source),
+        "embedding.weight": (run.vocabularies.target, old.vocabularies.target),
+        "output.weight": (run.vocabularies.target, old.vocabularies.target),
+        "output.bias": (run.vocabularies.target, old.vocabularies.target),
+    }
+    carried = 0
+    with torch.no_grad():
+        for name, tensor in old_weights.items():
+            if name not in sides:
+                new_weights[name].copy_(tensor)
+    for name, (new, before) in sides.items():
+        # The end of a text has a row too, after those of the tokens; no token is the empty string.
+        carried = carry_over(new_weights[name], (*new.vocabulary, ""), old_weights[name], (*before.vocabulary, ""))
+    run.report(f"weights from {base.folder}; {carried - 1} of {run.vocabularies.target.size} tokens were known there")

@@ -1,0 +1,277 @@
+"""The run of a writer: from a text and settings to a trained language model in its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from textseq import checkpoint
+from textseq.averaging import refuse_unmeasured
+from textseq.batches import Streams
+from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.corpus import Corpus, cache_folder
+from textseq.devices import pick_device, pick_precision
+from textseq.embedding import carry_over
+from textseq.errors import TextseqError
+from textseq.jobs import Writer, open_writer
+from textseq.launch import Plan, describe, going_on, launch, new_folder, same_text
+from textseq.metrics import Measurement, measure
+from textseq.models.language_model import LanguageModel
+from textseq.origin import Source, saved, saved_fingerprint
+from textseq.run_log import summary_writer
+from textseq.shelf import Facts, find_model
+from textseq.text import Tokenizer
+from textseq.tokens import token_file, tokenizer_for
+from textseq.training import Evaluation
+from textseq.version import __version__
+
+log = logging.getLogger("textseq")
+
+FINAL_TOKENS = 500_000
+"""Tokens of the validation part that the final measure reads at most; ``textseq-evaluate`` reads all."""
+SAMPLE_TOKENS = 200
+"""Tokens of the text shown after each evaluation."""
+
+
+def train_writer(
+    corpus: str | None = None,
+    *,
+    text: Sequence[Path | str] = (),
+    encoding: str = "utf-8",
+    validation: float = 0.1,
+    name: str | None = None,
+    model: LanguageModelConfig | None = None,
+    batching: DataConfig | None = None,
+    training: TrainingConfig | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    data: Path | None = None,
+    download: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> Writer:
+    """Train a language model, and return it as it was at its best.
+
+    Args:
+        corpus: a corpus by name; or
+        text: one's own files and folders.
+        encoding: of these files.
+        validation: the share at their end that is kept for validation.
+        name: of the run; the corpus's name, or the first file's, by default.
+        model: sizes and cell; with ``start_from``, that model's by default.
+        batching: tokenizer, streams, windows.
+        training: optimizer, schedule, limits.
+        start_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
+        overwrite: replace a run of this name.
+        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        download: fetch what is not there.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: anything that the user can mend, told before the first step wherever it can be.
+        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+    """
+    source = Source(
+        corpus=corpus,
+        text=tuple(str(Path(path).resolve()) for path in text),
+        encoding=encoding,
+        validation=validation,
+    )
+    if name is None:
+        name = corpus or (Path(source.text[0]).stem if source.text else "") or "run"
+    folder = new_folder(name, overwrite=overwrite)
+    base = checkpoint.load(find_model(start_from)) if start_from else None
+    if model is None:
+        model = open_writer(base).model.config if base else LanguageModelConfig()
+    batching, training = batching or DataConfig(), _suited(training or TrainingConfig())
+    opened = source.open(data=data, download=download)
+    for note in opened.notes:
+        report(note)
+    facts: Facts = {
+        "task": "language-model",
+        "textseq": __version__,
+        "source": source.to_dict(),
+        "corpus": {
+            "name": opened.name,
+            "title": opened.title,
+            "licence": opened.licence,
+            "fingerprint": opened.fingerprint,
+        },
+        "language": opened.language,
+        "start_from": start_from,
+        "model": model.to_dict(),
+        "data": batching.to_dict(),
+        "training": training.to_dict(),
+    }
+    tokenizer = tokenizer_for(opened, batching, cache_folder())
+    for note in tokenizer.notes(batching):
+        report(note)
+    run = _WriterRun(folder, facts, opened, tokenizer, model, batching, training, report)
+    if base:
+        _start_from(run, base)
+    return run.run(resume=False)
+
+
+def resume_writer(
+    folder: Path,
+    found: checkpoint.Checkpoint,
+    *,
+    training: TrainingConfig | None,
+    data: Path | None,
+    download: bool,
+    report: Callable[[str], None],
+) -> Writer:
+    """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
+    facts, place = found.facts, found.folder
+    opened = saved(facts, place, "source", Source).open(data=data, download=download)
+    same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
+    before = saved(facts, place, "training", TrainingConfig)
+    training = going_on(_suited(training or before), before, folder)
+    model, batching = saved(facts, place, "model", LanguageModelConfig), saved(facts, place, "data", DataConfig)
+    facts = {**facts, "training": training.to_dict()}
+    return _WriterRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
+
+
+def _suited(training: TrainingConfig) -> TrainingConfig:
+    """The settings with the precision that ``auto`` stands for; what a language model has not is refused."""
+    if training.best_by != "loss":
+        raise TextseqError(
+            f"--best-by {training.best_by} is for translators, found it with a language model; leave it out"
+        )
+    return pick_precision(training)
+
+
+class _WriterRun:
+    """A run between its settings and its end.
+
+    Args:
+        folder: the run's.
+        facts: for ``config.json``.
+        corpus: the text.
+        tokenizer: of the text.
+        model: sizes and cell.
+        batching: streams and windows.
+        training: limits, seed and device.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: whatever does not fit together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        model: LanguageModelConfig,
+        batching: DataConfig,
+        training: TrainingConfig,
+        report: Callable[[str], None],
+    ) -> None:
+        device = pick_device(training.device)
+        if training.tensorboard:
+            summary_writer()  # if it is missing, that is said before anything is replaced
+        self.folder, self.facts, self.tokenizer = folder, facts, tokenizer
+        self.training, self.report = training, report
+        tokens = token_file(corpus, "train", tokenizer, cache_folder())
+        measured = "validation" in corpus.parts
+        self.held_out = token_file(corpus, "validation", tokenizer, cache_folder()) if measured else None
+        if self.held_out is None:
+            refuse_unmeasured(training)
+        self.streams = Streams(tokens, batching, training.seed)
+        if self.held_out is not None and len(self.held_out.ids) < 2:
+            raise TextseqError(
+                f"the validation part must have at least 2 tokens, found {len(self.held_out.ids)}; set a larger "
+                "--validation, or 0 for none"
+            )
+        torch.manual_seed(training.seed)
+        self.model = LanguageModel(model, tokenizer.size).to(device)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        self.summary = (
+            f"{parameters:,} parameters, vocabulary {tokenizer.size}, {len(tokens.ids):,} training tokens in "
+            f"{self.streams.streams} streams"
+        )
+        self.source = f"corpus:{corpus.name}|part:validation|tokenizer:{tokenizer.signature}"
+
+    def run(self, *, resume: bool) -> Writer:
+        """Train, measure the best model with the state carried and by windows, and describe it."""
+        evaluate = self.evaluate if self.held_out is not None else None
+        plan = Plan(
+            self.folder, self.facts, self.tokenizer, self.model, self.streams, self.summary, evaluate, self.sample
+        )
+        found = launch(plan, self.training, self.report, resume=resume)
+        writer = open_writer(found, str(next(self.model.parameters()).device))
+        results = None
+        if self.held_out is not None:
+            measures = [
+                self._measure(writer.model, window=window, first=FINAL_TOKENS)
+                for window in (None, self.streams.config.window)
+            ]
+            for measured in measures:
+                self.report(f"validation: {measured}\n  {measured.signature}")
+            results = [measured.to_dict() for measured in measures]
+        describe(self.folder, found, writer.model, results)
+        self.report(f"the model is in {self.folder}; write with: textseq-sample --author {self.folder.name}")
+        return writer
+
+    def evaluate(self) -> Evaluation:
+        """The loss on the validation part, or on so much of it as the settings say."""
+        n = self.streams.streams
+        found = self._measure(self.model, streams=n, first=self.training.evaluate_tokens)
+        words = (
+            f"{found.nats_per_token:.4f} nats per token, {found.bits_per_character:.4f} bits per character "
+            f"(state carried, {n} streams)"
+        )
+        results: Facts = {"nats_per_token": found.nats_per_token, "signature": found.signature}
+        return Evaluation(found.nats_per_token, results, words)
+
+    def sample(self) -> str:
+        """A text to look at."""
+        writer = Writer(self.model, self.tokenizer, self.facts)
+        return writer.generate(max_new_tokens=SAMPLE_TOKENS, seed=self.training.seed)
+
+    def _measure(self, model: LanguageModel, *, first: int, window: int | None = None, streams: int = 1) -> Measurement:
+        assert self.held_out is not None
+        return measure(
+            model,
+            self.held_out.ids,
+            source=self.source,
+            characters=self.held_out.characters,
+            window=window,
+            streams=streams,
+            first=first,
+        )
+
+
+def _start_from(run: _WriterRun, base: checkpoint.Checkpoint) -> None:
+    """Fill the new model with another's weights; rows of the vocabulary go by the tokens' strings."""
+    old = open_writer(base).model
+    new_shape, old_shape = run.model.config.shape(), old.config.shape()
+    if new_shape != old_shape:
+        raise TextseqError(
+            f"--from wants a model of the same shape: {base.folder} has {_sizes(old_shape)}, the flags ask for "
+            f"{_sizes(new_shape)}; leave the flags out"
+        )
+    new_weights, old_weights = run.model.state_dict(), old.state_dict()
+    by_token = {"embedding.weight", "output.weight", "output.bias"}
+    with torch.no_grad():
+        for name, tensor in old_weights.items():
+            if name not in by_token:
+                new_weights[name].copy_(tensor)
+    for name in sorted(by_token):
+        carried = carry_over(new_weights[name], run.tokenizer.vocabulary, old_weights[name], base.tokenizer.vocabulary)
+    run.report(f"weights from {base.folder}; {carried} of {run.tokenizer.size} tokens were known there")
+
+
+def _sizes(config: LanguageModelConfig) -> str:
+    words = {
+        "tied": config.tie_embeddings,
+        "learned initial state": config.learn_initial_state,
+        "residual": config.residual,
+        "layer norm": config.layer_norm,
+    }
+    extras = "".join(f", {word}" for word, holds in words.items() if holds)
+    return f"{config.cell} {config.layers}x{config.hidden_size}, embedding {config.embedding_size}{extras}"
