@@ -196,13 +196,14 @@ class _Look(torch.autograd.Function):
         weights = torch.addmv(padding.flatten(), squashed.flatten(0, 1), score).view_as(padding).softmax(dim=1)
         context = torch.bmm(weights.unsqueeze(1), values).squeeze(1)
         ctx.ledger = ledger
-        ctx.save_for_backward(squashed, weights, values, score)
+        ctx.save_for_backward(query, keys, weights, values, score)
         ctx.mark_non_differentiable(weights)
         return context, weights
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        squashed, weights, values, score = ctx.saved_tensors
+        query, keys, weights, values, score = ctx.saved_tensors
+        squashed = (query.unsqueeze(1) + keys).tanh_()  # again: kept, it would be as large as the memory for every step
         ledger = ctx.ledger
         ledger.open()
         ledger.looks.append((weights, gradient))

@@ -429,7 +429,7 @@ class GenerationConfig(DecodingConfig):
 class TranslationConfig(DecodingConfig):
     """Translating: beam search by default, and what only a translation has."""
 
-    max_new_tokens: int = ranged(256, at_least=1)
+    max_new_tokens: int = ranged(2000, at_least=1)
     """Tokens of a translation at most, its end included; fewer where --max-length-ratio says so."""
     max_length_ratio: float = ranged(3.0, above=0)
     """Tokens of a translation at most, for each token of its source (10 more are always allowed)."""
@@ -451,6 +451,11 @@ class TranslationConfig(DecodingConfig):
     def __post_init__(self) -> None:
         """Check the ranges, and that several translations are asked for where there can be several."""
         super().__post_init__()
+        if self.temperature > 0 and self.num_beams > 1:
+            raise TextseqError(
+                f"--temperature is for drawing at random, found it with --num-beams {self.num_beams}; leave it out, or "
+                "say --num-beams 1"
+            )
         if self.num_return_sequences > 1 and self.num_beams == 1 and self.temperature == 0:
             raise TextseqError(
                 f"--num-return-sequences {self.num_return_sequences} wants --num-beams of as many, or a --temperature "

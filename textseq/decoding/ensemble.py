@@ -15,8 +15,8 @@ from textseq.decoding.sampling import Step
 def ensemble(steps: Sequence[Step], split: Sequence[int]) -> Step:
     """One step of several models over the same vocabulary; of one model alone, that model's own step.
 
-    Its logits are the logarithm of the mean of the models' probabilities, as in Sennrich et al. 2016 (Edinburgh Neural
-    Machine Translation Systems for WMT 16), so that a token need only be likely by some of the models.
+    Its logits are the logarithm of the mean of the models' probabilities, so that a token need only be likely by some
+    of the models; where their log-probabilities are averaged instead, as others do, one model can forbid it.
 
     Args:
         steps: one step of each model; each takes tokens (N,) and gives logits (N, V).

@@ -1,10 +1,14 @@
 """Text -> text: an encoder reads the source from both ends, a decoder writes the target and looks back at it.
 
-Bahdanau, Cho and Bengio (2015), appendix A, with three changes that most successors made: the readout sees the new
-state s_i where the paper has s_{i-1}; its nonlinearity is tanh, maxout on request; and the decoder's further layers, if
-there are any, stand on the one that attends. Shapes: N batch, S source time, T target time, E embedding, H hidden, C
-width of the encoder's outputs, V vocabulary. The token after the vocabulary, ``end``, ends sources and targets, and
-begins targets: embedding and output layer have V + 1 rows.
+Bahdanau, Cho and Bengio (2015), appendix A, but for this: the readout sees the new state s_i where the paper has
+s_{i-1}; its nonlinearity is tanh, maxout on request; the GRU's reset gate comes after the product (the cell
+``gru-reset-before`` has it before, as the paper); further layers of the decoder, if there are any, stand on the one
+that attends. Whatever the attention, it is asked from the state before the step; Luong et al. (2015) ask from the one
+after it.
+
+Shapes: N batch, S source time, T target time, E embedding, H hidden, C width of the encoder's outputs, V vocabulary.
+The token after the vocabulary, ``end``, ends sources and targets, and begins targets: embedding and output layer have
+V + 1 rows.
 """
 
 from __future__ import annotations
