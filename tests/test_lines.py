@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import tracemalloc
@@ -101,3 +102,13 @@ def test_what_cannot_be_read_ends_them() -> None:
     some = Lines(Broken(b"a\nb\n"), "here")
     assert list(some) == ["a", "b"]
     assert "cannot read here: Input/output error" in str(some.fault)
+
+
+def test_a_reader_may_stop_after_its_file_was_closed() -> None:
+    """As on Ctrl-C, where the file is closed first; pytest makes an error of what Python could only print."""
+    file = io.BytesIO(b"one\ntwo\n")
+    reader = iter(Lines(file, "here"))
+    assert next(reader) == "one"
+    file.close()
+    del reader
+    gc.collect()

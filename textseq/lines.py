@@ -7,6 +7,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 from textseq.documents import python_name, reading
@@ -81,4 +82,5 @@ class Lines:
                 f"{self.name} is not {self.encoding} text after line {number} ({error}); say with --encoding what it is"
             ) from error
         finally:
-            text.detach()
+            with suppress(ValueError):  # the file is closed already where something stopped its reader
+                text.detach()
