@@ -194,6 +194,14 @@ def test_the_warm_up_rises_in_equal_steps_to_the_peak(schedule: ScheduleName) ->
     assert rates == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0, 2.0])
 
 
+def test_a_short_run_leaves_the_warm_up_after_a_tenth_of_it() -> None:
+    config = settings(schedule="constant", warmup_steps=300)
+    assert [learning_rate(config, step, step / 20) / config.learning_rate for step in range(4)] == pytest.approx(
+        [1 / 300, 0.5, 1, 1]
+    )
+    assert learning_rate(config, 150, 0.01) / config.learning_rate == pytest.approx(151 / 300)
+
+
 def test_the_loop_keeps_to_the_schedule(run: Run) -> None:
     config = settings(schedule="linear", learning_rate=1.0, warmup_steps=2, max_steps=10)
     loop = Training(Stub(), Numbers(), config, run)

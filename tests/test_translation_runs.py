@@ -123,6 +123,14 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert said[-1].endswith(f"translate with: textseq-translate --model {folder.name}")
 
 
+@pytest.mark.parametrize(("epochs", "told"), [(2.0, True), (400.0, False)])
+def test_a_run_of_few_steps_is_told_to_be_short(home: Path, pairs: list[Path], epochs: float, told: bool) -> None:
+    said: list[str] = []
+    short = replace(training(1), max_epochs=epochs)
+    runs.train_translator(pairs=pairs, model=MODEL, batching=BATCHING, training=short, report=said.append)
+    assert any("steps of so few pairs" in line for line in said) == told
+
+
 def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) -> None:
     folder, _ = learned
     names = {path.name.split("-")[0] for path in folder.iterdir()}

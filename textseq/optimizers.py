@@ -12,6 +12,9 @@ from textseq.config import OptimizerName, TrainingConfig
 
 Parameters = list[nn.Parameter]
 
+LONGEST_WARMUP = 0.1
+"""Share of a run after which the learning rate is at its peak, however few steps that is."""
+
 
 def _adamw(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
     betas = (c.momentum, c.beta2)
@@ -54,7 +57,8 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
         step: steps taken.
         done: share of the run that is over, 0 to 1.
     """
-    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    # A run of a few steps would otherwise never leave the warm-up, and learn nothing.
+    warm = min(1.0, max((step + 1) / config.warmup_steps, done / LONGEST_WARMUP)) if config.warmup_steps else 1.0
     shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0, "plateau": 1.0}
     return config.learning_rate * warm * shapes[config.schedule]
 

@@ -150,6 +150,11 @@ class PairBatches:
         following = Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + 1)
         return window(batch, start, stop), following
 
+    @property
+    def per_epoch(self) -> int:
+        """Batches of the first epoch; those of the others are as many, or nearly."""
+        return len(self._epoch(0))
+
     def epochs(self, cursor: Cursor) -> float:
         """Passes over the text that lie behind a place."""
         return cursor.epoch + (cursor.position / len(self._epoch(cursor.epoch)) if cursor.position else 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -37,6 +38,8 @@ from textseq.vocabularies import Vocabularies, load_vocabularies
 
 log = logging.getLogger("textseq")
 
+FEW_STEPS = 1000
+"""Steps of the optimizer below which a run is told to be too short."""
 SHOWN = 3
 """Translations shown after each evaluation."""
 MEASURED = 1000
@@ -242,6 +245,12 @@ class _TranslatorRun:
     def run(self, *, resume: bool) -> Translator:
         """Train, measure the best model's translations of the validation part, and describe it."""
         evaluate = self.evaluate if self.held_out is not None else None
+        steps = self.batches.per_epoch * (self.training.max_epochs or math.inf) / self.training.accumulate
+        if steps < FEW_STEPS:
+            self.report(
+                f"note: --max-epochs {self.training.max_epochs:g} makes about {math.ceil(steps)} steps of so few pairs, "
+                f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"
+            )
         plan = Plan(
             self.folder, self.facts, self.vocabularies, self.model, self.batches, self.summary, evaluate, self.sample
         )
