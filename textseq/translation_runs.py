@@ -248,7 +248,7 @@ class _TranslatorRun:
         steps = self.batches.per_epoch * (self.training.max_epochs or math.inf) / self.training.accumulate
         if steps < FEW_STEPS:
             self.report(
-                f"note: --max-epochs {self.training.max_epochs:g} makes about {math.ceil(steps)} steps of so few pairs, "
+                f"note: --max-epochs {self.training.max_epochs:g} makes {math.ceil(steps)} steps of so few pairs, "
                 f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"
             )
         plan = Plan(
