@@ -277,7 +277,7 @@ class TrainingConfig(Settings):
     """Learning rate after the warm-up: to zero along a cosine or a line, constant, or halved on a plateau of
     the validation loss."""
     warmup_steps: int = ranged(100, at_least=0)
-    """Steps over which the learning rate rises to its peak; in a short run, a tenth of it."""
+    """Steps over which the learning rate rises to its peak; at most a tenth of a run with a cosine or a line."""
     plateau_patience: int = ranged(2, at_least=1)
     """Evaluations without a better one (see --best-by) before the plateau schedule halves the learning rate."""
     clip_norm: float | None = ranged(1.0, above=0)
@@ -338,7 +338,7 @@ class TranslatorTrainingConfig(TrainingConfig):
     learning_rate: float = ranged(2e-3, above=0)
     """Peak learning rate."""
     warmup_steps: int = ranged(300, at_least=0)
-    """Steps over which the learning rate rises to its peak; in a short run, a tenth of it."""
+    """Steps over which the learning rate rises to its peak; at most a tenth of a run with a cosine or a line."""
     max_epochs: float | None = ranged(15.0, above=0)
     """Stop after so many passes over the training pairs. The first limit that is reached counts."""
     evaluate_every: int = ranged(500, at_least=1)

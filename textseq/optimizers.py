@@ -13,7 +13,7 @@ from textseq.config import OptimizerName, TrainingConfig
 Parameters = list[nn.Parameter]
 
 LONGEST_WARMUP = 0.1
-"""Share of a run after which the learning rate is at its peak, however few steps that is."""
+"""Share of a run after which a rate that falls towards the run's end is at its peak, however few steps that is."""
 
 
 def _adamw(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
@@ -57,10 +57,13 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
         step: steps taken.
         done: share of the run that is over, 0 to 1.
     """
-    # A run of a few steps would otherwise never leave the warm-up, and learn nothing.
-    warm = min(1.0, max((step + 1) / config.warmup_steps, done / LONGEST_WARMUP)) if config.warmup_steps else 1.0
+    warm = (step + 1) / config.warmup_steps if config.warmup_steps else 1.0
+    if config.schedule in {"cosine", "linear"}:
+        # A run of a few steps would otherwise never leave the warm-up, and learn nothing. The other schedules do not
+        # ask for the run's length, so that it may be changed on the way.
+        warm = max(warm, done / LONGEST_WARMUP)
     shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0, "plateau": 1.0}
-    return config.learning_rate * warm * shapes[config.schedule]
+    return config.learning_rate * min(1.0, warm) * shapes[config.schedule]
 
 
 def clip(parameters: Parameters, config: TrainingConfig) -> None:
