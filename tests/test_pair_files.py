@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from textseq.errors import TextseqError
-from textseq.pair_files import FaultKind, PairFile, cleaned, own_file
+from textseq.pair_files import UNKNOWN, FaultKind, PairFile, cleaned, languages_of, own_file
 
 Write = Callable[[str, bytes | str], Path]
 
@@ -28,11 +28,21 @@ def write(tmp_path: Path) -> Write:
 def opened(
     *paths: Path,
     columns: tuple[str | None, str | None] = (None, None),
+    languages: tuple[str, str] = UNKNOWN,
+    notes: list[str] | None = None,
     encoding: str = "utf-8",
     longest: int | None = None,
     drop: frozenset[FaultKind] = frozenset(),
 ) -> PairFile:
-    return own_file(paths, columns, encoding=encoding, longest=longest, drop=drop)
+    return own_file(
+        paths,
+        columns,
+        encoding=encoding,
+        notes=[] if notes is None else notes,
+        languages=languages,
+        longest=longest,
+        drop=drop,
+    )
 
 
 def surveyed(file: PairFile) -> list[tuple[str, str]]:
@@ -62,6 +72,150 @@ def test_tab_separated_columns(write: Write) -> None:
     assert surveyed(opened(named, columns=("en", "de"))) == [("Go.", "Geh.")]
     with pytest.raises(TextseqError, match=r"unknown column of .*pairs\.tsv: 'End'; did you mean 'en'\?"):
         surveyed(opened(named, columns=("End", "de")))
+
+
+@pytest.mark.parametrize(
+    ("header", "languages", "columns"),
+    [
+        ("en\tfr", ("en", "fr"), (0, 1)),
+        (" EN \tFr\r", ("en", "fr"), (0, 1)),
+        ("\ufeffen\tfr", ("en", "fr"), (0, 1)),
+        ("fr\ten", ("EN", "fr"), (1, 0)),
+        ("id\tpt-br\tlicence\ten", ("en", "pt-BR"), (3, 1)),
+        ("source\ttarget", UNKNOWN, (0, 1)),
+        ("Target\tSource", UNKNOWN, (1, 0)),
+        ("src\ttgt", UNKNOWN, (0, 1)),
+        ("src\ttrg\tscore", UNKNOWN, (0, 1)),
+        ("source\ttarget", ("en", "fr"), (0, 1)),
+        ("en\tfr", UNKNOWN, None),  # the languages were not asked for
+        ("en\tde", ("en", "fr"), None),
+        ("en\ten", ("en", "en"), None),
+        ("source\ttgt", UNKNOWN, None),
+        ("en.\tfr", ("en", "fr"), None),
+        ("en: fr\tfr: en", ("en", "fr"), None),
+    ],
+)
+def test_a_header_is_known_by_the_languages(
+    header: str, languages: tuple[str, str], columns: tuple[int, int] | None, write: Write
+) -> None:
+    rows = [[f"{row}{column}" for column in "abcd"[: header.count("\t") + 1]] for row in range(3)]
+    path = write("h.tsv", "\n".join([header, *map("\t".join, rows)]))
+    notes: list[str] = []
+    found = surveyed(opened(path, languages=languages, notes=notes))
+    if columns is None:
+        assert notes == [] and found[0] == tuple(header.split("\t")) and len(found) == 4
+    else:
+        source, target = columns
+        assert found == [(row[source], row[target]) for row in rows]
+        (note,) = notes
+        cells = [cell.strip("\ufeff \r") for cell in header.split("\t")]
+        assert "h.tsv is read as a header" in note and f"source '{cells[source]}', target '{cells[target]}'" in note
+
+
+def test_named_columns_need_no_guess(write: Write) -> None:
+    path, notes = write("h.tsv", "en\tfr\tde\nGo.\tVa.\tGeh.\n"), list[str]()
+    assert surveyed(opened(path, columns=("de", "fr"), languages=("en", "fr"), notes=notes)) == [("Geh.", "Va.")]
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "wanted"),
+    [
+        (["a.en", "b.fr"], (None, None), ("en", "fr")),
+        (["a.en.gz", "a.fr"], (None, None), ("en", "fr")),
+        (["a.EN.GZ", "a.pt-BR"], (None, None), ("en", "pt-BR")),
+        (["a.en-fr.en", "a.en-fr.ces"], (None, None), ("en", "ces")),
+        (["a.zh_Hans", "a.en"], (None, None), ("zh_Hans", "en")),
+        (["a.en", "a.fr"], ("de", None), ("de", "fr")),
+        (["a.en", "a.fr"], (None, "de"), ("en", "de")),
+        (["a.en", "a.fr"], ("fr", "en"), ("fr", "en")),
+        (["a.en", "a.fr"], ("fr", None), ("fr", "target")),  # which the second cannot be too
+        (["a.src", "a.tgt"], (None, None), UNKNOWN),
+        (["a.src", "a.trg"], (None, "fr"), ("source", "fr")),
+        (["a.en", "a.txt"], (None, None), UNKNOWN),
+        (["a.gz", "a.en"], (None, None), UNKNOWN),
+        (["en.txt", "fr.txt"], (None, None), UNKNOWN),
+        (["a.en", "b.en"], (None, None), UNKNOWN),
+        (["a.en", "a.EN"], (None, None), UNKNOWN),
+        (["a.english", "a.french"], (None, None), UNKNOWN),
+        (["a.en1", "a.f"], (None, None), UNKNOWN),
+        (["en", "fr"], (None, None), UNKNOWN),
+        (["a.tsv"], (None, None), UNKNOWN),
+        (["a.jsonl"], ("en", "fr"), ("en", "fr")),
+        ([], (None, None), UNKNOWN),
+    ],
+)
+def test_languages_by_the_endings(
+    names: list[str], given: tuple[str | None, str | None], wanted: tuple[str, str]
+) -> None:
+    assert languages_of([Path("corpus.de", name) for name in names], *given) == wanted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"en": "Go.", "fr": "Va."},
+        {"translation": {"fr": "Va.", "en": "Go."}, "id": "3"},
+        {"translation": {"fr": "Va.", "en": "Go."}, "source": "a site"},
+        {"source": "Go.", "target": "Va.", "en": "x", "fr": "y"},
+        {"source": "Go.", "target": "Va.", "translation": "z"},
+    ],
+)
+def test_json_by_languages(line: dict[str, object], write: Write) -> None:
+    path = write("a.jsonl", "no object\n{}\n" + json.dumps(line) + "\n")
+    drop: frozenset[FaultKind] = frozenset({"unreadable"})
+    assert surveyed(opened(path, languages=("en", "fr"), drop=drop)) == [("Go.", "Va.")]
+
+
+def test_json_columns_come_before_languages(write: Write) -> None:
+    line = {"en": "Go.", "fr": "Va.", "de": "Geh.", "source": "x", "target": "y", "translation": {"cs": "Jdi."}}
+    path = write("a.jsonl", json.dumps(line))
+    assert surveyed(opened(path, columns=("de", "cs"), languages=("en", "fr"))) == [("Geh.", "Jdi.")]
+    assert surveyed(opened(path, columns=("de", None), languages=("en", "fr"))) == [("Geh.", "y")]
+    path = write("b.jsonl", json.dumps({"en": "Go.", "fr": "Va.", "de": "Geh.", "cs": "Jdi."}))
+    assert surveyed(opened(path, columns=("de", "cs"), languages=("en", "fr"))) == [("Geh.", "Jdi.")]
+
+
+@pytest.mark.parametrize(
+    ("line", "columns", "message"),
+    [
+        (
+            {"en": "a", "fr": "b"},
+            (None, None),
+            r"without the key 'source' \(lines 2, 3\); line 2 has the keys 'en', 'fr'; "
+            r"say which with --source-column 'en' --target-column 'fr'$",
+        ),
+        ({"translation": {"en": "a", "fr": "b"}, "id": 3}, (None, None), r"--source-column 'en' --target-column 'fr'$"),
+        (
+            {"id": "3", "en": "a", "fr": "b"},
+            (None, None),
+            "'id', 'en', 'fr'; .*--source-column KEY --target-column KEY$",
+        ),
+        ({key: "a" for key in "1234567"}, (None, None), r"has the keys '1', '2', '3', '4', '5', \.\.\.; say"),
+        ({"en": "a", "fr": "b"}, ("en", "de"), "without the key 'de'.*has the keys 'en', 'fr'; say"),
+        ({"a\nb": "a"}, (None, None), r"has the keys 'a\\nb'; say"),
+    ],
+)
+def test_keys_that_are_there_are_named(
+    line: dict[str, object], columns: tuple[str | None, str | None], message: str, write: Write
+) -> None:
+    path = write("a.jsonl", "[]\n" + 2 * (json.dumps(line) + "\n"))
+    with pytest.raises(TextseqError, match=message) as caught:
+        surveyed(opened(path, columns=columns, languages=("it", "es")))
+    assert "drop" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_leaving_out_all_lines_is_no_advice(write: Write) -> None:
+    lines = ["no tab", "\t", "no tab either"]
+    with pytest.raises(TextseqError, match=r"2 of 3 lines with too few .*\(lines 1, 3\); .*\(line 2\); mend them$"):
+        surveyed(opened(write("a.tsv", "\n".join(lines))))
+    with pytest.raises(TextseqError, match=r"; mend them, or leave them out with --empty drop --unreadable drop$"):
+        surveyed(opened(write("b.tsv", "\n".join([*lines, "a\tb"]))))
+    sound_at_last = ['{"en": "a"}', '{"source": "a", "target": "b"}']
+    with pytest.raises(TextseqError, match=r"1 of 2 lines without the key 'source' .*; mend them, or leave them out"):
+        surveyed(opened(write("c.jsonl", "\n".join(sound_at_last))))
+    with pytest.raises(TextseqError, match=r"; mend them$"):  # the keys are right
+        surveyed(opened(write("d.jsonl", '{"source": "a", "target": null}')))
 
 
 def test_json_lines(write: Write) -> None:
@@ -104,15 +258,15 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
     ("name", "content", "kind", "message"),
     [
         ("a.tsv", b"Go.\tGeh.\nGo.\nHi\tHallo", "unreadable", "1 of 3 lines with too few columns .* \\(line 2\\)"),
-        ("a.tsv", b"a\tb\n\n\t\na\t \n c\td", "empty", "3 of 5 lines with an empty sentence \\(line 2, 3, 4\\)"),
-        ("a.tsv", b"a\tb\n" + 7 * b"\t\n", "empty", "7 of 8 lines .* \\(line 2, 3, 4, 5, 6, \\.\\.\\.\\)"),
+        ("a.tsv", b"a\tb\n\n\t\na\t \n c\td", "empty", "3 of 5 lines with an empty sentence \\(lines 2, 3, 4\\)"),
+        ("a.tsv", b"a\tb\n" + 7 * b"\t\n", "empty", "7 of 8 lines .* \\(lines 2, 3, 4, 5, 6, \\.\\.\\.\\)"),
         ("a.tsv", b"a\tb\nna\xefve\tx\n", "unreadable", "with what is not utf-8 text .*--encoding.* \\(line 2\\)"),
         ("a.tsv", b"a\tb\nc\t\0\n", "unreadable", "with a NUL character \\(line 2\\)"),
         ("a.tsv", b"a\tb\n123456\tx\n12345\tx", "overlong", "sentence of more than 5 characters \\(line 2\\)"),
         ("a.jsonl", b'{"source": "a"', "unreadable", "1 of 1 lines without a JSON object \\(line 1\\)"),
         ("a.jsonl", b'["a", "b"]\n\n', "unreadable", "1 of 2 lines without a JSON object \\(line 1\\)"),
         ("a.jsonl", b"[" * 200_000, "unreadable", "without a JSON object"),
-        ("a.jsonl", b'{"source": "a"}', "unreadable", "without the key 'target' \\(--target-column .*\\(line 1\\)"),
+        ("a.jsonl", b'{"source": "a"}', "unreadable", "without the key 'target' \\(line 1\\)"),
         ("a.jsonl", b'{"source": "a", "target": null}', "unreadable", "with a 'target' that is no string"),
         ("a.jsonl", b'{"source": "a", "target": " "}', "empty", "1 of 1 lines with an empty sentence"),
         ("a.jsonl", b'{"source": "\\ud83d", "target": "a"}', "unreadable", "with what is not utf-8 text"),
@@ -122,7 +276,7 @@ def test_faulty_lines_are_refused_or_left_out(
     name: str, content: bytes, kind: FaultKind, message: str, write: Write
 ) -> None:
     path = write(name, content)
-    with pytest.raises(TextseqError, match=rf"{name}: .*{message}.*; mend them, or .* --{kind} drop"):
+    with pytest.raises(TextseqError, match=rf"{name}: .*{message}"):
         surveyed(opened(path, longest=5))
     with pytest.raises(TextseqError, match=rf"{name}: line \d+ is one with"):
         list(opened(path, longest=5))

@@ -76,6 +76,10 @@ def test_shares_are_met_and_limited() -> None:
     assert Counter(split(pairs, SHARES, at_most=150)) == {0: 750, 1: 100, 2: 150}
     assert Counter(split(pairs[:3], {"validation": 0.02})) == {0: 2, 1: 1}
     assert split([], SHARES) == b""
+    assert Counter(split(pairs[:300], {"validation": 0.02}, at_least=20)) == {0: 280, 1: 20}
+    assert Counter(split(pairs[:99], {"validation": 0.02}, at_least=20)) == {0: 90, 1: 9}  # a tenth, not more
+    assert Counter(split(pairs[:9], {"validation": 0.02}, at_least=20)) == {0: 8, 1: 1}
+    assert split(pairs, SHARES, at_least=100) == split(pairs, SHARES)  # a floor below the shares changes nothing
     counts = Counter(split(many(3000), SHARES))  # groups of all sizes
     assert counts[1] == 300 and counts[2] == 600
 

@@ -263,6 +263,61 @@ def test_own_pairs_keep_a_share_that_is_in_no_training_pair(tmp_path: Path) -> N
     assert own_pairs([tmp_path / "own.tsv"], validation=0).parts == ("train",)
 
 
+@pytest.mark.parametrize(
+    ("count", "share", "held_out"),
+    [
+        (5, 0.02, 1),
+        (63, 0.02, 6),
+        (400, 0.02, 40),
+        (900, 0.02, 50),
+        (900, 0.001, 50),
+        (3000, 0.02, 60),
+        (63, 0.5, 32),
+        (900, 0, 0),
+    ],
+)
+def test_own_validation_has_a_floor(count: int, share: float, held_out: int, tmp_path: Path) -> None:
+    """50 pairs, or a tenth of all; that they are few is noted."""
+    path = own(tmp_path, [f"one {number}\teins {number}" for number in range(count)])
+    corpus = own_pairs([path], validation=share)
+    assert [len(part) for part in everything(corpus).values()] == [count - held_out, *[held_out] * (held_out > 0)]
+    pairs = "1 pair" if held_out == 1 else f"{held_out} pairs"
+    few = (f"Validation rests on {pairs}; measures from so few say little.",)
+    assert corpus.notes == (few if held_out else ())
+    assert everything(own_pairs([path], validation=share)) == everything(corpus)
+
+
+def test_validation_of_a_hundred_pairs_is_not_few(tmp_path: Path) -> None:
+    path = own(tmp_path, [f"one {number}\teins {number}" for number in range(1000)])
+    assert own_pairs([path], validation=0.1).notes == ()
+    assert own_pairs([path], validation=0.099).notes == (
+        "Validation rests on 99 pairs; measures from so few say little.",
+    )
+    held_out = own(tmp_path, [f"two {number}\tzwei {number}" for number in range(100)], "v.tsv")
+    assert own_pairs([path], validation_paths=[held_out]).notes == ()
+
+
+def test_languages_are_read_from_the_files(tmp_path: Path) -> None:
+    """And tell a header and the keys of JSON, of the validation's files too."""
+
+    def languages(corpus: PairCorpus) -> tuple[str, str]:
+        return corpus.source_language, corpus.target_language
+
+    aligned = [own(tmp_path, [f"{side} {number}" for number in range(20)], f"a.{side}") for side in ("en", "fr")]
+    table = own(tmp_path, ["fr\tEN", "Va.\tGo."], "v.tsv")
+    lines = own(tmp_path, [json.dumps({"translation": {"en": "Go.", "fr": "Va."}})], "v.jsonl")
+    assert languages(own_pairs(aligned)) == ("en", "fr")
+    assert languages(own_pairs(aligned, source_language="de")) == ("de", "fr")
+    assert languages(own_pairs([table], validation=0)) == ("source", "target")
+    assert languages(own_pairs([table], target_language="en", validation=0)) == ("source", "en")
+    for path in (table, lines):
+        corpus = own_pairs(aligned, validation_paths=[path])
+        assert list(corpus.pairs("validation")) == [("Go.", "Va.")]
+        assert any("is read as a header" in note for note in corpus.notes) == (path == table)
+    asked = own_pairs([lines], source_language="fr", target_language="en", validation=0)
+    assert list(asked.pairs("train")) == [("Va.", "Go.")]
+
+
 def test_own_validation_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs_module, "MOST_VALIDATION", 7)
     path = own(tmp_path, [f"one {number}\teins {number}" for number in range(100)])
@@ -277,9 +332,12 @@ def test_own_validation_files(tmp_path: Path) -> None:
         "train": [("one", "eins"), ("two", "zwei"), ("three", "drei")],
         "validation": [("Two!", "zwo"), ("four", "vier")],
     }
-    assert corpus.notes == ("Validation pairs with a sentence that is in training too, which flatters: 1.",)
+    flatters = "Validation pairs with a sentence that is in training too, which flatters: 1."
+    assert corpus.notes == (flatters, "Validation rests on 2 pairs; measures from so few say little.")
     other = own(tmp_path, ["five\tfünf"], "v.tsv")
-    assert own_pairs([training], validation_paths=[other]).notes == ()
+    assert own_pairs([training], validation_paths=[other]).notes == (
+        "Validation rests on 1 pair; measures from so few say little.",
+    )
 
 
 def test_lines_left_out_are_noted_and_never_given(tmp_path: Path) -> None:
@@ -290,7 +348,7 @@ def test_lines_left_out_are_noted_and_never_given(tmp_path: Path) -> None:
         with pytest.raises(TextseqError, match=rf"1 of 53 lines .*; mend them, or .* --{treatment} drop"):
             own_pairs([path], longest=20, **others)  # type: ignore[arg-type]
     corpus = own_pairs([path], longest=20, empty="drop", overlong="drop", unreadable="drop", validation=0.1)
-    assert len(corpus.notes) == 3 and all("Left out of" in note for note in corpus.notes)
+    assert len(corpus.notes) == 4 and all("Left out of" in note for note in corpus.notes[:3])
     kept = own_pairs([own(tmp_path, lines, "kept.tsv")], validation=0.1)
     assert everything(corpus) == everything(kept)
     assert corpus.fingerprint == kept.fingerprint
@@ -306,7 +364,7 @@ def test_fingerprint_is_of_the_pairs_and_their_parts(tmp_path: Path) -> None:
     assert own_pairs(copies).fingerprint == before
     others = {
         own_pairs(copies[::-1]).fingerprint,
-        own_pairs([path], validation=0.1).fingerprint,
+        own_pairs([path], validation=0.2).fingerprint,
         own_pairs([path], validation=0).fingerprint,
         own_pairs([path], validation_paths=[own(tmp_path, ["a\tb"], "v.tsv")]).fingerprint,
         own_pairs([path], validation_paths=[own(tmp_path, ["a\tc"], "v.tsv")]).fingerprint,
@@ -325,7 +383,7 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
         TextseqError, match=r"own\.tsv has too few pairs that share no sentence .* \(2 pairs\); give val"
     ):
         own_pairs([path])
-    with pytest.raises(TextseqError, match="too few pairs"):
+    with pytest.raises(TextseqError, match=r"too few pairs .* \(1 pair\); give"):
         own_pairs([own(tmp_path, ["one\teins"])])
     for content in ([], ["", ""]):
         with pytest.raises(TextseqError, match=r"no pairs in .*own\.tsv"):
@@ -345,7 +403,7 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
     path = own(tmp_path, [f"one {number}\teins {number}" for number in range(50)])
     corpus = own_pairs([path])
     own(tmp_path, ["two\tzwei"])
-    with pytest.raises(TextseqError, match="changed since it was divided: 1 pairs where there were 50"):
+    with pytest.raises(TextseqError, match="changed since it was divided: 1 pair where there were 50"):
         list(corpus.pairs("train"))
     path.unlink()
     with pytest.raises(TextseqError, match=r"cannot read .*own\.tsv: No such file"):

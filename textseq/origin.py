@@ -46,22 +46,25 @@ class PairSource(Settings):
     """Your own sentence pairs, or which languages of a corpus."""
 
     source: str | None = None
-    """Language to translate from: a code such as en. Default: the corpus's first that is not the target."""
+    """Language to translate from: a code such as en. Default: the corpus's first that is not the target; of two
+    aligned files what their endings say (a.en, a.fr)."""
     target: str | None = None
-    """Language to translate into. Default: the corpus's first that is not the source."""
+    """Language to translate into. Default: the corpus's first that is not the source, or the second file's ending."""
     pairs: tuple[str, ...] = ()
     """Your own pairs: two aligned text files, of sources and of targets, a sentence to a line; or one file of columns
     between tabs (.tsv) or of JSON objects (.jsonl). Each may be packed (.gz)."""
     validation_pairs: tuple[str, ...] = ()
     """Files of their own for validation, as --pairs."""
     source_column: str | None = None
-    """Column of the sources in the header of a .tsv file, or key of a .jsonl file ("source")."""
+    """Column of the sources in the header of a .tsv file, or key of a .jsonl file. Default: what is named after the
+    language, or "source"; without such a header, the first column."""
     target_column: str | None = None
-    """The same of the targets ("target")."""
+    """The same of the targets ("target", the second column)."""
     encoding: str = "utf-8"
     """Encoding of --pairs."""
     validation: float = ranged(0.02, at_least=0, at_most=0.5)
-    """Share of --pairs kept for validation (2,000 pairs at most), no sentence of which is in training."""
+    """Share of --pairs kept for validation, no sentence of which is in training. Whatever the share, 2,000 pairs at
+    most, and at least 50, or a tenth of all pairs where that is less; none with 0."""
     empty: Literal["refuse", "drop"] = "refuse"
     """What to do with pairs of --pairs of which a sentence is empty: refuse the file, or leave them out."""
     overlong: Literal["refuse", "drop"] = "refuse"
@@ -87,8 +90,8 @@ class PairSource(Settings):
             [Path(path) for path in self.pairs],
             source_column=self.source_column,
             target_column=self.target_column,
-            source_language=self.source or "source",
-            target_language=self.target or "target",
+            source_language=self.source,
+            target_language=self.target,
             encoding=self.encoding,
             validation=self.validation,
             validation_paths=[Path(path) for path in self.validation_pairs],

@@ -25,7 +25,14 @@ Columns = tuple[int, int] | tuple[str, str]
 
 LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 SURROGATE = re.compile("[\ud800-\udfff]")
-SHOWN = 5  # line numbers that an error names
+SHOWN = 5  # line numbers, or keys, that an error names
+
+UNKNOWN = ("source", "target")
+"""What languages are called that are not known, and where JSON has the sentences."""
+HEADERS = (UNKNOWN, ("src", "tgt"), ("src", "trg"))
+"""Columns that are known by their names, beside those named after the languages."""
+LANGUAGE = re.compile(r"\.([a-z]{2,3})([-_][a-z0-9]{2,4})?(\.gz)?$", re.ASCII | re.IGNORECASE)
+NO_LANGUAGES = {"src", "tgt", "trg", "txt", "tsv", "tab", "csv", "gz", "in", "out", "ref", "hyp", "old", "new"}
 
 
 @dataclass(frozen=True)
@@ -99,13 +106,26 @@ class PairFile:
                 shown.append(str(number))
         said = {}
         for fault, many in times.items():
-            numbers = ", ".join(lines[fault]) + ", ..." * (many > SHOWN)
-            said[fault] = f"{many:,} of {count:,} lines {fault.says} (line {numbers})"
+            numbers = "s" * (many > 1) + " " + ", ".join(lines[fault]) + ", ..." * (many > SHOWN)
+            said[fault] = f"{many:,} of {count:,} lines {fault.says} (line{numbers})"
         if refused := [fault for fault in said if fault.kind not in self.drop]:
-            flags = " ".join(f"--{kind} drop" for kind in sorted({fault.kind for fault in refused}))
             found = "; ".join(said[fault] for fault in refused)
-            raise TextseqError(f"{self.name}: {found}; mend them, or leave them out with {flags}")
+            remedy = self._other_keys() or "mend them"
+            if times.total() < count:  # else there were nothing left
+                flags = " ".join(f"--{kind} drop" for kind in sorted({fault.kind for fault in refused}))
+                remedy = f"mend them, or leave them out with {flags}"
+            raise TextseqError(f"{self.name}: {found}; {remedy}")
         notes += [f"Left out of {self.name}: {some}." for some in said.values()]
+
+    def _other_keys(self) -> str:
+        """What to do about JSON that has its sentences under other keys than ours; empty where that is not so."""
+        number, fields = _first_object(self.documents[0]) if self.layout == "json-lines" else (0, {})
+        if not fields or fields.keys() >= set(self.columns):
+            return ""
+        keys = ", ".join(map(repr, [*fields][:SHOWN])) + ", ..." * (len(fields) > SHOWN)
+        texts = [repr(key) for key, value in fields.items() if isinstance(value, str)]
+        source, target = texts if len(texts) == 2 else ("KEY", "KEY")
+        return f"line {number} has the keys {keys}; say which with --source-column {source} --target-column {target}"
 
     def _sound(self, source: str, target: str) -> Pair | Fault:
         """The pair, or what is wrong with its sentences."""
@@ -128,10 +148,16 @@ def own_file(
     columns: tuple[str | None, str | None],
     *,
     encoding: str,
+    notes: list[str],
+    languages: tuple[str, str] = UNKNOWN,
     longest: int | None = None,
     drop: frozenset[FaultKind] = frozenset(),
 ) -> PairFile:
     """The pairs in a user's one or two files, whose layout follows from how many there are and from their names.
+
+    Without names of columns, a tab-separated file has a header if its first line has two cells that are
+    the languages, or one of ``HEADERS``, in any case and order; a note says so. JSON then has the keys "source" and
+    "target" or, where its first object lacks these, the languages.
 
     Raises:
         TextseqError: there are too few or too many files, one is missing or of an unknown kind, or the columns' names
@@ -153,10 +179,13 @@ def own_file(
         raise TextseqError(
             f"pairs are read from two aligned text files, or from one that ends in {', '.join(ENDINGS)}; found {names}"
         )
+    documents = tuple(Document(path, encoding) for path in paths)
     source, target = columns
     found: Columns = (0, 1)
     if layout == "json-lines":
-        found = source or "source", target or "target"
+        fields = {} if source or target else _first_object(documents[0])[1]
+        by_language = not fields.keys() >= set(UNKNOWN) and fields.keys() >= set(languages)
+        found = languages if by_language else (source or UNKNOWN[0], target or UNKNOWN[1])
     elif source and target and layout == "tab-separated":
         found = source, target
     elif source or target:
@@ -164,7 +193,25 @@ def own_file(
             f"names of columns, of the source and the target both, are for one tab-separated file with a header, or for"
             f" JSON; found '{source or target}' with {names}"
         )
-    return PairFile(tuple(Document(path, encoding) for path in paths), layout, found, longest, drop)
+    elif layout == "tab-separated" and (header := _header(documents[0], languages)):
+        found = header
+        notes.append(f"The first line of {names} is read as a header: source '{header[0]}', target '{header[1]}'.")
+    return PairFile(documents, layout, found, longest, drop)
+
+
+def languages_of(paths: Sequence[Path], source: str | None, target: str | None) -> tuple[str, str]:
+    """The languages of pairs, as given or else, of two aligned files, as their endings say: a.en, a.fr or a.fr.gz.
+
+    Where the endings are not two that look like codes of languages, they are ``UNKNOWN``.
+    """
+    endings = [LANGUAGE.search(path.name) for path in paths]
+    codes = [ending[1].lower() + (ending[2] or "") for ending in endings if ending is not None]
+    if len(paths) != 2 or len(set(codes)) != 2 or not NO_LANGUAGES.isdisjoint(codes):
+        codes = list(UNKNOWN)
+    return (
+        source or (codes[0] if codes[0] != target else UNKNOWN[0]),
+        target or (codes[1] if codes[1] != source else UNKNOWN[1]),
+    )
 
 
 def cleaned(text: str) -> str:
@@ -187,6 +234,17 @@ def _aligned(file: PairFile) -> Iterator[tuple[int, Pair]]:
             f"aligned files want as many lines, found {counts[0]:,} in {source.name} and {counts[1]:,} in"
             f" {target.name}; {longer} has {abs(counts[0] - counts[1]):,} more, which belong to nothing"
         )
+
+
+def _header(document: Document, languages: tuple[str, str]) -> tuple[str, str] | None:
+    """The names of the source's and the target's column, if the first line of a document is seen to be a header."""
+    cells = [cell.strip() for cell in next(document.lines(), "").split("\t")]
+    named = {cell.casefold(): cell for cell in cells}
+    for source, target in (languages, *HEADERS):
+        one, other = named.get(source.casefold()), named.get(target.casefold())
+        if one is not None and other is not None and one != other:
+            return one, other
+    return None
 
 
 def _tab_separated(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
@@ -213,27 +271,47 @@ def _tab_separated(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
 
 
 def _json_lines(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
-    """Two strings of the object in each line."""
+    """Two strings of the object in each line, or of an object in it under "translation", as Hugging Face has them."""
     (document,) = file.documents
     for number, line in enumerate(document.lines(), start=1):
         yield number, _json_pair(line, file.columns) if line.strip() else EMPTY
 
 
 def _json_pair(line: str, keys: Columns) -> Pair | Fault:
+    fields = _fields(line)
+    if fields is None:
+        return NO_OBJECT
+    sentences = []
+    for key in map(str, keys):
+        if key not in fields:
+            return Fault("unreadable", f"without the key '{key}'")
+        sentence = fields[key]
+        if not isinstance(sentence, str):
+            return Fault("unreadable", f"with a '{key}' that is no string")
+        sentences.append(sentence)
+    return sentences[0], sentences[1]
+
+
+def _fields(line: str) -> dict[str, object] | None:
+    """What the JSON object in a line holds, and what an object under "translation" in it does; None without one."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        return NO_OBJECT
+        return None
     if not isinstance(found, dict):
-        return NO_OBJECT
-    sentences = []
-    for side, key in zip(("source", "target"), keys, strict=True):
-        if key not in found:
-            return Fault("unreadable", f"without the key '{key}' (--{side}-column names another)")
-        if not isinstance(found[key], str):
-            return Fault("unreadable", f"with a '{key}' that is no string")
-        sentences.append(found[key])
-    return sentences[0], sentences[1]
+        return None
+    within = found.get("translation")
+    if not isinstance(within, dict):
+        return found
+    return within | {key: value for key, value in found.items() if key != "translation"}
+
+
+def _first_object(document: Document) -> tuple[int, dict[str, object]]:
+    """The first line of a document with a JSON object that is not empty, and what that holds; line 0 without one."""
+    for number, line in enumerate(document.lines(), start=1):
+        if fields := _fields(line):
+            return number, fields
+    return 0, {}
 
 
 # How a single file of a user's is laid out, by the end of its name.

@@ -36,7 +36,9 @@ def key(sentence: str) -> int:
     return _number(words.encode("utf-8", "surrogatepass")) if words else WORDLESS
 
 
-def split(pairs: Iterable[Pair], shares: Mapping[str, float], *, at_most: int | None = None) -> bytes:
+def split(
+    pairs: Iterable[Pair], shares: Mapping[str, float], *, at_least: int = 1, at_most: int | None = None
+) -> bytes:
     """The part of each of P pairs, as P bytes: 0 is training, 1 the first part of ``shares``, and so on.
 
     The groups come in the order of the SHA-256 of the smallest of their sentences' SHA-256s. Each goes to the first
@@ -47,6 +49,8 @@ def split(pairs: Iterable[Pair], shares: Mapping[str, float], *, at_most: int | 
     Args:
         pairs: read once.
         shares: the share of all pairs that each part but training gets, rounded, at least one pair.
+        at_least: pairs that each of these parts is to get even where its share is less, as long as they are no more
+            than a tenth of all.
         at_most: pairs that each of these parts gets at most.
     """
     keys = array("Q")
@@ -61,8 +65,9 @@ def split(pairs: Iterable[Pair], shares: Mapping[str, float], *, at_most: int | 
         np.minimum.at(smallest, group, side)
         trains[group[side == WORDLESS]] = True
 
+    fewest = max(min(at_least, len(group) // 10), 1)
     most = len(group) if at_most is None else at_most
-    wanted = [min(max(round(share * len(group)), 1), most) for share in shares.values()]
+    wanted = [min(max(round(share * len(group)), fewest), most) for share in shares.values()]
     part_of = np.zeros(len(size), np.uint8)
     places = np.fromiter((_number(int(one).to_bytes(8)) for one in smallest), np.uint64, len(smallest))
     for one in np.argsort(places):

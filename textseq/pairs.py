@@ -12,23 +12,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
 from textseq.corpus import check_encoding, documents_of, fingerprint_of
 from textseq.errors import TextseqError, unknown
 from textseq.fetch import Recipe, find, read_recipe, recipe_files
-from textseq.pair_files import FaultKind, PairFile, cleaned, own_file
+from textseq.pair_files import UNKNOWN, FaultKind, PairFile, cleaned, languages_of, own_file
 from textseq.pair_split import SPLIT_VERSION, Pair, shared, split
 
 Side = Literal["source", "target", "both"]
 Treatment = Literal["refuse", "drop"]
 
-PAIRS_VERSION = 1  # to be raised when the same files give other pairs, or sentences are read otherwise, than before
+PAIRS_VERSION = 1  # to be raised when a corpus's files give other pairs, or sentences are read otherwise, than before
 LONGEST = 1000
 """Characters of a sentence, unless a user says otherwise; far more than a sentence has, far less than a mishap."""
 MOST_VALIDATION = 2000
-"""Pairs of a user's that are kept for validation, whatever their share: enough to tell models apart."""
+"""Pairs of a user's that are kept for validation at most, whatever their share: enough to tell models apart."""
+FEWEST_VALIDATION = 50
+"""Pairs of a user's that are kept at least, whatever their share, where these are no more than a tenth of all."""
+FEW_VALIDATION = 100
+"""Pairs of validation below which a note says that there are few."""
 
 
 def read_sentence(text: str) -> str:
@@ -60,8 +65,8 @@ class PairCorpus:
     purpose: str
     fingerprint: str
     contents: Mapping[str, Iterable[Pair]]
-    source_language: str = "source"
-    target_language: str = "target"
+    source_language: str = UNKNOWN[0]
+    target_language: str = UNKNOWN[1]
     licence: str = "unknown"
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
@@ -137,7 +142,7 @@ class _Share:
             if numbers[count - 1 : count] == wanted:
                 yield pair
         if count != len(numbers):
-            found = f"{count:,} pairs where there were {len(numbers):,}"
+            found = f"{_counted(count)} where there were {len(numbers):,}"
             raise TextseqError(f"a file of pairs has changed since it was divided: {found}; begin anew")
 
 
@@ -228,8 +233,8 @@ def own_pairs(
     *,
     source_column: str | None = None,
     target_column: str | None = None,
-    source_language: str = "source",
-    target_language: str = "target",
+    source_language: str | None = None,
+    target_language: str | None = None,
     encoding: str = "utf-8",
     validation: float = 0.02,
     validation_paths: Sequence[Path] = (),
@@ -243,14 +248,18 @@ def own_pairs(
     Args:
         paths: two aligned text files, of the sources and of the targets, a sentence to a line; or one file: .tsv, .tab
             or .txt (columns between tabs, without quotes), .jsonl or .ndjson (an object to a line).
-        source_column: the source's column in the header of a tab-separated file; without both names there is no
-            header, and the first two columns count. Of JSON the key, "source" where it is not given.
-        target_column: the same of the target ("target").
-        source_language: its code, such as "en", if it is known.
+        source_column: the source's column in the header of a tab-separated file; without both names the first two
+            columns count, unless the first line is seen to be a header (see ``pair_files.own_file``). Of JSON the key;
+            without both names "source" and "target" or, where these are missing, the languages; objects
+            under the key "translation" are looked into.
+        target_column: the same of the target.
+        source_language: its code, such as "en"; None means what the endings of two aligned files say (a.en, a.fr), or
+            else "source".
         target_language: the same of the target.
         encoding: any of Python's text encodings.
-        validation: the share of the pairs that is the validation part, 2,000 pairs at most, no sentence of which is
-            in training (see ``pair_split.split``). From 0 (no validation part) to 0.5.
+        validation: the share of the pairs that is the validation part, no sentence of which is in training (see
+            ``pair_split.split``). From 0 (no validation part) to 0.5. Whatever the share, they are 2,000 pairs at most,
+            and at least 50, or a tenth of all pairs where that is less.
         validation_paths: files of their own for validation, as ``paths``; nothing is then taken from these.
         longest: characters that a sentence has at most.
         empty: "drop" leaves out lines with an empty sentence on one side or both, instead of refusing the file.
@@ -271,41 +280,53 @@ def own_pairs(
         if treatment not in get_args(Treatment):
             raise unknown("treatment of faulty lines", treatment, get_args(Treatment))
     drop = frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
-    columns = source_column, target_column
+    languages = languages_of(paths, source_language, target_language)
     notes: list[str] = []
     digests = {part: hashlib.sha256() for part in ("train", "validation")}
 
-    training = own_file(paths, columns, encoding=encoding, longest=longest, drop=drop)
+    def opened(some: Sequence[Path]) -> PairFile:
+        columns = source_column, target_column
+        return own_file(some, columns, languages=languages, encoding=encoding, longest=longest, drop=drop, notes=notes)
+
+    training = opened(paths)
     seen = _hashed(_some(training, notes), digests["train"])
     contents: dict[str, Iterable[Pair]] = {"train": training}
     if validation_paths:
-        held_out = own_file(validation_paths, columns, encoding=encoding, longest=longest, drop=drop)
+        held_out = opened(validation_paths)
         again = shared(seen, _hashed(_some(held_out, notes), digests["validation"]))
         if again:
             notes.append(f"Validation pairs with a sentence that is in training too, which flatters: {again:,}.")
         contents["validation"] = held_out
     elif validation:
-        part_of = split(seen, {"validation": validation}, at_most=MOST_VALIDATION)
+        part_of = split(seen, {"validation": validation}, at_least=FEWEST_VALIDATION, at_most=MOST_VALIDATION)
         if len(set(part_of)) < 2:
             raise TextseqError(
                 f"{training.name} has too few pairs that share no sentence to keep some for validation"
-                f" ({len(part_of):,} pairs); give validation files of their own, or --validation 0"
+                f" ({_counted(len(part_of))}); give validation files of their own, or --validation 0"
             )
         digests["validation"].update(part_of)
         contents = {part: _Share(training, lambda: part_of, number) for number, part in enumerate(digests)}
     else:
         deque(seen, maxlen=0)
+    if "validation" in contents:
+        few = sum(1 for _ in islice(contents["validation"], FEW_VALIDATION))
+        if few < FEW_VALIDATION:
+            notes.append(f"Validation rests on {_counted(few)}; measures from so few say little.")
     return PairCorpus(
         name=" and ".join(path.name for path in paths),
         title=", ".join(map(str, paths)),
         purpose="your own pairs",
         encoding=encoding,
-        source_language=source_language,
-        target_language=target_language,
+        source_language=languages[0],
+        target_language=languages[1],
         fingerprint=fingerprint_of(PAIRS_VERSION, [digest.hexdigest() for digest in digests.values()]),
         contents=contents,
         notes=tuple(notes),
     )
+
+
+def _counted(pairs: int) -> str:
+    return f"{pairs:,} pair" + "s" * (pairs != 1)
 
 
 def _some(file: PairFile, notes: list[str]) -> Iterator[Pair]:
