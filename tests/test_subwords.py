@@ -188,7 +188,7 @@ def test_resampled_tokens_are_the_same_text_and_depend_on_chance_alone(text: str
 
 
 def test_words_that_were_cut_before_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subwords, "REMEMBERED", 3)
+    monkeypatch.setattr(subwords, "_WAYS", 3)
     tokenizer = train(TEXT, size=290)
     for number in range(20):
         ids = tokenizer.encode(f" the{number} then")

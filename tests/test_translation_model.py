@@ -390,9 +390,16 @@ def greedy(model: TranslationModel, batch: PairBatch, steps: int) -> tuple[Tenso
     return torch.cat(written, dim=1), torch.stack(looks, dim=1)
 
 
-def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes() -> None:
-    small = replace(PLAIN, embedding_size=16, encoder_size=32, hidden_size=64, attention_size=32)
-    model, losses = trained(small, longest=8, steps=160)
+@pytest.mark.parametrize(
+    ("cell", "attention", "steps"), [("gru", "additive", 160), ("lstm", "additive", 240), ("gru", "general", 160)]
+)
+def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes(
+    cell: CellName, attention: AttentionName, steps: int
+) -> None:
+    small = replace(
+        PLAIN, cell=cell, attention=attention, embedding_size=16, encoder_size=32, hidden_size=64, attention_size=32
+    )
+    model, losses = trained(small, longest=8, steps=steps)
     assert losses[0] > 2 and np.mean(losses[-5:]) < 0.15
     sources, targets = reversals(np.random.default_rng(2), 8, 100)
     written, looks = greedy(model, pair_batch(sources, targets, (10, 10)), steps=9)

@@ -90,7 +90,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         home = settle(tmp_path_factory.mktemp("learned"), patch)
         runs.train_translator(
-            pairs=write_pairs(home),
+            pairs=write_pairs(home, count=500),
             source="en",
             target="de",
             model=MODEL,
@@ -374,7 +374,7 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
             replace(BATCHING, longest=1),
             {},
             {},
-            "--longest 1 leaves no sentence pair to train on, found 29. pairs",
+            "--longest 1 leaves no sentence pair to train on, found 2.. pairs",
         ),
         (
             SMALL,
@@ -494,6 +494,25 @@ def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs:
     assert further.translate(["five four one"])[0].text == "fünf vier eins"
     assert further.facts["start_from"] == str(folder)
     with pytest.raises(
-        TextseqError, match=r"--from wants a model of the same shape as .*; leave out the flags of the mo"
+        TextseqError,
+        match=r"--from wants a model of the same shape: \S+ has embedding_size 32, .*, the flags ask for embedding_size 8, ",
     ):
         runs.train_translator(pairs=pairs, name="n", model=SMALL, batching=BATCHING, start_from=str(folder))
+    with pytest.raises(TextseqError, match=r"--from wants a language-model, found a translator in \S+; name another"):
+        runs.train(text=pairs[:1], name="n", start_from=str(folder))
+
+
+def test_an_origin_says_all_of_the_pairs(pairs: list[Path]) -> None:
+    origin = PairSource(pairs=tuple(map(str, pairs)))
+    with pytest.raises(TextseqError, match="origin says all of the pairs; leave out corpus, source, target and pairs"):
+        runs.train_translator(pairs=pairs, origin=origin)
+
+
+def test_an_evaluation_reads_as_many_tokens_as_it_is_told(pairs: list[Path], home: Path) -> None:
+    losses, few = {}, replace(BATCHING, batch_size=4)
+    for tokens in (1, 200_000):
+        settings = replace(training(1), evaluate_tokens=tokens, learning_rate=1e-9)
+        runs.train_translator(pairs=pairs, name=str(tokens), model=SMALL, batching=few, training=settings)
+        records = map(json.loads, (home / "runs" / str(tokens) / "log.jsonl").read_text().splitlines())
+        losses[tokens] = [r["validation_nats_per_token"] for r in records if "validation_nats_per_token" in r]
+    assert len(losses[1]) == len(losses[200_000]) == 1 and losses[1] != losses[200_000]

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from textseq.config import AttentionName
 
-COMPARED = 2**18
-"""Numbers that queries and keys are compared in at a time: they should fit the cache (a megabyte)."""
+COMPARED, COMPARED_ON_GPU = 2**18, 2**26
+"""Numbers that queries and keys are compared in at a time: they should fit the cache of a CPU (a megabyte); on a GPU,
+where every part costs a launch, only the memory counts."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Additive(Attention):
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """v^T tanh(query + key), some sentences at a time, for what is compared is K times as large as the keys."""
-        some = max(1, COMPARED // (query.shape[1] * keys[0].numel()))
+        most = COMPARED if keys.device.type == "cpu" else COMPARED_ON_GPU
+        some = max(1, most // (query.shape[1] * keys[0].numel()))
         score = self.score.to(keys.dtype)
         parts = zip(torch.split(query, some), torch.split(keys, some), strict=True)
         return torch.cat([(asked.unsqueeze(2) + known.unsqueeze(1)).tanh_() @ score for asked, known in parts])

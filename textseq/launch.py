@@ -16,6 +16,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
 from textseq.model_card import model_card
 from textseq.plots import learning_curve
+from textseq.settings import Settings
 from textseq.shelf import Facts, find_model, newest, runs_folder
 from textseq.training import Batches, Evaluation, Run, Training
 
@@ -81,6 +82,32 @@ def going_on(training: TrainingConfig, before: TrainingConfig, folder: Path) -> 
             f"--best-by {training.best_by}; leave it out"
         )
     return pick_precision(training)
+
+
+def begun_with(name: str | None, task: str) -> checkpoint.Checkpoint | None:
+    """The model whose weights a run begins with, if there is one.
+
+    Raises:
+        TextseqError: there is no such model, or it does something else.
+    """
+    if name is None:
+        return None
+    base = checkpoint.load(find_model(name))
+    if base.facts.get("task") != task:
+        raise TextseqError(f"--from wants a {task}, found a {base.facts.get('task')} in {base.folder}; name another")
+    return base
+
+
+def same_shape(folder: Path, found: Settings, asked: Settings) -> None:
+    """Raise a TextseqError if the weights of the model in a folder do not fit the one that the flags ask for."""
+    have, want = found.to_dict(), asked.to_dict()
+    others = [name for name in want if have[name] != want[name]]
+    if others:
+        there, here = (", ".join(f"{name} {sizes[name]}" for name in others) for sizes in (have, want))
+        raise TextseqError(
+            f"--from wants a model of the same shape: {folder} has {there}, the flags ask for {here}; leave the flags "
+            "out"
+        )
 
 
 def same_text(folder: Path, before: object, now: str) -> None:

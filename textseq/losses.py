@@ -62,18 +62,22 @@ def output_nats(
     """
     nats: Tensor
     if not torch.is_grad_enabled():
-        parts = zip(torch.split(x, ROWS), torch.split(targets, ROWS), strict=True)
+        parts = zip(*(torch.split(whole, _rows(x.device)) for whole in (x, targets)), strict=True)
         return torch.stack([summed_nats(linear(part, weight, bias), right) for part, right in parts]).sum(), None
     nats, extra = _OutputNats.apply(x, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
     return nats, extra if smoothing else None
 
 
 ROWS = 64
-"""Rows whose logits are made at a time: they should fit the cache."""
+"""Rows whose logits are made at a time: they should fit the cache of a CPU. On a GPU it is a whole ``BLOCK``."""
 BLOCK = 1024
 """Rows whose share of the weight's gradient is made at a time: it is as large as the weight."""
 TINY = 1e-38
 """Least probability that is told from zero, 87.5 nats."""
+
+
+def _rows(device: torch.device) -> int:
+    return ROWS if device.type == "cpu" else BLOCK
 
 
 def _exact(x: Tensor) -> torch.dtype:
@@ -91,6 +95,7 @@ class _OutputNats(torch.autograd.Function):
         ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         dtype, size, count = product_format(weight), len(weight), len(x)
+        group = _rows(x.device)
         narrow, narrow_bias = weight.to(dtype), bias.to(dtype)
         # Whole groups of rows: oneDNN keeps some megabytes for every new shape of a product.
         read = pad(x.to(dtype), (0, 0, 0, -count % ROWS))
@@ -101,10 +106,10 @@ class _OutputNats(torch.autograd.Function):
             for start in range(0, len(read), BLOCK):
                 block = slice(start, start + BLOCK)
                 gradient = torch.empty(len(read[block]), size, dtype=dtype, device=x.device)
-                for row in range(start, start + len(gradient), ROWS):
-                    rows = slice(row, row + ROWS)
+                for row in range(start, start + len(gradient), group):
+                    rows = slice(row, row + group)
                     logits = torch.addmm(narrow_bias, read[rows], narrow.t())
-                    p = gradient[row - start : row - start + ROWS]
+                    p = gradient[row - start : row - start + group]
                     torch.softmax(logits, dim=1, out=p)
                     of_right[rows], p_right[rows] = logits.gather(1, right[rows]), p.gather(1, right[rows])
                     p.scatter_(1, right[rows], p_right[rows] + (smoothing - 1))

@@ -16,7 +16,7 @@ from textseq.characters import BYTES, ByteStream
 from textseq.config import TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.tokenizer import DEFAULTS, Ids, StreamDecoder, said
-from textseq.units import REMEMBERED, UnitTokenizer, count_units
+from textseq.units import UnitTokenizer, count_units
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -35,6 +35,8 @@ SEGMENTATIONS = 16
 """Ways to cut a word that chance chooses from."""
 # Units that are worth a thread.
 _MANY = 200
+# Units whose ways to be cut are kept at most, 2.6 kB each.
+_WAYS = 2**15
 # A constant, for the sums of probabilities that threads share out depend on their number.
 _THREADS = 4
 
@@ -93,7 +95,7 @@ class SubwordTokenizer(UnitTokenizer):
 
         A word's way is drawn from its ``SEGMENTATIONS`` likeliest ones with their probabilities to the power ``alpha``.
         """
-        if len(self._ways) > REMEMBERED:
+        if len(self._ways) > _WAYS:
             self._ways = {}
         units = self.units.findall(self.decode(ids))
         chosen = []

@@ -159,6 +159,8 @@ class Training:
         )
         self._reckon_speed_from_here()
         with contextlib.closing(self.log), bar, self._signals():
+            if (limit := self._limit()) is not None:
+                self.report(f"nothing is left to train: the run has reached {limit}; a larger one goes on with it")
             while self._done() < 1.0:
                 self.pending.append(self.step())
                 self.progress.seconds = time.monotonic() - started
@@ -181,6 +183,10 @@ class Training:
                     raise Interrupted(f"stopped at step {step} and saved", 128 + stop)
                 if evaluating or saving:
                     self._reckon_speed_from_here()
+                if over:
+                    self.report(
+                        f"{self._limit()} ends the run: {step:,} steps in {self.progress.seconds / 60:.1f} minutes"
+                    )
         return self.progress
 
     def step(self) -> tuple[Tensor, int]:
@@ -216,15 +222,26 @@ class Training:
 
     def _done(self) -> float:
         """The share of the run that is over, by the limit that is nearest."""
+        return min(1.0, max(self._shares().values()))
+
+    def _limit(self) -> str | None:
+        """The limit that has been reached, as a flag; None while the run is not over."""
+        shares = self._shares()
+        nearest = max(shares, key=lambda limit: shares[limit])
+        return nearest if shares[nearest] >= 1.0 else None
+
+    def _shares(self) -> dict[str, float]:
+        """How much of each limit has been used up."""
         config, progress = self.config, self.progress
-        if config.patience is not None and progress.stale >= config.patience:
-            return 1.0
-        shares = [
-            self.batches.epochs(progress.cursor) / config.max_epochs if config.max_epochs else 0.0,
-            progress.step / config.max_steps if config.max_steps else 0.0,
-            progress.seconds / 60 / config.max_minutes if config.max_minutes else 0.0,
-        ]
-        return min(1.0, max(shares))
+        shares = {
+            f"--max-epochs {config.max_epochs or 0:g}": self.batches.epochs(progress.cursor)
+            / (config.max_epochs or math.inf),
+            f"--max-steps {config.max_steps}": progress.step / (config.max_steps or math.inf),
+            f"--max-minutes {config.max_minutes or 0:g}": progress.seconds / 60 / (config.max_minutes or math.inf),
+        }
+        if config.patience is not None:  # it is no measure of how far a run has come, only of its end
+            shares[f"--patience {config.patience}"] = float(progress.stale >= config.patience)
+        return shares
 
     def _look(self, bar: tqdm[NoReturn], *, whole: bool) -> bool:
         """Wait for the losses since the last look, show and log them; False if the run had to go back.

@@ -20,13 +20,13 @@ from textseq.corpus import cache_folder
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
-from textseq.launch import Plan, describe, going_on, launch, new_folder, same_text
+from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
 from textseq.models.translation_model import TranslationModel
 from textseq.origin import PairSource, saved, saved_fingerprint
 from textseq.pair_batches import PairBatches, Resegment
 from textseq.pairs import PairCorpus
 from textseq.run_log import summary_writer
-from textseq.shelf import Facts, find_model
+from textseq.shelf import Facts
 from textseq.subwords import SubwordTokenizer
 from textseq.text import Tokenizer
 from textseq.tokens import TokenFile, token_file, tokenizer_for
@@ -87,13 +87,15 @@ def train_translator(
     """
     if origin is None:
         origin = PairSource(corpus=corpus, source=source, target=target, pairs=tuple(map(str, pairs)))
+    elif corpus or source or target or pairs:
+        raise TextseqError("origin says all of the pairs; leave out corpus, source, target and pairs beside it")
     origin = replace(origin, pairs=_resolved(origin.pairs), validation_pairs=_resolved(origin.validation_pairs))
     opened = origin.open(data=data, download=download)
     if name is None:
         first = Path(origin.pairs[0]).name.split(".")[0] if origin.pairs else ""
         name = first or f"{opened.name}-{opened.source_language}-{opened.target_language}"
     folder = new_folder(name, overwrite=overwrite)
-    base = checkpoint.load(find_model(start_from)) if start_from else None
+    base = begun_with(start_from, "translator")
     if model is None:
         model = open_translator(base).models[0].config if base else TranslationModelConfig()
     batching = batching or PairConfig()
@@ -129,7 +131,7 @@ def train_translator(
 
 def _resolved(paths: Sequence[str]) -> tuple[str, ...]:
     """Paths that hold wherever the run is resumed from."""
-    return tuple(str(Path(path).resolve()) for path in paths)
+    return tuple(str(Path(path).absolute()) for path in paths)
 
 
 def resume_translator(
@@ -267,12 +269,15 @@ class _TranslatorRun:
         return translator
 
     def evaluate(self) -> Evaluation:
-        """The loss on the validation part; with ``best_by`` BLEU that of greedy translations too."""
+        """The loss on the validation part, or on so much of it as the settings say.
+
+        With ``best_by`` BLEU that of greedy translations too.
+        """
         assert self.held_out is not None
         cursor, nats, count = Cursor(), 0.0, 0
         state = None
         with torch.inference_mode():
-            while cursor.epoch == 0:
+            while cursor.epoch == 0 and count < self.training.evaluate_tokens:
                 batch, cursor = self.held_out.batch(cursor)
                 loss = self.model.loss(batch.to(next(self.model.parameters()).device), state)
                 nats, count, state = nats + float(loss.nats), count + loss.count, loss.state
@@ -307,8 +312,7 @@ def _start_from(run: _TranslatorRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights; rows of the vocabularies go by the tokens' strings."""
     old = open_translator(base)
     model = old.models[0]
-    if run.model.config.shape() != model.config.shape():
-        raise TextseqError(f"--from wants a model of the same shape as {base.folder}; leave out the flags of the model")
+    same_shape(base.folder, model.config.shape(), run.model.config.shape())
     new_weights, old_weights = run.model.state_dict(), model.state_dict()
     sides = {
         "source_embedding.weight": (run.vocabularies.source, old.vocabularies.source),

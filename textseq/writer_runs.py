@@ -17,12 +17,12 @@ from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.jobs import Writer, open_writer
-from textseq.launch import Plan, describe, going_on, launch, new_folder, same_text
+from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
 from textseq.origin import Source, saved, saved_fingerprint
 from textseq.run_log import summary_writer
-from textseq.shelf import Facts, find_model
+from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.tokens import token_file, tokenizer_for
 from textseq.training import Evaluation
@@ -82,7 +82,7 @@ def train_writer(
     if name is None:
         name = corpus or (Path(source.text[0]).stem if source.text else "") or "run"
     folder = new_folder(name, overwrite=overwrite)
-    base = checkpoint.load(find_model(start_from)) if start_from else None
+    base = begun_with(start_from, "language-model")
     if model is None:
         model = open_writer(base).model.config if base else LanguageModelConfig()
     batching, training = batching or DataConfig(), _suited(training or TrainingConfig())
@@ -249,12 +249,7 @@ class _WriterRun:
 def _start_from(run: _WriterRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights; rows of the vocabulary go by the tokens' strings."""
     old = open_writer(base).model
-    new_shape, old_shape = run.model.config.shape(), old.config.shape()
-    if new_shape != old_shape:
-        raise TextseqError(
-            f"--from wants a model of the same shape: {base.folder} has {_sizes(old_shape)}, the flags ask for "
-            f"{_sizes(new_shape)}; leave the flags out"
-        )
+    same_shape(base.folder, old.config.shape(), run.model.config.shape())
     new_weights, old_weights = run.model.state_dict(), old.state_dict()
     by_token = {"embedding.weight", "output.weight", "output.bias"}
     with torch.no_grad():
@@ -264,14 +259,3 @@ def _start_from(run: _WriterRun, base: checkpoint.Checkpoint) -> None:
     for name in sorted(by_token):
         carried = carry_over(new_weights[name], run.tokenizer.vocabulary, old_weights[name], base.tokenizer.vocabulary)
     run.report(f"weights from {base.folder}; {carried} of {run.tokenizer.size} tokens were known there")
-
-
-def _sizes(config: LanguageModelConfig) -> str:
-    words = {
-        "tied": config.tie_embeddings,
-        "learned initial state": config.learn_initial_state,
-        "residual": config.residual,
-        "layer norm": config.layer_norm,
-    }
-    extras = "".join(f", {word}" for word, holds in words.items() if holds)
-    return f"{config.cell} {config.layers}x{config.hidden_size}, embedding {config.embedding_size}{extras}"

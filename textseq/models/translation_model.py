@@ -188,13 +188,14 @@ class TranslationModel(nn.Module):
     def _partly_predicted(self, batch: PairBatch, memory: Memory, state: State) -> Tensor:
         """The inputs, some of them drawn from what the model makes of the true ones."""
         words, read = self.decode(batch.inputs, memory, state)
-        logits = self.logits(read.outputs, read.contexts, words)[:-1].float()  # of the inputs but the first
-        chance = torch.empty_like(logits).exponential_()
-        drawn = (logits.softmax(dim=2) / chance).argmax(dim=2).t()
-        share = torch.rand(drawn.shape, device=drawn.device) < self.config.scheduled_sampling
-        inputs = batch.inputs.clone()
-        inputs[:, 1:] = torch.where(share, drawn, inputs[:, 1:])
-        return inputs
+        inputs = batch.inputs.t().clone()
+        replaced = torch.rand(inputs[1:].shape, device=inputs.device) < self.config.scheduled_sampling
+        steps = zip(read.outputs, read.contexts, words, replaced, inputs[1:], strict=False)  # the last is the end's
+        for h, context, word, some, following in steps:  # one by one, for a vocabulary is large
+            logits = self.logits(h[some], context[some], word[some]).float()
+            chance = torch.empty_like(logits).exponential_()
+            following[some] = (logits.softmax(dim=1) / chance).argmax(dim=1)
+        return inputs.t()
 
     def stepper(self, precision: WritingPrecision = "float32") -> Callable[[Memory], Step]:
         """One step at a time for writing, with the embedding folded into gates and readout.
