@@ -13,6 +13,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from textseq.command import parse, run
 from textseq.config import TranslationConfig, WritingPrecision
+from textseq.corpus import corpus_names, list_corpora
 from textseq.errors import TextseqError, unknown
 from textseq.settings import Settings, ranged
 from textseq.shelf import find_model, read_json
@@ -66,7 +67,7 @@ class Translators(Settings):
     unreadable: Treatment = "refuse"
     """The same of lines without a tab, of damaged JSON, of bytes that are not text."""
     bleu_tokenizer: str = "13a"
-    """How BLEU parts words: 13a (the standard), intl (the marks of all scripts), zh (Chinese), char (Japanese, Thai
+    """How BLEU parts words: 13a (the standard), intl (the marks of all scripts), zh (Chinese), char (Japanese
     and others without spaces)."""
     compare: Annotated[tuple[str, ...], arg(metavar="MODEL...", help_behavior_hint="")] = ()
     """Measure another translator too (or several that choose together), and test whether chance alone would make
@@ -76,7 +77,7 @@ class Translators(Settings):
     write_translations: File = None
     """Write the translations of --model, one to a line."""
     plot_length: File = None
-    """Draw BLEU over the length of the sources, as a PNG; of both where two are compared."""
+    """Draw BLEU over the length of the sources, as a PNG whose name ends in .png; of both where two are compared."""
     int8: Flag = False
     """Products in 8 bits: faster, on the CPU only, and a little worse."""
 
@@ -100,7 +101,7 @@ class Evaluate:
     """
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
-    """A corpus by name."""
+    """A corpus by name. It stands first: what comes after --model are models."""
     model: Annotated[tuple[str, ...], arg(aliases=["--author"], metavar="MODEL...", help_behavior_hint="")] = ()
     """What to measure: a model's folder, a run's name, or a model that ships with textseq. More than one translator
     choose every token together."""
@@ -131,11 +132,17 @@ def evaluate(arguments: Sequence[str]) -> None:
     options = parse(Evaluate, PROG, arguments)
     if not options.model:
         raise TextseqError(
-            "name the --model to measure; 'textseq-sample --list-authors' and 'textseq-translate --list-models' show "
-            "the models"
+            "name the --model to measure; see 'textseq-sample --list-authors' and 'textseq-translate --list-models'"
         )
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     own = options.translators
+    if options.corpus is None and not own.pairs and not options.language_models.text:
+        raise TextseqError(
+            f"nothing to measure on; name a corpus before the flags ({PROG} CORPUS --model NAME), or give your own "
+            "files: --pairs for a translator, --text for a language model"
+        )
+    if "--compare" in arguments and not own.compare:
+        raise TextseqError("--compare wants a model, found none; name one, or leave it out")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     folders = {name: find_model(name) for name in (*options.model, *own.compare)}
     tasks = {name: str(read_json(folder / "config.json").get("task")) for name, folder in folders.items()}
     if len(set(tasks.values())) > 1:
@@ -145,12 +152,14 @@ def evaluate(arguments: Sequence[str]) -> None:
     for settings in (options.language_models,) if translates else (own, options.translating):
         _refuse(settings, "language models" if translates else "translators", options.model[0])
     flag, files = ("--pairs", own.pairs) if translates else ("--text", options.language_models.text)
-    if (options.corpus is None) == (not files):
-        raise TextseqError(f"name a corpus or give a {flag} to measure on, one of the two")
+    if options.corpus is not None and files:
+        raise TextseqError(f"name a corpus or give {flag} to measure on, one of the two")
+    if options.corpus is not None and options.corpus not in corpus_names() and Path(options.corpus).exists():
+        raise TextseqError(f"{options.corpus} is no corpus but a file; to measure on your own, give {flag}")
     if files and options.part is not None:
         raise TextseqError(f"--part is of a corpus, and {flag} is measured whole; leave it out")
     if translates:
-        _check(options)
+        _check(options, folders)
         _measure_translations(options, folders)
     elif len(options.model) > 1:
         raise TextseqError(f"one language model is measured at a time, found {len(options.model)}; leave some out")
@@ -175,7 +184,7 @@ def _measure_text(options: Evaluate, folder: Path) -> None:
 
 
 def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> None:
-    from textseq.attention_plots import bleu_by_length_plot
+    from textseq.attention_plots import bleu_by_length_plot, told_apart
     from textseq.files import replacing
     from textseq.translation_metrics import bleu_by_length, compare, measure_translations
 
@@ -191,8 +200,10 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
     theirs = _given(own.compare_translations, options.encoding, len(sources)) if own.compare_translations else []
 
     name, other = " + ".join(options.model), str(own.compare_translations or " + ".join(own.compare))
+    if other == name:  # a file that is called as the model
+        other = str(Path(other).resolve())
     measured, translations = _translated(translator, corpus, part, len(sources), options)
-    systems = {name: translations}
+    systems = [translations]
     place = f"corpus:{corpus.name}|part:{part if len(corpus.parts) > 1 else 'whole'}"
     if not other:
         _show(measured)
@@ -206,15 +217,14 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         of = f"{place}|baseline:{other}|system:{name}"
         compared = compare(theirs, translations, references, tokenize=tokenize, how=of)
         _show(compared, f"{other} -> {name}:")
-        systems[other] = theirs
+        systems.append(theirs)
     if own.write_translations is not None:
         with replacing(own.write_translations) as (file,):
             file.write("".join(f"{line}\n" for line in translations).encode())
     if own.plot_length is not None:
-        ranges = {
-            system: bleu_by_length(sources, lines, references, tokenize=tokenize) for system, lines in systems.items()
-        }
-        bleu_by_length_plot(ranges, own.plot_length)
+        names = told_apart([options.model, own.compare or (other,)][: len(systems)])
+        ranges = [bleu_by_length(sources, lines, references, tokenize=tokenize) for lines in systems]
+        bleu_by_length_plot(dict(zip(names, ranges, strict=True)), own.plot_length)
 
 
 def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
@@ -247,6 +257,10 @@ def _pairs(options: Evaluate, source: str, target: str) -> PairCorpus:
     if (own.source or source, own.target or target) == ("source", "target"):
         raise TextseqError("the model does not know which languages it was trained on; say --source and --target")
     languages = {"source": own.source or source, "target": own.target or target}
+    has = next((recipe.languages for recipe in list_corpora() if recipe.name == options.corpus), ())
+    if has and own.source is own.target is None and not {source, target} <= set(has):
+        found = f"corpus '{options.corpus}' has {', '.join(has)}, and the model translates {source} to {target}"
+        raise TextseqError(f"{found}; name another corpus")
     return load_pairs(options.corpus, data=options.data, download=options.download, **languages)
 
 
@@ -303,12 +317,10 @@ def _refuse(settings: Settings, kind: str, model: str) -> None:
             raise TextseqError(f"--{flag} is for {kind}, and {model} is none; leave it out")
 
 
-def _check(options: Evaluate) -> None:
-    """Refuse what makes no sense together, before anything is loaded.
+def _check(options: Evaluate, folders: Mapping[str, Path]) -> None:
+    """Refuse what makes no sense together, before anything is loaded."""
+    from textseq.attention_plots import check_picture
 
-    Raises:
-        TextseqError: such flags.
-    """
     own = options.translators
     if own.bleu_tokenizer not in TOKENIZERS:
         raise unknown("value of --bleu-tokenizer", own.bleu_tokenizer, TOKENIZERS)
@@ -316,21 +328,23 @@ def _check(options: Evaluate) -> None:
         raise TextseqError("one translation of each sentence is measured; leave out --num-return-sequences")
     if own.compare and own.compare_translations is not None:
         raise TextseqError("compare with a model (--compare) or with --compare-translations, one of the two")
-    if own.compare == options.model:
-        raise TextseqError(
-            "--compare wants another model; to compare settings of one, --write-translations under the first and "
-            "--compare-translations under the second"
-        )
-    if own.compare_translations is not None and not own.compare_translations.is_file():
-        raise TextseqError(
-            f"--compare-translations wants a file, found none at {own.compare_translations}; name another"
-        )
-    read = [*own.pairs, *filter(None, [own.compare_translations])]
+    chosen, others = (sorted(folders[name].resolve() for name in names) for names in (options.model, own.compare))
+    if chosen == others:
+        hint = "to compare settings of one, --write-translations with the first and --compare-translations with these"
+        raise TextseqError(f"--compare wants another model, found the same; {hint}")
+    theirs = own.compare_translations
+    if theirs is not None and not theirs.is_file():
+        raise TextseqError(f"--compare-translations wants a file, found none at {theirs}; name another")
+    read = [*own.pairs, *filter(None, [theirs])]
     for flag, path in (("--write-translations", own.write_translations), ("--plot-length", own.plot_length)):
         if path is None:
             continue
         if path.is_dir():
             raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
+        if not (folder := path.resolve().parent).is_dir():
+            raise TextseqError(f"{flag} wants a file in a folder that exists, found none at {folder}; make it first")
         if path.resolve() in [other.resolve() for other in read]:
             raise TextseqError(f"{flag} would write over {path}, which is read; name another file")
         read.append(path)
+    if own.plot_length is not None:
+        check_picture(own.plot_length, "--plot-length")

@@ -17,7 +17,7 @@ from textseq.errors import TextseqError
 
 if TYPE_CHECKING:
     from textseq.corpus import Corpus
-    from textseq.jobs import Writer
+    from textseq.writing import Writer
 
 PROG = "textseq-sample"
 

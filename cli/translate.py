@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,7 +66,7 @@ class Translate:
     """Show a prompt on stderr and answer each line at once, as is done anyway where stdin is a terminal."""
     buffer: Annotated[int | None, arg(metavar="LINES", help_behavior_hint="")] = None
     """Lines that are read ahead and translated in the order of their length, which is faster; where something stops the
-    command, those that it is at are lost. Default: 2000; 64 where stdout is a terminal; 1 (each line at once) where
+    command, those that it is at are lost. Default: 512; 64 where stdout is a terminal; 1 (each line at once) where
     there is a prompt."""
     prefix: str = ""
     """How every translation must begin."""
@@ -76,7 +77,8 @@ class Translate:
     """Write which words belong together, by the attention: after the text and a tab (after the score and |||, where
     there is one) pairs like 0-1 of a word of the source and a word of the text, counted from 0 between spaces."""
     plot_attention: File = None
-    """Draw where the model looked while it translated, of the first line that is not empty, as a PNG."""
+    """Draw where the model looked while it translated, of the first line that is not empty, as a PNG whose name ends
+    in .png."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, mps, auto (a GPU if there is one)."""
     int8: Flag = False
@@ -102,13 +104,9 @@ def translate(arguments: Sequence[str]) -> None:
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with _input(options.input) as file, terminable():
-        from textseq.jobs import load_translator
         from textseq.lines import Lines
-        from textseq.translating import together
 
-        precision: WritingPrecision = "int8" if options.int8 else "float32"
-        loaded = [load_translator(name, device=options.device, precision=precision) for name in options.model]
-        translator = together(loaded) if len(loaded) > 1 else loaded[0]
+        translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, of which this model has none")
         lines = Lines(file, str(options.input or "stdin"), options.encoding)
@@ -120,9 +118,35 @@ def translate(arguments: Sequence[str]) -> None:
             raise TextseqError(f"--plot-attention wants a sentence to draw, found none in {lines.name}")
 
 
+def _opened(options: Translate) -> Translator:
+    """The models, as one.
+
+    Raises:
+        TextseqError: they cannot be had, or do not go together. What stands after a model and is none may have been
+            meant as the text.
+    """
+    from textseq.jobs import load_translator
+    from textseq.shelf import shelf
+    from textseq.translating import together
+
+    precision: WritingPrecision = "int8" if options.int8 else "float32"
+    loaded: list[Translator] = []
+    for place, name in enumerate(options.model):
+        try:
+            loaded.append(load_translator(name, device=options.device, precision=precision))
+        except TextseqError as error:
+            if place == 0 or Path(name).exists() or name in {model.name for model in shelf()}:
+                raise
+            models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
+            raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
+    return together(loaded) if len(loaded) > 1 else loaded[0]
+
+
 def _translate(translator: Translator, lines: Iterable[str], write: Callable[[str], None], options: Translate) -> bool:
     """Translate to the end; returns whether there was anything to draw."""
     from tqdm import tqdm
+
+    from textseq.translating import BUFFER
 
     asking = options.interactive or (options.input is None and sys.stdin.isatty())
     shows_output = options.output is None and sys.stdout.isatty()
@@ -132,7 +156,7 @@ def _translate(translator: Translator, lines: Iterable[str], write: Callable[[st
         translations = translator.stream(
             _asked(lines, f"{translator.languages[0]}> ") if asking else lines,
             attention=translator.attends and bool(options.json or options.alignment or picture),
-            buffer=options.buffer or (1 if asking else 64 if shows_output else 2000),
+            buffer=options.buffer or (1 if asking else 64 if shows_output else BUFFER),
             prefix=options.prefix,
             progress=bar.update,
             **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
@@ -222,6 +246,8 @@ def _check(options: Translate) -> None:
         raise TextseqError("--interactive answers the lines of stdin at once; leave out --input and --buffer")
     if options.buffer is not None and options.buffer < 1:
         raise TextseqError(f"--buffer must be at least 1, found {options.buffer}")
+    if options.json and options.alignment:
+        raise TextseqError("--json holds the alignment already; leave out --alignment")
     check_encoding(options.encoding)
     if options.input is not None and (options.input.is_dir() or not options.input.exists()):
         found = "a folder" if options.input.is_dir() else "nothing"
@@ -231,11 +257,17 @@ def _check(options: Translate) -> None:
             continue
         if path.is_dir():
             raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
+        if not (folder := path.resolve().parent).is_dir():
+            raise TextseqError(f"{flag} wants a file in a folder that exists, found none at {folder}; make it first")
         for other in (options.input, options.output if flag == "--plot-attention" else None):
             if other is not None and path.resolve() == other.resolve():
                 raise TextseqError(f"{flag} would write over {other}; name another file")
     if options.output is not None and options.output.suffix.lower() == ".gz":
         raise TextseqError(f"--output writes no packed files; leave it out and add: | gzip > {options.output}")
+    if options.plot_attention is not None:
+        from textseq.attention_plots import check_picture
+
+        check_picture(options.plot_attention, "--plot-attention")
 
 
 def _translators() -> list[Shelved]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder  # type: ignore[import-untyped]
 from fontTools.pens.ttGlyphPen import TTGlyphPen  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, fontManager
 from matplotlib.image import imread
@@ -24,10 +27,14 @@ from textseq.attention_plots import (
     attention_heat_map,
     bleu_by_length_figure,
     bleu_by_length_plot,
+    by_character,
+    check_picture,
     fonts_for,
     legible,
+    told_apart,
 )
 from textseq.errors import TextseqError
+from textseq.text import TOKENIZERS, ByteTokenizer, CharTokenizer, Tokenizer
 from textseq.translation_metrics import LengthBLEU
 
 SOURCE = ["The", " cat", " sat", ".", "</s>"]
@@ -99,7 +106,105 @@ def test_tokens_stand_along_the_top_and_down_the_left() -> None:
     assert source[0].get_window_extent().x0 < source[1].get_window_extent().x0
     (cells,) = axes.collections
     assert np.array_equal(np.asarray(cells.get_array()).reshape(6, 5), weights)
-    assert cells.get_clim() == (0, 1)  # so that pictures can be compared
+
+
+@pytest.mark.parametrize(("largest", "ticks"), [(1.0, ["0", "0.5", "1"]), (0.034, ["0", "0.017", "0.034"])])
+def test_the_largest_weight_is_the_darkest_and_the_bar_says_so(largest: float, ticks: list[str]) -> None:
+    """A flat attention is not drawn in white on white."""
+    weights = spread(6, 5)
+    figure = attention_figure(weights * largest / weights.max(), SOURCE, TARGET)
+    assert figure.axes[0].collections[0].get_clim() == pytest.approx((0, largest))
+    bar = figure.axes[1]
+    assert shown(bar.get_yticklabels()) == ticks
+    assert bar.get_yticks() == pytest.approx([0, largest / 2, largest]) and bar.get_ylim() == pytest.approx(
+        (0, largest)
+    )
+    nothing = attention_figure(np.zeros((1, 1)), ["a"], ["b"])
+    assert nothing.axes[0].collections[0].get_clim() == (0, 1)
+
+
+def names(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [tokenizer.vocabulary[token] for token in tokenizer.encode(text).tolist()]
+
+
+@st.composite
+def spelled(draw: st.DrawFn) -> tuple[list[str], list[str]]:
+    """Tokens, some of them bytes or half-bytes of characters, and the texts that they are drawn as."""
+    tokenizer = draw(st.sampled_from([ByteTokenizer(), CharTokenizer("")]))
+    tokens: list[str] = []
+    texts: list[str] = []
+    for text, whole in draw(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=3), st.booleans()))):
+        tokens += [text] if whole else names(tokenizer, text)
+        texts += [text] if whole else list(text)
+    return [*tokens, "</s>"], [*texts, "</s>"]
+
+
+@given(source=spelled(), target=spelled())
+def test_bytes_of_a_character_are_drawn_as_the_character(
+    source: tuple[list[str], list[str]], target: tuple[list[str], list[str]]
+) -> None:
+    weights = spread(len(target[0]), len(source[0]))
+    merged, sources, targets = by_character(weights, source[0], target[0])
+    assert (sources, targets) == (source[1], target[1])
+    assert merged.sum(axis=1) == pytest.approx(np.ones(len(targets)))
+    # The same by hand: what each piece of a source got from each piece of a target.
+    wanted = np.array(
+        [[weights[rows][:, columns].sum() / len(rows) for columns in places(*source)] for rows in places(*target)]
+    )
+    assert merged == pytest.approx(wanted)
+
+
+def places(tokens: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+    """Which tokens are each text's."""
+    found, at = [], 0
+    for text in texts:
+        size = 1
+        if tokens[at] != text:
+            size = len(text.encode()) * (2 if len(tokens[at]) == len("<0x0>") else 1)
+        found.append([*range(at, at + size)])
+        at += size
+    return found
+
+
+@given(st.lists(st.text(max_size=3) | st.sampled_from([*SOURCE, *ODD]), min_size=1))
+def test_other_tokens_stay_as_they_are(tokens: list[str]) -> None:
+    weights = spread(2, len(tokens))
+    merged, source, target = by_character(weights, tokens, tokens[:1] * 2)
+    assert np.array_equal(merged, weights) and (source, target) == (tokens, tokens[:1] * 2)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "texts"),
+    [
+        ("<0xE6> <0xBC>", "<0xE6> <0xBC>"),
+        ("<0xE6> <0xBC> <0xA2> <0xE6> <0xBC> </s>", "漢 <0xE6> <0xBC> </s>"),
+        ("<0xE6> <0xBC> the <0xA2>", "<0xE6> <0xBC> the <0xA2>"),
+        ("<0xBC> <0xA2> <0xE6> <0xBC> <0xA2>", "<0xBC> <0xA2> 漢"),
+        ("<0xE6> <0x41> <0xC3> <0x28>", "<0xE6> A <0xC3> ("),
+        ("<0xED> <0xA0> <0x80>", "<0xED> <0xA0> <0x80>"),
+        ("<0xC0> <0xAF> <0xFF>", "<0xC0> <0xAF> <0xFF>"),
+        ("<0xE> <0x6> <0xB> <0xC> <0xA> <0x2>", "漢"),
+        ("a <0xC> <0x3> <0x8> b", "a <0xC> <0x3> <0x8> b"),
+        ("<0xF> <0xF> <0x4> <0x1> <0x4>", "<0xF> <0xF> A <0x4>"),
+    ],
+)
+def test_bytes_that_are_no_character_keep_their_names(tokens: str, texts: str) -> None:
+    tokens_, texts_ = tokens.split(), texts.split()
+    merged, source, target = by_character(spread(len(tokens_), len(tokens_)), tokens_, tokens_)
+    assert source == target == texts_ and merged.shape == (len(texts_), len(texts_))
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_every_tokenizers_spelling_is_drawn_as_it_was_written(kind: str) -> None:
+    tokenizer = TOKENIZERS[kind].train([["the cat sat on the mat; the cat sat. "] * 20])
+    text = "the 漢字 и русский язык ▁ عربي 🙂, cat\n"
+    tokens = names(tokenizer, text)
+    assert any(token.startswith("<0x") for token in tokens)
+    _, source, _ = by_character(np.ones((1, len(tokens))) / len(tokens), tokens, ["x"])
+    assert "".join(source) == text and set("漢字язык🙂") < set(source)
+    figure = attention_figure(np.ones((1, len(tokens))) / len(tokens), tokens, ["x"])
+    drawn = shown(labels(figure)[0])
+    assert len(drawn) == len(source) and not any(label.startswith("<0x") for label in drawn) and "" not in drawn
 
 
 def test_each_weight_is_drawn_in_its_cell(tmp_path: Path) -> None:
@@ -133,6 +238,7 @@ def test_each_weight_is_drawn_in_its_cell(tmp_path: Path) -> None:
         ("\u0301", "\u25cc\u0301"),
         ("\u202ea", "U+202E a"),
         ("\xa0", "U+00A0"),
+        ("\u200d", "U+200D"),
         ("\ud800\U0010ffff", "U+D800 U+10FFFF"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("a中文b", "a U+4E2D U+6587 b"),
@@ -226,9 +332,26 @@ def test_what_cannot_be_drawn(tmp_path: Path) -> None:
         weights[2, 2] = wrong
         with pytest.raises(TextseqError, match=f"wants weights from 0 to 1, found .*({wrong}).*; give the softmax's"):
             attention_heat_map(weights, SOURCE, TARGET, tmp_path / "a.png")
+    (tmp_path / "folder.png").mkdir()
     with pytest.raises(TextseqError, match="cannot write"):
-        attention_heat_map(spread(6, 5), SOURCE, TARGET, tmp_path)
+        attention_heat_map(spread(6, 5), SOURCE, TARGET, tmp_path / "folder.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_picture_is_a_png_by_name_too(tmp_path: Path) -> None:
+    for name, found in (
+        ("a.pdf", r"\.pdf in a\.pdf"),
+        ("look", "no ending in look"),
+        ("a.png.gz", r"\.gz in a\.png\.gz"),
+    ):
+        with pytest.raises(TextseqError, match=rf"--plot is drawn as a PNG: wanted .* in \.png, found {found}; name"):
+            check_picture(Path(name), "--plot")
+        with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: wanted a name that ends in \.png, found"):
+            attention_heat_map(spread(6, 5), SOURCE, TARGET, tmp_path / name)
+        with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: wanted a name that ends in \.png, found"):
+            bleu_by_length_plot({"a": PARTS}, tmp_path / name)
     assert not list(tmp_path.iterdir())
+    check_picture(Path("A.PNG"))
 
 
 def test_bleu_by_length_has_a_line_for_each_system(tmp_path: Path) -> None:
@@ -254,3 +377,37 @@ def test_series_that_cannot_be_drawn_together() -> None:
             bleu_by_length_figure(empty)
     with pytest.raises(TextseqError, match="wants the same sentences for all systems, found others; measure all alike"):
         bleu_by_length_figure({"a": PARTS, "b": PARTS[:2]})
+
+
+def test_a_bleu_of_zero_is_drawn_whole() -> None:
+    (axes,) = bleu_by_length_figure({"bad": [LengthBLEU("≤5", 3, 0.0), LengthBLEU("6–10", 3, 9.0)]}).axes
+    assert axes.get_ylim()[0] == 0
+    assert not any(line.get_clip_on() for line in axes.lines)
+
+
+def test_long_names_of_systems_are_not_cut() -> None:
+    long = "runs/" + "first/" * 20 + "best-10 + second"
+    (axes,) = bleu_by_length_figure({long: PARTS, "b": WORSE}).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    first, second = shown(list(legend.get_texts()))
+    assert "".join(first.split()) == "".join(long.split()) and max(map(len, first.split("\n"))) <= 60
+    assert second == "b"
+
+
+@pytest.mark.parametrize(
+    ("systems", "names"),
+    [
+        ([["mine"]], ["mine"]),
+        ([["/a/long/way/runs/enfr/best-10"]], ["enfr/best-10"]),
+        ([["/a/runs/enfr/best-10"], ["/a/runs/ende/best-10"]], ["enfr/best-10", "ende/best-10"]),
+        ([["/a/here/enfr/best-10"], ["/a/there/enfr/best-10"]], ["here/enfr/best-10", "there/enfr/best-10"]),
+        ([["/enfr"], ["enfr"]], ["/enfr", "enfr"]),
+        ([["a/b/c"], ["b/c"]], ["a/b/c", "b/c"]),
+        ([["/a/runs/x/last-2", "y"], ["/a/runs/x/last-2"]], ["x/last-2 + y", "x/last-2"]),
+        ([["mine"], ["/tmp/of/others.txt"]], ["mine", "of/others.txt"]),
+        ([["."], [".."]], [".", ".."]),
+    ],
+)
+def test_systems_are_told_apart_by_the_ends_of_their_paths(systems: list[list[str]], names: list[str]) -> None:
+    assert told_apart(systems) == names

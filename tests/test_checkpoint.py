@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from textseq import checkpoint
 from textseq.config import CellName, LanguageModelConfig
 from textseq.errors import TextseqError
-from textseq.jobs import open_writer
 from textseq.models.language_model import LanguageModel
 from textseq.shelf import Facts, newest
 from textseq.text import TOKENIZERS, CharTokenizer, Tokenizer
+from textseq.writing import open_writer
 
 FACTS: Facts = {"task": "language-model", "title": "Zażółć", "step": 7, "rate": 0.1, "nothing": None}
 CHARACTERS = CharTokenizer("\nabcż")

@@ -25,11 +25,12 @@ from textseq.config import (
     TranslatorTrainingConfig,
 )
 from textseq.errors import TextseqError
-from textseq.jobs import JOBS, GenerationSettings
+from textseq.jobs import JOBS
 from textseq.optimizers import OPTIMIZERS, learning_rate
 from textseq.origin import PairSource
 from textseq.settings import Settings
 from textseq.text import TOKENIZERS
+from textseq.writing import GenerationSettings
 
 CLASSES: tuple[type[Settings], ...] = (
     LanguageModelConfig,

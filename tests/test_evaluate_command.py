@@ -86,10 +86,10 @@ def test_what_was_chosen_stands_in_the_signature(command: Command) -> None:
 
 
 def test_translations_of_ones_own_are_perfect(command: Command) -> None:
-    measured(command, "--model", "mine", "second", "--write-translations", "new/out.fr")
-    best = Path("new/out.fr").read_text().splitlines()
+    measured(command, "--model", "mine", "second", "--write-translations", "out.fr")
+    best = Path("out.fr").read_text().splitlines()
     assert best == translations(together([load_translator("mine"), load_translator("second")]))
-    lines = measured(command, "--model", "mine", "second", files=("test.en", "new/out.fr"))
+    lines = measured(command, "--model", "mine", "second", files=("test.en", "out.fr"))
     assert [line.split(" (")[0] for line in lines[2::2]] == ["chrF2 100.00", "TER 0.00"]
 
 
@@ -127,6 +127,27 @@ def test_translations_of_others_are_compared(command: Command) -> None:
     refused(command(*flags), "wants a line for each of the 6 sentences, found 2 in theirs.txt")
     Path("theirs.txt").write_bytes(b"one\ncaf\xe9\n")
     refused(command(*flags), "line 2 of theirs.txt is not utf-8 text")
+
+
+def test_systems_are_drawn_under_the_ends_of_their_paths(
+    command: Command, translators: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Sequence[LengthBLEU]] = {}
+    monkeypatch.setattr("textseq.attention_plots.bleu_by_length_plot", lambda series, path: drawn.update(series))
+    place = str(translators / "runs" / "mine")
+    flags = ["--num-beams", "1", "--plot-length", "length.png"]
+    measured(command, "--model", place, *flags)
+    assert list(drawn) == ["runs/mine"]
+    drawn.clear()
+    Path("mine").write_text("one\n" * len(SOURCES))  # a file that is called as the model
+    lines = measured(command, "--model", "mine", "--compare-translations", "mine", *flags)
+    assert list(drawn) == ["mine", f"{Path.cwd().name}/mine"]
+    assert [line for line in lines if line.endswith(":")][:2] == ["mine:", f"{Path('mine').resolve()}:"]
+
+
+def test_one_model_by_two_names_is_not_compared(command: Command, translators: Path) -> None:
+    place = str(translators / "runs" / "mine")
+    refused(command("multi30k", "--model", "mine", "--compare", place), "--compare wants another model, found the same")
 
 
 def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +190,17 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--model mine", "name a corpus or give a --pairs"),
+        ("--model mine", "nothing to measure on; name a corpus before the flags .*--pairs for a translator"),
+        ("--model mine multi30k", "nothing to measure on; name a corpus before the flags"),
+        ("--model mine --compare second multi30k", "nothing to measure on; name a corpus before the flags"),
+        ("--model mine test.en test.fr", "nothing to measure on; .* --pairs for a translator"),
+        ("test.en --model mine", "test.en is no corpus but a file; to measure on your own, give --pairs"),
+        ("test.en --model shakespeare", "test.en is no corpus but a file; to measure on your own, give --text"),
+        ("multi30k --model mine --compare", "--compare wants a model, found none; name one, or leave it out"),
+        (
+            "tatoeba-pol-eng --model mine",
+            "corpus 'tatoeba-pol-eng' has .*pl.*, and the model translates en to fr; name another corpus",
+        ),
         ("multi30k --model mine --pairs test.en test.fr", "one of the two"),
         ("--pairs test.en test.fr", "name the --model to measure; .* 'textseq-translate --list-models'"),
         ("--pairs test.en --model mine", "two aligned text files"),
@@ -188,14 +219,28 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
             "multi30k --model mine --compare shakespeare",
             r"found mine \(a translator\), shakespeare \(a language-model\)",
         ),
-        ("multi30k --model mine --compare mine", "--compare wants another model; .*--write-translations"),
+        (
+            "multi30k --model mine --compare mine",
+            "--compare wants another model, found the same; .*--write-translations",
+        ),
         ("multi30k --model mine --compare back", "same languages, found en to fr and fr to en"),
         ("multi30k --model mine --compare x --compare-translations y", "unknown model 'x'"),
         ("multi30k --model mine --compare back --compare-translations y", "one of the two"),
         ("multi30k --model mine --compare-translations .", r"wants a file, found none at \."),
         ("multi30k --model mine --bleu-tokenizer 13", "unknown value of --bleu-tokenizer '13'; did you mean '13a'"),
         ("multi30k --model mine --num-return-sequences 2", "one translation of each sentence is measured"),
+        ("multi30k --model mine second --compare second mine", "--compare wants another model, found the same"),
         ("multi30k --model mine --plot-length .", "--plot-length wants a file to write"),
+        (
+            "multi30k --model mine --plot-length new/a.png",
+            "--plot-length wants a file in a folder that exists, .*new; make",
+        ),
+        (
+            "multi30k --model mine --write-translations new/a",
+            "--write-translations wants a file in a folder that exists",
+        ),
+        ("multi30k --model mine --plot-length a.pdf", r"--plot-length is .* ends in \.png, found \.pdf in a\.pdf"),
+        ("multi30k --model mine --plot-length a", r"--plot-length is .* ends in \.png, found no ending in a"),
         ("--pairs test.en test.fr --model mine --write-translations test.fr", "would write over test.fr"),
         ("multi30k --model mine --write-translations a --plot-length a", "would write over a"),
         ("multi30k --model mine", "multi30k.*--download|--download.*multi30k"),

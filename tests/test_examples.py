@@ -19,6 +19,16 @@ def test_writing(capsys: pytest.CaptureFixture[str]) -> None:
     assert sensible < senseless
 
 
+def test_translating(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "translating.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "Je ne sais pas où elle vit." in out
+    looks = [line.split()[:2] for line in out.splitlines() if line.startswith("   ")]
+    assert ["pomme", "apple"] in looks and ["rouge", "red"] in looks
+    sensible, senseless = (float(line.split()[0]) for line in out.splitlines()[-2:])
+    assert sensible > senseless
+
+
 def test_own_author(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     (tmp_path / "mine.txt").write_text("A rose is a rose is a rose. " * 200)

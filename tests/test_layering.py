@@ -27,7 +27,7 @@ ORDER = [
     "decoding",
     "devices", "metrics", "translation_metrics", "plots", "attention_plots",
     "optimizers", "progress", "averaging", "run_log", "training", "model_card", "surprise",
-    "translation", "sources", "translating", "jobs",
+    "writing", "translation", "sources", "translating", "jobs",
     "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "runs",
 ]  # fmt: skip
 """Every module, in import order: as the map in CONTRIBUTING.md lists them."""

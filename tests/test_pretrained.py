@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,24 @@ import pytest
 import textseq
 from textseq.corpus import load_corpus
 from textseq.fetch import read_recipe, recipe_files
-from textseq.shelf import SHIPPED
+from textseq.pairs import load_pairs
+from textseq.shelf import SHIPPED, shelf
+from textseq.translation_metrics import bleu
 
-AUTHORS = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir())
+AUTHORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "language-model")
 EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)
+TRANSLATORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "translator")
+EVERY_TRANSLATOR = pytest.mark.parametrize("name", TRANSLATORS)
 SENSE = {
     "shakespeare": ("My lord, the king is dead.", "Lord the dead is. king, My"),
     "sienkiewicz": ("Winicjusz spojrzał na nią ze zdumieniem.", "Zdumieniem na spojrzał ze Winicjusz nią."),
     "tolstoy": ("Он посмотрел на нее и улыбнулся.", "На улыбнулся нее и посмотрел он."),
 }
 """A sentence and its words in an order that means nothing."""
+TRANSLATIONS = {
+    "tatoeba-en-fr": {"I don't know where she lives.": "Je ne sais pas où elle vit.", "I am hungry.": "J'ai faim."},
+    "tatoeba-fr-en": {"Je ne sais pas où elle vit.": "I don't know where she lives.", "J'ai faim.": "I'm hungry."},
+}
 
 
 def test_one_author_of_each_language_ships() -> None:
@@ -74,3 +83,48 @@ def test_it_writes_in_its_letters(author: str) -> None:
 def test_shakespeare_writes_plays() -> None:
     for text in textseq.load_writer("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
         assert sum(line.endswith(":") for line in text.splitlines()) >= 1  # somebody speaks
+
+
+def test_a_translator_of_each_direction_ships() -> None:
+    assert set(TRANSLATORS) == set(TRANSLATIONS)
+    for name in TRANSLATORS:
+        assert textseq.load_translator(name).languages == tuple(name.split("-")[1:])
+
+
+@EVERY_TRANSLATOR
+def test_a_translator_is_small_and_knows_its_numbers_and_whose_sentences_it_learnt(name: str) -> None:
+    assert sum(path.stat().st_size for path in (SHIPPED / name).rglob("*")) <= 12e6
+    results = textseq.load_translator(name).facts["results"]
+    assert isinstance(results, list)
+    begin = f"corpus:tatoeba-fra-eng|part:test|direction:{name.removeprefix('tatoeba-')}|"
+    assert [row["measure"] for row in results[:3]] == ["BLEU", "chrF2", "TER"]
+    assert all(row["signature"].startswith(begin) for row in results[:3])
+    card = (SHIPPED / name / "README.md").read_text(encoding="utf-8")
+    assert "tatoeba.org" in card and "CC BY 2.0 FR" in card
+
+
+@EVERY_TRANSLATOR
+def test_a_translator_is_as_good_as_its_card_says(
+    name: str, data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On the first 300 sentences of the test part, greedily: there chance has some points."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    for file in read_recipe("tatoeba-fra-eng", recipe_files()["tatoeba-fra-eng"]).files.values():
+        data_file(file.path)
+    translator = textseq.load_translator(name)
+    results = translator.facts["results"]
+    assert isinstance(results, list)
+    source, target = translator.languages
+    pairs = [*islice(load_pairs("tatoeba-fra-eng", source=source, target=target).pairs("test"), 300)]
+    found = translator.translate([pair[0] for pair in pairs], attention=False, num_beams=1)
+    assert bleu([one.text for one in found], [pair[1] for pair in pairs]) > results[0]["score"] - 5
+
+
+@EVERY_TRANSLATOR
+def test_a_translator_translates(name: str) -> None:
+    translator = textseq.load_translator(name)
+    for sentence, wanted in TRANSLATIONS[name].items():
+        assert translator.translate([sentence])[0].text == wanted
+    sentence, wanted = next(iter(TRANSLATIONS[name].items()))
+    backwards = " ".join(reversed(wanted.split()))
+    assert translator.score([sentence], [wanted])[0] > translator.score([sentence], [backwards])[0] + 5

@@ -18,10 +18,10 @@ import torch
 from textseq import runs
 from textseq.config import DataConfig, LanguageModelConfig, OptimizerName, ScheduleName, TrainingConfig
 from textseq.errors import Interrupted, TextseqError
-from textseq.jobs import Writer
 from textseq.optimizers import OPTIMIZERS
 from textseq.shelf import newest
 from textseq.training import Training
+from textseq.writing import Writer
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="killing children wants fork and SIGKILL")
 

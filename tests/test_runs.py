@@ -23,13 +23,13 @@ from textseq.config import (
 )
 from textseq.corpus import list_corpora
 from textseq.errors import TextseqError
-from textseq.jobs import Writer
 from textseq.origin import Source, saved, saved_fingerprint
 from textseq.plots import learning_curve
 from textseq.recipe import read_recipe, recipes
 from textseq.settings import Settings
 from textseq.shelf import newest, read_json
 from textseq.training import Evaluation
+from textseq.writing import Writer
 
 TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
 PNG = b"\x89PNG\r\n\x1a\n"

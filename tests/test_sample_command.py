@@ -18,10 +18,10 @@ import torch
 from textseq.command import run
 from textseq.config import GenerationConfig, LanguageModelConfig
 from textseq.corpus import own_text
-from textseq.jobs import Writer
 from textseq.models.language_model import LanguageModel
 from textseq.origin import Source
 from textseq.text import CharTokenizer
+from textseq.writing import Writer
 
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 3
 

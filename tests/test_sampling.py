@@ -14,7 +14,8 @@ from torch import Tensor
 
 from textseq.cells import CELLS
 from textseq.config import CellName, GenerationConfig, LanguageModelConfig
-from textseq.decoding.rules import RULES, Rule, rules_in_force
+from textseq.decoding import rules
+from textseq.decoding.rules import NOISE, RULES, Rule, rules_in_force
 from textseq.decoding.sampling import Step, draw, sample
 from textseq.decoding.stopping import StopStrings
 from textseq.models.language_model import LanguageModel
@@ -32,18 +33,17 @@ def kept(logits: Tensor) -> list[set[int]]:
     return [set(np.flatnonzero(row > -np.inf).tolist()) for row in logits.numpy()]
 
 
-def ruled(logits: Tensor, config: GenerationConfig, history: Tensor | None = None) -> Tensor:
+def ruled(logits: Tensor, config: GenerationConfig, history: Tensor | None = None, end: int | None = None) -> Tensor:
     """The logits under the rules in force."""
-    for rule in rules_in_force(config):
-        logits = rule.apply(
-            logits, torch.zeros(len(logits), 1, dtype=torch.int64) if history is None else history, config
-        )
-    return logits
+    if history is None:
+        history = torch.zeros(len(logits), 1, dtype=torch.int64)
+    return rules.ruled(logits, history, config, rules_in_force(config), end=end)
 
 
-def only(history: Tensor | None = None, **values: float) -> Callable[[Tensor], Tensor]:
+def only(history: Tensor | None = None, end: int | None = None, **values: float) -> Callable[[Tensor], Tensor]:
     """The rules of these settings and no others."""
-    return lambda logits: ruled(logits, GenerationConfig.from_dict({"temperature": 1, **values}, where="here"), history)
+    config = GenerationConfig.from_dict({"temperature": 1, **values}, where="here")
+    return lambda logits: ruled(logits, config, history, end)
 
 
 def rising(seed: int = 1) -> torch.Generator:
@@ -102,7 +102,8 @@ def test_a_rule_that_is_off_would_change_nothing(rule: Rule) -> None:
     assert rules_in_force(config) == ()
     if rule.setting != "no_repeat_ngram_size":  # there is no n-gram of no token
         logits = some_logits()
-        torch.testing.assert_close(rule.apply(logits, torch.zeros(len(logits), 1, dtype=torch.int64), config), logits)
+        history = torch.zeros(len(logits), 1, dtype=torch.int64)
+        torch.testing.assert_close(rule.apply(logits, history, config, None), logits)
 
 
 def test_by_default_only_the_temperature_is_in_force() -> None:
@@ -214,6 +215,42 @@ def test_no_ngram_comes_twice_while_another_token_is_left(
     for row, before in zip(kept(only(history, no_repeat_ngram_size=length)(logits)), history.tolist(), strict=True):
         left = (set(range(3)) - never - naive_ban(before, n) for n in itertools.count(length))
         assert row == next(filter(None, left))
+
+
+def naively_kept(p: list[float], history: list[int], length: int, end: int | None) -> set[int]:
+    """The tokens of the shortest run that leaves one with a share of the likeliest one's probability."""
+    while True:
+        left = set(range(len(p))) - (naive_ban(history, length) - {end})
+        if max((p[token] for token in left), default=0.0) >= NOISE * max(p):
+            return {token for token in left if p[token] > 0}
+        length += 1
+
+
+@settings(UNHURRIED, max_examples=300)
+@given(
+    histories, histories, st.integers(1, 4), st.none() | st.integers(0, 2),
+    st.lists(st.sampled_from([0.0, 0.1, 0.7, 1.3, 9e3]), min_size=6, max_size=6),
+)  # fmt: skip
+@example([0, 1, 0], [2, 1, 2], 1, 2, [0.1, 9e3, 0.1, 0.1, 9e3, 0.1])
+def test_what_would_repeat_stays_where_all_else_is_noise(
+    one: list[int], other: list[int], length: int, end: int | None, weights: list[float]
+) -> None:
+    """The end among what else there is, if it may come; it is never banned itself, though it stands in the history."""
+    t, p = min(len(one), len(other)), [weights[:3], weights[3:]]
+    history = [one[:t], other[:t]]
+    found = only(torch.tensor(history), end, no_repeat_ngram_size=length)(torch.tensor(p).log())
+    for row, values, before in zip(kept(found), p, history, strict=True):
+        assert row == naively_kept(values, before, length, end)
+
+
+def test_the_end_comes_sooner_than_what_repeats() -> None:
+    history, end = torch.tensor([[2, 0, 1]]), 2
+    for p_end, wanted in ((0.01, {end}), (1e-5, {0, 1, end})):
+        logits = torch.tensor([[1.0, 1.0, p_end]]).log()
+        assert kept(only(history, end, no_repeat_ngram_size=1)(logits)) == [wanted]
+    config = GenerationConfig(temperature=1, no_repeat_ngram_size=1)
+    logits = torch.tensor([[1.0, 1.0, 1.0]]).log()
+    assert kept(rules.ruled(logits, history, config, rules_in_force(config), end=end, may_end=False)) == [{0, 1}]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import gc
 import itertools
 import logging
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -21,6 +21,7 @@ from textseq.config import TokenizerConfig, TranslationConfig, TranslationModelC
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
 from textseq.jobs import load_translator, load_writer
+from textseq.lines import LONGEST as LONGEST_LINE
 from textseq.models.translation_model import TranslationModel
 from textseq.pair_batches import pair_batch
 from textseq.pairs import PairCorpus, read_sentence
@@ -28,7 +29,7 @@ from textseq.shelf import Facts
 from textseq.sources import BATCH, BATCH_TOKENS, batches
 from textseq.text import CharTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
 from textseq.translating import TranslationSettings, Translator, together
-from textseq.translation import END, LONGEST, Translation, different
+from textseq.translation import END, LONGEST, NAMED, Translation, different
 from textseq.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.words import UNKNOWN
 
@@ -42,6 +43,7 @@ KINDS: dict[str, dict[str, object]] = {
     "blind": {"attention": "none"},
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+KINDS_THAT_ATTEND = [kind for kind in KINDS if kind != "blind"]
 HOW: dict[str, TranslationSettings] = {
     "beams": {"num_beams": 4, "num_return_sequences": 3},
     "greedy": {"num_beams": 1},
@@ -85,7 +87,9 @@ def read_again(translator: Translator, text: str, ids: Sequence[int]) -> tuple[f
     with torch.no_grad():
         found = [model(batch) for model in translator.models]
     p = torch.stack([logits[0].double().softmax(dim=1) for logits, _ in found]).mean(dim=0)  # (T, V+1)
-    return float(p[range(len(ids)), ids].log().sum()), torch.stack([looks[0] for _, looks in found]).mean(dim=0)
+    seeing = [model.config.attention != "none" for model in translator.models]
+    looks = [looks[0] for (_, looks), sees in zip(found, seeing, strict=True) if sees or not any(seeing)]
+    return float(p[range(len(ids)), ids].log().sum()), torch.stack(looks).mean(dim=0)
 
 
 def ids_of(translator: Translator, translation: Translation) -> list[int]:
@@ -157,7 +161,7 @@ def test_steps_are_the_forward_pass_also_of_sentences_that_stay(
 def test_neighbours_do_not_matter(how: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone, in any batch, in any order."""
     translator, some = made(kind), texts(60 if kind == "usual" else 15)
-    settings = wish(how, max_new_tokens=12, coverage_penalty=0.2)
+    settings = wish(how, max_new_tokens=12, coverage_penalty=0.0 if kind == "blind" else 0.2)
     whole = translator.translate_all(some, **settings)
     assert len(whole) == len(some)
     alone = [translator.translate_all([text], **settings)[0] for text in some]
@@ -182,8 +186,9 @@ def test_hundreds_come_in_their_order() -> None:
         assert_same(found, wanted, ties=3)
 
 
-@pytest.mark.parametrize("buffer", [1, 4])
-def test_a_stream_reads_no_further_than_its_buffer_and_keeps_nothing(buffer: int) -> None:
+@pytest.mark.parametrize("buffer", [1, 4, None])
+def test_a_stream_reads_no_further_than_its_buffer_and_keeps_nothing(buffer: int | None) -> None:
+    """By default not as many as take so long that it would be a pity if they were lost."""
     taken: list[str] = []
 
     def endless() -> Iterator[str]:
@@ -195,7 +200,11 @@ def test_a_stream_reads_no_further_than_its_buffer_and_keeps_nothing(buffer: int
         return sum(type(thing) is Translation for thing in gc.get_objects())
 
     before = living()
-    answers = made().stream(endless(), buffer=buffer, max_new_tokens=2)
+    settings: TranslationSettings = {"max_new_tokens": 2, "num_beams": 1}
+    if buffer is None:
+        answers, buffer = made().stream(endless(), **settings), 512
+    else:
+        answers = made().stream(endless(), buffer=buffer, **settings)
     for number in range(1, 25):
         assert len(next(answers)) == 1
         assert len(taken) == -(-number // buffer) * buffer
@@ -219,9 +228,8 @@ def test_empty_lines_stay_empty() -> None:
 # Scores
 
 
-@EVERY_KIND
+@pytest.mark.parametrize(("kind", "beta"), [*itertools.product(KINDS_THAT_ATTEND, [0.0, 0.4]), ("blind", 0.0)])
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("beta", [0.0, 0.4])
 def test_a_score_is_that_of_the_text_read_again(kind: str, how: str, beta: float) -> None:
     translator, some = made(kind), texts(6, seed=3)
     finished = 0
@@ -233,9 +241,10 @@ def test_a_score_is_that_of_the_text_read_again(kind: str, how: str, beta: float
             coverage = float(looks[: len(ids)].sum(dim=0).clamp(1e-6, 1).log().sum())
             wanted = log_p / ((5 + len(ids)) / 6) ** 0.6 + beta * coverage
             assert one.score == pytest.approx(wanted, abs=2e-4, rel=1e-4)
-            assert one.attention is not None and one.attention.shape == (len(one.tokens), len(one.source_tokens))
-            np.testing.assert_allclose(one.attention, looks.numpy(), atol=1e-4)
-            np.testing.assert_allclose(one.attention.sum(axis=1), 1, atol=1e-5)
+            if kind != "blind":
+                assert one.attention is not None and one.attention.shape == (len(one.tokens), len(one.source_tokens))
+                np.testing.assert_allclose(one.attention, looks.numpy(), atol=1e-4)
+                np.testing.assert_allclose(one.attention.sum(axis=1), 1, atol=1e-5)
             assert one.text == "".join(one.tokens).removesuffix(END).strip()
             finished += one.tokens[-1] == END
     assert finished or how != "beams" or kind in ("deep", "blind")
@@ -399,9 +408,33 @@ def test_settings_are_checked_before_anything_is_read() -> None:
         translator.translate(["a"], num_return_sequences=2)
     with pytest.raises(TextseqError, match="a list of sentences, found one string; put it into a list"):
         translator.translate("a b")
-    with pytest.raises(TypeError, match="beams"):
-        translator.translate(["a"], beams=2)  # type: ignore[call-arg]
+    for unknown, near in (("beams", "num_beams"), ("foo", "")):
+        asks: tuple[Callable[..., object], ...] = (translator.translate, translator.translate_all, translator.stream)
+        for ask in asks:
+            with pytest.raises(TextseqError, match=f"unknown setting in translating '{unknown}'; .*{near}"):
+                ask(["a"], **{unknown: 2})
     assert typing.get_type_hints(TranslationSettings) == typing.get_type_hints(TranslationConfig)
+
+
+@pytest.mark.parametrize(("other", "kind"), [(3, "int"), (None, "NoneType"), (b"a", "bytes")])
+def test_what_is_no_text_is_named_by_its_place(other: object, kind: str) -> None:
+    translator, some = made(), typing.cast("list[str]", ["a", "", other])
+    message = f"sentences must be texts, found {kind} with sentence 3; an empty one is ''"
+    for ask in (
+        lambda: translator.translate(some),
+        lambda: translator.translate(["a"] * 3, prefixes=some),
+        lambda: translator.score(some, ["a"] * 3),
+        lambda: list(translator.stream(some, buffer=2)),
+    ):
+        with pytest.raises(TextseqError, match=message):
+            ask()
+
+
+def test_a_translator_says_what_it_is() -> None:
+    one = made()
+    size = sum(parameter.numel() for parameter in one.models[0].parameters())
+    assert repr(one) == f"Translator(en to de, {size:,} parameters)"
+    assert repr(together([one, made(seed=1)])) == f"Translator(en to de, 2 models, {2 * size:,} parameters)"
 
 
 # Several models
@@ -425,8 +458,20 @@ def test_models_that_translate_together_are_the_mean_of_their_probabilities() ->
             assert one.score == pytest.approx(log_p, rel=1e-4)
             assert one.attention is not None
             np.testing.assert_allclose(one.attention, looks.numpy(), atol=1e-4)
-    drawn = several.translate_all(["ab c"], num_beams=1, temperature=1, num_return_sequences=2, coverage_penalty=0.1)
-    assert len(drawn[0]) == 2
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_model_without_attention_adds_nothing_to_where_several_looked(how: str) -> None:
+    """The coverage too is that of the others; a blind model of another shape stands between them in the state."""
+    several = together([made(), made("blind", seed=3), made("deep", seed=1)])
+    settings = wish(how, length_penalty=0.0, coverage_penalty=0.4, max_new_tokens=12)
+    for text, translations in zip(some := texts(5), several.translate_all(some, **settings), strict=True):
+        for one in translations:
+            log_p, looks = read_again(several, text, ids_of(several, one))
+            coverage = float(looks[: len(one.tokens)].sum(dim=0).clamp(1e-6, 1).log().sum())
+            assert one.score == pytest.approx(log_p + 0.4 * coverage, rel=1e-4, abs=2e-4)
+            assert one.attention is not None
+            np.testing.assert_allclose(one.attention, looks.numpy(), atol=1e-4)
 
 
 def test_what_cannot_translate_together() -> None:
@@ -512,10 +557,21 @@ def test_unknown_words_are_written_as_they_stand_in_the_source() -> None:
     assert kept.text.startswith("Die ŻABA") and kept.tokens[:2] == (" <unk>",) * 2
 
 
-def test_without_attention_no_unknown_word_is_replaced() -> None:
+def test_without_attention_nothing_is_said_of_it() -> None:
     words = words_translator().vocabularies.source
     with pytest.raises(TextseqError, match="found a model without attention; leave it out"):
         made("blind", source=words, target=words).translate(["a"], replace_unknown=True)
+    for blind in (made("blind"), together([made("blind"), made("blind", seed=1)])):
+        for settings in HOW.values():
+            with pytest.raises(TextseqError, match=r"--coverage-penalty wants .* attention, found one without; leave"):
+                blind.stream(["a"], **{**settings, "coverage_penalty": 0.1})  # type: ignore[arg-type]
+        for attention in (True, False):
+            (one,) = blind.translate(["a b"], attention=attention, min_new_tokens=2)
+            assert one.attention is None and one.tokens
+            with pytest.raises(TextseqError, match="an alignment wants attention, which this model has not"):
+                one.alignment()
+        (empty,) = blind.translate([" "])
+        assert empty.alignment() == []
 
 
 # Any sentence
@@ -531,12 +587,43 @@ def test_a_sentence_without_end_is_cut_and_named(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING, logger="textseq"):
         found = list(translator.stream(["a", *[endless] * 6, "b", *texts(100)], buffer=3, attention=True, **settings))
     wanted = f"has 10002 tokens, of which the first {LONGEST} are read; give it in parts"
-    assert [record.getMessage() for record in caplog.records] == [f"note: sentence {n} {wanted}" for n in range(2, 8)]
+    notes = [record.getMessage() for record in caplog.records if "are read" in record.getMessage()]
+    assert notes == [f"note: sentence {n} {wanted}" for n in range(2, 8)]
     assert found[1][0].attention is not None and found[1][0].attention.shape[1] == LONGEST + 1
     translator.translate([endless] * 9 + texts(200), attention=False, **settings)
     assert sizes and all(rows <= BATCH and rows * columns <= BATCH_TOKENS for rows, columns in sizes)
     assert max(rows for rows, _ in sizes) == BATCH
     assert_same(translator.translate(["a", "b"], **settings), [found[0][0], found[7][0]])
+
+
+def test_a_line_that_was_cut_and_named_is_not_named_again(caplog: pytest.LogCaptureFixture) -> None:
+    translator = made()
+    for length, named in ((LONGEST_LINE, False), (LONGEST_LINE - 1, True), (LONGEST_LINE + 1, True)):
+        caplog.clear()
+        translator.translate(["a" * length], max_new_tokens=1, num_beams=1)
+        assert ("are read; give it in parts" in caplog.text) == named
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("buffer", [3, 100])
+def test_what_met_its_limit_is_named(how: str, buffer: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The first few sentences whose best translation has no end, in their order; what chance wrote is not."""
+    translator, some = made(), ["", *texts(120)]
+    translator.models[0].output.bias.data[-1] -= 2
+    found = list(translator.stream(some, buffer=buffer, **wish(how, max_new_tokens=7)))
+    cut = [n for n, each in enumerate(found, start=1) if each[0].tokens and each[0].tokens[-1] != END]
+    assert [n for n, each in enumerate(found, start=1) if not each[0].finished] == cut
+    assert NAMED < len(cut) < len(some) and cut[0] > 1
+    notes = [record.getMessage() for record in caplog.records]
+    if how == "drawn":
+        assert notes == []
+        return
+    wanted = "was cut off at its limit of 7 tokens; to let it go on, raise --max-new-tokens or --max-length-ratio"
+    assert notes[:NAMED] == [f"note: the translation of sentence {n} {wanted}" for n in cut[:NAMED]]
+    assert notes[NAMED:] == ["note: translations of further sentences were cut off too; they are not named"]
+    caplog.clear()
+    translator.translate([some[n - 1] for n in cut[:2]], **wish(how, max_new_tokens=7, num_return_sequences=1))
+    assert len(caplog.records) == 2
 
 
 def test_batches_hold_all_that_is_not_empty_and_keep_their_limits() -> None:
@@ -616,8 +703,8 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
 
 def test_a_writer_is_no_translator(tmp_path: Path) -> None:
     from textseq.config import LanguageModelConfig
-    from textseq.jobs import Writer
     from textseq.models.language_model import LanguageModel
+    from textseq.writing import Writer
 
     config = LanguageModelConfig(hidden_size=8, embedding_size=4)
     facts: Facts = {"task": "language-model", "model": config.to_dict()}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from statistics import median
 
+import numpy as np
 import pytest
 import sacrebleu
 from sacrebleu.metrics.bleu import BLEU
@@ -136,13 +137,34 @@ def test_intervals_hold_the_score_and_narrow_with_more_sentences() -> None:
         assert 2 < (wide.interval[1] - wide.interval[0]) / (narrow.interval[1] - narrow.interval[0]) < 8
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_intervals_of_few_sentences_hold_nothing_impossible(count: int) -> None:
+    """A good and some bad translations: symmetric about the mean, an interval would leave 0 to 100."""
+    references = sentences(count, longest=9)
+    for translations in ([references[0], *["Ω"] * (count - 1)], [*references[:-1], "Ω"], references):
+        for found in measure_translations(translations, references, resamples=200):
+            low, high = found.interval
+            assert -1e-6 <= low <= high and (found.name == "TER" or high <= 100 + 1e-6)
+            assert low - 1e-4 <= found.score <= high + 1e-4
+
+
+def test_intervals_are_the_middle_of_the_resamples() -> None:
+    """TER of sentences of as many words is their mean, which can be resampled by hand."""
+    references = ["a b c d e f g h i j"] * 40
+    translations = [" ".join(["x"] * (n % 4) + references[0].split()[n % 4 :]) for n in range(40)]
+    (found,) = measure_translations(translations, references, metrics=["ter"], resamples=400)
+    drawn = np.random.default_rng(12345).choice(40, size=(400, 40))
+    means = np.sort(10 * (drawn % 4).mean(axis=1))
+    assert found.interval == pytest.approx((means[10], means[-11]), abs=1e-4)
+
+
 def test_the_numbers_are_sacrebleus_own() -> None:
     metric = BLEU()
     wanted = metric.corpus_score(TRANSLATIONS, [REFERENCES], n_bootstrap=200)
     (found,) = measure_translations(TRANSLATIONS, REFERENCES, metrics=["bleu"], resamples=200)
     low, high = found.interval
-    told = f"{found.score:.4f} (μ = {(low + high) / 2:.4f} ± {(high - low) / 2:.4f})"
-    assert told == wanted.format(width=4, score_only=True)
+    told = wanted.format(width=4, score_only=True)  # score (μ = mean ± half the width)
+    assert told.startswith(f"{found.score:.4f} (") and told.endswith(f" ± {(high - low) / 2:.4f})")
     assert found.signature == f"{metric.get_signature()}|textseq:{__version__}"
 
 

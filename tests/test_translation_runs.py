@@ -495,7 +495,7 @@ def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs:
     assert further.facts["start_from"] == str(folder)
     with pytest.raises(
         TextseqError,
-        match=r"--from wants a model of the same shape: \S+ has embedding_size 32, .*, the flags ask for embedding_size 8, ",
+        match=r"--from wants a model of the same shape: \S+ has embedding_size 32.* the flags ask for embedding_size 8",
     ):
         runs.train_translator(pairs=pairs, name="n", model=SMALL, batching=BATCHING, start_from=str(folder))
     with pytest.raises(TextseqError, match=r"--from wants a language-model, found a translator in \S+; name another"):

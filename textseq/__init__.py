@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from textseq.config import LanguageModelConfig as LanguageModelConfig
     from textseq.config import PairConfig as PairConfig
     from textseq.config import TrainingConfig as TrainingConfig
+    from textseq.config import TranslationConfig as TranslationConfig
     from textseq.config import TranslationModelConfig as TranslationModelConfig
     from textseq.config import TranslatorTrainingConfig as TranslatorTrainingConfig
     from textseq.errors import TextseqError as TextseqError
-    from textseq.jobs import Score as Score
-    from textseq.jobs import Writer as Writer
     from textseq.jobs import load as load
     from textseq.jobs import load_translator as load_translator
     from textseq.jobs import load_writer as load_writer
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
     from textseq.runs import resume as resume
     from textseq.runs import train as train
     from textseq.runs import train_translator as train_translator
+    from textseq.translating import Translator as Translator
+    from textseq.translation import Translation as Translation
+    from textseq.writing import Score as Score
+    from textseq.writing import Writer as Writer
 
 _HOMES = {
     "DataConfig": "textseq.config",
@@ -38,12 +41,15 @@ _HOMES = {
     "Novelty": "textseq.novelty",
     "PairConfig": "textseq.config",
     "PairSource": "textseq.origin",
-    "Score": "textseq.jobs",
+    "Score": "textseq.writing",
     "TextseqError": "textseq.errors",
     "TrainingConfig": "textseq.config",
+    "Translation": "textseq.translation",
+    "TranslationConfig": "textseq.config",
     "TranslationModelConfig": "textseq.config",
+    "Translator": "textseq.translating",
     "TranslatorTrainingConfig": "textseq.config",
-    "Writer": "textseq.jobs",
+    "Writer": "textseq.writing",
     "load": "textseq.jobs",
     "load_translator": "textseq.jobs",
     "load_writer": "textseq.jobs",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from textseq.characters import BYTES, HALF_BYTES
 from textseq.errors import TextseqError
 from textseq.files import replacing
 from textseq.translation_metrics import LengthBLEU
@@ -26,10 +29,16 @@ LABEL = 32
 """Characters of a token that are shown at most."""
 SPACE = "␣"
 """What stands for the space in a token (" the" is drawn as "␣the")."""
+JOINERS = "\u200c\u200d"
+"""Characters that shape their neighbours, and are seen only so."""
 FONT = "DejaVu Sans"
 """Comes with matplotlib; other fonts serve the characters that it lacks."""
+NAME = 60
+"""Characters to a line of a system's name in a legend."""
 COLOURS = ("#1f4e79", "#c0392b", "#2e8b57", "#d68910", "#7d3c98", "#5d6d7e")
 MARKERS = "osD^vP"
+# How many tokens spell a byte.
+_TO_A_BYTE = {**dict.fromkeys(BYTES, 1), **dict.fromkeys(HALF_BYTES, 2)}
 
 
 def attention_heat_map(
@@ -37,15 +46,21 @@ def attention_heat_map(
 ) -> None:
     """Draw how much each token of a translation attended to each token of its source, as a PNG.
 
+    White is a weight of 0 and the darkest blue the largest weight of this picture, which the bar beside it tells: so
+    an attention that is spread thin can be seen too, but shades of two pictures compare by their bars only. A
+    character that the tokens spell byte by byte is drawn as one; see ``by_character``.
+
     Args:
         attention: weights from 0 to 1, (T, S).
         source_tokens: S tokens, drawn along the top.
         target_tokens: T tokens, drawn down the left side.
-        picture: where the PNG goes.
+        picture: where the PNG goes; its name ends in .png.
 
     Raises:
-        TextseqError: weights that do not belong to the tokens, or not from 0 to 1; a place that cannot be written to.
+        TextseqError: weights that do not belong to the tokens, or not from 0 to 1; a place that cannot be written to,
+            or the name of another kind of file.
     """
+    check_picture(picture)
     _save(attention_figure(attention, source_tokens, target_tokens), picture)
 
 
@@ -54,12 +69,52 @@ def bleu_by_length_plot(series: Mapping[str, Sequence[LengthBLEU]], picture: Pat
 
     Args:
         series: by the system's name what ``bleu_by_length`` gave, for the same sentences.
-        picture: where the PNG goes.
+        picture: where the PNG goes; its name ends in .png.
 
     Raises:
-        TextseqError: nothing to draw; series of different sentences; a place that cannot be written to.
+        TextseqError: nothing to draw; series of different sentences; a place that cannot be written to, or the name of
+            another kind of file.
     """
+    check_picture(picture)
     _save(bleu_by_length_figure(series), picture)
+
+
+def check_picture(picture: Path, what: str = "a picture") -> None:
+    """Refuse a file name that does not end in .png, whatever else it ends in: the name says what is in the file.
+
+    Args:
+        picture: where a picture is to go.
+        what: what asks for it, such as the flag.
+
+    Raises:
+        TextseqError: it ends otherwise.
+    """
+    if picture.suffix.lower() != ".png":
+        found = f"{picture.suffix or 'no ending'} in {picture}"
+        raise TextseqError(f"{what} is drawn as a PNG: wanted a name that ends in .png, found {found}; name it so")
+
+
+def by_character(
+    attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """The attention with each character as one that tokens spell by the bytes of its UTF-8, or by half-bytes.
+
+    The weights of a character's tokens are summed in the source and averaged in the target, so rows still sum to 1.
+    Bytes that together are no character stay as they are, and so do all other tokens.
+
+    Args:
+        attention: weights (T, S).
+        source_tokens: S tokens, at least 1.
+        target_tokens: T tokens, likewise.
+
+    Returns:
+        Weights (T', S'), and the S' and T' texts they belong to.
+    """
+    source, columns = zip(*_characters(source_tokens), strict=True)
+    target, rows = zip(*_characters(target_tokens), strict=True)
+    summed = np.add.reduceat(attention, np.cumsum(columns) - columns, axis=1)
+    averaged = np.add.reduceat(summed, np.cumsum(rows) - rows, axis=0) / np.array(rows)[:, None]
+    return averaged, list(source), list(target)
 
 
 def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> Figure:
@@ -82,14 +137,16 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
         raise TextseqError(
             f"attention wants weights from 0 to 1, found {weights.min():.3g} to {weights.max():.3g}; give the softmax's"
         )
-    fonts, missing = fonts_for([*source_tokens, *target_tokens])
-    source, target = ([legible(token, missing) for token in side] for side in (source_tokens, target_tokens))
+    weights, *sides = by_character(weights, source_tokens, target_tokens)
+    fonts, missing = fonts_for([*sides[0], *sides[1]])
+    source, target = ([legible(token, missing) for token in side] for side in sides)
     column, row = (min(CELL, LONGEST / len(side)) for side in (source, target))
     width, height = column * len(source), row * len(target)
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
+    largest = float(weights.max()) or 1.0
     cells = axes.pcolormesh(
-        weights, cmap="Blues", vmin=0, vmax=1, edgecolors="#e3e6ea", linewidth=min(0.8, 3 * min(column, row))
+        weights, cmap="Blues", vmin=0, vmax=largest, edgecolors="#e3e6ea", linewidth=min(0.8, 3 * min(column, row))
     )
     axes.invert_yaxis()
     axes.xaxis.tick_top()
@@ -106,7 +163,8 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
 
     tall = max(3 * CELL, min(height, 8 * CELL))
     bar = figure.add_axes((1 + 0.25 / width, 1 - tall / height, 0.13 / width, tall / height))
-    figure.colorbar(cells, cax=bar, ticks=(0, 0.5, 1)).set_label("attention", fontsize=9, color="#444444")
+    figure.colorbar(cells, cax=bar).set_label("attention", fontsize=9, color="#444444")
+    bar.set_yticks(ticks := (0.0, largest / 2, largest), [f"{tick:.2g}" for tick in ticks])
     bar.tick_params(labelsize=8, length=2)
     bar.spines[:].set_color("#9aa3ad")
     return figure
@@ -126,7 +184,8 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
     axes = figure.add_subplot()
     for number, parts in enumerate(series.values()):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        axes.plot([part.bleu for part in parts], color=colour, marker=marker, markersize=6, linewidth=1.8)
+        (line,) = axes.plot([part.bleu for part in parts], color=colour, marker=marker, markersize=6, linewidth=1.8)
+        line.set(clip_on=False, zorder=3)  # whole and before the axis where the BLEU is 0
     highest = max(part.bleu for parts in series.values() for part in parts)
     axes.set_ylim(0, max(1.0, 1.12 * highest))
     axes.set_xlim(-0.35, len(ranges[0]) - 0.65)
@@ -136,27 +195,43 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     # The lines are named here, not where they are drawn: there matplotlib drops names that begin with "_".
-    legend = axes.legend(axes.lines, [legible(name, missing, space=" ") for name in series], frameon=False)
+    names = [textwrap.fill(legible(name, missing, space=" ", longest=None), NAME) for name in series]
+    legend = axes.legend(axes.lines, names, frameon=False)
     _as_they_stand(legend.get_texts(), fonts)
     return figure
 
 
-def legible(text: str, missing: Collection[str] = (), *, space: str = SPACE) -> str:
+def told_apart(systems: Sequence[Sequence[str]]) -> list[str]:
+    """What systems are called in a legend: of the paths of models the ends in which they differ.
+
+    At least two folders, as a checkpoint's alone ("best-10") says little.
+
+    Args:
+        systems: of each the models that translate together, by name or path.
+    """
+    paths = {Path(name).parts for system in systems for name in system}
+    longest = max(2, *map(len, paths))
+    count = next(n for n in range(2, longest + 1) if len({path[-n:] for path in paths}) == len(paths))
+    return [" + ".join(str(Path(*Path(name).parts[-count:])) for name in system) for system in systems]
+
+
+def legible(text: str, missing: Collection[str] = (), *, space: str = SPACE, longest: int | None = LABEL) -> str:
     """A token as it is drawn: spaces marked, control characters escaped, ``missing`` characters as code points."""
+    unseen = {*missing, *JOINERS} if text and not text.strip(JOINERS) else missing
     shown = ""
     for character in unicodedata.normalize("NFC", text):
         if character == " ":
             shown += space
         elif unicodedata.category(character) == "Cc":
             shown += character.encode("unicode_escape").decode("ascii")
-        elif character in missing or not _has_a_shape(character):
+        elif character in unseen or not _has_a_shape(character):
             shown += f" U+{ord(character):04X} "
         else:
             shown += character
     shown = " ".join(shown.split())  # one space between code points
     if shown and unicodedata.category(shown[0]).startswith("M"):
         shown = "\N{DOTTED CIRCLE}" + shown  # a mark needs something to stand on
-    return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def fonts_for(texts: Sequence[str]) -> tuple[list[str], frozenset[str]]:
@@ -187,9 +262,28 @@ def fonts_for(texts: Sequence[str]) -> tuple[list[str], frozenset[str]]:
     return families, missing
 
 
+def _characters(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The text of each character that is spelled, and of each other token, and how many tokens it takes."""
+    for to_a_byte, run in groupby(tokens, lambda token: _TO_A_BYTE.get(token, 0)):
+        names = list(run)
+        at = 0
+        if to_a_byte:
+            digits = "".join(name.removeprefix("<0x").removesuffix(">") for name in names)
+            utf8 = bytes.fromhex(digits[: len(digits) // 2 * 2])
+            # A byte that is of no character becomes a lone surrogate.
+            for character in utf8.decode("utf-8", "surrogateescape"):
+                size = to_a_byte * len(character.encode("utf-8", "surrogateescape"))
+                if unicodedata.category(character) == "Cs":
+                    yield from ((name, 1) for name in names[at : at + size])
+                else:
+                    yield character, size
+                at += size
+        yield from ((name, 1) for name in names[at:])
+
+
 def _has_a_shape(character: str) -> bool:
     """Whether a character can be seen as itself, if a font has it; others would draw nothing, or turn what follows."""
-    return unicodedata.category(character)[0] not in "CZ" or character in "\u200c\u200d"  # these shape letters
+    return unicodedata.category(character)[0] not in "CZ" or character in JOINERS
 
 
 def _as_they_stand(texts: Sequence[Text], fonts: Sequence[str]) -> None:

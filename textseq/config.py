@@ -297,7 +297,8 @@ class TrainingConfig(Settings):
     evaluate_every: int = ranged(1000, at_least=1)
     """Steps between evaluations on the validation part; the best model is kept."""
     evaluate_tokens: int = ranged(200_000, at_least=1)
-    """Tokens of the validation part that an evaluation reads during training (the final one reads up to 500,000)."""
+    """Tokens of the validation part that an evaluation reads during training, of a translator's the targets. (The
+    final one reads all; of a text up to 500,000.)"""
     save_every: int = ranged(500, at_least=1)
     """Steps between checkpoints."""
     max_rewinds: int = ranged(3, at_least=0)
@@ -369,8 +370,8 @@ class DecodingConfig(Settings):
     """Above 1 makes every token that was read or written already less likely (1.2 is usual). For tokenizers by
     word or subword: texts by character need all their letters again."""
     no_repeat_ngram_size: int = ranged(0, at_least=0)
-    """Never write the same run of so many tokens twice; 0 lets all through. Where every token would repeat one, the
-    runs that must not come again are made longer for that step."""
+    """Never write the same run of so many tokens twice; 0 lets all through. Where nothing else is a thousandth as
+    likely as what would repeat one, the runs that must not come again are made longer for that step."""
     logit_bias: Mapping[str, float] = field(default_factory=dict)
     """Added to the logits of single tokens: " the=-2" makes it rarer, "e=-100" bans it, "!=1" makes it more likely.
     In Python a mapping."""
@@ -383,7 +384,8 @@ class DecodingConfig(Settings):
     early_stopping: Literal["heuristic", "never"] = "heuristic"
     """When a beam search is content with what it has: as soon as nothing unfinished would rank higher were it to end
     now (heuristic), or only when nothing can ever rank higher, however long it grows (never), which takes longer where
-    there is a --length-penalty."""
+    there is a --length-penalty. With the heuristic a search for several texts, which goes on longer, may find a better
+    first one than a search for one."""
     num_return_sequences: int = ranged(1, at_least=1)
     """Texts to write side by side in one batch; with beams, so many of the best ones."""
     seed: int | None = ranged(None, at_least=0, at_most=LARGEST_SEED)
@@ -434,7 +436,7 @@ class TranslationConfig(DecodingConfig):
     max_length_ratio: float = ranged(3.0, above=0)
     """Tokens of a translation at most, for each token of its source (10 more are always allowed)."""
     min_new_tokens: int = ranged(0, at_least=0)
-    """Tokens of a translation at least."""
+    """Tokens of a translation at least. Where the two limits above allow fewer, they win."""
     temperature: float = ranged(0.0, at_least=0)
     """With one beam: 0 takes the likeliest token at every step (greedy), more draws at random."""
     num_beams: int = ranged(5, at_least=1)
@@ -443,7 +445,7 @@ class TranslationConfig(DecodingConfig):
     """The alpha of Wu et al. (2016): divides a translation's log-probability by ((5 + tokens) / 6) ** alpha, so that
     long translations have a chance beside short ones."""
     coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
-    """The beta of Wu et al. (2016): favours translations that looked at the whole source."""
+    """The beta of Wu et al. (2016): favours translations that looked at the whole source. Wants attention."""
     replace_unknown: bool = False
     """Write for each <unk> the word of the source that the attention looked at most (for word models trained with
     --rare-words unknown)."""

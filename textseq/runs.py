@@ -10,13 +10,13 @@ from typing import Protocol
 from textseq.checkpoint import Checkpoint
 from textseq.config import TrainingConfig
 from textseq.errors import unknown
-from textseq.jobs import Writer
 from textseq.launch import last_checkpoint
 from textseq.shelf import find_run
 from textseq.translating import Translator
 from textseq.translation_runs import resume_translator
 from textseq.translation_runs import train_translator as train_translator
 from textseq.writer_runs import resume_writer, train_writer
+from textseq.writing import Writer
 
 log = logging.getLogger("textseq")
 

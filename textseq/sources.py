@@ -41,6 +41,11 @@ UNSEEN = 1e-6
 """What a source token counts as that was not looked at, so that its logarithm is finite."""
 
 
+def attends(model: TranslationModel) -> bool:
+    """Whether a model has attention; without it nothing can be said of where it looked."""
+    return model.config.attention != "none"
+
+
 class Sources:
     """Some sentences, as the models have read them.
 
@@ -75,13 +80,15 @@ class Sources:
             bias: added to the logits of every step, (V+1,).
 
         Returns:
-            Up to ``num_beams`` of each; that these are the best is sure of the first ``num_return_sequences``.
+            Up to ``num_beams`` of each; the search was over when it was content with the first
+            ``num_return_sequences``.
         """
         limits = self._limits(config, forced)
-        looked_at = np.cumsum([len(start) + 1 for _, start in self.read]) - 1  # where it stands in the state
+        places = np.cumsum([len(start) + 1 for _, start in self.read]) - 1  # in the state, of what was looked at
+        looked_at = [place for place, model in zip(places, self.models, strict=True) if attends(model)]
 
         def coverage(state: State) -> Tensor:
-            looks = torch.stack([state[place][0] for place in looked_at])  # (models, rows, S)
+            looks = torch.stack([state[place][0] for place in looked_at])  # (attending models, rows, S)
             return config.coverage_penalty * _coverage(looks.mean(dim=0))
 
         return beam_search(
@@ -155,12 +162,13 @@ class Sources:
     def attention(self, written: Sequence[Ids], owners: Sequence[int]) -> list[Look]:
         """How much was looked at each source token before each token of known translations, (T, S) each.
 
-        Of several models it is the mean. The arguments are those of ``log_p``.
+        Of several models it is the mean of those that have attention; one at least must. The arguments are those of
+        ``log_p``.
         """
         found: list[Look] = []
         for rows, decoded in self._decode(written, owners):
-            looks = torch.stack([reading.attention for _, _, reading in decoded]).mean(dim=0)  # (T, N, S)
-            arrays = looks.float().cpu().numpy().transpose(1, 0, 2)
+            looks = torch.stack([reading.attention for model, _, reading in decoded if attends(model)]).mean(dim=0)
+            arrays = looks.float().cpu().numpy().transpose(1, 0, 2)  # (N, T, S)
             for ids, owner, look in zip(written[rows], owners[rows], arrays, strict=True):
                 found.append(look[: len(ids), : self.lengths[owner]].copy())  # or the whole batch would live on
         return found

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
+from textseq.lines import LONGEST as LONGEST_LINE
 from textseq.pairs import read_sentence, written_sentence
 from textseq.tokenizer import Ids, Tokenizer
 from textseq.vocabularies import Vocabularies
@@ -22,6 +23,8 @@ END = "</s>"
 """How the token that ends a text is shown."""
 LONGEST = 2000
 """Tokens that are read of a sentence. No model is good at sentences so long; it bounds memory and time."""
+NAMED = 5
+"""Translations without an end that are named one by one; there may be as many as there are sentences."""
 
 Look = npt.NDArray[np.float32]
 """Weights of an attention, (T, S)."""
@@ -31,6 +34,8 @@ Look = npt.NDArray[np.float32]
 class Sentence:
     """A sentence to translate, and how its translation must begin."""
 
+    number: int
+    """Its place among the others, from 1."""
     text: str
     ids: Ids
     """Without the token that ends it; none of a sentence of white space."""
@@ -51,8 +56,15 @@ class Translation:
     tokens: tuple[str, ...] = ()
     """What it wrote, (T,): without ``</s>`` at the end if it came to no end."""
     attention: Look | None = field(default=None, compare=False, repr=False)
-    """How much it looked at each source token before it wrote each token, (T, S); None if that was not asked for, and
-    of an empty sentence."""
+    """How much it looked at each source token before it wrote each token, (T, S); None if that was not asked for, of a
+    model without attention, and of an empty sentence."""
+    attends: bool = field(default=True, compare=False, repr=False)
+    """Whether the model has attention."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to an end; otherwise the limit of its length cut it off."""
+        return self.tokens[-1:] == (END,) or not self.source_tokens
 
     def alignment(self) -> list[tuple[int, int]]:
         """Which words belong together: for each word written, the word of the source most looked at.
@@ -61,11 +73,13 @@ class Translation:
             Pairs (source word, target word), counted from 0 between spaces, in the order of the target.
 
         Raises:
-            TextseqError: the attention was not asked for.
+            TextseqError: the attention was not asked for, or the model has none.
         """
         source, target = word_numbers(self.source_tokens), word_numbers(self.tokens)
         if not source or not target:
             return []
+        if not self.attends:
+            raise TextseqError("an alignment wants attention, which this model has not; use another model")
         if self.attention is None:
             raise TextseqError("an alignment wants the attention; translate with attention=True")
         looks = np.zeros((target[-1] + 1, source[-1] + 1))
@@ -91,14 +105,23 @@ def word_numbers(tokens: Sequence[str]) -> list[int]:
 
 
 def read(vocabularies: Vocabularies, text: str, prefix: str, number: int) -> Sentence:
-    """A sentence in tokens; of one that has no end, the first ``LONGEST``, which is logged with its number."""
+    """A sentence in tokens; of one that has no end, the first ``LONGEST``, which is logged with its number.
+
+    Raises:
+        TextseqError: it is no text, or one that cannot be encoded.
+    """
+    for given in (text, prefix):
+        if not isinstance(given, str):
+            raise TextseqError(
+                f"sentences must be texts, found {type(given).__name__} with sentence {number}; an empty one is ''"
+            )
     ids = _encode(vocabularies.source, text)
-    if len(ids) > LONGEST:
+    if len(ids) > LONGEST and len(text) != LONGEST_LINE:  # a line that was cut there has been named
         log.warning(
             "note: sentence %d has %d tokens, of which the first %d are read; give it in parts",
             *(number, len(ids), LONGEST),
         )
-    return Sentence(text, ids[:LONGEST], prefix, tuple(_encode(vocabularies.target, prefix).tolist()))
+    return Sentence(number, text, ids[:LONGEST], prefix, tuple(_encode(vocabularies.target, prefix).tolist()))
 
 
 def written(
@@ -136,6 +159,24 @@ def written(
         tokens=(*names, END) if len(ids) < len(found.tokens) else tuple(names),
         attention=look,
     )
+
+
+def note_unfinished(number: int, translation: Translation, count: int) -> None:
+    """Log that a translation met its limit, unless that was done for enough others.
+
+    Args:
+        number: of the sentence.
+        translation: which has not ended.
+        count: how many there were so far, with this one.
+    """
+    if count <= NAMED:
+        log.warning(
+            "note: the translation of sentence %d was cut off at its limit of %d tokens; to let it go on, raise "
+            "--max-new-tokens or --max-length-ratio",
+            *(number, len(translation.tokens)),
+        )
+    elif count == NAMED + 1:
+        log.warning("note: translations of further sentences were cut off too; they are not named")
 
 
 def different(vocabularies: Vocabularies, found: Sequence[Hypothesis]) -> list[Hypothesis]:

@@ -16,7 +16,6 @@ from textseq.corpus import Corpus, cache_folder
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
-from textseq.jobs import Writer, open_writer
 from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
@@ -27,6 +26,7 @@ from textseq.text import Tokenizer
 from textseq.tokens import token_file, tokenizer_for
 from textseq.training import Evaluation
 from textseq.version import __version__
+from textseq.writing import Writer, open_writer
 
 log = logging.getLogger("textseq")
 

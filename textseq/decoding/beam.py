@@ -74,7 +74,7 @@ def beam_search(
         ended: tells which texts are over, besides ``end``.
         end: the token that ends a text. No rule on the history changes it, so that a text may always end. The step
             must be able to read it.
-        min_new_tokens: ``end`` comes after so many tokens at least.
+        min_new_tokens: ``end`` comes after so many tokens at least, or not at all where the limit comes first.
         limits: most tokens of each text, ``end`` included, (N,), at least 1; ``max_new_tokens`` holds too.
             Hypotheses that are still unfinished then count as they stand; with ``end``, which they lack, they are the
             result only of a text that has no finished one.
@@ -83,7 +83,7 @@ def beam_search(
         bonus: the state after the step that chose a hypothesis' last token -> what is added to its score, (rows,), at
             most 0; such as a penalty on what the attention left out.
         wanted: how many hypotheses of each text are asked for, K by default. With fewer a text is over sooner, and
-            so many are the best all the same.
+            with ``early_stopping`` "never" so many are the best all the same.
         narrow: lets texts that are over leave the batch: called with the places of the others among the N, (M,)
             ascending, it returns the step for these alone. Without it they stay, as rows that no one looks at.
 

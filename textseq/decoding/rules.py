@@ -7,6 +7,7 @@ that were read so far (the prompt's and its own), V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,32 +17,40 @@ from torch.nn.utils.rnn import pad_sequence
 
 from textseq.config import DecodingConfig
 
+NOISE = 1e-3
+"""Where nothing that is allowed has this share of the likeliest token's probability, all that is allowed is noise."""
 
-def by_repetition(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+
+def by_repetition(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Divide the positive logits of tokens that were read by the penalty, and multiply the negative ones.
 
     Keskar et al. 2019 (CTRL), section 4.1; the two cases as Hugging Face has them.
     """
     penalty = config.repetition_penalty
     read = logits.gather(1, history)
-    return logits.scatter(1, history, torch.where(read > 0, read / penalty, read * penalty))
+    changed = logits.scatter(1, history, torch.where(read > 0, read / penalty, read * penalty))
+    return _with_end_of(logits, changed, end)
 
 
-def by_ngrams(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+def by_ngrams(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Ban what would write an n-gram a second time (Paulus et al. 2017, section 2.5).
 
-    Where that leaves a text nothing to write, only a second (n+1)-gram is banned at this step, or else a second
-    (n+2)-gram, and so on: what stays is what repeats least.
+    Where that leaves a text nothing to write but noise, only a second (n+1)-gram is banned at this step, or else a
+    second (n+2)-gram, and so on: what stays is what repeats least.
     """
     length = config.no_repeat_ngram_size
-    kept = _without_repeats(logits, history, length)
-    while length <= history.shape[1] and not (some := kept.amax(dim=1, keepdim=True) > -torch.inf).all():
+    likely = logits.amax(dim=1) + math.log(NOISE)
+    kept = _without_repeats(logits, history, length, end)
+    noisy = (kept.amax(dim=1) < likely).nonzero().flatten()
+    while len(noisy):
         length += 1
-        kept = torch.where(some, kept, _without_repeats(logits, history, length))
+        again = _without_repeats(logits[noisy], history[noisy], length, end)
+        kept[noisy] = again
+        noisy = noisy[again.amax(dim=1) < likely[noisy]]
     return kept
 
 
-def _without_repeats(logits: Tensor, history: Tensor, length: int) -> Tensor:
+def _without_repeats(logits: Tensor, history: Tensor, length: int, end: int | None) -> Tensor:
     """The logits without the tokens that would complete an n-gram of the history."""
     t = history.shape[1]
     if t < length:
@@ -49,10 +58,18 @@ def _without_repeats(logits: Tensor, history: Tensor, length: int) -> Tensor:
     grams = history.unfold(1, length, 1)  # (N, t-n+1, n)
     begun = history[:, t - length + 1 :].unsqueeze(1)
     rows, places = (grams[:, :, :-1] == begun).all(dim=2).nonzero(as_tuple=True)
-    return logits.index_put((rows, grams[rows, places, -1]), logits.new_tensor(-torch.inf))
+    kept = logits.index_put((rows, grams[rows, places, -1]), logits.new_tensor(-torch.inf))
+    return _with_end_of(logits, kept, end)
 
 
-def by_temperature(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+def _with_end_of(logits: Tensor, changed: Tensor, end: int | None) -> Tensor:
+    """Changed logits, but for that of the end: it may stand in the history, as the start."""
+    if end is not None:
+        changed[:, end] = logits[:, end]
+    return changed
+
+
+def by_temperature(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Divide by the temperature; at 0 only the likeliest token is left (the first of equals)."""
     if config.temperature < 1e-6:
         best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
@@ -62,7 +79,7 @@ def by_temperature(logits: Tensor, history: Tensor, config: DecodingConfig) -> T
     return logits / config.temperature
 
 
-def by_top_k(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+def by_top_k(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Keep the k likeliest tokens (Fan et al. 2018, section 5.4)."""
     if config.top_k is None or config.top_k >= logits.shape[1]:
         return logits
@@ -70,18 +87,18 @@ def by_top_k(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
     return torch.full_like(logits, -torch.inf).scatter(1, tokens, values)
 
 
-def by_top_p(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+def by_top_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Keep the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, section 3.1)."""
     return _first_to_reach(config.top_p, logits, -logits)
 
 
-def by_min_p(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+def by_min_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Keep the tokens at least p times as likely as the likeliest (Nguyen et al. 2024, section 3)."""
     p = logits.softmax(dim=1)
     return logits.masked_fill(p < config.min_p * p.amax(dim=1, keepdim=True), -torch.inf)
 
 
-def by_typical_p(logits: Tensor, history: Tensor, config: DecodingConfig) -> Tensor:
+def by_typical_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
     """Keep the tokens whose surprise is nearest to the entropy, until they reach p (Meister et al. 2023, section 4)."""
     log_p = logits.log_softmax(dim=1)
     entropy = -(log_p.exp() * log_p).nansum(dim=1, keepdim=True)
@@ -104,8 +121,8 @@ class Rule:
     """The field of ``DecodingConfig``."""
     off: float | None
     """The setting's value at which the rule changes nothing."""
-    apply: Callable[[Tensor, Tensor, DecodingConfig], Tensor]
-    """Logits (N, V), history (N, t) and settings -> logits (N, V)."""
+    apply: Callable[[Tensor, Tensor, DecodingConfig, int | None], Tensor]
+    """Logits (N, V), history (N, t), settings and the token that ends a text, if one does -> logits (N, V)."""
     reads_history: bool = False
     """Whether it looks at what was written. Such rules hold in beam search too; the others shape chance only."""
 
@@ -145,7 +162,7 @@ def ruled(
         config: the rules' settings.
         rules: in their order.
         bias: added before the rules, (V,).
-        end: the token that ends a text. No rule changes it that reads the history, where it may stand as the start.
+        end: the token that ends a text. No rule changes it that reads the history.
         may_end: whether it is allowed.
     """
     if bias is not None:
@@ -154,10 +171,7 @@ def ruled(
         logits = logits.clone()
         logits[:, end] = -torch.inf
     for rule in rules:
-        changed = rule.apply(logits, history, config)
-        if rule.reads_history and end is not None and changed is not logits:
-            changed[:, end] = logits[:, end]
-        logits = changed
+        logits = rule.apply(logits, history, config, end)
     return logits
 
 

@@ -49,7 +49,7 @@ def sample(
         generator: where the randomness comes from.
         bias: added to the logits of every step, (V,); minus infinity for a token that is never drawn.
         end: the token that ends a text. No rule on the history changes it. The step must be able to read it.
-        min_new_tokens: ``end`` comes after so many tokens at least.
+        min_new_tokens: ``end`` comes after so many tokens at least, or not at all where the limit comes first.
         limits: most tokens of each text, ``end`` included, (N,); wants ``end``.
         forced: how each text must begin, whatever rules, bias and ``min_new_tokens`` say.
 

@@ -26,13 +26,14 @@ from textseq.config import (
 )
 from textseq.corpus import own_text
 from textseq.errors import TextseqError
-from textseq.jobs import START, GenerationSettings, Writer, load_writer
+from textseq.jobs import load_writer
 from textseq.metrics import measure
 from textseq.models.language_model import LanguageModel
 from textseq.quantized import PRECISIONS
 from textseq.shelf import Facts
 from textseq.text import TOKENIZERS, ByteTokenizer, CharTokenizer, Tokenizer
 from textseq.training import Run, Training
+from textseq.writing import START, GenerationSettings, Writer
 
 TEXT = "one two three four five six seven,\n" * 60
 PROMPTS = ["", "the ", "\n", "Zażółć gęślą jaźń", "👩‍👩‍👧‍👦 says: ", "e\u0301", "a\r\n\tb\0c", "the cat " * 20]
@@ -325,7 +326,7 @@ def test_the_pieces_of_a_score_are_the_text(any_writer: Writer) -> None:
 @pytest.mark.parametrize("at_a_time", [1, 3, 100])
 def test_a_long_text_is_scored_in_parts(any_writer: Writer, monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
     whole = any_writer.score("abc dab cab")
-    monkeypatch.setattr("textseq.jobs.SCORED", at_a_time)
+    monkeypatch.setattr("textseq.writing.SCORED", at_a_time)
     assert any_writer.score("abc dab cab").surprise == pytest.approx(whole.surprise, rel=1e-5)
 
 
