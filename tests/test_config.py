@@ -16,6 +16,7 @@ from textseq.cells import CELLS
 from textseq.config import (
     DataConfig,
     GenerationConfig,
+    GenerationSettings,
     LanguageModelConfig,
     PairConfig,
     TokenizerConfig,
@@ -30,7 +31,6 @@ from textseq.optimizers import OPTIMIZERS, learning_rate
 from textseq.origin import PairSource
 from textseq.settings import Settings
 from textseq.text import TOKENIZERS
-from textseq.writing import GenerationSettings
 
 CLASSES: tuple[type[Settings], ...] = (
     LanguageModelConfig,

@@ -15,7 +15,9 @@ import textseq
 ROOT = Path(__file__).parents[1]
 
 ORDER = [
-    "version", "errors", "files", "settings", "config", "command", "fetch", "plays", "editions", "documents",
+    "version", "errors", "files", "settings",
+    "config.data", "config.decoding", "config.models", "config.training", "config",
+    "command", "fetch", "plays", "editions", "documents",
     "lines", "corpus",
     "pair_split", "pair_files", "pairs",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from textseq import quantized, sources
 from textseq.cells import State
-from textseq.config import TokenizerConfig, TranslationConfig, TranslationModelConfig
+from textseq.config import TokenizerConfig, TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
 from textseq.jobs import load_translator, load_writer
@@ -28,7 +28,7 @@ from textseq.pairs import PairCorpus, read_sentence
 from textseq.shelf import Facts
 from textseq.sources import BATCH, BATCH_TOKENS, batches
 from textseq.text import CharTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
-from textseq.translating import TranslationSettings, Translator, together
+from textseq.translating import Translator, together
 from textseq.translation import END, LONGEST, NAMED, Translation, different
 from textseq.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.words import UNKNOWN

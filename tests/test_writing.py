@@ -19,6 +19,7 @@ from textseq.cells import State
 from textseq.config import (
     DataConfig,
     GenerationConfig,
+    GenerationSettings,
     LanguageModelConfig,
     TokenizerConfig,
     TrainingConfig,
@@ -33,7 +34,7 @@ from textseq.quantized import PRECISIONS
 from textseq.shelf import Facts
 from textseq.text import TOKENIZERS, ByteTokenizer, CharTokenizer, Tokenizer
 from textseq.training import Run, Training
-from textseq.writing import START, GenerationSettings, Writer
+from textseq.writing import START, Writer
 
 TEXT = "one two three four five six seven,\n" * 60
 PROMPTS = ["", "the ", "\n", "Zażółć gęślą jaźń", "👩‍👩‍👧‍👦 says: ", "e\u0301", "a\r\n\tb\0c", "the cat " * 20]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
+from textseq import checkpoint
+from textseq.errors import TextseqError
+from textseq.files import whole_folder
 from textseq.shelf import Facts
 
 
@@ -70,6 +74,32 @@ def model_card(name: str, facts: Facts, model: nn.Module) -> str:
         lines += [f"| {part}.{key} | {value} |" for key, value in _table(facts, part).items()]
     lines += ["", "## Limits", *about.limits, ""]
     return "\n".join(lines)
+
+
+def save_with_card(
+    folder: Path, model: nn.Module, tokenizer: checkpoint.Savable, facts: Facts, *, half: bool, results: Sequence[Facts]
+) -> None:
+    """Write a model and its card as a folder that ``load`` reads.
+
+    Args:
+        folder: must not exist yet.
+        model: its weights.
+        tokenizer: or several.
+        facts: what ``config.json`` says of it; the paths of the one who trained it are left out.
+        half: write the weights in 16 bits.
+        results: further measurements, before those in ``facts``.
+
+    Raises:
+        TextseqError: the folder exists, or cannot be written.
+    """
+    if folder.exists():
+        raise TextseqError(f"{folder} exists; name a new folder or remove it")
+    measured = facts.get("results")
+    known = [*results, *(measured if isinstance(measured, list) else [])]
+    facts = {key: value for key, value in facts.items() if key != "source"} | {"results": known}
+    with whole_folder(folder) as aside:
+        checkpoint.write_model(aside, model, tokenizer, facts, half=half)
+        (aside / "README.md").write_text(model_card(folder.name, facts, model), encoding="utf-8")
 
 
 def _writer(name: str, facts: Facts, rows: Sequence[Facts]) -> About:

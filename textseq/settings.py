@@ -13,6 +13,9 @@ from textseq.errors import TextseqError, unknown
 
 Value = TypeVar("Value")
 
+LARGEST_SEED = 2**64 - 1
+"""What torch's generators take."""
+
 
 def ranged(
     default: Value,

@@ -5,24 +5,23 @@ Shapes: N sentences, S source tokens, T target tokens, both with the token that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from textseq import checkpoint
-from textseq.config import TranslationConfig, TranslationModelConfig, WritingPrecision
+from textseq.config import TranslationConfig, TranslationModelConfig, TranslationSettings, WritingPrecision
 from textseq.decoding.bias import token_bias
 from textseq.devices import pick_device
 from textseq.errors import TextseqError
-from textseq.files import whole_folder
-from textseq.model_card import model_card
+from textseq.model_card import save_with_card
 from textseq.models.translation_model import TranslationModel
 from textseq.pairs import PairCorpus
 from textseq.shelf import Facts
@@ -36,29 +35,6 @@ BUFFER = 512
 """Sentences that are sorted by length together. With 2000 captions instead, the processor works 3 % less; but they come
 all at once, and what stops the work in between loses them."""
 Progress = Callable[[int], object]
-
-
-class TranslationSettings(TypedDict, total=False):
-    """The fields of ``TranslationConfig``, as keywords."""
-
-    max_new_tokens: int
-    max_length_ratio: float
-    min_new_tokens: int
-    temperature: float
-    top_k: int | None
-    top_p: float
-    min_p: float
-    typical_p: float
-    repetition_penalty: float
-    no_repeat_ngram_size: int
-    logit_bias: Mapping[str, float]
-    num_beams: int
-    length_penalty: float
-    early_stopping: Literal["heuristic", "never"]
-    coverage_penalty: float
-    num_return_sequences: int
-    replace_unknown: bool
-    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -355,17 +331,10 @@ class Translator:
         Raises:
             TextseqError: the folder exists or cannot be written, or these are several models.
         """
-        folder = Path(folder)
         if len(self.models) > 1:
             raise TextseqError("several models cannot be saved as one; save each by itself")
-        if folder.exists():
-            raise TextseqError(f"{folder} exists; name a new folder or remove it")
-        facts = {key: value for key, value in self.facts.items() if key != "source"}  # paths of the one who trained
-        measured = facts.get("results")
-        facts["results"] = [r.to_dict() for r in results] + (measured if isinstance(measured, list) else [])
-        with whole_folder(folder) as aside:
-            checkpoint.write_model(aside, self.models[0], self.vocabularies, facts, half=half)
-            (aside / "README.md").write_text(model_card(folder.name, facts, self.models[0]), encoding="utf-8")
+        rows = [result.to_dict() for result in results]
+        save_with_card(Path(folder), self.models[0], self.vocabularies, self.facts, half=half, results=rows)
 
 
 def _config(settings: TranslationSettings) -> TranslationConfig:

@@ -285,17 +285,24 @@ class _TranslatorRun:
         words = f"{nats / count:.4f} nats per token"
         if self.training.best_by == "loss":
             return Evaluation(nats / count, results, words)
-        translator = Translator([self.model], self.vocabularies, self.facts)
-        found = translator.translate([pair[0] for pair in self.shown], attention=False, num_beams=1)
-        results["bleu"] = score = bleu([one.text for one in found], [pair[1] for pair in self.shown])
+        found = self._translated([pair[0] for pair in self.shown])
+        results["bleu"] = score = bleu(found, [pair[1] for pair in self.shown])
         return Evaluation(nats / count, results, f"{words}, BLEU {score:.2f} (greedy)", criterion=-score)
 
     def sample(self) -> str:
         """Some translations to look at."""
-        translator = Translator([self.model], self.vocabularies, self.facts)
         pairs = self.shown[:SHOWN] if self.held_out is not None else list(islice(self.corpus.pairs("train"), SHOWN))
-        found = translator.translate([pair[0] for pair in pairs], attention=False, num_beams=1)
-        return "\n".join(f"  {pair[0]}\n  = {one.text}" for pair, one in zip(pairs, found, strict=True))
+        found = self._translated([pair[0] for pair in pairs])
+        return "\n".join(f"  {pair[0]}\n  = {one}" for pair, one in zip(pairs, found, strict=True))
+
+    def _translated(self, sentences: Sequence[str]) -> list[str]:
+        """What the model as it is makes of sentences, greedily."""
+        translator, level = Translator([self.model], self.vocabularies, self.facts), log.level
+        log.setLevel(logging.ERROR)  # as long as it has learnt little, it comes to no end: that is no news
+        try:
+            return [one.text for one in translator.translate(sentences, attention=False, num_beams=1)]
+        finally:
+            log.setLevel(level)
 
 
 def _resegment(tokenizer: Tokenizer, alpha: float) -> Resegment:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Unpack
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from textseq import checkpoint
-from textseq.config import GenerationConfig, LanguageModelConfig, WritingPrecision
+from textseq.config import GenerationConfig, GenerationSettings, LanguageModelConfig, WritingPrecision
 from textseq.corpus import Corpus, cache_folder
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.bias import token_bias
@@ -20,10 +20,9 @@ from textseq.decoding.sampling import Step, sample
 from textseq.decoding.stopping import StopStrings
 from textseq.devices import pick_device
 from textseq.errors import TextseqError
-from textseq.files import whole_folder
 from textseq.losses import bits_per_character, perplexity
 from textseq.metrics import Measurement, measure
-from textseq.model_card import model_card
+from textseq.model_card import save_with_card
 from textseq.models.language_model import LanguageModel
 from textseq.shelf import Facts
 from textseq.surprise import Piece
@@ -34,26 +33,6 @@ START = "\n"
 """What every text is read after, so that its first token has a context and a line begins as lines do."""
 SCORED = 4096
 """Tokens scored at a time; it bounds the memory, not the context."""
-
-
-class GenerationSettings(TypedDict, total=False):
-    """The fields of ``GenerationConfig``, as keywords."""
-
-    max_new_tokens: int
-    temperature: float
-    top_k: int | None
-    top_p: float
-    min_p: float
-    typical_p: float
-    repetition_penalty: float
-    no_repeat_ngram_size: int
-    logit_bias: Mapping[str, float]
-    num_beams: int
-    length_penalty: float
-    early_stopping: Literal["heuristic", "never"]
-    num_return_sequences: int
-    seed: int | None
-    stop_strings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -243,15 +222,8 @@ class Writer:
         Raises:
             TextseqError: the folder exists, or cannot be written.
         """
-        folder = Path(folder)
-        if folder.exists():
-            raise TextseqError(f"{folder} exists; name a new folder or remove it")
-        facts = {key: value for key, value in self.facts.items() if key != "source"}  # paths of the one who trained
-        measured = facts.get("results")
-        facts["results"] = [r.to_dict() for r in results] + (measured if isinstance(measured, list) else [])
-        with whole_folder(folder) as aside:
-            checkpoint.write_model(aside, self.model, self.tokenizer, facts, half=half)
-            (aside / "README.md").write_text(model_card(folder.name, facts, self.model), encoding="utf-8")
+        rows = [result.to_dict() for result in results]
+        save_with_card(Path(folder), self.model, self.tokenizer, self.facts, half=half, results=rows)
 
     def _start(self) -> torch.Tensor:
         """The id of ``START``, (1,); of the first token, if the text had no lines and they are never written."""
