@@ -25,10 +25,10 @@ from conditions import print_conditions
 from torch import Tensor, nn
 
 import textseq
-from textseq.cells import State
+from textseq.cells import State, Step
 from textseq.config import GenerationConfig, LanguageModelConfig
 from textseq.corpus import cache_folder, load_corpus
-from textseq.decoding.sampling import Step, sample
+from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.models.language_model import LanguageModel
 from textseq.tokens import token_file

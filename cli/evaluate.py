@@ -196,12 +196,13 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         raise TextseqError(f"--compare wants a model of the same languages, found {found}; name another")
     corpus = _pairs(options, *translator.languages)
     part = options.part or next(part for part in ("test", "validation", "train") if part in corpus.parts)
+    for note in corpus.notes:
+        print(note, file=sys.stderr)
     sources, references = (list(side) for side in zip(*corpus.pairs(part), strict=True))
     theirs = _given(own.compare_translations, options.encoding, len(sources)) if own.compare_translations else []
 
     name, other = " + ".join(options.model), str(own.compare_translations or " + ".join(own.compare))
-    if other == name:  # a file that is called as the model
-        other = str(Path(other).resolve())
+    other = str(Path(other).resolve()) if other == name else other  # a file that is called as the model
     measured, translations = _translated(translator, corpus, part, len(sources), options)
     systems = [translations]
     place = f"corpus:{corpus.name}|part:{part if len(corpus.parts) > 1 else 'whole'}"

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from textseq.cells import State
+from textseq.cells import State, Step
 from textseq.config import CellName, GenerationConfig, LanguageModelConfig
 from textseq.decoding.beam import Ended, Hypothesis, beam_search
-from textseq.decoding.sampling import Step, sample
+from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.models.language_model import LanguageModel
 

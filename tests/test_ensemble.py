@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from textseq.cells import State
+from textseq.cells import State, Step
 from textseq.config import CellName, GenerationConfig, LanguageModelConfig
 from textseq.decoding.beam import beam_search
 from textseq.decoding.ensemble import ensemble
-from textseq.decoding.sampling import Step
 from textseq.models.language_model import LanguageModel
 
 V = 6

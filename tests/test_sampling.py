@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from textseq.cells import CELLS
+from textseq.cells import CELLS, Step
 from textseq.config import CellName, GenerationConfig, LanguageModelConfig
 from textseq.decoding import rules
 from textseq.decoding.rules import NOISE, RULES, Rule, rules_in_force
-from textseq.decoding.sampling import Step, draw, sample
+from textseq.decoding.sampling import draw, sample
 from textseq.decoding.stopping import StopStrings
 from textseq.models.language_model import LanguageModel
 

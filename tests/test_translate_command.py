@@ -300,7 +300,10 @@ def test_a_line_without_end_is_cut(command: Command, caplog: pytest.LogCaptureFi
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 4) and lines[0] == lines[2]
     assert lines[1] == written(command(long[:1999], "--num-beams", "1", "--max-new-tokens", "5"))[0]
-    assert "note: line 2 of stdin has more than 20000 characters, of which the first 20000 are read" in caplog.text
+    assert (
+        "note: line 2 of stdin has more than 20000 characters, of which the beginning is read; give it in parts"
+        in caplog.text
+    )
     assert "note: sentence 2 has" not in caplog.text, "it is named once"
     assert "line 4 of stdin" not in caplog.text
 

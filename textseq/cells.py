@@ -21,6 +21,7 @@ How other conventions map onto these:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +33,9 @@ from textseq.config import CellName
 
 State = tuple[Tensor, ...]
 """The state of a cell or a stack: one tensor for RNN and GRU (h), two for the LSTM (h, c)."""
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+"""One step of a network: what goes in (gates, or the ids of tokens) and the state before it -> what comes out (outputs,
+or logits) and the state after it."""
 
 ALL = slice(None)
 """All rows of a matrix."""
@@ -93,7 +97,7 @@ def normalised(product: Tensor, gain: Tensor, hidden_size: int) -> Tensor:
     return layer_norm(by_gate, (hidden_size,)).flatten(-2) * gain
 
 
-class Step(Protocol):
+class CellStep(Protocol):
     """One step of a cell.
 
     Args:
@@ -181,7 +185,7 @@ class Cell:
     """The papers' letter of each block of rows in the weight matrices, in order."""
     states: int
     """State tensors: 1 (h) or 2 (h, c)."""
-    step: Step
+    step: CellStep
     """One step, in tensor operations."""
     fused: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
     """torch's kernel over all the steps of a window; None: there is none."""

@@ -64,8 +64,9 @@ class Lines:
                     number += 1
                     if not line.endswith("\n") and len(line) > LONGEST:
                         log.warning(
-                            "note: line %d of %s has more than %d characters, of which the first %d are read",
-                            *(number, self.name, LONGEST, LONGEST),
+                            "note: line %d of %s has more than %d characters, of which the beginning is read; give it "
+                            "in parts",
+                            *(number, self.name, LONGEST),
                         )
                         line = line[:LONGEST]
                         while (rest := text.readline(SKIPPED)) and not rest.endswith("\n"):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from textseq.cells import CELLS, State, Weights
+from textseq.cells import CELLS, State, Step, Weights
 from textseq.config import CellName
 from textseq.dropout import Dropout, keep_mask
 from textseq.gru import gru_layer
@@ -305,7 +305,6 @@ def _call(kernel: nn.RNNBase, x: Tensor, state: State, lengths: Tensor | None) -
     return y, after if isinstance(after, tuple) else (after,)
 
 
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
 RunLayer = Callable[[int, Tensor, State, Tensor | None, Noise | None], tuple[Tensor, State]]
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from textseq.attention import Memory
-from textseq.cells import State
+from textseq.cells import State, Step
 from textseq.config import TranslationConfig
 from textseq.decoding.beam import Hypothesis, beam_search
 from textseq.decoding.ensemble import ensemble
-from textseq.decoding.sampling import Step, sample
+from textseq.decoding.sampling import sample
 from textseq.models.translation_model import Reading, TranslationModel
 from textseq.pair_batches import pad
 from textseq.translation import Look

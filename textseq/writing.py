@@ -12,11 +12,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from textseq import checkpoint
+from textseq.cells import Step
 from textseq.config import GenerationConfig, GenerationSettings, LanguageModelConfig, WritingPrecision
 from textseq.corpus import Corpus, cache_folder
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.bias import token_bias
-from textseq.decoding.sampling import Step, sample
+from textseq.decoding.sampling import sample
 from textseq.decoding.stopping import StopStrings
 from textseq.devices import pick_device
 from textseq.errors import TextseqError
@@ -116,7 +117,7 @@ class Writer:
         Yields:
             The prompt, if there is one, then text that can no longer change.
         """
-        config = GenerationConfig(**settings)
+        config = GenerationConfig.from_dict(settings, where="writing")
         if config.num_return_sequences != 1:
             raise TextseqError(
                 f"one text at a time is written here, found num_return_sequences = {config.num_return_sequences}; "
@@ -145,7 +146,7 @@ class Writer:
         Returns:
             The texts, each with the prompt before it; those of a beam search all different and best first.
         """
-        config = GenerationConfig(**settings)
+        config = GenerationConfig.from_dict(settings, where="writing")
         bias = token_bias(config.logit_bias, self.tokenizer, self.device)
         if config.num_beams > 1:
             return [prompt + text for text in self._search(prompt, config, bias)]

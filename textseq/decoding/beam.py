@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from textseq.cells import State
+from textseq.cells import State, Step
 from textseq.config import DecodingConfig
 from textseq.decoding.rules import forced_table, ruled, rules_in_force
-from textseq.decoding.sampling import Step
 
 Ended = Callable[[Tensor], Tensor]
 """Written tokens (M, t) -> which of the M texts end with their last one, (M,) booleans."""

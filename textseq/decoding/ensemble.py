@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from textseq.cells import State
-from textseq.decoding.sampling import Step
+from textseq.cells import State, Step
 
 
 def ensemble(steps: Sequence[Step], split: Sequence[int]) -> Step:

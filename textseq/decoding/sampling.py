@@ -5,16 +5,14 @@ Shapes: N texts side by side, T tokens of the prompt, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from textseq.cells import State
+from textseq.cells import State, Step
 from textseq.config import DecodingConfig
 from textseq.decoding.rules import forced_table, ruled, rules_in_force
-
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:

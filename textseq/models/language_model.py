@@ -5,13 +5,11 @@ Shapes: N batch, T time, E embedding, H hidden, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from textseq.batches import WindowBatch
-from textseq.cells import CELLS, State, Weights
+from textseq.cells import CELLS, State, Step, Weights
 from textseq.config import LanguageModelConfig, WritingPrecision
 from textseq.dropout import Dropout, keep_mask
 from textseq.embedding import Embedding
@@ -19,9 +17,6 @@ from textseq.errors import unknown
 from textseq.losses import Loss, summed_nats
 from textseq.quantized import PRECISIONS
 from textseq.recurrent import Recurrent
-
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
-"""Token ids (N,) and the state before them -> logits of what follows (N, V), and the new state."""
 
 
 class LanguageModel(nn.Module):

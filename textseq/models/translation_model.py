@@ -22,7 +22,7 @@ from torch.nn.functional import linear
 
 from textseq.attention import Memory
 from textseq.attentive import SIDE, AttentiveLayer
-from textseq.cells import State, Weights
+from textseq.cells import State, Step, Weights
 from textseq.config import TranslationModelConfig, WritingPrecision
 from textseq.dropout import Dropout, keep_mask
 from textseq.embedding import Embedding
@@ -32,8 +32,6 @@ from textseq.losses import Loss, output_nats
 from textseq.pair_batches import PairBatch
 from textseq.quantized import PRECISIONS
 from textseq.recurrent import Recurrent
-
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 @dataclass(frozen=True)
