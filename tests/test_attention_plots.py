@@ -304,8 +304,14 @@ def test_the_picture_grows_with_the_tokens_up_to_a_bound() -> None:
         figure = attention_figure(spread(2, count), ["word"] * count, ["a", "b"])
         return float(figure.get_size_inches()[0]), float(labels(figure)[0][0].get_fontsize())
 
+    def drawn(count: int) -> list[float]:
+        mesh = attention_figure(spread(2, count), ["word"] * count, ["a", "b"]).axes[0].collections[0]
+        return [float(width) for width in np.atleast_1d(mesh.get_linewidth())]
+
     assert made(10) == pytest.approx((10 * CELL, LETTERS))
     assert made(40) == pytest.approx((40 * CELL, LETTERS))
+    assert all(0.1 < line <= 0.8 for line in drawn(10))
+    assert drawn(2000) == [0.0], "lines would cover the cells"
     width, letters = made(150)
     assert width == pytest.approx(LONGEST) and letters < LETTERS
 

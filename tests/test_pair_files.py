@@ -75,6 +75,17 @@ def test_tab_separated_columns(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "told"),
+    [("en\tde", True), ("en\tde\twho", True), ("Go.\tLos!", False), ("go on\tde", False), ("en", False)],
+)
+def test_a_first_line_that_may_be_a_header_is_named(first: str, told: bool, write: Write) -> None:
+    notes: list[str] = []
+    own_file([write("h.tsv", f"{first}\na b\tc d")], (None, None), encoding="utf-8", notes=notes)
+    wanted = "'en' and 'de', is read as a pair; if it is a header, say --source en --target de."
+    assert any(wanted in note for note in notes) == told
+
+
+@pytest.mark.parametrize(
     ("header", "languages", "columns"),
     [
         ("en\tfr", ("en", "fr"), (0, 1)),
@@ -103,7 +114,11 @@ def test_a_header_is_known_by_the_languages(
     notes: list[str] = []
     found = surveyed(opened(path, languages=languages, notes=notes))
     if columns is None:
-        assert notes == [] and found[0] == tuple(header.split("\t")) and len(found) == 4
+        assert (
+            not any("read as a header" in note for note in notes)
+            and found[0] == tuple(header.split("\t"))
+            and len(found) == 4
+        )
     else:
         source, target = columns
         assert found == [(row[source], row[target]) for row in rows]

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 CELL, LONGEST = 0.36, 20.0
-"""Inches of a token's row or column, and of all together at most: for more tokens the cells and letters shrink."""
+"""Inches of a token's row and column, and of all together at most: for more tokens the cells and letters shrink."""
+SMALL = 0.08
+"""Inches of a cell below which no lines are drawn around it: they would cover it."""
 LETTERS = 11.0
 """Points of the letters where there is room."""
 LABEL = 32
@@ -140,22 +142,21 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
     weights, *sides = by_character(weights, source_tokens, target_tokens)
     fonts, missing = fonts_for([*sides[0], *sides[1]])
     source, target = ([legible(token, missing) for token in side] for side in sides)
-    column, row = (min(CELL, LONGEST / len(side)) for side in (source, target))
-    width, height = column * len(source), row * len(target)
+    cell = min(CELL, LONGEST / max(len(source), len(target)))
+    width, height = cell * len(source), cell * len(target)
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     largest = float(weights.max()) or 1.0
-    cells = axes.pcolormesh(
-        weights, cmap="Blues", vmin=0, vmax=largest, edgecolors="#e3e6ea", linewidth=min(0.8, 3 * min(column, row))
-    )
+    lines = min(0.8, 3 * cell) if cell >= SMALL else 0.0
+    cells = axes.pcolormesh(weights, cmap="Blues", vmin=0, vmax=largest, edgecolors="#e3e6ea", linewidth=lines)
     axes.invert_yaxis()
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(source)) + 0.5, source)
-    axes.set_yticks(np.arange(len(target)) + 0.5, target, fontsize=_letters(row, 0.8))
+    axes.set_yticks(np.arange(len(target)) + 0.5, target, fontsize=_letters(cell, 0.8))
     widths = [_width(token) for token in source]
-    lean = 0 if median(widths) <= 2 and max(widths) <= 4 else 45 if column == CELL else 90
+    lean = 0 if median(widths) <= 2 and max(widths) <= 4 else 45 if cell == CELL else 90
     for label in axes.get_xticklabels():
-        label.set(rotation=lean, rotation_mode="anchor", fontsize=_letters(column, 0.45 if lean == 0 else 0.8))
+        label.set(rotation=lean, rotation_mode="anchor", fontsize=_letters(cell, 0.45 if lean == 0 else 0.8))
         label.set(ha="left" if lean else "center", va="center_baseline" if lean == 90 else "baseline")
     _as_they_stand([*axes.get_xticklabels(), *axes.get_yticklabels()], fonts)
     axes.tick_params(length=0, pad=4)

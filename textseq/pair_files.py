@@ -32,6 +32,7 @@ UNKNOWN = ("source", "target")
 HEADERS = (UNKNOWN, ("src", "tgt"), ("src", "trg"))
 """Columns that are known by their names, beside those named after the languages."""
 LANGUAGE = re.compile(r"\.([a-z]{2,3})([-_][a-z0-9]{2,4})?(\.gz)?$", re.ASCII | re.IGNORECASE)
+CODE = re.compile("[a-z]{2,3}([-_][A-Za-z]{2,4})?")
 NO_LANGUAGES = {"src", "tgt", "trg", "txt", "tsv", "tab", "csv", "gz", "in", "out", "ref", "hyp", "old", "new"}
 
 
@@ -193,9 +194,16 @@ def own_file(
             f"names of columns, of the source and the target both, are for one tab-separated file with a header, or for"
             f" JSON; found '{source or target}' with {names}"
         )
-    elif layout == "tab-separated" and (header := _header(documents[0], languages)):
-        found = header
-        notes.append(f"The first line of {names} is read as a header: source '{header[0]}', target '{header[1]}'.")
+    elif layout == "tab-separated":
+        first = [cell.strip() for cell in next(documents[0].lines(), "").split("\t")]
+        if header := _header(first, languages):
+            found = header
+            notes.append(f"The first line of {names} is read as a header: source '{found[0]}', target '{found[1]}'.")
+        elif len(first) > 1 and all(map(CODE.fullmatch, first[:2])):
+            notes.append(
+                f"The first line of {names}, '{first[0]}' and '{first[1]}', is read as a pair; if it is a header, say "
+                f"--source {first[0]} --target {first[1]}."
+            )
     return PairFile(documents, layout, found, longest, drop)
 
 
@@ -236,9 +244,8 @@ def _aligned(file: PairFile) -> Iterator[tuple[int, Pair]]:
         )
 
 
-def _header(document: Document, languages: tuple[str, str]) -> tuple[str, str] | None:
-    """The names of the source's and the target's column, if the first line of a document is seen to be a header."""
-    cells = [cell.strip() for cell in next(document.lines(), "").split("\t")]
+def _header(cells: Sequence[str], languages: tuple[str, str]) -> tuple[str, str] | None:
+    """The names of the source's and the target's column, if these cells are seen to be a header."""
     named = {cell.casefold(): cell for cell in cells}
     for source, target in (languages, *HEADERS):
         one, other = named.get(source.casefold()), named.get(target.casefold())

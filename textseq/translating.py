@@ -253,6 +253,8 @@ class Translator:
         Raises:
             TextseqError: unequal numbers, or an empty source.
         """
+        if isinstance(sources, str) or isinstance(targets, str):
+            raise TextseqError("score wants two lists of sentences, found one string; put each text into a list")
         if len(sources) != len(targets):
             raise TextseqError(f"give a target for each source: {len(sources)} wanted, {len(targets)} found")
         pairs = [

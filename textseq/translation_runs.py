@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -260,7 +261,8 @@ class _TranslatorRun:
         translator = open_translator(found, str(next(self.model.parameters()).device))
         results = None
         if self.held_out is not None:
-            measures, _ = translator.measure(self.corpus, "validation")
+            with _without_notes():
+                measures, _ = translator.measure(self.corpus, "validation")
             for measured in measures:
                 self.report(f"validation: {measured}\n  {measured.signature}")
             results = [measured.to_dict() for measured in measures]
@@ -297,12 +299,20 @@ class _TranslatorRun:
 
     def _translated(self, sentences: Sequence[str]) -> list[str]:
         """What the model as it is makes of sentences, greedily."""
-        translator, level = Translator([self.model], self.vocabularies, self.facts), log.level
-        log.setLevel(logging.ERROR)  # as long as it has learnt little, it comes to no end: that is no news
-        try:
+        translator = Translator([self.model], self.vocabularies, self.facts)
+        with _without_notes():
             return [one.text for one in translator.translate(sentences, attention=False, num_beams=1)]
-        finally:
-            log.setLevel(level)
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Translate without being told what came to no end: of a model that has learnt little that is no news."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _resegment(tokenizer: Tokenizer, alpha: float) -> Resegment:

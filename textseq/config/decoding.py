@@ -42,7 +42,7 @@ class DecodingConfig(Settings):
     logit_bias: Mapping[str, float] = field(default_factory=dict)
     """Added to the logits of single tokens: " the=-2" makes it rarer, "e=-100" bans it, "!=1" makes it more likely.
     In Python a mapping."""
-    num_beams: int = ranged(1, at_least=1)
+    num_beams: int = ranged(1, at_least=1, at_most=1000)
     """With more than 1, search instead of drawing: keep so many of the likeliest texts at every step, and write the
     best. Temperature and seed then play no part, and the text comes when it is finished."""
     length_penalty: float = ranged(0.0, at_least=0, at_most=10)
@@ -106,7 +106,7 @@ class TranslationConfig(DecodingConfig):
     """Tokens of a translation at least. Where the two limits above allow fewer, they win."""
     temperature: float = ranged(0.0, at_least=0)
     """With one beam: 0 takes the likeliest token at every step (greedy), more draws at random."""
-    num_beams: int = ranged(5, at_least=1)
+    num_beams: int = ranged(5, at_least=1, at_most=1000)
     """Translations that the search keeps at every step; 1 is greedy, or draws if there is a temperature."""
     length_penalty: float = ranged(1.0, at_least=0, at_most=10)
     """The alpha of Wu et al. (2016): divides a translation's log-probability by ((5 + tokens) / 6) ** alpha, so that
