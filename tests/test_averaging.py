@@ -258,7 +258,7 @@ def test_the_mean_is_that_of_the_weights_that_were_measured(
     facts = read_json(best / "config.json")
     assert (facts["step"], facts["best_validation_nats"], facts["average_of"]) == (60, 1.0, steps)
     listed = ", ".join(map(str, steps))
-    assert trial.said[-1] == f"mean of steps {listed}: validation 1.0000 nats per token, better than step 20"
+    assert trial.said[-2] == f"mean of steps {listed}: validation 1.0000 nats per token, better than step 20"
     assert trial.kept() == [f"kept-{step}.safetensors" for step in steps]
 
 
@@ -271,7 +271,7 @@ def test_a_mean_that_is_no_better_is_told_and_not_taken(run: Run, cost: float) -
     facts = read_json(best / "config.json")
     assert (facts["step"], facts["best_validation_nats"]) == (20, 2.0)
     assert "average_of" not in facts
-    assert trial.said[-1].endswith(f"validation {cost:.4f} nats per token, no better than step 20")
+    assert trial.said[-2].endswith(f"validation {cost:.4f} nats per token, no better than step 20")
     log = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert [line["average_nats_per_token"] for line in log if "average_nats_per_token" in line] == [cost]
     assert [line["validation_nats_per_token"] for line in log if "validation_nats_per_token" in line] == COSTS
@@ -298,7 +298,7 @@ def test_the_mean_is_measured_whichever_limit_ends_the_run(
         return [3.0, 2.0, 2.5, 2.4, 1.0][len(trial.measured) - 1]
 
     trial = Trial(run, settings(average="last", average_count=2, **limits), costs=costs).train()
-    assert trial.said[-1].startswith(f"mean of steps {steps}: ")
+    assert trial.said[-2].startswith(f"mean of steps {steps}: ")
     last = newest(run.folder, "last")
     assert last is not None
     assert read_json(last / "config.json")["step"] == int(steps[-2:])

@@ -289,7 +289,9 @@ def test_things_that_do_not_go_together(command: Command, text: Path, trained: P
     refused(command("train", "--resume", "nothing"), "no run to resume")
     refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same shape")
     refused(command("sample"), "--author")
-    refused(command("evaluate", "--model", "mine"), "name a corpus or give a --text")
+    refused(
+        command("evaluate", "--model", "mine"), "nothing to measure on; name a corpus .*--text for a language model"
+    )
     refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window must be at least 1")
 
 

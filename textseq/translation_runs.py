@@ -101,6 +101,11 @@ def train_translator(
         model = open_translator(base).models[0].config if base else TranslationModelConfig()
     batching = batching or PairConfig()
     training = pick_precision(training or TranslatorTrainingConfig())
+    if batching.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may well be equal
+        raise TextseqError(
+            "--vocabulary separate wants --tie-embeddings target or none, found all, which is for one vocabulary; "
+            "change one of them"
+        )
     for note in opened.notes:
         report(note)
     facts: Facts = {
@@ -120,7 +125,7 @@ def train_translator(
         "data": batching.to_dict(),
         "training": training.to_dict(),
     }
-    vocabularies = _vocabularies(opened, batching, model)
+    vocabularies = _vocabularies(opened, batching)
     for tokenizer in dict.fromkeys((vocabularies.source, vocabularies.target)):
         for note in tokenizer.notes(batching):
             report(note)
@@ -156,17 +161,8 @@ def resume_translator(
     return _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report).run(resume=True)
 
 
-def _vocabularies(corpus: PairCorpus, batching: PairConfig, model: TranslationModelConfig) -> Vocabularies:
-    """The tokenizers of both languages, or one for both.
-
-    Raises:
-        TextseqError: one matrix is wanted for two vocabularies.
-    """
-    if batching.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may well be equal
-        raise TextseqError(
-            "--vocabulary separate wants --tie-embeddings target or none, found all, which is for one vocabulary; "
-            "change one of them"
-        )
+def _vocabularies(corpus: PairCorpus, batching: PairConfig) -> Vocabularies:
+    """The tokenizers of both languages, or one for both."""
     if batching.vocabulary == "joint":
         both = tokenizer_for(corpus.side("both"), batching, cache_folder())
         return Vocabularies(both, both)
