@@ -137,7 +137,7 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--repetition-penalty", "0"], "--repetition-penalty must be at least 0.01"),
         (["--repetition-penalty", "inf"], "--repetition-penalty must be finite"),
         (["--no-repeat-ngram-size", "-1"], "--no-repeat-ngram-size must be at least 0, found -1"),
-        (["--num-beams", "0"], "--num-beams must be at least 1, found 0"),
+        (["--num-beams", "0"], "--num-beams must be at least 1.* found 0"),
         (["--num-beams", "2", "--min-p", "0.1"], "--min-p is for drawing at random, found it with --num-beams 2"),
         (["--num-beams", "2", "--num-return-sequences", "3"], r"must be at most --num-beams \(2\), found 3"),
         (["--length-penalty", "-1"], "--length-penalty must be at least 0 and at most 10, found -1"),
