@@ -109,7 +109,7 @@ def translate(arguments: Sequence[str]) -> None:
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, of which this model has none")
-        lines = Lines(file, str(options.input or "stdin"), options.encoding)
+        lines = Lines(file, str(options.input or "stdin"), options.encoding, typed=_asks(options))
         with growing(options.output) if options.output is not None else nullcontext(_print) as write:
             drawn = _translate(translator, lines, write, options)
             if lines.fault is not None:
@@ -148,7 +148,7 @@ def _translate(translator: Translator, lines: Iterable[str], write: Callable[[st
 
     from textseq.translating import BUFFER
 
-    asking = options.interactive or (options.input is None and sys.stdin.isatty())
+    asking = _asks(options)
     shows_output = options.output is None and sys.stdout.isatty()
     quiet = asking or shows_output or not sys.stderr.isatty()
     picture = options.plot_attention
@@ -202,6 +202,11 @@ def _record(one: Translation) -> dict[str, object]:
 
 def _print(line: str) -> None:
     print(line, flush=True)
+
+
+def _asks(options: Translate) -> bool:
+    """Whether someone types the lines, and is prompted for each."""
+    return options.interactive or (options.input is None and sys.stdin.isatty())
 
 
 def _asked(lines: Iterable[str], prompt: str) -> Iterator[str]:

@@ -91,6 +91,14 @@ def test_what_is_no_text_ends_them(data: bytes, encoding: str, before: list[str]
     assert message in str(some.fault) and "\n" not in str(some.fault)
 
 
+def test_a_typed_line_that_is_no_text_is_told_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
+    some = Lines(io.BytesIO(b"a\n\xffb\nc\n"), "here", typed=True)
+    assert list(some) == ["a", "", "c"] and some.fault is None
+    assert [record.message.split(";")[0] for record in caplog.records] == [
+        "line 2 of here is not utf-8 text: byte 0xff at character 1"
+    ]
+
+
 def test_what_cannot_be_read_ends_them() -> None:
     class Broken(io.BytesIO):
         def read1(self, size: int | None = -1, /) -> bytes:

@@ -43,10 +43,11 @@ class Lines:
         file: the bytes; it stays open.
         name: how an error names it.
         encoding: any of Python's text encodings.
+        typed: someone types the lines: one that is no text is told, as an empty one comes for it, and reading goes on.
     """
 
-    def __init__(self, file: IO[bytes], name: str, encoding: str = "utf-8") -> None:
-        self.file, self.name, self.encoding = file, name, encoding
+    def __init__(self, file: IO[bytes], name: str, encoding: str = "utf-8", *, typed: bool = False) -> None:
+        self.file, self.name, self.encoding, self.typed = file, name, encoding, typed
         self.fault: TextseqError | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -73,10 +74,14 @@ class Lines:
                             pass
                     if not line.isascii() and (found := NO_TEXT.search(line)):
                         byte, place = ord(found[0]) - 0xDC00, found.start() + 1
-                        raise TextseqError(
+                        fault = (
                             f"line {number} of {self.name} is not {self.encoding} text: byte 0x{byte:02x} at character "
                             f"{place}; say with --encoding what it is (latin-1, cp1252, utf-16...)"
                         )
+                        if not self.typed:
+                            raise TextseqError(fault)
+                        log.warning("%s", fault)
+                        line = ""
                     yield line.removesuffix("\n").removesuffix("\r")
         except UnicodeError as error:  # of an encoding that cannot go on from there
             raise TextseqError(
