@@ -616,6 +616,9 @@ def test_devices_are_picked_by_name() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "hpu", ""])
 def test_devices_that_are_not_here_are_told_in_one_line(name: str) -> None:
-    with pytest.raises(TextseqError, match=rf"^--device {name} cannot be used here: .*; try --device auto$") as told:
+    wanted = rf"^--device {name} cannot be used here: .*; try --device auto$"
+    if name in {"gpu", ""}:
+        wanted = f"^--device wants cpu, cuda, cuda:1, mps or auto, found {name}; name one of them$"
+    with pytest.raises(TextseqError, match=wanted) as told:
         pick_device(name)
     assert "\n" not in str(told.value)

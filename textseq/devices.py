@@ -25,6 +25,9 @@ def pick_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError:  # whose message lists two dozen that nobody has
+        raise TextseqError(f"--device wants cpu, cuda, cuda:1, mps or auto, found {name}; name one of them") from None
+    try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).strip().splitlines()[0].split(". ")[0]
