@@ -321,6 +321,7 @@ def _refuse(settings: Settings, kind: str, model: str) -> None:
 def _check(options: Evaluate, folders: Mapping[str, Path]) -> None:
     """Refuse what makes no sense together, before anything is loaded."""
     from textseq.attention_plots import check_picture
+    from textseq.files import check_outputs
 
     own = options.translators
     if own.bleu_tokenizer not in TOKENIZERS:
@@ -336,16 +337,7 @@ def _check(options: Evaluate, folders: Mapping[str, Path]) -> None:
     theirs = own.compare_translations
     if theirs is not None and not theirs.is_file():
         raise TextseqError(f"--compare-translations wants a file, found none at {theirs}; name another")
-    read = [*own.pairs, *filter(None, [theirs])]
-    for flag, path in (("--write-translations", own.write_translations), ("--plot-length", own.plot_length)):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
-        if not (folder := path.resolve().parent).is_dir():
-            raise TextseqError(f"{flag} wants a file in a folder that exists, found none at {folder}; make it first")
-        if path.resolve() in [other.resolve() for other in read]:
-            raise TextseqError(f"{flag} would write over {path}, which is read; name another file")
-        read.append(path)
+    outputs = {"--write-translations": own.write_translations, "--plot-length": own.plot_length}
+    check_outputs(outputs, [*own.pairs, theirs])
     if own.plot_length is not None:
         check_picture(own.plot_length, "--plot-length")

@@ -20,7 +20,7 @@ from textseq.config import TranslationConfig, WritingPrecision
 from textseq.corpus import check_encoding
 from textseq.documents import Document
 from textseq.errors import TextseqError
-from textseq.files import growing
+from textseq.files import check_outputs, growing
 
 if TYPE_CHECKING:
     from textseq.shelf import Shelved
@@ -257,16 +257,7 @@ def _check(options: Translate) -> None:
     if options.input is not None and (options.input.is_dir() or not options.input.exists()):
         found = "a folder" if options.input.is_dir() else "nothing"
         raise TextseqError(f"--input wants a file of sentences, found {found} at {options.input}; name another")
-    for flag, path in (("--output", options.output), ("--plot-attention", options.plot_attention)):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
-        if not (folder := path.resolve().parent).is_dir():
-            raise TextseqError(f"{flag} wants a file in a folder that exists, found none at {folder}; make it first")
-        for other in (options.input, options.output if flag == "--plot-attention" else None):
-            if other is not None and path.resolve() == other.resolve():
-                raise TextseqError(f"{flag} would write over {other}; name another file")
+    check_outputs({"--output": options.output, "--plot-attention": options.plot_attention}, [options.input])
     if options.output is not None and options.output.suffix.lower() == ".gz":
         raise TextseqError(f"--output writes no packed files; leave it out and add: | gzip > {options.output}")
     if options.plot_attention is not None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -133,6 +133,28 @@ def _writing(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def check_outputs(outputs: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
+    """Refuse, before anything is done, files that cannot be written in the end.
+
+    Args:
+        outputs: by the flag that names it what is to be written, if it was given.
+        read: what is read meanwhile, if it is a file; neither that nor another output may be written over.
+
+    Raises:
+        TextseqError: a folder where a file is wanted, a folder that does not exist, a file that is in use.
+    """
+    taken = {path.resolve(): path for path in read if path is not None}  # under the name that the user knows
+    for flag, path in outputs.items():
+        if path is None:
+            continue
+        if path.is_dir():
+            raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
+        if not (folder := path.resolve().parent).is_dir():
+            raise TextseqError(f"{flag} wants a file in a folder that exists, found none at {folder}; make it first")
+        if (other := taken.setdefault(path.resolve(), path)) is not path:
+            raise TextseqError(f"{flag} would write over {other}, which is in use; name another file")
 
 
 def cannot_write(path: Path, error: Exception) -> TextseqError:
