@@ -96,7 +96,7 @@ def test_compressed_files_are_read_as_they_are(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.TXT.GZ"]
     path.write_bytes(gzip.compress(text.encode())[:-4])
     for read in (Document(path, "utf-8").chunks, Document(path, "utf-8").lines):
-        with pytest.raises(TextseqError, match=r"a\.TXT\.GZ is damaged .*; remove the archive and fetch it anew"):
+        with pytest.raises(TextseqError, match=r"a\.TXT\.GZ is damaged .*; put a whole copy in its place"):
             list(read())
 
 

@@ -123,7 +123,9 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise TextseqError(f"{name} is damaged ({error}); remove the archive and fetch it anew") from error
+        raise TextseqError(
+            f"{name} is damaged ({error}); put a whole copy in its place, or remove and fetch it anew"
+        ) from error
     except OSError as error:
         raise _unreadable(name, error) from error
 
