@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import re
+from array import array
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Self
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -35,10 +36,28 @@ SEGMENTATIONS = 16
 """Ways to cut a word that chance chooses from."""
 # Units that are worth a thread.
 _MANY = 200
-# Units whose ways to be cut are kept at most, 2.6 kB each.
-_WAYS = 2**15
+# Units whose ways to be cut are kept at most, a kilobyte each: to find them takes far longer than to draw one of them.
+# Multi30k has 39,523 in English and German.
+_WAYS = 2**16
 # A constant, for the sums of probabilities that threads share out depend on their number.
 _THREADS = 4
+
+
+class _Ways(NamedTuple):
+    """Ways to cut a unit, in one piece each, for there are many units."""
+
+    tokens: array[int]
+    """Those of all ways, one after the other."""
+    starts: array[int]
+    """Where each way begins, and where the last one ends."""
+    reached: array[float]
+    """The probability of each way but the last together with those before it."""
+
+
+def _ways(cuts: Sequence[Sequence[int]], p: Iterable[float]) -> _Ways:
+    """Ways to cut a unit, and their probabilities."""
+    starts = accumulate(map(len, cuts), initial=0)
+    return _Ways(array("i", chain.from_iterable(cuts)), array("i", starts), array("d", list(accumulate(p))[:-1]))
 
 
 class SubwordTokenizer(UnitTokenizer):
@@ -60,7 +79,7 @@ class SubwordTokenizer(UnitTokenizer):
     def __init__(self, proto: bytes, unused: Sequence[str]) -> None:
         self._proto, self._unused = proto, frozenset(unused)
         self._model, pieces = _load(proto)
-        self._ways: dict[tuple[str, float], tuple[list[Sequence[int]], list[float]]] = {}
+        self._ways: dict[tuple[str, float], _Ways] = {}
         self._utf8 = [*(piece.encode() for piece in pieces), *(bytes((byte,)) for byte in range(256))]
         vocabulary = (*pieces, *BYTES)
         super().__init__(vocabulary, tuple(n for n, token in enumerate(vocabulary) if token in self._unused))
@@ -98,23 +117,25 @@ class SubwordTokenizer(UnitTokenizer):
         if len(self._ways) > _WAYS:
             self._ways = {}
         units = self.units.findall(self.decode(ids))
-        chosen = []
+        chosen = array("i")
         for unit, chance in zip(units, rng.random(len(units)).tolist(), strict=True):
-            if (unit, alpha) not in self._ways:
-                self._ways[unit, alpha] = self._segmentations(unit, alpha)
-            ways, reached = self._ways[unit, alpha]
-            chosen.append(ways[bisect(reached, chance)])
-        return np.fromiter(chain.from_iterable(chosen), np.int64)
+            ways = self._ways.get((unit, alpha))
+            if ways is None:
+                ways = self._ways[unit, alpha] = self._segmentations(unit, alpha)
+            way = bisect(ways.reached, chance)
+            chosen += ways.tokens[ways.starts[way] : ways.starts[way + 1]]
+        return np.array(chosen, np.int64)
 
-    def _segmentations(self, unit: str, alpha: float) -> tuple[list[Sequence[int]], list[float]]:
-        """The likeliest ways to cut a unit, and what probability each of them but the last and those before reach."""
+    def _segmentations(self, unit: str, alpha: float) -> _Ways:
+        """The likeliest ways to cut a unit."""
         if SPACE in unit:
-            return [*self._encode_units([unit])], []
+            (only,) = self._encode_units([unit])
+            return _ways([only], [1.0])
         ways = self._model.nbest_encode(unit, nbest_size=SEGMENTATIONS)
         scores = np.array([sum(map(self._model.get_score, way)) for way in ways])
         p = np.exp(alpha * (scores - scores.max()))
-        reached = np.cumsum(p / p.sum())[:-1].tolist()
-        return [[(token - _FIRST_PIECE) % self.size for token in way] for way in ways], reached
+        size = self.size
+        return _ways([[(token - _FIRST_PIECE) % size for token in way] for way in ways], p / p.sum())
 
     def _decode(self, ids: Ids) -> str:
         return b"".join(map(self._utf8.__getitem__, ids.tolist())).decode("utf-8", "replace")
