@@ -264,9 +264,18 @@ def test_fresh_segmentations_differ_from_epoch_to_epoch_and_are_the_same_text() 
     assert not any(same(one, two) for (_, one), (_, two) in zip(epoch(other), epoch(batches), strict=False))
 
 
+@pytest.mark.parametrize(("batch_size", "batch_tokens"), [(32, None), (1, 1000)])
+def test_fresh_segmentations_are_batched_by_their_own_lengths(batch_size: int, batch_tokens: int | None) -> None:
+    lengths = np.random.default_rng(1).integers(5, 40, size=4000)
+    batches = made(lengths, lengths, batch_size=batch_size, batch_tokens=batch_tokens, resegment=(doubled, doubled))
+    found = [batch for _, batch in epoch(batches, 1)]
+    assert 1 - sum(batch.count for batch in found) / sum(batch.targets.numel() for batch in found) < 0.05
+    assert batch_tokens is None or max(batch.targets.numel() for batch in found) <= batch_tokens
+
+
 @pytest.mark.parametrize("length", [4, 8, 9, 19, 40])
 def test_targets_that_grow_or_shrink_are_still_read_to_their_end(length: int) -> None:
-    """Windows are planned by the lengths before; what is longer now goes into more of them, or a longer one."""
+    """Windows are planned by the lengths of the fresh segmentations."""
 
     def longer(ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.repeat(ids, 3)
@@ -281,7 +290,7 @@ def test_targets_that_grow_or_shrink_are_still_read_to_their_end(length: int) ->
             wanted = [resegment(np.array(ids), np.random.default_rng()).tolist() for ids in identity([length] * 7)]
             assert all([*row[:-1]] in wanted and row[-1] == END for row in joined(windows))
             assert all(part.count > 0 for part in windows)
-            assert all(part.targets.shape[1] <= 20 for part in windows) or length < 10
+            assert all(part.targets.shape[1] <= 20 for part in windows)
         assert sum(len(windows[0].targets) for windows in found) == 7
 
 

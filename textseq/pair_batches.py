@@ -160,47 +160,57 @@ class PairBatches:
         return cursor.epoch + (cursor.position / len(self._epoch(cursor.epoch)) if cursor.position else 0.0)
 
     def _pairs(self, pairs: np.ndarray, epoch: int) -> PairBatch:
-        rows = [[_sentence(side, pair) for pair in pairs] for side in (self.sources, self.targets)]
-        if self.resegment is not None:
-            for side, resegment in enumerate(self.resegment):
-                chance = (np.random.default_rng([self.seed, epoch, int(pair), side]) for pair in pairs)
-                rows[side] = [resegment(ids, rng) for ids, rng in zip(rows[side], chance, strict=True)]
-        return pair_batch(rows[0], rows[1], self.ends)
+        sources, targets = ([self._tokens(side, pair, epoch) for pair in pairs.tolist()] for side in range(2))
+        return pair_batch(sources, targets, self.ends)
+
+    def _tokens(self, side: int, pair: int, epoch: int) -> np.ndarray:
+        """A source (side 0) or target (side 1), as it is cut in an epoch."""
+        ids = _sentence((self.sources, self.targets)[side], pair)
+        if self.resegment is None:
+            return ids
+        return self.resegment[side](ids, np.random.default_rng([self.seed, epoch, pair, side]))
 
     def _epoch(self, epoch: int) -> list[Place]:
         """The batches of an epoch in order."""
         if self._plan[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
-            groups = self._groups(rng.permutation(self.kept))
+            lengths = self._lengths_in(epoch)
+            groups = self._groups(rng.permutation(self.kept), *lengths)
             rng.shuffle(groups)
-            self._plan = (epoch, [place for group in groups for place in self._windows(group, epoch)])
+            self._plan = (epoch, [place for group in groups for place in self._windows(group, lengths[1])])
         return self._plan[1]
 
-    def _windows(self, group: np.ndarray, epoch: int) -> Iterator[Place]:
+    def _lengths_in(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of every source and every target in an epoch: a fresh segmentation has a length of its own."""
+        if self.resegment is None:
+            return self.source_lengths, self.target_lengths
+        sources, targets = np.zeros_like(self.source_lengths), np.zeros_like(self.target_lengths)
+        for pair in self.kept.tolist():
+            sources[pair], targets[pair] = (len(self._tokens(side, pair, epoch)) for side in range(2))
+        return sources, targets
+
+    def _windows(self, group: np.ndarray, target_lengths: np.ndarray) -> Iterator[Place]:
         """The windows over the targets of some pairs; the last one takes all that is left."""
         length = self.config.window
-        longest = int(self.target_lengths[group].max()) + 1
-        if self.resegment is not None and 2 * longest >= length:
-            longest = self._pairs(group, epoch).targets.shape[1]  # fresh segmentations are longer or shorter
-        starts = range(0, longest, length)
+        starts = range(0, int(target_lengths[group].max()) + 1, length)
         for start in starts:
             yield group, start, start + length if start != starts[-1] else None
 
-    def _groups(self, order: np.ndarray) -> list[np.ndarray]:
+    def _groups(self, order: np.ndarray, source_lengths: np.ndarray, target_lengths: np.ndarray) -> list[np.ndarray]:
         """Pairs in this order -> batches of like length."""
         config = self.config
-        lengths = self.target_lengths[order] + 1
+        lengths = target_lengths[order] + 1
         groups: list[np.ndarray] = []
         pool = POOL * config.batch_size
         if config.batch_tokens is not None:
             pool = max(1, int(POOL * config.batch_tokens / lengths.mean()))
         for start in range(0, len(order), pool):
             pairs = order[start : start + pool]
-            pairs = pairs[np.lexsort((self.source_lengths[pairs], self.target_lengths[pairs]))]
+            pairs = pairs[np.lexsort((source_lengths[pairs], target_lengths[pairs]))]
             if config.batch_tokens is None:
                 groups += np.split(pairs, range(config.batch_size, len(pairs), config.batch_size))
             else:
-                groups += _fill(pairs, self.target_lengths[pairs] + 1, config.batch_tokens)
+                groups += _fill(pairs, target_lengths[pairs] + 1, config.batch_tokens)
         return groups
 
 
