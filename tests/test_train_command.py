@@ -158,7 +158,7 @@ def test_the_task_and_the_pairs_follow_from_what_is_named(
     if "--recipe" in arguments:
         model = found["model"]
         assert isinstance(model, textseq.TranslationModelConfig)
-        assert model.dropout == 0.4
+        assert model.embedding_dropout == 0.2
 
 
 def test_every_flag_arrives(asked: Callable[..., dict[str, object]], tmp_path: Path) -> None:
