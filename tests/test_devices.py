@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import get_args
 
@@ -11,7 +10,7 @@ import torch
 
 from textseq import devices
 from textseq.config import Precision, TrainingConfig
-from textseq.devices import bound_kernel_cache, pick_precision
+from textseq.devices import pick_precision
 
 
 @pytest.mark.parametrize(("amx", "wanted"), [(True, "bfloat16"), (False, "float32")])
@@ -56,14 +55,3 @@ def test_deterministic_algorithms_are_asked_for_only_for_the_while(monkeypatch: 
     with devices.deterministic(torch.device("cpu"), True):
         pass
     assert asked == [True, False]
-
-
-def test_the_kernel_cache_is_bounded_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-    monkeypatch.setenv(name, "7")
-    bound_kernel_cache()
-    assert os.environ[name] == "7"
-    monkeypatch.delenv(name)
-    bound_kernel_cache()
-    assert int(os.environ[name]) < 1024
-    monkeypatch.delenv(name)

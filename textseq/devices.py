@@ -37,16 +37,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def bound_kernel_cache() -> None:
-    """Let oneDNN remember fewer kernels than its usual 1,024.
-
-    It keeps some megabytes for every shape of a narrow product that it meets, and sentences come in many: training a
-    translator in bfloat16 took 5.6 GB. Making a forgotten kernel anew takes next to no time. oneDNN asks for the
-    number once, at its first product, so this has to come before.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-
-
 def pick_precision(config: TrainingConfig) -> TrainingConfig:
     """The same settings with ``precision`` decided: ``auto`` is bfloat16 where the device has units for it."""
     if config.precision != "auto":

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from textseq import checkpoint
 from textseq.config import WritingPrecision
-from textseq.devices import bound_kernel_cache
 from textseq.errors import TextseqError, unknown
 from textseq.shelf import find_model
 from textseq.translating import Translator, open_translator
@@ -35,7 +34,6 @@ def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision =
         TextseqError: an unknown name or precision (nearest match offered), or a folder that is damaged, incomplete
             or newer.
     """
-    bound_kernel_cache()
     found = checkpoint.load(find_model(str(name)))
     task = str(found.facts.get("task"))
     if task not in JOBS:

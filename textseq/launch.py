@@ -11,7 +11,7 @@ from torch import nn
 
 from textseq import checkpoint
 from textseq.config import TrainingConfig
-from textseq.devices import bound_kernel_cache, deterministic, pick_precision
+from textseq.devices import deterministic, pick_precision
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
 from textseq.model_card import model_card
@@ -133,7 +133,6 @@ def launch(
     """
     if not resume:
         shutil.rmtree(plan.folder, ignore_errors=True)
-    bound_kernel_cache()
     device = next(plan.model.parameters()).device
     report(f"{plan.folder}: {plan.summary}, on {device}")
     loop = Training(
