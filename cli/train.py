@@ -30,6 +30,7 @@ from textseq.errors import TextseqError
 from textseq.origin import PairSource, Source
 
 if TYPE_CHECKING:
+    from textseq.fetch import Recipe as CorpusRecipe
     from textseq.recipe import Recipe
 
 PROG = "textseq-train"
@@ -81,6 +82,8 @@ class Train:
     """Fetch and verify what is found in neither."""
     list_corpora: Flag = False
     """Show the corpora that can be named, and exit."""
+    list_vectors: Flag = False
+    """Show the word vectors that --vectors knows by name, and exit."""
     list_recipes: Flag = False
     """Show the recipes that can be named, and exit."""
     version: Flag = False
@@ -172,9 +175,14 @@ def train(arguments: Sequence[str]) -> None:
                 file=sys.stderr,
             )
         raise
-    if options.list_corpora or options.list_recipes:
-        print(_corpora() if options.list_corpora else _recipes())
-        return
+    for asked, show in (
+        (options.list_corpora, _corpora),
+        (options.list_vectors, _vectors),
+        (options.list_recipes, _recipes),
+    ):
+        if asked:
+            print(show())
+            return
     own = options.origin.pairs if isinstance(options, TrainTranslator) else options.origin.text
     if options.resume is None and options.corpus is None and not own:
         flag = "--pairs" if isinstance(options, TrainTranslator) else "--text"
@@ -216,6 +224,7 @@ def train(arguments: Sequence[str]) -> None:
             batching=options.batching,
             training=options.training,
             start_from=options.from_,
+            vectors=options.origin.vectors,
             overwrite=options.overwrite,
             data=options.data,
             download=options.download,
@@ -326,16 +335,23 @@ def _changed(options: Options, base: Options) -> list[str]:
 def _corpora() -> str:
     from textseq.corpus import list_corpora
 
-    lines = []
-    for corpus in list_corpora():
-        lines += [
-            f"{corpus.name}  ({corpus.language}, {corpus.bytes / 1e6:.1f} MB, {corpus.task})",
-            f"    {corpus.title}",
-            f"    for: {corpus.purpose}",
-            f"    licence: {corpus.licence}",
-            f"    from: {corpus.homepage}",
-        ]
-    return "\n".join(lines)
+    return "\n".join(map(_shown, list_corpora()))
+
+
+def _vectors() -> str:
+    from textseq.vectors import list_vectors
+
+    return "\n".join(map(_shown, list_vectors()))
+
+
+def _shown(recipe: CorpusRecipe) -> str:
+    return (
+        f"{recipe.name}  ({recipe.language}, {recipe.bytes / 1e6:,.1f} MB, {recipe.task})\n"
+        f"    {recipe.title}\n"
+        f"    for: {recipe.purpose}\n"
+        f"    licence: {recipe.licence}\n"
+        f"    from: {recipe.homepage}"
+    )
 
 
 def _recipes() -> str:

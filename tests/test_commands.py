@@ -142,6 +142,15 @@ def test_lists(command: Command, trained: Path) -> None:
         assert words in corpora
     assert "mine" in command("sample", "--list-authors")[1]
     assert "tinyshakespeare-5min" in command("train", "--list-recipes")[1]
+    vectors = command("train", "--list-vectors")[1]
+    for words in (
+        "glove.6B  (English, 862.2 MB",
+        "glove.42B.300d",
+        "glove.840B.300d",
+        "licence: PDDL",
+        "nlp.stanford.edu",
+    ):
+        assert words in vectors
 
 
 def test_a_recipe_stands_under_the_flags(command: Command, text: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ ORDER = [
     "version", "errors", "files", "settings",
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "fetch", "plays", "editions", "documents",
-    "lines", "corpus",
+    "lines", "corpus", "vectors",
     "pair_split", "pair_files", "pairs",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",
     "pair_batches",

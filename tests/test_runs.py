@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from textseq.config import (
     DataConfig,
     LanguageModelConfig,
     PairConfig,
+    ScheduleName,
     TokenizerName,
     TrainingConfig,
     TranslationModelConfig,
     TranslatorTrainingConfig,
 )
 from textseq.corpus import list_corpora
+from textseq.embedding import load_rows
 from textseq.errors import TextseqError
 from textseq.origin import Source, saved, saved_fingerprint
 from textseq.plots import learning_curve
@@ -29,6 +32,7 @@ from textseq.recipe import read_recipe, recipes
 from textseq.settings import Settings
 from textseq.shelf import newest, read_json
 from textseq.training import Evaluation
+from textseq.vectors import Vectors
 from textseq.writing import Writer
 
 TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
@@ -253,6 +257,102 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
             moved |= token in old_row and old_row[token] != row
     assert moved
     assert any(f"{len(shared)} of {new.tokenizer.size} tokens were known there" in line for line in said)
+
+
+# Word vectors
+
+
+def with_vectors(
+    words: dict[str, list[float]],
+    *,
+    steps: int = 1,
+    frozen: int = 0,
+    size: int = 3,
+    schedule: ScheduleName = "linear",
+    said: list[str] | None = None,
+) -> Writer:
+    file = write("mine.vec", "".join(f"{word} {' '.join(map(str, row))}\n" for word, row in words.items()))
+    limits = {"max_epochs": None, "max_steps": steps, "frozen_steps": frozen}
+    training = TrainingConfig.from_dict({"learning_rate": 0.05, "schedule": schedule, **limits}, where="here")
+    return runs.train(
+        text=[write("cats.txt", TEXT)],
+        model=LanguageModelConfig(hidden_size=8, embedding_size=size),
+        batching=DataConfig(batch_size=2, window=8, tokenizer="word"),
+        training=training,
+        vectors=str(file),
+        overwrite=True,
+        report=(said if said is not None else []).append,
+    )
+
+
+KNOWN = {"cat": [1.0, 2.0, 3.0], "DOG": [4.0, 5.0, 6.0], "zebra": [7.0, 8.0, 9.0]}
+
+
+def test_token_vectors_begin_with_word_vectors_and_stay_while_they_are_frozen() -> None:
+    said: list[str] = []
+    for steps, frozen in ((2, 2), (3, 2), (2, 0)):
+        writer = with_vectors(KNOWN, steps=steps, frozen=frozen, said=said)
+        kept = [writer.vectors["cat"].tolist() == KNOWN["cat"], writer.vectors["dog"].tolist() == KNOWN["DOG"]]
+        assert all(kept) == (steps == frozen)
+        assert ("zebra" in writer.vectors) is False
+    size = writer.tokenizer.size
+    found = [token for token in writer.tokenizer.vocabulary if token.strip() in {"cat", "dog"}]
+    assert (
+        f"{len(found)} of {size} tokens ({len(found) / size:.1%}) have a word vector, 1 words in another case" in said
+    )
+
+
+def test_the_other_rows_have_the_scale_of_the_loaded_ones() -> None:
+    table = torch.zeros(4000, 50)
+    rng = torch.Generator().manual_seed(1)
+    given = torch.randn(50, 50, generator=rng) * 0.3 + 0.1
+    vectors = Vectors(tuple(f"w{row}" for row in range(50)), given.numpy())
+    load_rows(table, [f" w{row}" for row in range(4000)], vectors)
+    assert torch.equal(table[:50], given)
+    assert float(table[50:].mean()) == pytest.approx(float(given.mean()), abs=0.01)
+    assert float(table[50:].std()) == pytest.approx(float(given.std()), rel=0.02)
+
+
+def test_a_run_with_frozen_vectors_goes_on_as_if_never_stopped() -> None:
+    def last(*limits: int) -> dict[str, torch.Tensor]:
+        """The weights at the end of a run that was stopped at each of the limits but the last."""
+        writer = with_vectors(KNOWN, steps=limits[0], frozen=3, schedule="constant")
+        for steps in limits[1:]:
+            before = saved(writer.facts, Path(), "training", TrainingConfig)
+            resumed = runs.resume("cats", training=replace(before, max_steps=steps))
+            assert isinstance(resumed, Writer)
+            writer = resumed
+        return writer.model.state_dict()
+
+    whole = last(5)
+    for stops in ((2, 5), (3, 5), (4, 5)):
+        assert all(torch.equal(tensor, whole[name]) for name, tensor in last(*stops).items()), stops
+
+
+def test_vectors_that_will_not_do_are_refused_before_anything_is_replaced(home: Path) -> None:
+    with_vectors(KNOWN)
+    before = sorted((home / "runs" / "cats").rglob("*"))
+    with pytest.raises(TextseqError, match="none of the tokens has a word vector"):
+        with_vectors({"zebra": [1.0, 2.0, 3.0]})
+    with pytest.raises(TextseqError, match=r"vectors of 4 numbers are wanted, .*has 3 .*--embedding-size"):
+        with_vectors(KNOWN, size=4)
+    with pytest.raises(TextseqError, match="--vectors and --from"):
+        runs.train(text=[Path("cats.txt")], vectors="mine.vec", start_from="cats", overwrite=True)
+    with pytest.raises(
+        TextseqError, match=r"unknown file, or name of word vectors, 'glove\.6b'; did you mean 'glove\.6B"
+    ):
+        runs.train(text=[Path("cats.txt")], vectors="glove.6b", overwrite=True)
+    with pytest.raises(TextseqError, match=r"'glove\.6B' lacks 1 of 1 files.*--download fetches 862\.2 MB"):
+        runs.train(text=[Path("cats.txt")], vectors="glove.6B", overwrite=True)
+    assert sorted((home / "runs" / "cats").rglob("*")) == before
+
+
+def test_a_writer_knows_neighbours() -> None:
+    writer = with_vectors({"cat": [1.0, 0.0, 0.0], "dog": [0.9, 0.1, 0.0], "mat": [0.0, 1.0, 0.0]}, frozen=1)
+    near = [word for word, _ in writer.nearest("cat", 100)]
+    assert near.index("dog") < near.index("mat")
+    with pytest.raises(TextseqError, match="unknown word 'zebra'"):
+        writer.nearest("zebra")
 
 
 def test_a_model_is_trained_further(home: Path) -> None:

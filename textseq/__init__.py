@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from textseq.runs import train_translator as train_translator
     from textseq.translating import Translator as Translator
     from textseq.translation import Translation as Translation
+    from textseq.vectors import Vectors as Vectors
+    from textseq.vectors import read_vectors as read_vectors
     from textseq.writing import Score as Score
     from textseq.writing import Writer as Writer
 
@@ -49,11 +51,13 @@ _HOMES = {
     "TranslationModelConfig": "textseq.config",
     "Translator": "textseq.translating",
     "TranslatorTrainingConfig": "textseq.config",
+    "Vectors": "textseq.vectors",
     "Writer": "textseq.writing",
     "load": "textseq.jobs",
     "load_translator": "textseq.jobs",
     "load_writer": "textseq.jobs",
     "novelty_of": "textseq.novelty",
+    "read_vectors": "textseq.vectors",
     "resume": "textseq.runs",
     "train": "textseq.runs",
     "train_translator": "textseq.runs",

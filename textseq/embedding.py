@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from textseq.errors import TextseqError
+from textseq.vectors import Vectors, find_vectors, read_vectors
 
 
 class Embedding(nn.Embedding):
@@ -35,3 +39,52 @@ def carry_over(new: Tensor, new_tokens: Sequence[str], old: Tensor, old_tokens: 
         with torch.no_grad():
             new[to] = old[source].to(new)
     return len(pairs)
+
+
+def load_vectors(
+    table: Tensor, tokens: Sequence[str], name: str, *, data: Path | None = None, download: bool = False
+) -> list[str]:
+    """Fill a table with word vectors that others made, as ``load_rows`` does.
+
+    Args:
+        table: (V, E), changed in place.
+        tokens: the string of each row.
+        name: a file, or a name of ``vectors.list_vectors()``.
+        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        download: fetch what is not there.
+
+    Returns:
+        What a user should know: how many were found, and what is wrong with the file.
+
+    Raises:
+        TextseqError: there are no such vectors, of E numbers, for any of these tokens.
+    """
+    wanted = {word for token in tokens if (word := token.strip())}
+    found = read_vectors(find_vectors(name, data=data, download=download), wanted, size=table.shape[1])
+    return [*found.notes, load_rows(table, tokens, found)]
+
+
+def load_rows(table: Tensor, tokens: Sequence[str], vectors: Vectors) -> str:
+    """Give tokens the vectors of their words; the other rows are drawn anew at the scale of these.
+
+    Args:
+        table: (V, E), changed in place.
+        tokens: the string of each row; the space before a word does not matter.
+        vectors: those of the words that were found, of E numbers.
+
+    Returns:
+        How many were found, in words.
+
+    Raises:
+        TextseqError: none was.
+    """
+    pairs = [(row, vectors.row_of[word]) for row, token in enumerate(tokens) if (word := token.strip()) in vectors]
+    if not pairs:
+        raise TextseqError("none of the tokens has a word vector; --vectors wants words of the same language")
+    to, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    found = torch.from_numpy(vectors.table)[source]
+    with torch.no_grad():
+        nn.init.normal_(table, float(found.mean()), float(found.std()))
+        table[to] = found.to(table)
+    case = f", {vectors.other_case:,} words in another case" if vectors.other_case else ""
+    return f"{len(pairs):,} of {len(tokens):,} tokens ({len(pairs) / len(tokens):.1%}) have a word vector{case}"

@@ -114,13 +114,18 @@ def cache_folder() -> Path:
     return Path(home).expanduser() / "cache" if home else platformdirs.user_cache_path("textseq")
 
 
-def recipe_files() -> dict[str, str]:
-    """The text of every recipe, by name: from the installed package, or from the clone it runs in."""
+def recipe_files(folder: str = "") -> dict[str, str]:
+    """The text of every recipe, by name: from the installed package, or from the clone it runs in.
+
+    Args:
+        folder: "vectors" for recipes of word vectors, else of corpora.
+    """
     try:
-        folder = resources.files("textseq.corpora")
+        root = resources.files("textseq.corpora")
     except ModuleNotFoundError:
-        folder = Path(__file__).parent.parent / "corpora"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+        root = Path(__file__).parent.parent / "corpora"
+    found = (root / folder).iterdir() if folder else root.iterdir()
+    files = sorted((file for file in found if file.name.endswith(".toml")), key=lambda file: file.name)
     return {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in files}
 
 
@@ -196,7 +201,7 @@ def find(recipe: Recipe, *, data: Path | None = None, download: bool = False) ->
     size = sum(file.sources[0].bytes for file in missing)
     if missing and not download:
         raise TextseqError(
-            f"corpus '{recipe.name}' lacks {len(missing)} of {len(found)} files, the first {missing[0].path}:"
+            f"'{recipe.name}' lacks {len(missing)} of {len(found)} files, the first {missing[0].path}:"
             f" looked in {' and '.join(map(str, folders))}; --download fetches {_readable(size)} from"
             f" {missing[0].sources[0].url}, or put it by hand at {folders[0] / missing[0].path}"
         )

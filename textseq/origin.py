@@ -27,6 +27,9 @@ class Source(Settings):
     """Encoding of --text."""
     validation: float = 0.1
     """Share of --text, from its end, that is kept for validation instead of training."""
+    vectors: str | None = None
+    """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
+    .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
 
     def open(self, *, data: Path | None = None, download: bool = False) -> Corpus:
         """The corpus, its files found and verified.

@@ -28,6 +28,7 @@ from textseq.averaging import Averages, in_use, refuse_unmeasured
 from textseq.batches import Cursor
 from textseq.cells import State
 from textseq.config import TrainingConfig
+from textseq.embedding import Embedding
 from textseq.errors import Interrupted, TextseqError
 from textseq.losses import Loss
 from textseq.optimizers import OPTIMIZERS, clip, learning_rate
@@ -124,6 +125,7 @@ class Training:
         self.progress = Progress()
         self.state: State | None = None
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.token_vectors = [part.weight for part in model.modules() if isinstance(part, Embedding)]
         self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
         self.averages = Averages(run.folder, self.parameters, config)
         self.stop_signal: int | None = None
@@ -206,6 +208,9 @@ class Training:
             nats.append(loss.nats.detach())
             count += loss.count
             factor = batch.learning_rate_factor
+        if progress.step < config.frozen_steps:
+            for parameter in self.token_vectors:
+                parameter.grad = None
         clip(self.parameters, config)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * factor

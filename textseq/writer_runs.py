@@ -14,7 +14,7 @@ from textseq.batches import Streams
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import Corpus, cache_folder
 from textseq.devices import pick_device, pick_precision
-from textseq.embedding import carry_over
+from textseq.embedding import carry_over, load_vectors
 from textseq.errors import TextseqError
 from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
 from textseq.metrics import Measurement, measure
@@ -47,6 +47,7 @@ def train_writer(
     batching: DataConfig | None = None,
     training: TrainingConfig | None = None,
     start_from: str | None = None,
+    vectors: str | None = None,
     overwrite: bool = False,
     data: Path | None = None,
     download: bool = False,
@@ -64,6 +65,7 @@ def train_writer(
         batching: tokenizer, streams, windows.
         training: optimizer, schedule, limits.
         start_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
+        vectors: word vectors that the token vectors begin with: a file, or a name of ``vectors.list_vectors()``.
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
@@ -78,7 +80,10 @@ def train_writer(
         text=tuple(str(Path(path).resolve()) for path in text),
         encoding=encoding,
         validation=validation,
+        vectors=vectors,
     )
+    if vectors is not None and start_from is not None:
+        raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
     if name is None:
         name = corpus or (Path(source.text[0]).stem if source.text else "") or "run"
     folder = new_folder(name, overwrite=overwrite)
@@ -111,6 +116,10 @@ def train_writer(
     run = _WriterRun(folder, facts, opened, tokenizer, model, batching, training, report)
     if base:
         _start_from(run, base)
+    if vectors is not None:
+        table = run.model.embedding.weight
+        for line in load_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download):
+            report(line)
     return run.run(resume=False)
 
 

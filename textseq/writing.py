@@ -29,6 +29,7 @@ from textseq.shelf import Facts
 from textseq.surprise import Piece
 from textseq.text import Tokenizer
 from textseq.tokens import token_file
+from textseq.vectors import Vectors, vectors_of
 
 START = "\n"
 """What every text is read after, so that its first token has a context and a line begins as lines do."""
@@ -98,6 +99,15 @@ class Writer:
     def _step(self) -> Step:
         """Made when it is first needed: it holds a table as large as the vocabulary."""
         return self.model.stepper(self.precision)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors of the tokens, by the words that these are: ``writer.vectors.nearest("king")``."""
+        return vectors_of(self.tokenizer.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
+        return self.vectors.nearest(word, count)
 
     def generate(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> str:
         """Write a text: the prompt and what follows it.

@@ -38,6 +38,9 @@ class TrainingConfig(Settings):
     """Largest norm of the whole gradient; a larger one is scaled down."""
     clip_value: float | None = ranged(None, above=0)
     """Largest absolute value of each entry of the gradient; a larger one is cut."""
+    frozen_steps: int = ranged(0, at_least=0)
+    """Steps at the beginning during which the token vectors stay as they are, such as those of --vectors, while the
+    rest learns to use them."""
     accumulate: int = ranged(1, at_least=1)
     """Batches whose gradients are added up before each step of the optimizer."""
     max_epochs: float | None = ranged(10.0, above=0)
