@@ -19,7 +19,7 @@ ORDER = [
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "vectors",
-    "pair_split", "pair_files", "pairs",
+    "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",
     "pair_batches",
     "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "recurrent", "attention",

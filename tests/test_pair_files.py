@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from textseq.errors import TextseqError
-from textseq.pair_files import UNKNOWN, FaultKind, PairFile, cleaned, languages_of, own_file
+from textseq.faults import FaultKind
+from textseq.pair_files import UNKNOWN, PairFile, cleaned, languages_of, own_file
 
 Write = Callable[[str, bytes | str], Path]
 

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 
@@ -41,10 +41,14 @@ class Source:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that a corpus needs: its path under a data folder, and the sources to try in turn."""
+    """A file that a corpus needs: its path under a data folder, and the sources to try in turn.
+
+    ``also`` are hashes of files that lie nowhere in the world, but will do where a user has them.
+    """
 
     path: str
     sources: tuple[Source, ...]
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Recipe:
     are aligned and called PART.LANGUAGE..., and ``split`` says which are which part, by patterns; further
     parts are called "test_..." there. Or it is one document of tab-separated columns in the order of the
     languages, and ``split`` gives shares of the pairs.
+
+    A corpus of labelled texts names its ``labels``, and for each the documents that it is of, as patterns, or the signs
+    that its files write for it; ``split`` may give shares of the texts.
     """
 
     name: str
@@ -86,6 +93,7 @@ class Recipe:
     members: Mapping[str, list[str]]
     files: Mapping[str, DataFile]
     languages: tuple[str, ...] = ()
+    labels: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -139,9 +147,9 @@ def read_recipe(name: str, text: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    tables = ("split", "formats", "members", "files", "languages")
-    words = [field.name for field in fields(Recipe) if field.name not in tables]
-    _check_keys(name, table, (*words, "folder", "split", "sources"), ("formats", "members", "languages"))
+    tables = ("split", "formats", "members", "files", "languages", "labels")
+    words = [item.name for item in fields(Recipe) if item.name not in tables]
+    _check_keys(name, table, (*words, "folder", "split", "sources"), ("formats", "members", "languages", "labels"))
     split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
     languages = tuple(table.get("languages", ()))
     further = [part for part in split if languages and part.startswith("test_")]
@@ -153,12 +161,16 @@ def read_recipe(name: str, text: str) -> Recipe:
             _check_keys(name, facts, ("bytes", "sha256"), ("remote",))
             remote = urllib.parse.quote(facts.get("remote", file))
             copies = tuple(Source(url + remote, facts["bytes"], facts["sha256"]) for url in source["urls"])
-            before = files[file].sources if file in files else ()
-            files[file] = DataFile(f"{table['folder']}/{file}", before + copies)
+            before = files.get(file, DataFile(f"{table['folder']}/{file}", ()))
+            also = before.also if copies else (*before.also, facts["sha256"])
+            files[file] = replace(before, sources=before.sources + copies, also=also)
     _check_keys(name, formats, (), files)
     _check_keys(name, members, (), files)
     given = {word: table[word] for word in words}
-    recipe = Recipe(**given, split=split, formats=formats, members=members, files=files, languages=languages)
+    labels = table.get("labels", {})
+    recipe = Recipe(
+        **given, split=split, formats=formats, members=members, files=files, languages=languages, labels=labels
+    )
     if len(languages) != len(set(languages)) or len(languages) == 1:
         raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")
     shares = recipe.shares.values()
@@ -213,7 +225,7 @@ def find(recipe: Recipe, *, data: Path | None = None, download: bool = False) ->
 
 def _look(file: DataFile, folders: Sequence[Path], replaceable: Path | None) -> LocalFile | None:
     """The file in the first folder that has it; a wrong one in ``replaceable`` counts as missing."""
-    wanted = {source.sha256 for source in file.sources}
+    wanted = {source.sha256 for source in file.sources} | {*file.also}
     for folder in folders:
         path = folder / file.path
         if not os.path.exists(path):  # unlike Path.exists, False too for a folder closed to us

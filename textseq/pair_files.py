@@ -9,23 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
 
 from textseq.documents import Document
 from textseq.errors import TextseqError, unknown
+from textseq.faults import NO_OBJECT, SHOWN, Fault, FaultKind, no_text, sound, surveyed
 from textseq.pair_split import Pair
 
-FaultKind = Literal["empty", "overlong", "unreadable"]
 Columns = tuple[int, int] | tuple[str, str]
 
 LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
-SURROGATE = re.compile("[\ud800-\udfff]")
-SHOWN = 5  # line numbers, or keys, that an error names
 
 UNKNOWN = ("source", "target")
 """What languages are called that are not known, and where JSON has the sentences."""
@@ -36,18 +32,8 @@ CODE = re.compile("[a-z]{2,3}([-_][A-Za-z]{2,4})?")
 NO_LANGUAGES = {"src", "tgt", "trg", "txt", "tsv", "tab", "csv", "gz", "in", "out", "ref", "hyp", "old", "new"}
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a line: the option that decides about it, and how an error says it."""
-
-    kind: FaultKind
-    says: str
-
-
 EMPTY = Fault("empty", "with an empty sentence")
-NUL = Fault("unreadable", "with a NUL character")
 TOO_FEW = Fault("unreadable", "with too few columns between tabs")
-NO_OBJECT = Fault("unreadable", "without a JSON object")
 
 
 @dataclass(frozen=True)
@@ -76,11 +62,7 @@ class PairFile:
         Raises:
             TextseqError: a file cannot be read, or a line has a fault that is not to be left out.
         """
-        for number, row in self.rows():
-            if not isinstance(row, Fault):
-                yield row
-            elif row.kind not in self.drop:
-                raise TextseqError(f"{self.name}: line {number} is one {row.says}; mend it, or leave it out")
+        yield from sound(self.rows(), self.name, self.drop)
 
     def rows(self) -> Iterator[tuple[int, Pair | Fault]]:
         """The number of each line that is to hold a pair, from 1, and the pair or what is wrong."""
@@ -94,35 +76,13 @@ class PairFile:
             TextseqError: a file cannot be read, aligned files differ in length, or lines have faults that are
                 not to be left out.
         """
-        times: Counter[Fault] = Counter()
-        lines: dict[Fault, list[str]] = {}
-        count = 0
-        for number, row in self.rows():
-            count += 1
-            if not isinstance(row, Fault):
-                yield row
-                continue
-            times[row] += 1
-            if len(shown := lines.setdefault(row, [])) < SHOWN:
-                shown.append(str(number))
-        said = {}
-        for fault, many in times.items():
-            numbers = "s" * (many > 1) + " " + ", ".join(lines[fault]) + ", ..." * (many > SHOWN)
-            said[fault] = f"{many:,} of {count:,} lines {fault.says} (line{numbers})"
-        if refused := [fault for fault in said if fault.kind not in self.drop]:
-            found = "; ".join(said[fault] for fault in refused)
-            remedy = self._other_keys() or "mend them"
-            if times.total() < count:  # else there were nothing left
-                flags = " ".join(f"--{kind} drop" for kind in sorted({fault.kind for fault in refused}))
-                remedy = f"mend them, or leave them out with {flags}"
-            raise TextseqError(f"{self.name}: {found}; {remedy}")
-        notes += [f"Left out of {self.name}: {some}." for some in said.values()]
+        yield from surveyed(self.rows(), self.name, self.drop, notes, self._remedy)
 
-    def _other_keys(self) -> str:
-        """What to do about JSON that has its sentences under other keys than ours; empty where that is not so."""
+    def _remedy(self) -> str:
+        """What to do where no line is sound; JSON may have its sentences under other keys than ours."""
         number, fields = _first_object(self.documents[0]) if self.layout == "json-lines" else (0, {})
         if not fields or fields.keys() >= set(self.columns):
-            return ""
+            return "mend them"
         keys = ", ".join(map(repr, [*fields][:SHOWN])) + ", ..." * (len(fields) > SHOWN)
         texts = [repr(key) for key, value in fields.items() if isinstance(value, str)]
         source, target = texts if len(texts) == 2 else ("KEY", "KEY")
@@ -133,12 +93,8 @@ class PairFile:
         if not source or not target:
             return EMPTY
         for sentence in (source, target):
-            if "\0" in sentence:
-                return NUL
-            if not sentence.isascii() and SURROGATE.search(sentence):
-                return Fault(
-                    "unreadable", f"with what is not {self.documents[0].encoding} text (--encoding says what it is)"
-                )
+            if (fault := no_text(sentence, self.documents[0].encoding)) is not None:
+                return fault
             if self.longest is not None and len(sentence) > self.longest:
                 return Fault("overlong", f"with a sentence of more than {self.longest:,} characters")
         return source, target

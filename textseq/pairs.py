@@ -18,12 +18,12 @@ from typing import Literal, get_args
 
 from textseq.corpus import check_encoding, documents_of, fingerprint_of
 from textseq.errors import TextseqError, unknown
+from textseq.faults import FaultKind, Treatment
 from textseq.fetch import Recipe, find, read_recipe, recipe_files
-from textseq.pair_files import UNKNOWN, FaultKind, PairFile, cleaned, languages_of, own_file
+from textseq.pair_files import UNKNOWN, PairFile, cleaned, languages_of, own_file
 from textseq.pair_split import SPLIT_VERSION, Pair, shared, split
 
 Side = Literal["source", "target", "both"]
-Treatment = Literal["refuse", "drop"]
 
 PAIRS_VERSION = 1  # to be raised when a corpus's files give other pairs, or sentences are read otherwise, than before
 LONGEST = 1000

@@ -1,0 +1,152 @@
+"""Labelled texts: published counts, parts and folds that share no text, and what is wrong said before training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from textseq.corpus import list_corpora
+from textseq.errors import TextseqError
+from textseq.labelled import LabelledCorpus, _nodes, load_labelled, own_labelled, parted
+from textseq.labelled_files import Example
+
+EXAMPLES: list[Example] = [(f"text number {n}", "abc"[n % 3]) for n in range(300)]
+
+COUNTS = {
+    # As published: Socher et al. 2013 and Kim 2014 (SST, TREC, Subj, MR), Pang and Lee 2004, Maas et al. 2011.
+    "sst2": (6920, 872, 1821),
+    "sst5": (8544, 1101, 2210),
+    "trec": (5452, 500),
+    "subj": (8000, 1000, 1000),
+    "sentence-polarity": (8530, 1066, 1066),
+    "movie-reviews": (1600, 200, 200),
+    "imdb": (22500, 2500, 25000),
+    # Without repetition within a sentence.
+    "sst2-phrases": (98557, 872, 1821),
+    "sst5-phrases": (306157, 1101, 2210),
+}
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.labels])
+def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
+    corpus = load_labelled(name, data=data_folder)
+    counts = []
+    for part in corpus.parts:
+        examples = list(corpus.examples(part))
+        counts.append(len(examples))
+        assert {label for _, label in examples} == set(corpus.labels)
+        assert all(text == text.strip() and text for text, _ in examples)
+    assert tuple(counts) == COUNTS[name]
+
+
+def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Path) -> None:
+    for name in ("imdb", "sentence-polarity"):
+        corpus = load_labelled(name, data=data_folder)
+        for part in corpus.parts:
+            (_, most), (_, least) = Counter(label for _, label in corpus.examples(part)).most_common()
+            assert most == least
+
+
+def test_a_tree_gives_its_phrases() -> None:
+    tree = "(3 (2 It) (4 (2 's) (3 (2 -LRB-) (3 lovely))))"
+    assert list(_nodes(tree)) == [
+        *[("2", "It"), ("2", "'s"), ("2", "("), ("3", "lovely")],
+        *[("3", "( lovely"), ("4", "'s ( lovely"), ("3", "It 's ( lovely")],
+    ]
+
+
+def test_parts_are_spread_over_labels_and_share_no_text() -> None:
+    twice = [*EXAMPLES, *((f"TEXT, number: {n}!", "a") for n in range(0, 300, 7))]
+    part_of = parted(twice, [0.5, 0.3, 0.2])
+    assert part_of == parted(twice, [0.5, 0.3, 0.2])
+    of_first = Counter(zip(part_of[:300], (label for _, label in EXAMPLES), strict=True))
+    assert {of_first[part, label] for part, label in of_first if part == 0} == {50}
+    assert {of_first[part, label] for part, label in of_first if part == 1} == {30}
+    for place, n in enumerate(range(0, 300, 7)):
+        assert part_of[300 + place] == part_of[n]
+    # What else there is does not move a text far: of 3,000 more, most stay where they were.
+    more = parted([*((f"new {n}", "abc"[n % 3]) for n in range(3000)), *EXAMPLES], [0.5, 0.3, 0.2])[3000:]
+    assert sum(one == other for one, other in zip(part_of, more, strict=False)) > 200
+
+
+@pytest.mark.parametrize("folds", [2, 3, 10])
+def test_folds_are_disjoint_and_cover_everything(folds: int) -> None:
+    corpus = corpus_of(EXAMPLES)
+    seen: list[Example] = []
+    for number in range(folds):
+        fold = corpus.fold(number, folds)
+        parts = {part: set(fold.examples(part)) for part in fold.parts}
+        assert fold.parts == ("train", "validation", "test")
+        assert sum(map(len, parts.values())) == len(set.union(*parts.values())) == len(EXAMPLES)
+        assert abs(len(parts["test"]) - 300 / folds) <= 3
+        assert abs(len(parts["validation"]) - 30 * (1 - 1 / folds)) <= 3
+        seen += fold.examples("test")
+    assert sorted(seen) == sorted(EXAMPLES)
+    assert len({corpus.fold(number, folds).fingerprint for number in range(folds)}) == folds
+    assert corpus.fold(0, folds, validation=0).parts == ("train", "test")
+
+
+@pytest.mark.parametrize(("number", "folds"), [(0, 1), (3, 3), (-1, 3)])
+def test_a_fold_that_is_none_is_refused(number: int, folds: int) -> None:
+    with pytest.raises(TextseqError, match="cross-validation wants 2 folds or more"):
+        corpus_of(EXAMPLES).fold(number, folds)
+
+
+def corpus_of(examples: Sequence[Example]) -> LabelledCorpus:
+    third = len(examples) // 3
+    contents = {"train": examples[:third], "test": examples[third:]}
+    return LabelledCorpus("mine", "Mine", "", "f", ("a", "b", "c"), contents)
+
+
+def write(path: Path, examples: Sequence[Example]) -> Path:
+    path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for text, label in examples), encoding="utf-8")
+    return path
+
+
+def test_ones_own_texts_are_parted(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.tsv", EXAMPLES)
+    corpus = own_labelled([path])
+    train, validation = (list(corpus.examples(part)) for part in ("train", "validation"))
+    assert sorted(train + validation) == sorted(EXAMPLES)
+    assert Counter(label for _, label in validation) == {"a": 10, "b": 10, "c": 10}
+    assert corpus.labels == ("a", "b", "c")
+    assert list(corpus.documents("validation")) == [(text,) for text, _ in validation]
+    assert own_labelled([path], validation=0).parts == ("train",)
+    assert own_labelled([path], validation=0.2).fingerprint != corpus.fingerprint == own_labelled([path]).fingerprint
+    held_out = write(tmp_path / "held.tsv", EXAMPLES[:5])
+    assert list(own_labelled([path], validation_paths=[held_out]).examples("validation")) == EXAMPLES[:5]
+    path.write_text("label\ttext\na\tone\n", encoding="utf-8")
+    with pytest.raises(TextseqError, match="has changed since it was divided: 1 texts where there were 300"):
+        list(corpus.examples("train"))
+
+
+def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    for examples, told in (
+        ([], "no texts in"),
+        ([("x", "a"), ("y", "a")], "two labels are wanted or more, found but 'a'"),
+        ([("x", "a"), ("y", "b")], "too few texts to keep some for validation"),
+    ):
+        with pytest.raises(TextseqError, match=told):
+            own_labelled([write(path, examples)])
+    write(path, EXAMPLES)
+    strange = write(tmp_path / "held.tsv", [("x", "a"), ("y", "d")])
+    with pytest.raises(TextseqError, match="validation has the label 'd', which training never saw; training has a, b"):
+        own_labelled([path], validation_paths=[strange])
+    with pytest.raises(TextseqError, match=r"validation must be a share between 0 and 0\.5"):
+        own_labelled([path], validation=0.6)
+    with pytest.raises(TextseqError, match="longest must be 1 character or more"):
+        own_labelled([path], longest=0)
+    with pytest.raises(TextseqError, match="unknown encoding"):
+        own_labelled([path], encoding="utf-9")
+    with pytest.raises(TextseqError, match="unknown treatment"):
+        own_labelled([path], empty="keep")  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match="unknown part of corpus 'mine': 'dev'"):
+        corpus_of(EXAMPLES).examples("dev")
+    with pytest.raises(TextseqError, match="corpus 'shakespeare' is for a language-model; of labelled texts are imdb"):
+        load_labelled("shakespeare")
+    with pytest.raises(TextseqError, match="unknown corpus 'sst'"):
+        load_labelled("sst")

@@ -1,0 +1,435 @@
+"""Labelled texts to learn classification from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
+
+Either gives a ``LabelledCorpus``: parts ("train", "validation", "test", as there are), each a series of examples (text,
+label) that are read from the files as they are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+from textseq.corpus import PARTS, check_encoding, fingerprint_of
+from textseq.documents import Document, reading
+from textseq.errors import TextseqError, unknown
+from textseq.faults import FaultKind, Treatment
+from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
+from textseq.labelled_files import Example, LabelledFile, LabelledFolder, own_file
+
+LABELLED_VERSION = 1  # to be raised when a corpus's files give other examples, or other parts, than before
+LONGEST = 1_000_000
+"""Characters of a text, unless a user says otherwise; far less than a mishap."""
+NO_LETTERS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class LabelledCorpus:
+    """Labelled texts, and what is known of them.
+
+    ``labels`` are all that there are, in the order of the recipe, or sorted. ``notes`` are sentences that a user should
+    read. ``fingerprint`` is a hex SHA-256 of all that decides the examples and their parts.
+    """
+
+    name: str
+    title: str
+    purpose: str
+    fingerprint: str
+    labels: tuple[str, ...]
+    contents: Mapping[str, Iterable[Example]]
+    language: str = "unknown"
+    licence: str = "unknown"
+    encoding: str = "utf-8"
+    notes: tuple[str, ...] = ()
+    task: str = "classifier"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts there are, in the order train, validation, test."""
+        return tuple(part for part in PARTS if part in self.contents)
+
+    def examples(self, part: str) -> Iterator[Example]:
+        """The texts of a part with their labels, in the order of the files.
+
+        Raises:
+            TextseqError: the corpus has no such part; or, while it is read, a file is gone or has changed.
+        """
+        if part not in self.contents:
+            raise unknown(f"part of corpus '{self.name}':", part, self.parts)
+        return iter(self.contents[part])
+
+    def documents(self, part: str) -> Iterator[tuple[str]]:
+        """The texts of a part, each a document of one chunk: what ``tokens.token_file`` wants."""
+        return ((text,) for text, _ in self.examples(part))
+
+    def fold(self, number: int, folds: int, *, validation: float = 0.1) -> LabelledCorpus:
+        """The corpus for one round of cross-validation: all its examples, parted anew.
+
+        Every example is in the test part of one fold. Texts that differ in case, spaces and marks alone are in one
+        fold, and the labels are spread over the folds alike. The folds are the same on every machine.
+
+        Args:
+            number: of the fold that is the test, from 0.
+            folds: how many there are.
+            validation: share of the others that is kept for validation.
+
+        Raises:
+            TextseqError: there is no such fold, or there are too few texts.
+        """
+        if folds < 2 or not 0 <= number < folds:
+            raise TextseqError(f"cross-validation wants 2 folds or more, and one of them; found {number} of {folds}")
+        whole = _Chain(tuple(self.contents.values()))
+        kept = (1 - 1 / folds) * validation
+        sizes = [kept, 1 - 1 / folds - kept]
+        # The test of each fold is a stretch of one order of all texts; what follows it, round the end, is the others.
+        part_of = cache(lambda: parted(whole, [1 / folds, *sizes], start=number / folds))
+        shares = [_Share(whole, part_of, place) for place in range(3)]
+        names = ("test", "validation", "train") if validation else ("test", "", "train")
+        contents = {name: share for name, share in zip(names, shares, strict=True) if name}
+        fingerprint = fingerprint_of(self.fingerprint, number, folds, validation)
+        return replace(self, contents=contents, fingerprint=fingerprint, name=f"{self.name}-fold{number + 1}of{folds}")
+
+
+def parted(examples: Iterable[Example], sizes: Sequence[float], *, start: float = 0.0) -> bytes:
+    """Deal examples out to parts, the same on every machine: the number of the part of each example.
+
+    The texts of each label are put in the order of a hash of their letters and digits, without case, and the parts are
+    stretches of that order. So texts that are alike in these are in one part, and every part has its share of each
+    label.
+
+    Args:
+        examples: texts and labels.
+        sizes: the share of each part; they add up to 1.
+        start: where in the order the first part begins, as a share; the order is a ring.
+    """
+    keys: list[bytes] = []
+    label_of: dict[bytes, str] = {}
+    for text, label in examples:
+        key = hashlib.sha256(NO_LETTERS.sub("", text).casefold().encode()).digest()[:16]
+        keys.append(key)
+        label_of.setdefault(key, label)
+    of_label: dict[str, list[bytes]] = {}
+    for key in sorted(label_of):
+        of_label.setdefault(label_of[key], []).append(key)
+    ends = [sum(sizes[: place + 1]) for place in range(len(sizes) - 1)]
+    part_of: dict[bytes, int] = {}
+    for ordered in of_label.values():
+        count, first = len(ordered), round(start * len(ordered))
+        bounds = [round((start + end) * count) - first for end in ends]
+        for place, key in enumerate(ordered):
+            turned = (place - first) % count
+            part_of[key] = sum(turned >= bound for bound in bounds)
+    return bytes(part_of[key] for key in keys)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Examples of several sources, one after the other."""
+
+    sources: tuple[Iterable[Example], ...]
+
+    def __iter__(self) -> Iterator[Example]:
+        for source in self.sources:
+            yield from source
+
+
+@dataclass(frozen=True)
+class _Share:
+    """The examples of one part among all, of which ``part_of()`` tells the numbers of their parts."""
+
+    examples: Iterable[Example]
+    part_of: Callable[[], bytes]
+    part: int
+
+    def __iter__(self) -> Iterator[Example]:
+        numbers, count = self.part_of(), 0
+        for count, example in enumerate(self.examples, start=1):
+            if count <= len(numbers) and numbers[count - 1] == self.part:
+                yield example
+        if count != len(numbers):
+            raise TextseqError(
+                f"a file of texts has changed since it was divided: {count:,} texts where there were {len(numbers):,}; "
+                "begin anew"
+            )
+
+
+def load_labelled(name: str, *, data: Path | None = None, download: bool = False) -> LabelledCorpus:
+    """A corpus of labelled texts by name, every file found and verified.
+
+    Args:
+        name: one of the corpora for which ``list_corpora()`` names ``labels``.
+        data: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        download: whether to fetch into the cache what is nowhere on this machine.
+
+    Raises:
+        TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
+    """
+    texts = recipe_files()
+    if name not in texts:
+        raise unknown("corpus", name, texts)
+    recipe = read_recipe(name, texts[name])
+    if not recipe.labels:
+        labelled = [other for other, text in texts.items() if read_recipe(other, text).labels]
+        raise TextseqError(f"corpus '{name}' is for a {recipe.task}; of labelled texts are {', '.join(labelled)}")
+    local = find(recipe, data=data, download=download)
+    return LabelledCorpus(
+        name=name,
+        title=recipe.title,
+        purpose=recipe.purpose,
+        language=recipe.language,
+        licence=recipe.licence,
+        encoding=recipe.encoding,
+        labels=tuple(recipe.labels),
+        fingerprint=fingerprint_of(
+            *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
+            *(list(recipe.labels.items()), [(file, found.sha256) for file, found in local.items()]),
+        ),
+        contents=_contents(recipe, local),
+    )
+
+
+def _contents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Iterable[Example]]:
+    """The parts: whole documents as the recipe lists them, or shares of all texts."""
+    if recipe.shares:
+        whole = _RecipeTexts(recipe, local, lambda document: True)
+        sizes = [1 - sum(recipe.shares.values()), *recipe.shares.values()]
+        part_of = cache(lambda: parted(whole, sizes))
+        return {part: _Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
+
+    def part(document: str) -> str:
+        listed = (part for part, names in recipe.lists.items() if any(fnmatchcase(document, name) for name in names))
+        return next(listed, "train")
+
+    return {
+        wanted: _RecipeTexts(recipe, local, lambda document, wanted=wanted: part(document) == wanted)  # type: ignore[misc]
+        for wanted in ("train", *recipe.lists)
+    }
+
+
+@dataclass(frozen=True)
+class _RecipeTexts:
+    """The examples of those documents of a recipe that are wanted."""
+
+    recipe: Recipe
+    local: Mapping[str, LocalFile]
+    wanted: Callable[[str], bool]
+
+    def __iter__(self) -> Iterator[Example]:
+        recipe = self.recipe
+        for file, found in self.local.items():
+            read = FORMATS[recipe.formats.get(file, recipe.format)]
+            for name, text in _texts(found.path, recipe.encoding, recipe.members.get(file), self.wanted):
+                yield from read(text, name, recipe.labels)
+
+
+def _texts(
+    path: Path, encoding: str, members: Sequence[str] | None, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
+    """The names and texts of the wanted documents: the file itself or, of an archive, the members, in one pass."""
+    if members is None:
+        if wanted(path.name):
+            yield path.name, "".join(Document(path, encoding).chunks())
+        return
+    opened = _zip_members if zipfile.is_zipfile(path) else _tar_members
+    try:
+        with reading(str(path)):
+            for name, content in opened(path, lambda name: wanted(name) and any(fnmatchcase(name, m) for m in members)):
+                yield name, content.decode(encoding)
+    except (tarfile.TarError, UnicodeDecodeError) as error:
+        raise TextseqError(f"{path} is damaged ({error}); remove it and fetch it anew") from error
+
+
+def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            if wanted(name) and not name.endswith("/"):
+                yield name, archive.read(name)
+
+
+def _tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path, "r|gz") as archive:
+        for member in archive:
+            if member.isfile() and wanted(member.name) and (file := archive.extractfile(member)) is not None:
+                yield member.name, file.read()
+
+
+Labels = Mapping[str, Sequence[str]]
+"""By each label's name the documents that it is of, as patterns, or the signs that files write for it."""
+
+
+def _of_document(name: str, labels: Labels) -> str | None:
+    """The label of all that a document holds."""
+    return next((label for label, names in labels.items() if any(fnmatchcase(name, one) for one in names)), None)
+
+
+def _read_lines(text: str, name: str, labels: Labels) -> Iterator[Example]:
+    """Every line is a text; the document's name tells its label."""
+    label = _of_document(name, labels)
+    if label is not None:
+        yield from ((line.strip(), label) for line in text.split("\n") if line.strip())
+
+
+def _read_whole(text: str, name: str, labels: Labels) -> Iterator[Example]:
+    """The document is one text; its name tells the label. HTML's line breaks become line ends."""
+    label = _of_document(name, labels)
+    if label is not None and text.strip():
+        yield text.replace("<br />", "\n").strip(), label
+
+
+def _read_signs(text: str, name: str, labels: Labels) -> Iterator[Example]:
+    """Every line is a sign for the label, a space and a text."""
+    label_of = {sign: label for label, signs in labels.items() for sign in signs}
+    for line in text.split("\n"):
+        sign, _, rest = line.strip().partition(" ")
+        if sign in label_of and rest:
+            yield rest.strip(), label_of[sign]
+
+
+def _read_trees(text: str, name: str, labels: Labels, *, phrases: bool = False) -> Iterator[Example]:
+    """Every line is a tree as the Penn Treebank writes them, whose nodes' names are the signs for labels.
+
+    Args:
+        text: of the document.
+        name: likewise.
+        labels: a sentence or phrase whose sign is of none is left out.
+        phrases: give every phrase of a sentence too, and each just once.
+    """
+    label_of = {sign: label for label, signs in labels.items() for sign in signs}
+    for line in text.split("\n"):
+        for sign, words in dict.fromkeys(_nodes(line) if phrases else [*_nodes(line)][-1:]):
+            if sign in label_of:
+                yield words, label_of[sign]
+
+
+ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "\\/": "/", "\\*": "*", "``": '"', "''": '"'}
+"""What the Penn Treebank writes for characters that mean something in its trees, or that typewriters lack."""
+NODE = re.compile(r"\(([^\s()]+)|([^\s()]+)(?=\))|\)")
+"""The beginning of a node and its name, a word, or the end of a node."""
+
+
+def _nodes(line: str) -> Iterator[tuple[str, str]]:
+    """The sign and the words of every node of a tree, a node after those in it, so that the root is the last."""
+    open_nodes: list[tuple[str, list[str]]] = []
+    for opened, word in NODE.findall(line):
+        if opened:
+            open_nodes.append((opened, []))
+        elif word:
+            open_nodes[-1][1].append(ESCAPES.get(word, word.replace("\\/", "/")))
+        else:
+            sign, words = open_nodes.pop()
+            if open_nodes:
+                open_nodes[-1][1].extend(words)
+            yield sign, " ".join(words)
+
+
+FORMATS: dict[str, Callable[[str, str, Labels], Iterator[Example]]] = {
+    "lines": _read_lines,
+    "text": _read_whole,
+    "signs": _read_signs,
+    "trees": _read_trees,
+    "tree-phrases": lambda text, name, labels: _read_trees(text, name, labels, phrases=True),
+}
+"""How the document of a recipe becomes examples, by the format's name."""
+
+
+def own_labelled(
+    paths: Sequence[Path],
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str = "utf-8",
+    validation: float = 0.1,
+    validation_paths: Sequence[Path] = (),
+    longest: int = LONGEST,
+    empty: Treatment = "refuse",
+    overlong: Treatment = "refuse",
+    unreadable: Treatment = "refuse",
+) -> LabelledCorpus:
+    """A user's own labelled texts, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
+
+    Args:
+        paths: tables with a header (.csv, .tsv), JSON lines (.jsonl), or folders with a folder for each label.
+        text_column: the texts' column or key; without it one that is known by its name (see ``labelled_files``).
+        label_column: the same of the labels.
+        encoding: any of Python's text encodings.
+        validation: the share of the texts that is the validation part, of every label alike (see ``parted``), from 0
+            (no validation part) to 0.5.
+        validation_paths: files of their own for validation, as ``paths``; nothing is then taken from these.
+        longest: characters that a text has at most.
+        empty: "drop" leaves out empty texts instead of refusing the file.
+        overlong: the same for texts that are longer than ``longest``.
+        unreadable: the same for rows with too few columns, no label, damaged JSON, bytes that are not text.
+
+    Raises:
+        TextseqError: a file is missing, damaged or of an unknown kind; texts have faults that are not to be left out;
+            there are none, or all have one label, or validation has a label that training has not.
+    """
+    if not 0 <= validation <= 0.5:
+        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; 0.1 is usual")
+    if longest < 1:
+        raise TextseqError(f"longest must be 1 character or more, not {longest}; {LONGEST:,} is usual")
+    check_encoding(encoding)
+    treatments: dict[FaultKind, Treatment] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
+    for treatment in treatments.values():
+        if treatment not in get_args(Treatment):
+            raise unknown("treatment of faulty texts", treatment, get_args(Treatment))
+    drop = frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
+    notes: list[str] = []
+    digests = {part: hashlib.sha256() for part in ("train", "validation")}
+    counts: dict[str, dict[str, int]] = {part: {} for part in digests}
+
+    def opened(some: Sequence[Path]) -> list[LabelledFile | LabelledFolder]:
+        columns = text_column, label_column
+        return [own_file(path, columns, encoding=encoding, notes=notes, longest=longest, drop=drop) for path in some]
+
+    def surveyed(files: Sequence[LabelledFile | LabelledFolder], part: str) -> Iterator[Example]:
+        for file in files:
+            for text, label in file.surveyed(notes):
+                digests[part].update(f"{len(text)} {len(label)} {text}{label}".encode())
+                counts[part][label] = counts[part].get(label, 0) + 1
+                yield text, label
+
+    training = opened(paths)
+    whole = _Chain(tuple(training))
+    part_of = parted(surveyed(training, "train"), [1 - validation, validation])
+    where = ", ".join(map(str, paths))
+    if not part_of:
+        raise TextseqError(f"no texts in {where}: it is empty, or all were left out; name others")
+    labels = tuple(sorted(counts["train"]))
+    if len(labels) < 2:
+        raise TextseqError(f"two labels are wanted or more, found but '{labels[0]}' in {where}; name what has others")
+    contents: dict[str, Iterable[Example]] = {"train": whole}
+    if validation_paths:
+        held_out = opened(validation_paths)
+        for _ in surveyed(held_out, "validation"):
+            pass
+        if strange := sorted(set(counts["validation"]) - set(labels)):
+            raise TextseqError(
+                f"validation has the label '{strange[0]}', which training never saw; training has {', '.join(labels)}"
+            )
+        contents["validation"] = _Chain(tuple(held_out))
+    elif validation:
+        if len(set(part_of)) < 2:
+            raise TextseqError(
+                f"{where} has too few texts to keep some for validation ({len(part_of)}); give validation files of "
+                "their own, or --validation 0"
+            )
+        contents = {part: _Share(whole, lambda: part_of, place) for place, part in enumerate(digests)}
+        digests["validation"].update(part_of)
+    return LabelledCorpus(
+        name=" and ".join(path.name for path in paths),
+        title=where,
+        purpose="your own texts",
+        encoding=encoding,
+        labels=labels,
+        fingerprint=fingerprint_of(LABELLED_VERSION, [digest.hexdigest() for digest in digests.values()]),
+        contents=contents,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,344 @@
+"""Labelled texts in a user's files: a table (.csv, .tsv), JSON lines, or a folder for each label; faults told by line.
+
+A text is a cell, a string or a whole file, without white space around it; all within it stays as it is, line ends too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textseq.documents import Document, NotText, python_name, reading
+from textseq.errors import TextseqError, unknown
+from textseq.faults import NO_OBJECT, SHOWN, Fault, FaultKind, no_text, sound, surveyed
+
+Example = tuple[str, str]
+"""A text and its label."""
+
+TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "document", "phrase")
+"""Names of columns and keys that are known for texts, in order of preference; in any case."""
+LABEL_COLUMNS = ("label", "labels", "class", "sentiment", "category", "target", "polarity", "stars", "rating")
+"""Likewise for labels."""
+LONGEST_LINE = 2**24
+"""Characters of a line: far more than a text has, far less than memory."""
+
+EMPTY = Fault("empty", "with an empty text")
+NO_LABEL = Fault("unreadable", "without a label")
+TOO_FEW = Fault("unreadable", "with too few columns")
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """Examples in one document, read anew each time, a line at a time.
+
+    ``layout`` is one of ``LAYOUTS``. ``columns`` are the text's and the label's: names in the header of a table, or
+    keys of JSON. ``longest`` limits a text, in characters. Rows with faults of the kinds in ``drop`` are left out.
+    """
+
+    document: Document
+    layout: str
+    columns: tuple[str, str]
+    longest: int | None = None
+    drop: frozenset[FaultKind] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return self.document.name
+
+    def __iter__(self) -> Iterator[Example]:
+        """The examples.
+
+        Raises:
+            TextseqError: the file cannot be read, or a row has a fault that is not to be left out.
+        """
+        yield from sound(self.rows(), self.name, self.drop)
+
+    def rows(self) -> Iterator[tuple[int, Example | Fault]]:
+        """The number of the line where each example begins, from 1, and the example or what is wrong."""
+        for number, row in LAYOUTS[self.layout](self):
+            yield number, row if isinstance(row, Fault) else self._sound(row[0].strip(), row[1].strip())
+
+    def surveyed(self, notes: list[str]) -> Iterator[Example]:
+        """The examples, read for the first time: at the end all faults are said, or noted where they are left out.
+
+        Raises:
+            TextseqError: the file cannot be read, or rows have faults that are not to be left out.
+        """
+        yield from surveyed(self.rows(), self.name, self.drop, notes)
+
+    def _sound(self, text: str, label: str) -> Example | Fault:
+        """The example, or what is wrong with it."""
+        if not text:
+            return EMPTY
+        if not label:
+            return NO_LABEL
+        for part in (text, label):
+            if (fault := no_text(part, self.document.encoding)) is not None:
+                return fault
+        if self.longest is not None and len(text) > self.longest:
+            return Fault("overlong", f"with a text of more than {self.longest:,} characters")
+        return text, label
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """A folder with a folder for each label, and in these a file for each text; hidden ones are left out."""
+
+    path: Path
+    encoding: str
+    longest: int | None = None
+    drop: frozenset[FaultKind] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return str(self.path)
+
+    def __iter__(self) -> Iterator[Example]:
+        """The examples, label by label, each sorted by the names of the files.
+
+        Raises:
+            TextseqError: a file cannot be read, or has a fault that is not to be left out.
+        """
+        for file, row in self.rows():
+            if not isinstance(row, Fault):
+                yield row
+            elif row.kind not in self.drop:
+                raise TextseqError(f"{file} is one {row.says}; mend it, or leave it out with --{row.kind} drop")
+
+    def rows(self) -> Iterator[tuple[Path, Example | Fault]]:
+        """Each file, and its text and label or what is wrong."""
+        for folder in sorted(_visible(self.path)):
+            if folder.is_dir():
+                for file in sorted(path for path in folder.rglob("*") if not _hidden(path.relative_to(folder))):
+                    if file.is_file():
+                        yield file, self._example(file, folder.name)
+
+    def surveyed(self, notes: list[str]) -> Iterator[Example]:
+        """The examples, read for the first time; what was left out is noted.
+
+        Raises:
+            TextseqError: a file cannot be read, or has a fault that is not to be left out.
+        """
+        left_out: list[Path] = []
+        for file, row in self.rows():
+            if isinstance(row, Fault):
+                if row.kind not in self.drop:
+                    raise TextseqError(f"{file} is one {row.says}; mend it, or leave it out with --{row.kind} drop")
+                left_out.append(file)
+            else:
+                yield row
+        if left_out:
+            notes.append(f"Files left out of {self.path}: {len(left_out):,} (the first is {left_out[0]}).")
+
+    def _example(self, file: Path, label: str) -> Example | Fault:
+        try:
+            text = "".join(Document(file, self.encoding).chunks()).strip()
+        except NotText:
+            return Fault("unreadable", f"with what is not {self.encoding} text (--encoding says what it is)")
+        if not text:
+            return EMPTY
+        if (fault := no_text(text, self.encoding)) is not None:
+            return fault
+        if self.longest is not None and len(text) > self.longest:
+            return Fault("overlong", f"with a text of more than {self.longest:,} characters")
+        return text, label
+
+
+def own_file(
+    path: Path,
+    columns: tuple[str | None, str | None] = (None, None),
+    *,
+    encoding: str = "utf-8",
+    notes: list[str],
+    longest: int | None = None,
+    drop: frozenset[FaultKind] = frozenset(),
+) -> LabelledFile | LabelledFolder:
+    """The examples in a user's file or folder, whose layout follows from its name.
+
+    Without names of columns, those count that are known for texts and labels (``TEXT_COLUMNS``, ``LABEL_COLUMNS``); a
+    note says which.
+
+    Raises:
+        TextseqError: it is missing or of an unknown kind, or has no such columns.
+    """
+    if path.is_dir():
+        if columns != (None, None):
+            raise TextseqError(f"names of columns are for tables and JSON lines, found them with the folder {path}")
+        if not any(folder.is_dir() for folder in _visible(path)):
+            raise TextseqError(
+                f"{path} wants a folder for each label, with a file for each text; found no folder in it"
+            )
+        return LabelledFolder(path, encoding, longest, drop)
+    if not os.path.isfile(path):
+        raise TextseqError(f"no file {path}; name a .csv, .tsv or .jsonl of texts and labels, or a folder of folders")
+    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    if ending not in ENDINGS:
+        raise TextseqError(
+            f"labelled texts are read from {', '.join(ENDINGS)} or a folder for each label; found {path}"
+        )
+    document, layout = Document(path, encoding), ENDINGS[ending]
+    names = _names(document, layout)
+    found = [
+        _column(document, names, asked, known, flag)
+        for asked, known, flag in zip(
+            columns, (TEXT_COLUMNS, LABEL_COLUMNS), ("--text-column", "--label-column"), strict=True
+        )
+    ]
+    if found[0] == found[1]:
+        raise TextseqError(f"text and label must be two columns of {path}, found '{found[0]}' for both")
+    if columns == (None, None):
+        notes.append(f"Of {path} the text is read from '{found[0]}' and the label from '{found[1]}'.")
+    return LabelledFile(document, layout, (found[0], found[1]), longest, drop)
+
+
+def _column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
+    """The name of the column that is asked for, or known by its name."""
+    if asked is not None:
+        if asked not in names:
+            raise unknown(f"column of {document.name} for {flag}:", asked, names)
+        return asked
+    folded = {name.casefold(): name for name in reversed(names)}
+    for name in known:
+        if name in folded:
+            return folded[name]
+    shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
+    raise TextseqError(f"{document.name} has the columns {shown or 'none'}; say with {flag} which is meant")
+
+
+def _names(document: Document, layout: str) -> list[str]:
+    """The header of a table, or the keys of the first object."""
+    if layout == "json-lines":
+        for line in document.lines():
+            if (fields := _fields(line)) is not None:
+                return list(fields)
+        raise TextseqError(f"{document.name} holds no JSON object to a line; it is empty, or something else")
+    _, header = next(_records(document, layout), (1, []))
+    return [name.strip() for name in header]
+
+
+def _table(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
+    """Two of the columns; the others are not read."""
+    records = _records(file.document, file.layout)
+    header = [name.strip() for name in next(records, (1, []))[1]]
+    text, label = map(header.index, file.columns)
+    for number, cells in records:
+        if not any(map(str.strip, cells)):
+            yield number, EMPTY
+        elif max(text, label) < len(cells):
+            yield number, (cells[text], cells[label])
+        else:
+            yield number, TOO_FEW
+
+
+def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]:
+    """The line that each record begins in, and its cells; quotes as RFC 4180 has them, in .tsv none.
+
+    Raises:
+        TextseqError: a quote that is not closed, or that something follows.
+    """
+    if layout == "tab-separated":
+        yield from ((number, line.split("\t")) for number, line in enumerate(_lines(document), start=1))
+        return
+    reader = csv.reader((line + "\n" for line in _lines(document)), delimiter=_delimiter(document), strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        known = {"unexpected end of data": "a quote is never closed", "field larger": "a cell is too long for a table"}
+        what = next((ours for theirs, ours in known.items() if theirs in str(error)), str(error))
+        raise TextseqError(
+            f"{document.name}: in the record that begins in line {number} {what}; a cell with commas, quotes or "
+            'several lines stands in quotes, and a quote within is doubled ("He said ""no""")'
+        ) from error
+
+
+def _delimiter(document: Document) -> str:
+    """What parts the cells of a .csv: the comma, or the semicolon where spreadsheets of other languages write it."""
+    first = next(iter(_lines(document)), "")
+    return ";" if first.count(";") > first.count(",") else ","
+
+
+def _lines(document: Document) -> Iterator[str]:
+    """The lines of a document without their ends, of which none is too long for memory.
+
+    Raises:
+        TextseqError: one is.
+    """
+    try:
+        with reading(document.name), document.open() as file:
+            text = io.TextIOWrapper(file, python_name(document.encoding), errors="surrogateescape", newline="\n")
+            number = 0
+            while line := text.readline(LONGEST_LINE):
+                number += 1
+                if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                    raise TextseqError(
+                        f"{document.name}: line {number} has more than {LONGEST_LINE:,} characters; is it a table of "
+                        "texts? divide it"
+                    )
+                yield line.removesuffix("\n").removesuffix("\r")
+    except UnicodeError as error:
+        raise NotText(
+            f"{document.name} is not {document.encoding} text: {error}; say with --encoding what it is"
+        ) from error
+
+
+def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
+    """Two values of the object in each line; labels may be numbers or truth values."""
+    text, label = file.columns
+    for number, line in enumerate(_lines(file.document), start=1):
+        if not line.strip():
+            yield number, EMPTY
+            continue
+        fields = _fields(line)
+        if fields is None:
+            yield number, NO_OBJECT
+        elif text not in fields or label not in fields:
+            yield number, Fault("unreadable", f"without the key '{text if text not in fields else label}'")
+        elif not isinstance(fields[text], str):
+            yield number, Fault("unreadable", f"with a '{text}' that is no string")
+        elif not isinstance(fields[label], str | int | float):
+            yield number, Fault("unreadable", f"with a '{label}' that is no string or number")
+        else:
+            yield number, (str(fields[text]), str(fields[label]))
+
+
+def _fields(line: str) -> dict[str, object] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+ENDINGS = {
+    ".csv": "comma-separated",
+    ".tsv": "tab-separated",
+    ".tab": "tab-separated",
+    ".jsonl": "json-lines",
+    ".ndjson": "json-lines",
+}
+"""How a single file of a user's is laid out, by the end of its name."""
+
+LAYOUTS: dict[str, Callable[[LabelledFile], Iterator[tuple[int, Example | Fault]]]] = {
+    "comma-separated": _table,
+    "tab-separated": _table,
+    "json-lines": _json_lines,
+}
+"""How examples lie in a document."""
