@@ -21,16 +21,16 @@ ORDER = [
     "lines", "corpus", "vectors",
     "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",
-    "pair_batches",
+    "pair_batches", "text_batches",
     "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "recurrent", "attention",
-    "attentive", "losses",
-    "models.language_model", "models.translation_model", "models", "shelf", "checkpoint",
+    "attentive", "losses", "pooling",
+    "models.language_model", "models.translation_model", "models.classifier_model", "models", "shelf", "checkpoint",
     "decoding.bias", "decoding.rules", "decoding.sampling", "decoding.beam", "decoding.ensemble", "decoding.stopping",
     "decoding",
-    "devices", "metrics", "translation_metrics", "plots", "attention_plots",
+    "devices", "metrics", "translation_metrics", "label_metrics", "plots", "attention_plots",
     "optimizers", "progress", "averaging", "run_log", "training", "model_card", "surprise",
-    "writing", "translation", "sources", "translating", "jobs",
-    "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "runs",
+    "writing", "translation", "sources", "translating", "classifying", "jobs",
+    "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "classifier_runs", "runs",
 ]  # fmt: skip
 """Every module, in import order: as the map in CONTRIBUTING.md lists them."""
 

@@ -9,20 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from textseq import checkpoint
+from textseq.classifying import Classifier, open_classifier
 from textseq.config import WritingPrecision
 from textseq.errors import TextseqError, unknown
 from textseq.shelf import find_model
 from textseq.translating import Translator, open_translator
 from textseq.writing import Writer, open_writer
 
-JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Writer | Translator]] = {
+Job = Writer | Translator | Classifier
+
+JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Job]] = {
     "language-model": open_writer,
     "translator": open_translator,
+    "classifier": open_classifier,
 }
 """What opens a checkpoint, by its task."""
 
 
-def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer | Translator:
+def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Job:
     """Load a model by its path, its run's name or the name that it ships under.
 
     Args:
@@ -45,7 +49,7 @@ def load_writer(name: str | Path, *, device: str = "cpu", precision: WritingPrec
     """``load``, for a model that must be a language model; any other is a TextseqError too."""
     loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Writer):
-        raise TextseqError(f"a language model is wanted, {name} is a translator; use it with textseq-translate")
+        raise _other("a language model", name, loaded)
     return loaded
 
 
@@ -53,5 +57,23 @@ def load_translator(name: str | Path, *, device: str = "cpu", precision: Writing
     """``load``, for a model that must be a translator; any other is a TextseqError too."""
     loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Translator):
-        raise TextseqError(f"a translator is wanted, {name} is a language model; use it with textseq-sample")
+        raise _other("a translator", name, loaded)
     return loaded
+
+
+def load_classifier(name: str | Path, *, device: str = "cpu") -> Classifier:
+    """``load``, for a model that must be a classifier; any other is a TextseqError too."""
+    loaded = load(name, device=device)
+    if not isinstance(loaded, Classifier):
+        raise _other("a classifier", name, loaded)
+    return loaded
+
+
+def _other(wanted: str, name: str | Path, found: Job) -> TextseqError:
+    """The error for a model that does something else."""
+    what, command = {
+        Writer: ("a language model", "textseq-sample"),
+        Translator: ("a translator", "textseq-translate"),
+        Classifier: ("a classifier", "textseq-classify"),
+    }[type(found)]
+    return TextseqError(f"{wanted} is wanted, {name} is {what}; use it with {command}")

@@ -69,6 +69,15 @@ class LabelledCorpus:
         """The texts of a part, each a document of one chunk: what ``tokens.token_file`` wants."""
         return ((text,) for text, _ in self.examples(part))
 
+    def with_validation(self, share: float) -> LabelledCorpus:
+        """The same corpus; where it has no validation part, a share of the training part is that (see ``parted``)."""
+        if "validation" in self.contents:
+            return self
+        whole = self.contents["train"]
+        part_of = cache(lambda: parted(whole, [1 - share, share]))
+        divided = {part: _Share(whole, part_of, place) for place, part in enumerate(("train", "validation"))}
+        return replace(self, contents={**self.contents, **divided}, fingerprint=fingerprint_of(self.fingerprint, share))
+
     def fold(self, number: int, folds: int, *, validation: float = 0.1) -> LabelledCorpus:
         """The corpus for one round of cross-validation: all its examples, parted anew.
 

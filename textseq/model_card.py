@@ -153,9 +153,34 @@ def _translator(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
     )
 
 
+def _classifier(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
+    names = facts.get("labels")
+    labels = ", ".join(map(str, names)) if isinstance(names, list) else "unknown labels"
+    return About(
+        what=f"A recurrent classifier of texts ({labels})",
+        command=f"textseq-classify --model {name} < texts.txt",
+        use=f'print(textseq.load("{name}").classify(["A text."])[0].label)',
+        trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
+        measured=(
+            "| accuracy | 95 % interval | macro F1 | nats per text | signature |",
+            "|---:|---:|---:|---:|---|",
+            *(
+                f"| {row['accuracy']:.2%} | {_interval(row['interval_95'], '.2%')} | {row['macro_f1']:.4f} | "
+                f"{row['nats']:.4f} | {_signature(row)} |"
+                for row in rows
+            ),
+        ),
+        limits=(
+            "It gives one of its labels to whatever it reads, and knows only texts like those that it learnt from:",
+            "irony, other subjects and other languages confuse it. It repeats the prejudices of its sources.",
+        ),
+    )
+
+
 ABOUT: dict[str, Callable[[str, Facts, Sequence[Facts]], About]] = {
     "language-model": _writer,
     "translator": _translator,
+    "classifier": _classifier,
 }
 """By the task: of the model's name, what ``config.json`` says of it, and the results in there."""
 
@@ -164,8 +189,8 @@ def _signature(row: Facts) -> str:
     return f"`{str(row['signature']).replace('|', ' ')}`"
 
 
-def _interval(ends: object) -> str:
-    return " to ".join(f"{end:.2f}" for end in ends) if isinstance(ends, list) else "unknown"
+def _interval(ends: object, spelled: str = ".2f") -> str:
+    return " to ".join(f"{end:{spelled}}" for end in ends) if isinstance(ends, list) else "unknown"
 
 
 def _table(facts: Facts, name: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from textseq.corpus import Corpus, load_corpus, own_text
 from textseq.errors import TextseqError
+from textseq.labelled import LabelledCorpus, load_labelled, own_labelled
 from textseq.pairs import PairCorpus, load_pairs, own_pairs
 from textseq.settings import Settings, ranged
 from textseq.shelf import Facts
@@ -99,6 +100,63 @@ class PairSource(Settings):
             validation=self.validation,
             validation_paths=[Path(path) for path in self.validation_pairs],
             longest=self.longest_sentence,
+            empty=self.empty,
+            overlong=self.overlong,
+            unreadable=self.unreadable,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledSource(Settings):
+    """Your own labelled texts."""
+
+    labelled: tuple[str, ...] = ()
+    """Your own texts with their labels: tables with a header (.csv, .tsv), JSON objects line by line (.jsonl), or
+    folders with a folder for each label and in these a file for each text. Files may be packed (.gz)."""
+    validation_labelled: tuple[str, ...] = ()
+    """Files of their own for validation, as --labelled."""
+    text_column: str | None = None
+    """Column or key of the texts. Default: one that is called text, sentence, review, content..."""
+    label_column: str | None = None
+    """Column or key of the labels. Default: one that is called label, class, sentiment, category..."""
+    encoding: str = "utf-8"
+    """Encoding of --labelled."""
+    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    """Share of --labelled, or of the training part of a corpus without a validation part, that is kept for validation;
+    of each label alike."""
+    empty: Literal["refuse", "drop"] = "refuse"
+    """What to do with empty texts of --labelled: refuse the file, or leave them out."""
+    overlong: Literal["refuse", "drop"] = "refuse"
+    """The same of texts with more than --longest-text characters."""
+    longest_text: int = ranged(1_000_000, at_least=1)
+    """Characters of a text of --labelled; what is longer is mostly a mishap."""
+    unreadable: Literal["refuse", "drop"] = "refuse"
+    """The same of rows without a label or with too few columns, of damaged JSON, of bytes that are not text."""
+    vectors: str | None = None
+    """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
+    .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
+    corpus: str | None = None
+    """A corpus by name."""
+
+    def open(self, *, data: Path | None = None, download: bool = False) -> LabelledCorpus:
+        """The texts, their files found and verified.
+
+        Raises:
+            TextseqError: neither or both named; whatever is wrong with the files.
+        """
+        if (self.corpus is None) == (not self.labelled):
+            raise TextseqError("name a corpus or give your own files with --labelled, one of the two")
+        if self.corpus is not None:
+            found = load_labelled(self.corpus, data=data, download=download)
+            return found.with_validation(self.validation) if self.validation else found
+        return own_labelled(
+            [Path(path) for path in self.labelled],
+            text_column=self.text_column,
+            label_column=self.label_column,
+            encoding=self.encoding,
+            validation=self.validation,
+            validation_paths=[Path(path) for path in self.validation_labelled],
+            longest=self.longest_text,
             empty=self.empty,
             overlong=self.overlong,
             unreadable=self.unreadable,

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 from textseq.checkpoint import Checkpoint
+from textseq.classifier_runs import resume_classifier
+from textseq.classifier_runs import train_classifier as train_classifier
 from textseq.config import TrainingConfig
 from textseq.errors import unknown
+from textseq.jobs import Job
 from textseq.launch import last_checkpoint
 from textseq.shelf import find_run
-from textseq.translating import Translator
 from textseq.translation_runs import resume_translator
 from textseq.translation_runs import train_translator as train_translator
 from textseq.writer_runs import resume_writer, train_writer
-from textseq.writing import Writer
 
 log = logging.getLogger("textseq")
 
@@ -35,10 +36,14 @@ class Resume(Protocol):
         data: Path | None,
         download: bool,
         report: Callable[[str], None],
-    ) -> Writer | Translator: ...
+    ) -> Job: ...
 
 
-RESUME: dict[str, Resume] = {"language-model": resume_writer, "translator": resume_translator}
+RESUME: dict[str, Resume] = {
+    "language-model": resume_writer,
+    "translator": resume_translator,
+    "classifier": resume_classifier,
+}
 """By the task."""
 
 
@@ -49,7 +54,7 @@ def resume(
     data: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
-) -> Writer | Translator:
+) -> Job:
     """Go on with a run that was stopped, from its last checkpoint, as if it had never stopped.
 
     Args:

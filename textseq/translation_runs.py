@@ -100,7 +100,7 @@ def train_translator(
     if model is None:
         model = open_translator(base).models[0].config if base else TranslationModelConfig()
     batching = batching or PairConfig()
-    training = pick_precision(training or TranslatorTrainingConfig())
+    training = _suited(training or TranslatorTrainingConfig())
     if batching.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may well be equal
         raise TextseqError(
             "--vocabulary separate wants --tie-embeddings target or none, found all, which is for one vocabulary; "
@@ -154,11 +154,18 @@ def resume_translator(
     opened = saved(facts, place, "source", PairSource).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TranslatorTrainingConfig)
-    training = going_on(training or before, before, folder)
+    training = going_on(_suited(training or before), before, folder)
     model, batching = saved(facts, place, "model", TranslationModelConfig), saved(facts, place, "data", PairConfig)
     vocabularies = load_vocabularies(place, found.tokenizer)
     facts = {**facts, "training": training.to_dict()}
     return _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report).run(resume=True)
+
+
+def _suited(training: TrainingConfig) -> TrainingConfig:
+    """The settings with the precision that ``auto`` stands for; what a translator has not is refused."""
+    if training.best_by == "accuracy":
+        raise TextseqError("--best-by accuracy is for classifiers, found it with a translator; use bleu or loss")
+    return pick_precision(training)
 
 
 def _vocabularies(corpus: PairCorpus, batching: PairConfig) -> Vocabularies:

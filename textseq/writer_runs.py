@@ -147,7 +147,7 @@ def _suited(training: TrainingConfig) -> TrainingConfig:
     """The settings with the precision that ``auto`` stands for; what a language model has not is refused."""
     if training.best_by != "loss":
         raise TextseqError(
-            f"--best-by {training.best_by} is for translators, found it with a language model; leave it out"
+            f"--best-by {training.best_by} is for other tasks, found it with a language model; leave it out"
         )
     return pick_precision(training)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from textseq.config.data import TOKENIZER_OPTIONS as TOKENIZER_OPTIONS
 from textseq.config.data import DataConfig as DataConfig
+from textseq.config.data import LabelledConfig as LabelledConfig
 from textseq.config.data import PairConfig as PairConfig
 from textseq.config.data import StemmerName as StemmerName
 from textseq.config.data import TokenizerConfig as TokenizerConfig
@@ -24,12 +25,15 @@ from textseq.config.decoding import TranslationSettings as TranslationSettings
 from textseq.config.decoding import WritingPrecision as WritingPrecision
 from textseq.config.models import AttentionName as AttentionName
 from textseq.config.models import CellName as CellName
+from textseq.config.models import ClassifierConfig as ClassifierConfig
 from textseq.config.models import LanguageModelConfig as LanguageModelConfig
+from textseq.config.models import PoolingName as PoolingName
 from textseq.config.models import TranslationModelConfig as TranslationModelConfig
+from textseq.config.training import ClassifierTrainingConfig as ClassifierTrainingConfig
 from textseq.config.training import OptimizerName as OptimizerName
 from textseq.config.training import Precision as Precision
 from textseq.config.training import ScheduleName as ScheduleName
 from textseq.config.training import TrainingConfig as TrainingConfig
 from textseq.config.training import TranslatorTrainingConfig as TranslatorTrainingConfig
 
-Task = Literal["language-model", "translator"]
+Task = Literal["language-model", "translator", "classifier"]

@@ -1,4 +1,4 @@
-"""What is learnt from: tokenizers, batches of a text, batches of sentence pairs."""
+"""What is learnt from: tokenizers, batches of a text, of sentence pairs, of labelled texts."""
 
 from __future__ import annotations
 
@@ -124,3 +124,19 @@ class PairConfig(TokenizerConfig):
             raise TextseqError(
                 f"--subword-sampling wants --tokenizer subword and --subword-model unigram, found {found}; change one"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledConfig(TokenizerConfig):
+    """Data: how labelled texts become batches."""
+
+    tokenizer: TokenizerName = "word"
+    """What a token is: a word with the space before it (see --words; the rare ones are spelled), a subword
+    (SentencePiece, with byte fallback), a character (with byte fallback) or a byte."""
+    vocabulary_size: int = ranged(20_000, at_least=1, at_most=500_000)
+    """word: so many words at most are tokens, the most frequent ones; characters and white space come on top.
+    subword: so many tokens at most, all counted."""
+    batch_size: int = ranged(32, at_least=1)
+    """Texts N in a batch, of like length."""
+    longest: int | None = ranged(None, at_least=1)
+    """Read of every training text so many tokens at most, from its beginning. Default: all of them."""

@@ -10,6 +10,7 @@ from textseq.settings import Settings, ranged
 
 CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
 AttentionName = Literal["additive", "general", "dot", "none"]
+PoolingName = Literal["last", "mean", "max", "all", "attention"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,4 +125,51 @@ class TranslationModelConfig(Settings):
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
         kept = ["cell", "encoder_layers", "decoder_layers", "embedding_size", "encoder_size", "hidden_size"]
         kept += ["attention", "attention_size", "readout", "tie_embeddings"]
+        return type(self)(**{name: getattr(self, name) for name in kept})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(Settings):
+    """Model: embedding, recurrent stack, pooling, output layer."""
+
+    cell: CellName = "lstm"
+    """Recurrent cell, as of language models."""
+    layers: int = ranged(1, at_least=1)
+    """Recurrent layers, one upon the other."""
+    hidden_size: int = ranged(256, at_least=1)
+    """Width H of every layer and direction."""
+    embedding_size: int = ranged(128, at_least=1)
+    """Width E of the token vectors."""
+    bidirectional: bool = True
+    """Read the text from both ends. Of a text of several windows the second direction begins anew at the end of each,
+    while the first carries its state over all of them."""
+    pooling: PoolingName = "all"
+    """What stands for the text: the state after its last token, the mean or the maximum of the outputs over all
+    tokens, all three side by side (Howard and Ruder 2018, section 3.3), or a mean weighted by attention (Yang et al.
+    2016, section 2.2)."""
+    readout_size: int = ranged(0, at_least=0)
+    """Units of a layer with relu between pooling and output; 0: none."""
+    window: int = ranged(400, at_least=1)
+    """Tokens T that gradients reach back: longer texts are read in several windows, with the state carried over
+    (truncated back-propagation through time), and pooled as a whole."""
+    dropout: float = ranged(0.3, at_least=0, below=1)
+    """Share of the activations dropped between layers, of what was pooled and of the readout. All dropout is in
+    training only."""
+    embedding_dropout: float = ranged(0.3, at_least=0, below=1)
+    """Share of the token vectors' entries dropped."""
+    word_dropout: float = ranged(0.0, at_least=0, below=1)
+    """Share of the tokens whose vectors are dropped whole."""
+    weight_dropout: float = ranged(0.0, at_least=0, below=1)
+    """Share of the recurrent weights dropped, the same ones for the whole text (AWD-LSTM)."""
+    locked_dropout: bool = False
+    """Drop the same activations between layers at every token (variational dropout, Gal and Ghahramani 2016)."""
+    label_smoothing: float = ranged(0.0, at_least=0, below=1)
+    """Share of the probability that training wants spread evenly over the labels (Szegedy et al. 2016)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """What an example counts in training: the same (none), or the more the rarer its label is (balanced), so that all
+    labels count alike together."""
+
+    def shape(self) -> Self:
+        """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
+        kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "pooling", "readout_size"]
         return type(self)(**{name: getattr(self, name) for name in kept})

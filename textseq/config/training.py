@@ -60,8 +60,9 @@ class TrainingConfig(Settings):
     """Steps between checkpoints."""
     max_rewinds: int = ranged(3, at_least=0)
     """Times that a diverged run goes back to its last checkpoint with half the learning rate before it gives up."""
-    best_by: Literal["loss", "bleu"] = "loss"
-    """What makes an evaluation the best: the lowest validation loss, or the highest BLEU (translators only)."""
+    best_by: Literal["loss", "bleu", "accuracy"] = "loss"
+    """What makes an evaluation the best: the lowest validation loss, or the highest BLEU (translators only) or accuracy
+    (classifiers only)."""
     ema_decay: float = ranged(0.0, at_least=0, below=1)
     """Keep an exponential moving average of the weights with this decay (0.999 is usual; less after t steps while
     (1 + t) / (10 + t) is less), and evaluate, show and keep as the best model that instead. 0: none."""
@@ -104,3 +105,17 @@ class TranslatorTrainingConfig(TrainingConfig):
     ema_decay: float = ranged(0.999, at_least=0, below=1)
     """With more than 0, what is evaluated and kept as the best are not the weights themselves but their moving average
     over the steps, in which the average before keeps this share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTrainingConfig(TrainingConfig):
+    """Training: optimizer, schedule, when to stop, what to write."""
+
+    learning_rate: float = ranged(1e-3, above=0)
+    """Peak learning rate."""
+    max_epochs: float | None = ranged(6.0, above=0)
+    """Stop after so many passes over the training texts. The first limit that is reached counts."""
+    evaluate_every: int = ranged(200, at_least=1)
+    """Steps between evaluations on the validation part; the best model is kept."""
+    best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
+    """What makes an evaluation the best: the highest accuracy, or the lowest loss, on the validation part."""

@@ -1,0 +1,297 @@
+"""The run of a classifier: from labelled texts and settings to a trained model in its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq import checkpoint
+from textseq.averaging import refuse_unmeasured
+from textseq.classifying import Classifier, open_classifier, read_text
+from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, TrainingConfig
+from textseq.corpus import cache_folder
+from textseq.devices import pick_device, pick_precision
+from textseq.embedding import carry_over, load_vectors
+from textseq.errors import TextseqError
+from textseq.label_metrics import calibrated, measure_labels
+from textseq.labelled import LabelledCorpus
+from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
+from textseq.models.classifier_model import ClassifierModel
+from textseq.origin import LabelledSource, saved, saved_fingerprint
+from textseq.run_log import summary_writer
+from textseq.shelf import Facts
+from textseq.text import Tokenizer
+from textseq.text_batches import TextBatches
+from textseq.tokens import token_file, tokenizer_for
+from textseq.training import Evaluation
+from textseq.version import __version__
+
+log = logging.getLogger("textseq")
+
+SHOWN = 3
+"""Texts whose labels are shown after each evaluation."""
+WIDE = 70
+"""Characters of them."""
+
+
+def train_classifier(
+    corpus: str | None = None,
+    *,
+    labelled: Sequence[Path | str] = (),
+    origin: LabelledSource | None = None,
+    name: str | None = None,
+    model: ClassifierConfig | None = None,
+    batching: LabelledConfig | None = None,
+    training: TrainingConfig | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    data: Path | None = None,
+    download: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> Classifier:
+    """Train a classifier, and return it as it was at its best.
+
+    Args:
+        corpus: a corpus of labelled texts by name; or
+        labelled: one's own files or folders.
+        origin: either of these at once, and how one's own files are read.
+        name: of the run; the corpus's name, or the first file's, by default.
+        model: sizes and kinds; with ``start_from``, that model's by default.
+        batching: tokenizer, batches.
+        training: optimizer, schedule, limits.
+        start_from: a classifier whose weights to begin with; tokens and labels that both have keep theirs.
+        overwrite: replace a run of this name.
+        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        download: fetch what is not there.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: anything that the user can mend, told before the first step wherever it can be.
+        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+    """
+    if origin is None:
+        origin = LabelledSource(corpus=corpus, labelled=tuple(map(str, labelled)))
+    elif corpus or labelled:
+        raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
+    origin = replace(
+        origin, labelled=_resolved(origin.labelled), validation_labelled=_resolved(origin.validation_labelled)
+    )
+    if origin.vectors is not None and start_from is not None:
+        raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
+    opened = origin.open(data=data, download=download)
+    if name is None:
+        name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
+    folder = new_folder(name, overwrite=overwrite)
+    base = begun_with(start_from, "classifier")
+    if model is None:
+        model = open_classifier(base).model.config if base else ClassifierConfig()
+    batching, training = batching or LabelledConfig(), _suited(training or ClassifierTrainingConfig())
+    for note in opened.notes:
+        report(note)
+    facts: Facts = {
+        "task": "classifier",
+        "textseq": __version__,
+        "source": origin.to_dict(),
+        "corpus": {
+            "name": opened.name,
+            "title": opened.title,
+            "licence": opened.licence,
+            "fingerprint": opened.fingerprint,
+        },
+        "language": opened.language,
+        "labels": list(opened.labels),
+        "start_from": start_from,
+        "model": model.to_dict(),
+        "data": batching.to_dict(),
+        "training": training.to_dict(),
+    }
+    tokenizer = tokenizer_for(_Read(opened), batching, cache_folder())
+    for note in tokenizer.notes(batching):
+        report(note)
+    run = _ClassifierRun(folder, facts, opened, tokenizer, model, batching, training, report)
+    if base:
+        _start_from(run, base)
+    if origin.vectors is not None:
+        table = run.model.embedding.weight
+        for line in load_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download):
+            report(line)
+    return run.run(resume=False)
+
+
+def resume_classifier(
+    folder: Path,
+    found: checkpoint.Checkpoint,
+    *,
+    training: TrainingConfig | None,
+    data: Path | None,
+    download: bool,
+    report: Callable[[str], None],
+) -> Classifier:
+    """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
+    facts, place = found.facts, found.folder
+    opened = saved(facts, place, "source", LabelledSource).open(data=data, download=download)
+    same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
+    before = saved(facts, place, "training", ClassifierTrainingConfig)
+    training = going_on(_suited(training or before), before, folder)
+    model, batching = saved(facts, place, "model", ClassifierConfig), saved(facts, place, "data", LabelledConfig)
+    facts = {**facts, "training": training.to_dict()}
+    return _ClassifierRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
+
+
+def _resolved(paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths that hold wherever the run is resumed from."""
+    return tuple(str(Path(path).absolute()) for path in paths)
+
+
+def _suited(training: TrainingConfig) -> TrainingConfig:
+    """The settings with the precision that ``auto`` stands for; what a classifier has not is refused."""
+    if training.best_by == "bleu":
+        raise TextseqError("--best-by bleu is for translators, found it with a classifier; use accuracy or loss")
+    return pick_precision(training)
+
+
+class _Read:
+    """The texts of a corpus as a model reads them, for the tokenizer and the token files."""
+
+    def __init__(self, corpus: LabelledCorpus) -> None:
+        self.name, self.parts, self.fingerprint = corpus.name, corpus.parts, corpus.fingerprint
+        self.corpus = corpus
+
+    def documents(self, part: str) -> Iterator[tuple[str]]:
+        """Each text of a part, as a document of one chunk."""
+        return ((read_text(text),) for text, _ in self.corpus.examples(part))
+
+
+class _ClassifierRun:
+    """A run between its settings and its end.
+
+    Args:
+        folder: the run's.
+        facts: for ``config.json``.
+        corpus: the texts.
+        tokenizer: of the texts.
+        model: sizes and kinds.
+        batching: batches.
+        training: limits, seed and device.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: whatever does not fit together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        corpus: LabelledCorpus,
+        tokenizer: Tokenizer,
+        model: ClassifierConfig,
+        batching: LabelledConfig,
+        training: TrainingConfig,
+        report: Callable[[str], None],
+    ) -> None:
+        device = pick_device(training.device)
+        if training.tensorboard:
+            summary_writer()  # if it is missing, that is said before anything is replaced
+        self.folder, self.facts, self.corpus, self.tokenizer = folder, facts, corpus, tokenizer
+        self.training, self.report = training, report
+        self.batches = self._batches("train", batching.batch_size, batching.longest)
+        self.held_out: TextBatches | None = None
+        if "validation" in corpus.parts:
+            self.held_out = self._batches("validation", batching.batch_size)
+        else:
+            refuse_unmeasured(training)
+            if training.best_by != "loss":
+                raise TextseqError(
+                    f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
+                    "--best-by loss"
+                )
+        counts = np.bincount(self.batches.labels, minlength=len(corpus.labels))
+        torch.manual_seed(training.seed)
+        self.model = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts)).to(device)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        each = ", ".join(f"{label} {count:,}" for label, count in zip(corpus.labels, counts.tolist(), strict=True))
+        self.summary = f"{parameters:,} parameters, vocabulary {tokenizer.size}, {int(counts.sum()):,} texts ({each})"
+
+    def _batches(self, part: str, batch_size: int, longest: int | None = None) -> TextBatches:
+        texts = token_file(_Read(self.corpus), part, self.tokenizer, cache_folder())
+        number_of = {label: number for number, label in enumerate(self.corpus.labels)}
+        labels = np.array([number_of[label] for _, label in self.corpus.examples(part)])
+        return TextBatches(texts, labels, batch_size, self.training.seed, longest)
+
+    def run(self, *, resume: bool) -> Classifier:
+        """Train, calibrate and measure the best model on the validation part, and describe it."""
+        evaluate = self.evaluate if self.held_out is not None else None
+        plan = Plan(
+            self.folder, self.facts, self.tokenizer, self.model, self.batches, self.summary, evaluate, self.sample
+        )
+        found = launch(plan, self.training, self.report, resume=resume)
+        classifier = open_classifier(found, str(next(self.model.parameters()).device))
+        results = None
+        if self.held_out is not None:
+            logits, right = self._held_out(classifier)
+            found.facts["temperature"] = classifier.facts["temperature"] = calibrated(logits, right)
+            measured = classifier.measure(self.corpus, "validation")
+            self.report(f"validation: {measured}\n  {measured.signature}\n{measured.table()}")
+            results = [measured.to_dict()]
+        describe(self.folder, found, classifier.model, results)
+        self.report(f"the model is in {self.folder}; classify with: textseq-classify --model {self.folder.name}")
+        return classifier
+
+    def evaluate(self) -> Evaluation:
+        """Loss and accuracy on the validation part."""
+        logits, right = self._held_out(Classifier(self.model, self.tokenizer, self.facts))
+        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        found = measure_labels(log_p, right, self.corpus.labels)
+        self.model.eval()
+        results: Facts = {"nats_per_token": found.nats, "accuracy": found.accuracy}
+        words = f"accuracy {found.accuracy:.2%}, {found.nats:.4f} nats per text"
+        criterion = -found.accuracy if self.training.best_by == "accuracy" else None
+        return Evaluation(found.nats, results, words, criterion=criterion)
+
+    def sample(self) -> str:
+        """Some texts of the validation part, and their labels."""
+        part = "validation" if self.held_out is not None else "train"
+        examples = list(islice(self.corpus.examples(part), SHOWN))
+        found = Classifier(self.model, self.tokenizer, self.facts).classify([text for text, _ in examples])
+        shown = (" ".join(text.split()) for text, _ in examples)
+        return "\n".join(
+            f"  {one.label} ({one.probability:.0%}; it is {label}): {text[:WIDE]}{'...' * (len(text) > WIDE)}"
+            for one, (_, label), text in zip(found, examples, shown, strict=True)
+        )
+
+    def _held_out(self, classifier: Classifier) -> tuple[np.ndarray, list[int]]:
+        """The logits of the validation part, and the numbers of the labels."""
+        assert self.held_out is not None
+        texts = [self.held_out.tokens(number) for number in range(len(self.held_out.labels))]
+        return classifier.logits_of(texts), self.held_out.labels.tolist()
+
+
+def _weights(model: ClassifierConfig, counts: np.ndarray) -> Tensor | None:
+    """What an example of each label counts, so that all labels count alike together."""
+    if model.class_weights == "none":
+        return None
+    return torch.from_numpy(counts.sum() / (len(counts) * np.maximum(counts, 1))).float()
+
+
+def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
+    """Fill the new model with another's weights; tokens and labels go by their strings."""
+    old = open_classifier(base)
+    same_shape(base.folder, old.model.config.shape(), run.model.config.shape())
+    new_weights, old_weights = run.model.state_dict(), old.model.state_dict()
+    with torch.no_grad():
+        for name, tensor in old_weights.items():
+            if name not in {"embedding.weight", "output.weight", "output.bias"}:
+                new_weights[name].copy_(tensor)
+    for name in ("output.weight", "output.bias"):
+        carry_over(new_weights[name], run.corpus.labels, old_weights[name], old.labels)
+    table = "embedding.weight"
+    carried = carry_over(new_weights[table], run.tokenizer.vocabulary, old_weights[table], base.tokenizer.vocabulary)
+    run.report(f"weights from {base.folder}; {carried} of {run.tokenizer.size} tokens were known there")

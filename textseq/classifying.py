@@ -1,0 +1,199 @@
+"""A classifier at work: texts in, labels out, with how sure it is.
+
+Shapes: N texts, T tokens, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq import checkpoint
+from textseq.config import ClassifierConfig, WritingPrecision
+from textseq.devices import pick_device
+from textseq.errors import TextseqError
+from textseq.label_metrics import ClassificationMeasurement, measure_labels
+from textseq.labelled import LabelledCorpus
+from textseq.model_card import save_with_card
+from textseq.models.classifier_model import ClassifierModel
+from textseq.shelf import Facts
+from textseq.text import Tokenizer
+from textseq.text_batches import text_batch
+from textseq.vectors import Vectors, vectors_of
+
+BUFFER = 2048
+"""Texts that are sorted by length together."""
+TOKENS = 20_000
+"""Tokens, with their padding, that are read side by side."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier says of a text."""
+
+    label: str
+    """The most probable one."""
+    probabilities: dict[str, float]
+    """Of all labels, calibrated on the validation part; they add up to 1."""
+
+    @property
+    def probability(self) -> float:
+        """Of the label."""
+        return self.probabilities[self.label]
+
+
+class Classifier:
+    """A model with its tokenizer and its labels.
+
+    Args:
+        model: in evaluation mode from here on.
+        tokenizer: the one that it was trained with.
+        facts: what ``config.json`` says of it.
+    """
+
+    def __init__(self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.facts = facts
+        self.device = next(model.parameters()).device
+
+    def __repr__(self) -> str:
+        """Labels and size, as a person wants to see them."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"Classifier({', '.join(self.labels)}; {parameters:,} parameters)"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, in the order of the model's outputs."""
+        names = self.facts.get("labels")
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by, so that the probabilities are as sure as they are right."""
+        found = self.facts.get("temperature", 1.0)
+        return float(found) if isinstance(found, int | float) else 1.0
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """The label of each text; one without a word has whatever label the model gives to nothing.
+
+        Raises:
+            TextseqError: a text that is no text.
+        """
+        return list(self.classify_lines(texts))
+
+    def classify_lines(
+        self, texts: Iterable[str], *, buffer: int = BUFFER, progress: Callable[[int], object] = lambda count: None
+    ) -> Iterator[Classification]:
+        """The same of a stream of texts of any length, in its order and in flat memory.
+
+        Args:
+            texts: of which so many are read ahead as
+            buffer: says, and sorted by length.
+            progress: told how many are done, now and then.
+        """
+        waiting = iter(texts)
+        while some := list(islice(waiting, buffer)):
+            for row in self.log_probabilities(some):
+                p = np.exp(row)
+                label = self.labels[int(row.argmax())]
+                yield Classification(label, dict(zip(self.labels, p.tolist(), strict=True)))
+            progress(len(some))
+
+    def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Of each text's labels, in nats and calibrated, (N, C)."""
+        logits = self.logits(texts) / self.temperature
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return found
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """What the model says of each text's labels, (N, C), as it is."""
+        return self.logits_of([self.tokenizer.encode(read_text(text)) for text in texts])
+
+    def logits_of(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
+        """The same of texts as ids."""
+        found = np.zeros((len(encoded), len(self.labels)))
+        longest_first = sorted(range(len(encoded)), key=lambda number: -len(encoded[number]))
+        while longest_first:
+            wide = max(1, len(encoded[longest_first[0]]))
+            count = max(1, TOKENS // wide)
+            numbers, longest_first = longest_first[:count], longest_first[count:]
+            batch = text_batch([encoded[number] for number in numbers], [0] * len(numbers)).to(self.device)
+            with torch.inference_mode():
+                logits: Tensor = self.model(batch.ids, batch.lengths)
+            found[numbers] = logits.double().cpu().numpy()
+        return found
+
+    def measure(
+        self, corpus: LabelledCorpus, part: str = "test", *, progress: Callable[[int], object] = lambda count: None
+    ) -> ClassificationMeasurement:
+        """How often the labels of a part are found.
+
+        Raises:
+            TextseqError: the part has a label that the model never saw.
+        """
+        number_of = {label: number for number, label in enumerate(self.labels)}
+        rows, right = [], []
+        examples = corpus.examples(part)
+        while some := list(islice(examples, BUFFER)):
+            for _, label in some:
+                if label not in number_of:
+                    raise TextseqError(
+                        f"the {part} part of '{corpus.name}' has the label '{label}', which the model never saw; it "
+                        f"knows {', '.join(self.labels)}"
+                    )
+            rows.append(self.log_probabilities([text for text, _ in some]))
+            right += [number_of[label] for _, label in some]
+            progress(len(some))
+        found = np.concatenate(rows) if rows else np.zeros((0, len(self.labels)))
+        how = f"corpus:{corpus.name}|part:{part}|tokens:{self.tokenizer.signature}"
+        return measure_labels(found, right, self.labels, how=how)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors of the tokens, by the words that these are: ``classifier.vectors.nearest("good")``."""
+        return vectors_of(self.tokenizer.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
+        return self.vectors.nearest(word, count)
+
+    def save(
+        self, folder: Path | str, *, half: bool = False, results: Sequence[ClassificationMeasurement] = ()
+    ) -> None:
+        """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
+        measured = [one.to_dict() for one in results]
+        save_with_card(Path(folder), self.model, self.tokenizer, self.facts, half=half, results=measured)
+
+
+def read_text(text: str) -> str:
+    """The text as a model reads it, with one space before it, so that its first word is a token as within a text."""
+    return " " + text.strip()
+
+
+def open_classifier(
+    found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32"
+) -> Classifier:
+    """The classifier of a checkpoint.
+
+    Raises:
+        TextseqError: settings or weights that do not fit; a precision other than float32.
+    """
+    if precision != "float32":
+        raise TextseqError(f"a classifier computes in float32, found precision {precision}; leave it out")
+    where = str(found.folder / "config.json")
+    settings, labels = found.facts.get("model"), found.facts.get("labels")
+    if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
+        raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
+    config = ClassifierConfig.from_dict(settings, where=where)
+    model = ClassifierModel(config, found.tokenizer.size, len(labels))
+    checkpoint.load_weights(model, found.weights, found.folder)
+    return Classifier(model.to(pick_device(device)), found.tokenizer, found.facts)

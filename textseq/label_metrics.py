@@ -1,0 +1,167 @@
+"""Measures of labels: accuracy with its interval, precision, recall and F1 of each, and which are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from textseq.errors import TextseqError
+from textseq.version import __version__
+
+RESAMPLES = 1000
+"""Bootstrap resamples of the interval."""
+SEED = 12345
+"""Of the resampling; sacreBLEU's."""
+
+
+@dataclass(frozen=True)
+class LabelMeasure:
+    """How well one label is told from the others, all from 0 to 1."""
+
+    label: str
+    precision: float
+    """Of the texts that were given it, how many have it."""
+    recall: float
+    """Of the texts that have it, how many were given it."""
+    examples: int
+    """Texts that have it."""
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall."""
+        both = self.precision + self.recall
+        return 2 * self.precision * self.recall / both if both else 0.0
+
+
+@dataclass(frozen=True)
+class ClassificationMeasurement:
+    """How often labels are right."""
+
+    labels: tuple[str, ...]
+    confusion: npt.NDArray[np.int64]
+    """(C, C): texts that have the label of the row and were given that of the column."""
+    interval: tuple[float, float]
+    """95 % percentile interval of the accuracy, by bootstrap."""
+    nats: float
+    """Mean negative log-likelihood of the right label."""
+    signature: str
+    """The recipe of the numbers."""
+
+    @property
+    def examples(self) -> int:
+        """Texts that were classified."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the texts whose label was found."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    @property
+    def of_labels(self) -> list[LabelMeasure]:
+        """Precision and recall of each label."""
+        given, have, right = self.confusion.sum(axis=0), self.confusion.sum(axis=1), np.diag(self.confusion)
+        return [
+            LabelMeasure(label, float(hit / max(of, 1)), float(hit / max(there, 1)), int(there))
+            for label, hit, of, there in zip(self.labels, right, given, have, strict=True)
+        ]
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of the labels' F1, whichever are rare."""
+        return float(np.mean([measure.f1 for measure in self.of_labels]))
+
+    def to_dict(self) -> dict[str, object]:
+        """The numbers with their recipe, for a model's ``config.json``."""
+        return {
+            "signature": self.signature,
+            "accuracy": self.accuracy,
+            "interval_95": list(self.interval),
+            "macro_f1": self.macro_f1,
+            "nats": self.nats,
+            "labels": {
+                one.label: {"precision": one.precision, "recall": one.recall, "f1": one.f1, "examples": one.examples}
+                for one in self.of_labels
+            },
+            "confusion": self.confusion.tolist(),
+        }
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"accuracy {self.accuracy:.2%} (95 % between {low:.2%} and {high:.2%}), macro F1 {self.macro_f1:.4f}, "
+            f"{self.nats:.4f} nats per text, {self.examples:,} texts"
+        )
+
+    def table(self) -> str:
+        """Each label's measures, and which labels were taken for which, for a terminal."""
+        wide = max(10, *map(len, self.labels))
+        lines = [f"{'':{wide}}  precision  recall      F1    texts"]
+        lines += [
+            f"{one.label:{wide}}  {one.precision:9.2%} {one.recall:7.2%} {one.f1:7.4f} {one.examples:8,}"
+            for one in self.of_labels
+        ]
+        cells = [max(len(label), len(f"{self.confusion.max():,}")) for label in self.labels]
+        lines += ["", f"{'has / given':{wide}}  " + "  ".join(map("{:>{}}".format, self.labels, cells))]
+        lines += [
+            f"{label:{wide}}  " + "  ".join(f"{count:>{cell},}" for count, cell in zip(row, cells, strict=True))
+            for label, row in zip(self.labels, self.confusion, strict=True)
+        ]
+        return "\n".join(lines)
+
+
+def measure_labels(
+    log_probabilities: npt.NDArray[np.float64], right: Sequence[int], labels: Sequence[str], *, how: str = ""
+) -> ClassificationMeasurement:
+    """Measure what a classifier said.
+
+    Args:
+        log_probabilities: of each text's labels in nats, (N, C).
+        right: the number of each text's label, (N,).
+        labels: C names.
+        how: first fields of the signature, such as ``corpus:sst2|part:test``.
+
+    Raises:
+        TextseqError: there is no text.
+    """
+    if not len(right):
+        raise TextseqError("there is no text to measure on; name a part or a file that holds some")
+    truth = np.asarray(right)
+    given = log_probabilities.argmax(axis=1)
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(confusion, (truth, given), 1)
+    hits = given == truth
+    rng = np.random.default_rng(SEED)
+    # How many hits a resample of N texts has is binomial: the same numbers as drawing texts, without the texts.
+    shares = rng.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
+    low, high = np.quantile(shares, (0.025, 0.975))
+    nats = -float(log_probabilities[np.arange(len(truth)), truth].mean())
+    fields = [how] * bool(how) + [f"labels:{len(labels)}", f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
+    return ClassificationMeasurement(tuple(labels), confusion, (float(low), float(high)), nats, "|".join(fields))
+
+
+def calibrated(logits: npt.NDArray[np.float64], right: Sequence[int]) -> float:
+    """The temperature by which logits must be divided for the least loss (Guo et al. 2017, section 4.2).
+
+    The loss has one minimum in the temperature's inverse, which is found by bisection of its slope.
+
+    Args:
+        logits: (N, C), of texts that the model was not trained on.
+        right: the number of each text's label, (N,).
+
+    Returns:
+        The temperature, from 1/20 to 20: 1 leaves the probabilities as they are, more makes them less sure.
+    """
+    truth, rows = np.asarray(right), np.arange(len(right))
+    low, high = 1 / 20, 20.0  # of the inverse
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        scaled = logits * middle
+        p = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        slope = float(((p * logits).sum(axis=1) - logits[rows, truth]).mean())  # of the mean loss
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return float(1 / np.sqrt(low * high))
