@@ -1,4 +1,5 @@
-"""textseq-train: from a text to a model that writes like it, or from sentence pairs to one that translates.
+"""textseq-train: from a text to a model that writes like it, from sentence pairs to one that translates, from labelled
+texts to one that classifies.
 
 The flags differ by task, and the task follows from what is named: so it is found out first, with the defaults that a
 run, a model or a recipe sets, and then the command line is read into the dataclass of that task.
@@ -18,7 +19,10 @@ from tyro.conf import Fixed, FlagCreatePairsOff, Positional, Suppress, arg
 
 from textseq.command import parse, run
 from textseq.config import (
+    ClassifierConfig,
+    ClassifierTrainingConfig,
     DataConfig,
+    LabelledConfig,
     LanguageModelConfig,
     PairConfig,
     Task,
@@ -27,14 +31,18 @@ from textseq.config import (
     TranslatorTrainingConfig,
 )
 from textseq.errors import TextseqError
-from textseq.origin import PairSource, Source
+from textseq.origin import LabelledSource, PairSource, Source
 
 if TYPE_CHECKING:
     from textseq.fetch import Recipe as CorpusRecipe
     from textseq.recipe import Recipe
 
 PROG = "textseq-train"
-WORDS: Mapping[Task, str] = {"language-model": "a language model", "translator": "a translator"}
+WORDS: Mapping[Task, str] = {
+    "language-model": "a language model",
+    "translator": "a translator",
+    "classifier": "a classifier",
+}
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
 Files = Annotated[tuple[str, ...], arg(metavar="PATH...", help_behavior_hint="")]
@@ -58,12 +66,21 @@ class Pairs(PairSource):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Labelled(LabelledSource):
+    """Your own labelled texts."""
+
+    corpus: Suppress[Fixed[str | None]] = None
+    labelled: Files = ()
+    validation_labelled: Files = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """The flags that every task has."""
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
     """A corpus by name (see --list-corpora)."""
-    task: Annotated[Task | None, arg(metavar="{language-model,translator}", help_behavior_hint="")] = None
+    task: Annotated[Task | None, arg(metavar="{language-model,translator,classifier}", help_behavior_hint="")] = None
     """What to train. Default: what the corpus or the files are for, or what the run, the model or the recipe has.
     Each task has flags of its own; with --help it shows them."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
@@ -150,7 +167,36 @@ class TrainTranslator(Train):
     training: TranslatorTrainingConfig = field(default_factory=TranslatorTrainingConfig)
 
 
-Options = TrainWriter | TrainTranslator
+@dataclass(frozen=True, kw_only=True)
+class TrainClassifier(Train):
+    """Train a recurrent network to classify texts.
+
+    Examples:
+      textseq-train sst2                                          a corpus of labelled texts by name
+      textseq-train --labelled reviews.csv --name mine            your own texts: a table with a header
+      textseq-train --labelled texts/                             or a folder with a folder for each label
+      textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vectors
+      textseq-train --resume runs/mine                            go on with a run that was stopped
+      textseq-train --task language-model --help                  the flags of language models; below: classifiers
+
+    The run is written to runs/NAME (under TEXTSEQ_HOME if that is set): the last and the best checkpoint,
+    log.jsonl, curve.png and a model card. Ctrl-C saves and says how to go on. Then: textseq-classify --model NAME.
+    """
+
+    origin: Annotated[Labelled, arg(name="labelled")] = field(default_factory=Labelled)
+    model: ClassifierConfig = field(default_factory=ClassifierConfig)
+    batching: LabelledConfig = field(default_factory=LabelledConfig)
+    training: ClassifierTrainingConfig = field(default_factory=ClassifierTrainingConfig)
+
+
+Options = TrainWriter | TrainTranslator | TrainClassifier
+OPTIONS: Mapping[Task, type[Options]] = {
+    "language-model": TrainWriter,
+    "translator": TrainTranslator,
+    "classifier": TrainClassifier,
+}
+OWN: Mapping[Task, str] = {"language-model": "text", "translator": "pairs", "classifier": "labelled"}
+"""The flag, and the field, that names one's own files."""
 
 
 def main() -> None:
@@ -167,11 +213,11 @@ def train(arguments: Sequence[str]) -> None:
         options = parse(type(base), PROG, arguments, base)
     except SystemExit as stop:
         if stop.code:
-            other = next(name for name in WORDS if name != task)
             why = f", as {reason} says" if reason else ""
+            others = " or ".join(f"--task {other}" for other in WORDS if other != task)
             print(
-                f"{PROG}: read as the flags of {WORDS[task]}{why}; see {PROG} --task {task} --help, and --task {other} "
-                f"--help for those of {WORDS[other]}",
+                f"{PROG}: read as the flags of {WORDS[task]}{why}; see {PROG} --task {task} --help, and {others} "
+                "--help for those of other models",
                 file=sys.stderr,
             )
         raise
@@ -183,10 +229,8 @@ def train(arguments: Sequence[str]) -> None:
         if asked:
             print(show())
             return
-    own = options.origin.pairs if isinstance(options, TrainTranslator) else options.origin.text
-    if options.resume is None and options.corpus is None and not own:
-        flag = "--pairs" if isinstance(options, TrainTranslator) else "--text"
-        raise TextseqError(f"name a corpus, or give your own {flag}; '{PROG} --list-corpora' shows the corpora")
+    if options.resume is None and options.corpus is None and not getattr(options.origin, OWN[task]):
+        raise TextseqError(f"name a corpus, or give your own --{OWN[task]}; '{PROG} --list-corpora' shows the corpora")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from textseq import runs
 
@@ -196,6 +240,19 @@ def train(arguments: Sequence[str]) -> None:
         runs.resume(
             options.resume,
             training=options.training,
+            data=options.data,
+            download=options.download,
+            report=_report,
+        )
+    elif isinstance(options, TrainClassifier):
+        runs.train_classifier(
+            origin=replace(options.origin, corpus=options.corpus),
+            name=options.name,
+            model=options.model,
+            batching=options.batching,
+            training=options.training,
+            start_from=options.from_,
+            overwrite=options.overwrite,
             data=options.data,
             download=options.download,
             report=_report,
@@ -245,7 +302,7 @@ def _named(arguments: Sequence[str]) -> argparse.Namespace:
     for flag in ("task", "resume", "recipe", "source", "target", "name", "data"):  # the last two may look like a corpus
         early.add_argument(f"--{flag}", nargs="?")
     early.add_argument("--from", nargs="?", dest="from_")
-    for flag in ("text", "pairs"):
+    for flag in OWN.values():
         early.add_argument(f"--{flag}", nargs="*")
     named, rest = early.parse_known_args(arguments)
     tasks = _tasks()
@@ -257,7 +314,10 @@ def _tasks() -> dict[str, Task]:
     """What each corpus is for in this command: of any text one can learn to write."""
     from textseq.corpus import list_corpora
 
-    return {corpus.name: "translator" if corpus.languages else "language-model" for corpus in list_corpora()}
+    tasks: dict[str, Task] = {}
+    for corpus in list_corpora():
+        tasks[corpus.name] = "translator" if corpus.languages else "classifier" if corpus.labels else "language-model"
+    return tasks
 
 
 def _model(named: argparse.Namespace) -> Mapping[str, object]:
@@ -289,8 +349,8 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
         begun: _model(named).get("task"),
         f"--recipe {named.recipe}": tasks.get(str(_recipe(named).get("corpus"))),
         f"corpus '{named.corpus}'": tasks.get(named.corpus),
-        "--text": None if named.text is None else "language-model",
-        **{f"--{flag}": "translator" for flag in ("pairs", "source", "target") if getattr(named, flag) is not None},
+        **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
+        **{f"--{flag}": "translator" for flag in ("source", "target") if getattr(named, flag) is not None},
     }
     found: dict[Task, str] = {}
     for what, wanted in asked.items():
@@ -305,13 +365,13 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
 
 def _defaults(named: argparse.Namespace, task: Task) -> Options:
     """The defaults that the flags are read over: a resumed run's, a starting model's or a recipe's settings."""
-    options: Options = TrainTranslator() if task == "translator" else TrainWriter()
+    options: Options = OPTIONS[task]()
     facts, recipe = _model(named), _recipe(named)
     if named.resume is not None:
         return options.over(facts, f"the run {named.resume}")
     options = options.over({"model": facts.get("model", {})}, f"the model {named.from_}")
     options = options.over(recipe, f"recipe {named.recipe}")
-    corpus, own = recipe.get("corpus"), named.text is not None or named.pairs is not None
+    corpus, own = recipe.get("corpus"), any(getattr(named, flag) is not None for flag in OWN.values())
     if corpus is not None and (own or named.corpus not in (None, corpus)):
         return options  # something else to learn from, with the settings of this recipe
     options = replace(options, corpus=corpus)

@@ -6,21 +6,17 @@ import json
 import logging
 import shlex
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
-from textseq.command import parse, run, terminable
+from textseq.command import parse, run
 from textseq.config import TranslationConfig, WritingPrecision
-from textseq.corpus import check_encoding
-from textseq.documents import Document
 from textseq.errors import TextseqError
-from textseq.files import check_outputs, growing
+from textseq.line_work import File, Flag, LineWork
 
 if TYPE_CHECKING:
     from textseq.shelf import Shelved
@@ -29,12 +25,9 @@ if TYPE_CHECKING:
 
 PROG = "textseq-translate"
 
-Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
-File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Translate:
+class Translate(LineWork):
     """Translate text, a sentence to a line.
 
     Examples:
@@ -55,19 +48,6 @@ class Translate:
     model: Annotated[tuple[str, ...], arg(metavar="NAME...", help_behavior_hint="")] = ()
     """What translates: a model's folder, a run's name, or a model that ships with textseq (see --list-models). Of
     several, which must have one vocabulary (trained on the same pairs, each with another seed), all choose together."""
-    input: File = None
-    """The sentences; a file whose name ends in .gz is unpacked while it is read. Default: stdin."""
-    output: File = None
-    """Where the translations go, in UTF-8. They are written as they come to FILE.part, which becomes FILE at the end
-    and stays where something stops the command. Default: stdout."""
-    encoding: str = "utf-8"
-    """Encoding of the input."""
-    interactive: Flag = False
-    """Show a prompt on stderr and answer each line at once, as is done anyway where stdin is a terminal."""
-    buffer: Annotated[int | None, arg(metavar="LINES", help_behavior_hint="")] = None
-    """Lines that are read ahead and translated in the order of their length, which is faster; where something stops the
-    command, those that it is at are lost. Default: 512; 64 where stdout is a terminal; 1 (each line at once) where
-    there is a prompt."""
     prefix: str = ""
     """How every translation must begin."""
     json: Flag = False
@@ -103,14 +83,11 @@ def translate(arguments: Sequence[str]) -> None:
         return
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    with _input(options.input) as file, terminable():
-        from textseq.lines import Lines
-
+    with options.reading() as lines:
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, of which this model has none")
-        lines = Lines(file, str(options.input or "stdin"), options.encoding, typed=_asks(options))
-        with growing(options.output) if options.output is not None else nullcontext(_print) as write:
+        with options.writing() as write:
             drawn = _translate(translator, lines, write, options)
             if lines.fault is not None:
                 raise lines.fault
@@ -144,19 +121,14 @@ def _opened(options: Translate) -> Translator:
 
 def _translate(translator: Translator, lines: Iterable[str], write: Callable[[str], None], options: Translate) -> bool:
     """Translate to the end; returns whether there was anything to draw."""
-    from tqdm import tqdm
-
     from textseq.translating import BUFFER
 
-    asking = _asks(options)
-    shows_output = options.output is None and sys.stdout.isatty()
-    quiet = asking or shows_output or not sys.stderr.isatty()
     picture = options.plot_attention
-    with tqdm(total=None if quiet else _count(options.input), unit=" sentences", disable=quiet) as bar:
+    with options.bar("sentences") as bar:
         translations = translator.stream(
-            _asked(lines, f"{translator.languages[0]}> ") if asking else lines,
+            options.prompted(lines, f"{translator.languages[0]}> "),
             attention=translator.attends and bool(options.json or options.alignment or picture),
-            buffer=options.buffer or (1 if asking else 64 if shows_output else BUFFER),
+            buffer=options.ahead(BUFFER),
             prefix=options.prefix,
             progress=bar.update,
             **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
@@ -200,43 +172,6 @@ def _record(one: Translation) -> dict[str, object]:
     }
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
-def _asks(options: Translate) -> bool:
-    """Whether someone types the lines, and is prompted for each."""
-    return options.interactive or (options.input is None and sys.stdin.isatty())
-
-
-def _asked(lines: Iterable[str], prompt: str) -> Iterator[str]:
-    """The lines, with a prompt before each: it comes when the answer to the one before has been written."""
-    try:
-        print(prompt, end="", file=sys.stderr, flush=True)
-        for line in lines:
-            yield line
-            print(prompt, end="", file=sys.stderr, flush=True)
-    finally:
-        print(file=sys.stderr)
-
-
-def _input(path: Path | None) -> AbstractContextManager[IO[bytes]]:
-    if path is not None:
-        return Document(path, "").open()
-    if sys.stdin is None:
-        raise TextseqError("stdin is closed; name a file with --input")
-    return nullcontext(sys.stdin.buffer)
-
-
-def _count(path: Path | None) -> int | None:
-    """The lines of a file, if they can be counted before they are read."""
-    if path is None or not path.is_file():
-        return None
-    with suppress(OSError, EOFError, zlib.error), Document(path, "").open() as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
-    return None
-
-
 def _check(options: Translate) -> None:
     """Refuse what makes no sense together, before anything is loaded.
 
@@ -247,19 +182,9 @@ def _check(options: Translate) -> None:
         known = ", ".join(model.name for model in _translators())
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that translates: {some} ('{PROG} --list-models' tells more)")
-    if options.interactive and (options.input is not None or options.buffer is not None):
-        raise TextseqError("--interactive answers the lines of stdin at once; leave out --input and --buffer")
-    if options.buffer is not None and options.buffer < 1:
-        raise TextseqError(f"--buffer must be at least 1, found {options.buffer}")
     if options.json and options.alignment:
         raise TextseqError("--json holds the alignment already; leave out --alignment")
-    check_encoding(options.encoding)
-    if options.input is not None and (options.input.is_dir() or not options.input.exists()):
-        found = "a folder" if options.input.is_dir() else "nothing"
-        raise TextseqError(f"--input wants a file of sentences, found {found} at {options.input}; name another")
-    check_outputs({"--output": options.output, "--plot-attention": options.plot_attention}, [options.input])
-    if options.output is not None and options.output.suffix.lower() == ".gz":
-        raise TextseqError(f"--output writes no packed files; leave it out and add: | gzip > {options.output}")
+    options.check("sentences", {"--plot-attention": options.plot_attention})
     if options.plot_attention is not None:
         from textseq.attention_plots import check_picture
 
