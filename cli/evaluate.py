@@ -1,4 +1,4 @@
-"""textseq-evaluate: how well a model predicts a text, or translates one, with the recipe of the number."""
+"""textseq-evaluate: how well a model predicts a text, translates or classifies, with the recipe of the number."""
 
 from __future__ import annotations
 
@@ -60,12 +60,6 @@ class Translators(Settings):
     """Column of the sources in the header of a .tsv file, or key of a .jsonl file ("source")."""
     target_column: Name = None
     """The same of the targets ("target")."""
-    empty: Treatment = "refuse"
-    """What to do with pairs of --pairs of which a sentence is empty: refuse the file, or leave them out."""
-    overlong: Treatment = "refuse"
-    """The same of pairs with a sentence of more than 1,000 characters."""
-    unreadable: Treatment = "refuse"
-    """The same of lines without a tab, of damaged JSON, of bytes that are not text."""
     bleu_tokenizer: str = "13a"
     """How BLEU parts words: 13a (the standard), intl (the marks of all scripts), zh (Chinese), char (Japanese
     and others without spaces)."""
@@ -83,12 +77,28 @@ class Translators(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Classifiers(Settings):
+    """For classifiers alone."""
+
+    labelled: Annotated[tuple[Path, ...], arg(metavar="PATH...", help_behavior_hint="")] = ()
+    """Your own labelled texts instead of a corpus, measured whole: tables with a header (.csv, .tsv), JSON objects line
+    by line (.jsonl), or folders with a folder for each label. Files may be packed (.gz)."""
+    text_column: Name = None
+    """Column or key of the texts. Default: one that is called text, sentence, review, content..."""
+    label_column: Name = None
+    """Column or key of the labels. Default: one that is called label, class, sentiment, category..."""
+    plot_confusion: File = None
+    """Draw which labels were taken for which, as a PNG whose name ends in .png."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure how well a model predicts a text, or how well it translates.
+    """Measure how well a model predicts a text, how well it translates, or how well it classifies.
 
     Of a language model it prints the loss in nats per token, bits per character and perplexity; of a translator
-    BLEU, chrF and TER with their 95 % intervals. Under each number stands its signature: corpus, part, tokenizer, how
-    it was computed, version.
+    BLEU, chrF and TER with their 95 % intervals; of a classifier the accuracy with its interval, precision, recall and
+    F1 of each label, and which labels were taken for which. Under each number stands its signature: corpus, part,
+    tokenizer, how it was computed, version.
 
     Examples:
       textseq-evaluate shakespeare --model shakespeare
@@ -98,6 +108,8 @@ class Evaluate:
       textseq-evaluate --pairs test.en test.de --model en-de second third --num-beams 10
       textseq-evaluate multi30k --model en-de --compare en-de-small --plot-length length.png
       textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
+      textseq-evaluate sst2 --model mine --plot-confusion confusion.png
+      textseq-evaluate --labelled reviews.csv --model mine
     """
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
@@ -108,7 +120,14 @@ class Evaluate:
     part: str | None = None
     """Part of the corpus. Default: test, or validation where there is no test part."""
     encoding: str = "utf-8"
-    """Encoding of --text, --pairs and --compare-translations."""
+    """Encoding of --text, --pairs, --labelled and --compare-translations."""
+    empty: Treatment = "refuse"
+    """What to do with pairs of --pairs of which a sentence is empty, or empty texts of --labelled: refuse the file, or
+    leave them out."""
+    overlong: Treatment = "refuse"
+    """The same of pairs with a sentence of more than 1,000 characters, and texts of more than a million."""
+    unreadable: Treatment = "refuse"
+    """The same of lines without a tab or a label, of damaged JSON, of bytes that are not text."""
     data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the corpora's files. Default: the one that TEXTSEQ_DATA names; then the cache is looked through."""
     download: Flag = False
@@ -119,6 +138,7 @@ class Evaluate:
     """Show the version, and exit."""
     language_models: LanguageModels = field(default_factory=LanguageModels)
     translators: Translators = field(default_factory=Translators)
+    classifiers: Classifiers = field(default_factory=Classifiers)
     translating: TranslationConfig = field(default_factory=TranslationConfig)
 
 
@@ -135,10 +155,15 @@ def evaluate(arguments: Sequence[str]) -> None:
             "name the --model to measure; see 'textseq-sample --list-authors' and 'textseq-translate --list-models'"
         )
     own = options.translators
-    if options.corpus is None and not own.pairs and not options.language_models.text:
+    if (
+        options.corpus is None
+        and not own.pairs
+        and not options.language_models.text
+        and not options.classifiers.labelled
+    ):
         raise TextseqError(
             f"nothing to measure on; name a corpus before the flags ({PROG} CORPUS --model NAME), or give your own "
-            "files: --pairs for a translator, --text for a language model"
+            "files: --pairs for a translator, --text for a language model, --labelled for a classifier"
         )
     if "--compare" in arguments and not own.compare:
         raise TextseqError("--compare wants a model, found none; name one, or leave it out")
@@ -148,23 +173,75 @@ def evaluate(arguments: Sequence[str]) -> None:
     if len(set(tasks.values())) > 1:
         found = ", ".join(f"{name} (a {task})" for name, task in tasks.items())
         raise TextseqError(f"models of one kind are measured at a time, found {found}; leave some out")
-    translates = "translator" in tasks.values()
-    for settings in (options.language_models,) if translates else (own, options.translating):
-        _refuse(settings, "language models" if translates else "translators", options.model[0])
-    flag, files = ("--pairs", own.pairs) if translates else ("--text", options.language_models.text)
+    (task,) = set(tasks.values())
+    groups: dict[str, tuple[str, tuple[Settings, ...]]] = {
+        "language-model": ("language models", (options.language_models,)),
+        "translator": ("translators", (own, options.translating)),
+        "classifier": ("classifiers", (options.classifiers,)),
+    }
+    for kind, (many, settings) in groups.items():
+        for one in settings:
+            if kind != task:
+                _refuse(one, many, options.model[0])
+    flag, files = {
+        "translator": ("--pairs", own.pairs),
+        "classifier": ("--labelled", options.classifiers.labelled),
+    }.get(task, ("--text", options.language_models.text))
     if options.corpus is not None and files:
         raise TextseqError(f"name a corpus or give {flag} to measure on, one of the two")
     if options.corpus is not None and options.corpus not in corpus_names() and Path(options.corpus).exists():
         raise TextseqError(f"{options.corpus} is no corpus but a file; to measure on your own, give {flag}")
     if files and options.part is not None:
         raise TextseqError(f"--part is of a corpus, and {flag} is measured whole; leave it out")
-    if translates:
+    if task == "translator":
         _check(options, folders)
         _measure_translations(options, folders)
     elif len(options.model) > 1:
-        raise TextseqError(f"one language model is measured at a time, found {len(options.model)}; leave some out")
+        what = task.replace("-", " ")
+        raise TextseqError(f"one {what} is measured at a time, found {len(options.model)}; leave some out")
+    elif task == "classifier":
+        _measure_labels(options, folders[options.model[0]])
     else:
         _measure_text(options, folders[options.model[0]])
+
+
+def _measure_labels(options: Evaluate, folder: Path) -> None:
+    from textseq.attention_plots import check_picture
+    from textseq.files import check_outputs
+    from textseq.jobs import load_classifier
+    from textseq.labelled import load_labelled, own_labelled
+    from textseq.plots import confusion_plot
+
+    own = options.classifiers
+    check_outputs({"--plot-confusion": own.plot_confusion}, own.labelled)
+    if own.plot_confusion is not None:
+        check_picture(own.plot_confusion, "--plot-confusion")
+    if options.corpus is not None:
+        if own.text_column or own.label_column:
+            raise TextseqError("--text-column and --label-column are of --labelled; leave them out with a corpus")
+        corpus = load_labelled(options.corpus, data=options.data, download=options.download)
+        part = options.part or next(part for part in ("test", "validation", "train") if part in corpus.parts)
+    else:
+        corpus = own_labelled(
+            own.labelled,
+            text_column=own.text_column,
+            label_column=own.label_column,
+            encoding=options.encoding,
+            validation=0,
+            empty=options.empty,
+            overlong=options.overlong,
+            unreadable=options.unreadable,
+            fewest_labels=1,
+        )
+        part = "train"
+    for note in corpus.notes:
+        print(note, file=sys.stderr)
+    found = load_classifier(folder, device=options.device).measure(corpus, part)
+    print(found)
+    print(found.signature)
+    print(found.table())
+    if own.plot_confusion is not None:
+        confusion_plot(found.confusion, found.labels, own.plot_confusion)
 
 
 def _measure_text(options: Evaluate, folder: Path) -> None:
@@ -251,9 +328,9 @@ def _pairs(options: Evaluate, source: str, target: str) -> PairCorpus:
             target_language=own.target or target,
             encoding=options.encoding,
             validation=0,
-            empty=own.empty,
-            overlong=own.overlong,
-            unreadable=own.unreadable,
+            empty=options.empty,
+            overlong=options.overlong,
+            unreadable=options.unreadable,
         )
     if (own.source or source, own.target or target) == ("source", "target"):
         raise TextseqError("the model does not know which languages it was trained on; say --source and --target")

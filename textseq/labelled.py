@@ -360,6 +360,7 @@ def own_labelled(
     empty: Treatment = "refuse",
     overlong: Treatment = "refuse",
     unreadable: Treatment = "refuse",
+    fewest_labels: int = 2,
 ) -> LabelledCorpus:
     """A user's own labelled texts, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
 
@@ -375,6 +376,7 @@ def own_labelled(
         empty: "drop" leaves out empty texts instead of refusing the file.
         overlong: the same for texts that are longer than ``longest``.
         unreadable: the same for rows with too few columns, no label, damaged JSON, bytes that are not text.
+        fewest_labels: that there must be.
 
     Raises:
         TextseqError: a file is missing, damaged or of an unknown kind; texts have faults that are not to be left out;
@@ -412,7 +414,7 @@ def own_labelled(
     if not part_of:
         raise TextseqError(f"no texts in {where}: it is empty, or all were left out; name others")
     labels = tuple(sorted(counts["train"]))
-    if len(labels) < 2:
+    if len(labels) < fewest_labels:
         raise TextseqError(f"two labels are wanted or more, found but '{labels[0]}' in {where}; name what has others")
     contents: dict[str, Iterable[Example]] = {"train": whole}
     if validation_paths:

@@ -1,11 +1,17 @@
-"""Pictures of what happened: the learning curve."""
+"""Pictures of what happened: the learning curve, and which labels were taken for which."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textseq.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def learning_curve(log: Path, picture: Path) -> None:
@@ -62,3 +68,33 @@ def _smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         total, weight = keep * total + loss, keep * weight + 1
         smoothed.append((step, total / weight))
     return smoothed
+
+
+def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
+    """Draw which labels were taken for which, as a PNG: rows have a label, columns were given one.
+
+    Args:
+        confusion: texts, (C, C).
+        labels: C names.
+        picture: where the PNG goes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
+    side = 2.2 + 0.75 * len(labels)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(labels))
+    axes.set_xticks(places, labels, rotation=45 if max(map(len, labels)) > 6 else 0, ha="center")
+    axes.set_yticks(places, labels)
+    axes.set_xlabel("was given")
+    axes.set_ylabel("has")
+    for row in places:
+        for column in places:
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=color)
+    with replacing(picture) as (file,):
+        figure.savefig(file, format="png", dpi=130)
