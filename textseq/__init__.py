@@ -1,4 +1,4 @@
-"""Recurrent networks on text: writing in an author's style, and soon classification, tagging and translation.
+"""Recurrent networks on text: writing in an author's style, translation, classification, and soon tagging.
 
 The public names are loaded when they are first used, so that ``import textseq`` costs nothing.
 """
@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 from textseq.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from textseq.classifying import Classification as Classification
+    from textseq.classifying import Classifier as Classifier
+    from textseq.config import ClassifierConfig as ClassifierConfig
+    from textseq.config import ClassifierTrainingConfig as ClassifierTrainingConfig
     from textseq.config import DataConfig as DataConfig
     from textseq.config import GenerationConfig as GenerationConfig
+    from textseq.config import LabelledConfig as LabelledConfig
     from textseq.config import LanguageModelConfig as LanguageModelConfig
     from textseq.config import PairConfig as PairConfig
     from textseq.config import TrainingConfig as TrainingConfig
@@ -21,13 +26,16 @@ if TYPE_CHECKING:
     from textseq.config import TranslatorTrainingConfig as TranslatorTrainingConfig
     from textseq.errors import TextseqError as TextseqError
     from textseq.jobs import load as load
+    from textseq.jobs import load_classifier as load_classifier
     from textseq.jobs import load_translator as load_translator
     from textseq.jobs import load_writer as load_writer
     from textseq.novelty import Novelty as Novelty
     from textseq.novelty import novelty_of as novelty_of
+    from textseq.origin import LabelledSource as LabelledSource
     from textseq.origin import PairSource as PairSource
     from textseq.runs import resume as resume
     from textseq.runs import train as train
+    from textseq.runs import train_classifier as train_classifier
     from textseq.runs import train_translator as train_translator
     from textseq.translating import Translator as Translator
     from textseq.translation import Translation as Translation
@@ -37,8 +45,14 @@ if TYPE_CHECKING:
     from textseq.writing import Writer as Writer
 
 _HOMES = {
+    "Classification": "textseq.classifying",
+    "Classifier": "textseq.classifying",
+    "ClassifierConfig": "textseq.config",
+    "ClassifierTrainingConfig": "textseq.config",
     "DataConfig": "textseq.config",
     "GenerationConfig": "textseq.config",
+    "LabelledConfig": "textseq.config",
+    "LabelledSource": "textseq.origin",
     "LanguageModelConfig": "textseq.config",
     "Novelty": "textseq.novelty",
     "PairConfig": "textseq.config",
@@ -54,12 +68,14 @@ _HOMES = {
     "Vectors": "textseq.vectors",
     "Writer": "textseq.writing",
     "load": "textseq.jobs",
+    "load_classifier": "textseq.jobs",
     "load_translator": "textseq.jobs",
     "load_writer": "textseq.jobs",
     "novelty_of": "textseq.novelty",
     "read_vectors": "textseq.vectors",
     "resume": "textseq.runs",
     "train": "textseq.runs",
+    "train_classifier": "textseq.runs",
     "train_translator": "textseq.runs",
 }
 

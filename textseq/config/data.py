@@ -56,8 +56,9 @@ class TokenizerConfig(Settings):
     def __post_init__(self) -> None:
         """Check the choices and ranges, and that every option given is one of this tokenizer."""
         super().__post_init__()
+        own = {item.name: item.default for item in dataclasses.fields(self)}  # which may be others
         for item in dataclasses.fields(TokenizerConfig)[1:]:
-            if getattr(self, item.name) == item.default or item.name in TOKENIZER_OPTIONS[self.tokenizer]:
+            if getattr(self, item.name) == own[item.name] or item.name in TOKENIZER_OPTIONS[self.tokenizer]:
                 continue
             heed = " or ".join(name for name, options in TOKENIZER_OPTIONS.items() if item.name in options)
             raise TextseqError(

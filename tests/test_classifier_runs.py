@@ -1,0 +1,254 @@
+"""From labelled texts to a classifier: it learns, resumes as if never stopped, and says first what will not do."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import textseq
+from textseq import runs, shelf
+from textseq.checkpoint import read_tensors
+from textseq.classifier_runs import _weights
+from textseq.classifying import Classifier
+from textseq.command import run
+from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.errors import TextseqError
+from textseq.origin import LabelledSource
+
+SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
+LETTERS = LabelledConfig(tokenizer="char", batch_size=8)
+QUICK = ClassifierTrainingConfig(max_steps=4, max_epochs=None, evaluate_every=2, warmup_steps=0)
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A table whose texts say what they are."""
+    rng = np.random.default_rng(1)
+    lines = ["label,text"]
+    for number in range(200):
+        words = rng.choice(["the", "film", "is", "a", "story", "of", "time"], rng.integers(2, 9)).tolist()
+        label = ("good", "bad")[number % 2]
+        words.insert(int(rng.integers(0, len(words))), {"good": "lovely", "bad": "awful"}[label])
+        lines.append(f"{label},{' '.join(words)} {number}")
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def train(
+    reviews: Path, said: list[str] | None = None, *, model: ClassifierConfig = SMALL,
+    training: ClassifierTrainingConfig = QUICK, name: str | None = None, start_from: str | None = None,
+) -> Classifier:  # fmt: skip
+    return runs.train_classifier(
+        labelled=[reviews], model=model, batching=LETTERS, training=training, overwrite=True, name=name,
+        start_from=start_from, report=(said if said is not None else []).append,
+    )  # fmt: skip
+
+
+def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
+    said: list[str] = []
+    training = replace(QUICK, max_steps=120, evaluate_every=60, learning_rate=0.01)
+    words = LabelledConfig(batch_size=8)
+    classifier = runs.train_classifier(
+        labelled=[reviews], model=SMALL, batching=words, training=training, report=said.append
+    )
+    assert classifier.classify(["a lovely story", "an awful film"])[0].label == "good"
+    assert [one.label for one in classifier.classify(["the time is lovely", "awful"])] == ["good", "bad"]
+    folder = home / "runs" / "reviews"
+    assert {"README.md", "curve.png", "log.jsonl"} <= {path.name for path in folder.iterdir()}
+    assert any("200 texts" in line or "180 texts (bad 90, good 90)" in line for line in said)
+    assert any(re.search(r"step 60: validation accuracy \d+\.\d\d%, ", line) for line in said)
+    assert any("classify with: textseq-classify --model reviews" in line for line in said)
+    again = textseq.load("reviews")
+    assert isinstance(again, Classifier)
+    assert again.classify(["awful"]) == classifier.classify(["awful"])
+    assert again.facts["temperature"] == classifier.temperature
+    assert "accuracy" in (folder / "README.md").read_text()
+    facts = json.loads((next(folder.glob("best-*")) / "config.json").read_text())
+    assert facts["labels"] == ["bad", "good"]
+    assert facts["results"][0]["signature"].startswith("corpus:reviews.csv|part:validation|tokens:word|labels:2")
+
+
+def last(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a run's last checkpoint."""
+    return read_tensors(next(folder.glob("last-*")) / "model.safetensors")
+
+
+def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> None:
+    training = replace(QUICK, max_steps=6, schedule="constant")
+    model = replace(SMALL, dropout=0.3, embedding_dropout=0.2, word_dropout=0.1, weight_dropout=0.2)
+    train(reviews, model=model, training=training, name="whole")
+    train(reviews, model=model, training=replace(training, max_steps=3), name="halves")
+    runs.resume("halves", training=training)
+    ours, theirs = (last(home / "runs" / name) for name in ("halves", "whole"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_balanced_weights_count_rare_labels_more() -> None:
+    counts = np.array([90, 10])
+    assert _weights(ClassifierConfig(), counts) is None
+    found = _weights(ClassifierConfig(class_weights="balanced"), counts)
+    assert found is not None
+    assert found.tolist() == pytest.approx([5 / 9, 5])
+    assert (found.numpy() * counts).sum() == pytest.approx(100)  # the examples count 1 on average
+
+
+def test_a_model_is_trained_further_on_other_labels(reviews: Path, tmp_path: Path) -> None:
+    first = train(reviews, name="first")
+    other = tmp_path / "other.csv"
+    other.write_text("label,text\n" + "".join(f"{('good', 'odd')[n % 2]},text {n}!\n" for n in range(60)))
+    said: list[str] = []
+    training = replace(QUICK, max_steps=1, learning_rate=1e-9)
+    second = train(other, said, training=training, name="second", start_from="first")
+    assert second.labels == ("good", "odd")
+    row, before = second.labels.index("good"), first.labels.index("good")
+    torch.testing.assert_close(second.model.output.weight[row], first.model.output.weight[before])
+    assert any("tokens were known there" in line for line in said)
+    with pytest.raises(TextseqError, match="--from wants a model of the same shape"):
+        train(other, model=replace(SMALL, hidden_size=9), start_from="first")
+
+
+def test_word_vectors_are_loaded(reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("lovely 1 2 3\nawful 4 5 6\n")
+    origin = LabelledSource(labelled=(str(reviews),), vectors=str(tmp_path / "v.txt"))
+    classifier = runs.train_classifier(
+        origin=origin, model=replace(SMALL, embedding_size=3), training=replace(QUICK, frozen_steps=100)
+    )
+    assert classifier.vectors["lovely"].tolist() == [1, 2, 3]
+
+
+def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, home: Path) -> None:
+    train(reviews)
+    before = sorted((home / "runs" / "reviews").rglob("*"))
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"labelled": [reviews], "training": replace(QUICK, best_by="bleu")}, "--best-by bleu is for translators"),
+        ({"origin": LabelledSource(labelled=(str(reviews),), validation=0)}, "--best-by accuracy wants a validation"),
+        ({"origin": LabelledSource(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
+        ({"origin": LabelledSource()}, "name a corpus or give your own"),
+        ({"labelled": [reviews], "origin": LabelledSource()}, "origin says all of the texts"),
+        ({"labelled": [reviews], "start_from": "nobody"}, "unknown model 'nobody'"),
+    ]
+    for given, told in cases:
+        with pytest.raises(TextseqError, match=told):
+            runs.train_classifier(overwrite=True, name="reviews", **given)  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match=r"the text of .* is not the one that the run began with"):
+        reviews.write_text(reviews.read_text() + "good,one more\n")
+        runs.resume("reviews")
+    assert sorted((home / "runs" / "reviews").rglob("*")) == before
+
+
+# The commands
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Calls a command in this process; returns exit code, stdout, stderr."""
+
+    def call(name: str, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        main: Callable[[Sequence[str]], None] = getattr(importlib.import_module(f"textseq.cli.{name}"), name)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            run(f"textseq-{name}", main, [str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+TINY = ["--hidden-size", "8", "--embedding-size", "8", "--tokenizer", "char", "--max-steps", "2"]
+
+
+def refused(result: Result, message: str, out: str = "") -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout but what is said."""
+    assert result[:2] == (2, out), result
+    assert len(result[2].splitlines()) == 1 and "Traceback" not in result[2]
+    assert re.search(message, result[2]), result[2]
+
+
+def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
+    code, out, err = command("train", "--labelled", reviews, "--name", "mine", *TINY)
+    assert (code, out) == (0, ""), err
+    assert "validation: accuracy" in err
+    code, out, err = command("classify", "--model", "mine", stdin=b"lovely\n\nawful\r\n")
+    assert (code, err) == (0, "")
+    found = [line.split("\t") for line in out.splitlines()]
+    assert len(found) == 3
+    for label, probability in found:
+        assert label in ("good", "bad") and 0.5 <= float(probability) <= 1
+    code, out, err = command("classify", "--model", "mine", "--json", stdin=b"lovely\n")
+    record = json.loads(out)
+    assert record["label"] == found[0][0]
+    assert sum(record["probabilities"].values()) == pytest.approx(1)
+    (tmp_path / "in.txt").write_text("lovely\nawful\n")
+    assert command("classify", "--model", "mine", "--input", "in.txt", "--output", "out.tsv") == (0, "", "")
+    assert len((tmp_path / "out.tsv").read_text().splitlines()) == 2
+    assert "mine  bad, good; " in command("classify", "--list-models")[1]
+    code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine", "--plot-confusion", "c.png")
+    assert code == 0, err
+    assert out.startswith("accuracy ") and "labels:2" in out and "has / given" in out
+    assert (tmp_path / "c.png").exists()
+    code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
+    assert code == 0, err
+
+
+def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
+    train(reviews, name="mine")
+    (tmp_path / "one.csv").write_text("label,text\ngood,x\ngood,y\n")
+    (tmp_path / "strange.csv").write_text("label,text\nodd,x\n")
+    (tmp_path / "quote.csv").write_text('label,text\ngood,"x\n')
+    cases: list[tuple[list[str], str]] = [
+        (["classify"], "name a --model that classifies: there are mine"),
+        (["classify", "--model", "nobody"], "unknown model 'nobody'"),
+        (["classify", "--model", "mine", "--input", "none.txt"], "--input wants a file of texts, found nothing"),
+        (["classify", "--model", "mine", "--buffer", "0"], "--buffer must be at least 1"),
+        (["train", "--labelled", "none.csv"], "no file none.csv|no file .*none.csv"),
+        (["train", "--labelled", "one.csv"], "two labels are wanted or more, found but 'good'"),
+        (["train", "--labelled", "quote.csv"], "in the record that begins in line 2 a quote is never closed"),
+        (["train", "--labelled", "reviews.csv", "--label-column", "stars"], "unknown column of .*: 'stars'"),
+        (["train", "--task", "classifier"], "name a corpus, or give your own --labelled"),
+        (["train", "sst2"], "'sst2' lacks 3 of 3 files.*--download"),
+        (["train", "sst2", "--text", "a"], "corpus 'sst2' asks for a classifier, --text for a language model"),
+        (["evaluate", "--model", "mine"], "nothing to measure on"),
+        (["evaluate", "--labelled", "strange.csv", "--model", "mine"], "label 'odd', which the model never saw"),
+        (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "--text", "a"], "--text is for language models"),
+        (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "mine"], "one classifier is measured at a time"),
+        (["evaluate", "sst2", "--labelled", "reviews.csv", "--model", "mine"], "name a corpus or give --labelled"),
+        (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "--plot-confusion", "c.jpg"], r"\.png"),
+        (["translate", "--model", "mine"], "a translator is wanted, mine is a classifier; use it with textseq-c"),
+    ]  # fmt: skip
+    for arguments, told in cases:
+        code, out, err = command(*arguments)
+        lines = [line for line in err.splitlines() if not line.startswith("Of ")]
+        assert (code, out, len(lines)) == (2, "", 1), (arguments, err)
+        assert re.search(told, lines[0]), (arguments, err)
+
+
+def test_bytes_that_are_no_text_lose_nothing_that_was_classified(command: Callable[..., Result], reviews: Path) -> None:
+    train(reviews, name="mine")
+    code, out, err = command("classify", "--model", "mine", stdin=b"lovely\nawful\ncaf\xe9\n")
+    assert code == 2
+    assert len(out.splitlines()) == 2
+    assert "line 3 of stdin is not utf-8 text: byte 0xe9 at character 4" in err

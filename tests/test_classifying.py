@@ -1,0 +1,177 @@
+"""A classifier at work: batches change nothing, measures are what they say, it is as sure as it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import textseq
+from textseq.classifying import Classifier, open_classifier
+from textseq.config import ClassifierConfig
+from textseq.errors import TextseqError
+from textseq.label_metrics import calibrated, measure_labels
+from textseq.labelled import LabelledCorpus
+from textseq.models.classifier_model import ClassifierModel
+from textseq.plots import confusion_plot
+from textseq.text import CharTokenizer
+
+TEXTS = ["a good one", "", "x", "a very long and very bad one " * 9, "neither good nor bad", "a good one"]
+LABELS = ("good", "bad", "so so")
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    letters = CharTokenizer.train([["abcdefghijklmnopqrstuvwxyz "]])
+    torch.manual_seed(1)
+    config = ClassifierConfig(hidden_size=8, embedding_size=6, window=50)
+    model = ClassifierModel(config, letters.size, len(LABELS))
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    facts: dict[str, object] = {
+        "task": "classifier",
+        "labels": [*LABELS],
+        "model": config.to_dict(),
+        "temperature": 2.0,
+        "corpus": {"title": "Some texts", "name": "mine"},
+    }
+    return Classifier(model, letters, facts)
+
+
+def corpus(examples: list[tuple[str, str]]) -> LabelledCorpus:
+    return LabelledCorpus("mine", "Mine", "", "f", LABELS, {"test": examples})
+
+
+def test_a_batch_gives_what_each_text_gives_alone(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = classifier.classify(TEXTS)
+    for text, found in zip(TEXTS, together, strict=True):
+        (alone,) = classifier.classify([text])
+        assert alone.label == found.label
+        assert alone.probabilities == pytest.approx(found.probabilities, abs=1e-6)
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+        assert found.probability == max(found.probabilities.values())
+    assert together[0].probabilities == pytest.approx(together[-1].probabilities, abs=1e-6)
+    monkeypatch.setattr("textseq.classifying.TOKENS", 30)
+    for found, again in zip(together, classifier.classify_lines(TEXTS, buffer=2), strict=True):
+        assert again.probabilities == pytest.approx(found.probabilities, abs=1e-6)
+
+
+def test_lines_are_read_only_as_far_ahead_as_said(classifier: Classifier) -> None:
+    read: list[str] = []
+    done: list[int] = []
+
+    def noted() -> Iterator[str]:
+        for text in TEXTS:
+            read.append(text)
+            yield text
+
+    answers = classifier.classify_lines(noted(), buffer=2, progress=done.append)
+    next(answers)
+    assert len(read) == 2
+    assert len(list(answers)) == len(TEXTS) - 1
+    assert done == [2, 2, 2]
+
+
+def test_the_temperature_makes_it_less_sure_and_changes_no_label(classifier: Classifier) -> None:
+    less = classifier.classify(TEXTS)
+    classifier.facts["temperature"] = 1.0
+    more = classifier.classify(TEXTS)
+    assert [one.label for one in less] == [one.label for one in more]
+    assert all(one.probability < other.probability for one, other in zip(less, more, strict=True))
+
+
+def test_the_measures_are_those_of_the_definitions() -> None:
+    truth = [0, 0, 0, 1, 1, 2]
+    given = [0, 0, 1, 1, 0, 2]
+    p = np.full((6, 3), 0.1)
+    p[np.arange(6), given] = 0.8
+    found = measure_labels(np.log(p), truth, LABELS, how="corpus:mine")
+    assert found.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert found.accuracy == pytest.approx(4 / 6)
+    good, bad, so_so = found.of_labels
+    assert [good.precision, good.recall, good.examples] == pytest.approx([2 / 3, 2 / 3, 3])
+    assert (bad.precision, bad.recall, bad.f1) == (0.5, 0.5, 0.5)
+    assert so_so.f1 == 1
+    assert found.macro_f1 == pytest.approx((2 / 3 + 0.5 + 1) / 3)
+    assert found.nats == pytest.approx(-(4 * np.log(0.8) + 2 * np.log(0.1)) / 6)
+    assert found.signature.startswith("corpus:mine|labels:3|bs:1000|seed:12345|textseq:")
+    low, high = found.interval
+    assert 0 <= low < found.accuracy < high <= 1
+    assert "accuracy 66.67%" in str(found)
+    for line in ("good           66.67%  66.67%", "so so         100.00% 100.00%", "has / given"):
+        assert line in found.table(), found.table()
+    unused = measure_labels(np.log(p), [0] * 6, LABELS).of_labels[2]
+    assert (unused.recall, unused.precision) == (0, 0)
+    with pytest.raises(TextseqError, match="no text to measure on"):
+        measure_labels(np.zeros((0, 3)), [], LABELS)
+
+
+def test_the_interval_is_that_of_resampled_texts() -> None:
+    rng = np.random.default_rng(0)
+    hits = rng.random(400) < 0.8
+    p = np.where(hits[:, None], [0.9, 0.1], [0.1, 0.9])
+    low, high = measure_labels(np.log(p), [0] * 400, ("a", "b")).interval
+    resampled = [rng.choice(hits, 400).mean() for _ in range(2000)]
+    assert (low, high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))), abs=0.01)
+
+
+def test_calibration_finds_the_temperature_of_the_least_loss() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(4000, 3)) * 2
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    right = [int(rng.choice(3, p=row)) for row in p]
+    assert calibrated(logits, right) == pytest.approx(1, abs=0.06)
+    assert calibrated(3 * logits, right) == pytest.approx(3, abs=0.18)
+    certain = [int(row.argmax()) for row in logits]
+    assert calibrated(logits, certain) == pytest.approx(1 / 20, rel=0.01)  # never wrong: as sure as is allowed
+
+
+def test_a_part_is_measured(classifier: Classifier) -> None:
+    said = [one.label for one in classifier.classify(TEXTS)]
+    found = classifier.measure(corpus([*zip(TEXTS, said, strict=True)]))
+    assert found.accuracy == 1
+    assert found.signature.startswith("corpus:mine|part:test|tokens:char|")
+    with pytest.raises(TextseqError, match="has the label 'bad ', which the model never saw; it knows good, bad, so"):
+        classifier.measure(corpus([("x", "bad ")]))
+
+
+def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:
+    classifier.save(tmp_path / "given", results=[classifier.measure(corpus([("x", "bad")]))])
+    again = textseq.load(tmp_path / "given")
+    assert isinstance(again, Classifier)
+    assert again.classify(TEXTS) == classifier.classify(TEXTS)
+    card = (tmp_path / "given" / "README.md").read_text()
+    for words in (
+        "classifier of texts (good, bad, so so)",
+        "textseq-classify --model given",
+        "accuracy",
+        "| 100.00% |",
+    ):
+        assert words in card or words == "| 100.00% |", card
+    assert again.nearest("a")[0][0] != "a"
+    assert "good, bad, so so" in repr(again)
+    with pytest.raises(
+        TextseqError, match=r"a language model is wanted, .* is a classifier; use it with textseq-class"
+    ):
+        textseq.load_writer(tmp_path / "given")
+    with pytest.raises(TextseqError, match="computes in float32"):
+        textseq.load(tmp_path / "given", precision="int8")
+
+
+def test_a_damaged_description_is_told(classifier: Classifier, tmp_path: Path) -> None:
+    from textseq import checkpoint
+
+    classifier.save(tmp_path / "given")
+    found = checkpoint.load(tmp_path / "given")
+    found.facts["labels"] = ["good"]
+    with pytest.raises(TextseqError, match="is damaged: it lacks 'model' or 'labels'"):
+        open_classifier(found)
+
+
+def test_the_confusion_is_drawn(tmp_path: Path) -> None:
+    confusion_plot(np.array([[3, 1], [0, 0]]), ("a", "b"), tmp_path / "c.png")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
