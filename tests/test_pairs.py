@@ -76,7 +76,8 @@ def test_corpora_of_pairs_are_listed() -> None:
     for recipe in RECIPES.values():
         assert recipe.task == "translator"
         assert len(recipe.languages) == len(recipe.language.split(", ")) >= 2
-    assert {recipe.task for recipe in list_corpora() if not recipe.languages} == {"language-model"}
+    assert {recipe.task for recipe in list_corpora() if recipe.labels} == {"classifier"}
+    assert {recipe.task for recipe in list_corpora() if not (recipe.languages or recipe.labels)} == {"language-model"}
 
 
 def test_parts_have_these_pairs(name: str, data_folder: Path) -> None:

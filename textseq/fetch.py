@@ -133,8 +133,8 @@ def recipe_files(folder: str = "") -> dict[str, str]:
     except ModuleNotFoundError:
         root = Path(__file__).parent.parent / "corpora"
     found = (root / folder).iterdir() if folder else root.iterdir()
-    files = sorted((file for file in found if file.name.endswith(".toml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in files}
+    files = {file.name.removesuffix(".toml"): file for file in found if file.name.endswith(".toml")}
+    return {name: files[name].read_text("utf-8") for name in sorted(files)}
 
 
 def read_recipe(name: str, text: str) -> Recipe:
