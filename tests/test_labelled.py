@@ -21,8 +21,8 @@ COUNTS = {
     "sst5": (8544, 1101, 2210),
     "trec": (5452, 500),
     "subj": (8000, 1000, 1000),
-    "sentence-polarity": (8530, 1066, 1066),
-    "movie-reviews": (1600, 200, 200),
+    "sentence_polarity": (8530, 1066, 1066),
+    "movie_reviews": (1600, 200, 200),
     "imdb": (22500, 2500, 25000),
     # Without repetition within a sentence.
     "sst2-phrases": (98557, 872, 1821),
@@ -43,7 +43,7 @@ def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
 
 
 def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Path) -> None:
-    for name in ("imdb", "sentence-polarity"):
+    for name in ("imdb", "sentence_polarity"):
         corpus = load_labelled(name, data=data_folder)
         for part in corpus.parts:
             (_, most), (_, least) = Counter(label for _, label in corpus.examples(part)).most_common()
