@@ -72,6 +72,7 @@ class Labelled(LabelledSource):
     corpus: Suppress[Fixed[str | None]] = None
     labelled: Files = ()
     validation_labelled: Files = ()
+    fold: Suppress[Fixed[int | None]] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,7 @@ class TrainClassifier(Train):
       textseq-train --labelled reviews.csv --name mine            your own texts: a table with a header
       textseq-train --labelled texts/                             or a folder with a folder for each label
       textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vectors
+      textseq-train sentence_polarity --folds 10                  ten models, each measured on a tenth of the texts
       textseq-train --resume runs/mine                            go on with a run that was stopped
       textseq-train --task language-model --help                  the flags of language models; below: classifiers
 
@@ -245,7 +247,8 @@ def train(arguments: Sequence[str]) -> None:
             report=_report,
         )
     elif isinstance(options, TrainClassifier):
-        runs.train_classifier(
+        learn = runs.train_classifier if options.origin.folds is None else runs.cross_validate
+        learn(
             origin=replace(options.origin, corpus=options.corpus),
             name=options.name,
             model=options.model,

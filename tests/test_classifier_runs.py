@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from textseq.classifying import Classifier
 from textseq.command import run
 from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.errors import TextseqError
+from textseq.label_metrics import ClassificationMeasurement
 from textseq.origin import LabelledSource
 
 SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
@@ -159,6 +161,32 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
     assert sorted((home / "runs" / "reviews").rglob("*")) == before
 
 
+def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(reviews: Path, home: Path) -> None:
+    said: list[str] = []
+
+    def validate(training: ClassifierTrainingConfig = QUICK) -> list[ClassificationMeasurement]:
+        origin = LabelledSource(labelled=(str(reviews),), folds=3)
+        return runs.cross_validate(origin, model=SMALL, batching=LETTERS, training=training, report=said.append)
+
+    found = validate()
+    assert sum(one.examples for one in found) == 200
+    names = [f"reviews-fold{number}of3" for number in (1, 2, 3)]
+    assert sorted(path.name for path in (home / "runs").iterdir()) == names
+    scores = np.array([one.accuracy for one in found])
+    assert said[-1].startswith(f"3 folds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
+    texts = [set(LabelledSource(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
+    assert len(set.union(*texts)) == 200
+    weights = [last(home / "runs" / name) for name in names]
+    shutil.rmtree(home / "runs" / names[1])
+    again = validate()
+    assert [one.to_dict() for one in again] == [one.to_dict() for one in found]
+    assert all(torch.equal(last(home / "runs" / names[1])[name], weights[1][name]) for name in weights[1])
+    with pytest.raises(TextseqError, match="fold1of3 was made with other settings; --overwrite replaces it"):
+        validate(replace(QUICK, learning_rate=0.5))
+    with pytest.raises(TextseqError, match="cross-validation wants --folds"):
+        runs.cross_validate(LabelledSource(labelled=(str(reviews),)))
+
+
 # The commands
 
 
@@ -212,6 +240,9 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     assert (tmp_path / "c.png").exists()
     code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
     assert code == 0, err
+    code, out, err = command("train", "--labelled", reviews, "--folds", "2", *TINY)
+    assert code == 0, err
+    assert re.search(r"2 folds: accuracy [\d.]+% \+- [\d.]+%", err.splitlines()[-1])
 
 
 def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:

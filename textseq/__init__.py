@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from textseq.novelty import novelty_of as novelty_of
     from textseq.origin import LabelledSource as LabelledSource
     from textseq.origin import PairSource as PairSource
+    from textseq.runs import cross_validate as cross_validate
     from textseq.runs import resume as resume
     from textseq.runs import train as train
     from textseq.runs import train_classifier as train_classifier
@@ -67,6 +68,7 @@ _HOMES = {
     "TranslatorTrainingConfig": "textseq.config",
     "Vectors": "textseq.vectors",
     "Writer": "textseq.writing",
+    "cross_validate": "textseq.runs",
     "load": "textseq.jobs",
     "load_classifier": "textseq.jobs",
     "load_translator": "textseq.jobs",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from statistics import mean, stdev
 
 import numpy as np
 import torch
@@ -20,13 +21,23 @@ from textseq.corpus import cache_folder
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over, load_vectors
 from textseq.errors import TextseqError
-from textseq.label_metrics import calibrated, measure_labels
+from textseq.label_metrics import ClassificationMeasurement, calibrated, measure_labels
 from textseq.labelled import LabelledCorpus
-from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
+from textseq.launch import (
+    Plan,
+    begun_with,
+    describe,
+    going_on,
+    last_checkpoint,
+    launch,
+    new_folder,
+    same_shape,
+    same_text,
+)
 from textseq.models.classifier_model import ClassifierModel
 from textseq.origin import LabelledSource, saved, saved_fingerprint
 from textseq.run_log import summary_writer
-from textseq.shelf import Facts
+from textseq.shelf import Facts, runs_folder
 from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
 from textseq.tokens import token_file, tokenizer_for
@@ -123,6 +134,84 @@ def train_classifier(
         for line in load_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download):
             report(line)
     return run.run(resume=False)
+
+
+def cross_validate(
+    origin: LabelledSource,
+    *,
+    name: str | None = None,
+    model: ClassifierConfig | None = None,
+    batching: LabelledConfig | None = None,
+    training: TrainingConfig | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    data: Path | None = None,
+    download: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> list[ClassificationMeasurement]:
+    """Train a classifier for each fold, and measure it on that fold, whose texts neither it nor its tokenizer saw.
+
+    The run of a fold is called NAME-fold1of10, and so on. What is there is gone on with, or only measured if it is
+    finished: so a cross-validation that was stopped is taken up by the same call.
+
+    Args:
+        origin: the texts, and how many ``folds``.
+        name: the beginning of the runs' names; the corpus's name, or the first file's, by default.
+        model: as of ``train_classifier``, and so are the others.
+        batching: likewise.
+        training: likewise.
+        start_from: likewise.
+        overwrite: replace runs of these names.
+        data: likewise.
+        download: likewise.
+        report: likewise.
+
+    Returns:
+        The measure of each fold.
+
+    Raises:
+        TextseqError: as ``train_classifier``; or a run of such a name was made otherwise.
+        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+    """
+    folds = origin.folds
+    if folds is None:
+        raise TextseqError("cross-validation wants --folds, found none; 10 is usual")
+    model, batching = model or ClassifierConfig(), batching or LabelledConfig()
+    training = _suited(training or ClassifierTrainingConfig())
+    if name is None:
+        name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
+    measured: list[ClassificationMeasurement] = []
+    for fold in range(1, folds + 1):
+        folder = runs_folder() / f"{name}-fold{fold}of{folds}"
+        own = replace(origin, fold=fold)
+        if folder.exists() and not overwrite:
+            found = last_checkpoint(folder)
+            asked = {"model": model.to_dict(), "data": batching.to_dict(), "training": training.to_dict()}
+            if any(found.facts.get(table) != settings for table, settings in asked.items()):
+                raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
+            how = {"training": None, "data": data, "download": download, "report": report}
+            classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
+        else:
+            classifier = train_classifier(
+                origin=own,
+                name=folder.name,
+                model=model,
+                batching=batching,
+                training=training,
+                start_from=start_from,
+                overwrite=overwrite,
+                data=data,
+                download=download,
+                report=report,
+            )
+        measured.append(classifier.measure(own.open(data=data, download=download), "test"))
+        report(f"fold {fold} of {folds}: {measured[-1]}\n  {measured[-1].signature}")
+    scores = [one.accuracy for one in measured]
+    report(
+        f"{folds} folds: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
+        f"{mean(one.macro_f1 for one in measured):.4f}"
+    )
+    return measured
 
 
 def resume_classifier(

@@ -135,6 +135,11 @@ class LabelledSource(Settings):
     vectors: str | None = None
     """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
     .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
+    folds: int | None = ranged(None, at_least=2)
+    """Cross-validation: deal all texts out to so many parts, train a model without each of them, and measure it there.
+    Every model is a run of its own, NAME-fold1of10 and so on; what was stopped goes on with the same command."""
+    fold: int | None = ranged(None, at_least=1)
+    """Which of the folds is the test."""
     corpus: str | None = None
     """A corpus by name."""
 
@@ -146,9 +151,15 @@ class LabelledSource(Settings):
         """
         if (self.corpus is None) == (not self.labelled):
             raise TextseqError("name a corpus or give your own files with --labelled, one of the two")
+        if self.folds is not None and self.fold is not None:
+            return self._whole(data, download).fold(self.fold - 1, self.folds, validation=self.validation)
+        found = self._whole(data, download)
+        return found.with_validation(self.validation) if self.validation and self.corpus is not None else found
+
+    def _whole(self, data: Path | None, download: bool) -> LabelledCorpus:
+        """The texts as they are parted without folds."""
         if self.corpus is not None:
-            found = load_labelled(self.corpus, data=data, download=download)
-            return found.with_validation(self.validation) if self.validation else found
+            return load_labelled(self.corpus, data=data, download=download)
         return own_labelled(
             [Path(path) for path in self.labelled],
             text_column=self.text_column,

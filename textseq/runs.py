@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from textseq.checkpoint import Checkpoint
+from textseq.classifier_runs import cross_validate as cross_validate
 from textseq.classifier_runs import resume_classifier
 from textseq.classifier_runs import train_classifier as train_classifier
 from textseq.config import TrainingConfig
