@@ -153,6 +153,8 @@ def test_the_member_of_an_archive_is_named_or_known_by_its_size(tmp_path: Path) 
     path = zipped(tmp_path / "six.zip", **{"a.5d.txt": lines(), "a.10d.txt": lines(table=wide), "README": "nothing\n"})
     np.testing.assert_array_equal(read_vectors(path, size=10).table, wide)
     np.testing.assert_array_equal(read_vectors(f"{path}#a.5d.txt").table, TABLE)
+    noted = zipped(tmp_path / "mac.zip", **{"a.txt": lines(), "__MACOSX/._a.txt": "\0"})
+    np.testing.assert_array_equal(read_vectors(noted).table, TABLE)
     for member, told in (("", "3 members"), ("#a.50d.txt", "did you mean 'a.5"), ("#", "3 members")):
         with pytest.raises(TextseqError, match=told):
             read_vectors(f"{path}{member}")
@@ -180,11 +182,12 @@ def test_the_size_that_is_asked_for_is_held(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_told_and_the_others_are_read(bad: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "v.txt"
-    path.write_text(lines() + bad + "\n" + lines(("last",), TABLE[:1]), encoding="utf-8")
-    found = read_vectors(path)
-    assert found.words == (*WORDS, "last")
-    np.testing.assert_array_equal(found.table[:-1], TABLE)
-    assert found.notes == (f"{path}: {told}",)
+    for header, line in (("", 9), ("10 5\n", 10)):
+        path.write_text(header + lines() + bad + "\n" + lines(("last",), TABLE[:1]), encoding="utf-8")
+        found = read_vectors(path)
+        assert found.words == (*WORDS, "last")
+        np.testing.assert_array_equal(found.table[:-1], TABLE)
+        assert found.notes == (f"{path}: {told.replace('line 9', f'line {line}')}",)
 
 
 def test_a_word_that_is_no_text_is_told(tmp_path: Path) -> None:

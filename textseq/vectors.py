@@ -213,7 +213,8 @@ def _document(path: str, size: int | None) -> Document:
             raise TextseqError(f"{file} is no whole ZIP archive; name another, or put a whole copy in its place")
         return Document(file, "utf-8")
     with zipfile.ZipFile(file) as archive:
-        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        files = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    names = [one for one in files if not one.startswith("__MACOSX/")]  # what macOS notes of each file
     if member and member not in names:
         raise unknown(f"member of {file}:", member, names)
     fitting = [member] if member else names
@@ -282,6 +283,7 @@ class _Reading:
         with np.errstate(over="ignore"):  # of numbers too large for float32, which are told
             for word, values in self._binary() if self.binary else self._text():
                 if not np.isfinite(values).all():
+                    self.read -= 1
                     self._fault("words with numbers that are infinite or none", word)
                 elif not self.kept.add(word, values):
                     self._fault("words that come twice, of which the first counts", word)
