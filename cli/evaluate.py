@@ -245,12 +245,13 @@ def _measure_labels(options: Evaluate, folder: Path) -> None:
 
 
 def _measure_text(options: Evaluate, folder: Path) -> None:
-    from textseq.corpus import load_corpus, own_text
+    from textseq.corpus import own_text
     from textseq.jobs import load_writer
+    from textseq.labelled import load_text
 
     own = options.language_models
     if options.corpus is not None:
-        corpus = load_corpus(options.corpus, data=options.data, download=options.download)
+        corpus = load_text(options.corpus, data=options.data, download=options.download)
         part = options.part or ("test" if "test" in corpus.parts else "validation")
     else:
         corpus, part = own_text(own.text, encoding=options.encoding, validation=0), "train"

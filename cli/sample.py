@@ -16,7 +16,7 @@ from textseq.config import GenerationConfig, WritingPrecision
 from textseq.errors import TextseqError
 
 if TYPE_CHECKING:
-    from textseq.corpus import Corpus
+    from textseq.tokens import TextCorpus
     from textseq.writing import Writer
 
 PROG = "textseq-sample"
@@ -175,14 +175,15 @@ def _check(options: Sample) -> None:
         raise TextseqError("--data and --download find the training text for --novelty; add it, or leave them out")
 
 
-def _training_text(writer: Writer, looking: Looking) -> Corpus:
-    from textseq.corpus import load_corpus, own_text
+def _training_text(writer: Writer, looking: Looking) -> TextCorpus:
+    from textseq.corpus import own_text
+    from textseq.labelled import load_text
     from textseq.novelty import training_text
 
     if looking.training_text:
         return own_text(looking.training_text, encoding=looking.encoding, validation=0)
     if looking.corpus is not None:
-        return load_corpus(looking.corpus, data=looking.data, download=looking.download)
+        return load_text(looking.corpus, data=looking.data, download=looking.download)
     return training_text(writer.facts, data=looking.data, download=looking.download)
 
 

@@ -346,12 +346,16 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
         TextseqError: what it names is for different tasks.
     """
     tasks = _tasks()
+    writes = named.task == "language-model"
     begun = f"--from {named.from_}" if named.resume is None else f"--resume {named.resume}"
     asked = {
         f"--task {named.task}": named.task,
         begun: _model(named).get("task"),
         f"--recipe {named.recipe}": tasks.get(str(_recipe(named).get("corpus"))),
-        f"corpus '{named.corpus}'": tasks.get(named.corpus),
+        # One can learn to write from any text, whatever labels it has.
+        f"corpus '{named.corpus}'": None
+        if writes and tasks.get(named.corpus) == "classifier"
+        else tasks.get(named.corpus),
         **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
         **{f"--{flag}": "translator" for flag in ("source", "target") if getattr(named, flag) is not None},
     }

@@ -10,8 +10,10 @@ import pytest
 
 from textseq.corpus import list_corpora
 from textseq.errors import TextseqError
-from textseq.labelled import LabelledCorpus, _nodes, load_labelled, own_labelled, parted
+from textseq.labelled import LabelledCorpus, _nodes, load_labelled, load_text, own_labelled, parted
 from textseq.labelled_files import Example
+from textseq.text import CharTokenizer
+from textseq.tokens import token_file
 
 EXAMPLES: list[Example] = [(f"text number {n}", "abc"[n % 3]) for n in range(300)]
 
@@ -48,6 +50,17 @@ def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Pa
         for part in corpus.parts:
             (_, most), (_, least) = Counter(label for _, label in corpus.examples(part)).most_common()
             assert most == least
+
+
+def test_a_language_model_reads_the_texts_of_a_part_alone(data_folder: Path, tmp_path: Path) -> None:
+    corpus = load_text("trec", data=data_folder)
+    assert [*corpus.documents("test")] == [
+        (text,) for text, _ in load_labelled("trec", data=data_folder).examples("test")
+    ]
+    assert load_text("tinyshakespeare", data=data_folder).task == "language-model"
+    letters = CharTokenizer.train(corpus.documents("train"))
+    tokens = token_file(corpus, "train", letters, tmp_path)
+    assert len(tokens.document_starts) == 5452
 
 
 def test_a_tree_gives_its_phrases() -> None:

@@ -52,7 +52,7 @@ def asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., di
 
     def call(*arguments: str | Path) -> dict[str, object]:
         calls: list[dict[str, object]] = []
-        for name in ("train", "train_translator", "resume"):
+        for name in ("train", "train_translator", "train_classifier", "resume"):
 
             def note(*given: object, task: str = name, **options: object) -> None:
                 calls.append({"call": task, "first": given[0] if given else None, **options})
@@ -207,6 +207,12 @@ def test_recipes_of_both_tasks_are_listed(command: Command) -> None:
     listed = command("--list-recipes")[1]
     for name in ("tatoeba-en-fr", "multi30k-en-de", "tinyshakespeare"):
         assert f"{name}  " in listed
+
+
+def test_one_learns_to_write_from_labelled_texts_too(asked: Callable[..., dict[str, object]]) -> None:
+    assert asked("imdb")["call"] == "train_classifier"
+    found = asked("imdb", "--task", "language-model", "--hidden-size", "9")
+    assert (found["call"], found["first"]) == ("train", "imdb")
 
 
 # What cannot be done

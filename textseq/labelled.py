@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from textseq.corpus import PARTS, check_encoding, fingerprint_of
+from textseq.corpus import PARTS, Corpus, check_encoding, fingerprint_of, load_corpus
 from textseq.documents import Document, reading
 from textseq.errors import TextseqError, unknown
 from textseq.faults import FaultKind, Treatment
@@ -202,6 +202,17 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
         ),
         contents=_contents(recipe, local),
     )
+
+
+def load_text(name: str, *, data: Path | None = None, download: bool = False) -> Corpus | LabelledCorpus:
+    """A corpus to learn to write from, by name: a text, or labelled texts, of which the labels do not matter.
+
+    Raises:
+        TextseqError: as ``corpus.load_corpus``.
+    """
+    texts = recipe_files()
+    labelled = name in texts and bool(read_recipe(name, texts[name]).labels)
+    return (load_labelled if labelled else load_corpus)(name, data=data, download=download)
 
 
 def _contents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Iterable[Example]]:

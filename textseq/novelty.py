@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.corpus import Corpus, corpus_names, load_corpus
+from textseq.corpus import corpus_names
 from textseq.errors import TextseqError
+from textseq.labelled import load_text
 from textseq.origin import Source
 from textseq.shelf import Facts
 from textseq.tokens import TextCorpus
@@ -161,7 +162,7 @@ def _automaton(text: str) -> tuple[list[dict[str, int]], list[int], list[int]]:
     return steps, shorter, longest
 
 
-def training_text(facts: Facts, *, data: Path | None = None, download: bool = False) -> Corpus:
+def training_text(facts: Facts, *, data: Path | None = None, download: bool = False) -> TextCorpus:
     """The text that a model was trained on, if it is on this machine. A text that has changed since is said.
 
     Args:
@@ -178,9 +179,9 @@ def training_text(facts: Facts, *, data: Path | None = None, download: bool = Fa
     if isinstance(source, dict):
         text = source.get("text")
         table = {**source, "text": tuple(text) if isinstance(text, list) else ()}
-        corpus = Source.from_dict(table, where="config.json").open(data=data, download=download)
+        corpus: TextCorpus = Source.from_dict(table, where="config.json").open(data=data, download=download)
     elif name in corpus_names():
-        corpus = load_corpus(name, data=data, download=download)
+        corpus = load_text(name, data=data, download=download)
     else:
         raise TextseqError(
             f"the model does not say where its training text lies (it was '{name}'); "

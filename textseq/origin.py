@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from textseq.corpus import Corpus, load_corpus, own_text
+from textseq.corpus import Corpus, own_text
 from textseq.errors import TextseqError
-from textseq.labelled import LabelledCorpus, load_labelled, own_labelled
+from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
 from textseq.pairs import PairCorpus, load_pairs, own_pairs
 from textseq.settings import Settings, ranged
 from textseq.shelf import Facts
@@ -32,7 +32,7 @@ class Source(Settings):
     """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
     .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> Corpus:
+    def open(self, *, data: Path | None = None, download: bool = False) -> Corpus | LabelledCorpus:
         """The corpus, its files found and verified.
 
         Raises:
@@ -41,7 +41,7 @@ class Source(Settings):
         if (self.corpus is None) == (not self.text):
             raise TextseqError("name a corpus or give your own files with --text, one of the two")
         if self.corpus is not None:
-            return load_corpus(self.corpus, data=data, download=download)
+            return load_text(self.corpus, data=data, download=download)
         return own_text([Path(path) for path in self.text], encoding=self.encoding, validation=self.validation)
 
 

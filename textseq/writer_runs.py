@@ -16,6 +16,7 @@ from textseq.corpus import Corpus, cache_folder
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over, load_vectors
 from textseq.errors import TextseqError
+from textseq.labelled import LabelledCorpus
 from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
@@ -173,7 +174,7 @@ class _WriterRun:
         self,
         folder: Path,
         facts: Facts,
-        corpus: Corpus,
+        corpus: Corpus | LabelledCorpus,
         tokenizer: Tokenizer,
         model: LanguageModelConfig,
         batching: DataConfig,

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from textseq import checkpoint
 from textseq.cells import Step
 from textseq.config import GenerationConfig, GenerationSettings, LanguageModelConfig, WritingPrecision
-from textseq.corpus import Corpus, cache_folder
+from textseq.corpus import cache_folder
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.bias import token_bias
 from textseq.decoding.sampling import sample
@@ -28,7 +28,7 @@ from textseq.models.language_model import LanguageModel
 from textseq.shelf import Facts
 from textseq.surprise import Piece
 from textseq.text import Tokenizer
-from textseq.tokens import token_file
+from textseq.tokens import TextCorpus, token_file
 from textseq.vectors import Vectors, vectors_of
 
 START = "\n"
@@ -204,7 +204,7 @@ class Writer:
         rest = decoder.finish()
         return (*pieces, Piece(rest, nats)) if rest else tuple(pieces)
 
-    def measure(self, corpus: Corpus, part: str, *, window: int | None = None, streams: int = 1) -> Measurement:
+    def measure(self, corpus: TextCorpus, part: str, *, window: int | None = None, streams: int = 1) -> Measurement:
         """The loss on a part of a corpus, with its signature; see ``metrics.measure``.
 
         Raises:
