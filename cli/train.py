@@ -376,7 +376,13 @@ def _defaults(named: argparse.Namespace, task: Task) -> Options:
     facts, recipe = _model(named), _recipe(named)
     if named.resume is not None:
         return options.over(facts, f"the run {named.resume}")
-    options = options.over({"model": facts.get("model", {})}, f"the model {named.from_}")
+    if named.from_ is not None and isinstance(options, TrainClassifier):
+        from textseq.classifier_runs import like, tokens_of
+
+        fitting = like(facts.get("task"), facts.get("model")).to_dict()
+        options = options.over({"model": fitting, "data": tokens_of(facts)}, f"the model {named.from_}")
+    else:
+        options = options.over({"model": facts.get("model", {})}, f"the model {named.from_}")
     options = options.over(recipe, f"recipe {named.recipe}")
     corpus, own = recipe.get("corpus"), any(getattr(named, flag) is not None for flag in OWN.values())
     if corpus is not None and (own or named.corpus not in (None, corpus)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,7 +16,7 @@ from torch import Tensor
 from textseq import checkpoint
 from textseq.averaging import refuse_unmeasured
 from textseq.classifying import Classifier, open_classifier, read_text
-from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, TrainingConfig
+from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, TokenizerConfig, TrainingConfig
 from textseq.corpus import cache_folder
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over, load_vectors
@@ -50,6 +50,8 @@ SHOWN = 3
 """Texts whose labels are shown after each evaluation."""
 WIDE = 70
 """Characters of them."""
+STACK = ("cell", "layers", "hidden_size", "embedding_size")
+"""What a classifier that begins with a language model's weights has as that has it."""
 
 
 def train_classifier(
@@ -100,10 +102,12 @@ def train_classifier(
     if name is None:
         name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "classifier")
+    base = begun_with(start_from, "classifier", "language-model")
     if model is None:
-        model = open_classifier(base).model.config if base else ClassifierConfig()
+        model = like(base.facts.get("task"), base.facts.get("model")) if base else ClassifierConfig()
     batching, training = batching or LabelledConfig(), _suited(training or ClassifierTrainingConfig())
+    if base:  # whose tokens are the ones that it knows
+        batching = LabelledConfig.from_dict({**batching.to_dict(), **tokens_of(base.facts)}, where=str(base.folder))
     for note in opened.notes:
         report(note)
     facts: Facts = {
@@ -123,7 +127,7 @@ def train_classifier(
         "data": batching.to_dict(),
         "training": training.to_dict(),
     }
-    tokenizer = tokenizer_for(_Read(opened), batching, cache_folder())
+    tokenizer = base.tokenizer if base else tokenizer_for(_Read(opened), batching, cache_folder())
     for note in tokenizer.notes(batching):
         report(note)
     run = _ClassifierRun(folder, facts, opened, tokenizer, model, batching, training, report)
@@ -370,17 +374,52 @@ def _weights(model: ClassifierConfig, counts: np.ndarray) -> Tensor | None:
     return torch.from_numpy(counts.sum() / (len(counts) * np.maximum(counts, 1))).float()
 
 
+def like(task: object, settings: object) -> ClassifierConfig:
+    """The classifier that the weights of a model fit: of a classifier its own settings, of a language model its stack.
+
+    Raises:
+        TextseqError: a language model with what a classifier has not.
+    """
+    table = settings if isinstance(settings, dict) else {}
+    if task == "classifier":
+        return ClassifierConfig.from_dict(table, where="--from")
+    for name in ("residual", "layer_norm", "learn_initial_state"):
+        if table.get(name):
+            flag = name.replace("_", "-")
+            raise TextseqError(
+                f"--from wants a language model without --{flag}, which a classifier has not; name another"
+            )
+    kept = {name: table[name] for name in STACK if name in table}
+    return ClassifierConfig.from_dict({**kept, "bidirectional": False}, where="--from")
+
+
+def tokens_of(facts: Mapping[str, object]) -> Facts:
+    """The settings of the tokenizer that a model was trained with."""
+    table = facts.get("data")
+    names = {item.name for item in fields(TokenizerConfig)}
+    return {name: value for name, value in table.items() if name in names} if isinstance(table, dict) else {}
+
+
 def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
-    """Fill the new model with another's weights; tokens and labels go by their strings."""
-    old = open_classifier(base)
-    same_shape(base.folder, old.model.config.shape(), run.model.config.shape())
-    new_weights, old_weights = run.model.state_dict(), old.model.state_dict()
+    """Fill the new model with another's weights: a classifier's, or the embedding and the stack of a language model."""
+    asked, old = run.model.config.shape(), like(base.facts.get("task"), base.facts.get("model")).shape()
+    writes = base.facts.get("task") == "language-model"
+    if writes:  # what is read is as it was, what is made of it is the classifier's own
+        old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size)
+    same_shape(base.folder, old, asked)
+    new_weights = run.model.state_dict()
     with torch.no_grad():
-        for name, tensor in old_weights.items():
-            if name not in {"embedding.weight", "output.weight", "output.bias"}:
+        for name, tensor in base.weights.items():
+            if name.startswith(
+                ("embedding.", "recurrent.") if writes else ("embedding.", "recurrent.", "pooling.", "readout.")
+            ):
                 new_weights[name].copy_(tensor)
-    for name in ("output.weight", "output.bias"):
-        carry_over(new_weights[name], run.corpus.labels, old_weights[name], old.labels)
-    table = "embedding.weight"
-    carried = carry_over(new_weights[table], run.tokenizer.vocabulary, old_weights[table], base.tokenizer.vocabulary)
-    run.report(f"weights from {base.folder}; {carried} of {run.tokenizer.size} tokens were known there")
+    if not writes:
+        for name in ("output.weight", "output.bias"):
+            carry_over(new_weights[name], run.corpus.labels, base.weights[name], _labels(base.facts))
+    run.report(f"weights from {base.folder}; the tokens are those of that model")
+
+
+def _labels(facts: Facts) -> list[str]:
+    labels = facts.get("labels")
+    return list(map(str, labels)) if isinstance(labels, list) else []

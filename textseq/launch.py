@@ -84,17 +84,18 @@ def going_on(training: TrainingConfig, before: TrainingConfig, folder: Path) -> 
     return pick_precision(training)
 
 
-def begun_with(name: str | None, task: str) -> checkpoint.Checkpoint | None:
+def begun_with(name: str | None, *tasks: str) -> checkpoint.Checkpoint | None:
     """The model whose weights a run begins with, if there is one.
 
     Raises:
-        TextseqError: there is no such model, or it does something else.
+        TextseqError: there is no such model, or it does something else than one of the tasks.
     """
     if name is None:
         return None
     base = checkpoint.load(find_model(name))
-    if base.facts.get("task") != task:
-        raise TextseqError(f"--from wants a {task}, found a {base.facts.get('task')} in {base.folder}; name another")
+    if base.facts.get("task") not in tasks:
+        wanted = " or a ".join(tasks)
+        raise TextseqError(f"--from wants a {wanted}, found a {base.facts.get('task')} in {base.folder}; name another")
     return base
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,33 +12,33 @@ from torch import nn
 from textseq.config import OptimizerName, TrainingConfig
 
 Parameters = list[nn.Parameter]
+Groups = list[dict[str, Any]]
+"""Parameters under ``params``, and what their learning rate is multiplied by under ``scale``."""
 
 LONGEST_WARMUP = 0.1
 """Share of a run after which a rate that falls towards the run's end is at its peak, however few steps that is."""
 
 
-def _adamw(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
+def _adamw(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
     betas = (c.momentum, c.beta2)
-    fused = _fusable(parameters)
-    return torch.optim.AdamW(parameters, c.learning_rate, betas, weight_decay=c.weight_decay, fused=fused)
+    fused = _fusable(groups)
+    return torch.optim.AdamW(groups, c.learning_rate, betas, weight_decay=c.weight_decay, fused=fused)
 
 
-def _sgd(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
-    fused = _fusable(parameters)
-    return torch.optim.SGD(parameters, c.learning_rate, c.momentum, weight_decay=c.weight_decay, fused=fused)
+def _sgd(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
+    fused = _fusable(groups)
+    return torch.optim.SGD(groups, c.learning_rate, c.momentum, weight_decay=c.weight_decay, fused=fused)
 
 
-def _rmsprop(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(
-        parameters, c.learning_rate, alpha=c.beta2, momentum=c.momentum, weight_decay=c.weight_decay
-    )
+def _rmsprop(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(groups, c.learning_rate, alpha=c.beta2, momentum=c.momentum, weight_decay=c.weight_decay)
 
 
-def _adagrad(parameters: Parameters, c: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.Adagrad(parameters, c.learning_rate, weight_decay=c.weight_decay)
+def _adagrad(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
+    return torch.optim.Adagrad(groups, c.learning_rate, weight_decay=c.weight_decay)
 
 
-OPTIMIZERS: dict[OptimizerName, Callable[[Parameters, TrainingConfig], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[OptimizerName, Callable[[Groups, TrainingConfig], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "sgd": _sgd,
     "rmsprop": _rmsprop,
@@ -45,8 +46,13 @@ OPTIMIZERS: dict[OptimizerName, Callable[[Parameters, TrainingConfig], torch.opt
 }
 
 
-def _fusable(parameters: Parameters) -> bool:
-    return parameters[0].device.type in {"cpu", "cuda"}
+def grouped(stages: Sequence[Parameters], config: TrainingConfig) -> Groups:
+    """The parameters by layer, from the output down, each with its share of the learning rate."""
+    return [{"params": stage, "scale": config.layer_decay**depth} for depth, stage in enumerate(stages)]
+
+
+def _fusable(groups: Groups) -> bool:
+    return groups[0]["params"][0].device.type in {"cpu", "cuda"}
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:

@@ -102,6 +102,11 @@ class Recurrent(nn.Module):
         shape = (len(self.layers) * self.directions, batch, self.hidden_size)
         return tuple(like.new_zeros(shape) for _ in range(self.cell.states))
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer, the last one first, and then those of the initial state if they are learned."""
+        first = [] if self.start is None else [[self.start]]
+        return [[*layer.parameters()] for layer in reversed(self.layers)] + first
+
     def draw(self, batch: int) -> Noise | None:
         """What chance takes away for one window of so many rows; None if that is nothing."""
         p, weight_p = self.dropout.p * self.dropout.locked, self.weight_dropout

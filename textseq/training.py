@@ -31,7 +31,7 @@ from textseq.config import TrainingConfig
 from textseq.embedding import Embedding
 from textseq.errors import Interrupted, TextseqError
 from textseq.losses import Loss
-from textseq.optimizers import OPTIMIZERS, clip, learning_rate
+from textseq.optimizers import OPTIMIZERS, Parameters, clip, grouped, learning_rate
 from textseq.progress import Progress, gather, spread
 from textseq.run_log import RunLog
 from textseq.shelf import Facts, newest
@@ -125,8 +125,11 @@ class Training:
         self.progress = Progress()
         self.state: State | None = None
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.token_vectors = [part.weight for part in model.modules() if isinstance(part, Embedding)]
-        self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
+        self.token_vectors: list[nn.Parameter] = [
+            part.weight for part in model.modules() if isinstance(part, Embedding)
+        ]
+        self.stages = _stages(model, self.parameters, config)
+        self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.stages, config), config)
         self.averages = Averages(run.folder, self.parameters, config)
         self.stop_signal: int | None = None
         self.log = RunLog(run.folder, tensorboard=config.tensorboard)
@@ -197,6 +200,7 @@ class Training:
         nats: list[Tensor] = []
         count = 0
         factor = 1.0
+        frozen = self._frozen()
         for _ in range(config.accumulate):
             batch, cursor = self.batches.batch(progress.cursor)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
@@ -208,18 +212,26 @@ class Training:
             nats.append(loss.nats.detach())
             count += loss.count
             factor = batch.learning_rate_factor
-        if progress.step < config.frozen_steps:
-            for parameter in self.token_vectors:
-                parameter.grad = None
+        for parameter in frozen:
+            parameter.grad = None
         clip(self.parameters, config)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate() * factor
+            group["lr"] = self.rate() * factor * group["scale"]
         self.optimizer.step()
         self.optimizer.zero_grad()
         progress.step += 1
         progress.tokens += count
         self.averages.update(progress.step)
         return torch.stack(nats).sum(), count
+
+    def _frozen(self) -> list[nn.Parameter]:
+        """What does not learn in the next step."""
+        config, progress = self.config, self.progress
+        frozen: list[nn.Parameter] = [*self.token_vectors] if progress.step < config.frozen_steps else []
+        if config.unfreeze_epochs:
+            learning = 1 + int(self.batches.epochs(progress.cursor) / config.unfreeze_epochs)
+            frozen += [parameter for stage in self.stages[learning:] for parameter in stage]
+        return frozen
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -395,3 +407,19 @@ class Training:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _stages(model: nn.Module, parameters: Parameters, config: TrainingConfig) -> list[Parameters]:
+    """The parameters by layer, from the output down, if the model tells them apart; else all in one.
+
+    Raises:
+        TextseqError: it does not, and the settings are of layers.
+    """
+    stages: Callable[[], list[Parameters]] | None = getattr(model, "stages", None)
+    if stages is not None:
+        return stages()
+    if config.layer_decay != 1 or config.unfreeze_epochs:
+        raise TextseqError(
+            "--layer-decay and --unfreeze-epochs are for language models and classifiers; leave them out"
+        )
+    return [parameters]

@@ -38,6 +38,12 @@ class TrainingConfig(Settings):
     """Largest norm of the whole gradient; a larger one is scaled down."""
     clip_value: float | None = ranged(None, above=0)
     """Largest absolute value of each entry of the gradient; a larger one is cut."""
+    layer_decay: float = ranged(1.0, above=0, at_most=1)
+    """Learning rate of a layer over that of the layer above it (Howard and Ruder 2018, section 3.2: 1/2.6): for models
+    that begin with the weights of another."""
+    unfreeze_epochs: float = ranged(0.0, at_least=0)
+    """Passes over the training text after which one more layer begins to learn, from the output layer down (Howard and
+    Ruder 2018, section 3.3: 1); 0: all learn from the beginning."""
     frozen_steps: int = ranged(0, at_least=0)
     """Steps at the beginning during which the token vectors stay as they are, such as those of --vectors, while the
     rest learns to use them."""

@@ -56,6 +56,12 @@ class ClassifierModel(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.register_buffer("weights", weights, persistent=False)
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters by layer, from the output down to the embedding."""
+        heads = [self.output, self.pooling] + ([self.readout] if self.readout is not None else [])
+        own = [parameter for head in heads for parameter in head.parameters()]
+        return [own, *self.recurrent.stages(), [*self.embedding.parameters()]]
+
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits (N, C) of every text's labels.
 

@@ -51,6 +51,12 @@ class LanguageModel(nn.Module):
         if config.tie_embeddings:
             self.output.weight = self.embedding.weight
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters by layer, from the output down to the embedding; tied ones are of the output."""
+        own = [*self.output.parameters()]
+        below = [] if self.config.tie_embeddings else [[*self.embedding.parameters()]]
+        return [own, *self.recurrent.stages(), *below]
+
     def initial_state(self, batch: int) -> State:
         """The state before a text, each tensor (L, N, H)."""
         return self.recurrent.initial_state(batch)
