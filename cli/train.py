@@ -346,26 +346,25 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
         TextseqError: what it names is for different tasks.
     """
     tasks = _tasks()
-    writes = named.task == "language-model"
     begun = f"--from {named.from_}" if named.resume is None else f"--resume {named.resume}"
+    corpus = f"corpus '{named.corpus}'"
     asked = {
         f"--task {named.task}": named.task,
         begun: _model(named).get("task"),
         f"--recipe {named.recipe}": tasks.get(str(_recipe(named).get("corpus"))),
-        # One can learn to write from any text, whatever labels it has.
-        f"corpus '{named.corpus}'": None
-        if writes and tasks.get(named.corpus) == "classifier"
-        else tasks.get(named.corpus),
+        corpus: tasks.get(named.corpus),
         **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
         **{f"--{flag}": "translator" for flag in ("source", "target") if getattr(named, flag) is not None},
     }
+    if named.task == "language-model" and asked[corpus] == "classifier":
+        del asked[corpus]  # one can learn to write from any text, whatever labels it has
     found: dict[Task, str] = {}
     for what, wanted in asked.items():
         for task in WORDS:
             if task == wanted:
                 found.setdefault(task, what)
     if len(found) > 1:
-        (first, here), (second, there) = found.items()
+        (first, here), (second, there), *_ = found.items()
         raise TextseqError(f"{here} asks for {WORDS[first]}, {there} for {WORDS[second]}; leave one of them out")
     return next(iter(found.items()), ("language-model", None))
 

@@ -228,6 +228,7 @@ def test_one_learns_to_write_from_labelled_texts_too(asked: Callable[..., dict[s
         ),
         (["multi30k", "--task", "language-model"], "--task language-model asks for .*, corpus 'multi30k' for"),
         (["--text", "a", "--pairs", "b"], "--text asks for a language model, --pairs for a translator; leave one of"),
+        (["--text", "a", "--pairs", "b", "--labelled", "c"], "--text asks for a language model, --pairs for a transl"),
         (["tinyshakespeare", "--source", "en"], "corpus 'tinyshakespeare' asks for .*, --source for a translator"),
         (["multi30k", "--recipe", "tinyshakespeare"], "--recipe tinyshakespeare asks for .*, corpus 'multi30k' for"),
         (["--recipe", "multi30k-en-fr", "--text", "a"], "--recipe multi30k-en-fr asks for a translator, --text for"),
