@@ -91,7 +91,8 @@ class Train:
     resume: Annotated[str | None, arg(metavar="RUN", help_behavior_hint="")] = None
     """Go on with this run, by name or folder. Limits (--max-...) and --device may differ from before."""
     from_: Annotated[str | None, arg(name="from", metavar="MODEL", help_behavior_hint="")] = None
-    """Begin with the weights of this model; tokens that both vocabularies have keep their vectors."""
+    """Begin with the weights of this model; tokens that both vocabularies have keep their vectors. A classifier takes
+    over the tokens too, and may begin with a language model's embedding and layers."""
     recipe: Annotated[str | None, arg(metavar="RECIPE", help_behavior_hint="")] = None
     """Take settings from a recipe, by name (see --list-recipes) or file; flags beat it."""
     data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
@@ -177,6 +178,7 @@ class TrainClassifier(Train):
       textseq-train --labelled reviews.csv --name mine            your own texts: a table with a header
       textseq-train --labelled texts/                             or a folder with a folder for each label
       textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vectors
+      textseq-train imdb --from mine --unfreeze-epochs 1          begin with the layers of a language model
       textseq-train sentence_polarity --folds 10                  ten models, each measured on a tenth of the texts
       textseq-train --resume runs/mine                            go on with a run that was stopped
       textseq-train --task language-model --help                  the flags of language models; below: classifiers
@@ -358,6 +360,8 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
     }
     if named.task == "language-model" and asked[corpus] == "classifier":
         del asked[corpus]  # one can learn to write from any text, whatever labels it has
+    if named.resume is None and asked[begun] == "language-model" and "classifier" in asked.values():
+        del asked[begun]  # a classifier may begin with its stack
     found: dict[Task, str] = {}
     for what, wanted in asked.items():
         for task in WORDS:

@@ -22,9 +22,20 @@ from textseq.checkpoint import read_tensors
 from textseq.classifier_runs import _weights
 from textseq.classifying import Classifier
 from textseq.command import run
-from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.config import (
+    ClassifierConfig,
+    ClassifierTrainingConfig,
+    DataConfig,
+    LabelledConfig,
+    LanguageModelConfig,
+    PairConfig,
+    TrainingConfig,
+    TranslatorTrainingConfig,
+)
 from textseq.errors import TextseqError
 from textseq.label_metrics import ClassificationMeasurement
+from textseq.models.classifier_model import ClassifierModel
+from textseq.optimizers import grouped
 from textseq.origin import LabelledSource
 
 SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
@@ -127,7 +138,8 @@ def test_a_model_is_trained_further_on_other_labels(reviews: Path, tmp_path: Pat
     assert second.labels == ("good", "odd")
     row, before = second.labels.index("good"), first.labels.index("good")
     torch.testing.assert_close(second.model.output.weight[row], first.model.output.weight[before])
-    assert any("tokens were known there" in line for line in said)
+    assert second.tokenizer.fingerprint == first.tokenizer.fingerprint
+    assert any("the tokens are those of that model" in line for line in said)
     with pytest.raises(TextseqError, match="--from wants a model of the same shape"):
         train(other, model=replace(SMALL, hidden_size=9), start_from="first")
 
@@ -283,3 +295,85 @@ def test_bytes_that_are_no_text_lose_nothing_that_was_classified(command: Callab
     assert code == 2
     assert len(out.splitlines()) == 2
     assert "line 3 of stdin is not utf-8 text: byte 0xe9 at character 4" in err
+
+
+# From a language model
+
+
+@pytest.fixture
+def writer(home: Path) -> Path:
+    """A language model's run, hardly trained."""
+    (home / "novel.txt").write_text("the lovely film is an awful story of time, and of a lovely time. " * 40)
+    runs.train(
+        text=[home / "novel.txt"],
+        model=LanguageModelConfig(cell="gru", layers=2, hidden_size=10, embedding_size=7),
+        batching=DataConfig(tokenizer="word", batch_size=2, window=16),
+        training=TrainingConfig(max_steps=2, max_epochs=None),
+    )
+    return home / "runs" / "novel"
+
+
+def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(writer: Path, reviews: Path) -> None:
+    old = textseq.load_writer("novel")
+    said: list[str] = []
+    training = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    new = runs.train_classifier(labelled=[reviews], training=training, start_from="novel", report=said.append)
+    assert new.tokenizer.fingerprint == old.tokenizer.fingerprint
+    config = new.model.config
+    assert (config.cell, config.layers, config.hidden_size, config.bidirectional) == ("gru", 2, 10, False)
+    theirs = old.model.state_dict()
+    shared = [name for name in new.model.state_dict() if name.startswith(("embedding", "recurrent"))]
+    assert len(shared) == 9
+    for name in shared:
+        torch.testing.assert_close(new.model.state_dict()[name], theirs[name])
+    assert any("weights from" in line for line in said)
+    with pytest.raises(TextseqError, match=r"--from wants a model of the same shape.*bidirectional"):
+        runs.train_classifier(
+            labelled=[reviews], model=replace(config, bidirectional=True), start_from="novel", name="x"
+        )
+
+
+def test_the_command_knows_the_shape_of_a_language_model(
+    writer: Path, reviews: Path, command: Callable[..., Result]
+) -> None:
+    code, _, err = command("train", "--labelled", reviews, "--from", "novel", "--name", "mine", "--max-steps", "2",
+                           "--unfreeze-epochs", "0.05", "--layer-decay", "0.4")  # fmt: skip
+    assert code == 0, err
+    assert "weights from" in err
+    found = textseq.load_classifier("mine")
+    assert found.model.config.hidden_size == 10
+    refused(command("train", "--text", reviews, "--from", "mine", "--name", "y"), "--from mine asks for a classifier")
+
+
+def test_layers_begin_to_learn_one_after_the_other_and_each_at_its_rate(reviews: Path) -> None:
+    model = replace(SMALL, layers=2, bidirectional=False)
+    moved: list[list[str]] = []
+    for steps in (1, 4, 7, 10):
+        # 23 batches an epoch: a layer more after every three steps.
+        training = replace(QUICK, max_steps=steps, unfreeze_epochs=3 / 23, schedule="constant", evaluate_every=100)
+        train(reviews, model=model, training=training, name=f"after{steps}")
+        now = last(Path("runs") / f"after{steps}")
+        if not moved:
+            torch.manual_seed(training.seed)
+            start = ClassifierModel(model, len(now["embedding.weight"]), 2).state_dict()
+        moved.append([name for name in start if not torch.equal(start[name], now[name])])
+    assert all(name.startswith("output") for name in moved[0])
+    assert {name[:18] for name in moved[1]} == {"output.weight", "output.bias", "recurrent.layers.1"}
+    assert {name[:18] for name in moved[2]} == {*(name[:18] for name in moved[1]), "recurrent.layers.0"}
+    assert {*moved[3]} - {*moved[2]} == {"embedding.weight"}
+
+
+def test_the_rate_of_a_layer_is_a_share_of_that_above() -> None:
+    made = ClassifierModel(replace(SMALL, layers=2), 9, 2)
+    groups = grouped(made.stages(), TrainingConfig(layer_decay=0.5))
+    assert [group["scale"] for group in groups] == [1, 0.5, 0.25, 0.125]
+    assert sum(len(group["params"]) for group in groups) == len([*made.parameters()])
+    assert groups[-1]["params"][0] is made.embedding.weight
+    assert groups[0]["params"][0] is made.output.weight
+
+
+def test_rates_by_layer_are_refused_where_layers_are_not_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(60)))
+    training = TranslatorTrainingConfig(max_steps=1, max_epochs=None, layer_decay=0.5)
+    with pytest.raises(TextseqError, match="--layer-decay and --unfreeze-epochs are for language models and classif"):
+        runs.train_translator(pairs=["pairs.tsv"], training=training, batching=PairConfig(tokenizer="char"))

@@ -79,7 +79,8 @@ def train_classifier(
         model: sizes and kinds; with ``start_from``, that model's by default.
         batching: tokenizer, batches.
         training: optimizer, schedule, limits.
-        start_from: a classifier whose weights to begin with; tokens and labels that both have keep theirs.
+        start_from: a model whose weights and tokens to begin with: a classifier (labels that both have keep theirs), or
+            a language model, whose embedding and layers it takes over (Howard and Ruder 2018).
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.

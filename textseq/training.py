@@ -125,9 +125,8 @@ class Training:
         self.progress = Progress()
         self.state: State | None = None
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.token_vectors: list[nn.Parameter] = [
-            part.weight for part in model.modules() if isinstance(part, Embedding)
-        ]
+        tables = [part for part in model.modules() if isinstance(part, Embedding)]
+        self.token_vectors = [parameter for table in tables for parameter in table.parameters()]
         self.stages = _stages(model, self.parameters, config)
         self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.stages, config), config)
         self.averages = Averages(run.folder, self.parameters, config)
@@ -227,7 +226,7 @@ class Training:
     def _frozen(self) -> list[nn.Parameter]:
         """What does not learn in the next step."""
         config, progress = self.config, self.progress
-        frozen: list[nn.Parameter] = [*self.token_vectors] if progress.step < config.frozen_steps else []
+        frozen = [*self.token_vectors] if progress.step < config.frozen_steps else []
         if config.unfreeze_epochs:
             learning = 1 + int(self.batches.epochs(progress.cursor) / config.unfreeze_epochs)
             frozen += [parameter for stage in self.stages[learning:] for parameter in stage]
