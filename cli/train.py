@@ -415,7 +415,7 @@ def _corpora() -> str:
 
 
 def _vectors() -> str:
-    from textseq.vectors import list_vectors
+    from textseq.vector_files import list_vectors
 
     return "\n".join(map(_shown, list_vectors()))
 

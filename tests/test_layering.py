@@ -18,7 +18,7 @@ ORDER = [
     "version", "errors", "files", "settings",
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "fetch", "plays", "editions", "documents",
-    "lines", "corpus", "line_work", "vectors",
+    "lines", "corpus", "line_work", "vectors", "vector_files",
     "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",
     "pair_batches", "text_batches",

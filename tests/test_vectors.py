@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from textseq.errors import TextseqError
-from textseq.vectors import Vectors, read_vectors, spearman
+from textseq.vector_files import read_vectors
+from textseq.vectors import Vectors, spearman
 
 WORDS = ("the", "of", "Paris", "paris", "naïve", ". . .", "at name@domain.com", "1")
 TABLE = np.random.default_rng(1).normal(size=(len(WORDS), 5)).astype(np.float32)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from textseq.runs import train_translator as train_translator
     from textseq.translating import Translator as Translator
     from textseq.translation import Translation as Translation
+    from textseq.vector_files import read_vectors as read_vectors
     from textseq.vectors import Vectors as Vectors
-    from textseq.vectors import read_vectors as read_vectors
     from textseq.writing import Score as Score
     from textseq.writing import Writer as Writer
 
@@ -74,7 +74,7 @@ _HOMES = {
     "load_translator": "textseq.jobs",
     "load_writer": "textseq.jobs",
     "novelty_of": "textseq.novelty",
-    "read_vectors": "textseq.vectors",
+    "read_vectors": "textseq.vector_files",
     "resume": "textseq.runs",
     "train": "textseq.runs",
     "train_classifier": "textseq.runs",

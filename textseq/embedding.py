@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from textseq.errors import TextseqError
-from textseq.vectors import Vectors, find_vectors, read_vectors
+from textseq.vector_files import find_vectors, read_vectors
+from textseq.vectors import Vectors
 
 
 class Embedding(nn.Embedding):
@@ -49,7 +50,7 @@ def load_vectors(
     Args:
         table: (V, E), changed in place.
         tokens: the string of each row.
-        name: a file, or a name of ``vectors.list_vectors()``.
+        name: a file, or a name of ``vector_files.list_vectors()``.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
 

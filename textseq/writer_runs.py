@@ -66,7 +66,7 @@ def train_writer(
         batching: tokenizer, streams, windows.
         training: optimizer, schedule, limits.
         start_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
-        vectors: word vectors that the token vectors begin with: a file, or a name of ``vectors.list_vectors()``.
+        vectors: word vectors that the token vectors begin with: a file, or a name of ``vector_files.list_vectors()``.
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
