@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq import corpus as corpus_module
-from textseq import labelled
+from textseq import labelled_formats
 from textseq.corpus import Corpus, corpus_names, list_corpora, load_corpus, own_text
 from textseq.documents import CHUNK, FORMATS, Document
 from textseq.errors import TextseqError
@@ -54,7 +54,7 @@ def test_names_and_rows_need_neither_files_nor_network(monkeypatch: pytest.Monke
     for row in rows.values():
         assert row.language and row.licence and row.purpose and row.homepage.startswith("https://")
         assert "\n" not in row.title + row.purpose + row.licence
-        assert {row.format, *row.formats.values()} <= (labelled.FORMATS if row.labels else FORMATS).keys()
+        assert {row.format, *row.formats.values()} <= (labelled_formats.FORMATS if row.labels else FORMATS).keys()
 
 
 def test_unknown_corpus_is_refused_with_the_nearest() -> None:

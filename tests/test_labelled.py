@@ -10,8 +10,9 @@ import pytest
 
 from textseq.corpus import list_corpora
 from textseq.errors import TextseqError
-from textseq.labelled import LabelledCorpus, _nodes, load_labelled, load_text, own_labelled, parted
+from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled, parted
 from textseq.labelled_files import Example
+from textseq.labelled_formats import _nodes
 from textseq.text import CharTokenizer
 from textseq.tokens import token_file
 

@@ -19,7 +19,7 @@ ORDER = [
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "line_work", "vectors", "vector_files",
-    "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled",
+    "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "labelled",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",
     "pair_batches", "text_batches",
     "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "recurrent", "attention",

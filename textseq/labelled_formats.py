@@ -1,0 +1,124 @@
+"""How labelled corpora lie in their files: one label to a document, signs before lines, trees; archives in one pass."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from textseq.documents import Document, reading
+from textseq.errors import TextseqError
+from textseq.labelled_files import Example
+
+
+def texts_of(
+    path: Path, encoding: str, members: Sequence[str] | None, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
+    """The names and texts of the wanted documents: the file itself or, of an archive, the members, in one pass."""
+    if members is None:
+        if wanted(path.name):
+            yield path.name, "".join(Document(path, encoding).chunks())
+        return
+    opened = _zip_members if zipfile.is_zipfile(path) else _tar_members
+    try:
+        with reading(str(path)):
+            for name, content in opened(path, lambda name: wanted(name) and any(fnmatchcase(name, m) for m in members)):
+                yield name, content.decode(encoding)
+    except (tarfile.TarError, UnicodeDecodeError) as error:
+        raise TextseqError(f"{path} is damaged ({error}); remove it and fetch it anew") from error
+
+
+def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            if wanted(name) and not name.endswith("/"):
+                yield name, archive.read(name)
+
+
+def _tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path, "r|gz") as archive:
+        for member in archive:
+            if member.isfile() and wanted(member.name) and (file := archive.extractfile(member)) is not None:
+                yield member.name, file.read()
+
+
+Labels = Mapping[str, Sequence[str]]
+"""By each label's name the documents that it is of, as patterns, or the signs that files write for it."""
+
+
+def _of_document(name: str, labels: Labels) -> str | None:
+    """The label of all that a document holds."""
+    return next((label for label, names in labels.items() if any(fnmatchcase(name, one) for one in names)), None)
+
+
+def _read_lines(text: str, name: str, labels: Labels) -> Iterator[Example]:
+    """Every line is a text; the document's name tells its label."""
+    label = _of_document(name, labels)
+    if label is not None:
+        yield from ((line.strip(), label) for line in text.split("\n") if line.strip())
+
+
+def _read_whole(text: str, name: str, labels: Labels) -> Iterator[Example]:
+    """The document is one text; its name tells the label. HTML's line breaks become line ends."""
+    label = _of_document(name, labels)
+    if label is not None and text.strip():
+        yield text.replace("<br />", "\n").strip(), label
+
+
+def _read_signs(text: str, name: str, labels: Labels) -> Iterator[Example]:
+    """Every line is a sign for the label, a space and a text."""
+    label_of = {sign: label for label, signs in labels.items() for sign in signs}
+    for line in text.split("\n"):
+        sign, _, rest = line.strip().partition(" ")
+        if sign in label_of and rest:
+            yield rest.strip(), label_of[sign]
+
+
+def _read_trees(text: str, name: str, labels: Labels, *, phrases: bool = False) -> Iterator[Example]:
+    """Every line is a tree as the Penn Treebank writes them, whose nodes' names are the signs for labels.
+
+    Args:
+        text: of the document.
+        name: likewise.
+        labels: a sentence or phrase whose sign is of none is left out.
+        phrases: give every phrase of a sentence too, and each just once.
+    """
+    label_of = {sign: label for label, signs in labels.items() for sign in signs}
+    for line in text.split("\n"):
+        for sign, words in dict.fromkeys(_nodes(line) if phrases else [*_nodes(line)][-1:]):
+            if sign in label_of:
+                yield words, label_of[sign]
+
+
+ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "\\/": "/", "\\*": "*", "``": '"', "''": '"'}
+"""What the Penn Treebank writes for characters that mean something in its trees, or that typewriters lack."""
+NODE = re.compile(r"\(([^\s()]+)|([^\s()]+)(?=\))|\)")
+"""The beginning of a node and its name, a word, or the end of a node."""
+
+
+def _nodes(line: str) -> Iterator[tuple[str, str]]:
+    """The sign and the words of every node of a tree, a node after those in it, so that the root is the last."""
+    open_nodes: list[tuple[str, list[str]]] = []
+    for opened, word in NODE.findall(line):
+        if opened:
+            open_nodes.append((opened, []))
+        elif word:
+            open_nodes[-1][1].append(ESCAPES.get(word, word.replace("\\/", "/")))
+        else:
+            sign, words = open_nodes.pop()
+            if open_nodes:
+                open_nodes[-1][1].extend(words)
+            yield sign, " ".join(words)
+
+
+FORMATS: dict[str, Callable[[str, str, Labels], Iterator[Example]]] = {
+    "lines": _read_lines,
+    "text": _read_whole,
+    "signs": _read_signs,
+    "trees": _read_trees,
+    "tree-phrases": lambda text, name, labels: _read_trees(text, name, labels, phrases=True),
+}
+"""How the document of a recipe becomes examples, by the format's name."""
