@@ -35,7 +35,7 @@ from textseq.launch import (
     same_text,
 )
 from textseq.models.classifier_model import ClassifierModel
-from textseq.origin import LabelledSource, saved, saved_fingerprint
+from textseq.origin import LabelledSource, resolved, saved, saved_fingerprint
 from textseq.run_log import summary_writer
 from textseq.shelf import Facts, runs_folder
 from textseq.text import Tokenizer
@@ -95,7 +95,7 @@ def train_classifier(
     elif corpus or labelled:
         raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
     origin = replace(
-        origin, labelled=_resolved(origin.labelled), validation_labelled=_resolved(origin.validation_labelled)
+        origin, labelled=resolved(origin.labelled), validation_labelled=resolved(origin.validation_labelled)
     )
     if origin.vectors is not None and start_from is not None:
         raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
@@ -237,11 +237,6 @@ def resume_classifier(
     model, batching = saved(facts, place, "model", ClassifierConfig), saved(facts, place, "data", LabelledConfig)
     facts = {**facts, "training": training.to_dict()}
     return _ClassifierRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
-
-
-def _resolved(paths: Sequence[str]) -> tuple[str, ...]:
-    """Paths that hold wherever the run is resumed from."""
-    return tuple(str(Path(path).absolute()) for path in paths)
 
 
 def _suited(training: TrainingConfig) -> TrainingConfig:

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
-from textseq.errors import TextseqError
+from textseq.errors import TextseqError, unknown
 
 FaultKind = Literal["empty", "overlong", "unreadable"]
 Treatment = Literal["refuse", "drop"]
@@ -28,6 +28,15 @@ class Fault:
 
 NUL = Fault("unreadable", "with a NUL character")
 NO_OBJECT = Fault("unreadable", "without a JSON object")
+
+
+def left_out(*, empty: Treatment, overlong: Treatment, unreadable: Treatment) -> frozenset[FaultKind]:
+    """The kinds of faults whose lines are to be left out; an unknown treatment is a TextseqError."""
+    treatments: dict[FaultKind, Treatment] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
+    for treatment in treatments.values():
+        if treatment not in get_args(Treatment):
+            raise unknown("treatment of faulty lines", treatment, get_args(Treatment))
+    return frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
 
 
 def no_text(text: str, encoding: str) -> Fault | None:

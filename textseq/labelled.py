@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import get_args
 
 from textseq.corpus import PARTS, Corpus, check_encoding, fingerprint_of, load_corpus
 from textseq.errors import TextseqError, unknown
-from textseq.faults import FaultKind, Treatment
+from textseq.faults import Treatment, left_out
 from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
 from textseq.labelled_files import Example, LabelledFile, LabelledFolder, own_file
 from textseq.labelled_formats import FORMATS, texts_of
@@ -286,11 +285,7 @@ def own_labelled(
     if longest < 1:
         raise TextseqError(f"longest must be 1 character or more, not {longest}; {LONGEST:,} is usual")
     check_encoding(encoding)
-    treatments: dict[FaultKind, Treatment] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
-    for treatment in treatments.values():
-        if treatment not in get_args(Treatment):
-            raise unknown("treatment of faulty texts", treatment, get_args(Treatment))
-    drop = frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
+    drop = left_out(empty=empty, overlong=overlong, unreadable=unreadable)
     notes: list[str] = []
     digests = {part: hashlib.sha256() for part in ("train", "validation")}
     counts: dict[str, dict[str, int]] = {part: {} for part in digests}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -172,6 +173,11 @@ class LabelledSource(Settings):
             overlong=self.overlong,
             unreadable=self.unreadable,
         )
+
+
+def resolved(paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths that hold wherever the run is resumed from."""
+    return tuple(str(Path(path).absolute()) for path in paths)
 
 
 def saved(facts: Facts, folder: Path, table: str, settings: type[Kind]) -> Kind:

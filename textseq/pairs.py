@@ -14,11 +14,11 @@ from fnmatch import fnmatchcase
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from textseq.corpus import check_encoding, documents_of, fingerprint_of
 from textseq.errors import TextseqError, unknown
-from textseq.faults import FaultKind, Treatment
+from textseq.faults import Treatment, left_out
 from textseq.fetch import Recipe, find, read_recipe, recipe_files
 from textseq.pair_files import UNKNOWN, PairFile, cleaned, languages_of, own_file
 from textseq.pair_split import SPLIT_VERSION, Pair, shared, split
@@ -275,11 +275,7 @@ def own_pairs(
     if longest < 1:
         raise TextseqError(f"longest must be 1 character or more, not {longest}; {LONGEST} is usual")
     check_encoding(encoding)
-    treatments: dict[FaultKind, Treatment] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
-    for treatment in treatments.values():
-        if treatment not in get_args(Treatment):
-            raise unknown("treatment of faulty lines", treatment, get_args(Treatment))
-    drop = frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
+    drop = left_out(empty=empty, overlong=overlong, unreadable=unreadable)
     languages = languages_of(paths, source_language, target_language)
     notes: list[str] = []
     digests = {part: hashlib.sha256() for part in ("train", "validation")}

@@ -23,7 +23,7 @@ from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
 from textseq.models.translation_model import TranslationModel
-from textseq.origin import PairSource, saved, saved_fingerprint
+from textseq.origin import PairSource, resolved, saved, saved_fingerprint
 from textseq.pair_batches import PairBatches, Resegment
 from textseq.pairs import PairCorpus
 from textseq.run_log import summary_writer
@@ -90,7 +90,7 @@ def train_translator(
         origin = PairSource(corpus=corpus, source=source, target=target, pairs=tuple(map(str, pairs)))
     elif corpus or source or target or pairs:
         raise TextseqError("origin says all of the pairs; leave out corpus, source, target and pairs beside it")
-    origin = replace(origin, pairs=_resolved(origin.pairs), validation_pairs=_resolved(origin.validation_pairs))
+    origin = replace(origin, pairs=resolved(origin.pairs), validation_pairs=resolved(origin.validation_pairs))
     opened = origin.open(data=data, download=download)
     if name is None:
         first = Path(origin.pairs[0]).name.split(".")[0] if origin.pairs else ""
@@ -133,11 +133,6 @@ def train_translator(
     if base:
         _start_from(run, base)
     return run.run(resume=False)
-
-
-def _resolved(paths: Sequence[str]) -> tuple[str, ...]:
-    """Paths that hold wherever the run is resumed from."""
-    return tuple(str(Path(path).absolute()) for path in paths)
 
 
 def resume_translator(
