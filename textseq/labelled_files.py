@@ -209,7 +209,7 @@ def _column(document: Document, names: Sequence[str], asked: str | None, known: 
         if name in folded:
             return folded[name]
     shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
-    raise TextseqError(f"{document.name} has the columns {shown or 'none'}; say with {flag} which is meant")
+    raise TextseqError(f"{document.name} has the columns {shown}; say with {flag} which is meant")
 
 
 def _names(document: Document, layout: str) -> list[str]:
@@ -220,6 +220,8 @@ def _names(document: Document, layout: str) -> list[str]:
                 return list(fields)
         raise TextseqError(f"{document.name} holds no JSON object to a line; it is empty, or something else")
     _, header = next(_records(document, layout), (1, []))
+    if not any(map(str.strip, header)):
+        raise TextseqError(f"{document.name} begins without a header; a table wants the names of its columns first")
     return [name.strip() for name in header]
 
 
