@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
 from textseq.command import parse, run
-from textseq.errors import TextseqError
+from textseq.config import ExplanationMethod
+from textseq.errors import TextseqError, unknown
+from textseq.files import growing
 from textseq.line_work import Flag, LineWork
 
 if TYPE_CHECKING:
+    from textseq.classifying import Classifier
     from textseq.shelf import Shelved
 
 PROG = "textseq-classify"
@@ -30,6 +35,8 @@ class Classify(LineWork):
       echo "a masterpiece" | textseq-classify --model mine      label, a tab, its probability
       textseq-classify --model mine --input reviews.txt.gz --output labels.tsv
       textseq-classify --model mine --json < reviews.txt        the probabilities of all labels
+      textseq-classify --model mine --explain                   what each word did for the label, in colours
+      textseq-classify --model mine --input reviews.txt --explain-html why.html --output labels.tsv
       textseq-classify --list-models
 
     Every line gives a line: the label and, after a tab, its probability, calibrated on the validation part of what the
@@ -39,7 +46,18 @@ class Classify(LineWork):
     model: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """What classifies: a model's folder, a run's name, or a model that ships with textseq (see --list-models)."""
     json: Flag = False
-    """Write a JSON object for each line: label, probability, and the probabilities of all labels."""
+    """Write a JSON object for each line: label, probability, the probabilities of all labels, and with --explain the
+    log odds with and without the words, and what each word did."""
+    explain: Flag = False
+    """Show under each label what the words did for it (blue) or against it (orange), by integrated gradients
+    (Sundararajan et al. 2017): they add up to what the text did to the label's log odds. Where the output is no
+    colour terminal, figures stand under the words."""
+    explain_html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write the same as a web page."""
+    explain_label: Annotated[str | None, arg(metavar="LABEL", help_behavior_hint="")] = None
+    """Explain this label. Default: the one that is given."""
+    explain_by: Annotated[ExplanationMethod, arg(help_behavior_hint="")] = "integrated"
+    """Integrated gradients, or the gradient at the text times its vectors, which is quick and does not add up."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, mps, auto (a GPU if there is one)."""
     list_models: Flag = False
@@ -63,25 +81,79 @@ def classify(arguments: Sequence[str]) -> None:
         known = ", ".join(model.name for model in _classifiers())
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that classifies: {some} ('{PROG} --list-models' tells more)")
-    options.check("texts", {})
+    options.check("texts", {"--explain-html": options.explain_html})
+    explains = options.explain or options.explain_html is not None
+    if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
+        raise TextseqError("--explain-label and --explain-by want --explain or --explain-html FILE; add one of them")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
-        from textseq.classifying import BUFFER
         from textseq.jobs import load_classifier
 
         classifier = load_classifier(options.model, device=options.device)
-        unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
-        with options.writing() as write, options.bar("texts") as bar:
+        if options.explain_label is not None and options.explain_label not in classifier.labels:
+            raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
+        with options.writing() as write, options.bar("texts") as bar, _page(options) as page:
             texts = options.prompted(lines, "text> ")
-            for found in classifier.classify_lines(texts, buffer=options.ahead(BUFFER), progress=bar.update):
-                record = {"label": found.label, "probability": found.probability, "probabilities": found.probabilities}
-                write(
-                    json.dumps(record, ensure_ascii=not unicode)
-                    if options.json
-                    else f"{found.label}\t{found.probability:.4f}"
-                )
+            for line in _answers(classifier, texts, options, bar.update, page):
+                write(line)
             if lines.fault is not None:
                 raise lines.fault
+
+
+def _answers(
+    classifier: Classifier,
+    texts: Iterable[str],
+    options: Classify,
+    progress: Callable[[int], object],
+    page: Callable[[str], None] | None,
+) -> Iterator[str]:
+    """What is written for each text."""
+    from textseq.classifying import BUFFER
+    from textseq.painting import wants_colour
+
+    explains = options.explain or page is not None
+    unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
+    waiting: list[str] = []  # what was read and not yet answered, in order
+
+    def noted() -> Iterator[str]:
+        for text in texts:
+            if explains:
+                waiting.append(text)
+            yield text
+
+    found = classifier.classify_lines(noted(), buffer=options.ahead(BUFFER), progress=progress)
+    for number, one in enumerate(found):
+        why = None
+        if explains:
+            why = classifier.explain(waiting.pop(0), label=options.explain_label, method=options.explain_by)
+        if page is not None and why is not None:
+            page(why.on_page())
+        said = why if options.explain else None
+        if options.json:
+            record = {"label": one.label, "probability": one.probability, "probabilities": one.probabilities}
+            record |= {"explanation": {"label": said.label, **said.to_dict()}} if said else {}
+            yield json.dumps(record, ensure_ascii=not unicode)
+            continue
+        line = f"{one.label}\t{one.probability:.4f}"
+        if said:
+            coloured = options.output is None and wants_colour(sys.stdout)
+            line = "\n" * (number > 0) + f"{line}\n{said.in_colour() if coloured else said.in_figures()}"
+        yield line
+
+
+@contextmanager
+def _page(options: Classify) -> Iterator[Callable[[str], None] | None]:
+    """What writes a part of the web page, if there is to be one."""
+    if options.explain_html is None:
+        yield None
+        return
+    from textseq.explaining import COLOURS, LEGEND
+    from textseq.painting import PAGE_END, page_begin
+
+    with growing(options.explain_html) as write:
+        write(page_begin(f"What {options.model} made of it", COLOURS, LEGEND))
+        yield write
+        write(PAGE_END)
 
 
 def _classifiers() -> list[Shelved]:

@@ -111,7 +111,8 @@ def sample(arguments: Sequence[str]) -> None:
         if looking.show_surprise or looking.surprise_html is not None:
             scored.append(writer.score(text).pieces)
         if looking.show_surprise:
-            from textseq.surprise import in_colour, in_figures, wants_colour
+            from textseq.painting import wants_colour
+            from textseq.surprise import in_colour, in_figures
 
             print((in_colour if wants_colour(sys.stdout) else in_figures)(scored[-1]))
         if training is not None:

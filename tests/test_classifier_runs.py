@@ -257,6 +257,27 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     assert re.search(r"2 folds: accuracy [\d.]+% \+- [\d.]+%", err.splitlines()[-1])
 
 
+def test_the_command_explains(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
+    train(reviews, name="mine")
+    texts = b"a lovely story\nawful time\n"
+    code, out, err = command("classify", "--model", "mine", "--explain", "--explain-html", "why.html", stdin=texts)
+    assert (code, err) == (0, "")
+    blocks = [block.split("\n") for block in out.rstrip("\n").split("\n\n")]
+    assert [block[1].split() for block in blocks] == [["a", "lovely", "story"], ["awful", "time"]]
+    labels = [block[0].split("\t")[0] for block in blocks]
+    for label, block in zip(labels, blocks, strict=True):
+        assert re.fullmatch(rf"log odds [+-][\d.]+ of {label}: .* \(nats\)", block[-1])
+        assert len(block[2].split()) == len(block[1].split())
+    page = (tmp_path / "why.html").read_text()
+    assert page.count('<div class="text">') == 2
+    assert page.rstrip().endswith("</html>")
+    code, out, err = command("classify", "--model", "mine", "--explain", "--json", "--explain-label", "bad",
+                             "--explain-by", "gradient", stdin=texts)  # fmt: skip
+    records = [json.loads(line)["explanation"] for line in out.splitlines()]
+    assert [record["label"] for record in records] == ["bad", "bad"]
+    assert [word for word, _ in records[1]["words"]] == [" awful", " time"]
+
+
 def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
     train(reviews, name="mine")
     (tmp_path / "one.csv").write_text("label,text\ngood,x\ngood,y\n")
@@ -267,6 +288,9 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["classify", "--model", "nobody"], "unknown model 'nobody'"),
         (["classify", "--model", "mine", "--input", "none.txt"], "--input wants a file of texts, found nothing"),
         (["classify", "--model", "mine", "--buffer", "0"], "--buffer must be at least 1"),
+        (["classify", "--model", "mine", "--explain-by", "gradient"], "want --explain or --explain-html FILE"),
+        (["classify", "--model", "mine", "--explain", "--explain-label", "x"], "'x'; known: bad, good"),
+        (["classify", "--model", "mine", "--explain-html", "runs"], "--explain-html wants a file to write"),
         (["train", "--labelled", "none.csv"], "no file none.csv|no file .*none.csv"),
         (["train", "--labelled", "one.csv"], "two labels are wanted or more, found but 'good'"),
         (["train", "--labelled", "quote.csv"], "in the record that begins in line 2 a quote is never closed"),

@@ -28,8 +28,8 @@ ORDER = [
     "decoding.bias", "decoding.rules", "decoding.sampling", "decoding.beam", "decoding.ensemble", "decoding.stopping",
     "decoding",
     "devices", "metrics", "translation_metrics", "label_metrics", "plots", "attention_plots",
-    "optimizers", "progress", "averaging", "run_log", "training", "model_card", "surprise",
-    "writing", "translation", "sources", "translating", "classifying", "jobs",
+    "optimizers", "progress", "averaging", "run_log", "training", "model_card", "painting", "surprise",
+    "explaining", "writing", "translation", "sources", "translating", "classifying", "jobs",
     "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "classifier_runs", "runs",
 ]  # fmt: skip
 """Every module, in import order: as the map in CONTRIBUTING.md lists them."""

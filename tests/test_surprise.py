@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textseq.surprise import SCALE, WIDTH, Piece, in_colour, in_figures, summary, wants_colour, web_page
+from textseq.painting import wants_colour
+from textseq.surprise import SCALE, WIDTH, Piece, in_colour, in_figures, summary, web_page
 
 PIECES = [Piece("To", 0.25), Piece(" ", 0.0), Piece("be", 2.5), Piece("\n", 1.2), Piece("<&\"'>", 7.0), Piece("ż", 4.0)]
 ESCAPE = re.compile(r"\x1b\[([\d;]*)m")

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 
 from textseq import checkpoint
-from textseq.config import ClassifierConfig, WritingPrecision
+from textseq.config import ClassifierConfig, ExplanationMethod, WritingPrecision
 from textseq.devices import pick_device
-from textseq.errors import TextseqError
+from textseq.errors import TextseqError, unknown
+from textseq.explaining import Explanation, contributions
 from textseq.label_metrics import ClassificationMeasurement, measure_labels
 from textseq.labelled import LabelledCorpus
 from textseq.model_card import save_with_card
 from textseq.models.classifier_model import ClassifierModel
+from textseq.painting import settled
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.text_batches import text_batch
@@ -109,10 +111,7 @@ class Classifier:
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Of each text's labels, in nats and calibrated, (N, C)."""
-        logits = self.logits(texts) / self.temperature
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return found
+        return self._calibrated(self.logits(texts))
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """What the model says of each text's labels, (N, C), as it is."""
@@ -131,6 +130,28 @@ class Classifier:
                 logits: Tensor = self.model(batch.ids, batch.lengths)
             found[numbers] = logits.double().cpu().numpy()
         return found
+
+    def explain(self, text: str, *, label: str | None = None, method: ExplanationMethod = "integrated") -> Explanation:
+        """What each word of a text did for its label, or for another one; see ``explaining``.
+
+        Args:
+            text: likewise.
+            label: the most probable one by default.
+            method: "integrated" gradients, which add up to what they explain, or "gradient" times input, which is
+                quick and does not.
+
+        Raises:
+            TextseqError: a text that is no text, a label that the model does not know, or no such method.
+        """
+        ids = self.tokenizer.encode(read_text(text))
+        log_p = self._calibrated(self.logits_of([ids]))[0]
+        if label is not None and label not in self.labels:
+            raise unknown("label", label, self.labels)
+        number = int(log_p.argmax()) if label is None else self.labels.index(label)
+        read = ids if len(ids) else np.zeros(1, np.int64)  # as ``text_batch`` has it
+        amounts, score, baseline = contributions(self.model, read, number, self.temperature, method)
+        pieces = settled(self.tokenizer, read.tolist(), amounts.tolist()) if len(ids) else []
+        return Explanation(self.labels[number], float(np.exp(log_p[number])), score, baseline, tuple(pieces))
 
     def measure(
         self, corpus: LabelledCorpus, part: str = "test", *, progress: Callable[[int], object] = lambda count: None
@@ -156,6 +177,12 @@ class Classifier:
         found = np.concatenate(rows) if rows else np.zeros((0, len(self.labels)))
         how = f"corpus:{corpus.name}|part:{part}|tokens:{self.tokenizer.signature}"
         return measure_labels(found, right, self.labels, how=how)
+
+    def _calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (N, C) -> log-probabilities in nats."""
+        scaled = logits / self.temperature
+        found: np.ndarray = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+        return found
 
     @cached_property
     def vectors(self) -> Vectors:

@@ -25,6 +25,7 @@ from textseq.losses import bits_per_character, perplexity
 from textseq.metrics import Measurement, measure
 from textseq.model_card import save_with_card
 from textseq.models.language_model import LanguageModel
+from textseq.painting import settled
 from textseq.shelf import Facts
 from textseq.surprise import Piece
 from textseq.text import Tokenizer
@@ -190,19 +191,8 @@ class Writer:
                 parts.append(cross_entropy(logits[0].float(), targets[at : at + SCORED], reduction="none"))
         surprise = tuple(torch.cat(parts).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        return Score(names, surprise, self._pieces(targets.tolist(), surprise), len(text))
-
-    def _pieces(self, ids: Sequence[int], surprise: Sequence[float]) -> tuple[Piece, ...]:
-        """The text that each token settles, with the surprise of all tokens since the text before."""
-        decoder = self.tokenizer.stream()
-        pieces, nats = [], 0.0
-        for token, more in zip(ids, surprise, strict=True):
-            nats += more
-            if text := decoder.feed(token):
-                pieces.append(Piece(text, nats))
-                nats = 0.0
-        rest = decoder.finish()
-        return (*pieces, Piece(rest, nats)) if rest else tuple(pieces)
+        pieces = (Piece(*piece) for piece in settled(self.tokenizer, targets.tolist(), surprise))
+        return Score(names, surprise, tuple(pieces), len(text))
 
     def measure(self, corpus: TextCorpus, part: str, *, window: int | None = None, streams: int = 1) -> Measurement:
         """The loss on a part of a corpus, with its signature; see ``metrics.measure``.

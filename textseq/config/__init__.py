@@ -26,6 +26,7 @@ from textseq.config.decoding import WritingPrecision as WritingPrecision
 from textseq.config.models import AttentionName as AttentionName
 from textseq.config.models import CellName as CellName
 from textseq.config.models import ClassifierConfig as ClassifierConfig
+from textseq.config.models import ExplanationMethod as ExplanationMethod
 from textseq.config.models import LanguageModelConfig as LanguageModelConfig
 from textseq.config.models import PoolingName as PoolingName
 from textseq.config.models import TranslationModelConfig as TranslationModelConfig

@@ -11,6 +11,7 @@ from textseq.settings import Settings, ranged
 CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
 AttentionName = Literal["additive", "general", "dot", "none"]
 PoolingName = Literal["last", "mean", "max", "all", "attention"]
+ExplanationMethod = Literal["integrated", "gradient"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,13 +121,17 @@ class ClassifierModel(nn.Module):
         return self.pooling.finish(gathered)
 
     def _carried(self, state: State | None, rows: int) -> State | None:
-        """The state that a window begins with: no gradient goes back over it, and the second direction's is fresh."""
+        """The state that a window begins with; the second direction's is fresh.
+
+        In training no gradient goes back over it. An explanation needs the gradient of the whole text.
+        """
         if state is None:
             return None
         fresh = self.recurrent.initial_state(rows)
         ahead = torch.arange(len(fresh[0])) % self.recurrent.directions == 0
         mask = ahead.view(-1, 1, 1).to(fresh[0].device)
-        return tuple(torch.where(mask, part[:, :rows].detach(), new) for part, new in zip(state, fresh, strict=True))
+        carried = (part[:, :rows].detach() if self.training else part[:, :rows] for part in state)
+        return tuple(torch.where(mask, part, new) for part, new in zip(carried, fresh, strict=True))
 
     def _embed(self, ids: Tensor) -> Tensor:
         vectors: Tensor = self.embedding(ids)
