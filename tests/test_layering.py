@@ -20,6 +20,7 @@ ORDER = [
     "command", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "line_work", "vectors", "vector_files",
     "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "labelled",
+    "tagged_files", "tagged",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "tokens", "batches",
     "pair_batches", "text_batches",
     "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "recurrent", "attention",

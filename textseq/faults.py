@@ -30,7 +30,7 @@ NUL = Fault("unreadable", "with a NUL character")
 NO_OBJECT = Fault("unreadable", "without a JSON object")
 
 
-def left_out(*, empty: Treatment, overlong: Treatment, unreadable: Treatment) -> frozenset[FaultKind]:
+def left_out(*, empty: Treatment = "refuse", overlong: Treatment, unreadable: Treatment) -> frozenset[FaultKind]:
     """The kinds of faults whose lines are to be left out; an unknown treatment is a TextseqError."""
     treatments: dict[FaultKind, Treatment] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
     for treatment in treatments.values():
@@ -67,6 +67,7 @@ def surveyed(
     drop: frozenset[FaultKind],
     notes: list[str],
     remedy: Callable[[], str] = lambda: "mend them",
+    unit: str = "lines",
 ) -> Iterator[Row]:
     """The rows of a file, read for the first time: at the end all faults are said, or noted where they are left out.
 
@@ -76,6 +77,7 @@ def surveyed(
         drop: kinds of faults whose rows are left out.
         notes: takes what a user should know.
         remedy: what to do where no row is sound.
+        unit: what a row is, in the plural.
 
     Raises:
         TextseqError: rows have faults that are not to be left out.
@@ -94,7 +96,7 @@ def surveyed(
     said = {}
     for fault, many in times.items():
         numbers = "s" * (many > 1) + " " + ", ".join(lines[fault]) + ", ..." * (many > SHOWN)
-        said[fault] = f"{many:,} of {count:,} lines {fault.says} (line{numbers})"
+        said[fault] = f"{many:,} of {count:,} {unit} {fault.says} (line{numbers})"
     if refused := [fault for fault in said if fault.kind not in drop]:
         found = "; ".join(said[fault] for fault in refused)
         if times.total() == count:  # nothing were left without them

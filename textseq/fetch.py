@@ -76,6 +76,9 @@ class Recipe:
 
     A corpus of labelled texts names its ``labels``, and for each the documents that it is of, as patterns, or the signs
     that its files write for it; ``split`` may give shares of the texts.
+
+    A corpus of tagged sentences names its ``tags``, and for each the signs that its files write for it; a text that was
+    tagged may be for a language model as well.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Recipe:
     files: Mapping[str, DataFile]
     languages: tuple[str, ...] = ()
     labels: Mapping[str, list[str]] = field(default_factory=dict)
+    tags: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -147,9 +151,9 @@ def read_recipe(name: str, text: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    tables = ("split", "formats", "members", "files", "languages", "labels")
-    words = [item.name for item in fields(Recipe) if item.name not in tables]
-    _check_keys(name, table, (*words, "folder", "split", "sources"), ("formats", "members", "languages", "labels"))
+    optional = ("formats", "members", "languages", "labels", "tags")
+    words = [item.name for item in fields(Recipe) if item.name not in {*optional, "split", "files"}]
+    _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
     split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
     languages = tuple(table.get("languages", ()))
     further = [part for part in split if languages and part.startswith("test_")]
@@ -167,9 +171,15 @@ def read_recipe(name: str, text: str) -> Recipe:
     _check_keys(name, formats, (), files)
     _check_keys(name, members, (), files)
     given = {word: table[word] for word in words}
-    labels = table.get("labels", {})
     recipe = Recipe(
-        **given, split=split, formats=formats, members=members, files=files, languages=languages, labels=labels
+        **given,
+        split=split,
+        formats=formats,
+        members=members,
+        files=files,
+        languages=languages,
+        labels=table.get("labels", {}),
+        tags=table.get("tags", {}),
     )
     if len(languages) != len(set(languages)) or len(languages) == 1:
         raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from textseq.corpus import PARTS, Corpus, check_encoding, fingerprint_of, load_corpus
 from textseq.errors import TextseqError, unknown
@@ -72,7 +73,7 @@ class LabelledCorpus:
             return self
         whole = self.contents["train"]
         part_of = cache(lambda: parted(whole, [1 - share, share]))
-        divided = {part: _Share(whole, part_of, place) for place, part in enumerate(("train", "validation"))}
+        divided = {part: Share(whole, part_of, place) for place, part in enumerate(("train", "validation"))}
         return replace(self, contents={**self.contents, **divided}, fingerprint=fingerprint_of(self.fingerprint, share))
 
     def fold(self, number: int, folds: int, *, validation: float = 0.1) -> LabelledCorpus:
@@ -91,12 +92,12 @@ class LabelledCorpus:
         """
         if folds < 2 or not 0 <= number < folds:
             raise TextseqError(f"cross-validation wants 2 folds or more, and one of them; found {number} of {folds}")
-        whole = _Chain(tuple(self.contents.values()))
+        whole = Chain(tuple(self.contents.values()))
         kept = (1 - 1 / folds) * validation
         sizes = [kept, 1 - 1 / folds - kept]
         # The test of each fold is a stretch of one order of all texts; what follows it, round the end, is the others.
         part_of = cache(lambda: parted(whole, [1 / folds, *sizes], start=number / folds))
-        shares = [_Share(whole, part_of, place) for place in range(3)]
+        shares = [Share(whole, part_of, place) for place in range(3)]
         names = ("test", "validation", "train") if validation else ("test", "", "train")
         contents = {name: share for name, share in zip(names, shares, strict=True) if name}
         fingerprint = fingerprint_of(self.fingerprint, number, folds, validation)
@@ -135,26 +136,29 @@ def parted(examples: Iterable[Example], sizes: Sequence[float], *, start: float 
     return bytes(part_of[key] for key in keys)
 
 
+Row = TypeVar("Row")
+
+
 @dataclass(frozen=True)
-class _Chain:
-    """Examples of several sources, one after the other."""
+class Chain(Generic[Row]):
+    """The examples of several sources, one after the other."""
 
-    sources: tuple[Iterable[Example], ...]
+    sources: tuple[Iterable[Row], ...]
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[Row]:
         for source in self.sources:
             yield from source
 
 
 @dataclass(frozen=True)
-class _Share:
+class Share(Generic[Row]):
     """The examples of one part among all, of which ``part_of()`` tells the numbers of their parts."""
 
-    examples: Iterable[Example]
+    examples: Iterable[Row]
     part_of: Callable[[], bytes]
     part: int
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[Row]:
         numbers, count = self.part_of(), 0
         for count, example in enumerate(self.examples, start=1):
             if count <= len(numbers) and numbers[count - 1] == self.part:
@@ -218,7 +222,7 @@ def _contents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Itera
         whole = _RecipeTexts(recipe, local, lambda document: True)
         sizes = [1 - sum(recipe.shares.values()), *recipe.shares.values()]
         part_of = cache(lambda: parted(whole, sizes))
-        return {part: _Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
+        return {part: Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
 
     def part(document: str) -> str:
         listed = (part for part, names in recipe.lists.items() if any(fnmatchcase(document, name) for name in names))
@@ -302,7 +306,7 @@ def own_labelled(
                 yield text, label
 
     training = opened(paths)
-    whole = _Chain(tuple(training))
+    whole = Chain(tuple(training))
     part_of = parted(surveyed(training, "train"), [1 - validation, validation])
     where = ", ".join(map(str, paths))
     if not part_of:
@@ -319,14 +323,14 @@ def own_labelled(
             raise TextseqError(
                 f"validation has the label '{strange[0]}', which training never saw; training has {', '.join(labels)}"
             )
-        contents["validation"] = _Chain(tuple(held_out))
+        contents["validation"] = Chain(tuple(held_out))
     elif validation:
         if len(set(part_of)) < 2:
             raise TextseqError(
                 f"{where} has too few texts to keep some for validation ({len(part_of)}); give validation files of "
                 "their own, or --validation 0"
             )
-        contents = {part: _Share(whole, lambda: part_of, place) for place, part in enumerate(digests)}
+        contents = {part: Share(whole, lambda: part_of, place) for place, part in enumerate(digests)}
         digests["validation"].update(part_of)
     return LabelledCorpus(
         name=" and ".join(path.name for path in paths),

@@ -246,9 +246,9 @@ def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]
         TextseqError: a quote that is not closed, or that something follows.
     """
     if layout == "tab-separated":
-        yield from ((number, line.split("\t")) for number, line in enumerate(_lines(document), start=1))
+        yield from ((number, line.split("\t")) for number, line in enumerate(lines_of(document), start=1))
         return
-    reader = csv.reader((line + "\n" for line in _lines(document)), delimiter=_delimiter(document), strict=True)
+    reader = csv.reader((line + "\n" for line in lines_of(document)), delimiter=_delimiter(document), strict=True)
     number = 1
     try:
         for cells in reader:
@@ -265,11 +265,11 @@ def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]
 
 def _delimiter(document: Document) -> str:
     """What parts the cells of a .csv: the comma, or the semicolon where spreadsheets of other languages write it."""
-    first = next(iter(_lines(document)), "")
+    first = next(iter(lines_of(document)), "")
     return ";" if first.count(";") > first.count(",") else ","
 
 
-def _lines(document: Document) -> Iterator[str]:
+def lines_of(document: Document) -> Iterator[str]:
     """The lines of a document without their ends, of which none is too long for memory.
 
     Raises:
@@ -296,7 +296,7 @@ def _lines(document: Document) -> Iterator[str]:
 def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
     """Two values of the object in each line; labels may be numbers or truth values."""
     text, label = file.columns
-    for number, line in enumerate(_lines(file.document), start=1):
+    for number, line in enumerate(lines_of(file.document), start=1):
         if not line.strip():
             yield number, EMPTY
             continue

@@ -95,6 +95,13 @@ def _read_trees(text: str, name: str, labels: Labels, *, phrases: bool = False) 
 
 ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "\\/": "/", "\\*": "*", "``": '"', "''": '"'}
 """What the Penn Treebank writes for characters that mean something in its trees, or that typewriters lack."""
+
+
+def unescaped(word: str) -> str:
+    """A word as it stands in running text."""
+    return ESCAPES.get(word, word.replace("\\/", "/").replace("\\*", "*"))
+
+
 NODE = re.compile(r"\(([^\s()]+)|([^\s()]+)(?=\))|\)")
 """The beginning of a node and its name, a word, or the end of a node."""
 
@@ -106,7 +113,7 @@ def _nodes(line: str) -> Iterator[tuple[str, str]]:
         if opened:
             open_nodes.append((opened, []))
         elif word:
-            open_nodes[-1][1].append(ESCAPES.get(word, word.replace("\\/", "/")))
+            open_nodes[-1][1].append(unescaped(word))
         else:
             sign, words = open_nodes.pop()
             if open_nodes:

@@ -1,0 +1,167 @@
+"""Tagged sentences in files: how recipes' corpora have them, and a user's columns (CoNLL); faults told by line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textseq.documents import Document
+from textseq.errors import TextseqError
+from textseq.faults import Fault, FaultKind, no_text, sound, surveyed
+from textseq.labelled_files import lines_of
+from textseq.labelled_formats import unescaped
+
+Tagged = tuple[tuple[str, ...], tuple[str, ...]]
+"""The words of a sentence, one or more, and a tag for each."""
+
+CONLL_U = (2, 4)
+"""Columns of word and universal part of speech in a .conllu file."""
+TOO_FEW = Fault("unreadable", "with too few columns")
+NO_WORD = Fault("unreadable", "with a word or a tag that is empty")
+
+
+@dataclass(frozen=True)
+class TaggedFile:
+    """Tagged sentences in one document: a word to a line with columns beside it, an empty line after each sentence.
+
+    Columns are parted by a tab if a line has one, or else by spaces. ``columns`` are the numbers of the word's and the
+    tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Sentences with faults of the kinds in
+    ``drop`` are left out. In a .conllu file comments, ranges of words and empty nodes are passed over; elsewhere the
+    lines that begin with -DOCSTART-.
+    """
+
+    document: Document
+    columns: tuple[int, int]
+    longest: int
+    drop: frozenset[FaultKind] = frozenset()
+
+    def __iter__(self) -> Iterator[Tagged]:
+        """The sentences.
+
+        Raises:
+            TextseqError: the file cannot be read, or a sentence has a fault that is not to be left out.
+        """
+        yield from sound(self.rows(), self.document.name, self.drop)
+
+    def surveyed(self, notes: list[str]) -> Iterator[Tagged]:
+        """The sentences, read for the first time: at the end all faults are said, or noted where they are left out.
+
+        Raises:
+            TextseqError: the file cannot be read, or sentences have faults that are not to be left out.
+        """
+        yield from surveyed(self.rows(), self.document.name, self.drop, notes, unit="sentences")
+
+    def rows(self) -> Iterator[tuple[int, Tagged | Fault]]:
+        """The number of the line where each sentence begins, or is wrong, and the sentence or what is wrong."""
+        conllu = is_conllu(self.document.path)
+        first, fault = 0, None  # the line where the sentence begins, or where its first fault is
+        words: list[str] = []
+        tags: list[str] = []
+        number = 0
+        for number, line in enumerate(lines_of(self.document), start=1):
+            if line.strip():
+                cells = line.split("\t") if "\t" in line else line.split()
+                if conllu and (line.startswith("#") or not cells[0].strip().isdecimal()):
+                    continue
+                if not conllu and cells[0] == "-DOCSTART-":
+                    continue
+                if not words and fault is None:
+                    first = number
+                found = self._cells(cells)
+                if not isinstance(found, Fault):
+                    words.append(found[0])
+                    tags.append(found[1])
+                elif fault is None:
+                    first, fault = number, found
+                if fault is None and len(words) > self.longest:
+                    first, fault = number, Fault("overlong", f"with more than {self.longest:,} words")
+                if fault is not None:
+                    words, tags = [], []  # what is wrong need not be kept
+            elif words or fault is not None:
+                yield first, fault or (tuple(words), tuple(tags))
+                words, tags, fault = [], [], None
+        if words or fault is not None:
+            yield first, fault or (tuple(words), tuple(tags))
+
+    def _cells(self, cells: Sequence[str]) -> tuple[str, str] | Fault:
+        """A word and its tag, or what is wrong with them."""
+        at = [column - 1 if column > 0 else len(cells) + column for column in self.columns]
+        if not all(0 <= place < len(cells) for place in at) or at[0] == at[1]:
+            return TOO_FEW
+        word, tag = (cells[place].strip() for place in at)
+        if not word or not tag:
+            return NO_WORD
+        for part in (word, tag):
+            if (fault := no_text(part, self.document.encoding)) is not None:
+                return fault
+        return word, tag
+
+
+def own_tagged_file(
+    path: Path,
+    columns: tuple[int | None, int | None] = (None, None),
+    *,
+    encoding: str = "utf-8",
+    longest: int,
+    drop: frozenset[FaultKind] = frozenset(),
+) -> TaggedFile:
+    """The tagged sentences in a user's file; packed if its name ends in .gz.
+
+    Without numbers of columns the word is the first and the tag the last, and of a .conllu file the second and the
+    fourth.
+
+    Raises:
+        TextseqError: it is missing, or a number of a column is 0.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no file"
+        raise TextseqError(f"found {found} at {path}; name a file with a word and its tag to a line")
+    usual = CONLL_U if is_conllu(path) else (1, -1)
+    word, tag = (own if own is not None else its for own, its in zip(columns, usual, strict=True))
+    if 0 in (word, tag) or word == tag:
+        raise TextseqError(
+            f"columns are counted from 1, or from -1 backwards, and word and tag are two; found {word} and {tag}"
+        )
+    return TaggedFile(Document(path, encoding), (word, tag), longest, drop)
+
+
+def is_conllu(path: Path) -> bool:
+    """Whether the columns are those of Universal Dependencies."""
+    return path.name.lower().removesuffix(".gz").endswith(".conllu")
+
+
+LEAF = re.compile(r"\(([^\s()]+) +([^\s()]+)\)|([()])")
+"""Sign and word of a tree's leaf, or a bracket of another node."""
+
+
+def _read_trees(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """The leaves of trees as the Penn Treebank writes them; traces, of which no sign tells a tag, are no words."""
+    words: list[str] = []
+    tags: list[str] = []
+    depth = 0
+    for sign, word, bracket in LEAF.findall(text):
+        depth += {"(": 1, ")": -1}.get(bracket, 0)
+        if sign in tag_of:
+            words.append(unescaped(word))
+            tags.append(tag_of[sign])
+        elif depth == 0 and words:
+            yield tuple(words), tuple(tags)
+            words, tags = [], []
+
+
+def _read_brown(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """Every line is a sentence of words, each with a slash and its sign, in lower case, after it."""
+    for line in text.split("\n"):
+        pairs = [token.rpartition("/") for token in line.split()]
+        if pairs:
+            words = tuple(unescaped(word) for word, _, _ in pairs)
+            yield words, tuple(tag_of[sign.upper()] for _, _, sign in pairs)
+
+
+TAGGED_FORMATS: dict[str, Callable[[str, Mapping[str, str]], Iterator[Tagged]]] = {
+    "trees": _read_trees,
+    "nltk-tagged": _read_brown,
+}
+"""How the document of a recipe becomes sentences, by the format's name."""
