@@ -18,10 +18,10 @@ from textseq.config import ExplanationMethod
 from textseq.errors import TextseqError, unknown
 from textseq.files import growing
 from textseq.line_work import Flag, LineWork
+from textseq.shelf import of_task, told_apart
 
 if TYPE_CHECKING:
     from textseq.classifying import Classifier
-    from textseq.shelf import Shelved
 
 PROG = "textseq-classify"
 
@@ -75,10 +75,10 @@ def classify(arguments: Sequence[str]) -> None:
     """Parse, load, and classify line by line."""
     options = parse(Classify, PROG, arguments)
     if options.list_models:
-        print("\n".join(_models()) or "No classifiers yet; train one with textseq-train.")
+        print("\n".join(map(told_apart, of_task("classifier"))) or "No classifiers yet; train one with textseq-train.")
         return
     if options.model is None:
-        known = ", ".join(model.name for model in _classifiers())
+        known = ", ".join(model.name for model in of_task("classifier"))
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that classifies: {some} ('{PROG} --list-models' tells more)")
     options.check("texts", {"--explain-html": options.explain_html})
@@ -154,21 +154,3 @@ def _page(options: Classify) -> Iterator[Callable[[str], None] | None]:
         write(page_begin(f"What {options.model} made of it", COLOURS, LEGEND))
         yield write
         write(PAGE_END)
-
-
-def _classifiers() -> list[Shelved]:
-    from textseq.shelf import shelf
-
-    return [model for model in shelf() if model.facts.get("task") == "classifier"]
-
-
-def _models() -> Iterator[str]:
-    """What can classify here, a line each."""
-    for model in _classifiers():
-        corpus, results, labels = (model.facts.get(key) for key in ("corpus", "results", "labels"))
-        title = corpus.get("title") if isinstance(corpus, dict) else None
-        rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
-        accuracy = next((f", accuracy {row['accuracy']:.1%}" for row in rows if "accuracy" in row), "")
-        where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
-        names = ", ".join(map(str, labels)) if isinstance(labels, list) else "unknown labels"
-        yield f"{model.name}  {names}; {title or 'unknown texts'}{accuracy} ({where})"

@@ -1,4 +1,4 @@
-"""textseq-evaluate: how well a model predicts a text, translates or classifies, with the recipe of the number."""
+"""textseq-evaluate: how well a model predicts a text, translates, classifies or tags, with the recipe of the number."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from textseq.shelf import find_model, read_json
 from textseq.translation_metrics import TOKENIZERS
 
 if TYPE_CHECKING:
+    from textseq.label_metrics import ClassificationMeasurement
     from textseq.pairs import PairCorpus
     from textseq.translating import Translator
     from textseq.translation_metrics import Comparison, TranslationMeasurement
@@ -87,18 +88,29 @@ class Classifiers(Settings):
     """Column or key of the texts. Default: one that is called text, sentence, review, content..."""
     label_column: Name = None
     """Column or key of the labels. Default: one that is called label, class, sentiment, category..."""
-    plot_confusion: File = None
-    """Draw which labels were taken for which, as a PNG whose name ends in .png."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taggers(Settings):
+    """For taggers alone."""
+
+    tagged: Annotated[tuple[Path, ...], arg(metavar="FILE...", help_behavior_hint="")] = ()
+    """Your own tagged sentences instead of a corpus, measured whole: a word and its tag to a line, in columns, and an
+    empty line after each sentence. Files may be packed (.gz)."""
+    word_column: Annotated[int | None, arg(help_behavior_hint="")] = None
+    """Number of the words' column, from 1, or from -1 backwards. Default: the first (of .conllu the second)."""
+    tag_column: Annotated[int | None, arg(help_behavior_hint="")] = None
+    """Number of the tags' column. Default: the last (of .conllu the fourth)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure how well a model predicts a text, how well it translates, or how well it classifies.
+    """Measure how well a model predicts a text, translates, classifies or tags.
 
     Of a language model it prints the loss in nats per token, bits per character and perplexity; of a translator
-    BLEU, chrF and TER with their 95 % intervals; of a classifier the accuracy with its interval, precision, recall and
-    F1 of each label, and which labels were taken for which. Under each number stands its signature: corpus, part,
-    tokenizer, how it was computed, version.
+    BLEU, chrF and TER with their 95 % intervals; of a classifier or tagger the accuracy with its interval, precision,
+    recall and F1 of each label, and which labels were taken for which. Under each number stands its signature: corpus,
+    part, tokenizer, how it was computed, version.
 
     Examples:
       textseq-evaluate shakespeare --model shakespeare
@@ -110,6 +122,8 @@ class Evaluate:
       textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
       textseq-evaluate sst2 --model mine --plot-confusion confusion.png
       textseq-evaluate --labelled reviews.csv --model mine
+      textseq-evaluate treebank --model treebank
+      textseq-evaluate --tagged test.conllu --model mine
     """
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
@@ -120,14 +134,17 @@ class Evaluate:
     part: str | None = None
     """Part of the corpus. Default: test, or validation where there is no test part."""
     encoding: str = "utf-8"
-    """Encoding of --text, --pairs, --labelled and --compare-translations."""
+    """Encoding of --text, --pairs, --labelled, --tagged and --compare-translations."""
     empty: Treatment = "refuse"
     """What to do with pairs of --pairs of which a sentence is empty, or empty texts of --labelled: refuse the file, or
     leave them out."""
     overlong: Treatment = "refuse"
-    """The same of pairs with a sentence of more than 1,000 characters, and texts of more than a million."""
+    """The same of pairs with a sentence of more than 1,000 characters, of texts with more than a million, and of tagged
+    sentences of more than 1,000 words."""
     unreadable: Treatment = "refuse"
     """The same of lines without a tab or a label, of damaged JSON, of bytes that are not text."""
+    plot_confusion: File = None
+    """Draw which labels a classifier or tagger took for which, as a PNG whose name ends in .png."""
     data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the corpora's files. Default: the one that TEXTSEQ_DATA names; then the cache is looked through."""
     download: Flag = False
@@ -139,6 +156,7 @@ class Evaluate:
     language_models: LanguageModels = field(default_factory=LanguageModels)
     translators: Translators = field(default_factory=Translators)
     classifiers: Classifiers = field(default_factory=Classifiers)
+    taggers: Taggers = field(default_factory=Taggers)
     translating: TranslationConfig = field(default_factory=TranslationConfig)
 
 
@@ -155,15 +173,17 @@ def evaluate(arguments: Sequence[str]) -> None:
             "name the --model to measure; see 'textseq-sample --list-authors' and 'textseq-translate --list-models'"
         )
     own = options.translators
-    if (
-        options.corpus is None
-        and not own.pairs
-        and not options.language_models.text
-        and not options.classifiers.labelled
-    ):
+    files_of: Mapping[str, tuple[str, Sequence[Path]]] = {
+        "language-model": ("--text", options.language_models.text),
+        "translator": ("--pairs", own.pairs),
+        "classifier": ("--labelled", options.classifiers.labelled),
+        "tagger": ("--tagged", options.taggers.tagged),
+    }
+    if options.corpus is None and not any(files for _, files in files_of.values()):
         raise TextseqError(
             f"nothing to measure on; name a corpus before the flags ({PROG} CORPUS --model NAME), or give your own "
-            "files: --pairs for a translator, --text for a language model, --labelled for a classifier"
+            "files: --pairs for a translator, --text for a language model, --labelled for a classifier, --tagged for a "
+            "tagger"
         )
     if "--compare" in arguments and not own.compare:
         raise TextseqError("--compare wants a model, found none; name one, or leave it out")
@@ -178,15 +198,17 @@ def evaluate(arguments: Sequence[str]) -> None:
         "language-model": ("language models", (options.language_models,)),
         "translator": ("translators", (own, options.translating)),
         "classifier": ("classifiers", (options.classifiers,)),
+        "tagger": ("taggers", (options.taggers,)),
     }
     for kind, (many, settings) in groups.items():
         for one in settings:
             if kind != task:
                 _refuse(one, many, options.model[0])
-    flag, files = {
-        "translator": ("--pairs", own.pairs),
-        "classifier": ("--labelled", options.classifiers.labelled),
-    }.get(task, ("--text", options.language_models.text))
+    flag, files = files_of[task]
+    if options.plot_confusion is not None and task not in {"classifier", "tagger"}:
+        raise TextseqError(
+            f"--plot-confusion is for classifiers and taggers, found it with {options.model[0]}; leave it out"
+        )
     if options.corpus is not None and files:
         raise TextseqError(f"name a corpus or give {flag} to measure on, one of the two")
     if options.corpus is not None and options.corpus not in corpus_names() and Path(options.corpus).exists():
@@ -199,28 +221,39 @@ def evaluate(arguments: Sequence[str]) -> None:
     elif len(options.model) > 1:
         what = task.replace("-", " ")
         raise TextseqError(f"one {what} is measured at a time, found {len(options.model)}; leave some out")
-    elif task == "classifier":
-        _measure_labels(options, folders[options.model[0]])
+    elif task in {"classifier", "tagger"}:
+        _measure_labels(options, task, folders[options.model[0]])
     else:
         _measure_text(options, folders[options.model[0]])
 
 
-def _measure_labels(options: Evaluate, folder: Path) -> None:
+def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
     from textseq.attention_plots import check_picture
     from textseq.files import check_outputs
-    from textseq.jobs import load_classifier
-    from textseq.labelled import load_labelled, own_labelled
     from textseq.plots import confusion_plot
 
+    check_outputs(
+        {"--plot-confusion": options.plot_confusion}, [*options.classifiers.labelled, *options.taggers.tagged]
+    )
+    if options.plot_confusion is not None:
+        check_picture(options.plot_confusion, "--plot-confusion")
+    found = (_measure_classes if task == "classifier" else _measure_tags)(options, folder)
+    print(found)
+    print(found.signature)
+    print(found.table())
+    if options.plot_confusion is not None:
+        confusion_plot(found.confusion, found.labels, options.plot_confusion)
+
+
+def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasurement:
+    from textseq.jobs import load_classifier
+    from textseq.labelled import load_labelled, own_labelled
+
     own = options.classifiers
-    check_outputs({"--plot-confusion": own.plot_confusion}, own.labelled)
-    if own.plot_confusion is not None:
-        check_picture(own.plot_confusion, "--plot-confusion")
     if options.corpus is not None:
         if own.text_column or own.label_column:
             raise TextseqError("--text-column and --label-column are of --labelled; leave them out with a corpus")
         corpus = load_labelled(options.corpus, data=options.data, download=options.download)
-        part = options.part or next(part for part in ("test", "validation", "train") if part in corpus.parts)
     else:
         corpus = own_labelled(
             own.labelled,
@@ -233,15 +266,39 @@ def _measure_labels(options: Evaluate, folder: Path) -> None:
             unreadable=options.unreadable,
             fewest_labels=1,
         )
-        part = "train"
     for note in corpus.notes:
         print(note, file=sys.stderr)
-    found = load_classifier(folder, device=options.device).measure(corpus, part)
-    print(found)
-    print(found.signature)
-    print(found.table())
-    if own.plot_confusion is not None:
-        confusion_plot(found.confusion, found.labels, own.plot_confusion)
+    return load_classifier(folder, device=options.device).measure(corpus, options.part or _last_part(corpus.parts))
+
+
+def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement:
+    from textseq.jobs import load_tagger
+    from textseq.tagged import load_tagged, own_tagged
+
+    own = options.taggers
+    if options.corpus is not None:
+        if own.word_column is not None or own.tag_column is not None:
+            raise TextseqError("--word-column and --tag-column are of --tagged; leave them out with a corpus")
+        corpus = load_tagged(options.corpus, data=options.data, download=options.download)
+    else:
+        corpus = own_tagged(
+            own.tagged,
+            word_column=own.word_column,
+            tag_column=own.tag_column,
+            encoding=options.encoding,
+            validation=0,
+            overlong=options.overlong,
+            unreadable=options.unreadable,
+            fewest_tags=1,
+        )
+    for note in corpus.notes:
+        print(note, file=sys.stderr)
+    return load_tagger(folder, device=options.device).measure(corpus, options.part or _last_part(corpus.parts))
+
+
+def _last_part(parts: Sequence[str]) -> str:
+    """What is measured unless a user says otherwise: the part that nothing was decided on."""
+    return next(part for part in ("test", "validation", "train") if part in parts)
 
 
 def _measure_text(options: Evaluate, folder: Path) -> None:

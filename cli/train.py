@@ -1,5 +1,5 @@
 """textseq-train: from a text to a model that writes like it, from sentence pairs to one that translates, from labelled
-texts to one that classifies.
+texts to one that classifies, from tagged sentences to one that tags.
 
 The flags differ by task, and the task follows from what is named: so it is found out first, with the defaults that a
 run, a model or a recipe sets, and then the command line is read into the dataclass of that task.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
@@ -25,13 +25,16 @@ from textseq.config import (
     LabelledConfig,
     LanguageModelConfig,
     PairConfig,
+    TaggedConfig,
+    TaggerConfig,
+    TaggerTrainingConfig,
     Task,
     TrainingConfig,
     TranslationModelConfig,
     TranslatorTrainingConfig,
 )
 from textseq.errors import TextseqError
-from textseq.origin import LabelledSource, PairSource, Source
+from textseq.origin import LabelledSource, PairSource, Source, TaggedSource
 
 if TYPE_CHECKING:
     from textseq.fetch import Recipe as CorpusRecipe
@@ -42,6 +45,7 @@ WORDS: Mapping[Task, str] = {
     "language-model": "a language model",
     "translator": "a translator",
     "classifier": "a classifier",
+    "tagger": "a tagger",
 }
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
@@ -76,12 +80,21 @@ class Labelled(LabelledSource):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaggedText(TaggedSource):
+    """Your own tagged sentences."""
+
+    corpus: Suppress[Fixed[str | None]] = None
+    tagged: Files = ()
+    validation_tagged: Files = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """The flags that every task has."""
 
     corpus: Annotated[Positional[str | None], arg(metavar="CORPUS", help_behavior_hint="")] = None
     """A corpus by name (see --list-corpora)."""
-    task: Annotated[Task | None, arg(metavar="{language-model,translator,classifier}", help_behavior_hint="")] = None
+    task: Annotated[Task | None, arg(metavar=f"{{{','.join(WORDS)}}}", help_behavior_hint="")] = None
     """What to train. Default: what the corpus or the files are for, or what the run, the model or the recipe has.
     Each task has flags of its own; with --help it shows them."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
@@ -193,13 +206,42 @@ class TrainClassifier(Train):
     training: ClassifierTrainingConfig = field(default_factory=ClassifierTrainingConfig)
 
 
-Options = TrainWriter | TrainTranslator | TrainClassifier
+@dataclass(frozen=True, kw_only=True)
+class TrainTagger(Train):
+    """Train a recurrent network to tag the words of sentences.
+
+    Examples:
+      textseq-train treebank                                      a corpus of tagged sentences by name
+      textseq-train brown --task tagger --output crf              one that is a text as well
+      textseq-train --tagged train.conll --name mine              your own sentences: a word and its tag to a line
+      textseq-train --tagged train.conllu --validation-tagged dev.conllu --tag-column 5
+      textseq-train treebank --vectors glove.6B                   begin with word vectors
+      textseq-train --resume runs/mine                            go on with a run that was stopped
+      textseq-train --task language-model --help                  the flags of language models; below: taggers
+
+    The run is written to runs/NAME (under TEXTSEQ_HOME if that is set): the last and the best checkpoint,
+    log.jsonl, curve.png and a model card. Ctrl-C saves and says how to go on. Then: textseq-tag --model NAME.
+    """
+
+    origin: Annotated[TaggedText, arg(name="tagged")] = field(default_factory=TaggedText)
+    model: TaggerConfig = field(default_factory=TaggerConfig)
+    batching: TaggedConfig = field(default_factory=TaggedConfig)
+    training: TaggerTrainingConfig = field(default_factory=TaggerTrainingConfig)
+
+
+Options = TrainWriter | TrainTranslator | TrainClassifier | TrainTagger
 OPTIONS: Mapping[Task, type[Options]] = {
     "language-model": TrainWriter,
     "translator": TrainTranslator,
     "classifier": TrainClassifier,
+    "tagger": TrainTagger,
 }
-OWN: Mapping[Task, str] = {"language-model": "text", "translator": "pairs", "classifier": "labelled"}
+OWN: Mapping[Task, str] = {
+    "language-model": "text",
+    "translator": "pairs",
+    "classifier": "labelled",
+    "tagger": "tagged",
+}
 """The flag, and the field, that names one's own files."""
 
 
@@ -248,22 +290,16 @@ def train(arguments: Sequence[str]) -> None:
             download=options.download,
             report=_report,
         )
-    elif isinstance(options, TrainClassifier):
-        learn = runs.train_classifier if options.origin.folds is None else runs.cross_validate
+    elif not isinstance(options, TrainWriter):
+        learning: Mapping[type[Options], Callable[..., object]] = {
+            TrainTranslator: runs.train_translator,
+            TrainClassifier: runs.train_classifier,
+            TrainTagger: runs.train_tagger,
+        }
+        learn = learning[type(options)]
+        if isinstance(options, TrainClassifier) and options.origin.folds is not None:
+            learn = runs.cross_validate
         learn(
-            origin=replace(options.origin, corpus=options.corpus),
-            name=options.name,
-            model=options.model,
-            batching=options.batching,
-            training=options.training,
-            start_from=options.from_,
-            overwrite=options.overwrite,
-            data=options.data,
-            download=options.download,
-            report=_report,
-        )
-    elif isinstance(options, TrainTranslator):
-        runs.train_translator(
             origin=replace(options.origin, corpus=options.corpus),
             name=options.name,
             model=options.model,
@@ -321,7 +357,12 @@ def _tasks() -> dict[str, Task]:
 
     tasks: dict[str, Task] = {}
     for corpus in list_corpora():
-        tasks[corpus.name] = "translator" if corpus.languages else "classifier" if corpus.labels else "language-model"
+        others: dict[Task, bool] = {
+            "translator": bool(corpus.languages),
+            "classifier": bool(corpus.labels),
+            "tagger": corpus.task == "tagger",
+        }
+        tasks[corpus.name] = next((task for task, fits in others.items() if fits), "language-model")
     return tasks
 
 
@@ -358,8 +399,9 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
         **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
         **{f"--{flag}": "translator" for flag in ("source", "target") if getattr(named, flag) is not None},
     }
-    if named.task == "language-model" and asked[corpus] == "classifier":
-        del asked[corpus]  # one can learn to write from any text, whatever labels it has
+    written, tagged = asked[corpus] == "classifier", asked[corpus] == "language-model"
+    if (named.task == "language-model" and written) or (named.task == "tagger" and tagged):
+        del asked[corpus]  # one can learn to write from any text, whatever labels it has, and some texts have tags
     if named.resume is None and asked[begun] == "language-model" and "classifier" in asked.values():
         del asked[begun]  # a classifier may begin with its stack
     found: dict[Task, str] = {}

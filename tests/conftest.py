@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from textseq.command import run
+
+Result = tuple[int, str, str]
+"""Exit code, stdout, stderr."""
 
 
 @pytest.fixture
@@ -72,3 +80,19 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         Translator([model], Vocabularies(letters, letters), facts).save(home / "runs" / name / "best-1")
     return home
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Calls a command in this process; returns exit code, stdout, stderr."""
+
+    def call(name: str, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        main: Callable[[Sequence[str]], None] = getattr(importlib.import_module(f"textseq.cli.{name}"), name)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            run(f"textseq-{name}", main, [str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import io
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +18,6 @@ from textseq import runs, shelf
 from textseq.checkpoint import read_tensors
 from textseq.classifier_runs import _weights
 from textseq.classifying import Classifier
-from textseq.command import run
 from textseq.config import (
     ClassifierConfig,
     ClassifierTrainingConfig,
@@ -200,22 +196,6 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
 
 
 # The commands
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Calls a command in this process; returns exit code, stdout, stderr."""
-
-    def call(name: str, *arguments: str | Path, stdin: bytes = b"") -> Result:
-        main: Callable[[Sequence[str]], None] = getattr(importlib.import_module(f"textseq.cli.{name}"), name)
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stop:
-            run(f"textseq-{name}", main, [str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(stop.value.code, int | None)
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 TINY = ["--hidden-size", "8", "--embedding-size", "8", "--tokenizer", "char", "--max-steps", "2"]

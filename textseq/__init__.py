@@ -1,4 +1,4 @@
-"""Recurrent networks on text: writing in an author's style, translation, classification, and soon tagging.
+"""Recurrent networks on text: writing in an author's style, translation, classification and tagging.
 
 The public names are loaded when they are first used, so that ``import textseq`` costs nothing.
 """
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from textseq.config import LabelledConfig as LabelledConfig
     from textseq.config import LanguageModelConfig as LanguageModelConfig
     from textseq.config import PairConfig as PairConfig
+    from textseq.config import TaggedConfig as TaggedConfig
+    from textseq.config import TaggerConfig as TaggerConfig
+    from textseq.config import TaggerTrainingConfig as TaggerTrainingConfig
     from textseq.config import TrainingConfig as TrainingConfig
     from textseq.config import TranslationConfig as TranslationConfig
     from textseq.config import TranslationModelConfig as TranslationModelConfig
@@ -27,17 +30,22 @@ if TYPE_CHECKING:
     from textseq.errors import TextseqError as TextseqError
     from textseq.jobs import load as load
     from textseq.jobs import load_classifier as load_classifier
+    from textseq.jobs import load_tagger as load_tagger
     from textseq.jobs import load_translator as load_translator
     from textseq.jobs import load_writer as load_writer
     from textseq.novelty import Novelty as Novelty
     from textseq.novelty import novelty_of as novelty_of
     from textseq.origin import LabelledSource as LabelledSource
     from textseq.origin import PairSource as PairSource
+    from textseq.origin import TaggedSource as TaggedSource
     from textseq.runs import cross_validate as cross_validate
     from textseq.runs import resume as resume
     from textseq.runs import train as train
     from textseq.runs import train_classifier as train_classifier
+    from textseq.runs import train_tagger as train_tagger
     from textseq.runs import train_translator as train_translator
+    from textseq.tagging import Tagger as Tagger
+    from textseq.tagging import Tagging as Tagging
     from textseq.translating import Translator as Translator
     from textseq.translation import Translation as Translation
     from textseq.vector_files import read_vectors as read_vectors
@@ -59,6 +67,12 @@ _HOMES = {
     "PairConfig": "textseq.config",
     "PairSource": "textseq.origin",
     "Score": "textseq.writing",
+    "TaggedConfig": "textseq.config",
+    "TaggedSource": "textseq.origin",
+    "Tagger": "textseq.tagging",
+    "TaggerConfig": "textseq.config",
+    "TaggerTrainingConfig": "textseq.config",
+    "Tagging": "textseq.tagging",
     "TextseqError": "textseq.errors",
     "TrainingConfig": "textseq.config",
     "Translation": "textseq.translation",
@@ -71,6 +85,7 @@ _HOMES = {
     "cross_validate": "textseq.runs",
     "load": "textseq.jobs",
     "load_classifier": "textseq.jobs",
+    "load_tagger": "textseq.jobs",
     "load_translator": "textseq.jobs",
     "load_writer": "textseq.jobs",
     "novelty_of": "textseq.novelty",
@@ -78,6 +93,7 @@ _HOMES = {
     "resume": "textseq.runs",
     "train": "textseq.runs",
     "train_classifier": "textseq.runs",
+    "train_tagger": "textseq.runs",
     "train_translator": "textseq.runs",
 }
 

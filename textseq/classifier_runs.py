@@ -27,7 +27,9 @@ from textseq.launch import (
     Plan,
     begun_with,
     describe,
+    facts_of,
     going_on,
+    labels_of,
     last_checkpoint,
     launch,
     new_folder,
@@ -42,7 +44,6 @@ from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
 from textseq.tokens import token_file, tokenizer_for
 from textseq.training import Evaluation
-from textseq.version import __version__
 
 log = logging.getLogger("textseq")
 
@@ -111,23 +112,10 @@ def train_classifier(
         batching = LabelledConfig.from_dict({**batching.to_dict(), **tokens_of(base.facts)}, where=str(base.folder))
     for note in opened.notes:
         report(note)
-    facts: Facts = {
-        "task": "classifier",
-        "textseq": __version__,
-        "source": origin.to_dict(),
-        "corpus": {
-            "name": opened.name,
-            "title": opened.title,
-            "licence": opened.licence,
-            "fingerprint": opened.fingerprint,
-        },
-        "language": opened.language,
-        "labels": list(opened.labels),
-        "start_from": start_from,
-        "model": model.to_dict(),
-        "data": batching.to_dict(),
-        "training": training.to_dict(),
-    }
+    settings = model, batching, training
+    facts = facts_of(
+        "classifier", origin, opened, start_from, settings, language=opened.language, labels=[*opened.labels]
+    )
     tokenizer = base.tokenizer if base else tokenizer_for(_Read(opened), batching, cache_folder())
     for note in tokenizer.notes(batching):
         report(note)
@@ -412,10 +400,5 @@ def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
                 new_weights[name].copy_(tensor)
     if not writes:
         for name in ("output.weight", "output.bias"):
-            carry_over(new_weights[name], run.corpus.labels, base.weights[name], _labels(base.facts))
+            carry_over(new_weights[name], run.corpus.labels, base.weights[name], labels_of(base.facts))
     run.report(f"weights from {base.folder}; the tokens are those of that model")
-
-
-def _labels(facts: Facts) -> list[str]:
-    labels = facts.get("labels")
-    return list(map(str, labels)) if isinstance(labels, list) else []

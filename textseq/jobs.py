@@ -13,15 +13,17 @@ from textseq.classifying import Classifier, open_classifier
 from textseq.config import WritingPrecision
 from textseq.errors import TextseqError, unknown
 from textseq.shelf import find_model
+from textseq.tagging import Tagger, open_tagger
 from textseq.translating import Translator, open_translator
 from textseq.writing import Writer, open_writer
 
-Job = Writer | Translator | Classifier
+Job = Writer | Translator | Classifier | Tagger
 
 JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Job]] = {
     "language-model": open_writer,
     "translator": open_translator,
     "classifier": open_classifier,
+    "tagger": open_tagger,
 }
 """What opens a checkpoint, by its task."""
 
@@ -69,11 +71,20 @@ def load_classifier(name: str | Path, *, device: str = "cpu") -> Classifier:
     return loaded
 
 
+def load_tagger(name: str | Path, *, device: str = "cpu") -> Tagger:
+    """``load``, for a model that must be a tagger; any other is a TextseqError too."""
+    loaded = load(name, device=device)
+    if not isinstance(loaded, Tagger):
+        raise _other("a tagger", name, loaded)
+    return loaded
+
+
 def _other(wanted: str, name: str | Path, found: Job) -> TextseqError:
     """The error for a model that does something else."""
     what, command = {
         Writer: ("a language model", "textseq-sample"),
         Translator: ("a translator", "textseq-translate"),
         Classifier: ("a classifier", "textseq-classify"),
+        Tagger: ("a tagger", "textseq-tag"),
     }[type(found)]
     return TextseqError(f"{wanted} is wanted, {name} is {what}; use it with {command}")

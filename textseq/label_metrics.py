@@ -49,6 +49,8 @@ class ClassificationMeasurement:
     """Mean negative log-likelihood of the right label."""
     signature: str
     """The recipe of the numbers."""
+    unit: str = "texts"
+    """What has a label, in the plural."""
 
     @property
     def examples(self) -> int:
@@ -93,13 +95,13 @@ class ClassificationMeasurement:
         low, high = self.interval
         return (
             f"accuracy {self.accuracy:.2%} (95 % between {low:.2%} and {high:.2%}), macro F1 {self.macro_f1:.4f}, "
-            f"{self.nats:.4f} nats per text, {self.examples:,} texts"
+            f"{self.nats:.4f} nats per {self.unit.removesuffix('s')}, {self.examples:,} {self.unit}"
         )
 
     def table(self) -> str:
         """Each label's measures, and which labels were taken for which, for a terminal."""
         wide = max(10, *map(len, self.labels))
-        lines = [f"{'':{wide}}  precision  recall      F1    texts"]
+        lines = [f"{'':{wide}}  precision  recall      F1 {self.unit:>8}"]
         lines += [
             f"{one.label:{wide}}  {one.precision:9.2%} {one.recall:7.2%} {one.f1:7.4f} {one.examples:8,}"
             for one in self.of_labels
@@ -113,8 +115,33 @@ class ClassificationMeasurement:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class TaggingMeasurement(ClassificationMeasurement):
+    """How often the tags of words are right; the interval is that of resampled sentences."""
+
+    unit: str = "words"
+    unknown: tuple[int, int] = (0, 0)
+    """Of the words that the model does not know: how many have the right tag, and how many there are."""
+    sentences: tuple[int, int] = (0, 0)
+    """How many have the right tag for every word, and how many there are."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The numbers with their recipe, for a model's ``config.json``."""
+        return {**super().to_dict(), "unknown_words": list(self.unknown), "sentences": list(self.sentences)}
+
+    def __str__(self) -> str:
+        shares = {"unknown words": self.unknown, "whole sentences": self.sentences}
+        more = (f"; {what} {right / max(of, 1):.2%} of {of:,}" for what, (right, of) in shares.items())
+        return super().__str__() + "".join(more)
+
+
 def measure_labels(
-    log_probabilities: npt.NDArray[np.float64], right: Sequence[int], labels: Sequence[str], *, how: str = ""
+    log_probabilities: npt.NDArray[np.float64],
+    right: Sequence[int],
+    labels: Sequence[str],
+    *,
+    given: Sequence[int] | None = None,
+    how: str = "",
 ) -> ClassificationMeasurement:
     """Measure what a classifier said.
 
@@ -122,6 +149,7 @@ def measure_labels(
         log_probabilities: of each text's labels in nats, (N, C).
         right: the number of each text's label, (N,).
         labels: C names.
+        given: the number of the label that each text was given, (N,); by default the most probable one.
         how: first fields of the signature, such as ``corpus:sst2|part:test``.
 
     Raises:
@@ -130,10 +158,10 @@ def measure_labels(
     if not len(right):
         raise TextseqError("there is no text to measure on; name a part or a file that holds some")
     truth = np.asarray(right)
-    given = log_probabilities.argmax(axis=1)
+    chosen = log_probabilities.argmax(axis=1) if given is None else np.asarray(given)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (truth, given), 1)
-    hits = given == truth
+    np.add.at(confusion, (truth, chosen), 1)
+    hits = chosen == truth
     rng = np.random.default_rng(SEED)
     # How many hits a resample of N texts has is binomial: the same numbers as drawing texts, without the texts.
     shares = rng.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
@@ -141,6 +169,47 @@ def measure_labels(
     nats = -float(log_probabilities[np.arange(len(truth)), truth].mean())
     fields = [how] * bool(how) + [f"labels:{len(labels)}", f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
     return ClassificationMeasurement(tuple(labels), confusion, (float(low), float(high)), nats, "|".join(fields))
+
+
+def measure_tags(
+    log_probabilities: npt.NDArray[np.float64],
+    right: Sequence[int],
+    given: Sequence[int],
+    known: Sequence[bool],
+    lengths: Sequence[int],
+    labels: Sequence[str],
+    *,
+    how: str = "",
+) -> TaggingMeasurement:
+    """Measure what a tagger said of the words of all sentences, one after the other.
+
+    Args:
+        log_probabilities: of each word's tags in nats, (M, C).
+        right: the number of each word's tag, (M,).
+        given: the number of the tag that it was given, (M,).
+        known: whether the model knows it, (M,).
+        lengths: words of each sentence; together M.
+        labels: C names.
+        how: first fields of the signature.
+
+    Raises:
+        TextseqError: there is no word.
+    """
+    found = measure_labels(log_probabilities, right, labels, given=given, how=how)
+    hits, strange, counts = np.asarray(right) == np.asarray(given), ~np.asarray(known), np.asarray(lengths)
+    of_sentence = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # right words of each
+    # The words of a sentence are right or wrong together, so whole sentences are drawn anew.
+    drawn = np.random.default_rng(SEED).integers(len(counts), size=(RESAMPLES, len(counts)))
+    low, high = np.quantile(of_sentence[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (0.025, 0.975))
+    return TaggingMeasurement(
+        found.labels,
+        found.confusion,
+        (float(low), float(high)),
+        found.nats,
+        found.signature,
+        unknown=(int(hits[strange].sum()), int(strange.sum())),
+        sentences=(int((of_sentence == counts).sum()), len(counts)),
+    )
 
 
 def calibrated(logits: npt.NDArray[np.float64], right: Sequence[int]) -> float:

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch import nn
 
 from textseq import checkpoint
-from textseq.config import TrainingConfig
+from textseq.config import Task, TrainingConfig
 from textseq.devices import deterministic, pick_precision
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
@@ -19,6 +20,7 @@ from textseq.plots import learning_curve
 from textseq.settings import Settings
 from textseq.shelf import Facts, find_model, newest, runs_folder
 from textseq.training import Batches, Evaluation, Run, Training
+from textseq.version import __version__
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,55 @@ def new_folder(name: str, *, overwrite: bool) -> Path:
             "or choose another --name"
         )
     return folder
+
+
+class Opened(Protocol):
+    """What is known of any corpus."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+def facts_of(
+    task: Task,
+    origin: Settings,
+    corpus: Opened,
+    start_from: str | None,
+    settings: tuple[Settings, Settings, Settings],
+    **further: object,
+) -> Facts:
+    """What ``config.json`` says of a new run.
+
+    Args:
+        task: of the model.
+        origin: what it learns from, as the user named it.
+        corpus: the same, opened.
+        start_from: the model whose weights it begins with.
+        settings: of model, data and training.
+        further: what only this task has to say.
+    """
+    tables = (one.to_dict() for one in settings)
+    return {
+        "task": task,
+        "textseq": __version__,
+        "source": origin.to_dict(),
+        "corpus": {key: getattr(corpus, key) for key in ("name", "title", "licence", "fingerprint")},
+        **further,
+        "start_from": start_from,
+        **dict(zip(("model", "data", "training"), tables, strict=True)),
+    }
+
+
+def labels_of(facts: Facts) -> tuple[str, ...]:
+    """The names of the labels that a model knows."""
+    labels = facts.get("labels")
+    return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
 def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:

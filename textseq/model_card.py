@@ -177,10 +177,35 @@ def _classifier(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
     )
 
 
+def _tagger(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
+    names = facts.get("labels")
+    labels = ", ".join(map(str, names)) if isinstance(names, list) else "unknown tags"
+    return About(
+        what=f"A recurrent tagger of words ({labels})",
+        command=f"textseq-tag --model {name} < sentences.txt",
+        use=f'print(textseq.load("{name}").tag("A sentence."))',
+        trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
+        measured=(
+            "| accuracy | 95 % interval | macro F1 | nats per word | signature |",
+            "|---:|---:|---:|---:|---|",
+            *(
+                f"| {row['accuracy']:.2%} | {_interval(row['interval_95'], '.2%')} | {row['macro_f1']:.4f} | "
+                f"{row['nats']:.4f} | {_signature(row)} |"
+                for row in rows
+            ),
+        ),
+        limits=(
+            "It gives one of its tags to every word, and knows only sentences like those that it learnt from.",
+            "A sentence must be parted into words as those were.",
+        ),
+    )
+
+
 ABOUT: dict[str, Callable[[str, Facts, Sequence[Facts]], About]] = {
     "language-model": _writer,
     "translator": _translator,
     "classifier": _classifier,
+    "tagger": _tagger,
 }
 """By the task: of the model's name, what ``config.json`` says of it, and the results in there."""
 

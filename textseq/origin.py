@@ -13,6 +13,7 @@ from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_label
 from textseq.pairs import PairCorpus, load_pairs, own_pairs
 from textseq.settings import Settings, ranged
 from textseq.shelf import Facts
+from textseq.tagged import TaggedCorpus, load_tagged, own_tagged
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -170,6 +171,60 @@ class LabelledSource(Settings):
             validation_paths=[Path(path) for path in self.validation_labelled],
             longest=self.longest_text,
             empty=self.empty,
+            overlong=self.overlong,
+            unreadable=self.unreadable,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedSource(Settings):
+    """Your own tagged sentences."""
+
+    tagged: tuple[str, ...] = ()
+    """Your own sentences: files with a word to a line, its tag in another column beside it (parted by a tab or by
+    spaces, as CoNLL has it), and an empty line after each sentence. Files may be packed (.gz); of .conllu the universal
+    parts of speech are read."""
+    validation_tagged: tuple[str, ...] = ()
+    """Files of their own for validation, as --tagged."""
+    word_column: int | None = None
+    """Number of the words' column, from 1, or from -1 backwards. Default: the first (of .conllu the second)."""
+    tag_column: int | None = None
+    """Number of the tags' column. Default: the last (of .conllu the fourth)."""
+    encoding: str = "utf-8"
+    """Encoding of --tagged."""
+    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    """Share of --tagged that is kept for validation; equal sentences stay together."""
+    overlong: Literal["refuse", "drop"] = "refuse"
+    """What to do with sentences of --tagged of more than --longest-sentence words: refuse the file, or leave them
+    out."""
+    longest_sentence: int = ranged(1000, at_least=1)
+    """Words of a sentence of --tagged; what is longer is mostly a mishap, such as empty lines that are missing."""
+    unreadable: Literal["refuse", "drop"] = "refuse"
+    """The same of sentences with a line of too few columns, or of bytes that are not text."""
+    vectors: str | None = None
+    """Word vectors that the words' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
+    .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
+    corpus: str | None = None
+    """A corpus by name."""
+
+    def open(self, *, data: Path | None = None, download: bool = False) -> TaggedCorpus:
+        """The sentences, their files found and verified.
+
+        Raises:
+            TextseqError: neither or both named; whatever is wrong with the files.
+        """
+        if (self.corpus is None) == (not self.tagged):
+            raise TextseqError("name a corpus or give your own files with --tagged, one of the two")
+        if self.corpus is not None:
+            return load_tagged(self.corpus, data=data, download=download)
+        return own_tagged(
+            [Path(path) for path in self.tagged],
+            word_column=self.word_column,
+            tag_column=self.tag_column,
+            encoding=self.encoding,
+            validation=self.validation,
+            validation_paths=[Path(path) for path in self.validation_tagged],
+            longest=self.longest_sentence,
             overlong=self.overlong,
             unreadable=self.unreadable,
         )

@@ -16,6 +16,8 @@ from textseq.errors import unknown
 from textseq.jobs import Job
 from textseq.launch import last_checkpoint
 from textseq.shelf import find_run
+from textseq.tagger_runs import resume_tagger
+from textseq.tagger_runs import train_tagger as train_tagger
 from textseq.translation_runs import resume_translator
 from textseq.translation_runs import train_translator as train_translator
 from textseq.writer_runs import resume_writer, train_writer
@@ -44,6 +46,7 @@ RESUME: dict[str, Resume] = {
     "language-model": resume_writer,
     "translator": resume_translator,
     "classifier": resume_classifier,
+    "tagger": resume_tagger,
 }
 """By the task."""
 

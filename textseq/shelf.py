@@ -121,3 +121,19 @@ def read_json(path: Path) -> Facts:
     if not isinstance(facts, dict):
         raise TextseqError(f"{path} is damaged: a JSON object was wanted, found {type(facts).__name__}; restore it")
     return facts
+
+
+def of_task(task: str) -> list[Shelved]:
+    """The models that there are for a task."""
+    return [model for model in shelf() if model.facts.get("task") == task]
+
+
+def told_apart(model: Shelved) -> str:
+    """A line about a model that gives labels: which, learnt from what, and how often they are right."""
+    corpus, results, labels = (model.facts.get(key) for key in ("corpus", "results", "labels"))
+    title = corpus.get("title") if isinstance(corpus, dict) else None
+    rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
+    accuracy = next((f", accuracy {row['accuracy']:.1%}" for row in rows if "accuracy" in row), "")
+    where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
+    names = ", ".join(map(str, labels)) if isinstance(labels, list) else "unknown labels"
+    return f"{model.name}  {names}; {title or 'unknown texts'}{accuracy} ({where})"

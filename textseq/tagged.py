@@ -128,6 +128,7 @@ def own_tagged(
     longest: int = LONGEST,
     overlong: Treatment = "refuse",
     unreadable: Treatment = "refuse",
+    fewest_tags: int = 2,
 ) -> TaggedCorpus:
     """A user's own tagged sentences, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
 
@@ -142,6 +143,7 @@ def own_tagged(
         longest: words that a sentence has at most.
         overlong: "drop" leaves out longer sentences instead of refusing the file.
         unreadable: the same for sentences with a line of too few columns, or bytes that are not text.
+        fewest_tags: that there must be.
 
     Raises:
         TextseqError: a file is missing or damaged; sentences have faults that are not to be left out; there are none,
@@ -175,7 +177,7 @@ def own_tagged(
     if not part_of:
         raise TextseqError(f"no sentences in {where}: it is empty, or all were left out; name others")
     labels = tuple(sorted(tags["train"]))
-    if len(labels) < 2:
+    if len(labels) < fewest_tags:
         raise TextseqError(
             f"two tags are wanted or more, found but '{labels[0]}' in {where}; say with --tag-column where the tags are"
         )

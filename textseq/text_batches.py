@@ -46,7 +46,51 @@ def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int]) -> TextBatch:
     return TextBatch(pad(kept, 0), torch.tensor([len(ids) for ids in kept]), torch.tensor(labels, dtype=torch.int64))
 
 
-class TextBatches:
+class Shuffled:
+    """Texts in batches of like length, in another order in every epoch.
+
+    Args:
+        lengths: of the texts, (D,).
+        batch_size: N.
+        seed: decides the order.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self._plan: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def at(self, cursor: Cursor) -> tuple[np.ndarray, Cursor]:
+        """The numbers of the texts in the batch at a place, and the place after it."""
+        plan = self._epoch(cursor.epoch)
+        done = cursor.position + 1 == len(plan)
+        following = Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + 1)
+        return plan[cursor.position], following
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.lengths) // self.batch_size)
+
+    def epochs(self, cursor: Cursor) -> float:
+        """Passes over the texts that lie behind a place."""
+        return cursor.epoch + cursor.position / self.per_epoch
+
+    def _epoch(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch in order."""
+        if self._plan[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            order, size = rng.permutation(len(self.lengths)), self.batch_size
+            groups: list[np.ndarray] = []
+            for start in range(0, len(order), POOL * size):
+                pool = order[start : start + POOL * size]
+                pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+                groups += np.split(pool, range(size, len(pool), size))
+            rng.shuffle(groups)
+            self._plan = (epoch, groups)
+        return self._plan[1]
+
+
+class TextBatches(Shuffled):
     """The batches of labelled texts, epoch after epoch.
 
     Args:
@@ -61,43 +105,16 @@ class TextBatches:
         self, texts: Tokens, labels: np.ndarray, batch_size: int, seed: int, longest: int | None = None
     ) -> None:
         assert len(texts.document_starts) == len(labels)
-        self.texts, self.labels, self.batch_size, self.seed, self.longest = texts, labels, batch_size, seed, longest
-        self.lengths = np.diff(np.append(texts.document_starts, len(texts.ids)))
-        self._plan: tuple[int, list[np.ndarray]] = (-1, [])
+        self.texts, self.labels, self.longest = texts, labels, longest
+        super().__init__(np.diff(np.append(texts.document_starts, len(texts.ids))), batch_size, seed)
 
     def batch(self, cursor: Cursor) -> tuple[TextBatch, Cursor]:
         """The batch at a place, and the place after it."""
-        plan = self._epoch(cursor.epoch)
-        numbers = plan[cursor.position]
-        done = cursor.position + 1 == len(plan)
-        following = Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + 1)
+        numbers, following = self.at(cursor)
         return text_batch([self.tokens(number) for number in numbers], self.labels[numbers].tolist()), following
-
-    @property
-    def per_epoch(self) -> int:
-        """Batches of an epoch."""
-        return -(-len(self.labels) // self.batch_size)
-
-    def epochs(self, cursor: Cursor) -> float:
-        """Passes over the texts that lie behind a place."""
-        return cursor.epoch + cursor.position / self.per_epoch
 
     def tokens(self, number: int) -> np.ndarray:
         """The ids of a text, (T,)."""
         start = int(self.texts.document_starts[number])
         length = int(self.lengths[number])
         return self.texts.ids[start : start + min(length, self.longest or length)].astype(np.int64)
-
-    def _epoch(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch in order: the numbers of their texts."""
-        if self._plan[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            order, size = rng.permutation(len(self.labels)), self.batch_size
-            groups: list[np.ndarray] = []
-            for start in range(0, len(order), POOL * size):
-                pool = order[start : start + POOL * size]
-                pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-                groups += np.split(pool, range(size, len(pool), size))
-            rng.shuffle(groups)
-            self._plan = (epoch, groups)
-        return self._plan[1]

@@ -21,7 +21,7 @@ from textseq.corpus import cache_folder
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
-from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
+from textseq.launch import Plan, begun_with, describe, facts_of, going_on, launch, new_folder, same_shape, same_text
 from textseq.models.translation_model import TranslationModel
 from textseq.origin import PairSource, resolved, saved, saved_fingerprint
 from textseq.pair_batches import PairBatches, Resegment
@@ -34,7 +34,6 @@ from textseq.tokens import TokenFile, token_file, tokenizer_for
 from textseq.training import Evaluation
 from textseq.translating import Translator, open_translator
 from textseq.translation_metrics import bleu
-from textseq.version import __version__
 from textseq.vocabularies import Vocabularies, load_vocabularies
 
 log = logging.getLogger("textseq")
@@ -108,23 +107,16 @@ def train_translator(
         )
     for note in opened.notes:
         report(note)
-    facts: Facts = {
-        "task": "translator",
-        "textseq": __version__,
-        "source": origin.to_dict(),
-        "corpus": {
-            "name": opened.name,
-            "title": opened.title,
-            "licence": opened.licence,
-            "fingerprint": opened.fingerprint,
-        },
-        "source_language": opened.source_language,
-        "target_language": opened.target_language,
-        "start_from": start_from,
-        "model": model.to_dict(),
-        "data": batching.to_dict(),
-        "training": training.to_dict(),
-    }
+    settings = model, batching, training
+    facts = facts_of(
+        "translator",
+        origin,
+        opened,
+        start_from,
+        settings,
+        source_language=opened.source_language,
+        target_language=opened.target_language,
+    )
     vocabularies = _vocabularies(opened, batching)
     for tokenizer in dict.fromkeys((vocabularies.source, vocabularies.target)):
         for note in tokenizer.notes(batching):

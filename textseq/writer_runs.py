@@ -17,7 +17,7 @@ from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over, load_vectors
 from textseq.errors import TextseqError
 from textseq.labelled import LabelledCorpus
-from textseq.launch import Plan, begun_with, describe, going_on, launch, new_folder, same_shape, same_text
+from textseq.launch import Plan, begun_with, describe, facts_of, going_on, launch, new_folder, same_shape, same_text
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
 from textseq.origin import Source, saved, saved_fingerprint
@@ -26,7 +26,6 @@ from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.tokens import token_file, tokenizer_for
 from textseq.training import Evaluation
-from textseq.version import __version__
 from textseq.writing import Writer, open_writer
 
 log = logging.getLogger("textseq")
@@ -95,22 +94,8 @@ def train_writer(
     opened = source.open(data=data, download=download)
     for note in opened.notes:
         report(note)
-    facts: Facts = {
-        "task": "language-model",
-        "textseq": __version__,
-        "source": source.to_dict(),
-        "corpus": {
-            "name": opened.name,
-            "title": opened.title,
-            "licence": opened.licence,
-            "fingerprint": opened.fingerprint,
-        },
-        "language": opened.language,
-        "start_from": start_from,
-        "model": model.to_dict(),
-        "data": batching.to_dict(),
-        "training": training.to_dict(),
-    }
+    settings = model, batching, training
+    facts = facts_of("language-model", source, opened, start_from, settings, language=opened.language)
     tokenizer = tokenizer_for(opened, batching, cache_folder())
     for note in tokenizer.notes(batching):
         report(note)

@@ -13,6 +13,7 @@ from textseq.config.data import DataConfig as DataConfig
 from textseq.config.data import LabelledConfig as LabelledConfig
 from textseq.config.data import PairConfig as PairConfig
 from textseq.config.data import StemmerName as StemmerName
+from textseq.config.data import TaggedConfig as TaggedConfig
 from textseq.config.data import TokenizerConfig as TokenizerConfig
 from textseq.config.data import TokenizerName as TokenizerName
 from textseq.config.decoding import LARGEST_BIAS as LARGEST_BIAS
@@ -29,12 +30,15 @@ from textseq.config.models import ClassifierConfig as ClassifierConfig
 from textseq.config.models import ExplanationMethod as ExplanationMethod
 from textseq.config.models import LanguageModelConfig as LanguageModelConfig
 from textseq.config.models import PoolingName as PoolingName
+from textseq.config.models import TaggerConfig as TaggerConfig
+from textseq.config.models import TagOutput as TagOutput
 from textseq.config.models import TranslationModelConfig as TranslationModelConfig
 from textseq.config.training import ClassifierTrainingConfig as ClassifierTrainingConfig
 from textseq.config.training import OptimizerName as OptimizerName
 from textseq.config.training import Precision as Precision
 from textseq.config.training import ScheduleName as ScheduleName
+from textseq.config.training import TaggerTrainingConfig as TaggerTrainingConfig
 from textseq.config.training import TrainingConfig as TrainingConfig
 from textseq.config.training import TranslatorTrainingConfig as TranslatorTrainingConfig
 
-Task = Literal["language-model", "translator", "classifier"]
+Task = Literal["language-model", "translator", "classifier", "tagger"]

@@ -141,3 +141,15 @@ class LabelledConfig(TokenizerConfig):
     """Texts N in a batch, of like length."""
     longest: int | None = ranged(None, at_least=1)
     """Read of every training text so many tokens at most, from its beginning. Default: all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedConfig(Settings):
+    """Data: how tagged sentences become batches."""
+
+    vocabulary_size: int = ranged(50_000, at_least=1, at_most=500_000)
+    """So many words at most are known, the most frequent ones; the others are told by their letters."""
+    minimum_count: int = ranged(2, at_least=1)
+    """Times that a word must occur to be known. Those that occur once teach the model what to do with unknown ones."""
+    batch_size: int = ranged(32, at_least=1)
+    """Sentences N in a batch, of like length."""

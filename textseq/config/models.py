@@ -12,6 +12,7 @@ CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset
 AttentionName = Literal["additive", "general", "dot", "none"]
 PoolingName = Literal["last", "mean", "max", "all", "attention"]
 ExplanationMethod = Literal["integrated", "gradient"]
+TagOutput = Literal["softmax", "crf"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,4 +174,40 @@ class ClassifierConfig(Settings):
     def shape(self) -> Self:
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
         kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "pooling", "readout_size"]
+        return type(self)(**{name: getattr(self, name) for name in kept})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggerConfig(Settings):
+    """Model: word vectors, letters, recurrent stack, output layer."""
+
+    cell: CellName = "lstm"
+    """Recurrent cell, as of language models."""
+    layers: int = ranged(1, at_least=1)
+    """Recurrent layers, one upon the other."""
+    hidden_size: int = ranged(200, at_least=1)
+    """Width H of every layer and direction."""
+    embedding_size: int = ranged(100, at_least=1)
+    """Width E of the word vectors."""
+    bidirectional: bool = True
+    """Read the sentence from both ends."""
+    letter_size: int = ranged(32, at_least=1)
+    """Width of the letters' vectors."""
+    letter_hidden_size: int = ranged(64, at_least=0)
+    """Units, of each direction, of the layer that reads every word letter by letter, so that words never seen tell by
+    their looks what they are (Lample et al. 2016, section 4.1); 0: none."""
+    output: TagOutput = "softmax"
+    """How tags are chosen: each by itself (softmax), or the whole sentence's together, by which tag follows which too
+    (crf, a conditional random field, Lample et al. 2016)."""
+    dropout: float = ranged(0.4, at_least=0, below=1)
+    """Share of the activations dropped between layers and before the output. All dropout is in training only."""
+    embedding_dropout: float = ranged(0.3, at_least=0, below=1)
+    """Share dropped of what stands for a word: its vector, and what was read of its letters."""
+    word_dropout: float = ranged(0.05, at_least=0, below=1)
+    """Share of the words that are read as unknown ones, so that their letters must tell."""
+
+    def shape(self) -> Self:
+        """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
+        kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "letter_size", "letter_hidden_size"]
+        kept += ["output"]
         return type(self)(**{name: getattr(self, name) for name in kept})

@@ -68,7 +68,7 @@ class TrainingConfig(Settings):
     """Times that a diverged run goes back to its last checkpoint with half the learning rate before it gives up."""
     best_by: Literal["loss", "bleu", "accuracy"] = "loss"
     """What makes an evaluation the best: the lowest validation loss, or the highest BLEU (translators only) or accuracy
-    (classifiers only)."""
+    (classifiers and taggers only)."""
     ema_decay: float = ranged(0.0, at_least=0, below=1)
     """Keep an exponential moving average of the weights with this decay (0.999 is usual; less after t steps while
     (1 + t) / (10 + t) is less), and evaluate, show and keep as the best model that instead. 0: none."""
@@ -121,6 +121,20 @@ class ClassifierTrainingConfig(TrainingConfig):
     """Peak learning rate."""
     max_epochs: float | None = ranged(6.0, above=0)
     """Stop after so many passes over the training texts. The first limit that is reached counts."""
+    evaluate_every: int = ranged(200, at_least=1)
+    """Steps between evaluations on the validation part; the best model is kept."""
+    best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
+    """What makes an evaluation the best: the highest accuracy, or the lowest loss, on the validation part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggerTrainingConfig(TrainingConfig):
+    """Training: optimizer, schedule, when to stop, what to write."""
+
+    learning_rate: float = ranged(3e-3, above=0)
+    """Peak learning rate."""
+    max_epochs: float | None = ranged(10.0, above=0)
+    """Stop after so many passes over the training sentences. The first limit that is reached counts."""
     evaluate_every: int = ranged(200, at_least=1)
     """Steps between evaluations on the validation part; the best model is kept."""
     best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"

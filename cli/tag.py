@@ -1,0 +1,86 @@
+"""textseq-tag: the tag of every word of every line, from stdin or a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from textseq.command import parse, run
+from textseq.errors import TextseqError
+from textseq.line_work import Flag, LineWork
+from textseq.shelf import of_task, told_apart
+
+PROG = "textseq-tag"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag(LineWork):
+    """Tag the words of sentences, a sentence to a line.
+
+    Examples:
+      textseq-tag --model treebank                              type sentences, Ctrl-D ends
+      echo "Time flies." | textseq-tag --model treebank         Time/NOUN flies/VERB ./.
+      textseq-tag --model mine --input text.txt.gz --output tagged.txt
+      textseq-tag --model mine --words spaces < tokenized.txt   what stands between spaces is a word
+      textseq-tag --model mine --json < text.txt                words, tags and how sure each is
+      textseq-tag --list-models
+
+    Every line gives a line, an empty one an empty one: each word with a slash and its tag after it. Of a line with more
+    than 20,000 characters the beginning is read, and that is said.
+    """
+
+    model: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """What tags: a model's folder, a run's name, or a model that ships with textseq (see --list-models)."""
+    words: Literal["nltk", "spaces"] = "nltk"
+    """Words and marks as NLTK's Treebank rules part them ("don't," is do n't ,), or all that stands between white space
+    as one word, for text that was tokenized before."""
+    json: Flag = False
+    """Write a JSON object for each line: words, tags, and the probability of each tag."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda, mps, auto (a GPU if there is one)."""
+    list_models: Flag = False
+    """Show what can tag here, and exit."""
+    version: Flag = False
+    """Show the version, and exit."""
+
+
+def main() -> None:
+    """The entry point."""
+    run(PROG, tag)
+
+
+def tag(arguments: Sequence[str]) -> None:
+    """Parse, load, and tag line by line."""
+    options = parse(Tag, PROG, arguments)
+    if options.list_models:
+        print("\n".join(map(told_apart, of_task("tagger"))) or "No taggers yet; train one with textseq-train.")
+        return
+    if options.model is None:
+        known = ", ".join(model.name for model in of_task("tagger"))
+        some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
+        raise TextseqError(f"name a --model that tags: {some} ('{PROG} --list-models' tells more)")
+    options.check("sentences", {})
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with options.reading() as lines:
+        from textseq.jobs import load_tagger
+        from textseq.tagging import BUFFER
+
+        tagger = load_tagger(options.model, device=options.device)
+        unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
+        with options.writing() as write, options.bar("sentences") as bar:
+            texts = options.prompted(lines, "text> ")
+            ahead = options.ahead(BUFFER)
+            for found in tagger.tag_lines(texts, words=options.words, buffer=ahead, progress=bar.update):
+                if options.json:
+                    record = {"words": found.words, "tags": found.tags, "probabilities": found.probabilities}
+                    write(json.dumps(record, ensure_ascii=not unicode))
+                else:
+                    write(str(found))
+            if lines.fault is not None:
+                raise lines.fault

@@ -1,0 +1,236 @@
+"""Runs of taggers: they learn, resume as if never stopped, are saved, measured and used; mistakes are told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import textseq
+from textseq import runs
+from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
+from textseq.errors import Interrupted, TextseqError
+from textseq.label_metrics import measure_labels, measure_tags
+from textseq.origin import TaggedSource
+from textseq.shelf import newest
+from textseq.tagged import own_tagged
+from textseq.tagging import Tagger, words_of
+from textseq.training import Training
+
+Result = tuple[int, str, str]
+SMALL = TaggerConfig(hidden_size=12, embedding_size=10, letter_size=6, letter_hidden_size=6)
+QUICK = TaggerTrainingConfig(max_steps=40, max_epochs=None, evaluate_every=20, warmup_steps=5, learning_rate=2e-2)
+TINY = ["--hidden-size", "8", "--embedding-size", "6", "--letter-hidden-size", "4", "--max-steps", "3", "--seed", "2"]
+NOUNS, VERBS = ("dog", "cat", "bird", "fish", "cow"), ("sees", "hears", "likes", "feeds")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sentences(home: Path) -> Path:
+    """Sentences in columns; new nouns end in -ling, which letters alone can tell."""
+    lines = []
+    for n in range(120):
+        first = f"{NOUNS[n % 5][:2]}{n}ling" if n % 3 == 0 else NOUNS[n % 5]
+        words = ["the", first, VERBS[n % 4], "a", NOUNS[(n // 5) % 5], "."]
+        tags = ["DET", "NOUN", "VERB", "DET", "NOUN", "."]
+        lines += [f"{word}\t{tag}" for word, tag in zip(words, tags, strict=True)] + [""]
+    (home / "own.conll").write_text("\n".join(lines))
+    return home / "own.conll"
+
+
+def train(sentences: Path, name: str = "mine", **settings: object) -> Tagger:
+    given = {"model": SMALL, "batching": TaggedConfig(batch_size=8), "training": QUICK, **settings}
+    return runs.train_tagger(tagged=[sentences], name=name, report=lambda line: None, **given)  # type: ignore[arg-type]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    folder = newest(run, "last")
+    assert folder is not None
+    return load_file(folder / "model.safetensors")
+
+
+def test_it_learns_tags_and_unknown_words(sentences: Path) -> None:
+    said: list[str] = []
+    tagger = runs.train_tagger(
+        tagged=[sentences], model=SMALL, batching=TaggedConfig(batch_size=8), training=QUICK, report=said.append
+    )
+    found = tagger.tag("the cat sees a duckling .")
+    assert found.tags == ("DET", "NOUN", "VERB", "DET", "NOUN", ".")
+    assert str(found).startswith("the/DET cat/NOUN")
+    assert all(0 < p <= 1 for p in found.probabilities)
+    assert any(("own: " in line and "5 tags" in line) or "4 tags" in line for line in said)
+    assert any("tag with: textseq-tag --model own" in line for line in said)
+    measured = tagger.measure(own_tagged([sentences]), "validation")
+    assert measured.accuracy > 0.95
+    assert measured.unknown[1] > 0
+    assert measured.unit == "words" and measured.examples == 12 * 6
+    again = textseq.load("own")
+    assert isinstance(again, Tagger)
+    assert again.tag("the cat sees a duckling .") == found
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = replace(SMALL, output="crf", layers=2)
+    train(sentences, name="whole", model=model)
+    step = Training.step
+
+    def stopped(self: Training) -> tuple[torch.Tensor, int]:
+        if self.progress.step == 23:
+            self.stop_signal = 2
+        return step(self)
+
+    monkeypatch.setattr(Training, "step", stopped)
+    with pytest.raises(Interrupted):
+        train(sentences, name="parts", model=model)
+    monkeypatch.undo()
+    monkeypatch.setenv("TEXTSEQ_HOME", str(sentences.parent))
+    runs.resume("parts", report=lambda line: None)
+    one, other = weights(sentences.parent / "runs" / "whole"), weights(sentences.parent / "runs" / "parts")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    sentences.write_text(sentences.read_text() + "\n\na DET\ncow NOUN\n")
+    with pytest.raises(TextseqError, match="is not the one that the run began with"):
+        runs.resume("parts", report=lambda line: None)
+
+
+def test_a_batch_of_lines_gives_what_each_gives_alone(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = train(sentences, model=replace(SMALL, output="crf"))
+    lines = ["the dog sees a cat .", "", "fish", "a bird hears the very big cow of the dog .", "  ", "x" * 300]
+    together = list(tagger.tag_lines(lines))
+    monkeypatch.setattr("textseq.tagging.WORDS_AT_ONCE", 4)
+    for line, found, again in zip(lines, together, tagger.tag_lines(lines, buffer=2), strict=True):
+        alone = tagger.tag(line)
+        assert alone.tags == found.tags == again.tags
+        assert alone.probabilities == pytest.approx(found.probabilities, abs=1e-5)
+    assert together[1] == together[4]
+    assert together[1].words == ()
+    assert tagger.tag(["New York", "sees"]).words == ("New York", "sees")
+
+
+def test_text_is_parted_into_words() -> None:
+    assert words_of('He doesn\'t say "no".') == ("He", "does", "n't", "say", '"', "no", '"', ".")
+    assert words_of("He doesn't.", "spaces") == ("He", "doesn't.")
+    assert words_of(" \t") == ()
+
+
+def test_the_measures_are_those_of_the_definitions() -> None:
+    p = np.log(np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [0.9, 0.1], [0.6, 0.4]]))
+    right, given = [0, 1, 0, 0, 1], [0, 1, 1, 0, 1]  # the last was given though it is not the likeliest by itself
+    found = measure_tags(p, right, given, [True, False, False, True, True], [2, 3], ("A", "B"), how="corpus:x")
+    assert found.accuracy == 0.8
+    assert found.confusion.tolist() == [[2, 1], [0, 2]]
+    assert found.unknown == (1, 2)
+    assert found.sentences == (1, 2)
+    assert found.interval == pytest.approx((2 / 3, 1))
+    assert found.nats == measure_labels(p, right, ("A", "B")).nats
+    assert "5 words; unknown words 50.00% of 2; whole sentences 50.00% of 2" in str(found)
+    assert found.to_dict()["sentences"] == [1, 2]
+    assert " words" in found.table().splitlines()[0]
+
+
+def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> None:
+    old = train(sentences, name="old")
+    other = sentences.with_name("other.conll")
+    other.write_text(sentences.read_text().replace("\tNOUN", "\tN").replace("cow", "yak"))
+    slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    new = train(other, name="new", start_from="old", training=slow, model=None)
+    assert new.model.config == old.model.config
+    row = {tag: n for n, tag in enumerate(old.labels)}
+    for n, tag in enumerate(new.labels):
+        same = torch.allclose(new.model.output.weight[n], old.model.output.weight[row.get(tag, 0)])
+        assert same == (tag in row)
+    words = ["the", "dog"]
+    torch.testing.assert_close(
+        new.model.embedding.weight[new.lexicon.encode(words)], old.model.embedding.weight[old.lexicon.encode(words)]
+    )
+    torch.testing.assert_close(new.model.recurrent.state_dict(), old.model.recurrent.state_dict())
+    with pytest.raises(TextseqError, match="a model of the same shape"):
+        train(other, name="x", start_from="old", model=replace(SMALL, hidden_size=13))
+
+
+def test_it_begins_with_word_vectors(sentences: Path, home: Path) -> None:
+    (home / "v.txt").write_text("".join(f"{word} {' '.join(['7'] * 10)}\n" for word in ("the", "dog")))
+    origin = TaggedSource(tagged=(str(sentences),), vectors=str(home / "v.txt"))
+    slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    made = runs.train_tagger(origin=origin, model=SMALL, training=slow, report=lambda line: None)
+    (row,) = made.lexicon.encode(["dog"])
+    torch.testing.assert_close(made.model.embedding.weight[row], torch.full((10,), 7.0))
+    with pytest.raises(TextseqError, match="--vectors and --from"):
+        runs.train_tagger(origin=origin, start_from="own", overwrite=True)
+
+
+# The commands
+
+
+def test_from_columns_to_tags(command: Callable[..., Result], sentences: Path, home: Path) -> None:
+    code, out, err = command("train", "--tagged", sentences, "--name", "mine", "--output", "crf", *TINY)
+    assert (code, out) == (0, ""), err
+    assert "validation: accuracy" in err
+    code, out, err = command("tag", "--model", "mine", stdin=b"the dog sees.\n\nfish\r\n")
+    assert (code, err) == (0, "")
+    lines = out.split("\n")
+    assert [pair.split("/")[0] for pair in lines[0].split()] == ["the", "dog", "sees", "."]
+    assert lines[1] == "" and len(lines) == 4
+    code, out, err = command("tag", "--model", "mine", "--json", "--words", "spaces", stdin=b"the dog sees.\n")
+    record = json.loads(out)
+    assert record["words"] == ["the", "dog", "sees."]
+    assert len(record["tags"]) == len(record["probabilities"]) == 3
+    (home / "in.txt").write_text("the dog\na cat\n")
+    assert command("tag", "--model", "mine", "--input", "in.txt", "--output", "out.txt") == (0, "", "")
+    assert len((home / "out.txt").read_text().splitlines()) == 2
+    assert "mine  ., DET, NOUN, VERB; " in command("tag", "--list-models")[1]
+    code, out, err = command("evaluate", "--tagged", sentences, "--model", "mine", "--plot-confusion", "c.png")
+    assert code == 0, err
+    assert out.startswith("accuracy ") and "output:crf" in out and "has / given" in out and "whole sentences" in out
+    assert (home / "c.png").exists()
+    code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
+    assert code == 0, err
+
+
+def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, home: Path) -> None:
+    train(sentences)
+    (home / "one.conll").write_text("a X\nb X\n")
+    (home / "strange.conll").write_text("a DET\nb Q\n")
+    cases: list[tuple[list[str], str]] = [
+        (["tag"], "name a --model that tags: there are mine"),
+        (["tag", "--model", "nobody"], "unknown model 'nobody'"),
+        (["tag", "--model", "shakespeare"], "a tagger is wanted, .* is a language model; use it with textseq-sample"),
+        (["classify", "--model", "mine"], "a classifier is wanted, mine is a tagger; use it with textseq-tag"),
+        (["train", "--tagged", "none.conll"], "found no file at"),
+        (["train", "--tagged", "one.conll"], "two tags are wanted or more, found but 'X'"),
+        (["train", "--tagged", "own.conll", "--tag-column", "7"], "with too few columns"),
+        (["train", "--tagged", "own.conll", "--best-by", "bleu"], "--best-by bleu is for translators"),
+        (["train", "--task", "tagger"], "name a corpus, or give your own --tagged"),
+        (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
+        (["train", "treebank", "--task", "classifier"], "corpus 'treebank' for a tagger"),
+        (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model never saw"),
+        (["evaluate", "--labelled", "own.conll", "--model", "mine"], "--labelled is for classifiers"),
+        (["evaluate", "--tagged", "own.conll", "--model", "mine", "--part", "test"], "--tagged is measured whole"),
+        (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "are of --tagged; leave them out"),
+        (["evaluate", "--text", "a", "--model", "shakespeare", "--plot-confusion", "c.png"], "for classifiers and tag"),
+    ]  # fmt: skip
+    for arguments, told in cases:
+        code, out, err = command(*arguments)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), (arguments, err)
+        assert re.search(told, err), (arguments, err)
+
+
+def test_bytes_that_are_no_text_lose_nothing_that_was_tagged(command: Callable[..., Result], sentences: Path) -> None:
+    train(sentences)
+    code, out, err = command("tag", "--model", "mine", stdin=b"the dog\na cat\ncaf\xe9\n")
+    assert code == 2
+    assert len(out.splitlines()) == 2
+    assert "line 3 of stdin is not utf-8 text: byte 0xe9 at character 4" in err

@@ -1,0 +1,102 @@
+"""Sentence -> a tag for each word: word vectors and letters, recurrent stack, output layer.
+
+Shapes: N batch, T words, E embedding, H hidden, D directions, V words known, L letters, U different words of a batch, C
+labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from textseq.cells import State
+from textseq.config import TaggerConfig
+from textseq.crf import ConditionalRandomField
+from textseq.dropout import Dropout
+from textseq.embedding import Embedding
+from textseq.losses import Loss, summed_nats
+from textseq.recurrent import Recurrent
+from textseq.tag_batches import TagBatch
+
+
+class TaggerModel(nn.Module):
+    """A recurrent tagger (Lample et al. 2016, sections 2 and 4; without a CRF as Ling et al. 2015).
+
+    Args:
+        config: sizes and kinds.
+        vocabulary_size: V; the last word stands for all that are unknown.
+        letters: how many there are.
+        labels: how many tags there are.
+    """
+
+    def __init__(self, config: TaggerConfig, vocabulary_size: int, letters: int, labels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.unknown = vocabulary_size - 1
+        self.embedding = Embedding(vocabulary_size, config.embedding_size)
+        spelled = config.letter_hidden_size
+        self.letters = Embedding(letters, config.letter_size) if spelled else None
+        self.speller = Recurrent(config.cell, config.letter_size, spelled, bidirectional=True) if spelled else None
+        width = config.embedding_size + 2 * spelled
+        self.recurrent = Recurrent(
+            config.cell,
+            width,
+            config.hidden_size,
+            layers=config.layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+        )
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.dropout = Dropout(config.dropout)
+        self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels)
+        self.crf = ConditionalRandomField(labels) if config.output == "crf" else None
+
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters by layer, from the output down to the embedding."""
+        heads = [self.output] + ([self.crf] if self.crf is not None else [])
+        below = [part for part in (self.embedding, self.letters, self.speller) if part is not None]
+        own, first = ([parameter for part in parts for parameter in part.parameters()] for parts in (heads, below))
+        return [own, *self.recurrent.stages(), first]
+
+    def forward(self, batch: TagBatch) -> Tensor:
+        """Scores of the labels, (N, T, C)."""
+        outputs, _ = self.recurrent(self.embedding_dropout(self._embed(batch)), lengths=batch.lengths)
+        scores: Tensor = self.output(self.dropout(outputs))
+        return scores
+
+    def loss(self, batch: TagBatch, state: State | None) -> Loss:
+        """The loss of a batch of whole sentences, per tag; nothing is carried from one to the next."""
+        scores, count = self(batch), int(batch.lengths.sum())
+        if self.crf is not None:
+            return Loss(self.crf.nats(scores, batch.tags, batch.lengths).sum(), count, ())
+        real = (torch.arange(scores.shape[1]) < batch.lengths.unsqueeze(1)).to(scores.device)
+        return Loss(summed_nats(scores[real], batch.tags[real]), count, ())
+
+    def log_probabilities(self, batch: TagBatch) -> Tensor:
+        """Of each word's labels, in nats, whatever tags the others have, (N, T, C)."""
+        scores: Tensor = self(batch).float()
+        if self.crf is None:
+            return scores.log_softmax(dim=2)
+        marginals: Tensor = self.crf.marginals(scores, batch.lengths)
+        return marginals.clamp(min=1e-30).log()
+
+    def best(self, batch: TagBatch) -> list[list[int]]:
+        """The numbers of each sentence's tags, as they are likeliest together."""
+        scores = self(batch)
+        if self.crf is not None:
+            return self.crf.best(scores, batch.lengths)
+        chosen = scores.argmax(dim=2).tolist()
+        return [tags[:length] for tags, length in zip(chosen, batch.lengths.tolist(), strict=True)]
+
+    def _embed(self, batch: TagBatch) -> Tensor:
+        """What stands for each word: its vector, and the two ends of what was read of its letters, (N, T, W)."""
+        ids = batch.ids
+        if self.training and self.config.word_dropout:
+            lost = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
+            ids = ids.masked_fill(lost, self.unknown)
+        vectors: Tensor = self.embedding(ids)
+        if self.letters is None or self.speller is None:
+            return vectors
+        _, after = self.speller(self.letters(batch.letters), lengths=batch.letter_counts)
+        spelled = after[0].transpose(0, 1).flatten(1).to(vectors.dtype)  # (U, 2*H)
+        return torch.cat([vectors, spelled[batch.forms]], dim=2)

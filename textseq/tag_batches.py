@@ -1,0 +1,90 @@
+"""Tagged sentences as ids -> padded batches of like length.
+
+Every different word of a batch is spelled once, and read letter by letter once, however often it occurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq.batches import Cursor
+from textseq.lexicon import Lexicon
+from textseq.pair_batches import pad
+from textseq.tagged_files import Tagged
+from textseq.text_batches import Shuffled
+
+
+@dataclass(frozen=True)
+class TagBatch:
+    """N whole sentences, of T words at most, with U different words among them."""
+
+    ids: Tensor
+    """(N, T) the numbers of the words, and then padding."""
+    lengths: Tensor
+    """(N,) real words of each; on the CPU."""
+    forms: Tensor
+    """(N, T) which of the U words stands there."""
+    letters: Tensor
+    """(U, L) the letters of each different word, and then padding."""
+    letter_counts: Tensor
+    """(U,) real letters of each; on the CPU."""
+    tags: Tensor
+    """(N, T) the number of each word's tag, and then padding; (N, 0) where none are known."""
+    learning_rate_factor: float = 1.0
+
+    def to(self, device: torch.device) -> TagBatch:
+        """The same batch on a device; what counts stays on the CPU."""
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True) for name in ("ids", "forms", "letters", "tags")
+        }
+        return replace(self, **moved)
+
+
+def tag_batch(lexicon: Lexicon, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]]) -> TagBatch:
+    """The batch of some sentences, each of a word or more, and their tags' numbers (none where none are known)."""
+    different = {word: number for number, word in enumerate(dict.fromkeys(word for one in sentences for word in one))}
+    spelled = [lexicon.spell(word) for word in different]
+    known = [np.array(one, np.int64) for one in tags]
+    return TagBatch(
+        ids=pad([lexicon.encode(words) for words in sentences], lexicon.unknown),
+        lengths=torch.tensor([len(words) for words in sentences]),
+        forms=pad([np.array([different[word] for word in words]) for words in sentences], 0),
+        letters=pad(spelled, 0),
+        letter_counts=torch.tensor([len(letters) for letters in spelled]),
+        tags=pad(known, 0) if any(map(len, known)) else torch.zeros(len(known), 0, dtype=torch.int64),
+    )
+
+
+class TagBatches(Shuffled):
+    """The batches of tagged sentences, epoch after epoch; all of them are held in memory.
+
+    Args:
+        sentences: words and tags.
+        lexicon: of the words.
+        labels: the names of the tags.
+        batch_size: N.
+        seed: decides the order.
+    """
+
+    def __init__(
+        self, sentences: Iterable[Tagged], lexicon: Lexicon, labels: Sequence[str], batch_size: int, seed: int
+    ) -> None:
+        number_of = {label: number for number, label in enumerate(labels)}
+        self.lexicon = lexicon
+        self.words: list[tuple[str, ...]] = []
+        self.tags: list[list[int]] = []
+        for words, tags in sentences:
+            self.words.append(words)
+            self.tags.append([number_of[tag] for tag in tags])
+        super().__init__(np.array([len(words) for words in self.words]), batch_size, seed)
+
+    def batch(self, cursor: Cursor) -> tuple[TagBatch, Cursor]:
+        """The batch at a place, and the place after it."""
+        numbers, following = self.at(cursor)
+        chosen = [self.words[number] for number in numbers], [self.tags[number] for number in numbers]
+        return tag_batch(self.lexicon, *chosen), following

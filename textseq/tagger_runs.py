@@ -1,0 +1,258 @@
+"""The run of a tagger: from tagged sentences and settings to a trained model in its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from textseq import checkpoint
+from textseq.averaging import refuse_unmeasured
+from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TrainingConfig
+from textseq.devices import pick_device, pick_precision
+from textseq.embedding import carry_over, load_vectors
+from textseq.errors import TextseqError
+from textseq.launch import (
+    Plan,
+    begun_with,
+    describe,
+    facts_of,
+    going_on,
+    labels_of,
+    launch,
+    new_folder,
+    same_shape,
+    same_text,
+)
+from textseq.lexicon import Lexicon, load_lexicon
+from textseq.models.tagger_model import TaggerModel
+from textseq.origin import TaggedSource, resolved, saved, saved_fingerprint
+from textseq.run_log import summary_writer
+from textseq.shelf import Facts
+from textseq.tag_batches import TagBatches
+from textseq.tagged import TaggedCorpus
+from textseq.tagging import Tagger, open_tagger
+from textseq.training import Evaluation
+
+log = logging.getLogger("textseq")
+
+SHOWN = 2
+"""Sentences whose tags are shown after each evaluation."""
+WORDS_SHOWN = 12
+"""Words of them."""
+
+
+def train_tagger(
+    corpus: str | None = None,
+    *,
+    tagged: Sequence[Path | str] = (),
+    origin: TaggedSource | None = None,
+    name: str | None = None,
+    model: TaggerConfig | None = None,
+    batching: TaggedConfig | None = None,
+    training: TrainingConfig | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    data: Path | None = None,
+    download: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> Tagger:
+    """Train a tagger, and return it as it was at its best.
+
+    Args:
+        corpus: a corpus of tagged sentences by name; or
+        tagged: one's own files.
+        origin: either of these at once, and how one's own files are read.
+        name: of the run; the corpus's name, or the first file's, by default.
+        model: sizes and kinds; with ``start_from``, that model's by default.
+        batching: lexicon, batches.
+        training: optimizer, schedule, limits.
+        start_from: a tagger whose weights to begin with: words, letters and tags that both have keep theirs.
+        overwrite: replace a run of this name.
+        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        download: fetch what is not there.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: anything that the user can mend, told before the first step wherever it can be.
+        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+    """
+    if origin is None:
+        origin = TaggedSource(corpus=corpus, tagged=tuple(map(str, tagged)))
+    elif corpus or tagged:
+        raise TextseqError("origin says all of the sentences; leave out corpus and tagged beside it")
+    origin = replace(origin, tagged=resolved(origin.tagged), validation_tagged=resolved(origin.validation_tagged))
+    if origin.vectors is not None and start_from is not None:
+        raise TextseqError("--vectors and --from both say what the word vectors begin with; leave one out")
+    opened = origin.open(data=data, download=download)
+    if name is None:
+        name = Path(origin.tagged[0]).name.split(".")[0] if origin.tagged else opened.name
+    folder = new_folder(name, overwrite=overwrite)
+    base = begun_with(start_from, "tagger")
+    if model is None:
+        model = open_tagger(base).model.config if base else TaggerConfig()
+    batching, training = batching or TaggedConfig(), _suited(training or TaggerTrainingConfig())
+    for note in opened.notes:
+        report(note)
+    settings = model, batching, training
+    more = {"language": opened.language, "labels": [*opened.labels]}
+    facts = facts_of("tagger", origin, opened, start_from, settings, **more)
+    lexicon = Lexicon.train((words for words, _ in opened.sentences("train")), batching)
+    run = _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report)
+    if base:
+        _start_from(run, base)
+    if origin.vectors is not None:
+        table = run.model.embedding.weight
+        for line in load_vectors(table, lexicon.words.vocabulary, origin.vectors, data=data, download=download):
+            report(line)
+    return run.run(resume=False)
+
+
+def resume_tagger(
+    folder: Path,
+    found: checkpoint.Checkpoint,
+    *,
+    training: TrainingConfig | None,
+    data: Path | None,
+    download: bool,
+    report: Callable[[str], None],
+) -> Tagger:
+    """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
+    facts, place = found.facts, found.folder
+    opened = saved(facts, place, "source", TaggedSource).open(data=data, download=download)
+    same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
+    before = saved(facts, place, "training", TaggerTrainingConfig)
+    training = going_on(_suited(training or before), before, folder)
+    model, batching = saved(facts, place, "model", TaggerConfig), saved(facts, place, "data", TaggedConfig)
+    facts = {**facts, "training": training.to_dict()}
+    lexicon = load_lexicon(place, found.tokenizer)
+    return _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report).run(resume=True)
+
+
+def _suited(training: TrainingConfig) -> TrainingConfig:
+    """The settings with the precision that ``auto`` stands for; what a tagger has not is refused."""
+    if training.best_by == "bleu":
+        raise TextseqError("--best-by bleu is for translators, found it with a tagger; use accuracy or loss")
+    return pick_precision(training)
+
+
+class _TaggerRun:
+    """A run between its settings and its end.
+
+    Args:
+        folder: the run's.
+        facts: for ``config.json``.
+        corpus: the sentences.
+        lexicon: of their words.
+        model: sizes and kinds.
+        batching: batches.
+        training: limits, seed and device.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: whatever does not fit together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        corpus: TaggedCorpus,
+        lexicon: Lexicon,
+        model: TaggerConfig,
+        batching: TaggedConfig,
+        training: TrainingConfig,
+        report: Callable[[str], None],
+    ) -> None:
+        device = pick_device(training.device)
+        if training.tensorboard:
+            summary_writer()  # if it is missing, that is said before anything is replaced
+        self.folder, self.facts, self.corpus, self.lexicon = folder, facts, corpus, lexicon
+        self.training, self.report = training, report
+        self.held_out = "validation" in corpus.parts
+        if not self.held_out:
+            refuse_unmeasured(training)
+            if training.best_by != "loss":
+                raise TextseqError(
+                    f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
+                    "--best-by loss"
+                )
+        sentences = corpus.sentences("train")
+        self.batches = TagBatches(sentences, lexicon, corpus.labels, batching.batch_size, training.seed)
+        torch.manual_seed(training.seed)
+        self.model = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels)).to(device)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        words = int(self.batches.lengths.sum())
+        self.summary = (
+            f"{parameters:,} parameters, {lexicon.size:,} words known, {len(corpus.labels)} tags, {words:,} words in "
+            f"{len(self.batches.lengths):,} sentences"
+        )
+
+    def run(self, *, resume: bool) -> Tagger:
+        """Train, measure the best model on the validation part, and describe it."""
+        evaluate = self.evaluate if self.held_out else None
+        plan = Plan(
+            self.folder, self.facts, self.lexicon, self.model, self.batches, self.summary, evaluate, self.sample
+        )
+        found = launch(plan, self.training, self.report, resume=resume)
+        tagger = open_tagger(found, str(next(self.model.parameters()).device))
+        results = None
+        if self.held_out:
+            measured = tagger.measure(self.corpus, "validation")
+            self.report(f"validation: {measured}\n  {measured.signature}")
+            results = [measured.to_dict()]
+        describe(self.folder, found, tagger.model, results)
+        self.report(f"the model is in {self.folder}; tag with: textseq-tag --model {self.folder.name}")
+        return tagger
+
+    def evaluate(self) -> Evaluation:
+        """Loss and accuracy on the validation part."""
+        found = Tagger(self.model, self.lexicon, self.facts).measure(self.corpus, "validation")
+        results: Facts = {"nats_per_token": found.nats, "accuracy": found.accuracy}
+        right, of = found.unknown
+        words = (
+            f"accuracy {found.accuracy:.2%} ({right / max(of, 1):.2%} of unknown words), {found.nats:.4f} nats per word"
+        )
+        criterion = -found.accuracy if self.training.best_by == "accuracy" else None
+        return Evaluation(found.nats, results, words, criterion=criterion)
+
+    def sample(self) -> str:
+        """Some sentences of the validation part with their tags; a wrong one has the right one beside it."""
+        part = "validation" if self.held_out else "train"
+        sentences = list(islice(self.corpus.sentences(part), SHOWN))
+        found = Tagger(self.model, self.lexicon, self.facts).tag_lines(words for words, _ in sentences)
+        lines = []
+        for one, (words, tags) in zip(found, sentences, strict=True):
+            shown = [
+                f"{word}/{given}" + f" (it is {tag})" * (given != tag)
+                for word, given, tag in zip(words[:WORDS_SHOWN], one.tags, tags, strict=False)
+            ]
+            lines.append("  " + " ".join(shown) + " ..." * (len(words) > WORDS_SHOWN))
+        return "\n".join(lines)
+
+
+def _start_from(run: _TaggerRun, base: checkpoint.Checkpoint) -> None:
+    """Fill the new model with another's weights; of words, letters and tags those that both have."""
+    old = open_tagger(base)
+    same_shape(base.folder, old.model.config.shape(), run.model.config.shape())
+    lexicon, known = run.lexicon, old.lexicon
+    words, letters, labels = (
+        (lexicon.words.vocabulary, known.words.vocabulary),
+        (lexicon.letters.vocabulary, known.letters.vocabulary),
+        (run.corpus.labels, labels_of(base.facts)),
+    )
+    tables = {"embedding.weight": words, "letters.weight": letters, "output.weight": labels, "output.bias": labels}
+    tables |= {"crf.begin": labels, "crf.end": labels}
+    weights = run.model.state_dict()
+    with torch.no_grad():
+        for name, tensor in base.weights.items():
+            if name in tables:
+                new, before = tables[name]
+                carry_over(weights[name], new, tensor, before)
+            elif name != "crf.transitions" or labels[0] == labels[1]:  # which tag follows which is of these tags alone
+                weights[name].copy_(tensor)
+    run.report(f"weights from {base.folder}")

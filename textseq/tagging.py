@@ -1,0 +1,204 @@
+"""A tagger at work: sentences in, a tag for every word out.
+
+Shapes: N sentences, T words, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from textseq import checkpoint
+from textseq.config import TaggerConfig, TokenizerConfig, WritingPrecision
+from textseq.devices import pick_device
+from textseq.errors import TextseqError
+from textseq.label_metrics import TaggingMeasurement, measure_tags
+from textseq.lexicon import Lexicon, load_lexicon
+from textseq.model_card import save_with_card
+from textseq.models.tagger_model import TaggerModel
+from textseq.shelf import Facts
+from textseq.tag_batches import tag_batch
+from textseq.tagged import TaggedCorpus
+from textseq.units import WORDS
+from textseq.vectors import Vectors, vectors_of
+from textseq.words import splitter
+
+BUFFER = 2048
+"""Sentences that are sorted by length together."""
+WORDS_AT_ONCE = 20_000
+"""Words, with their padding, that are read side by side."""
+
+Parting = Literal["nltk", "spaces"]
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """What a tagger says of a sentence."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    """One for each word."""
+    probabilities: tuple[float, ...]
+    """Of each tag, whatever tags the others have."""
+
+    def __str__(self) -> str:
+        return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
+
+
+class Tagger:
+    """A model with its lexicon and its tags.
+
+    Args:
+        model: in evaluation mode from here on.
+        lexicon: the one that it was trained with.
+        facts: what ``config.json`` says of it.
+    """
+
+    def __init__(self, model: TaggerModel, lexicon: Lexicon, facts: Facts) -> None:
+        self.model = model.eval()
+        self.lexicon = lexicon
+        self.facts = facts
+        self.device = next(model.parameters()).device
+
+    def __repr__(self) -> str:
+        """Labels and size, as a person wants to see them."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"Tagger({', '.join(self.labels)}; {parameters:,} parameters)"
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the tags, in the order of the model's outputs."""
+        names = self.facts.get("labels")
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    def tag(self, text: str | Sequence[str], *, words: Parting = "nltk") -> Tagging:
+        """The words of a sentence with their tags.
+
+        Args:
+            text: a sentence, or its words.
+            words: how a sentence is parted: words and marks by NLTK's Treebank rules ("don't," is do n't ,), or all
+                that stands between white space as one word.
+
+        Raises:
+            TextseqError: a text that is no text.
+        """
+        return next(self.tag_lines([text], words=words))
+
+    def tag_lines(
+        self,
+        texts: Iterable[str | Sequence[str]],
+        *,
+        words: Parting = "nltk",
+        buffer: int = BUFFER,
+        progress: Callable[[int], object] = lambda count: None,
+    ) -> Iterator[Tagging]:
+        """The same of a stream of sentences of any length, in its order and in flat memory.
+
+        Args:
+            texts: of which so many are read ahead as
+            words: as ``tag``.
+            buffer: says, and sorted by length.
+            progress: told how many are done, now and then.
+        """
+        waiting = iter(texts)
+        while some := list(islice(waiting, buffer)):
+            parted = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in some]
+            for sentence, (numbers, log_p) in zip(parted, self.read(parted), strict=True):
+                chosen = np.exp(log_p[np.arange(len(numbers)), numbers]).tolist()
+                yield Tagging(sentence, tuple(self.labels[number] for number in numbers), tuple(chosen))
+            progress(len(some))
+
+    def read(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[int], npt.NDArray[np.float64]]]:
+        """The numbers of each sentence's tags, (T,), and the log-probabilities of all, in nats, (T, C)."""
+        found: list[tuple[list[int], npt.NDArray[np.float64]]] = [
+            ([], np.zeros((0, len(self.labels)))) for _ in sentences
+        ]
+        longest_first = sorted(
+            (number for number, words in enumerate(sentences) if words), key=lambda number: -len(sentences[number])
+        )
+        while longest_first:
+            count = max(1, WORDS_AT_ONCE // len(sentences[longest_first[0]]))
+            numbers, longest_first = longest_first[:count], longest_first[count:]
+            batch = tag_batch(self.lexicon, [sentences[number] for number in numbers], [[] for _ in numbers])
+            batch = batch.to(self.device)
+            with torch.inference_mode():
+                best, log_p = self.model.best(batch), self.model.log_probabilities(batch).double().cpu().numpy()
+            for number, tags, rows in zip(numbers, best, log_p, strict=True):
+                found[number] = tags, rows[: len(tags)]
+        return found
+
+    def measure(
+        self, corpus: TaggedCorpus, part: str = "test", *, progress: Callable[[int], object] = lambda count: None
+    ) -> TaggingMeasurement:
+        """How often the tags of a part are found.
+
+        Raises:
+            TextseqError: the part has a tag that the model never saw, or no words.
+        """
+        number_of = {label: number for number, label in enumerate(self.labels)}
+        rows, right, given, known, lengths = [np.zeros((0, len(self.labels)))], [], [], [], []
+        sentences = corpus.sentences(part)
+        while some := list(islice(sentences, BUFFER)):
+            for (words, tags), (best, log_p) in zip(some, self.read([words for words, _ in some]), strict=True):
+                if strange := set(tags) - set(number_of):
+                    raise TextseqError(
+                        f"the {part} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
+                        f"it knows {', '.join(self.labels)}"
+                    )
+                rows.append(log_p)
+                right += [number_of[tag] for tag in tags]
+                given += best
+                known += (self.lexicon.encode(words) != self.lexicon.unknown).tolist()
+                lengths.append(len(words))
+            progress(len(some))
+        how = f"corpus:{corpus.name}|part:{part}|tokens:{self.lexicon.signature}|output:{self.model.config.output}"
+        return measure_tags(np.concatenate(rows), right, given, known, lengths, self.labels, how=how)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors of the words that are known: ``tagger.vectors.nearest("good")``."""
+        return vectors_of(self.lexicon.words.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
+        return self.vectors.nearest(word, count)
+
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[TaggingMeasurement] = ()) -> None:
+        """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
+        measured = [one.to_dict() for one in results]
+        save_with_card(Path(folder), self.model, self.lexicon, self.facts, half=half, results=measured)
+
+
+def words_of(text: str, words: Parting = "nltk") -> tuple[str, ...]:
+    """The words of a text; see ``Tagger.tag``."""
+    if words == "spaces":
+        return tuple(text.split())
+    part = splitter(TokenizerConfig(tokenizer="word"))
+    return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in part(unit))
+
+
+def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Tagger:
+    """The tagger of a checkpoint.
+
+    Raises:
+        TextseqError: settings or weights that do not fit; a precision other than float32.
+    """
+    if precision != "float32":
+        raise TextseqError(f"a tagger computes in float32, found precision {precision}; leave it out")
+    where = str(found.folder / "config.json")
+    settings, labels = found.facts.get("model"), found.facts.get("labels")
+    if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
+        raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
+    config = TaggerConfig.from_dict(settings, where=where)
+    lexicon = load_lexicon(found.folder, found.tokenizer)
+    model = TaggerModel(config, lexicon.size, lexicon.letters.size, len(labels))
+    checkpoint.load_weights(model, found.weights, found.folder)
+    return Tagger(model.to(pick_device(device)), lexicon, found.facts)
