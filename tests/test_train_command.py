@@ -273,7 +273,7 @@ def test_a_mistake_is_one_line(
         ),
         (
             ["--attention", "dot"],
-            "read as the flags of a language model; see .*, and --task translator or --task classifier or --task tagger",
+            "read as the flags of a language model; see .* --task translator or --task classifier or --task tagger",
         ),
         (["--task", "translater"], "read as the flags of a language model; see "),
     ],

@@ -73,8 +73,9 @@ class ClassificationMeasurement:
 
     @property
     def macro_f1(self) -> float:
-        """The mean of the labels' F1, whichever are rare."""
-        return float(np.mean([measure.f1 for measure in self.of_labels]))
+        """The mean of the labels' F1, however rare they are; a label that nothing has and nothing was given is left out."""
+        met = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) > 0
+        return float(np.mean([one.f1 for one, there in zip(self.of_labels, met, strict=True) if there]))
 
     def to_dict(self) -> dict[str, object]:
         """The numbers with their recipe, for a model's ``config.json``."""
