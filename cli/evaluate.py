@@ -20,7 +20,7 @@ from textseq.shelf import find_model, read_json
 from textseq.translation_metrics import TOKENIZERS
 
 if TYPE_CHECKING:
-    from textseq.label_metrics import ClassificationMeasurement
+    from textseq.label_metrics import ClassificationMeasurement, SequenceMeasurement
     from textseq.pairs import PairCorpus
     from textseq.translating import Translator
     from textseq.translation_metrics import Comparison, TranslationMeasurement
@@ -230,6 +230,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
     from textseq.attention_plots import check_picture
     from textseq.files import check_outputs
+    from textseq.label_metrics import SequenceMeasurement
     from textseq.plots import confusion_plot
 
     check_outputs(
@@ -240,6 +241,8 @@ def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
     found = (_measure_classes if task == "classifier" else _measure_tags)(options, folder)
     print(found)
     print(found.signature)
+    if isinstance(found, SequenceMeasurement):
+        return
     print(found.table())
     if options.plot_confusion is not None:
         confusion_plot(found.confusion, found.labels, options.plot_confusion)
@@ -271,11 +274,11 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasureme
     return load_classifier(folder, device=options.device).measure(corpus, options.part or _last_part(corpus.parts))
 
 
-def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement:
+def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement | SequenceMeasurement:
     from textseq.jobs import load_tagger
     from textseq.tagged import load_tagged, own_tagged
 
-    own = options.taggers
+    own, tagger = options.taggers, load_tagger(folder, device=options.device)
     if options.corpus is not None:
         if own.word_column is not None or own.tag_column is not None:
             raise TextseqError("--word-column and --tag-column are of --tagged; leave them out with a corpus")
@@ -290,10 +293,16 @@ def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement:
             overlong=options.overlong,
             unreadable=options.unreadable,
             fewest_tags=1,
+            aligned=tagger.aligned,
         )
     for note in corpus.notes:
         print(note, file=sys.stderr)
-    return load_tagger(folder, device=options.device).measure(corpus, options.part or _last_part(corpus.parts))
+    part = options.part or _last_part(corpus.parts)
+    if tagger.aligned:
+        return tagger.measure(corpus, part)
+    if options.plot_confusion is not None:
+        raise TextseqError("--plot-confusion wants a tag for each word, which this model does not give; leave it out")
+    return tagger.measure_sequences(corpus, part)
 
 
 def _last_part(parts: Sequence[str]) -> str:

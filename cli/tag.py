@@ -31,7 +31,8 @@ class Tag(LineWork):
       textseq-tag --model mine --json < text.txt                words, tags and how sure each is
       textseq-tag --list-models
 
-    Every line gives a line, an empty one an empty one: each word with a slash and its tag after it. Of a line with more
+    Every line gives a line, an empty one an empty one: each word with a slash and its tag after it; or the tags alone,
+    where the model writes a sequence of its own (ctc), such as the sounds of a word. Of a line with more
     than 20,000 characters the beginning is read, and that is said.
     """
 
@@ -40,6 +41,9 @@ class Tag(LineWork):
     words: Literal["nltk", "spaces"] = "nltk"
     """Words and marks as NLTK's Treebank rules part them ("don't," is do n't ,), or all that stands between white space
     as one word, for text that was tokenized before."""
+    num_beams: Annotated[int, arg(help_behavior_hint="(default: 10)")] = 10
+    """With a model of sequences that are not aligned with the text (ctc): sequences that the search keeps; 1 takes the
+    likeliest path, which is quick."""
     json: Flag = False
     """Write a JSON object for each line: words, tags, and the probability of each tag."""
     device: str = "cpu"
@@ -66,6 +70,8 @@ def tag(arguments: Sequence[str]) -> None:
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that tags: {some} ('{PROG} --list-models' tells more)")
     options.check("sentences", {})
+    if options.num_beams < 1:
+        raise TextseqError(f"--num-beams must be at least 1, found {options.num_beams}")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
         from textseq.jobs import load_tagger
@@ -75,12 +81,18 @@ def tag(arguments: Sequence[str]) -> None:
         unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
         with options.writing() as write, options.bar("sentences") as bar:
             texts = options.prompted(lines, "text> ")
-            ahead = options.ahead(BUFFER)
-            for found in tagger.tag_lines(texts, words=options.words, buffer=ahead, progress=bar.update):
+            found = tagger.tag_lines(
+                texts,
+                words=options.words,
+                num_beams=options.num_beams,
+                buffer=options.ahead(BUFFER),
+                progress=bar.update,
+            )
+            for one in found:
                 if options.json:
-                    record = {"words": found.words, "tags": found.tags, "probabilities": found.probabilities}
+                    record = {"words": one.words, "tags": one.tags, "probabilities": one.probabilities}
                     write(json.dumps(record, ensure_ascii=not unicode))
                 else:
-                    write(str(found))
+                    write(str(one))
             if lines.fault is not None:
                 raise lines.fault

@@ -15,11 +15,13 @@ from textseq.tagged_files import LEAF, Tagged, _read_trees, own_tagged_file
 
 COUNTS = {
     # Sentences, words, by part. Together they are NLTK's: 3,914 sentences, and 100,676 tokens less 6,592 traces; 57,340
-    # sentences and 1,161,192 tokens.
+    # sentences and 1,161,192 tokens; 133,737 pronunciations, of 853,918 sounds.
     "treebank": 3914,
     "brown": 57340,
+    "cmudict": 133_737,
 }
-WORDS = {"treebank": 100_676 - 6592, "brown": 1_161_192}
+WORDS = {"treebank": 100_676 - 6592, "brown": 1_161_192, "cmudict": 853_918}
+TAGS = {"treebank": 12, "brown": 12, "cmudict": 39}
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.tags])
@@ -29,13 +31,13 @@ def test_every_corpus_has_its_sentences(name: str, data_folder: Path) -> None:
     used: Counter[str] = Counter()
     for part in corpus.parts:
         for its_words, tags in corpus.sentences(part):
-            assert len(its_words) == len(tags) > 0
+            assert len(tags) > 0 and (len(its_words) == len(tags)) >= corpus.aligned
             assert all(word and not word.isspace() for word in its_words)
             sentences, words = sentences + 1, words + len(tags)
             used.update(tags)
     assert (sentences, words) == (COUNTS[name], WORDS[name])
     assert set(used) == set(corpus.labels)
-    assert len(corpus.labels) == 12
+    assert len(corpus.labels) == TAGS[name]
     assert corpus.parts == ("train", "validation", "test")
 
 
@@ -52,7 +54,7 @@ def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> Non
     assert text.split()[:5] == list(words[:5]) == ["The", "Fulton", "County", "Grand", "Jury"]
     with pytest.raises(TextseqError, match="'treebank' is tagged sentences, for a tagger"):
         load_corpus("treebank", data=data_folder)
-    with pytest.raises(TextseqError, match="of tagged sentences are brown, treebank"):
+    with pytest.raises(TextseqError, match="of tagged sentences are brown, cmudict, treebank"):
         load_tagged("shakespeare", data=data_folder)
 
 
@@ -93,6 +95,27 @@ def test_columns_that_make_no_sense_are_refused(
     (tmp_path / "a.txt").write_text(CONLL)
     with pytest.raises(TextseqError, match=says):
         own_tagged_file(tmp_path / "a.txt", columns, longest=10)
+
+
+def test_what_is_not_aligned_has_a_tab(tmp_path: Path) -> None:
+    text = "cat\tK AE T\n\nan ox\t AH N  AA K S \r\n"
+    path = write(tmp_path, text)
+    found = [*own_tagged([path], aligned=False, validation=0).sentences("train")]
+    assert found == [(tuple("cat"), ("K", "AE", "T")), (tuple("an ox"), ("AH", "N", "AA", "K", "S"))]
+    for more, says in {"ox AA\n": "without a text, a tab and tags", "x" * 50 + "\tA": "more than 40 letters"}.items():
+        path.write_text(text + more)
+        with pytest.raises(TextseqError, match=rf"1 of 3 .*{says}.* \(line 4\)"):
+            own_tagged([path], aligned=False, longest=40)
+
+
+def test_all_pronunciations_of_a_word_are_in_one_part(data_folder: Path) -> None:
+    corpus = load_tagged("cmudict", data=data_folder)
+    assert not corpus.aligned
+    parts = {part: {"".join(letters) for letters, _ in corpus.sentences(part)} for part in corpus.parts}
+    assert sum(map(len, parts.values())) == 123_455
+    assert not parts["train"] & (parts["test"] | parts["validation"])
+    assert len(parts["test"]) == pytest.approx(12_345, rel=0.01)
+    assert ("cat" in parts["train"]) + ("cat" in parts["test"]) + ("cat" in parts["validation"]) == 1
 
 
 def write(folder: Path, text: str, name: str = "own.txt") -> Path:

@@ -27,7 +27,7 @@ SENTENCES: list[Tagged] = [
 TAGS = ("DET", "NOUN", "VERB", "X")
 NUMBERS = [[TAGS.index(tag) for tag in tags] for _, tags in SENTENCES]
 WORDS = [words for words, _ in SENTENCES]
-SMALL = TaggerConfig(hidden_size=6, embedding_size=5, letter_size=4, letter_hidden_size=3)
+SMALL = TaggerConfig(output="softmax", hidden_size=6, embedding_size=5, letter_size=4, letter_hidden_size=3)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import textseq
 from textseq import runs
 from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
 from textseq.errors import Interrupted, TextseqError
-from textseq.label_metrics import measure_labels, measure_tags
+from textseq.label_metrics import measure_labels, measure_sequences, measure_tags
 from textseq.origin import TaggedSource
 from textseq.shelf import newest
 from textseq.tagged import own_tagged
@@ -175,7 +175,85 @@ def test_it_begins_with_word_vectors(sentences: Path, home: Path) -> None:
         runs.train_tagger(origin=origin, start_from="own", overwrite=True)
 
 
+@pytest.fixture
+def sounds(home: Path) -> Path:
+    """Letters and their sounds: x has two, and h is not heard."""
+    rng = np.random.default_rng(0)
+    said = {"a": "A", "b": "B", "x": "K S", "h": "", "o": "O"}
+    texts = {"".join(rng.choice(list("abxho"), rng.integers(2, 6))) for _ in range(300)} - {
+        "hh",
+        "hhh",
+        "hhhh",
+        "hhhhh",
+    }
+    lines = [f"{text}\t{' '.join(' '.join(said[letter] for letter in text).split())}" for text in sorted(texts)]
+    (home / "sounds.tsv").write_text("\n".join(lines) + "\n")
+    return home / "sounds.tsv"
+
+
+def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> None:
+    origin = TaggedSource(tagged=(str(sounds),), unaligned=True)
+    quick = replace(QUICK, max_steps=150, evaluate_every=50)
+    said: list[str] = []
+    batching = TaggedConfig(batch_size=16)
+    tagger = runs.train_tagger(origin=origin, model=SMALL, batching=batching, training=quick, report=said.append)
+    assert tagger.model.config.output == "ctc" and not tagger.aligned
+    found = tagger.tag("baxho")
+    assert (found.tags, str(found)) == (("B", "A", "K", "S", "O"), "B A K S O")
+    assert found.words == tuple("baxho")
+    assert 0 < found.probabilities[0] <= 1
+    assert tagger.tag("baxho", num_beams=1).tags == found.tags
+    corpus = origin.open()
+    measured = tagger.measure_sequences(corpus, "validation")
+    assert measured.sequence_error_rate < 0.1
+    assert measured.error_rate <= measured.sequence_error_rate
+    assert any("right in every tag" in line for line in said)
+    again = textseq.load_tagger("sounds")
+    assert again.tag("baxho") == found
+    assert "sequence error rate" in (home / "runs" / "sounds" / "README.md").read_text()
+    alone = [tagger.tag(text) for text in ("ab", "", "xoxox")]
+    for one, other in zip(alone, tagger.tag_lines(["ab", "", "xoxox"]), strict=True):
+        assert one.tags == other.tags
+        assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
+    with pytest.raises(TextseqError, match="letters, with tags that are not aligned with them"):
+        tagger.measure(corpus, "validation")
+    with pytest.raises(TextseqError, match="not aligned, which wants --output ctc; found --output crf"):
+        runs.train_tagger(origin=origin, model=replace(SMALL, output="crf"), name="x")
+    with pytest.raises(TextseqError, match="num_beams must be at least 1"):
+        tagger.tag("a", num_beams=0)
+
+
+def test_sequences_are_compared_with_the_nearest_that_is_right() -> None:
+    right: list[list[tuple[str, ...]]] = [[("K", "AE", "T")], [("T", "AH", "M"), ("T", "OW")], [("A",)]]
+    found = measure_sequences([("K", "T"), ("T", "OW"), ("A", "B")], right, how="corpus:x")
+    assert (found.wrong, found.sequences) == (2, 3)
+    assert found.error_rate == pytest.approx(2 / 6)
+    assert "sequence error rate 66.67%" in str(found) and "tag error rate 33.33%, 3 sequences" in str(found)
+    with pytest.raises(TextseqError, match="nothing to measure on"):
+        measure_sequences([], [])
+
+
 # The commands
+
+
+def test_from_letters_to_sounds(command: Callable[..., Result], sounds: Path) -> None:
+    code, out, err = command("train", "--tagged", sounds, "--unaligned", "--frames", "2", *TINY)
+    assert (code, out) == (0, ""), err
+    code, out, err = command("tag", "--model", "sounds", stdin=b"abx\n\n")
+    assert (code, err, len(out.split("\n"))) == (0, "", 3)
+    code, out, err = command("evaluate", "--tagged", sounds, "--model", "sounds")
+    assert code == 0, err
+    assert out.startswith("sequence error rate") and "output:ctc|beams:10" in out
+    for arguments, says in (
+        (
+            ["evaluate", "--tagged", sounds, "--model", "sounds", "--plot-confusion", "c.png"],
+            "wants a tag for each word",
+        ),
+        (["tag", "--model", "sounds", "--num-beams", "0"], "--num-beams must be at least 1"),
+    ):
+        code, out, err = command(*arguments)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), (arguments, err)
+        assert re.search(says, err), err
 
 
 def test_from_columns_to_tags(command: Callable[..., Result], sentences: Path, home: Path) -> None:

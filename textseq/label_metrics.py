@@ -73,7 +73,7 @@ class ClassificationMeasurement:
 
     @property
     def macro_f1(self) -> float:
-        """The mean of the labels' F1, however rare they are; a label that nothing has and nothing was given is left out."""
+        """The mean of the labels' F1, however rare they are, without those that nothing has and nothing was given."""
         met = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) > 0
         return float(np.mean([one.f1 for one, there in zip(self.of_labels, met, strict=True) if there]))
 
@@ -211,6 +211,70 @@ def measure_tags(
         unknown=(int(hits[strange].sum()), int(strange.sum())),
         sentences=(int((of_sentence == counts).sum()), len(counts)),
     )
+
+
+@dataclass(frozen=True)
+class SequenceMeasurement:
+    """How often sequences that are not aligned with what was read are right."""
+
+    error_rate: float
+    """Tags that would have to be put in, left out or changed, over the tags that are right."""
+    interval: tuple[float, float]
+    """95 % percentile interval of the share of wrong sequences, by bootstrap."""
+    wrong: int
+    """Sequences that are not right in every tag."""
+    sequences: int
+    signature: str
+    """The recipe of the numbers."""
+
+    @property
+    def sequence_error_rate(self) -> float:
+        """The share of wrong sequences."""
+        return self.wrong / self.sequences
+
+    def to_dict(self) -> dict[str, object]:
+        """The numbers with their recipe, for a model's ``config.json``."""
+        return {
+            "signature": self.signature,
+            "error_rate": self.error_rate,
+            "sequence_error_rate": self.sequence_error_rate,
+            "interval_95": list(self.interval),
+            "sequences": self.sequences,
+        }
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"sequence error rate {self.sequence_error_rate:.2%} (95 % between {low:.2%} and {high:.2%}), tag error "
+            f"rate {self.error_rate:.2%}, {self.sequences:,} sequences"
+        )
+
+
+def measure_sequences(
+    given: Sequence[Sequence[str]], right: Sequence[Sequence[Sequence[str]]], *, how: str = ""
+) -> SequenceMeasurement:
+    """Compare sequences with what is right by their edit distance.
+
+    Args:
+        given: sequences of tags.
+        right: for each all that count as right, one or more; the nearest is what it is compared with.
+        how: first fields of the signature.
+
+    Raises:
+        TextseqError: there is no sequence.
+    """
+    from nltk.metrics.distance import edit_distance
+
+    if not given:
+        raise TextseqError("there is nothing to measure on; name a part or a file that holds some")
+    edits, tags, wrong = 0, 0, 0
+    for one, ways in zip(given, right, strict=True):
+        nearest, length = min((edit_distance(one, way), len(way)) for way in ways)
+        edits, tags, wrong = edits + nearest, tags + length, wrong + (nearest > 0)
+    shares = np.random.default_rng(SEED).binomial(len(given), wrong / len(given), RESAMPLES) / len(given)
+    low, high = np.quantile(shares, (0.025, 0.975))
+    fields = [how] * bool(how) + [f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
+    return SequenceMeasurement(edits / max(tags, 1), (float(low), float(high)), wrong, len(given), "|".join(fields))
 
 
 def calibrated(logits: npt.NDArray[np.float64], right: Sequence[int]) -> float:

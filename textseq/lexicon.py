@@ -54,9 +54,10 @@ class Lexicon:
         return cls(words, CharTokenizer.train([text] for text in texts))
 
     def encode(self, words: Sequence[str]) -> Ids:
-        """The numbers of words, (T,)."""
+        """The numbers of words, (T,); of one that is not known, that of the same in small letters."""
         row_of, unknown = self._row_of, self.unknown
-        return np.array([row_of.get(f" {word}", unknown) for word in words], np.int64)
+        rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in words)
+        return np.fromiter(rows, np.int64, len(words))
 
     def spell(self, word: str) -> Ids:
         """The numbers of a word's letters, at least one; of a very long word, those at both ends."""

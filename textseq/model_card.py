@@ -180,8 +180,9 @@ def _classifier(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
 def _tagger(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
     names = facts.get("labels")
     labels = ", ".join(map(str, names)) if isinstance(names, list) else "unknown tags"
+    unaligned = _table(facts, "model").get("output") == "ctc"
     return About(
-        what=f"A recurrent tagger of words ({labels})",
+        what=f"A recurrent tagger of {'letters, by CTC' if unaligned else 'words'} ({labels})",
         command=f"textseq-tag --model {name} < sentences.txt",
         use=f'print(textseq.load("{name}").tag("A sentence."))',
         trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
@@ -191,6 +192,16 @@ def _tagger(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
             *(
                 f"| {row['accuracy']:.2%} | {_interval(row['interval_95'], '.2%')} | {row['macro_f1']:.4f} | "
                 f"{row['nats']:.4f} | {_signature(row)} |"
+                for row in rows
+            ),
+        )
+        if not unaligned
+        else (
+            "| sequence error rate | 95 % interval | tag error rate | signature |",
+            "|---:|---:|---:|---|",
+            *(
+                f"| {row['sequence_error_rate']:.2%} | {_interval(row['interval_95'], '.2%')} | "
+                f"{row['error_rate']:.2%} | {_signature(row)} |"
                 for row in rows
             ),
         ),

@@ -190,6 +190,9 @@ class TaggedSource(Settings):
     """Number of the words' column, from 1, or from -1 backwards. Default: the first (of .conllu the second)."""
     tag_column: int | None = None
     """Number of the tags' column. Default: the last (of .conllu the fourth)."""
+    unaligned: bool = False
+    """The tags of --tagged are not aligned with words: every line is a text, a tab and its tags between spaces. The
+    letters of the text are read."""
     encoding: str = "utf-8"
     """Encoding of --tagged."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
@@ -227,6 +230,7 @@ class TaggedSource(Settings):
             longest=self.longest_sentence,
             overlong=self.overlong,
             unreadable=self.unreadable,
+            aligned=not self.unaligned,
         )
 
 

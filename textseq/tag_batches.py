@@ -34,7 +34,10 @@ class TagBatch:
     letter_counts: Tensor
     """(U,) real letters of each; on the CPU."""
     tags: Tensor
-    """(N, T) the number of each word's tag, and then padding; (N, 0) where none are known."""
+    """(N, K) the number of each word's tag, or with CTC of the sequence's tags, and then padding; K is 0 where none are
+    known."""
+    tag_counts: Tensor
+    """(N,) real tags of each; on the CPU."""
     learning_rate_factor: float = 1.0
 
     def to(self, device: torch.device) -> TagBatch:
@@ -57,6 +60,7 @@ def tag_batch(lexicon: Lexicon, sentences: Sequence[Sequence[str]], tags: Sequen
         letters=pad(spelled, 0),
         letter_counts=torch.tensor([len(letters) for letters in spelled]),
         tags=pad(known, 0) if any(map(len, known)) else torch.zeros(len(known), 0, dtype=torch.int64),
+        tag_counts=torch.tensor([len(one) for one in known]),
     )
 
 

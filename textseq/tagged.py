@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from textseq.corpus import PARTS, check_encoding, fingerprint_of
@@ -18,7 +19,7 @@ from textseq.faults import Treatment, left_out
 from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
 from textseq.labelled import Chain, Share, parted
 from textseq.labelled_formats import texts_of
-from textseq.tagged_files import TAGGED_FORMATS, Tagged, TaggedFile, own_tagged_file
+from textseq.tagged_files import TAGGED_FORMATS, UNALIGNED, Tagged, TaggedFile, own_tagged_file
 
 TAGGED_VERSION = 1  # to be raised when a corpus's files give other sentences, or other parts, than before
 LONGEST = 1000
@@ -44,6 +45,8 @@ class TaggedCorpus:
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
     task: str = "tagger"
+    aligned: bool = True
+    """Whether each word has a tag; otherwise letters are read, and the tags are a sequence of its own."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -92,8 +95,19 @@ def load_tagged(name: str, *, data: Path | None = None, download: bool = False) 
             *(TAGGED_VERSION, recipe.encoding, recipe.format, recipe.members, recipe.split),
             *(list(recipe.tags.items()), [(file, found.sha256) for file, found in local.items()]),
         ),
-        contents={part: _RecipeSentences(recipe, local, part) for part in ("train", *recipe.lists)},
+        contents=_contents(recipe, local),
+        aligned=recipe.format not in UNALIGNED,
     )
+
+
+def _contents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Iterable[Tagged]]:
+    """The parts: whole documents as the recipe lists them, or shares of all that is read."""
+    if not recipe.shares:
+        return {part: _RecipeSentences(recipe, local, part) for part in ("train", *recipe.lists)}
+    whole = _RecipeSentences(recipe, local, "train")
+    sizes = [1 - sum(recipe.shares.values()), *recipe.shares.values()]
+    part_of = cache(lambda: parted((("".join(letters), "") for letters, _ in whole), sizes))
+    return {part: Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,7 @@ def own_tagged(
     overlong: Treatment = "refuse",
     unreadable: Treatment = "refuse",
     fewest_tags: int = 2,
+    aligned: bool = True,
 ) -> TaggedCorpus:
     """A user's own tagged sentences, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
 
@@ -144,6 +159,7 @@ def own_tagged(
         overlong: "drop" leaves out longer sentences instead of refusing the file.
         unreadable: the same for sentences with a line of too few columns, or bytes that are not text.
         fewest_tags: that there must be.
+        aligned: False where every line is a text, a tab and tags between spaces, not aligned with the text's letters.
 
     Raises:
         TextseqError: a file is missing or damaged; sentences have faults that are not to be left out; there are none,
@@ -161,7 +177,10 @@ def own_tagged(
 
     def opened(some: Sequence[Path]) -> list[TaggedFile]:
         columns = word_column, tag_column
-        return [own_tagged_file(path, columns, encoding=encoding, longest=longest, drop=drop) for path in some]
+        return [
+            own_tagged_file(path, columns, encoding=encoding, longest=longest, drop=drop, aligned=aligned)
+            for path in some
+        ]
 
     def surveyed(files: Sequence[TaggedFile], part: str) -> Iterator[tuple[str, str]]:
         """Each sentence as one text, without a label."""
@@ -169,7 +188,7 @@ def own_tagged(
             for words, its in file.surveyed(notes):
                 digests[part].update(repr((words, its)).encode())
                 tags[part].update(its)
-                yield " ".join(words), ""
+                yield (" " if aligned else "").join(words), ""
 
     training = opened(paths)
     where = ", ".join(map(str, paths))
@@ -208,4 +227,5 @@ def own_tagged(
         fingerprint=fingerprint_of(TAGGED_VERSION, [digest.hexdigest() for digest in digests.values()]),
         contents=contents,
         notes=tuple(notes),
+        aligned=aligned,
     )

@@ -14,11 +14,12 @@ from textseq.labelled_files import lines_of
 from textseq.labelled_formats import unescaped
 
 Tagged = tuple[tuple[str, ...], tuple[str, ...]]
-"""The words of a sentence, one or more, and a tag for each."""
+"""The words of a sentence, one or more, and a tag for each; or a text's letters, and tags not aligned with them."""
 
 CONLL_U = (2, 4)
 """Columns of word and universal part of speech in a .conllu file."""
 TOO_FEW = Fault("unreadable", "with too few columns")
+NO_TAB = Fault("unreadable", "without a text, a tab and tags after it")
 NO_WORD = Fault("unreadable", "with a word or a tag that is empty")
 
 
@@ -36,6 +37,8 @@ class TaggedFile:
     columns: tuple[int, int]
     longest: int
     drop: frozenset[FaultKind] = frozenset()
+    aligned: bool = True
+    """Otherwise every line is a text, a tab and its tags between spaces; letters are read, ``longest`` at most."""
 
     def __iter__(self) -> Iterator[Tagged]:
         """The sentences.
@@ -55,6 +58,21 @@ class TaggedFile:
 
     def rows(self) -> Iterator[tuple[int, Tagged | Fault]]:
         """The number of the line where each sentence begins, or is wrong, and the sentence or what is wrong."""
+        return self._columns() if self.aligned else self._unaligned()
+
+    def _unaligned(self) -> Iterator[tuple[int, Tagged | Fault]]:
+        for number, line in enumerate(lines_of(self.document), start=1):
+            text, _, tags = (part.strip() for part in line.partition("\t"))
+            fault = no_text(line, self.document.encoding)
+            if fault is None and not line.strip():
+                continue
+            if fault is None and not (text and tags):
+                fault = NO_TAB
+            if fault is None and len(text) > self.longest:
+                fault = Fault("overlong", f"with more than {self.longest:,} letters")
+            yield number, fault or (tuple(text), tuple(tags.split()))
+
+    def _columns(self) -> Iterator[tuple[int, Tagged | Fault]]:
         conllu = is_conllu(self.document.path)
         first, fault = 0, None  # the line where the sentence begins, or where its first fault is
         words: list[str] = []
@@ -106,11 +124,12 @@ def own_tagged_file(
     encoding: str = "utf-8",
     longest: int,
     drop: frozenset[FaultKind] = frozenset(),
+    aligned: bool = True,
 ) -> TaggedFile:
     """The tagged sentences in a user's file; packed if its name ends in .gz.
 
     Without numbers of columns the word is the first and the tag the last, and of a .conllu file the second and the
-    fourth.
+    fourth. What is not ``aligned`` has no columns.
 
     Raises:
         TextseqError: it is missing, or a number of a column is 0.
@@ -124,7 +143,7 @@ def own_tagged_file(
         raise TextseqError(
             f"columns are counted from 1, or from -1 backwards, and word and tag are two; found {word} and {tag}"
         )
-    return TaggedFile(Document(path, encoding), (word, tag), longest, drop)
+    return TaggedFile(Document(path, encoding), (word, tag), longest, drop, aligned)
 
 
 def is_conllu(path: Path) -> bool:
@@ -160,8 +179,18 @@ def _read_brown(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
             yield words, tuple(tag_of[sign.upper()] for _, _, sign in pairs)
 
 
+def _read_pronunciations(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """Every line is a word, a number and the signs of its sounds; what is read are the letters."""
+    for line in text.splitlines():
+        word, _, *signs = line.split()
+        yield tuple(word.lower()), tuple(tag_of[sign] for sign in signs)
+
+
 TAGGED_FORMATS: dict[str, Callable[[str, Mapping[str, str]], Iterator[Tagged]]] = {
     "trees": _read_trees,
     "nltk-tagged": _read_brown,
+    "pronunciations": _read_pronunciations,
 }
 """How the document of a recipe becomes sentences, by the format's name."""
+UNALIGNED = frozenset({"pronunciations"})
+"""Those in which the tags are not aligned with what is read."""

@@ -12,6 +12,7 @@ import torch
 
 from textseq import checkpoint
 from textseq.averaging import refuse_unmeasured
+from textseq.batches import Cursor
 from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TrainingConfig
 from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over, load_vectors
@@ -95,6 +96,7 @@ def train_tagger(
     base = begun_with(start_from, "tagger")
     if model is None:
         model = open_tagger(base).model.config if base else TaggerConfig()
+    model = _fitting(model, opened)
     batching, training = batching or TaggedConfig(), _suited(training or TaggerTrainingConfig())
     for note in opened.notes:
         report(note)
@@ -131,6 +133,22 @@ def resume_tagger(
     facts = {**facts, "training": training.to_dict()}
     lexicon = load_lexicon(place, found.tokenizer)
     return _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report).run(resume=True)
+
+
+def _fitting(model: TaggerConfig, corpus: TaggedCorpus) -> TaggerConfig:
+    """The model with the output that ``auto`` stands for.
+
+    Raises:
+        TextseqError: an output that does not fit the tags.
+    """
+    if model.output == "auto":
+        return replace(model, output="softmax" if corpus.aligned else "ctc")
+    if corpus.aligned == (model.output == "ctc"):
+        tags, fits = ("aligned with words", "softmax or crf") if corpus.aligned else ("not aligned", "ctc")
+        raise TextseqError(
+            f"the tags of '{corpus.name}' are {tags}, which wants --output {fits}; found --output {model.output}"
+        )
+    return model
 
 
 def _suited(training: TrainingConfig) -> TrainingConfig:
@@ -173,16 +191,17 @@ class _TaggerRun:
             summary_writer()  # if it is missing, that is said before anything is replaced
         self.folder, self.facts, self.corpus, self.lexicon = folder, facts, corpus, lexicon
         self.training, self.report = training, report
-        self.held_out = "validation" in corpus.parts
-        if not self.held_out:
+        self.held_out: TagBatches | None = None
+        if "validation" in corpus.parts:
+            self.held_out = self._batches("validation", batching.batch_size)
+        else:
             refuse_unmeasured(training)
             if training.best_by != "loss":
                 raise TextseqError(
                     f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
                     "--best-by loss"
                 )
-        sentences = corpus.sentences("train")
-        self.batches = TagBatches(sentences, lexicon, corpus.labels, batching.batch_size, training.seed)
+        self.batches = self._batches("train", batching.batch_size)
         torch.manual_seed(training.seed)
         self.model = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels)).to(device)
         parameters = sum(p.numel() for p in self.model.parameters())
@@ -192,17 +211,22 @@ class _TaggerRun:
             f"{len(self.batches.lengths):,} sentences"
         )
 
+    def _batches(self, part: str, batch_size: int) -> TagBatches:
+        sentences, labels = self.corpus.sentences(part), self.corpus.labels
+        return TagBatches(sentences, self.lexicon, labels, batch_size, self.training.seed)
+
     def run(self, *, resume: bool) -> Tagger:
         """Train, measure the best model on the validation part, and describe it."""
-        evaluate = self.evaluate if self.held_out else None
+        evaluate = self.evaluate if self.held_out is not None else None
         plan = Plan(
             self.folder, self.facts, self.lexicon, self.model, self.batches, self.summary, evaluate, self.sample
         )
         found = launch(plan, self.training, self.report, resume=resume)
         tagger = open_tagger(found, str(next(self.model.parameters()).device))
         results = None
-        if self.held_out:
-            measured = tagger.measure(self.corpus, "validation")
+        if self.held_out is not None:
+            measure = tagger.measure if self.corpus.aligned else tagger.measure_sequences
+            measured = measure(self.corpus, "validation")
             self.report(f"validation: {measured}\n  {measured.signature}")
             results = [measured.to_dict()]
         describe(self.folder, found, tagger.model, results)
@@ -211,7 +235,16 @@ class _TaggerRun:
 
     def evaluate(self) -> Evaluation:
         """Loss and accuracy on the validation part."""
-        found = Tagger(self.model, self.lexicon, self.facts).measure(self.corpus, "validation")
+        tagger = Tagger(self.model, self.lexicon, self.facts)
+        if not self.corpus.aligned:
+            sequences, nats = tagger.measure_sequences(self.corpus, "validation", num_beams=1), self._nats()
+            right = 1 - sequences.sequence_error_rate
+            words = (
+                f"{right:.2%} right in every tag, tag error rate {sequences.error_rate:.2%}, {nats:.4f} nats per tag"
+            )
+            criterion = -right if self.training.best_by == "accuracy" else None
+            return Evaluation(nats, {"nats_per_token": nats, "accuracy": right}, words, criterion=criterion)
+        found = tagger.measure(self.corpus, "validation")
         results: Facts = {"nats_per_token": found.nats, "accuracy": found.accuracy}
         right, of = found.unknown
         words = (
@@ -220,13 +253,28 @@ class _TaggerRun:
         criterion = -found.accuracy if self.training.best_by == "accuracy" else None
         return Evaluation(found.nats, results, words, criterion=criterion)
 
+    @torch.no_grad()
+    def _nats(self) -> float:
+        """The loss on the validation part, per tag."""
+        assert self.held_out is not None
+        nats, count, cursor = 0.0, 0, Cursor()
+        device = next(self.model.parameters()).device
+        while cursor.epoch == 0:
+            batch, cursor = self.held_out.batch(cursor)
+            loss = self.model.loss(batch.to(device), None)
+            nats, count = nats + float(loss.nats), count + loss.count
+        return nats / count
+
     def sample(self) -> str:
         """Some sentences of the validation part with their tags; a wrong one has the right one beside it."""
-        part = "validation" if self.held_out else "train"
+        part = "validation" if self.held_out is not None else "train"
         sentences = list(islice(self.corpus.sentences(part), SHOWN))
         found = Tagger(self.model, self.lexicon, self.facts).tag_lines(words for words, _ in sentences)
         lines = []
         for one, (words, tags) in zip(found, sentences, strict=True):
+            if not one.aligned:
+                lines.append(f"  {''.join(words)}: {one}" + f" (it is {' '.join(tags)})" * (one.tags != tags))
+                continue
             shown = [
                 f"{word}/{given}" + f" (it is {tag})" * (given != tag)
                 for word, given, tag in zip(words[:WORDS_SHOWN], one.tags, tags, strict=False)
@@ -243,7 +291,7 @@ def _start_from(run: _TaggerRun, base: checkpoint.Checkpoint) -> None:
     words, letters, labels = (
         (lexicon.words.vocabulary, known.words.vocabulary),
         (lexicon.letters.vocabulary, known.letters.vocabulary),
-        (run.corpus.labels, labels_of(base.facts)),
+        (_outputs(run.model.config, run.corpus.labels), _outputs(run.model.config, labels_of(base.facts))),
     )
     tables = {"embedding.weight": words, "letters.weight": letters, "output.weight": labels, "output.bias": labels}
     tables |= {"crf.begin": labels, "crf.end": labels}
@@ -256,3 +304,8 @@ def _start_from(run: _TaggerRun, base: checkpoint.Checkpoint) -> None:
             elif name != "crf.transitions" or labels[0] == labels[1]:  # which tag follows which is of these tags alone
                 weights[name].copy_(tensor)
     run.report(f"weights from {base.folder}")
+
+
+def _outputs(model: TaggerConfig, labels: Sequence[str]) -> tuple[str, ...]:
+    """The names of the rows of the output layer: with CTC the blank comes first."""
+    return ("",) * (model.output == "ctc") + tuple(labels)

@@ -1,6 +1,6 @@
-"""A tagger at work: sentences in, a tag for every word out.
+"""A tagger at work: sentences in, a tag for every word out; or with CTC a text in, a sequence of tags out.
 
-Shapes: N sentences, T words, C labels.
+Shapes: N sentences, T words, or T frames of letters, C labels.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import torch
 
 from textseq import checkpoint
 from textseq.config import TaggerConfig, TokenizerConfig, WritingPrecision
+from textseq.decoding.ctc import greedy, prefix_beam
 from textseq.devices import pick_device
 from textseq.errors import TextseqError
-from textseq.label_metrics import TaggingMeasurement, measure_tags
+from textseq.label_metrics import SequenceMeasurement, TaggingMeasurement, measure_sequences, measure_tags
 from textseq.lexicon import Lexicon, load_lexicon
 from textseq.model_card import save_with_card
 from textseq.models.tagger_model import TaggerModel
@@ -31,6 +32,8 @@ from textseq.units import WORDS
 from textseq.vectors import Vectors, vectors_of
 from textseq.words import splitter
 
+BEAMS = 10
+"""Sequences that a search with CTC keeps."""
 BUFFER = 2048
 """Sentences that are sorted by length together."""
 WORDS_AT_ONCE = 20_000
@@ -44,12 +47,16 @@ class Tagging:
     """What a tagger says of a sentence."""
 
     words: tuple[str, ...]
+    """Or with CTC the letters."""
     tags: tuple[str, ...]
-    """One for each word."""
+    """One for each word; or with CTC a sequence of its own."""
     probabilities: tuple[float, ...]
-    """Of each tag, whatever tags the others have."""
+    """Of each tag, whatever tags the others have; or with CTC one, of the whole sequence."""
+    aligned: bool = True
 
     def __str__(self) -> str:
+        if not self.aligned:
+            return " ".join(self.tags)
         return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
 
 
@@ -79,24 +86,31 @@ class Tagger:
         names = self.facts.get("labels")
         return tuple(map(str, names)) if isinstance(names, list) else ()
 
-    def tag(self, text: str | Sequence[str], *, words: Parting = "nltk") -> Tagging:
+    @property
+    def aligned(self) -> bool:
+        """Whether every word has a tag."""
+        return self.model.config.output != "ctc"
+
+    def tag(self, text: str | Sequence[str], *, words: Parting = "nltk", num_beams: int = BEAMS) -> Tagging:
         """The words of a sentence with their tags.
 
         Args:
-            text: a sentence, or its words.
+            text: a sentence, or its words; with CTC a text.
             words: how a sentence is parted: words and marks by NLTK's Treebank rules ("don't," is do n't ,), or all
-                that stands between white space as one word.
+                that stands between white space as one word. With CTC it does not matter.
+            num_beams: with CTC the sequences that the search keeps; 1 takes the likeliest path, which is quick.
 
         Raises:
-            TextseqError: a text that is no text.
+            TextseqError: a text that is no text, or no beam.
         """
-        return next(self.tag_lines([text], words=words))
+        return next(self.tag_lines([text], words=words, num_beams=num_beams))
 
     def tag_lines(
         self,
         texts: Iterable[str | Sequence[str]],
         *,
         words: Parting = "nltk",
+        num_beams: int = BEAMS,
         buffer: int = BUFFER,
         progress: Callable[[int], object] = lambda count: None,
     ) -> Iterator[Tagging]:
@@ -105,19 +119,38 @@ class Tagger:
         Args:
             texts: of which so many are read ahead as
             words: as ``tag``.
+            num_beams: likewise.
             buffer: says, and sorted by length.
             progress: told how many are done, now and then.
         """
+        if num_beams < 1:
+            raise TextseqError(f"num_beams must be at least 1, found {num_beams}")
         waiting = iter(texts)
         while some := list(islice(waiting, buffer)):
+            if not self.aligned:
+                yield from self._sequences(["".join(text).strip() for text in some], num_beams)
+                progress(len(some))
+                continue
             parted = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in some]
             for sentence, (numbers, log_p) in zip(parted, self.read(parted), strict=True):
                 chosen = np.exp(log_p[np.arange(len(numbers)), numbers]).tolist()
                 yield Tagging(sentence, tuple(self.labels[number] for number in numbers), tuple(chosen))
             progress(len(some))
 
+    def _sequences(self, texts: Sequence[str], num_beams: int) -> Iterator[Tagging]:
+        """The likeliest sequence of tags of each text, by CTC."""
+        for text, (_, log_p) in zip(texts, self.read(texts), strict=True):
+            found, nats = (
+                prefix_beam(log_p, num_beams)[0] if num_beams > 1 else (greedy(log_p), log_p.max(axis=1).sum())
+            )
+            tags = tuple(self.labels[number - 1] for number in found)  # without the blank
+            yield Tagging(tuple(text), tags, (float(np.exp(nats)),), aligned=False)
+
     def read(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[int], npt.NDArray[np.float64]]]:
-        """The numbers of each sentence's tags, (T,), and the log-probabilities of all, in nats, (T, C)."""
+        """The numbers of each sentence's tags, (T,), and the log-probabilities of all, in nats, (T, C).
+
+        With CTC, of each text, of which the letters are read, no numbers, and the log-probabilities of its frames.
+        """
         found: list[tuple[list[int], npt.NDArray[np.float64]]] = [
             ([], np.zeros((0, len(self.labels)))) for _ in sentences
         ]
@@ -130,9 +163,10 @@ class Tagger:
             batch = tag_batch(self.lexicon, [sentences[number] for number in numbers], [[] for _ in numbers])
             batch = batch.to(self.device)
             with torch.inference_mode():
-                best, log_p = self.model.best(batch), self.model.log_probabilities(batch).double().cpu().numpy()
+                best = self.model.best(batch) if self.aligned else [[] for _ in numbers]
+                log_p = self.model.log_probabilities(batch).double().cpu().numpy()
             for number, tags, rows in zip(numbers, best, log_p, strict=True):
-                found[number] = tags, rows[: len(tags)]
+                found[number] = tags, rows[: len(sentences[number]) * self.model.frames]
         return found
 
     def measure(
@@ -141,8 +175,10 @@ class Tagger:
         """How often the tags of a part are found.
 
         Raises:
-            TextseqError: the part has a tag that the model never saw, or no words.
+            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
+                model are not aligned with words.
         """
+        self._check(corpus, aligned=True)
         number_of = {label: number for number, label in enumerate(self.labels)}
         rows, right, given, known, lengths = [np.zeros((0, len(self.labels)))], [], [], [], []
         sentences = corpus.sentences(part)
@@ -162,6 +198,35 @@ class Tagger:
         how = f"corpus:{corpus.name}|part:{part}|tokens:{self.lexicon.signature}|output:{self.model.config.output}"
         return measure_tags(np.concatenate(rows), right, given, known, lengths, self.labels, how=how)
 
+    def measure_sequences(
+        self,
+        corpus: TaggedCorpus,
+        part: str = "test",
+        *,
+        num_beams: int = BEAMS,
+        progress: Callable[[int], object] = lambda count: None,
+    ) -> SequenceMeasurement:
+        """How often the sequences of a part are found, where tags are not aligned with what is read.
+
+        What is listed for a text more than once may be written in any of these ways.
+
+        Raises:
+            TextseqError: the part has nothing to read, or the tags of corpus or model are aligned with words.
+        """
+        self._check(corpus, aligned=False)
+        right: dict[str, list[tuple[str, ...]]] = {}
+        for letters, tags in corpus.sentences(part):
+            right.setdefault("".join(letters), []).append(tags)
+        found = [one.tags for one in self.tag_lines(right, num_beams=num_beams, progress=progress)]
+        how = f"corpus:{corpus.name}|part:{part}|tokens:letters|output:ctc|beams:{num_beams}"
+        return measure_sequences(found, list(right.values()), how=how)
+
+    def _check(self, corpus: TaggedCorpus, *, aligned: bool) -> None:
+        for what, its in (("this model", self.aligned), (f"'{corpus.name}'", corpus.aligned)):
+            if its != aligned:
+                how = "words, each with a tag" if its else "letters, with tags that are not aligned with them (ctc)"
+                raise TextseqError(f"{what} has {how}, which is not what is measured here; name another")
+
     @cached_property
     def vectors(self) -> Vectors:
         """The vectors of the words that are known: ``tagger.vectors.nearest("good")``."""
@@ -171,7 +236,13 @@ class Tagger:
         """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
         return self.vectors.nearest(word, count)
 
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[TaggingMeasurement] = ()) -> None:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        half: bool = False,
+        results: Sequence[TaggingMeasurement | SequenceMeasurement] = (),
+    ) -> None:
         """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
         measured = [one.to_dict() for one in results]
         save_with_card(Path(folder), self.model, self.lexicon, self.facts, half=half, results=measured)

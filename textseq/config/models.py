@@ -12,7 +12,7 @@ CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset
 AttentionName = Literal["additive", "general", "dot", "none"]
 PoolingName = Literal["last", "mean", "max", "all", "attention"]
 ExplanationMethod = Literal["integrated", "gradient"]
-TagOutput = Literal["softmax", "crf"]
+TagOutput = Literal["auto", "softmax", "crf", "ctc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +196,13 @@ class TaggerConfig(Settings):
     letter_hidden_size: int = ranged(64, at_least=0)
     """Units, of each direction, of the layer that reads every word letter by letter, so that words never seen tell by
     their looks what they are (Lample et al. 2016, section 4.1); 0: none."""
-    output: TagOutput = "softmax"
-    """How tags are chosen: each by itself (softmax), or the whole sentence's together, by which tag follows which too
-    (crf, a conditional random field, Lample et al. 2016)."""
+    output: TagOutput = "auto"
+    """How tags are chosen: each by itself (softmax); a whole sentence's together, by which tag follows which too (crf,
+    Lample et al. 2016: a conditional random field); or as a sequence that is not aligned with the letters that are read
+    (ctc, connectionist temporal classification, Graves et al. 2006). auto: ctc for tags that are not aligned, or else
+    softmax."""
+    frames: int = ranged(3, at_least=1)
+    """ctc: steps that each letter is given, so that there may be more tags than letters."""
     dropout: float = ranged(0.4, at_least=0, below=1)
     """Share of the activations dropped between layers and before the output. All dropout is in training only."""
     embedding_dropout: float = ranged(0.3, at_least=0, below=1)
@@ -209,5 +213,5 @@ class TaggerConfig(Settings):
     def shape(self) -> Self:
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
         kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "letter_size", "letter_hidden_size"]
-        kept += ["output"]
+        kept += ["output", "frames"]
         return type(self)(**{name: getattr(self, name) for name in kept})

@@ -47,7 +47,7 @@ def alignments(labels: Sequence[int], frames: int) -> Iterator[tuple[int, ...]]:
     return from_here(0, 0, BLANK)
 
 
-def greedy(log_probabilities: npt.NDArray[np.float32]) -> tuple[int, ...]:
+def greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
     """The labels of the likeliest path of (T, C); not always the likeliest labels, for these may have many paths."""
     return collapsed(log_probabilities.argmax(axis=1).tolist())
 
@@ -67,7 +67,7 @@ class _Prefix:
 
 
 def prefix_beam(
-    log_probabilities: npt.NDArray[np.float32], num_beams: int, *, unlikely: float = UNLIKELY
+    log_probabilities: npt.NDArray[np.floating], num_beams: int, *, unlikely: float = UNLIKELY
 ) -> list[tuple[tuple[int, ...], float]]:
     """The likeliest sequences of labels, by a beam search over prefixes (Graves 2012, section 7.5.3; Hannun 2014).
 

@@ -1,13 +1,15 @@
-"""Sentence -> a tag for each word: word vectors and letters, recurrent stack, output layer.
+"""Sentence -> a tag for each word, or a sequence of tags: word vectors and letters, recurrent stack, output layer.
 
 Shapes: N batch, T words, E embedding, H hidden, D directions, V words known, L letters, U different words of a batch, C
-labels.
+labels. With CTC the letters of a text stand where otherwise its words do, each of them for F frames; the blank comes
+before the labels, and is counted.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import ctc_loss
 
 from textseq.cells import State
 from textseq.config import TaggerConfig
@@ -32,12 +34,15 @@ class TaggerModel(nn.Module):
     def __init__(self, config: TaggerConfig, vocabulary_size: int, letters: int, labels: int) -> None:
         super().__init__()
         self.config = config
+        assert config.output != "auto"
         self.unknown = vocabulary_size - 1
+        self.frames = config.frames if config.output == "ctc" else 1
         self.embedding = Embedding(vocabulary_size, config.embedding_size)
-        spelled = config.letter_hidden_size
+        spelled = config.letter_hidden_size if config.output != "ctc" else 0
         self.letters = Embedding(letters, config.letter_size) if spelled else None
         self.speller = Recurrent(config.cell, config.letter_size, spelled, bidirectional=True) if spelled else None
         width = config.embedding_size + 2 * spelled
+        self.place = nn.Parameter(torch.randn(self.frames, width) * width**-0.5) if self.frames > 1 else None
         self.recurrent = Recurrent(
             config.cell,
             width,
@@ -48,32 +53,42 @@ class TaggerModel(nn.Module):
         )
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.dropout = Dropout(config.dropout)
-        self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels)
+        self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels + (config.output == "ctc"))
         self.crf = ConditionalRandomField(labels) if config.output == "crf" else None
 
     def stages(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding."""
         heads = [self.output] + ([self.crf] if self.crf is not None else [])
         below = [part for part in (self.embedding, self.letters, self.speller) if part is not None]
+        places = [self.place] if self.place is not None else []
         own, first = ([parameter for part in parts for parameter in part.parameters()] for parts in (heads, below))
-        return [own, *self.recurrent.stages(), first]
+        return [own, *self.recurrent.stages(), first + places]
 
     def forward(self, batch: TagBatch) -> Tensor:
-        """Scores of the labels, (N, T, C)."""
-        outputs, _ = self.recurrent(self.embedding_dropout(self._embed(batch)), lengths=batch.lengths)
+        """Scores of the labels, (N, T, C), or (N, T*F, C)."""
+        vectors = self.embedding_dropout(self._embed(batch))  # (N, T, W)
+        if self.place is not None:
+            vectors = (vectors.unsqueeze(2) + self.place).flatten(1, 2)  # (N, T*F, W)
+        outputs, _ = self.recurrent(vectors, lengths=batch.lengths * self.frames)
         scores: Tensor = self.output(self.dropout(outputs))
         return scores
 
     def loss(self, batch: TagBatch, state: State | None) -> Loss:
         """The loss of a batch of whole sentences, per tag; nothing is carried from one to the next."""
-        scores, count = self(batch), int(batch.lengths.sum())
+        scores, count = self(batch), int(batch.tag_counts.sum())
+        if self.config.output == "ctc":
+            log_p = scores.float().log_softmax(dim=2).transpose(0, 1)  # (T*F, N, C)
+            lengths = batch.lengths * self.frames
+            # What has more tags than frames cannot be written; it teaches nothing.
+            nats = ctc_loss(log_p, batch.tags + 1, lengths, batch.tag_counts, reduction="sum", zero_infinity=True)
+            return Loss(nats, count, ())
         if self.crf is not None:
             return Loss(self.crf.nats(scores, batch.tags, batch.lengths).sum(), count, ())
         real = (torch.arange(scores.shape[1]) < batch.lengths.unsqueeze(1)).to(scores.device)
         return Loss(summed_nats(scores[real], batch.tags[real]), count, ())
 
     def log_probabilities(self, batch: TagBatch) -> Tensor:
-        """Of each word's labels, in nats, whatever tags the others have, (N, T, C)."""
+        """Of each word's labels, in nats, whatever tags the others have; or each frame's. As ``forward``."""
         scores: Tensor = self(batch).float()
         if self.crf is None:
             return scores.log_softmax(dim=2)
@@ -81,7 +96,7 @@ class TaggerModel(nn.Module):
         return marginals.clamp(min=1e-30).log()
 
     def best(self, batch: TagBatch) -> list[list[int]]:
-        """The numbers of each sentence's tags, as they are likeliest together."""
+        """The numbers of each sentence's tags, as they are likeliest together; not with CTC."""
         scores = self(batch)
         if self.crf is not None:
             return self.crf.best(scores, batch.lengths)
