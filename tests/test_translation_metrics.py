@@ -254,6 +254,17 @@ def test_bleu_by_length_is_the_bleu_of_each_part() -> None:
     assert (one.sentences, one.bleu) == (120, bleu(TRANSLATIONS, REFERENCES))
 
 
+def test_a_few_short_or_long_sentences_are_joined_to_the_next() -> None:
+    sources = ["a", *["a b c"] * 98, "a b c d e f g h i"]
+    texts = (sources, ["x"] * 100, ["x"] * 100)
+    assert [(part.words, part.sentences) for part in bleu_by_length(*texts, edges=(2, 3, 4, 5))] == [
+        ("≤2", 1), ("3", 98), (">5", 1),
+    ]  # fmt: skip
+    assert [(part.words, part.sentences) for part in bleu_by_length(*texts, edges=(2, 3, 4, 5), least_share=0.02)] == [
+        ("≤3", 99), (">3", 1),
+    ]  # fmt: skip
+
+
 def test_short_sentences_can_be_perfect_too() -> None:
     """Without a run of four words the usual BLEU is 0."""
     assert bleu(["Yes.", "No!"], ["Yes.", "No!"]) == 0

@@ -206,6 +206,7 @@ def bleu_by_length(
     references: Sequence[str],
     *,
     edges: Sequence[int] = (5, 10, 15, 20, 30),
+    least_share: float = 0.01,
     tokenize: str = "13a",
 ) -> list[LengthBLEU]:
     """The BLEU of short, longer and long sources, each range for itself; a range without sentences is left out.
@@ -217,6 +218,8 @@ def bleu_by_length(
         translations: one for each source.
         references: one for each source.
         edges: the longest length, in words, of each range but the last, which is open; ascending.
+        least_share: the shortest or longest range with a smaller share of the sentences is joined to the next one: a
+            few sentences have any BLEU by chance.
         tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``.
 
     Raises:
@@ -225,11 +228,18 @@ def bleu_by_length(
     _check(references, sources=sources, translations=translations)
     if not edges or edges[0] < 1 or any(low >= high for low, high in pairwise(edges)):
         raise TextseqError(f"edges wants ascending numbers of words from 1, found {list(edges)}; sort them")
+    lengths = [len(source.split()) for source in sources]
+    kept, few = list(edges), least_share * len(lengths)
+    while len(kept) > 1 and sum(length <= kept[0] for length in lengths) < few:
+        del kept[0]
+    while len(kept) > 1 and sum(length > kept[-1] for length in lengths) < few:
+        del kept[-1]
+    edges = kept
     inner = [str(high) if low + 1 == high else f"{low + 1}–{high}" for low, high in pairwise(edges)]
     ranges = [f"≤{edges[0]}", *inner, f">{edges[-1]}"]
     members: list[list[int]] = [[] for _ in ranges]
-    for place, source in enumerate(sources):
-        members[bisect_left(edges, len(source.split()))].append(place)
+    for place, length in enumerate(lengths):
+        members[bisect_left(edges, length)].append(place)
     metric = _bleu(_known(tokenize), short=True)
     return [
         LengthBLEU(words, len(of), _score(metric, [translations[i] for i in of], [references[i] for i in of]))
