@@ -193,6 +193,7 @@ class TrainClassifier(Train):
       textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vectors
       textseq-train imdb --from mine --unfreeze-epochs 1          begin with the layers of a language model
       textseq-train sentence_polarity --folds 10                  ten models, each measured on a tenth of the texts
+      textseq-train sst2 --seeds 3                                three models: mean and deviation
       textseq-train --resume runs/mine                            go on with a run that was stopped
       textseq-train --task language-model --help                  the flags of language models; below: classifiers
 
@@ -297,8 +298,8 @@ def train(arguments: Sequence[str]) -> None:
             TrainTagger: runs.train_tagger,
         }
         learn = learning[type(options)]
-        if isinstance(options, TrainClassifier) and options.origin.folds is not None:
-            learn = runs.cross_validate
+        if isinstance(options, TrainClassifier) and (options.origin.folds or options.origin.seeds):
+            learn = runs.train_classifiers
         learn(
             origin=replace(options.origin, corpus=options.corpus),
             name=options.name,

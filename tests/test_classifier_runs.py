@@ -174,7 +174,7 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
 
     def validate(training: ClassifierTrainingConfig = QUICK) -> list[ClassificationMeasurement]:
         origin = LabelledSource(labelled=(str(reviews),), folds=3)
-        return runs.cross_validate(origin, model=SMALL, batching=LETTERS, training=training, report=said.append)
+        return runs.train_classifiers(origin, model=SMALL, batching=LETTERS, training=training, report=said.append)
 
     found = validate()
     assert sum(one.examples for one in found) == 200
@@ -191,8 +191,27 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     assert all(torch.equal(last(home / "runs" / names[1])[name], weights[1][name]) for name in weights[1])
     with pytest.raises(TextseqError, match="fold1of3 was made with other settings; --overwrite replaces it"):
         validate(replace(QUICK, learning_rate=0.5))
-    with pytest.raises(TextseqError, match="cross-validation wants --folds"):
-        runs.cross_validate(LabelledSource(labelled=(str(reviews),)))
+    with pytest.raises(TextseqError, match="several classifiers want --folds or --seeds"):
+        runs.train_classifiers(LabelledSource(labelled=(str(reviews),)))
+
+
+def test_seeds_are_repeated_and_their_spread_told(reviews: Path, home: Path) -> None:
+    said: list[str] = []
+    few = replace(QUICK, max_steps=4, evaluate_every=4, seed=5)
+    how = {"model": SMALL, "batching": LETTERS, "training": few, "report": said.append}
+    origin = LabelledSource(labelled=(str(reviews),), seeds=2)
+    measured = runs.train_classifiers(origin, **how)  # type: ignore[arg-type]
+    scores = np.array([one.accuracy for one in measured])
+    assert said[-1].startswith(f"2 seeds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
+    one, other = (last(home / "runs" / f"reviews-seed{seed}") for seed in (5, 6))
+    assert not torch.equal(one["output.weight"], other["output.weight"])
+    assert all("part:validation" in one.signature for one in measured)
+    again = runs.train_classifiers(origin, **how)  # type: ignore[arg-type]
+    assert [one.accuracy for one in again] == [one.accuracy for one in measured]
+    both = replace(origin, folds=2, seeds=2)
+    assert len(runs.train_classifiers(both, **how)) == 4  # type: ignore[arg-type]
+    assert said[-1].startswith("2 folds x 2 seeds: ")
+    assert (home / "runs" / "reviews-fold2of2-seed6").is_dir()
 
 
 # The commands

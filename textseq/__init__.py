@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from textseq.origin import LabelledSource as LabelledSource
     from textseq.origin import PairSource as PairSource
     from textseq.origin import TaggedSource as TaggedSource
-    from textseq.runs import cross_validate as cross_validate
     from textseq.runs import resume as resume
     from textseq.runs import train as train
     from textseq.runs import train_classifier as train_classifier
+    from textseq.runs import train_classifiers as train_classifiers
     from textseq.runs import train_tagger as train_tagger
     from textseq.runs import train_translator as train_translator
     from textseq.tagging import Tagger as Tagger
@@ -82,7 +82,7 @@ _HOMES = {
     "TranslatorTrainingConfig": "textseq.config",
     "Vectors": "textseq.vectors",
     "Writer": "textseq.writing",
-    "cross_validate": "textseq.runs",
+    "train_classifiers": "textseq.runs",
     "load": "textseq.jobs",
     "load_classifier": "textseq.jobs",
     "load_tagger": "textseq.jobs",

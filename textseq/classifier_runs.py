@@ -129,7 +129,7 @@ def train_classifier(
     return run.run(resume=False)
 
 
-def cross_validate(
+def train_classifiers(
     origin: LabelledSource,
     *,
     name: str | None = None,
@@ -142,17 +142,18 @@ def cross_validate(
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> list[ClassificationMeasurement]:
-    """Train a classifier for each fold, and measure it on that fold, whose texts neither it nor its tokenizer saw.
+    """Train a classifier for each fold, for each of several seeds, or for both, and measure every one.
 
-    The run of a fold is called NAME-fold1of10, and so on. What is there is gone on with, or only measured if it is
-    finished: so a cross-validation that was stopped is taken up by the same call.
+    With ``origin.folds`` it is measured on its fold, whose texts neither it nor its tokenizer saw; else on the test
+    part, or where there is none on the validation part. Runs are called NAME-fold1of10, NAME-seed2 and so on. What is
+    there is gone on with, or only measured if it is finished: the same call takes up what was stopped.
 
     Args:
-        origin: the texts, and how many ``folds``.
+        origin: the texts, and how many ``folds`` or ``seeds``.
         name: the beginning of the runs' names; the corpus's name, or the first file's, by default.
         model: as of ``train_classifier``, and so are the others.
         batching: likewise.
-        training: likewise.
+        training: likewise; its seed is the first.
         start_from: likewise.
         overwrite: replace runs of these names.
         data: likewise.
@@ -160,26 +161,24 @@ def cross_validate(
         report: likewise.
 
     Returns:
-        The measure of each fold.
+        The measure of each.
 
     Raises:
         TextseqError: as ``train_classifier``; or a run of such a name was made otherwise.
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
-    folds = origin.folds
-    if folds is None:
-        raise TextseqError("cross-validation wants --folds, found none; 10 is usual")
+    if origin.folds is None and origin.seeds is None:
+        raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
     model, batching = model or ClassifierConfig(), batching or LabelledConfig()
     training = _suited(training or ClassifierTrainingConfig())
     if name is None:
         name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
     measured: list[ClassificationMeasurement] = []
-    for fold in range(1, folds + 1):
-        folder = runs_folder() / f"{name}-fold{fold}of{folds}"
-        own = replace(origin, fold=fold)
+    for ending, own, seed in _rounds(origin, training.seed):
+        folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
         if folder.exists() and not overwrite:
             found = last_checkpoint(folder)
-            asked = {"model": model.to_dict(), "data": batching.to_dict(), "training": training.to_dict()}
+            asked = {"model": model.to_dict(), "data": batching.to_dict(), "training": seeded.to_dict()}
             if any(found.facts.get(table) != settings for table, settings in asked.items()):
                 raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
             how = {"training": None, "data": data, "download": download, "report": report}
@@ -190,21 +189,32 @@ def cross_validate(
                 name=folder.name,
                 model=model,
                 batching=batching,
-                training=training,
+                training=seeded,
                 start_from=start_from,
                 overwrite=overwrite,
                 data=data,
                 download=download,
                 report=report,
             )
-        measured.append(classifier.measure(own.open(data=data, download=download), "test"))
-        report(f"fold {fold} of {folds}: {measured[-1]}\n  {measured[-1].signature}")
-    scores = [one.accuracy for one in measured]
+        corpus = own.open(data=data, download=download)
+        part = next((part for part in ("test", "validation") if part in corpus.parts), "train")
+        measured.append(classifier.measure(corpus, part))
+        report(f"{folder.name}: {measured[-1]}\n  {measured[-1].signature}")
+    scores, counts = [one.accuracy for one in measured], {"folds": origin.folds, "seeds": origin.seeds}
+    what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
     report(
-        f"{folds} folds: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
+        f"{what}: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
         f"{mean(one.macro_f1 for one in measured):.4f}"
     )
     return measured
+
+
+def _rounds(origin: LabelledSource, first_seed: int) -> Iterator[tuple[str, LabelledSource, int]]:
+    """The end of each run's name, what it learns from, and its seed."""
+    for fold in range(1, origin.folds + 1) if origin.folds else [None]:
+        for seed in range(first_seed, first_seed + (origin.seeds or 1)):
+            ending = f"-fold{fold}of{origin.folds}" * (fold is not None) + f"-seed{seed}" * (origin.seeds is not None)
+            yield ending, replace(origin, fold=fold, seeds=None), seed
 
 
 def resume_classifier(

@@ -140,6 +140,10 @@ class LabelledSource(Settings):
     folds: int | None = ranged(None, at_least=2)
     """Cross-validation: deal all texts out to so many parts, train a model without each of them, and measure it there.
     Every model is a run of its own, NAME-fold1of10 and so on; what was stopped goes on with the same command."""
+    seeds: int | None = ranged(None, at_least=2)
+    """Train so many models that differ by their seed alone, from --seed on, and measure each on the test part (without
+    one on the validation part, or with --folds each on its fold): the mean, and how far chance spreads them. Their runs
+    are called NAME-seed1 and so on."""
     fold: int | None = ranged(None, at_least=1)
     """Which of the folds is the test."""
     corpus: str | None = None
