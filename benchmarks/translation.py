@@ -38,7 +38,7 @@ from peers import driver
 PEERS = {"onmt": "OpenNMT-py", "joey": "JoeyNMT", "eole": "Eole"}
 """The name of each peer's environment, which is that of its driver, and the name of its package."""
 
-PRECISIONS = {"speed": ("float32", "bfloat16"), "translate": ("float32",)}
+PRECISIONS = {"speed": ("float32", "bfloat16"), "translate": ("float32", "int8")}
 """What our side computes in, for training and for translation; the peers always compute in float32."""
 
 PARTS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
@@ -217,12 +217,13 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(o.threads)
     threads = ("--threads", str(o.threads))
     peers = []
-    for name, package in PEERS.items() if o.peers else ():
-        python = o.peers.resolve() / name / "bin" / "python"
-        if python.exists():
+    for name, package in PEERS.items():
+        python = o.peers.resolve() / name / "bin" / "python" if o.peers else None
+        if python is not None and python.exists():
             peers.append(Side(name, python))
         else:
-            print(f"{package} is not there: {o.peers / name} has no bin/python")
+            where = "no --peers folder was named" if o.peers is None else f"{o.peers / name} has no bin/python"
+            print(f"{package} is not there: {where}")
 
     def sides(action: str) -> list[Side]:
         return [*(Side("textseq", Path(sys.executable), precision) for precision in PRECISIONS[action]), *peers]

@@ -15,6 +15,7 @@ from textseq.command import parse, run
 from textseq.config import TranslationConfig, WritingPrecision
 from textseq.corpus import corpus_names, list_corpora
 from textseq.errors import TextseqError, unknown
+from textseq.lines import LONGEST
 from textseq.settings import Settings, ranged
 from textseq.shelf import find_model, read_json
 from textseq.translation_metrics import TOKENIZERS
@@ -139,7 +140,7 @@ class Evaluate:
     """What to do with pairs of --pairs of which a sentence is empty, or empty texts of --labelled: refuse the file, or
     leave them out."""
     overlong: Treatment = "refuse"
-    """The same of pairs with a sentence of more than 1,000 characters, of texts with more than a million, and of tagged
+    """The same of pairs with a sentence of more than 20,000 characters, of texts of more than a million, and of tagged
     sentences of more than 1,000 words."""
     unreadable: Treatment = "refuse"
     """The same of lines without a tab or a label, of damaged JSON, of bytes that are not text."""
@@ -395,6 +396,7 @@ def _pairs(options: Evaluate, source: str, target: str) -> PairCorpus:
             target_language=own.target or target,
             encoding=options.encoding,
             validation=0,
+            longest=LONGEST,
             empty=options.empty,
             overlong=options.overlong,
             unreadable=options.unreadable,

@@ -44,6 +44,18 @@ def facts_of(model: LanguageModel) -> Facts:
     return {**FACTS, "model": model.config.to_dict()}
 
 
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        folder = save(tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {
+        name: "0o644"
+        for name in ("config.json", "model.safetensors", "tokenizer.json", "training.json", "training.safetensors")
+    }
+
+
 def save(run: Path, seed: int = 1) -> Path:
     """A checkpoint to resume from."""
     model = language_model(seed=seed)

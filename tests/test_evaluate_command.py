@@ -93,6 +93,16 @@ def test_translations_of_ones_own_are_perfect(command: Command) -> None:
     assert [line.split(" (")[0] for line in lines[2::2]] == ["chrF2 100.00", "TER 0.00"]
 
 
+def test_long_sentences_are_measured_too(command: Command) -> None:
+    Path("long.en").write_text("ab " * 400 + "\n")
+    Path("long.fr").write_text("ab " * 400 + "\n")
+    assert len(measured(command, "--model", "mine", files=("long.en", "long.fr"))) == 6
+    Path("long.en").write_text("ab " * 7000 + "\n")
+    refused(
+        command("--pairs", "long.en", "long.fr", "--model", "mine"), "with a sentence of more than 20,000 characters"
+    )
+
+
 def test_two_models_are_compared(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[str, Sequence[LengthBLEU]] = {}
     monkeypatch.setattr("textseq.attention_plots.bleu_by_length_plot", lambda series, path: drawn.update(series))

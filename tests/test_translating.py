@@ -19,17 +19,17 @@ from textseq import quantized, sources
 from textseq.cells import State
 from textseq.config import TokenizerConfig, TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.decoding.beam import Hypothesis
-from textseq.errors import TextseqError
+from textseq.errors import Interrupted, TextseqError
 from textseq.jobs import load_translator, load_writer
 from textseq.lines import LONGEST as LONGEST_LINE
 from textseq.models.translation_model import TranslationModel
 from textseq.pair_batches import pair_batch
 from textseq.pairs import PairCorpus, read_sentence
 from textseq.shelf import Facts
-from textseq.sources import BATCH, BATCH_TOKENS, batches
+from textseq.sources import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.text import CharTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
 from textseq.translating import Translator, together
-from textseq.translation import END, LONGEST, NAMED, Translation, different
+from textseq.translation import END, LONGEST, NAMED, Sentence, Translation, different
 from textseq.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.words import UNKNOWN
 
@@ -626,6 +626,31 @@ def test_what_met_its_limit_is_named(how: str, buffer: int, caplog: pytest.LogCa
     assert len(caplog.records) == 2
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Interrupted("stopped", 143)])
+def test_what_is_finished_comes_out_when_the_work_is_stopped(
+    stop: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = made()
+    sentences = ["ab cd ef", "ab cd", "", "ab", "ab cd ef ab", "cd"]  # by length 5, 1, 2, 4 and 6 of them
+    whole = [best[0].text for best in translator.stream(sentences)]
+    work, done = translator._batch, 0
+
+    def stopped(batch: list[Sentence], task: object) -> list[list[Translation]]:
+        nonlocal done
+        done += 1
+        if done > 3:
+            raise stop
+        return work(batch, task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("textseq.sources.BATCH", 1)
+    monkeypatch.setattr(translator, "_batch", stopped)
+    found = []
+    with pytest.raises(type(stop)):
+        for best in translator.stream(sentences):
+            found.append(best[0].text)
+    assert found == whole[:3]  # the fourth was not at hand, so the fifth cannot come
+
+
 def test_batches_hold_all_that_is_not_empty_and_keep_their_limits() -> None:
     lengths = np.random.default_rng(1).integers(0, 3000, size=500).tolist() + [0] * 5 + [20_000] + [3] * 1000
     found = list(batches(lengths))
@@ -634,6 +659,11 @@ def test_batches_hold_all_that_is_not_empty_and_keep_their_limits() -> None:
         assert len(batch) <= BATCH
         assert len(batch) == 1 or len(batch) * (max(lengths[n] for n in batch) + 1) <= BATCH_TOKENS
     assert len(found) < 500
+    assert list(batches(lengths, beams=5)) == found
+    for beams in (16, 1000):
+        for batch in batches(lengths, beams=beams):
+            assert len(batch) == 1 or len(batch) * beams <= BATCH * BEAMS
+            assert len(batch) == 1 or len(batch) * (lengths[batch[0]] + 1) * beams <= BATCH_TOKENS * BEAMS
     assert list(batches([])) == list(batches([0, 0])) == []
 
 

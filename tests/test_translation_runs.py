@@ -123,10 +123,13 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert said[-1].endswith(f"translate with: textseq-translate --model {folder.name}")
 
 
-@pytest.mark.parametrize(("epochs", "told"), [(2.0, True), (400.0, False)])
-def test_a_run_of_few_steps_is_told_to_be_short(home: Path, pairs: list[Path], epochs: float, told: bool) -> None:
+@pytest.mark.parametrize(("epochs", "steps", "told"), [(2.0, None, True), (400.0, None, False), (2.0, 1, False)])
+def test_a_run_of_few_steps_is_told_to_be_short(
+    home: Path, pairs: list[Path], epochs: float, steps: int | None, told: bool
+) -> None:
+    """Unless so few were asked for."""
     said: list[str] = []
-    short = replace(training(1), max_epochs=epochs)
+    short = replace(training(1), max_epochs=epochs, max_steps=steps, max_minutes=1e-4)
     runs.train_translator(pairs=pairs, model=MODEL, batching=BATCHING, training=short, report=said.append)
     assert any("steps of so few pairs" in line for line in said) == told
 

@@ -183,10 +183,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    with replacing(path) as (file,):
+        file.write(b"")  # made as every other file of the folder is: safetensors would keep it to its owner
+    mode = path.stat().st_mode
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:  # how safetensors tells of a full disk
         raise cannot_write(path, error) from error
+    path.chmod(mode)
 
 
 def _json(facts: Facts) -> bytes:

@@ -210,17 +210,24 @@ class PairBatches:
             if config.batch_tokens is None:
                 groups += np.split(pairs, range(config.batch_size, len(pairs), config.batch_size))
             else:
-                groups += _fill(pairs, target_lengths[pairs] + 1, config.batch_tokens)
+                groups += _fill(pairs, np.maximum(source_lengths, target_lengths)[pairs] + 1, config.batch_tokens)
         return groups
 
 
 def _fill(pairs: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """Cut pairs of ascending length so that each batch has at most so many tokens with its padding, or one pair."""
-    cuts, first = [], 0
+    """Cut pairs so that each batch has at most so many tokens on either side, with its padding, or one pair.
+
+    Args:
+        pairs: their numbers.
+        lengths: tokens of the longer side of each.
+        tokens: the limit.
+    """
+    cuts, first, longest = [], 0, 0
     for place, length in enumerate(lengths.tolist()):
-        if place > first and (place + 1 - first) * length > tokens:
+        longest = max(longest, length)
+        if place > first and (place + 1 - first) * longest > tokens:
             cuts.append(place)
-            first = place
+            first, longest = place, length
     return np.split(pairs, cuts)
 
 

@@ -32,7 +32,9 @@ Decoded = tuple[TranslationModel, Tensor, Reading]
 """A model, the vectors of the tokens that its decoder read (T, N, E), and what it made of them."""
 
 BATCH = 64
-"""Sentences that are read side by side at most."""
+"""Sentences that are read side by side at most, fewer where each has many beams."""
+BEAMS = 8
+"""Beams for each sentence of a whole batch."""
 BATCH_TOKENS = 8192
 """Tokens of a batch at most, padding counted; with it the memory is bounded whatever comes."""
 SPARE = 10
@@ -214,13 +216,19 @@ class Sources:
             yield rows, decoded
 
 
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """The numbers of sentences of like length, the longest first, within the limits of a batch; without empty ones."""
+def batches(lengths: Sequence[int], beams: int = 1) -> Iterator[list[int]]:
+    """The numbers of sentences of like length, the longest first, within the limits of a batch; without empty ones.
+
+    Args:
+        lengths: of the sentences, in tokens.
+        beams: translations of each that are kept side by side.
+    """
     batch: list[int] = []
+    most, tokens = (max(1, limit * BEAMS // max(beams, BEAMS)) for limit in (BATCH, BATCH_TOKENS))
     for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
         if lengths[n] == 0:
             break
-        if batch and (len(batch) == BATCH or (len(batch) + 1) * (lengths[batch[0]] + 1) > BATCH_TOKENS):
+        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[batch[0]] + 1) > tokens):
             yield batch
             batch = []
         batch.append(n)

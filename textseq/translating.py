@@ -20,7 +20,7 @@ from textseq import checkpoint
 from textseq.config import TranslationConfig, TranslationModelConfig, TranslationSettings, WritingPrecision
 from textseq.decoding.bias import token_bias
 from textseq.devices import pick_device
-from textseq.errors import TextseqError
+from textseq.errors import Interrupted, TextseqError
 from textseq.model_card import save_with_card
 from textseq.models.translation_model import TranslationModel
 from textseq.pairs import PairCorpus
@@ -33,7 +33,7 @@ from textseq.words import UNKNOWN
 
 BUFFER = 512
 """Sentences that are sorted by length together. With 2000 captions instead, the processor works 3 % less; but they come
-all at once, and what stops the work in between loses them."""
+all at once, and what stops the work in between loses those behind the first that is not done."""
 Progress = Callable[[int], object]
 
 
@@ -210,20 +210,29 @@ class Translator:
         """Translations of sentences, each with how its translation must begin."""
         numbered, unfinished = enumerate(pairs, start=1), 0
         while sentences := [read(self.vocabularies, *pair, number) for number, pair in islice(numbered, buffer)]:
-            found = [[Translation("", 0.0)] * task.config.num_return_sequences for _ in sentences]
+            nothing = [Translation("", 0.0)] * task.config.num_return_sequences
+            found = [None if len(sentence.ids) else nothing for sentence in sentences]
             lengths = [len(sentence.ids) for sentence in sentences]
-            for batch in batches(lengths):
-                for n, translations in zip(batch, self._batch([sentences[n] for n in batch], task), strict=True):
-                    found[n] = translations
-                if progress is not None:
-                    progress(len(batch))
+            stopped: BaseException | None = None
+            try:
+                for batch in batches(lengths, max(task.config.num_beams, task.config.num_return_sequences)):
+                    for n, translations in zip(batch, self._batch([sentences[n] for n in batch], task), strict=True):
+                        found[n] = translations
+                    if progress is not None:
+                        progress(len(batch))
+            except (KeyboardInterrupt, Interrupted) as stop:
+                stopped = stop
             if progress is not None and (empty := lengths.count(0)):
                 progress(empty)
-            for sentence, translations in zip(sentences, found, strict=True):
-                if not (task.draws or translations[0].finished):
+            for sentence, best in zip(sentences, found, strict=True):
+                if best is None:  # the work was stopped, and what follows would stand at the wrong line
+                    break
+                if not (task.draws or best[0].finished):
                     unfinished += 1
-                    note_unfinished(sentence.number, translations[0], unfinished)
-                yield translations
+                    note_unfinished(sentence.number, best[0], unfinished)
+                yield best
+            if stopped is not None:
+                raise stopped
 
     def _batch(self, batch: Sequence[Sentence], task: _Task) -> list[list[Translation]]:
         """The translations of some sentences, none of them empty."""
@@ -249,6 +258,8 @@ class Translator:
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
         """How likely each text is as the translation of its sentence: log-probabilities in nats, its end included.
+
+        The text is cut into its likeliest pieces; a beam search may have written it in others, with another score.
 
         Raises:
             TextseqError: unequal numbers, or an empty source.

@@ -239,7 +239,7 @@ class _TranslatorRun:
         """Train, measure the best model's translations of the validation part, and describe it."""
         evaluate = self.evaluate if self.held_out is not None else None
         steps = self.batches.per_epoch * (self.training.max_epochs or math.inf) / self.training.accumulate
-        if steps < FEW_STEPS:
+        if steps < FEW_STEPS and self.training.max_steps is None:
             self.report(
                 f"note: --max-epochs {self.training.max_epochs:g} makes {math.ceil(steps)} steps of so few pairs, "
                 f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"

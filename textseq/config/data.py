@@ -110,7 +110,7 @@ class PairConfig(TokenizerConfig):
     batch_size: int = ranged(80, at_least=1)
     """Sentence pairs N in a batch, of like length."""
     batch_tokens: int | None = ranged(None, at_least=1)
-    """Instead of --batch-size pairs: as many pairs as fill so many target tokens, padding counted."""
+    """Instead of --batch-size pairs: as many pairs as fill so many tokens on the longer side, padding counted."""
     window: int = ranged(200, at_least=1)
     """Target tokens T that gradients reach back: longer targets are trained in several windows (truncated
     back-propagation through time), each over the whole source."""
