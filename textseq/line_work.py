@@ -44,8 +44,8 @@ class LineWork:
     """Show a prompt on stderr and answer each line at once, as is done anyway where stdin is a terminal."""
     buffer: Annotated[int | None, arg(metavar="LINES", help_behavior_hint="")] = None
     """Lines that are read ahead and worked on in the order of their length, which is faster; where something stops the
-    command, of these come those before the first that is not done. Default: hundreds; 64 where stdout is a terminal; 1 (each line at once) where
-    there is a prompt."""
+    command, those from the first that is not done on are lost. Default: hundreds; 64 where stdout is a terminal; 1
+    (each line at once) where there is a prompt."""
 
     @property
     def asks(self) -> bool:
