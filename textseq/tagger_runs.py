@@ -41,6 +41,8 @@ from textseq.training import Evaluation
 
 log = logging.getLogger("textseq")
 
+UNITS = {True: ("words", "sentences"), False: ("letters", "texts")}
+"""What is read, by whether the tags are aligned with it."""
 SHOWN = 2
 """Sentences whose tags are shown after each evaluation."""
 WORDS_SHOWN = 12
@@ -205,10 +207,10 @@ class _TaggerRun:
         torch.manual_seed(training.seed)
         self.model = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels)).to(device)
         parameters = sum(p.numel() for p in self.model.parameters())
-        words = int(self.batches.lengths.sum())
+        count, (unit, many) = int(self.batches.lengths.sum()), UNITS[corpus.aligned]
         self.summary = (
-            f"{parameters:,} parameters, {lexicon.size:,} words known, {len(corpus.labels)} tags, {words:,} words in "
-            f"{len(self.batches.lengths):,} sentences"
+            f"{parameters:,} parameters, {lexicon.size:,} {unit} known, {len(corpus.labels)} tags, {count:,} {unit} in "
+            f"{len(self.batches.lengths):,} {many}"
         )
 
     def _batches(self, part: str, batch_size: int) -> TagBatches:
