@@ -23,6 +23,7 @@ from textseq import labelled_formats
 from textseq.corpus import Corpus, corpus_names, list_corpora, load_corpus, own_text
 from textseq.documents import CHUNK, FORMATS, Document
 from textseq.errors import TextseqError
+from textseq.tagged_files import TAGGED_FORMATS
 
 DataFile = Callable[[str], Path]
 
@@ -54,7 +55,9 @@ def test_names_and_rows_need_neither_files_nor_network(monkeypatch: pytest.Monke
     for row in rows.values():
         assert row.language and row.licence and row.purpose and row.homepage.startswith("https://")
         assert "\n" not in row.title + row.purpose + row.licence
-        assert {row.format, *row.formats.values()} <= (labelled_formats.FORMATS if row.labels else FORMATS).keys()
+        known = labelled_formats.FORMATS if row.labels else TAGGED_FORMATS if row.task == "tagger" else FORMATS
+        assert {row.format, *row.formats.values()} <= known.keys()
+        assert not row.tags or row.format in TAGGED_FORMATS
 
 
 def test_unknown_corpus_is_refused_with_the_nearest() -> None:

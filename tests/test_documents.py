@@ -138,7 +138,7 @@ def corpus(name: str, folder: Path) -> tuple[Corpus, dict[str, list[str]]]:
     return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.parts}
 
 
-@pytest.fixture(params=[recipe.name for recipe in list_corpora() if not (recipe.languages or recipe.labels)])
+@pytest.fixture(params=[recipe.name for recipe in list_corpora() if recipe.task == "language-model"])
 def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
     recipe = next(recipe for recipe in list_corpora() if recipe.name == request.param)
     for file in recipe.files.values():

@@ -77,7 +77,9 @@ def test_corpora_of_pairs_are_listed() -> None:
         assert recipe.task == "translator"
         assert len(recipe.languages) == len(recipe.language.split(", ")) >= 2
     assert {recipe.task for recipe in list_corpora() if recipe.labels} == {"classifier"}
-    assert {recipe.task for recipe in list_corpora() if not (recipe.languages or recipe.labels)} == {"language-model"}
+    others = [recipe for recipe in list_corpora() if not (recipe.languages or recipe.labels)]
+    assert {recipe.task for recipe in others} == {"language-model", "tagger"}
+    assert all(recipe.tags for recipe in others if recipe.task == "tagger")
 
 
 def test_parts_have_these_pairs(name: str, data_folder: Path) -> None:

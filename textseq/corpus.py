@@ -93,7 +93,7 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     if name not in known:
         raise unknown("corpus", name, known)
     recipe = read_recipe(name, known[name])
-    if recipe.task != "language-model":
+    if recipe.languages or recipe.labels or recipe.task == "tagger":
         what = "pairs of sentences" if recipe.languages else "labelled texts" if recipe.labels else "tagged sentences"
         raise TextseqError(f"corpus '{name}' is {what}, for a {recipe.task}; name one that is a text")
     for format in (recipe.format, *recipe.formats.values()):
