@@ -211,6 +211,7 @@ def test_settings_that_exclude_one_another_are_refused() -> None:
 def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
     noise = {"dropout": 0.5, "embedding_dropout": 0.5, "word_dropout": 0.5, "weight_dropout": 0.5, "zoneout": 0.5}
     noise |= {"locked_dropout": True, "zoneout_cell": 0.5, "activation_penalty": 1.0, "temporal_penalty": 1.0}
+    noise |= {"sampled_softmax": 9}
     others = {"cell": "lstm-peephole", "layers": 2, "hidden_size": 64, "embedding_size": 5, "residual": True}
     others |= {"layer_norm": True, "tie_embeddings": True, "learn_initial_state": True}
     plain = LanguageModelConfig(embedding_size=640)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from textseq.batches import Cursor, Streams, WindowBatch
 from textseq.cells import CELLS, State
@@ -170,17 +171,21 @@ def test_truncation_is_strict(cell: CellName, stride: int | None) -> None:
 @pytest.mark.parametrize("stride", [1, 2, 4, T, None])
 def test_overlapped_windows_give_the_logits_of_one_long_pass(cell: CellName, stride: int | None) -> None:
     model = made(cell, layers=2).eval()
-    logits: list[Tensor] = []
-    model.output.register_forward_hook(lambda module, given, out: logits.append(out))
+    read: list[Tensor] = []  # by the output layer
+    model.dropout.register_forward_hook(lambda module, given, out: read.append(out))
     state: State | None = None
     batches = windows(N * 23, T, stride)
+    nats = 0.0
     for batch in batches:
-        state = model.loss(batch, state).state
-    pieces = torch.cat([piece.transpose(0, 1) for piece in logits], dim=1)  # inside, time comes first
+        loss = model.loss(batch, state)
+        state, nats = loss.state, nats + loss.nats.item()
+    pieces = model.output(torch.cat([piece.transpose(0, 1) for piece in read], dim=1))  # inside, time comes first
     inputs = torch.cat([batch.inputs[:, -batch.scored :] for batch in batches], dim=1)
     whole, _ = model(inputs)
     assert inputs.shape == (N, 23)
     torch.testing.assert_close(pieces, whole)
+    targets = torch.cat([batch.targets[:, -batch.scored :] for batch in batches], dim=1)
+    assert nats == pytest.approx(cross_entropy(whole.flatten(0, 1), targets.flatten(), reduction="sum").item())
 
 
 @EVERY_CELL
@@ -231,6 +236,22 @@ def test_every_noise_is_for_training_alone(kind: str, locked: bool) -> None:
     assert not torch.equal(model(ids)[0], model(ids)[0])
     model.eval()
     assert torch.equal(model(ids)[0], model(ids)[0])
+
+
+def test_a_sampled_softmax_is_for_training_alone() -> None:
+    """With a sample that is all the others it is the whole one; less is another loss, and the gradient reaches all."""
+    batch = random_batch()
+    exact = made().loss(batch, None).nats
+    sampled = made(base=replace(PLAIN, sampled_softmax=V))
+    torch.testing.assert_close(sampled.loss(batch, None).nats, exact)
+    few = made(base=replace(PLAIN, sampled_softmax=1))
+    one = replace(batch, targets=torch.zeros_like(batch.targets))
+    loss = few.loss(one, None).nats
+    assert loss.item() != pytest.approx(made().loss(one, None).nats.item(), rel=1e-3)
+    torch.autograd.backward(loss)
+    gradient = few.output.weight.grad
+    assert gradient is not None and (gradient != 0).any(dim=1).sum() == 2
+    torch.testing.assert_close(few.eval().loss(one, None).nats, made().loss(one, None).nats)
 
 
 def test_overlapping_windows_share_their_noise() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from textseq import losses
-from textseq.losses import output_nats, summed_nats
+from textseq.losses import output_nats, sampled_output, summed_nats
 
 V, E = 11, 5
 MANY = losses.BLOCK + 2 * losses.ROWS + 3
@@ -20,8 +20,9 @@ SMOOTHING = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 
 
 @pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    """Differences are then errors, not rounding."""
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Differences are then errors, not rounding. Of so small a vocabulary many rows at a time would fit the cache."""
+    monkeypatch.setattr(losses, "CACHED", V * losses.ROWS)
     torch.manual_seed(1)
     torch.set_default_dtype(torch.float64)
     yield
@@ -116,3 +117,46 @@ def test_tokens_that_are_held_to_be_impossible_cost_much_but_not_infinity() -> N
     assert 87 < nats.item() < math.inf
     (gradient,) = torch.autograd.grad(nats, bias)
     assert gradient.isfinite().all() and gradient[targets[0]].item() == pytest.approx(-1)
+
+
+def test_rows_at_a_time_follow_from_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are, the loss is the same."""
+    given, targets = drawn(MANY)
+    found = []
+    for cached in (1, 5 * V * losses.ROWS, 10**9):
+        monkeypatch.setattr(losses, "CACHED", cached)
+        nats, _ = output_nats(*given, targets)
+        with torch.no_grad():
+            found.append((nats, output_nats(*given, targets)[0], *torch.autograd.grad(nats, given)))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
+
+
+def test_a_sample_of_all_other_tokens_is_the_whole_vocabulary() -> None:
+    (x, weight, bias), targets = drawn(4)
+    nats, _ = output_nats(x, *sampled_output(weight, bias, targets, V))
+    wanted, _ = output_nats(x, weight, bias, targets)
+    torch.testing.assert_close(nats, wanted)
+    given = x, weight, bias
+    torch.testing.assert_close(torch.autograd.grad(nats, given), torch.autograd.grad(wanted, given))
+
+
+def test_where_every_token_is_wanted_none_is_drawn() -> None:
+    (x, weight, bias), _ = drawn(V)
+    targets = torch.randperm(V)
+    nats, _ = output_nats(x, *sampled_output(weight, bias, targets, 3))
+    torch.testing.assert_close(nats, output_nats(x, weight, bias, targets)[0])
+
+
+def test_a_sample_gives_the_softmax_sum_on_average() -> None:
+    (x, weight, bias), targets = drawn(3)
+    wanted = linear(x, weight, bias).exp().sum(dim=1)  # (3,)
+    drawings = []
+    for _ in range(4000):
+        few, raised, right = sampled_output(weight, bias, targets, 2)
+        assert len(few) == len(set(targets.tolist())) + 2
+        torch.testing.assert_close(few[right], weight[targets])
+        drawings.append(linear(x, few, raised).exp().sum(dim=1))
+    sums = torch.stack(drawings)
+    error = (sums.mean(dim=0) - wanted).abs() / (sums.std(dim=0) / len(sums) ** 0.5)
+    assert error.max() < 4 and sums.std(dim=0).min() > 0

@@ -62,22 +62,52 @@ def output_nats(
     """
     nats: Tensor
     if not torch.is_grad_enabled():
-        parts = zip(*(torch.split(whole, _rows(x.device)) for whole in (x, targets)), strict=True)
+        parts = zip(*(torch.split(whole, _rows(x.device, len(weight))) for whole in (x, targets)), strict=True)
         return torch.stack([summed_nats(linear(part, weight, bias), right) for part, right in parts]).sum(), None
     nats, extra = _OutputNats.apply(x, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
     return nats, extra if smoothing else None
 
 
+def sampled_output(weight: Tensor, bias: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A smaller output layer with about the same loss: a sample stands for the tokens that are no targets.
+
+    The softmax's sum goes over every token that is a target here, and over a random sample of the others, in which each
+    stands for as many of them as it was drawn from. So its expected value is the whole sum (Bengio and Senecal 2008,
+    section III, with the targets taken out of the chance).
+
+    Args:
+        weight: of the output layer, (V, E).
+        bias: likewise, (V,).
+        targets: (M,), the right token of each row.
+        count: other tokens that are drawn; all of them if there are no more.
+
+    Returns:
+        ``weight``, ``bias`` and ``targets`` for ``output_nats``.
+    """
+    wanted, right = torch.unique(targets, return_inverse=True)
+    others = torch.ones(len(weight), dtype=torch.bool, device=targets.device)
+    others[wanted] = False
+    rest = others.nonzero().squeeze(1)
+    drawn = rest[torch.randperm(len(rest), device=targets.device)[:count]]
+    each_for = math.log(len(rest) / len(drawn)) if len(drawn) else 0.0
+    kept = torch.cat([wanted, drawn])
+    raised = torch.cat([bias[wanted], bias[drawn] + each_for])
+    return weight[kept], raised, right
+
+
 ROWS = 64
-"""Rows whose logits are made at a time: they should fit the cache of a CPU. On a GPU it is a whole ``BLOCK``."""
+"""Rows are made to a whole number of this."""
+CACHED = 2**19
+"""Logits that are made at a time: they should fit the cache of a CPU. On a GPU it is a whole ``BLOCK`` of rows."""
 BLOCK = 1024
 """Rows whose share of the weight's gradient is made at a time: it is as large as the weight."""
 TINY = 1e-38
 """Least probability that is told from zero, 87.5 nats."""
 
 
-def _rows(device: torch.device) -> int:
-    return ROWS if device.type == "cpu" else BLOCK
+def _rows(device: torch.device, size: int) -> int:
+    """Rows whose logits of ``size`` tokens are made at a time."""
+    return min(max(CACHED // size // ROWS, 1) * ROWS, BLOCK) if device.type == "cpu" else BLOCK
 
 
 def _exact(x: Tensor) -> torch.dtype:
@@ -95,7 +125,7 @@ class _OutputNats(torch.autograd.Function):
         ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         dtype, size, count = product_format(weight), len(weight), len(x)
-        group = _rows(x.device)
+        group = _rows(x.device, size)
         narrow, narrow_bias = weight.to(dtype), bias.to(dtype)
         # Whole groups of rows: oneDNN keeps some megabytes for every new shape of a product.
         read = pad(x.to(dtype), (0, 0, 0, -count % ROWS))
@@ -104,12 +134,13 @@ class _OutputNats(torch.autograd.Function):
         of_right, p_right = (torch.empty_like(right, dtype=dtype) for _ in range(2))  # logit and probability
         with torch.autocast(x.device.type, enabled=False):
             for start in range(0, len(read), BLOCK):
-                block = slice(start, start + BLOCK)
-                gradient = torch.empty(len(read[block]), size, dtype=dtype, device=x.device)
-                for row in range(start, start + len(gradient), group):
-                    rows = slice(row, row + group)
+                end = min(start + BLOCK, len(read))
+                block = slice(start, end)
+                gradient = torch.empty(end - start, size, dtype=dtype, device=x.device)
+                for row in range(start, end, group):
+                    rows = slice(row, min(row + group, end))
                     logits = torch.addmm(narrow_bias, read[rows], narrow.t())
-                    p = gradient[row - start : row - start + group]
+                    p = gradient[rows.start - start : rows.stop - start]
                     torch.softmax(logits, dim=1, out=p)
                     of_right[rows], p_right[rows] = logits.gather(1, right[rows]), p.gather(1, right[rows])
                     p.scatter_(1, right[rows], p_right[rows] + (smoothing - 1))

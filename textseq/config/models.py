@@ -55,6 +55,10 @@ class LanguageModelConfig(Settings):
     """Use one matrix for the embedding and the output layer (wants embedding size = hidden size)."""
     learn_initial_state: bool = False
     """Learn the state that a text begins with; otherwise it is zero."""
+    sampled_softmax: int = ranged(0, at_least=0)
+    """Tokens, besides those that are right somewhere in the window, that training weighs against the right one, drawn
+    anew for each window and standing for all others (Bengio and Senecal 2008): several times as fast where the
+    vocabulary is large. 0: the whole vocabulary."""
 
     def __post_init__(self) -> None:
         """Check the ranges, and that the parts fit one another."""

@@ -14,7 +14,7 @@ from textseq.config import LanguageModelConfig, WritingPrecision
 from textseq.dropout import Dropout, keep_mask
 from textseq.embedding import Embedding
 from textseq.errors import unknown
-from textseq.losses import Loss, summed_nats
+from textseq.losses import Loss, output_nats, sampled_output
 from textseq.quantized import PRECISIONS
 from textseq.recurrent import Recurrent
 
@@ -94,10 +94,14 @@ class LanguageModel(nn.Module):
             h = torch.cat([h, tail], dim=1)
         h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), as the kernels leave it in memory
         dropped = self.dropout(h)
-        targets = batch.targets[:, -batch.scored :].t()
+        targets = batch.targets[:, -batch.scored :].t().flatten()
+        layer: tuple[Tensor, Tensor, Tensor] = self.output.weight, self.output.bias, targets
+        if self.training and self.config.sampled_softmax:
+            layer = sampled_output(*layer, self.config.sampled_softmax)
+        nats, _ = output_nats(dropped.flatten(0, 1), *layer)
         return Loss(
-            summed_nats(self.output(dropped), targets),
-            targets.numel(),
+            nats,
+            len(targets),
             tuple(part.detach() for part in carried),
             self._penalty(h, dropped),
         )
