@@ -20,6 +20,7 @@ from textseq.config import CellName
 from textseq.dropout import Dropout, keep_mask
 from textseq.gru import gru_layer
 from textseq.layer import SIDES, input_gates, input_weights, make_layer, step_weights, with_other_weights
+from textseq.padded import lstm_over_padding
 from textseq.unroll import Zoneout, deferred, product_format, unroll
 
 
@@ -300,6 +301,10 @@ class Recurrent(nn.Module):
 
 def _call(kernel: nn.RNNBase, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """torch's module over a window, (T, N, E) -> (T, N, H*D), with every state as a tuple."""
+    if isinstance(kernel, nn.LSTM) and lengths is not None and x.device.type == "cpu":
+        behind = [part[1] for part in state if kernel.bidirectional]
+        if not any(part.requires_grad or part.any() for part in behind):
+            return lstm_over_padding(kernel, x, state, lengths)
     given = tuple(part.contiguous() for part in state)
     start = given if len(given) > 1 else given[0]
     if lengths is None:

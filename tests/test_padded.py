@@ -1,0 +1,55 @@
+"""The fused kernel over padding gives what torch computes of packed sequences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from textseq.cells import State
+from textseq.padded import lstm_over_padding
+
+T, N, E, H = 9, 5, 13, 6
+LENGTHS = [[9, 1, 4, 7, 9], [9, 9, 9, 9, 9], [3, 2, 5, 1, 4], [1, 1, 1, 1, 1]]
+
+
+def packed(kernel: nn.LSTM, x: Tensor, state: State, lengths: Tensor) -> tuple[Tensor, State]:
+    h, c = state
+    y, after = kernel(pack_padded_sequence(x, lengths, enforce_sorted=False), (h, c))
+    return pad_packed_sequence(y, total_length=len(x))[0], after
+
+
+def drawn(bidirectional: bool, dtype: torch.dtype, width: int = E) -> tuple[nn.LSTM, Tensor, State]:
+    torch.manual_seed(1)
+    kernel, directions = nn.LSTM(width, H, bidirectional=bidirectional).to(dtype), 1 + bidirectional
+    state = tuple(torch.randn(directions, N, H, dtype=dtype) for _ in range(2))
+    for part in state:
+        part[1:] = 0
+    return kernel, torch.randn(T, N, width, dtype=dtype, requires_grad=True), state
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("width", [E, 8])
+def test_it_is_the_packed_sequence(bidirectional: bool, lengths: list[int], width: int) -> None:
+    kernel, x, state = drawn(bidirectional, torch.float64, width)
+    found, wanted = (run(kernel, x, state, torch.tensor(lengths)) for run in (lstm_over_padding, packed))
+    torch.testing.assert_close(found, wanted)
+    gradients = []
+    for y, after in (found, wanted):
+        total = sum((part * torch.linspace(-1, 2, part.numel()).view_as(part)).sum() for part in (y, *after))
+        gradients.append(torch.autograd.grad(torch.as_tensor(total), [x, *kernel.parameters()]))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_cell_passes_the_padding_to_the_bit(dtype: torch.dtype) -> None:
+    """However long the padding, and whatever stands in it."""
+    kernel, x, state = drawn(False, dtype)
+    lengths = torch.tensor([1] * N)
+    _, (h, c) = lstm_over_padding(kernel, x, state, lengths)
+    for padding in (T - 1, 400):
+        garbage = torch.cat([x[:1], torch.full((padding, N, E), 1e9, dtype=dtype)])
+        _, after = lstm_over_padding(kernel, garbage, state, lengths)
+        assert torch.equal(after[0], h) and torch.equal(after[1], c)
