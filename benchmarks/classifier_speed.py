@@ -1,0 +1,175 @@
+"""Training and using a classifier against a plain loop over ``nn.LSTM``, in texts per second.
+
+Both sides have the same layers: token vectors, a bidirectional LSTM, the mean, maximum and last states, an output
+layer; the same tokens, batch size, dropout and optimizer (AdamW). The plain loop is what a tutorial has: texts in
+random order, each batch padded to its longest text, one call of the module, a mask for the mean and the maximum. Ours is the
+loop that ``textseq-train`` runs. The sides alternate in one process; the medians are printed. Reach: twice as fast.
+
+    TEXTSEQ_DATA=... python benchmarks/classifier_speed.py sst2
+    TEXTSEQ_DATA=... python benchmarks/classifier_speed.py imdb --batches 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from conditions import print_conditions
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from textseq.classifying import Classifier, read_text
+from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, Precision
+from textseq.labelled import load_labelled
+from textseq.models.classifier_model import ClassifierModel
+from textseq.text_batches import TextBatches
+from textseq.training import Run, Training
+from textseq.words import WordTokenizer
+
+
+class Plain(nn.Module):
+    """The same network on whole padded batches."""
+
+    def __init__(self, config: ClassifierConfig, vocabulary_size: int, labels: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(6 * config.hidden_size, labels)
+
+    def forward(self, ids: Tensor, real: Tensor) -> Tensor:
+        """Logits of texts (N, T); ``real`` (N, T) is false in the padding."""
+        y, (h, _) = self.lstm(self.dropout(self.embedding(ids)))
+        seen = real.unsqueeze(2)
+        mean = (y * seen).sum(dim=1) / seen.sum(dim=1)
+        highest = y.masked_fill(~seen, -1e30).amax(dim=1)
+        logits: Tensor = self.output(self.dropout(torch.cat([h[0], h[1], mean, highest], dim=1)))
+        return logits
+
+
+class Texts:
+    """Encoded texts with their labels, as ``TextBatches`` wants them."""
+
+    def __init__(self, encoded: list[np.ndarray], labels: list[int]) -> None:
+        self.encoded, self.labels = encoded, np.array(labels)
+        self.ids = np.concatenate(encoded)
+        self.document_starts = np.cumsum([0, *map(len, encoded)])[:-1]
+
+
+def padded(texts: Texts, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The ids of some texts (N, T), and what is no padding."""
+    rows = [torch.from_numpy(texts.encoded[number].astype(np.int64)) for number in numbers]
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = pad_sequence(rows, batch_first=True)
+    return ids, torch.arange(ids.shape[1]) < lengths.unsqueeze(1)
+
+
+def shuffled(count: int, size: int) -> Iterator[np.ndarray]:
+    """Batches of texts in random order, for ever."""
+    rng = np.random.default_rng(0)
+    while True:
+        order = rng.permutation(count)
+        yield from (order[start : start + size] for start in range(0, count - size + 1, size))
+
+
+def rate(run: Callable[[], int]) -> float:
+    """Texts per second of something that says how many it did."""
+    start = time.perf_counter()
+    done = run()
+    return done / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", help="of labelled texts")
+    parser.add_argument("--hidden-size", type=int, default=256)
+    parser.add_argument("--embedding-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=40, help="of each side in a round")
+    o = parser.parse_args()
+    in_a_round: int = o.batches * o.batch_size  # texts
+    corpus = load_labelled(o.corpus)
+    batching = LabelledConfig()
+    tokenizer = WordTokenizer.train(((read_text(text),) for text, _ in corpus.examples("train")), batching)
+    read = [(tokenizer.encode(read_text(text)), label) for text, label in corpus.examples("train")]
+    texts = Texts([ids for ids, _ in read], [corpus.labels.index(label) for _, label in read])
+    config = ClassifierConfig(hidden_size=o.hidden_size, embedding_size=o.embedding_size)
+    plain = Plain(config, tokenizer.size, len(corpus.labels))
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=0.0)
+    random_order = shuffled(len(read), o.batch_size)
+
+    def plain_training() -> int:
+        plain.train()
+        for numbers in (next(random_order) for _ in range(o.batches)):
+            ids, real = padded(texts, numbers)
+            loss = nn.functional.cross_entropy(plain(ids, real), torch.from_numpy(texts.labels[numbers]))
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        return in_a_round
+
+    def plain_use() -> int:
+        plain.eval()
+        with torch.inference_mode():
+            for numbers in (next(random_order) for _ in range(o.batches)):
+                plain(*padded(texts, numbers)).argmax(dim=1)
+        return in_a_round
+
+    def ours(training: Training) -> int:
+        training.model.train()
+        for _ in range(o.batches):
+            training.step()
+        return in_a_round
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(1)
+        trainings: dict[Precision, Training] = {}
+        for precision in ("float32", "bfloat16"):
+            batches = TextBatches(texts, texts.labels, o.batch_size, 1)
+            model = ClassifierModel(config, tokenizer.size, len(corpus.labels))
+            where = Run(Path(folder) / precision, tokenizer, {})
+            trainings[precision] = Training(model, batches, ClassifierTrainingConfig(precision=precision), where)
+        used = Classifier(
+            ClassifierModel(config, tokenizer.size, len(corpus.labels)), tokenizer, {"labels": [*corpus.labels]}
+        )
+        chosen = np.random.default_rng(1)
+
+        def our_use() -> int:
+            numbers = chosen.permutation(len(read))[:in_a_round]
+            used.logits_of([texts.encoded[number] for number in numbers])
+            return in_a_round
+
+        sides: dict[str, Callable[[], int]] = {
+            "training, plain loop, float32": plain_training,
+            "training, textseq, float32": lambda: ours(trainings["float32"]),
+            "training, textseq, bfloat16": lambda: ours(trainings["bfloat16"]),
+            "using, plain loop": plain_use,
+            "using, textseq": our_use,
+        }
+        rates: dict[str, list[float]] = {name: [] for name in sides}
+        for round_ in range(o.rounds + 1):
+            for name, run in sides.items():
+                found = rate(run)
+                if round_ > 0:  # the first warms up
+                    rates[name].append(found)
+    for name, values in rates.items():
+        base = rates[name.split(",")[0] + ", plain loop" + ", float32" * name.startswith("training")]
+        ratio = statistics.median(ours / plain for ours, plain in zip(values, base, strict=True))
+        print(f"{name}: {statistics.median(values):,.1f} texts/s, {ratio:.2f} times the plain loop")
+    words = statistics.mean(map(len, texts.encoded))
+    print(f"{o.corpus}: {len(read):,} texts of {words:.1f} tokens on average, vocabulary {tokenizer.size}")
+    print(f"bidirectional LSTM {o.hidden_size}, embedding {o.embedding_size}, {o.batch_size} texts in a batch")
+    print_conditions()
+
+
+if __name__ == "__main__":
+    main()
