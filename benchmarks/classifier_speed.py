@@ -2,8 +2,8 @@
 
 Both sides have the same layers: token vectors, a bidirectional LSTM, the mean, maximum and last states, an output
 layer; the same tokens, batch size, dropout and optimizer (AdamW). The plain loop is what a tutorial has: texts in
-random order, each batch padded to its longest text, one call of the module, a mask for the mean and the maximum. Ours is the
-loop that ``textseq-train`` runs. The sides alternate in one process; the medians are printed. Reach: twice as fast.
+random order, each batch padded to its longest text, one call of the module, a mask for the mean and the maximum. Ours
+is the loop that ``textseq-train`` runs. The sides alternate in one process; the medians are printed. Reach: twice.
 
     TEXTSEQ_DATA=... python benchmarks/classifier_speed.py sst2
     TEXTSEQ_DATA=... python benchmarks/classifier_speed.py imdb --batches 4

@@ -349,6 +349,8 @@ def _named(arguments: Sequence[str]) -> argparse.Namespace:
     named, rest = early.parse_known_args(arguments)
     tasks = _tasks()
     named.corpus = next((word for word in rest if word in tasks), None)
+    if named.from_ is None and named.resume is None:
+        named.from_ = _recipe(named).get("from")
     return named
 
 
@@ -374,7 +376,17 @@ def _model(named: argparse.Namespace) -> Mapping[str, object]:
     if named.resume is not None:
         last = newest(find_run(named.resume), "last")  # that there is none is told later
         return {} if last is None else read_json(last / "config.json")
-    return {} if named.from_ is None else read_json(find_model(named.from_) / "config.json")
+    if named.from_ is None:
+        return {}
+    try:
+        return read_json(find_model(named.from_) / "config.json")
+    except TextseqError as error:
+        if named.from_ != _recipe(named).get("from"):
+            raise
+        raise TextseqError(
+            f"the recipe {named.recipe} begins with the model '{named.from_}' ({error}); make it first: "
+            f"{PROG} --recipe {named.from_} --name {named.from_}"
+        ) from error
 
 
 def _recipe(named: argparse.Namespace) -> Recipe:
@@ -395,13 +407,14 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
     asked = {
         f"--task {named.task}": named.task,
         begun: _model(named).get("task"),
-        f"--recipe {named.recipe}": tasks.get(str(_recipe(named).get("corpus"))),
+        f"--recipe {named.recipe}": _recipe(named).get("task") or tasks.get(str(_recipe(named).get("corpus"))),
         corpus: tasks.get(named.corpus),
         **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
         **{f"--{flag}": "translator" for flag in ("source", "target") if getattr(named, flag) is not None},
     }
     written, tagged = asked[corpus] == "classifier", asked[corpus] == "language-model"
-    if (named.task == "language-model" and written) or (named.task == "tagger" and tagged):
+    stated = {named.task, _recipe(named).get("task")}
+    if ("language-model" in stated and written) or ("tagger" in stated and tagged):
         del asked[corpus]  # one can learn to write from any text, whatever labels it has, and some texts have tags
     if named.resume is None and asked[begun] == "language-model" and "classifier" in asked.values():
         del asked[begun]  # a classifier may begin with its stack
@@ -429,7 +442,7 @@ def _defaults(named: argparse.Namespace, task: Task) -> Options:
         options = options.over({"model": fitting, "data": tokens_of(facts)}, f"the model {named.from_}")
     else:
         options = options.over({"model": facts.get("model", {})}, f"the model {named.from_}")
-    options = options.over(recipe, f"recipe {named.recipe}")
+    options = replace(options.over(recipe, f"recipe {named.recipe}"), from_=recipe.get("from"))
     corpus, own = recipe.get("corpus"), any(getattr(named, flag) is not None for flag in OWN.values())
     if corpus is not None and (own or named.corpus not in (None, corpus)):
         return options  # something else to learn from, with the settings of this recipe

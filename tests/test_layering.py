@@ -23,7 +23,7 @@ ORDER = [
     "tagged_files", "tagged",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "lexicon", "tokens",
     "batches", "pair_batches", "text_batches", "tag_batches",
-    "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "padded", "recurrent",
+    "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "flagged", "recurrent",
     "attention", "attentive", "losses", "pooling", "crf",
     "models.language_model", "models.translation_model", "models.classifier_model",
     "models.tagger_model", "models", "shelf", "checkpoint",

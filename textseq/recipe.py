@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict, cast, get_args
 
+from textseq.config import Task
 from textseq.errors import TextseqError, unknown
 
 FOLDER = Path(__file__).parent / "recipes"
-KEYS = {"title": str, "corpus": str, "source": str, "target": str, "model": dict, "data": dict, "training": dict}
+KEYS: dict[str, type] = dict.fromkeys(("title", "corpus", "task", "from", "source", "target"), str)
+KEYS |= dict.fromkeys(("model", "data", "training"), dict)
 """The keys of a recipe and what they hold in TOML."""
 
 
-class Recipe(TypedDict, total=False):
-    """What a recipe may state."""
-
-    title: str
-    corpus: str
-    source: str
-    target: str
-    model: dict[str, object]
-    data: dict[str, object]
-    training: dict[str, object]
+Recipe = TypedDict(
+    "Recipe",
+    {
+        "title": str,
+        "corpus": str,
+        "task": str,
+        "from": str,
+        "source": str,
+        "target": str,
+        "model": dict[str, object],
+        "data": dict[str, object],
+        "training": dict[str, object],
+    },
+    total=False,
+)
+"""What a recipe may state."""
 
 
 def recipes() -> dict[str, str]:
@@ -33,9 +41,9 @@ def recipes() -> dict[str, str]:
 def read_recipe(name: str) -> Recipe:
     """A recipe by name or file: its title, corpus, and tables ``model``, ``data`` and ``training``.
 
-    Which settings the tables may have depends on the task, which is that of the corpus, or of the files that a recipe
-    without a corpus is used with. Of a corpus of sentence pairs a recipe says the languages too, ``source`` and
-    ``target``.
+    Which settings the tables may have depends on the task, which is that of the corpus unless the recipe says another,
+    or of the files that a recipe without a corpus is used with. Of a corpus of sentence pairs a recipe says the
+    languages too, ``source`` and ``target``. ``from`` names the model to begin with: that of the recipe of this name.
 
     Raises:
         TextseqError: an unknown recipe or key (nearest match offered), or a file that is not TOML.
@@ -53,4 +61,6 @@ def read_recipe(name: str) -> Recipe:
         if not isinstance(value, KEYS[key]):
             kind = "a table" if KEYS[key] is dict else "a string"
             raise TextseqError(f"the recipe {path} wants {kind} for '{key}', found {value!r}; mend it")
+    if recipe.get("task") not in (None, *get_args(Task)):
+        raise unknown(f"task in the recipe {path}", recipe["task"], get_args(Task))
     return cast(Recipe, recipe)

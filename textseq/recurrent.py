@@ -10,6 +10,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from textseq.cells import CELLS, State, Step, Weights
 from textseq.config import CellName
 from textseq.dropout import Dropout, keep_mask
+from textseq.flagged import lstm_over_padding, lstm_with_resets
 from textseq.gru import gru_layer
 from textseq.layer import SIDES, input_gates, input_weights, make_layer, step_weights, with_other_weights
-from textseq.padded import lstm_over_padding
 from textseq.unroll import Zoneout, deferred, product_format, unroll
 
 
@@ -157,6 +158,8 @@ class Recurrent(nn.Module):
         noise = noise or self.draw(x.shape[0])
         if resets is None or not resets.any():
             return self._run(x, state, lengths, noise, self._fast)
+        if self.start is None and not self.zoneout and all(isinstance(layer, nn.LSTM) for layer in self.layers):
+            return self._run(x, state, None, noise, partial(self._fast, resets=resets))
         outputs = []
         for start, end in _segments(resets):
             state = self._reset(state, resets[:, start])
@@ -196,9 +199,16 @@ class Recurrent(nn.Module):
         return y.transpose(0, 1), tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
     def _fast(
-        self, index: int, x: Tensor, state: State, lengths: Tensor | None, noise: Noise | None
+        self,
+        index: int,
+        x: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        noise: Noise | None,
+        *,
+        resets: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """One layer, (T, N, E) -> (T, N, H*D), by the fused kernel if there is one."""
+        """One layer, (T, N, E) -> (T, N, H*D), by the fused kernel if there is one; ``resets`` are for LSTMs alone."""
         layer = self.layers[index]
         if not isinstance(layer, nn.RNNBase) or self.zoneout:
             return self._plain(index, x, state, lengths, noise, defer=torch.is_grad_enabled())
@@ -207,14 +217,14 @@ class Recurrent(nn.Module):
             y, final = gru_layer(layer, x, state[0], lengths, masks)  # torch has no fused kernel for it there
             return y, (final,)
         if not masks and dtype == state[0].dtype:
-            return _call(layer, x.to(dtype), state, lengths)
+            return _call(layer, x.to(dtype), state, lengths, resets)
         kernel = with_other_weights(layer, masks, dtype)
         narrow = tuple(part.to(dtype) for part in state)
         # Without autocast, which makes float16 of any format on its way into cuDNN.
         with torch.autocast(x.device.type, enabled=False), warnings.catch_warnings():
             # cuDNN's, that it copies weights together: these are new every time.
             warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-            y, after = _call(kernel, x.to(dtype), narrow, lengths)
+            y, after = _call(kernel, x.to(dtype), narrow, lengths, resets)
         # Carried from window to window, a state must not lose more each time.
         return y, tuple(part.to(state[0].dtype) for part in after)
 
@@ -299,8 +309,12 @@ class Recurrent(nn.Module):
         return tuple(torch.where(mask, new, old) for new, old in zip(fresh, state, strict=True))
 
 
-def _call(kernel: nn.RNNBase, x: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def _call(
+    kernel: nn.RNNBase, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None
+) -> tuple[Tensor, State]:
     """torch's module over a window, (T, N, E) -> (T, N, H*D), with every state as a tuple."""
+    if isinstance(kernel, nn.LSTM) and resets is not None:
+        return lstm_with_resets(kernel, x, state, resets)
     if isinstance(kernel, nn.LSTM) and lengths is not None and x.device.type == "cpu":
         behind = [part[1] for part in state if kernel.bidirectional]
         if not any(part.requires_grad or part.any() for part in behind):
