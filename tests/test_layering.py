@@ -20,7 +20,7 @@ ORDER = [
     "command", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "line_work", "vectors", "vector_files",
     "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "labelled",
-    "tagged_files", "tagged",
+    "tagged_files", "tagged", "word_tests",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "lexicon", "tokens",
     "batches", "pair_batches", "text_batches", "tag_batches",
     "reference", "embedding", "cells", "dropout", "unroll", "quantized", "layer", "gru", "flagged", "recurrent",

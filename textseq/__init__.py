@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from textseq.translation import Translation as Translation
     from textseq.vector_files import read_vectors as read_vectors
     from textseq.vectors import Vectors as Vectors
+    from textseq.word_tests import word_analogies as word_analogies
+    from textseq.word_tests import word_similarity as word_similarity
     from textseq.writing import Score as Score
     from textseq.writing import Writer as Writer
 
@@ -82,6 +84,8 @@ _HOMES = {
     "TranslatorTrainingConfig": "textseq.config",
     "Vectors": "textseq.vectors",
     "Writer": "textseq.writing",
+    "word_analogies": "textseq.word_tests",
+    "word_similarity": "textseq.word_tests",
     "train_classifiers": "textseq.runs",
     "load": "textseq.jobs",
     "load_classifier": "textseq.jobs",
