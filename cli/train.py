@@ -105,7 +105,8 @@ class Train:
     """Go on with this run, by name or folder. Limits (--max-...) and --device may differ from before."""
     from_: Annotated[str | None, arg(name="from", metavar="MODEL", help_behavior_hint="")] = None
     """Begin with the weights of this model; tokens that both vocabularies have keep their vectors. A classifier takes
-    over the tokens too, and may begin with a language model's embedding and layers."""
+    over the tokens too, and may begin with a language model's embedding and layers; beside a single layer of it, a
+    second direction (--bidirectional) begins anew."""
     recipe: Annotated[str | None, arg(metavar="RECIPE", help_behavior_hint="")] = None
     """Take settings from a recipe, by name (see --list-recipes) or file; flags beat it."""
     data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None

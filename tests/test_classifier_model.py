@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -135,6 +136,41 @@ def test_the_loss_is_the_cross_entropy_and_training_wants_what_was_asked(
         ).mean()  # fmt: skip
         asked = loss.nats / loss.count + (0 if loss.penalty is None else loss.penalty)
         torch.testing.assert_close(asked, wanted if training else plain / 6)
+
+
+@pytest.mark.parametrize("window", [4, 400])
+def test_adversarial_training_adds_the_loss_where_it_is_worst(window: int) -> None:
+    """Each text's vectors move by a share of their length, in the direction of its own gradient; padding does not."""
+    share = 0.01
+    made, texts = model(window=window), batch()
+    made.config = replace(made.config, adversarial=share)
+    clean = made.eval().loss(texts, None)
+    assert clean.penalty is None
+    loss = made.train().loss(texts, None)
+    assert loss.penalty is not None
+    torch.testing.assert_close(loss.nats, clean.nats)
+    vectors = made.embedding(texts.ids).detach().requires_grad_()
+    nats = nn.functional.cross_entropy(made.classify(vectors, texts.lengths), texts.labels)
+    (slope,) = torch.autograd.grad(nats, vectors)
+    moved = []
+    for row, length in enumerate(LENGTHS):
+        own, steepest = vectors[row].detach(), slope[row]
+        assert (steepest[length:] == 0).all() and (steepest != 0).any()
+        moved.append(own + share * own[:length].norm() * steepest / steepest.norm())
+    worse = nn.functional.cross_entropy(made.classify(torch.stack(moved), texts.lengths), texts.labels)
+    torch.testing.assert_close(loss.penalty, worse)
+    assert worse > nats
+    torch.autograd.backward(loss.nats / loss.count + loss.penalty)
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in made.parameters())
+
+
+def test_a_text_that_teaches_nothing_is_not_moved() -> None:
+    made, texts = model(), batch()
+    made.config = replace(made.config, adversarial=0.5)
+    nn.init.zeros_(made.output.weight)
+    loss = made.train().loss(texts, None)
+    assert loss.penalty is not None
+    torch.testing.assert_close(loss.penalty, loss.nats / loss.count)
 
 
 def test_it_learns_what_one_word_early_in_a_long_text_says() -> None:

@@ -356,6 +356,24 @@ def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(w
         )
 
 
+def test_a_second_direction_begins_anew_beside_that_of_a_language_model(reviews: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("good bad film " * 200)
+    runs.train(
+        text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6), batching=DataConfig(tokenizer="word"),
+        training=TrainingConfig(max_steps=1, max_epochs=None), name="one",
+    )  # fmt: skip
+    theirs = textseq.load_writer("one").model.state_dict()
+    training = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    config = ClassifierConfig(hidden_size=10, embedding_size=6, bidirectional=True)
+    new = runs.train_classifier(labelled=[reviews], model=config, training=training, start_from="one")
+    ours = new.model.state_dict()
+    for name in ("embedding.weight", "recurrent.layers.0.weight_ih_l0", "recurrent.layers.0.weight_hh_l0"):
+        torch.testing.assert_close(ours[name], theirs[name])
+    behind = ours["recurrent.layers.0.weight_hh_l0_reverse"]
+    assert behind.shape == (40, 10) and not torch.equal(behind, ours["recurrent.layers.0.weight_hh_l0"])
+
+
 def test_the_command_knows_the_shape_of_a_language_model(
     writer: Path, reviews: Path, command: Callable[..., Result]
 ) -> None:

@@ -399,7 +399,8 @@ def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
     asked, old = run.model.config.shape(), like(base.facts.get("task"), base.facts.get("model")).shape()
     writes = base.facts.get("task") == "language-model"
     if writes:  # what is read is as it was, what is made of it is the classifier's own
-        old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size)
+        second = asked.bidirectional and asked.layers == 1  # a direction that is drawn anew; layers above would read it
+        old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size, bidirectional=second)
     same_shape(base.folder, old, asked)
     new_weights = run.model.state_dict()
     with torch.no_grad():

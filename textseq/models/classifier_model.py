@@ -69,8 +69,7 @@ class ClassifierModel(nn.Module):
             ids: (N, T), texts and then padding.
             lengths: (N,) real tokens of each, at least 1, on the CPU.
         """
-        vectors = self._embed(ids)  # (N, T, E)
-        return self.classify(vectors, lengths)
+        return self.classify(self._embed(ids), lengths)
 
     def classify(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """``forward`` from the vectors of the tokens (N, T, E) on, for explanations by their gradient."""
@@ -84,14 +83,36 @@ class ClassifierModel(nn.Module):
 
     def loss(self, batch: TextBatch, state: State | None) -> Loss:
         """The loss of a batch of whole texts; nothing is carried from one to the next."""
-        logits = self(batch.ids, batch.lengths)
+        vectors, count = self._embed(batch.ids), len(batch.labels)  # (N, T, E)
+        logits = self.classify(vectors, batch.lengths)
         nats = summed_nats(logits, batch.labels)
-        smoothing, weights = self.config.label_smoothing, self.weights
-        if not self.training or (smoothing == 0 and weights is None):
-            return Loss(nats, len(batch.labels), ())
+        config = self.config
+        if not self.training or not (config.label_smoothing or config.adversarial or self.weights is not None):
+            return Loss(nats, count, ())
+        wanted = self._wanted(logits, batch.labels)
+        if config.adversarial:
+            (slope,) = torch.autograd.grad(wanted, vectors, retain_graph=True)
+            worse = self.classify(vectors + self._perturbation(vectors, slope, batch.lengths), batch.lengths)
+            wanted = wanted + self._wanted(worse, batch.labels)
+        return Loss(nats, count, (), wanted - nats / count)
+
+    def _wanted(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss that training lowers: smoothed, and weighted by label."""
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        wanted = cross_entropy(exact, batch.labels, weights, reduction="none", label_smoothing=smoothing)
-        return Loss(nats, len(batch.labels), (), wanted.mean() - nats / len(batch.labels))
+        smoothing = self.config.label_smoothing
+        return cross_entropy(exact, labels, self.weights, reduction="none", label_smoothing=smoothing).mean()
+
+    def _perturbation(self, vectors: Tensor, slope: Tensor, lengths: Tensor) -> Tensor:
+        """What is added to the vectors (N, T, E) of each text in the direction of its loss's gradient.
+
+        Its length is a share of that of the text's vectors as a whole. Miyato et al. (2017, equation 3) have a fixed
+        length, and normalised vectors, so that these cannot grow out of its reach.
+        """
+        real = (torch.arange(vectors.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2).to(vectors.device)
+        size = (vectors.detach() * real).flatten(1).norm(dim=1) * self.config.adversarial  # (N,)
+        steepness = slope.flatten(1).norm(dim=1).clamp(min=1e-12)
+        moved: Tensor = slope * (size / steepness).view(-1, 1, 1)
+        return moved
 
     def _read(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """What stands for each text, (N, size): windows of a text come one after the other, the longest text first."""
