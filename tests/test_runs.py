@@ -14,10 +14,16 @@ import textseq
 from textseq import recipe, runs, shelf, writer_runs
 from textseq.config import (
     CellName,
+    ClassifierConfig,
+    ClassifierTrainingConfig,
     DataConfig,
+    LabelledConfig,
     LanguageModelConfig,
     PairConfig,
     ScheduleName,
+    TaggedConfig,
+    TaggerConfig,
+    TaggerTrainingConfig,
     TokenizerName,
     TrainingConfig,
     TranslationModelConfig,
@@ -426,15 +432,21 @@ def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
 def test_every_recipe_fits_the_settings(name: str) -> None:
     found = read_recipe(name)
     assert found["title"]
-    languages = next(corpus.languages for corpus in list_corpora() if corpus.name == found["corpus"])
+    (corpus,) = (corpus for corpus in list_corpora() if corpus.name == found["corpus"])
     kinds: tuple[type[Settings], ...] = (LanguageModelConfig, DataConfig, TrainingConfig)
-    if languages:
+    if corpus.languages:
         kinds = (TranslationModelConfig, PairConfig, TranslatorTrainingConfig)
         assert found["source"] != found["target"]
-    assert {found[key] for key in ("source", "target") if key in found} <= set(languages)
-    for values, kind in zip((found["model"], found["data"], found["training"]), kinds, strict=True):
+    elif corpus.labels and found.get("task") != "language-model":
+        kinds = (ClassifierConfig, LabelledConfig, ClassifierTrainingConfig)
+    elif corpus.task == "tagger":
+        kinds = (TaggerConfig, TaggedConfig, TaggerTrainingConfig)
+    assert {found[key] for key in ("source", "target") if key in found} <= set(corpus.languages)
+    for part, kind in zip((found.get("model"), found.get("data"), found.get("training")), kinds, strict=True):
+        values = part or {}
         made = kind.from_dict(values, where=name).to_dict()
         assert {key: made[key] for key in values} == values
+    assert found.get("from", name) in recipes()
 
 
 def test_there_are_recipes() -> None:
@@ -455,6 +467,7 @@ def test_a_recipe_is_read_by_name_or_file(tmp_path: Path) -> None:
         ("[modell]\nlayers = 2\n", r"unknown key in the recipe \S+mine\.toml 'modell'; did you mean 'model'"),
         ("layers = \n", r"\S+mine\.toml is no TOML: .*line 1.*; mend the place it names"),
         ("model = 3\n", r"the recipe \S+mine\.toml wants a table for 'model', found 3; mend it"),
+        ("task = 'clasifier'\n", r"unknown task in the recipe \S+mine\.toml 'clasifier'; did you mean 'classifier'"),
         ("source = ['en']\n", r"the recipe \S+mine\.toml wants a string for 'source', found \['en'\]; mend it"),
     ],
 )

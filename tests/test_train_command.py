@@ -15,8 +15,9 @@ import pytest
 import textseq
 from textseq import runs, shelf
 from textseq.command import run
+from textseq.config import ClassifierConfig, LabelledConfig, LanguageModelConfig
 from textseq.corpus import list_corpora
-from textseq.recipe import read_recipe, recipes
+from textseq.recipe import Recipe, read_recipe, recipes
 from textseq.settings import Settings
 from textseq.translating import Translator
 
@@ -52,7 +53,7 @@ def asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., di
 
     def call(*arguments: str | Path) -> dict[str, object]:
         calls: list[dict[str, object]] = []
-        for name in ("train", "train_translator", "train_classifier", "resume"):
+        for name in ("train", "train_translator", "train_classifier", "train_tagger", "resume"):
 
             def note(*given: object, task: str = name, **options: object) -> None:
                 calls.append({"call": task, "first": given[0] if given else None, **options})
@@ -111,22 +112,58 @@ def test_from_pairs_to_a_translator(command: Command, trained: Path) -> None:
     assert "tokens were known there" in err
 
 
+def task_of(recipe: Recipe) -> str:
+    """What a recipe trains."""
+    (corpus,) = (corpus for corpus in list_corpora() if corpus.name == recipe["corpus"])
+    kinds = {"translator": corpus.languages, "classifier": corpus.labels, "tagger": corpus.task == "tagger"}
+    return recipe.get("task") or next((task for task, fits in kinds.items() if fits), "language-model")
+
+
+def put_model(folder: Path, name: str) -> None:
+    """What a recipe makes, as far as a command line looks at it."""
+    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "classifier": ClassifierConfig}
+    model = kind[task_of(recipe)](**recipe.get("model", {})).to_dict()
+    facts = {"task": task_of(recipe), "model": model, "data": recipe.get("data", {})}
+    (folder / "runs" / name).mkdir(parents=True)
+    (folder / "runs" / name / "config.json").write_text(json.dumps(facts))
+
+
 @pytest.mark.parametrize("name", recipes())
-def test_every_recipe_is_what_is_asked_for(asked: Callable[..., dict[str, object]], name: str) -> None:
+def test_every_recipe_is_what_is_asked_for(asked: Callable[..., dict[str, object]], name: str, tmp_path: Path) -> None:
     recipe = read_recipe(name)
-    found = asked("--recipe", name)
-    languages = {corpus.name: corpus.languages for corpus in list_corpora()}[recipe["corpus"]]
-    if languages:
-        origin = found["origin"]
-        assert isinstance(origin, textseq.PairSource)
-        assert found["call"] == "train_translator"
-        assert (origin.corpus, origin.source, origin.target) == (recipe["corpus"], recipe["source"], recipe["target"])
-    else:
+    if "from" in recipe:
+        put_model(tmp_path / "home", recipe["from"])
+    found, task = asked("--recipe", name), task_of(recipe)
+    if task == "language-model":
         assert (found["call"], found["first"]) == ("train", recipe["corpus"])
-    for part, table in (("model", recipe["model"]), ("batching", recipe["data"]), ("training", recipe["training"])):
+    else:
+        origin = found["origin"]
+        assert isinstance(origin, textseq.PairSource | textseq.LabelledSource | textseq.TaggedSource)
+        assert (found["call"], origin.corpus) == (f"train_{task}", recipe["corpus"])
+        if isinstance(origin, textseq.PairSource):
+            assert (origin.source, origin.target) == (recipe["source"], recipe["target"])
+    assert found["start_from"] == recipe.get("from")
+    tables = recipe.get("model", {}), recipe.get("data", {}), recipe.get("training", {})
+    for part, table in zip(("model", "batching", "training"), tables, strict=True):
         settings = found[part]
         assert isinstance(settings, Settings)
         assert {key: getattr(settings, key) for key in table} == table
+
+
+def test_a_recipe_begins_with_a_model_of_its_own_unless_another_is_named(
+    asked: Callable[..., dict[str, object]], command: Command, tmp_path: Path
+) -> None:
+    refused(
+        command("--recipe", "imdb"),
+        "recipe imdb begins with the model 'imdb-lm' .* make it first: textseq-train --recipe imdb-lm --name imdb-lm",
+    )
+    put_model(tmp_path / "home", "imdb-lm")
+    (tmp_path / "home" / "runs" / "imdb-lm").rename(tmp_path / "home" / "runs" / "mine")
+    found = asked("--recipe", "imdb", "--from", "mine")
+    model, batching = found["model"], found["batching"]
+    assert isinstance(model, ClassifierConfig) and isinstance(batching, LabelledConfig)
+    assert found["start_from"] == "mine" and model.hidden_size == 512 and batching.lowercase
+    refused(command("--recipe", "imdb", "--from", "other"), "unknown model 'other'")
 
 
 @pytest.mark.parametrize(
