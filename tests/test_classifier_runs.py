@@ -350,6 +350,8 @@ def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(w
     for name in shared:
         torch.testing.assert_close(new.model.state_dict()[name], theirs[name])
     assert any("weights from" in line for line in said)
+    runs.train_classifiers(LabelledSource(labelled=(str(reviews),), seeds=2), training=training, start_from="novel")
+    assert textseq.load_classifier("reviews-seed2").model.config == config
     with pytest.raises(TextseqError, match=r"--from wants a model of the same shape.*bidirectional"):
         runs.train_classifier(
             labelled=[reviews], model=replace(config, bidirectional=True), start_from="novel", name="x"

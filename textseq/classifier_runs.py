@@ -51,6 +51,8 @@ SHOWN = 3
 """Texts whose labels are shown after each evaluation."""
 WIDE = 70
 """Characters of them."""
+STARTS = "classifier", "language-model"
+"""The tasks of models that a classifier may begin with."""
 STACK = ("cell", "layers", "hidden_size", "embedding_size")
 """What a classifier that begins with a language model's weights has as that has it."""
 
@@ -104,15 +106,10 @@ def train_classifier(
     if name is None:
         name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "classifier", "language-model")
-    if model is None:
-        model = like(base.facts.get("task"), base.facts.get("model")) if base else ClassifierConfig()
-    batching, training = batching or LabelledConfig(), _suited(training or ClassifierTrainingConfig())
-    if base:  # whose tokens are the ones that it knows
-        batching = LabelledConfig.from_dict({**batching.to_dict(), **tokens_of(base.facts)}, where=str(base.folder))
+    base = begun_with(start_from, *STARTS)
+    settings = model, batching, training = _settled(model, batching, training, base)
     for note in opened.notes:
         report(note)
-    settings = model, batching, training
     facts = facts_of(
         "classifier", origin, opened, start_from, settings, language=opened.language, labels=[*opened.labels]
     )
@@ -169,8 +166,7 @@ def train_classifiers(
     """
     if origin.folds is None and origin.seeds is None:
         raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
-    model, batching = model or ClassifierConfig(), batching or LabelledConfig()
-    training = _suited(training or ClassifierTrainingConfig())
+    model, batching, training = _settled(model, batching, training, begun_with(start_from, *STARTS))
     if name is None:
         name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
     measured: list[ClassificationMeasurement] = []
@@ -235,6 +231,21 @@ def resume_classifier(
     model, batching = saved(facts, place, "model", ClassifierConfig), saved(facts, place, "data", LabelledConfig)
     facts = {**facts, "training": training.to_dict()}
     return _ClassifierRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
+
+
+def _settled(
+    model: ClassifierConfig | None,
+    batching: LabelledConfig | None,
+    training: TrainingConfig | None,
+    base: checkpoint.Checkpoint | None,
+) -> tuple[ClassifierConfig, LabelledConfig, TrainingConfig]:
+    """The settings, with those of the model to begin with, or the defaults, for what is not given."""
+    if model is None:
+        model = like(base.facts.get("task"), base.facts.get("model")) if base else ClassifierConfig()
+    batching = batching or LabelledConfig()
+    if base:  # whose tokens are the ones that it knows
+        batching = LabelledConfig.from_dict({**batching.to_dict(), **tokens_of(base.facts)}, where=str(base.folder))
+    return model, batching, _suited(training or ClassifierTrainingConfig())
 
 
 def _suited(training: TrainingConfig) -> TrainingConfig:
