@@ -27,6 +27,8 @@ COUNTS = {
     "sentence_polarity": (8530, 1066, 1066),
     "movie_reviews": (1600, 200, 200),
     "imdb": (22500, 2500, 25000),
+    # The two before imdb together.
+    "film_reviews": (10129, 1267, 1266),
     # Without repetition within a sentence.
     "sst2-phrases": (98557, 872, 1821),
     "sst5-phrases": (306157, 1101, 2210),
@@ -51,6 +53,14 @@ def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Pa
         for part in corpus.parts:
             (_, most), (_, least) = Counter(label for _, label in corpus.examples(part)).most_common()
             assert most == least
+
+
+def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None:
+    def all_of(name: str) -> Counter[tuple[str, str]]:
+        corpus = load_labelled(name, data=data_folder)
+        return Counter(example for part in corpus.parts for example in corpus.examples(part))
+
+    assert all_of("film_reviews") == all_of("sentence_polarity") + all_of("movie_reviews")
 
 
 def test_a_language_model_reads_the_texts_of_a_part_alone(data_folder: Path, tmp_path: Path) -> None:
