@@ -170,7 +170,9 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
         own_labelled([path], empty="keep")  # type: ignore[arg-type]
     with pytest.raises(TextseqError, match="unknown part of corpus 'mine': 'dev'"):
         corpus_of(EXAMPLES).examples("dev")
-    with pytest.raises(TextseqError, match="corpus 'shakespeare' is for a language-model; of labelled texts are imdb"):
+    with pytest.raises(
+        TextseqError, match="corpus 'shakespeare' is for a language-model; of labelled texts are film_reviews, imdb"
+    ):
         load_labelled("shakespeare")
     with pytest.raises(TextseqError, match="unknown corpus 'sst'"):
         load_labelled("sst")
