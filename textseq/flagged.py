@@ -15,6 +15,8 @@ Shapes: N batch, T time, E input size, H hidden, D directions.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -89,7 +91,10 @@ def _flagged(
         for name, weight in zip(kernel._flat_weights_names, kernel._flat_weights, strict=True)
         if weight is not None
     ]
-    y, _, c = torch.lstm(read, state, weights, True, 1, 0.0, kernel.training, kernel.bidirectional, False)
+    with warnings.catch_warnings():
+        # cuDNN's, that it copies weights together: these are new every time.
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+        y, _, c = torch.lstm(read, state, weights, True, 1, 0.0, kernel.training, kernel.bidirectional, False)
     return y, c
 
 
