@@ -11,6 +11,7 @@ import pytest
 import textseq
 from textseq.corpus import load_corpus
 from textseq.fetch import read_recipe, recipe_files
+from textseq.labelled import load_labelled
 from textseq.pairs import load_pairs
 from textseq.shelf import SHIPPED, shelf
 from textseq.translation_metrics import bleu
@@ -128,3 +129,42 @@ def test_a_translator_translates(name: str) -> None:
     sentence, wanted = next(iter(TRANSLATIONS[name].items()))
     backwards = " ".join(reversed(wanted.split()))
     assert translator.score([sentence], [wanted])[0] > translator.score([sentence], [backwards])[0] + 5
+
+
+OPINIONS = {
+    "A wonderful, moving film with brilliant performances.": "positive",
+    "One of the best comedies of the year.": "positive",
+    "Dull, predictable and far too long.": "negative",
+    "The plot makes no sense and the acting is terrible.": "negative",
+}
+
+
+def test_the_classifier_that_ships_is_small_and_knows_its_numbers_and_whose_texts_it_learnt() -> None:
+    shipped = [model.name for model in shelf() if model.shipped and model.facts["task"] == "classifier"]
+    assert shipped == ["sentiment"]
+    assert sum(path.stat().st_size for path in (SHIPPED / "sentiment").rglob("*")) <= 8e6
+    results = textseq.load_classifier("sentiment").facts["results"]
+    assert isinstance(results, list)
+    assert results[0]["signature"].startswith("corpus:film_reviews|part:test|")
+    assert results[0]["accuracy"] > 0.75
+    card = (SHIPPED / "sentiment" / "README.md").read_text(encoding="utf-8")
+    assert "film_reviews" in card and "CC BY 4.0" in card and "Pang and Lee" in card
+
+
+def test_the_classifier_that_ships_tells_praise_from_blame() -> None:
+    found = textseq.load_classifier("sentiment").classify([*OPINIONS])
+    assert [one.label for one in found] == [*OPINIONS.values()]
+    assert all(one.probability > 0.6 for one in found)
+
+
+def test_the_classifier_that_ships_is_as_good_as_its_card_says(data_file: Callable[[str], Path]) -> None:
+    """On sentences, and on whole reviews."""
+    for file in read_recipe("film_reviews", recipe_files()["film_reviews"]).files.values():
+        data_file(file.path)
+    classifier = textseq.load_classifier("sentiment")
+    results = classifier.facts["results"]
+    assert isinstance(results, list)
+    examples = [*islice(load_labelled("film_reviews").examples("test"), None, None, 4)]
+    found = classifier.classify([text for text, _ in examples])
+    right = sum(one.label == label for one, (_, label) in zip(found, examples, strict=True))
+    assert right / len(examples) > results[0]["accuracy"] - 0.07
