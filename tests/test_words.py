@@ -166,8 +166,16 @@ def test_unknown_words_lose_their_letters_but_not_their_space() -> None:
     tokenizer = train("to be or not to be", rare_words="unknown", minimum_count=2)
     assert tokenizer.vocabulary == (" be", "<unk>", " <unk>")
     assert tokens(tokenizer, "xor be,") == ["<unk>", " be", "<unk>"]
+    assert tokens(tokenizer, "be or") == [" be", " <unk>"]  # known with a space alone, and so taken
     assert tokenizer.decode(tokenizer.encode("a be or")) == "<unk> be <unk>"
     assert {tokenizer.vocabulary[token] for token in tokenizer.fallback} == {"<unk>", " <unk>"}
+
+
+def test_a_mark_is_known_with_and_without_a_space_before_it() -> None:
+    apart = train(" do n't , do n't , good . good .", rare_words="unknown", minimum_count=2)
+    assert tokens(apart, "don't, good.") == [" do", " n't", " ,", " good", " ."]
+    joined = train(" don't, don't, good. good.", rare_words="unknown", minimum_count=2)
+    assert tokens(joined, " do n't , good .") == [" do", "n't", ",", " good", "."]
 
 
 def test_unk_in_the_text_is_the_unknown_word() -> None:

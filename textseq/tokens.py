@@ -25,7 +25,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.files import replacing
 from textseq.text import TOKENIZER_FORMAT, TOKENIZERS, Tokenizer, load_tokenizer
 
-TOKENS_FORMAT = 1
+TOKENS_FORMAT = 2
 TRAIN_PART = "train"
 
 

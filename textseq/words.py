@@ -104,7 +104,10 @@ class WordTokenizer(UnitTokenizer):
         if word in self._ids:
             return (self._ids[word],)
         if self._options.rare_words == "unknown":
-            return (self._first_special + word.startswith(" "),)
+            bare = word.removeprefix(" ")
+            spaced = word.startswith(" ")
+            other = bare if spaced else f" {word}"  # "good ," and "good," are the same words
+            return (self._ids.get(other, self._first_special + spaced),)
         spelled: list[int] = self._spelling[self._speller.encode(word)].tolist()
         return spelled
 

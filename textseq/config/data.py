@@ -38,7 +38,8 @@ class TokenizerConfig(Settings):
     """word: times that a word must occur to be a token. Those that occur once are spelled, which teaches the model
     how to read and write words that it never saw."""
     rare_words: Literal["spell", "unknown"] = "spell"
-    """word: spell what is no token with characters, or replace it by <unk>, which loses it."""
+    """word: spell what is no token with characters, or replace it by <unk>, which loses it (a word that is one but for
+    the space before it is taken for that)."""
     words: Literal["nltk", "spaces"] = "nltk"
     """word: words and punctuation as NLTK's Treebank rules part them ("don't," is do n't ,), or all that stands
     between white space as one word, for text that was tokenized before; there a line's end takes in a space before."""
