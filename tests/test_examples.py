@@ -29,6 +29,17 @@ def test_translating(capsys: pytest.CaptureFixture[str]) -> None:
     assert sensible > senseless
 
 
+def test_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "reading.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["positive", "negative", "negative"]
+    *words, whole = lines[5:-2]
+    assert words[0].split()[1] == "dull" and float(words[0].split()[0]) > 0.5
+    without, _, _, _, total, *_ = whole.split()
+    assert sum(float(line.split()[0]) for line in words) + float(without) == pytest.approx(float(total), abs=0.5)
+    assert "great" in lines[-1]
+
+
 def test_own_author(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     (tmp_path / "mine.txt").write_text("A rose is a rose is a rose. " * 200)
