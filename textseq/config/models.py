@@ -173,7 +173,8 @@ class ClassifierConfig(Settings):
     """Share of the probability that training wants spread evenly over the labels (Szegedy et al. 2016)."""
     adversarial: float = ranged(0.0, at_least=0, below=1)
     """Learn from every text a second time, with its vectors moved to where the loss grows most, by this share of their
-    length (adversarial training, Miyato et al. 2017); 0.02 is usual, and takes two to three times as long. 0: not."""
+    length (adversarial training, Miyato et al. 2017, whose 5 for a review is about 0.02), which takes two to three
+    times as long; sentences want less. 0: not."""
     class_weights: Literal["none", "balanced"] = "none"
     """What an example counts in training: the same (none), or the more the rarer its label is (balanced), so that all
     labels count alike together."""
