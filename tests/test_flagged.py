@@ -29,18 +29,23 @@ def drawn(bidirectional: bool, dtype: torch.dtype, width: int = E) -> tuple[nn.L
     return kernel, torch.randn(T, N, width, dtype=dtype, requires_grad=True), state
 
 
+def same_with_gradients(found: tuple[Tensor, State], wanted: tuple[Tensor, State], inputs: list[Tensor]) -> None:
+    """Outputs and states are equal, and the gradients of one number that each of their entries enters."""
+    torch.testing.assert_close(found, wanted)
+    gradients = []
+    for y, after in (found, wanted):
+        total = sum((part * torch.linspace(-1, 2, part.numel()).view_as(part)).sum() for part in (y, *after))
+        gradients.append(torch.autograd.grad(torch.as_tensor(total), inputs))
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("width", [E, 8])
 def test_it_is_the_packed_sequence(bidirectional: bool, lengths: list[int], width: int) -> None:
     kernel, x, state = drawn(bidirectional, torch.float64, width)
     found, wanted = (run(kernel, x, state, torch.tensor(lengths)) for run in (lstm_over_padding, packed))
-    torch.testing.assert_close(found, wanted)
-    gradients = []
-    for y, after in (found, wanted):
-        total = sum((part * torch.linspace(-1, 2, part.numel()).view_as(part)).sum() for part in (y, *after))
-        gradients.append(torch.autograd.grad(torch.as_tensor(total), [x, *kernel.parameters()]))
-    torch.testing.assert_close(*gradients)
+    same_with_gradients(found, wanted, [x, *kernel.parameters()])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -72,12 +77,7 @@ def test_rows_that_start_afresh_are_read_in_pieces(share: float, width: int) -> 
     resets = torch.rand(N, T) < share
     resets[0] = False
     found, wanted = (run(kernel, x, state, resets) for run in (lstm_with_resets, in_pieces))
-    torch.testing.assert_close(found, wanted)
-    gradients = []
-    for y, after in (found, wanted):
-        total = sum((part * torch.linspace(-1, 2, part.numel()).view_as(part)).sum() for part in (y, *after))
-        gradients.append(torch.autograd.grad(torch.as_tensor(total), [x, *kernel.parameters()]))
-    torch.testing.assert_close(*gradients)
+    same_with_gradients(found, wanted, [x, *kernel.parameters()])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,8 +1,8 @@
 """An LSTM over rows of different lengths, or that start afresh, by torch's fused kernel for rows that are all alike.
 
-On a CPU torch computes packed sequences step by step, which costs up to 37 times as much; and a row that starts afresh
-within a window wants a call of its own. Here further inputs, flags, shut and open the gates instead, by weights so
-large that a gate becomes exactly 0 or 1:
+On a CPU torch computes packed sequences step by step, which is far slower, above all backward; and a row that starts
+afresh within a window wants a call of its own. Here further inputs, flags, shut and open the gates instead, by weights
+so large that a gate becomes exactly 0 or 1:
 
 - a step of padding shuts the input gate and opens the forget gate: the cell stays as it is, to the bit;
 - a step put in between, before a row starts afresh, shuts both: the cell becomes zero, and with it the hidden state.
