@@ -376,6 +376,27 @@ def test_a_second_direction_begins_anew_beside_that_of_a_language_model(reviews:
     assert behind.shape == (40, 10) and not torch.equal(behind, ours["recurrent.layers.0.weight_hh_l0"])
 
 
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_both_directions_begin_with_those_of_a_language_model_that_has_both(
+    reviews: Path, tmp_path: Path, bidirectional: bool
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("good bad film " * 200)
+    runs.train(
+        text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6, bidirectional=True),
+        batching=DataConfig(tokenizer="word"), training=TrainingConfig(max_steps=1, max_epochs=None), name="both",
+    )  # fmt: skip
+    theirs = textseq.load_writer("both").model.state_dict()
+    training = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    asked = None if bidirectional else ClassifierConfig(hidden_size=10, embedding_size=6, bidirectional=False)
+    new = runs.train_classifier(labelled=[reviews], model=asked, training=training, start_from="both")
+    ours = {name: value for name, value in new.model.state_dict().items() if name.startswith("recurrent")}
+    assert len(ours) == 4 + 4 * bidirectional and new.model.config.bidirectional == bidirectional
+    for name, tensor in ours.items():
+        stack = "reverse" if name.endswith("_reverse") else "recurrent"
+        torch.testing.assert_close(tensor, theirs[name.replace("recurrent", stack).removesuffix("_reverse")])
+
+
 def test_the_command_knows_the_shape_of_a_language_model(
     writer: Path, reviews: Path, command: Callable[..., Result]
 ) -> None:

@@ -265,6 +265,68 @@ def test_overlapping_windows_share_their_noise() -> None:
     torch.testing.assert_close(losses[0], losses[1])
 
 
+BOTH_WAYS = replace(PLAIN, bidirectional=True)
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("scored", [T, 2])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_reverse_stack_is_a_language_model_of_the_text_read_from_its_end(
+    cell: CellName, layers: int, scored: int
+) -> None:
+    model, batch = made(cell, layers=layers, base=BOTH_WAYS), random_batch(scored=scored)
+    mirror = made(cell, layers=layers)
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("recurrent.")}
+    mirror.load_state_dict({name.replace("reverse.", "recurrent."): value for name, value in weights.items()})
+    back = WindowBatch(batch.targets.flip(1), batch.inputs.flip(1), None, carry=T, scored=scored)
+    found, ahead = model.loss(batch, None), made(cell, layers=layers, base=BOTH_WAYS)
+    assert found.penalty is not None and found.count == N * scored
+    torch.testing.assert_close(found.penalty, mirror.loss(back, None).nats / found.count)
+    ahead.reverse = None
+    torch.testing.assert_close(found.nats, ahead.loss(batch, None).nats)
+
+
+def test_the_reverse_stack_sees_only_what_comes_after_and_only_of_the_same_document() -> None:
+    """Row 0 has a document that begins with its third token, row 1 has none."""
+    model = made(base=BOTH_WAYS)
+    read: list[Tensor] = []
+    model.embedding.register_forward_hook(lambda module, given, out: read.append(out))
+    outputs: list[Tensor] = []
+    assert model.reverse is not None
+    model.reverse.register_forward_hook(lambda module, given, out: outputs.append(out[0]))
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    resets[:, 0] = resets[0, 2] = True
+    model.loss(random_batch(resets=resets), None)
+    (h,), vectors = outputs, read[1]  # (T, N, E): those of the tokens T, ..., 1 of the text
+    for row, begins in enumerate((2, 0)):
+        for place in range(T):
+            (reach,) = torch.autograd.grad(h[row, place].sum(), vectors, retain_graph=True)
+            seen = (reach[:, row] != 0).any(dim=1).tolist()
+            token = T - place  # the last one that was read, counted from the window's beginning
+            document = [other >= begins if token >= begins else other < begins for other in range(T, 0, -1)]
+            assert seen == [other >= token and same for other, same in zip(range(T, 0, -1), document, strict=True)]
+            assert not (reach[:, 1 - row] != 0).any()
+
+
+def test_what_is_learnt_the_other_way_round_leaves_writing_and_measures_alone() -> None:
+    model, batch = made(base=BOTH_WAYS).eval(), random_batch()
+    plain = made().eval()
+    plain.load_state_dict({name: value for name, value in model.state_dict().items() if not name.startswith("reverse")})
+    torch.testing.assert_close(model(batch.inputs)[0], plain(batch.inputs)[0])
+    found = model.loss(batch, None)
+    torch.testing.assert_close(found.nats, plain.loss(batch, None).nats)
+    assert found.penalty is None
+    assert [len(stage) for stage in model.stages()] == [2, 8, 1]
+
+
+def test_both_ways_share_one_sample_of_the_softmax() -> None:
+    batch = random_batch()
+    exact = made(base=BOTH_WAYS).loss(batch, None)
+    sampled = made(base=replace(BOTH_WAYS, sampled_softmax=V)).loss(batch, None)
+    assert exact.penalty is not None and sampled.penalty is not None
+    torch.testing.assert_close((sampled.nats, sampled.penalty), (exact.nats, exact.penalty))
+
+
 def test_penalties_are_those_of_the_paper() -> None:
     """Merity et al. (2017), section 4.5, with means in the place of norms, as their code has it."""
     model = made(base=replace(PLAIN, activation_penalty=2.0, temporal_penalty=3.0))

@@ -395,7 +395,8 @@ def like(task: object, settings: object) -> ClassifierConfig:
                 f"--from wants a language model without --{flag}, which a classifier has not; name another"
             )
     kept = {name: table[name] for name in STACK if name in table}
-    return ClassifierConfig.from_dict({**kept, "bidirectional": False}, where="--from")
+    both = bool(table.get("bidirectional")) and table.get("layers") == 1  # upper layers would read what both found
+    return ClassifierConfig.from_dict({**kept, "bidirectional": both}, where="--from")
 
 
 def tokens_of(facts: Mapping[str, object]) -> Facts:
@@ -414,11 +415,12 @@ def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
         old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size, bidirectional=second)
     same_shape(base.folder, old, asked)
     new_weights = run.model.state_dict()
+    parts = ("embedding.", "recurrent.") if writes else ("embedding.", "recurrent.", "pooling.", "readout.")
     with torch.no_grad():
         for name, tensor in base.weights.items():
-            if name.startswith(
-                ("embedding.", "recurrent.") if writes else ("embedding.", "recurrent.", "pooling.", "readout.")
-            ):
+            if writes and name.startswith("reverse."):  # the stack that reads the other way round
+                name = f"recurrent.{name.removeprefix('reverse.')}_reverse"
+            if name.startswith(parts) and name in new_weights:
                 new_weights[name].copy_(tensor)
     if not writes:
         for name in ("output.weight", "output.bias"):

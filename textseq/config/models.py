@@ -29,6 +29,10 @@ class LanguageModelConfig(Settings):
     """Width H of every layer."""
     embedding_size: int = ranged(64, at_least=1)
     """Width E of the token vectors."""
+    bidirectional: bool = False
+    """Learn the other way round too: a second stack reads the text from its end and predicts each token from those
+    after it (Peters et al. 2018, section 3.1). Writing needs the first stack alone, and so does every figure; a
+    classifier that begins with such a model of one layer reads both ways with what both have learnt."""
     residual: bool = False
     """Add to the output of every layer but the first what that layer read."""
     layer_norm: bool = False
@@ -73,8 +77,8 @@ class LanguageModelConfig(Settings):
 
     def shape(self) -> Self:
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
-        kept = ["cell", "layers", "hidden_size", "embedding_size", "residual", "layer_norm", "tie_embeddings"]
-        kept += ["learn_initial_state"]
+        kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "residual", "layer_norm"]
+        kept += ["tie_embeddings", "learn_initial_state"]
         return type(self)(**{name: getattr(self, name) for name in kept})
 
 
