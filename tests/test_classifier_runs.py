@@ -153,7 +153,10 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
     train(reviews)
     before = sorted((home / "runs" / "reviews").rglob("*"))
     cases: list[tuple[dict[str, object], str]] = [
-        ({"labelled": [reviews], "training": replace(QUICK, best_by="bleu")}, "--best-by bleu is for translators"),
+        (
+            {"labelled": [reviews], "training": replace(QUICK, best_by="bleu")},
+            "--best-by bleu is not for a classifier, of which the best is told by accuracy or loss",
+        ),
         ({"origin": LabelledSource(labelled=(str(reviews),), validation=0)}, "--best-by accuracy wants a validation"),
         ({"origin": LabelledSource(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
         ({"origin": LabelledSource()}, "name a corpus or give your own"),

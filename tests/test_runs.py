@@ -100,12 +100,16 @@ def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(
     train(text)
     before = sorted((home / "runs" / "cats").rglob("*"))
     for training, validation, message in (
-        (TrainingConfig(best_by="bleu"), 0.1, "--best-by bleu is for other tasks, found it with a language model; lea"),
+        (
+            TrainingConfig(best_by="bleu"),
+            0.1,
+            "--best-by bleu is not for a language-model, of which the best is told by los",
+        ),
         (TrainingConfig(average="best"), 0.0, "--average best wants a validation part and found none; set a --valida"),
     ):
         with pytest.raises(TextseqError, match=message):
             runs.train(text=[text], model=model(), training=training, validation=validation, overwrite=True)
-    with pytest.raises(TextseqError, match="--best-by bleu is for other tasks"):
+    with pytest.raises(TextseqError, match="--best-by bleu is not for a language-model"):
         runs.resume("cats", training=TrainingConfig(best_by="bleu"))
     assert sorted((home / "runs" / "cats").rglob("*")) == before
 

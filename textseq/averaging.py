@@ -127,13 +127,16 @@ def refuse_unmeasured(config: TrainingConfig) -> None:
     """Refuse, for a run without a validation part, what only that can decide.
 
     Raises:
-        TextseqError: the weights of evaluations are to be averaged, and there will be none.
+        TextseqError: the weights of evaluations are to be averaged, or the best by another measure than the loss is to
+            be kept, and there will be no evaluation.
     """
-    if config.average != "none":
-        raise TextseqError(
-            f"--average {config.average} wants a validation part and found none; set a --validation, or average with "
-            "--ema-decay"
-        )
+    wanted, instead = (
+        (f"--average {config.average}", "average with --ema-decay")
+        if config.average != "none"
+        else (f"--best-by {config.best_by}", "--best-by loss")
+    )
+    if config.average != "none" or config.best_by != "loss":
+        raise TextseqError(f"{wanted} wants a validation part and found none; set a --validation, or {instead}")
 
 
 @contextlib.contextmanager

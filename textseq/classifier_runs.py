@@ -14,31 +14,27 @@ import torch
 from torch import Tensor
 
 from textseq import checkpoint
-from textseq.averaging import refuse_unmeasured
 from textseq.classifying import Classifier, open_classifier, read_text
 from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, TokenizerConfig, TrainingConfig
 from textseq.corpus import cache_folder
-from textseq.devices import pick_device, pick_precision
-from textseq.embedding import carry_over, load_vectors
+from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.label_metrics import ClassificationMeasurement, calibrated, measure_labels
 from textseq.labelled import LabelledCorpus
 from textseq.launch import (
-    Plan,
+    TaskRun,
     begun_with,
-    describe,
     facts_of,
     going_on,
     labels_of,
     last_checkpoint,
-    launch,
     new_folder,
     same_shape,
     same_text,
+    suited,
 )
 from textseq.models.classifier_model import ClassifierModel
 from textseq.origin import LabelledSource, resolved, saved, saved_fingerprint
-from textseq.run_log import summary_writer
 from textseq.shelf import Facts, runs_folder
 from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
@@ -100,13 +96,11 @@ def train_classifier(
     origin = replace(
         origin, labelled=resolved(origin.labelled), validation_labelled=resolved(origin.validation_labelled)
     )
-    if origin.vectors is not None and start_from is not None:
-        raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
     opened = origin.open(data=data, download=download)
     if name is None:
         name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, *STARTS)
+    base = begun_with(start_from, *STARTS, vectors=origin.vectors)
     settings = model, batching, training = _settled(model, batching, training, base)
     for note in opened.notes:
         report(note)
@@ -119,11 +113,9 @@ def train_classifier(
     run = _ClassifierRun(folder, facts, opened, tokenizer, model, batching, training, report)
     if base:
         _start_from(run, base)
-    if origin.vectors is not None:
-        table = run.model.embedding.weight
-        for line in load_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download):
-            report(line)
-    return run.run(resume=False)
+    table = run.model.embedding.weight
+    run.begin_with_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
+    return run.run()
 
 
 def train_classifiers(
@@ -227,9 +219,8 @@ def resume_classifier(
     opened = saved(facts, place, "source", LabelledSource).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", ClassifierTrainingConfig)
-    training = going_on(_suited(training or before), before, folder)
+    training = going_on(training, before, folder, "classifier")
     model, batching = saved(facts, place, "model", ClassifierConfig), saved(facts, place, "data", LabelledConfig)
-    facts = {**facts, "training": training.to_dict()}
     return _ClassifierRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
 
 
@@ -245,14 +236,7 @@ def _settled(
     batching = batching or LabelledConfig()
     if base:  # whose tokens are the ones that it knows
         batching = LabelledConfig.from_dict({**batching.to_dict(), **tokens_of(base.facts)}, where=str(base.folder))
-    return model, batching, _suited(training or ClassifierTrainingConfig())
-
-
-def _suited(training: TrainingConfig) -> TrainingConfig:
-    """The settings with the precision that ``auto`` stands for; what a classifier has not is refused."""
-    if training.best_by == "bleu":
-        raise TextseqError("--best-by bleu is for translators, found it with a classifier; use accuracy or loss")
-    return pick_precision(training)
+    return model, batching, suited(training or ClassifierTrainingConfig(), "classifier")
 
 
 class _Read:
@@ -267,8 +251,8 @@ class _Read:
         return ((read_text(text),) for text, _ in self.corpus.examples(part))
 
 
-class _ClassifierRun:
-    """A run between its settings and its end.
+class _ClassifierRun(TaskRun[Classifier]):
+    """A run of a classifier.
 
     Args:
         folder: the run's.
@@ -284,6 +268,10 @@ class _ClassifierRun:
         TextseqError: whatever does not fit together.
     """
 
+    use = "classify with: textseq-classify --model"
+    tokenizer: Tokenizer
+    model: ClassifierModel
+
     def __init__(
         self,
         folder: Path,
@@ -295,25 +283,16 @@ class _ClassifierRun:
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        device = pick_device(training.device)
-        if training.tensorboard:
-            summary_writer()  # if it is missing, that is said before anything is replaced
-        self.folder, self.facts, self.corpus, self.tokenizer = folder, facts, corpus, tokenizer
-        self.training, self.report = training, report
-        self.batches = self._batches("train", batching.batch_size, batching.longest)
-        self.held_out: TextBatches | None = None
-        if "validation" in corpus.parts:
+        super().__init__(folder, facts, corpus.parts, training, report)
+        self.corpus, self.tokenizer = corpus, tokenizer
+        labelled = self._batches("train", batching.batch_size, batching.longest)
+        self.batches, self.held_out = labelled, None
+        if self.measured:
             self.held_out = self._batches("validation", batching.batch_size)
-        else:
-            refuse_unmeasured(training)
-            if training.best_by != "loss":
-                raise TextseqError(
-                    f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
-                    "--best-by loss"
-                )
-        counts = np.bincount(self.batches.labels, minlength=len(corpus.labels))
+        counts = np.bincount(labelled.labels, minlength=len(corpus.labels))
         torch.manual_seed(training.seed)
-        self.model = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts)).to(device)
+        made = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts))
+        self.model = made.to(self.device)
         parameters = sum(p.numel() for p in self.model.parameters())
         each = ", ".join(f"{label} {count:,}" for label, count in zip(corpus.labels, counts.tolist(), strict=True))
         self.summary = f"{parameters:,} parameters, vocabulary {tokenizer.size}, {int(counts.sum()):,} texts ({each})"
@@ -324,24 +303,17 @@ class _ClassifierRun:
         labels = np.array([number_of[label] for _, label in self.corpus.examples(part)])
         return TextBatches(texts, labels, batch_size, self.training.seed, longest)
 
-    def run(self, *, resume: bool) -> Classifier:
-        """Train, calibrate and measure the best model on the validation part, and describe it."""
-        evaluate = self.evaluate if self.held_out is not None else None
-        plan = Plan(
-            self.folder, self.facts, self.tokenizer, self.model, self.batches, self.summary, evaluate, self.sample
-        )
-        found = launch(plan, self.training, self.report, resume=resume)
-        classifier = open_classifier(found, str(next(self.model.parameters()).device))
-        results = None
-        if self.held_out is not None:
-            logits, right = self._held_out(classifier)
-            found.facts["temperature"] = classifier.facts["temperature"] = calibrated(logits, right)
-            measured = classifier.measure(self.corpus, "validation")
-            self.report(f"validation: {measured}\n  {measured.signature}\n{measured.table()}")
-            results = [measured.to_dict()]
-        describe(self.folder, found, classifier.model, results)
-        self.report(f"the model is in {self.folder}; classify with: textseq-classify --model {self.folder.name}")
-        return classifier
+    def open(self, found: checkpoint.Checkpoint) -> Classifier:
+        """The classifier of a checkpoint."""
+        return open_classifier(found, str(self.device))
+
+    def measure(self, job: Classifier, found: checkpoint.Checkpoint) -> list[Facts]:
+        """Calibrate it first."""
+        logits, right = self._held_out(job)
+        found.facts["temperature"] = job.facts["temperature"] = calibrated(logits, right)
+        measured = job.measure(self.corpus, "validation")
+        self.report(f"validation: {measured}\n  {measured.signature}\n{measured.table()}")
+        return [measured.to_dict()]
 
     def evaluate(self) -> Evaluation:
         """Loss and accuracy on the validation part."""
@@ -356,7 +328,7 @@ class _ClassifierRun:
 
     def sample(self) -> str:
         """Some texts of the validation part, and their labels."""
-        part = "validation" if self.held_out is not None else "train"
+        part = "validation" if self.measured else "train"
         examples = list(islice(self.corpus.examples(part), SHOWN))
         found = Classifier(self.model, self.tokenizer, self.facts).classify([text for text, _ in examples])
         shown = (" ".join(text.split()) for text, _ in examples)

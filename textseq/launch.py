@@ -3,39 +3,145 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Generic, Protocol, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from textseq import checkpoint
+from textseq.averaging import refuse_unmeasured
 from textseq.config import Task, TrainingConfig
-from textseq.devices import deterministic, pick_precision
+from textseq.devices import deterministic, pick_device, pick_precision
+from textseq.embedding import load_vectors
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
 from textseq.model_card import model_card
 from textseq.plots import learning_curve
+from textseq.run_log import summary_writer
 from textseq.settings import Settings
 from textseq.shelf import Facts, find_model, newest, runs_folder
 from textseq.training import Batches, Evaluation, Run, Training
 from textseq.version import __version__
 
+BEST_BY: Mapping[Task, tuple[str, ...]] = {
+    "language-model": ("loss",),
+    "translator": ("loss", "bleu"),
+    "classifier": ("accuracy", "loss"),
+    "tagger": ("accuracy", "loss"),
+}
+"""What the best checkpoint of a task may be the best by."""
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything that stands before the first step."""
+Job = TypeVar("Job")
 
-    folder: Path
-    facts: Facts
+
+class TaskRun(ABC, Generic[Job]):
+    """A run between its settings and its end: what every task does alike.
+
+    The class of a task makes the batches and the model, and says how it is measured and what is shown of it.
+
+    Args:
+        folder: the run's.
+        facts: for ``config.json``.
+        parts: those of what is learnt from.
+        training: limits, seed and device.
+        report: where lines about the run go.
+
+    Raises:
+        TextseqError: what the training wants is not there.
+    """
+
+    use: ClassVar[str]
+    """How a user goes on; the name of the run follows."""
+    batches: Batches
     tokenizer: checkpoint.Savable
     model: nn.Module
-    batches: Batches
     summary: str
     """What is trained on what, in a line."""
-    evaluate: Callable[[], Evaluation] | None
-    sample: Callable[[], str]
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        parts: Sequence[str],
+        training: TrainingConfig,
+        report: Callable[[str], None],
+    ) -> None:
+        self.folder, self.training, self.report = folder, training, report
+        self.facts = {**facts, "training": training.to_dict()}
+        self.device = pick_device(training.device)
+        if training.tensorboard:
+            summary_writer()  # if it is missing, that is said before anything is replaced
+        self.measured = "validation" in parts
+        if not self.measured:
+            refuse_unmeasured(training)
+
+    @abstractmethod
+    def evaluate(self) -> Evaluation:
+        """Measure the model as it is on the validation part, or on so much of it as the settings say."""
+
+    @abstractmethod
+    def sample(self) -> str:
+        """Something that the model as it is makes, to look at."""
+
+    @abstractmethod
+    def open(self, found: checkpoint.Checkpoint) -> Job:
+        """The model of a checkpoint at work."""
+
+    @abstractmethod
+    def measure(self, job: Job, found: checkpoint.Checkpoint) -> list[Facts]:
+        """Measure the best model on the validation part, and report what was found."""
+
+    def run(self, *, resume: bool = False) -> Job:
+        """Train to the end, measure the best model and describe it.
+
+        Raises:
+            Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+            TextseqError: whatever the loop cannot mend.
+        """
+        found = self._train(resume)
+        job = self.open(found)
+        if self.measured:
+            found.facts["results"] = self.measure(job, found)
+            checkpoint.set_facts(found.folder, found.facts)
+        with replacing(self.folder / "README.md") as (file,):
+            file.write(model_card(self.folder.name, found.facts, self.model).encode())
+        self.report(f"the model is in {self.folder}; {self.use} {self.folder.name}")
+        return job
+
+    def begin_with_vectors(
+        self, table: Tensor, tokens: Sequence[str], name: str | None, *, data: Path | None, download: bool
+    ) -> None:
+        """Fill the table of the tokens' vectors with those that others made, if there is a name; see ``embedding``."""
+        if name is not None:
+            for line in load_vectors(table, tokens, name, data=data, download=download):
+                self.report(line)
+
+    def _train(self, resume: bool) -> checkpoint.Checkpoint:
+        """Train to the end; returns the best model."""
+        if not resume:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.report(f"{self.folder}: {self.summary}, on {self.device}")
+        loop = Training(
+            self.model,
+            self.batches,
+            self.training,
+            Run(self.folder, self.tokenizer, self.facts),
+            evaluate=self.evaluate if self.measured else None,
+            report=self.report,
+            sample=self.sample,
+            resume=resume,
+        )
+        try:
+            with deterministic(self.device, self.training.deterministic):
+                loop.train()
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}; go on with: textseq-train --resume {self.folder}", stop.code) from None
+        finally:
+            if loop.log.path.exists():
+                learning_curve(loop.log.path, self.folder / "curve.png")
+        return checkpoint.load(find_model(str(self.folder.resolve())))
 
 
 def new_folder(name: str, *, overwrite: bool) -> Path:
@@ -116,12 +222,27 @@ def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
     return checkpoint.load(last)
 
 
-def going_on(training: TrainingConfig, before: TrainingConfig, folder: Path) -> TrainingConfig:
-    """The settings that a run goes on with, ``auto`` precision decided.
+def suited(training: TrainingConfig, task: Task) -> TrainingConfig:
+    """The settings with the precision that ``auto`` stands for.
+
+    Raises:
+        TextseqError: a measure of the best that the task has not.
+    """
+    if training.best_by not in BEST_BY[task]:
+        raise TextseqError(
+            f"--best-by {training.best_by} is not for a {task}, of which the best is told by "
+            f"{' or '.join(BEST_BY[task])}; choose one, or leave it out"
+        )
+    return pick_precision(training)
+
+
+def going_on(training: TrainingConfig | None, before: TrainingConfig, folder: Path, task: Task) -> TrainingConfig:
+    """The settings that a run goes on with: those that it had before, or others that leave it the same run.
 
     Raises:
         TextseqError: what would make another run of it.
     """
+    training = suited(training or before, task)
     if training.optimizer != before.optimizer:
         raise TextseqError(
             f"{folder} goes on with the optimizer that it began with, {before.optimizer}; found "
@@ -132,17 +253,19 @@ def going_on(training: TrainingConfig, before: TrainingConfig, folder: Path) -> 
             f"{folder} goes on with the measure of its best checkpoint, {before.best_by}; found "
             f"--best-by {training.best_by}; leave it out"
         )
-    return pick_precision(training)
+    return training
 
 
-def begun_with(name: str | None, *tasks: str) -> checkpoint.Checkpoint | None:
-    """The model whose weights a run begins with, if there is one.
+def begun_with(name: str | None, *tasks: str, vectors: str | None = None) -> checkpoint.Checkpoint | None:
+    """The model whose weights a run begins with, if there is one; ``vectors`` are what it might begin with instead.
 
     Raises:
-        TextseqError: there is no such model, or it does something else than one of the tasks.
+        TextseqError: there is no such model, or it does something else than one of the tasks; or both are named.
     """
     if name is None:
         return None
+    if vectors is not None:
+        raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
     base = checkpoint.load(find_model(name))
     if base.facts.get("task") not in tasks:
         wanted = " or a ".join(tasks)
@@ -169,49 +292,3 @@ def same_text(folder: Path, before: object, now: str) -> None:
             f"the text of {folder} is not the one that the run began with; bring that back, or train anew "
             f"(--from {folder.name} begins with these weights)"
         )
-
-
-def launch(
-    plan: Plan, training: TrainingConfig, report: Callable[[str], None], *, resume: bool
-) -> checkpoint.Checkpoint:
-    """Train to the end.
-
-    Returns:
-        The best model, to be measured and described.
-
-    Raises:
-        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
-        TextseqError: whatever the loop cannot mend.
-    """
-    if not resume:
-        shutil.rmtree(plan.folder, ignore_errors=True)
-    device = next(plan.model.parameters()).device
-    report(f"{plan.folder}: {plan.summary}, on {device}")
-    loop = Training(
-        plan.model,
-        plan.batches,
-        training,
-        Run(plan.folder, plan.tokenizer, plan.facts),
-        evaluate=plan.evaluate,
-        report=report,
-        sample=plan.sample,
-        resume=resume,
-    )
-    try:
-        with deterministic(loop.device, training.deterministic):
-            loop.train()
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; go on with: textseq-train --resume {plan.folder}", stop.code) from None
-    finally:
-        if loop.log.path.exists():
-            learning_curve(loop.log.path, plan.folder / "curve.png")
-    return checkpoint.load(find_model(str(plan.folder.resolve())))
-
-
-def describe(folder: Path, found: checkpoint.Checkpoint, model: nn.Module, results: Sequence[Facts] | None) -> None:
-    """Keep the results of the last measurements, if there were any, with the model, and write its card."""
-    if results is not None:
-        found.facts["results"] = list(results)
-        checkpoint.set_facts(found.folder, found.facts)
-    with replacing(folder / "README.md") as (file,):
-        file.write(model_card(folder.name, found.facts, model).encode())

@@ -11,28 +11,24 @@ from pathlib import Path
 import torch
 
 from textseq import checkpoint
-from textseq.averaging import refuse_unmeasured
 from textseq.batches import Cursor
 from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TrainingConfig
-from textseq.devices import pick_device, pick_precision
-from textseq.embedding import carry_over, load_vectors
+from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.launch import (
-    Plan,
+    TaskRun,
     begun_with,
-    describe,
     facts_of,
     going_on,
     labels_of,
-    launch,
     new_folder,
     same_shape,
     same_text,
+    suited,
 )
 from textseq.lexicon import Lexicon, load_lexicon
 from textseq.models.tagger_model import TaggerModel
 from textseq.origin import TaggedSource, resolved, saved, saved_fingerprint
-from textseq.run_log import summary_writer
 from textseq.shelf import Facts
 from textseq.tag_batches import TagBatches
 from textseq.tagged import TaggedCorpus
@@ -89,17 +85,15 @@ def train_tagger(
     elif corpus or tagged:
         raise TextseqError("origin says all of the sentences; leave out corpus and tagged beside it")
     origin = replace(origin, tagged=resolved(origin.tagged), validation_tagged=resolved(origin.validation_tagged))
-    if origin.vectors is not None and start_from is not None:
-        raise TextseqError("--vectors and --from both say what the word vectors begin with; leave one out")
     opened = origin.open(data=data, download=download)
     if name is None:
         name = Path(origin.tagged[0]).name.split(".")[0] if origin.tagged else opened.name
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "tagger")
+    base = begun_with(start_from, "tagger", vectors=origin.vectors)
     if model is None:
         model = open_tagger(base).model.config if base else TaggerConfig()
     model = _fitting(model, opened)
-    batching, training = batching or TaggedConfig(), _suited(training or TaggerTrainingConfig())
+    batching, training = batching or TaggedConfig(), suited(training or TaggerTrainingConfig(), "tagger")
     for note in opened.notes:
         report(note)
     settings = model, batching, training
@@ -109,11 +103,9 @@ def train_tagger(
     run = _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report)
     if base:
         _start_from(run, base)
-    if origin.vectors is not None:
-        table = run.model.embedding.weight
-        for line in load_vectors(table, lexicon.words.vocabulary, origin.vectors, data=data, download=download):
-            report(line)
-    return run.run(resume=False)
+    table, words = run.model.embedding.weight, lexicon.words.vocabulary
+    run.begin_with_vectors(table, words, origin.vectors, data=data, download=download)
+    return run.run()
 
 
 def resume_tagger(
@@ -130,9 +122,8 @@ def resume_tagger(
     opened = saved(facts, place, "source", TaggedSource).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TaggerTrainingConfig)
-    training = going_on(_suited(training or before), before, folder)
+    training = going_on(training, before, folder, "tagger")
     model, batching = saved(facts, place, "model", TaggerConfig), saved(facts, place, "data", TaggedConfig)
-    facts = {**facts, "training": training.to_dict()}
     lexicon = load_lexicon(place, found.tokenizer)
     return _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report).run(resume=True)
 
@@ -153,15 +144,8 @@ def _fitting(model: TaggerConfig, corpus: TaggedCorpus) -> TaggerConfig:
     return model
 
 
-def _suited(training: TrainingConfig) -> TrainingConfig:
-    """The settings with the precision that ``auto`` stands for; what a tagger has not is refused."""
-    if training.best_by == "bleu":
-        raise TextseqError("--best-by bleu is for translators, found it with a tagger; use accuracy or loss")
-    return pick_precision(training)
-
-
-class _TaggerRun:
-    """A run between its settings and its end.
+class _TaggerRun(TaskRun[Tagger]):
+    """A run of a tagger.
 
     Args:
         folder: the run's.
@@ -177,6 +161,9 @@ class _TaggerRun:
         TextseqError: whatever does not fit together.
     """
 
+    use = "tag with: textseq-tag --model"
+    model: TaggerModel
+
     def __init__(
         self,
         folder: Path,
@@ -188,52 +175,34 @@ class _TaggerRun:
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        device = pick_device(training.device)
-        if training.tensorboard:
-            summary_writer()  # if it is missing, that is said before anything is replaced
-        self.folder, self.facts, self.corpus, self.lexicon = folder, facts, corpus, lexicon
-        self.training, self.report = training, report
-        self.held_out: TagBatches | None = None
-        if "validation" in corpus.parts:
-            self.held_out = self._batches("validation", batching.batch_size)
-        else:
-            refuse_unmeasured(training)
-            if training.best_by != "loss":
-                raise TextseqError(
-                    f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
-                    "--best-by loss"
-                )
-        self.batches = self._batches("train", batching.batch_size)
+        super().__init__(folder, facts, corpus.parts, training, report)
+        self.corpus = corpus
+        self.tokenizer = self.lexicon = lexicon
+        self.held_out = self._batches("validation", batching.batch_size) if self.measured else None
+        tagged = self.batches = self._batches("train", batching.batch_size)
         torch.manual_seed(training.seed)
-        self.model = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels)).to(device)
+        made = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels))
+        self.model = made.to(self.device)
         parameters = sum(p.numel() for p in self.model.parameters())
-        count, (unit, many) = int(self.batches.lengths.sum()), UNITS[corpus.aligned]
+        count, (unit, many) = int(tagged.lengths.sum()), UNITS[corpus.aligned]
         self.summary = (
             f"{parameters:,} parameters, {lexicon.size:,} {unit} known, {len(corpus.labels)} tags, {count:,} {unit} in "
-            f"{len(self.batches.lengths):,} {many}"
+            f"{len(tagged.lengths):,} {many}"
         )
 
     def _batches(self, part: str, batch_size: int) -> TagBatches:
         sentences, labels = self.corpus.sentences(part), self.corpus.labels
         return TagBatches(sentences, self.lexicon, labels, batch_size, self.training.seed)
 
-    def run(self, *, resume: bool) -> Tagger:
-        """Train, measure the best model on the validation part, and describe it."""
-        evaluate = self.evaluate if self.held_out is not None else None
-        plan = Plan(
-            self.folder, self.facts, self.lexicon, self.model, self.batches, self.summary, evaluate, self.sample
-        )
-        found = launch(plan, self.training, self.report, resume=resume)
-        tagger = open_tagger(found, str(next(self.model.parameters()).device))
-        results = None
-        if self.held_out is not None:
-            measure = tagger.measure if self.corpus.aligned else tagger.measure_sequences
-            measured = measure(self.corpus, "validation")
-            self.report(f"validation: {measured}\n  {measured.signature}")
-            results = [measured.to_dict()]
-        describe(self.folder, found, tagger.model, results)
-        self.report(f"the model is in {self.folder}; tag with: textseq-tag --model {self.folder.name}")
-        return tagger
+    def open(self, found: checkpoint.Checkpoint) -> Tagger:
+        """The tagger of a checkpoint."""
+        return open_tagger(found, str(self.device))
+
+    def measure(self, job: Tagger, found: checkpoint.Checkpoint) -> list[Facts]:
+        """Words, or whole sequences."""
+        measured = (job.measure if self.corpus.aligned else job.measure_sequences)(self.corpus, "validation")
+        self.report(f"validation: {measured}\n  {measured.signature}")
+        return [measured.to_dict()]
 
     def evaluate(self) -> Evaluation:
         """Loss and accuracy on the validation part."""
@@ -260,16 +229,15 @@ class _TaggerRun:
         """The loss on the validation part, per tag."""
         assert self.held_out is not None
         nats, count, cursor = 0.0, 0, Cursor()
-        device = next(self.model.parameters()).device
         while cursor.epoch == 0:
             batch, cursor = self.held_out.batch(cursor)
-            loss = self.model.loss(batch.to(device), None)
+            loss = self.model.loss(batch.to(self.device), None)
             nats, count = nats + float(loss.nats), count + loss.count
         return nats / count
 
     def sample(self) -> str:
         """Some sentences of the validation part with their tags; a wrong one has the right one beside it."""
-        part = "validation" if self.held_out is not None else "train"
+        part = "validation" if self.measured else "train"
         sentences = list(islice(self.corpus.sentences(part), SHOWN))
         found = Tagger(self.model, self.lexicon, self.facts).tag_lines(words for words, _ in sentences)
         lines = []

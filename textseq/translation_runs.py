@@ -14,19 +14,16 @@ import numpy as np
 import torch
 
 from textseq import checkpoint
-from textseq.averaging import refuse_unmeasured
 from textseq.batches import Cursor
 from textseq.config import PairConfig, TrainingConfig, TranslationModelConfig, TranslatorTrainingConfig
 from textseq.corpus import cache_folder
-from textseq.devices import pick_device, pick_precision
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
-from textseq.launch import Plan, begun_with, describe, facts_of, going_on, launch, new_folder, same_shape, same_text
+from textseq.launch import TaskRun, begun_with, facts_of, going_on, new_folder, same_shape, same_text, suited
 from textseq.models.translation_model import TranslationModel
 from textseq.origin import PairSource, resolved, saved, saved_fingerprint
 from textseq.pair_batches import PairBatches, Resegment
 from textseq.pairs import PairCorpus
-from textseq.run_log import summary_writer
 from textseq.shelf import Facts
 from textseq.subwords import SubwordTokenizer
 from textseq.text import Tokenizer
@@ -99,7 +96,7 @@ def train_translator(
     if model is None:
         model = open_translator(base).models[0].config if base else TranslationModelConfig()
     batching = batching or PairConfig()
-    training = _suited(training or TranslatorTrainingConfig())
+    training = suited(training or TranslatorTrainingConfig(), "translator")
     if batching.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may well be equal
         raise TextseqError(
             "--vocabulary separate wants --tie-embeddings target or none, found all, which is for one vocabulary; "
@@ -124,7 +121,7 @@ def train_translator(
     run = _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report)
     if base:
         _start_from(run, base)
-    return run.run(resume=False)
+    return run.run()
 
 
 def resume_translator(
@@ -141,18 +138,10 @@ def resume_translator(
     opened = saved(facts, place, "source", PairSource).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TranslatorTrainingConfig)
-    training = going_on(_suited(training or before), before, folder)
+    training = going_on(training, before, folder, "translator")
     model, batching = saved(facts, place, "model", TranslationModelConfig), saved(facts, place, "data", PairConfig)
     vocabularies = load_vocabularies(place, found.tokenizer)
-    facts = {**facts, "training": training.to_dict()}
     return _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report).run(resume=True)
-
-
-def _suited(training: TrainingConfig) -> TrainingConfig:
-    """The settings with the precision that ``auto`` stands for; what a translator has not is refused."""
-    if training.best_by == "accuracy":
-        raise TextseqError("--best-by accuracy is for classifiers, found it with a translator; use bleu or loss")
-    return pick_precision(training)
 
 
 def _vocabularies(corpus: PairCorpus, batching: PairConfig) -> Vocabularies:
@@ -164,8 +153,8 @@ def _vocabularies(corpus: PairCorpus, batching: PairConfig) -> Vocabularies:
     return Vocabularies(source, target)
 
 
-class _TranslatorRun:
-    """A run between its settings and its end.
+class _TranslatorRun(TaskRun[Translator]):
+    """A run of a translator.
 
     Args:
         folder: the run's.
@@ -181,6 +170,9 @@ class _TranslatorRun:
         TextseqError: whatever does not fit together.
     """
 
+    use = "translate with: textseq-translate --model"
+    model: TranslationModel
+
     def __init__(
         self,
         folder: Path,
@@ -192,13 +184,11 @@ class _TranslatorRun:
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        device = pick_device(training.device)
-        if training.tensorboard:
-            summary_writer()  # if it is missing, that is said before anything is replaced
-        self.folder, self.facts, self.corpus, self.vocabularies = folder, facts, corpus, vocabularies
-        self.training, self.report = training, report
+        super().__init__(folder, facts, corpus.parts, training, report)
+        self.corpus = corpus
+        self.tokenizer = self.vocabularies = vocabularies
         alpha = batching.subword_sampling
-        self.batches = PairBatches(
+        pairs = self.batches = PairBatches(
             *self._sides("train"),
             vocabularies.ends,
             batching,
@@ -206,27 +196,25 @@ class _TranslatorRun:
             (_resegment(vocabularies.source, alpha), _resegment(vocabularies.target, alpha)) if alpha else None,
         )
         self.held_out: PairBatches | None = None
-        if "validation" in corpus.parts:
+        self.shown = list(islice(corpus.pairs("validation"), MEASURED)) if self.measured else []
+        if self.measured:
             whole = replace(batching, longest=None, batch_tokens=None)
             self.held_out = PairBatches(*self._sides("validation"), vocabularies.ends, whole, training.seed)
-            self.shown = list(islice(corpus.pairs("validation"), MEASURED))
-        else:
-            refuse_unmeasured(training)
-            if training.best_by != "loss":
-                raise TextseqError(
-                    f"--best-by {training.best_by} wants a validation part and found none; set a --validation, or "
-                    "leave it out"
-                )
         torch.manual_seed(training.seed)
-        self.model = TranslationModel(model, *vocabularies.ends).to(device)
+        self.model = TranslationModel(model, *vocabularies.ends).to(self.device)
         parameters = sum(p.numel() for p in self.model.parameters())
         sizes = dict.fromkeys(vocabularies.ends) if not vocabularies.joint else [vocabularies.target.size]
-        left_out = self.batches.left_out
         self.summary = (
             f"{parameters:,} parameters, {corpus.source_language} to {corpus.target_language}, "
-            f"vocabulary {' and '.join(map(str, sizes))}, {len(self.batches.kept):,} pairs"
-            + (f" ({left_out:,} longer than {batching.longest} tokens left out)" if left_out else "")
+            f"vocabulary {' and '.join(map(str, sizes))}, {len(pairs.kept):,} pairs"
+            + (f" ({pairs.left_out:,} longer than {batching.longest} tokens left out)" if pairs.left_out else "")
         )
+        steps = pairs.per_epoch * (training.max_epochs or math.inf) / training.accumulate
+        if steps < FEW_STEPS and training.max_steps is None:
+            report(
+                f"note: --max-epochs {training.max_epochs:g} makes {math.ceil(steps)} steps of so few pairs, "
+                f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"
+            )
 
     def _sides(self, part: str) -> tuple[TokenFile, TokenFile]:
         vocabularies, cache = self.vocabularies, cache_folder()
@@ -235,30 +223,17 @@ class _TranslatorRun:
             token_file(self.corpus.side("target"), part, vocabularies.target, cache),
         )
 
-    def run(self, *, resume: bool) -> Translator:
-        """Train, measure the best model's translations of the validation part, and describe it."""
-        evaluate = self.evaluate if self.held_out is not None else None
-        steps = self.batches.per_epoch * (self.training.max_epochs or math.inf) / self.training.accumulate
-        if steps < FEW_STEPS and self.training.max_steps is None:
-            self.report(
-                f"note: --max-epochs {self.training.max_epochs:g} makes {math.ceil(steps)} steps of so few pairs, "
-                f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"
-            )
-        plan = Plan(
-            self.folder, self.facts, self.vocabularies, self.model, self.batches, self.summary, evaluate, self.sample
-        )
-        found = launch(plan, self.training, self.report, resume=resume)
-        translator = open_translator(found, str(next(self.model.parameters()).device))
-        results = None
-        if self.held_out is not None:
-            with _without_notes():
-                measures, _ = translator.measure(self.corpus, "validation")
-            for measured in measures:
-                self.report(f"validation: {measured}\n  {measured.signature}")
-            results = [measured.to_dict() for measured in measures]
-        describe(self.folder, found, translator.models[0], results)
-        self.report(f"the model is in {self.folder}; translate with: textseq-translate --model {self.folder.name}")
-        return translator
+    def open(self, found: checkpoint.Checkpoint) -> Translator:
+        """The translator of a checkpoint."""
+        return open_translator(found, str(self.device))
+
+    def measure(self, job: Translator, found: checkpoint.Checkpoint) -> list[Facts]:
+        """BLEU, chrF and TER of its translations."""
+        with _without_notes():
+            measures, _ = job.measure(self.corpus, "validation")
+        for measured in measures:
+            self.report(f"validation: {measured}\n  {measured.signature}")
+        return [measured.to_dict() for measured in measures]
 
     def evaluate(self) -> Evaluation:
         """The loss on the validation part, or on so much of it as the settings say.
@@ -271,7 +246,7 @@ class _TranslatorRun:
         with torch.inference_mode():
             while cursor.epoch == 0 and count < self.training.evaluate_tokens:
                 batch, cursor = self.held_out.batch(cursor)
-                loss = self.model.loss(batch.to(next(self.model.parameters()).device), state)
+                loss = self.model.loss(batch.to(self.device), state)
                 nats, count, state = nats + float(loss.nats), count + loss.count, loss.state
         results: Facts = {"nats_per_token": nats / count}
         words = f"{nats / count:.4f} nats per token"
@@ -283,7 +258,7 @@ class _TranslatorRun:
 
     def sample(self) -> str:
         """Some translations to look at."""
-        pairs = self.shown[:SHOWN] if self.held_out is not None else list(islice(self.corpus.pairs("train"), SHOWN))
+        pairs = self.shown[:SHOWN] if self.measured else list(islice(self.corpus.pairs("train"), SHOWN))
         found = self._translated([pair[0] for pair in pairs])
         return "\n".join(f"  {pair[0]}\n  = {one}" for pair, one in zip(pairs, found, strict=True))
 

@@ -9,19 +9,16 @@ from pathlib import Path
 import torch
 
 from textseq import checkpoint
-from textseq.averaging import refuse_unmeasured
 from textseq.batches import Streams
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.corpus import Corpus, cache_folder
-from textseq.devices import pick_device, pick_precision
-from textseq.embedding import carry_over, load_vectors
+from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.labelled import LabelledCorpus
-from textseq.launch import Plan, begun_with, describe, facts_of, going_on, launch, new_folder, same_shape, same_text
+from textseq.launch import TaskRun, begun_with, facts_of, going_on, new_folder, same_shape, same_text, suited
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
 from textseq.origin import Source, saved, saved_fingerprint
-from textseq.run_log import summary_writer
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.tokens import token_file, tokenizer_for
@@ -82,15 +79,13 @@ def train_writer(
         validation=validation,
         vectors=vectors,
     )
-    if vectors is not None and start_from is not None:
-        raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
     if name is None:
         name = corpus or (Path(source.text[0]).stem if source.text else "") or "run"
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "language-model")
+    base = begun_with(start_from, "language-model", vectors=vectors)
     if model is None:
         model = open_writer(base).model.config if base else LanguageModelConfig()
-    batching, training = batching or DataConfig(), _suited(training or TrainingConfig())
+    batching, training = batching or DataConfig(), suited(training or TrainingConfig(), "language-model")
     opened = source.open(data=data, download=download)
     for note in opened.notes:
         report(note)
@@ -102,11 +97,9 @@ def train_writer(
     run = _WriterRun(folder, facts, opened, tokenizer, model, batching, training, report)
     if base:
         _start_from(run, base)
-    if vectors is not None:
-        table = run.model.embedding.weight
-        for line in load_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download):
-            report(line)
-    return run.run(resume=False)
+    table = run.model.embedding.weight
+    run.begin_with_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download)
+    return run.run()
 
 
 def resume_writer(
@@ -123,23 +116,13 @@ def resume_writer(
     opened = saved(facts, place, "source", Source).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TrainingConfig)
-    training = going_on(_suited(training or before), before, folder)
+    training = going_on(training, before, folder, "language-model")
     model, batching = saved(facts, place, "model", LanguageModelConfig), saved(facts, place, "data", DataConfig)
-    facts = {**facts, "training": training.to_dict()}
     return _WriterRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
 
 
-def _suited(training: TrainingConfig) -> TrainingConfig:
-    """The settings with the precision that ``auto`` stands for; what a language model has not is refused."""
-    if training.best_by != "loss":
-        raise TextseqError(
-            f"--best-by {training.best_by} is for other tasks, found it with a language model; leave it out"
-        )
-    return pick_precision(training)
-
-
-class _WriterRun:
-    """A run between its settings and its end.
+class _WriterRun(TaskRun[Writer]):
+    """A run of a language model.
 
     Args:
         folder: the run's.
@@ -155,6 +138,10 @@ class _WriterRun:
         TextseqError: whatever does not fit together.
     """
 
+    use = "write with: textseq-sample --author"
+    tokenizer: Tokenizer
+    model: LanguageModel
+
     def __init__(
         self,
         folder: Path,
@@ -166,24 +153,18 @@ class _WriterRun:
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        device = pick_device(training.device)
-        if training.tensorboard:
-            summary_writer()  # if it is missing, that is said before anything is replaced
-        self.folder, self.facts, self.tokenizer = folder, facts, tokenizer
-        self.training, self.report = training, report
+        super().__init__(folder, facts, corpus.parts, training, report)
         tokens = token_file(corpus, "train", tokenizer, cache_folder())
-        measured = "validation" in corpus.parts
-        self.held_out = token_file(corpus, "validation", tokenizer, cache_folder()) if measured else None
-        if self.held_out is None:
-            refuse_unmeasured(training)
-        self.streams = Streams(tokens, batching, training.seed)
+        self.held_out = token_file(corpus, "validation", tokenizer, cache_folder()) if self.measured else None
+        self.batches = self.streams = Streams(tokens, batching, training.seed)
         if self.held_out is not None and len(self.held_out.ids) < 2:
             raise TextseqError(
                 f"the validation part must have at least 2 tokens, found {len(self.held_out.ids)}; set a larger "
                 "--validation, or 0 for none"
             )
         torch.manual_seed(training.seed)
-        self.model = LanguageModel(model, tokenizer.size).to(device)
+        self.tokenizer = tokenizer
+        self.model = LanguageModel(model, tokenizer.size).to(self.device)
         parameters = sum(p.numel() for p in self.model.parameters())
         self.summary = (
             f"{parameters:,} parameters, vocabulary {tokenizer.size}, {len(tokens.ids):,} training tokens in "
@@ -191,26 +172,17 @@ class _WriterRun:
         )
         self.source = f"corpus:{corpus.name}|part:validation|tokenizer:{tokenizer.signature}"
 
-    def run(self, *, resume: bool) -> Writer:
-        """Train, measure the best model with the state carried and by windows, and describe it."""
-        evaluate = self.evaluate if self.held_out is not None else None
-        plan = Plan(
-            self.folder, self.facts, self.tokenizer, self.model, self.streams, self.summary, evaluate, self.sample
-        )
-        found = launch(plan, self.training, self.report, resume=resume)
-        writer = open_writer(found, str(next(self.model.parameters()).device))
-        results = None
-        if self.held_out is not None:
-            measures = [
-                self._measure(writer.model, window=window, first=FINAL_TOKENS)
-                for window in (None, self.streams.config.window)
-            ]
-            for measured in measures:
-                self.report(f"validation: {measured}\n  {measured.signature}")
-            results = [measured.to_dict() for measured in measures]
-        describe(self.folder, found, writer.model, results)
-        self.report(f"the model is in {self.folder}; write with: textseq-sample --author {self.folder.name}")
-        return writer
+    def open(self, found: checkpoint.Checkpoint) -> Writer:
+        """The writer of a checkpoint."""
+        return open_writer(found, str(self.device))
+
+    def measure(self, job: Writer, found: checkpoint.Checkpoint) -> list[Facts]:
+        """The loss with the state carried, and by windows."""
+        windows = (None, self.streams.config.window)
+        measures = [self._measure(job.model, window=window, first=FINAL_TOKENS) for window in windows]
+        for measured in measures:
+            self.report(f"validation: {measured}\n  {measured.signature}")
+        return [measured.to_dict() for measured in measures]
 
     def evaluate(self) -> Evaluation:
         """The loss on the validation part, or on so much of it as the settings say."""
