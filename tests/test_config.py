@@ -213,7 +213,7 @@ def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
     noise |= {"locked_dropout": True, "zoneout_cell": 0.5, "activation_penalty": 1.0, "temporal_penalty": 1.0}
     noise |= {"sampled_softmax": 9}
     others = {"cell": "lstm-peephole", "layers": 2, "hidden_size": 64, "embedding_size": 5, "residual": True}
-    others |= {"layer_norm": True, "tie_embeddings": True, "learn_initial_state": True}
+    others |= {"layer_norm": True, "tie_embeddings": True, "learn_initial_state": True, "bidirectional": True}
     plain = LanguageModelConfig(embedding_size=640)
     assert set(noise) | set(others) == set(plain.to_dict())
     assert LanguageModelConfig.from_dict({**plain.to_dict(), **noise}, where="here").shape() == plain.shape()

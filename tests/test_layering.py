@@ -33,7 +33,7 @@ ORDER = [
     "devices", "metrics", "translation_metrics", "label_metrics", "plots", "attention_plots",
     "optimizers", "progress", "averaging", "run_log", "training", "model_card", "painting", "surprise",
     "explaining", "writing", "translation", "sources", "translating", "classifying", "tagging", "jobs",
-    "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "classifier_runs",
+    "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "classifier_runs", "classifier_rounds",
     "tagger_runs", "runs",
 ]  # fmt: skip
 """Every module, in import order: as the map in CONTRIBUTING.md lists them."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
-from statistics import mean, stdev
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledC
 from textseq.corpus import cache_folder
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
-from textseq.label_metrics import ClassificationMeasurement, calibrated, measure_labels
+from textseq.label_metrics import calibrated, measure_labels
 from textseq.labelled import LabelledCorpus
 from textseq.launch import (
     TaskRun,
@@ -27,7 +26,6 @@ from textseq.launch import (
     facts_of,
     going_on,
     labels_of,
-    last_checkpoint,
     new_folder,
     same_shape,
     same_text,
@@ -35,7 +33,7 @@ from textseq.launch import (
 )
 from textseq.models.classifier_model import ClassifierModel
 from textseq.origin import LabelledSource, resolved, saved, saved_fingerprint
-from textseq.shelf import Facts, runs_folder
+from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
 from textseq.tokens import token_file, tokenizer_for
@@ -101,7 +99,7 @@ def train_classifier(
         name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
     folder = new_folder(name, overwrite=overwrite)
     base = begun_with(start_from, *STARTS, vectors=origin.vectors)
-    settings = model, batching, training = _settled(model, batching, training, base)
+    settings = model, batching, training = settled(model, batching, training, base)
     for note in opened.notes:
         report(note)
     facts = facts_of(
@@ -116,93 +114,6 @@ def train_classifier(
     table = run.model.embedding.weight
     run.begin_with_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
     return run.run()
-
-
-def train_classifiers(
-    origin: LabelledSource,
-    *,
-    name: str | None = None,
-    model: ClassifierConfig | None = None,
-    batching: LabelledConfig | None = None,
-    training: TrainingConfig | None = None,
-    start_from: str | None = None,
-    overwrite: bool = False,
-    data: Path | None = None,
-    download: bool = False,
-    report: Callable[[str], None] = log.info,
-) -> list[ClassificationMeasurement]:
-    """Train a classifier for each fold, for each of several seeds, or for both, and measure every one.
-
-    With ``origin.folds`` it is measured on its fold, whose texts neither it nor its tokenizer saw; else on the test
-    part, or where there is none on the validation part. Runs are called NAME-fold1of10, NAME-seed2 and so on. What is
-    there is gone on with, or only measured if it is finished: the same call takes up what was stopped.
-
-    Args:
-        origin: the texts, and how many ``folds`` or ``seeds``.
-        name: the beginning of the runs' names; the corpus's name, or the first file's, by default.
-        model: as of ``train_classifier``, and so are the others.
-        batching: likewise.
-        training: likewise; its seed is the first.
-        start_from: likewise.
-        overwrite: replace runs of these names.
-        data: likewise.
-        download: likewise.
-        report: likewise.
-
-    Returns:
-        The measure of each.
-
-    Raises:
-        TextseqError: as ``train_classifier``; or a run of such a name was made otherwise.
-        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
-    """
-    if origin.folds is None and origin.seeds is None:
-        raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
-    model, batching, training = _settled(model, batching, training, begun_with(start_from, *STARTS))
-    if name is None:
-        name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
-    measured: list[ClassificationMeasurement] = []
-    for ending, own, seed in _rounds(origin, training.seed):
-        folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
-        if folder.exists() and not overwrite:
-            found = last_checkpoint(folder)
-            asked = {"model": model.to_dict(), "data": batching.to_dict(), "training": seeded.to_dict()}
-            if any(found.facts.get(table) != settings for table, settings in asked.items()):
-                raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
-            how = {"training": None, "data": data, "download": download, "report": report}
-            classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
-        else:
-            classifier = train_classifier(
-                origin=own,
-                name=folder.name,
-                model=model,
-                batching=batching,
-                training=seeded,
-                start_from=start_from,
-                overwrite=overwrite,
-                data=data,
-                download=download,
-                report=report,
-            )
-        corpus = own.open(data=data, download=download)
-        part = next((part for part in ("test", "validation") if part in corpus.parts), "train")
-        measured.append(classifier.measure(corpus, part))
-        report(f"{folder.name}: {measured[-1]}\n  {measured[-1].signature}")
-    scores, counts = [one.accuracy for one in measured], {"folds": origin.folds, "seeds": origin.seeds}
-    what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
-    report(
-        f"{what}: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
-        f"{mean(one.macro_f1 for one in measured):.4f}"
-    )
-    return measured
-
-
-def _rounds(origin: LabelledSource, first_seed: int) -> Iterator[tuple[str, LabelledSource, int]]:
-    """The end of each run's name, what it learns from, and its seed."""
-    for fold in range(1, origin.folds + 1) if origin.folds else [None]:
-        for seed in range(first_seed, first_seed + (origin.seeds or 1)):
-            ending = f"-fold{fold}of{origin.folds}" * (fold is not None) + f"-seed{seed}" * (origin.seeds is not None)
-            yield ending, replace(origin, fold=fold, seeds=None), seed
 
 
 def resume_classifier(
@@ -224,7 +135,7 @@ def resume_classifier(
     return _ClassifierRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
 
 
-def _settled(
+def settled(
     model: ClassifierConfig | None,
     batching: LabelledConfig | None,
     training: TrainingConfig | None,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from textseq.checkpoint import Checkpoint
+from textseq.classifier_rounds import train_classifiers as train_classifiers
 from textseq.classifier_runs import resume_classifier
 from textseq.classifier_runs import train_classifier as train_classifier
-from textseq.classifier_runs import train_classifiers as train_classifiers
 from textseq.config import TrainingConfig
 from textseq.errors import unknown
 from textseq.jobs import Job

@@ -1,0 +1,106 @@
+"""Several classifiers of the same texts: one for each fold, or each of several seeds, and what they reach."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+from textseq.classifier_runs import STARTS, resume_classifier, settled, train_classifier
+from textseq.config import ClassifierConfig, LabelledConfig, TrainingConfig
+from textseq.errors import TextseqError
+from textseq.label_metrics import ClassificationMeasurement
+from textseq.launch import begun_with, last_checkpoint
+from textseq.origin import LabelledSource
+from textseq.shelf import runs_folder
+
+log = logging.getLogger("textseq")
+
+
+def train_classifiers(
+    origin: LabelledSource,
+    *,
+    name: str | None = None,
+    model: ClassifierConfig | None = None,
+    batching: LabelledConfig | None = None,
+    training: TrainingConfig | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    data: Path | None = None,
+    download: bool = False,
+    report: Callable[[str], None] = log.info,
+) -> list[ClassificationMeasurement]:
+    """Train a classifier for each fold, for each of several seeds, or for both, and measure every one.
+
+    With ``origin.folds`` it is measured on its fold, whose texts neither it nor its tokenizer saw; else on the test
+    part, or where there is none on the validation part. Runs are called NAME-fold1of10, NAME-seed2 and so on. What is
+    there is gone on with, or only measured if it is finished: the same call takes up what was stopped.
+
+    Args:
+        origin: the texts, and how many ``folds`` or ``seeds``.
+        name: the beginning of the runs' names; the corpus's name, or the first file's, by default.
+        model: as of ``train_classifier``, and so are the others.
+        batching: likewise.
+        training: likewise; its seed is the first.
+        start_from: likewise.
+        overwrite: replace runs of these names.
+        data: likewise.
+        download: likewise.
+        report: likewise.
+
+    Returns:
+        The measure of each.
+
+    Raises:
+        TextseqError: as ``train_classifier``; or a run of such a name was made otherwise.
+        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+    """
+    if origin.folds is None and origin.seeds is None:
+        raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
+    model, batching, training = settled(model, batching, training, begun_with(start_from, *STARTS))
+    if name is None:
+        name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
+    measured: list[ClassificationMeasurement] = []
+    for ending, own, seed in _rounds(origin, training.seed):
+        folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
+        if folder.exists() and not overwrite:
+            found = last_checkpoint(folder)
+            asked = {"model": model.to_dict(), "data": batching.to_dict(), "training": seeded.to_dict()}
+            if any(found.facts.get(table) != settings for table, settings in asked.items()):
+                raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
+            how = {"training": None, "data": data, "download": download, "report": report}
+            classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
+        else:
+            classifier = train_classifier(
+                origin=own,
+                name=folder.name,
+                model=model,
+                batching=batching,
+                training=seeded,
+                start_from=start_from,
+                overwrite=overwrite,
+                data=data,
+                download=download,
+                report=report,
+            )
+        corpus = own.open(data=data, download=download)
+        part = next((part for part in ("test", "validation") if part in corpus.parts), "train")
+        measured.append(classifier.measure(corpus, part))
+        report(f"{folder.name}: {measured[-1]}\n  {measured[-1].signature}")
+    scores, counts = [one.accuracy for one in measured], {"folds": origin.folds, "seeds": origin.seeds}
+    what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
+    report(
+        f"{what}: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
+        f"{mean(one.macro_f1 for one in measured):.4f}"
+    )
+    return measured
+
+
+def _rounds(origin: LabelledSource, first_seed: int) -> Iterator[tuple[str, LabelledSource, int]]:
+    """The end of each run's name, what it learns from, and its seed."""
+    for fold in range(1, origin.folds + 1) if origin.folds else [None]:
+        for seed in range(first_seed, first_seed + (origin.seeds or 1)):
+            ending = f"-fold{fold}of{origin.folds}" * (fold is not None) + f"-seed{seed}" * (origin.seeds is not None)
+            yield ending, replace(origin, fold=fold, seeds=None), seed
