@@ -37,7 +37,7 @@ from textseq.errors import TextseqError
 from textseq.origin import LabelledSource, PairSource, Source, TaggedSource
 
 if TYPE_CHECKING:
-    from textseq.fetch import Recipe as CorpusRecipe
+    from textseq.corpus_recipes import Recipe as CorpusRecipe
     from textseq.recipe import Recipe
 
 PROG = "textseq-train"

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq import corpus as corpus_module
-from textseq import labelled_formats
+from textseq import corpus_recipes, labelled_formats
 from textseq.corpus import Corpus, corpus_names, list_corpora, load_corpus, own_text
 from textseq.documents import CHUNK, FORMATS, Document
 from textseq.errors import TextseqError
@@ -68,7 +68,7 @@ def test_unknown_corpus_is_refused_with_the_nearest() -> None:
 def test_recipes_are_found_in_an_installed_package(tmp_path: Path) -> None:
     """Installed, the folder of recipes is ``textseq/corpora``; the command below sees nothing of the clone."""
     package = Path(corpus_module.__file__).parent
-    for name in ("errors.py", "fetch.py", "plays.py", "editions.py", "documents.py", "corpus.py"):
+    for name in ("errors.py", "corpus_recipes.py", "fetch.py", "plays.py", "editions.py", "documents.py", "corpus.py"):
         put = tmp_path / "textseq" / name
         put.parent.mkdir(exist_ok=True)
         put.write_bytes((package / name).read_bytes())
@@ -123,7 +123,7 @@ def recipe_of(monkeypatch: pytest.MonkeyPatch, folder: Path, head: str, **files:
         digest = hashlib.sha256(content.encode()).hexdigest()
         lines.append(f"{name} = {{ bytes = {len(content)}, sha256 = '{digest}' }}\n")
     text += "[[sources]]\nurls = ['http://127.0.0.1:9/']\n[sources.files]\n" + "".join(lines)
-    monkeypatch.setattr(corpus_module, "recipe_files", lambda: {"mine": text})
+    monkeypatch.setattr(corpus_recipes, "recipe_files", lambda: {"mine": text})
 
 
 def test_every_document_gives_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

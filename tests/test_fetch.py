@@ -16,8 +16,9 @@ from typing import IO
 import pytest
 
 from textseq import fetch
+from textseq.corpus_recipes import Recipe, read_recipe
 from textseq.errors import TextseqError
-from textseq.fetch import Recipe, cache_folder, find, read_recipe
+from textseq.fetch import cache_folder, find
 
 BODY = bytes(range(256)) * 1000  # larger than one read
 DIGEST = hashlib.sha256(BODY).hexdigest()

@@ -10,9 +10,10 @@ import pytest
 
 from textseq.corpus import list_corpora
 from textseq.errors import TextseqError
-from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled, parted
+from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
 from textseq.labelled_files import Example
 from textseq.labelled_formats import _nodes
+from textseq.shares import parted
 from textseq.text import CharTokenizer
 from textseq.tokens import token_file
 
@@ -152,7 +153,7 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     for examples, told in (
         ([], "no texts in"),
         ([("x", "a"), ("y", "a")], "two labels are wanted or more, found but 'a'"),
-        ([("x", "a"), ("y", "b")], "too few texts to keep some for validation"),
+        ([("x", "a"), ("y", "b")], "too few texts in .* to keep some for validation"),
     ):
         with pytest.raises(TextseqError, match=told):
             own_labelled([write(path, examples)])

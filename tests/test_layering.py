@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "version", "errors", "files", "settings",
     "config.data", "config.decoding", "config.models", "config.training", "config",
-    "command", "fetch", "plays", "editions", "documents",
+    "command", "corpus_recipes", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "line_work", "vectors", "vector_files",
-    "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "labelled",
+    "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "shares", "labelled",
     "tagged_files", "tagged", "word_tests",
     "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "lexicon", "tokens",
     "batches", "pair_batches", "text_batches", "tag_batches",

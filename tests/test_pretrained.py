@@ -10,7 +10,7 @@ import pytest
 
 import textseq
 from textseq.corpus import load_corpus
-from textseq.fetch import read_recipe, recipe_files
+from textseq.corpus_recipes import read_recipe, recipe_files
 from textseq.labelled import load_labelled
 from textseq.pairs import load_pairs
 from textseq.shelf import SHIPPED, shelf

@@ -17,9 +17,11 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
+from textseq.corpus_recipes import Recipe, recipe_files, recipe_of
+from textseq.corpus_recipes import list_corpora as list_corpora
 from textseq.documents import FORMATS, FORMATS_VERSION, Document, NotText, members
 from textseq.errors import TextseqError, unknown
-from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
+from textseq.fetch import LocalFile, find
 from textseq.fetch import cache_folder as cache_folder
 
 PARTS = ("train", "validation", "test")
@@ -73,11 +75,6 @@ def corpus_names() -> list[str]:
     return list(recipe_files())
 
 
-def list_corpora() -> list[Recipe]:
-    """Every recipe, sorted by name: its name, language, licence, bytes, purpose... needs no corpus file."""
-    return [read_recipe(name, text) for name, text in recipe_files().items()]
-
-
 def load_corpus(name: str, *, data: Path | None = None, download: bool = False) -> Corpus:
     """A corpus by name, every file found and verified.
 
@@ -89,13 +86,7 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
     """
-    known = recipe_files()
-    if name not in known:
-        raise unknown("corpus", name, known)
-    recipe = read_recipe(name, known[name])
-    if recipe.languages or recipe.labels or recipe.task == "tagger":
-        what = "pairs of sentences" if recipe.languages else "labelled texts" if recipe.labels else "tagged sentences"
-        raise TextseqError(f"corpus '{name}' is {what}, for a {recipe.task}; name one that is a text")
+    recipe = recipe_of(name, "texts", lambda recipe: recipe.is_text)
     for format in (recipe.format, *recipe.formats.values()):
         if format not in FORMATS:
             raise unknown("format", format, FORMATS)
@@ -133,8 +124,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         TextseqError: ``validation`` or ``encoding`` is no such thing; a file is missing, unreadable or, named
             directly, not text in that encoding; there is no text at all.
     """
-    if not 0 <= validation <= 0.5:
-        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; 0.1 is usual")
+    check_share(validation)
     check_encoding(encoding)
     lengths: dict[Document, int] = {}
     left_out: list[Path] = []
@@ -167,6 +157,12 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         fingerprint=fingerprint_of(encoding, validation, stamps),
         contents=_divide(lengths, {"validation": validation}),
     )
+
+
+def check_share(validation: float, usual: float = 0.1) -> None:
+    """Raise a TextseqError if so much cannot be kept for validation."""
+    if not 0 <= validation <= 0.5:
+        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; {usual} is usual")
 
 
 def check_encoding(encoding: str) -> None:

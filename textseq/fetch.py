@@ -1,54 +1,29 @@
 """From a corpus recipe to verified files: in a folder of the user's, in the cache, or downloaded.
 
-A recipe is a file ``corpora/NAME.toml``. A file that it names is used only after its SHA-256 has been
-checked. A download goes to ``FILE.part`` beside its target, resumes where it stopped, and gets its name
-only when it is complete and verified.
+A file that a recipe names is used only after its SHA-256 has been checked. A download goes to ``FILE.part`` beside its
+target, resumes where it stopped, and gets its name only when it is complete and verified.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import http.client
 import os
 import shutil
-import tomllib
 import urllib.error
-import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from importlib import resources
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 from tqdm import tqdm
 
-from textseq.errors import TextseqError, unknown
+from textseq.corpus_recipes import DataFile, Recipe, Source
+from textseq.errors import TextseqError
 
 TIMEOUT = 30.0  # seconds without an answer, or without one more byte
 BLOCK = 2**16  # bytes per read, so that the progress bar moves
-
-
-@dataclass(frozen=True)
-class Source:
-    """One copy of a file in the world: where it lies, its size in bytes, its SHA-256 in hex."""
-
-    url: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file that a corpus needs: its path under a data folder, and the sources to try in turn.
-
-    ``also`` are hashes of files that lie nowhere in the world, but will do where a user has them.
-    """
-
-    path: str
-    sources: tuple[Source, ...]
-    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,63 +34,6 @@ class LocalFile:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a corpus is and which files it is made of, as its TOML file says.
-
-    ``format`` says how a file becomes text, ``formats`` so of the files that differ; ``strips`` what is
-    lost on the way. ``members`` gives the documents in a ZIP archive, by patterns such as "*.txt"; any
-    other file is one document. ``split`` gives each part but "train" as a list of documents (of an
-    archive, patterns), or as a share of the characters, the last of every document: validation, then
-    test. ``files`` is in the order of the recipe.
-
-    A corpus of sentence pairs names its ``languages``, the first two of them the usual direction. Its files
-    are aligned and called PART.LANGUAGE..., and ``split`` says which are which part, by patterns; further
-    parts are called "test_..." there. Or it is one document of tab-separated columns in the order of the
-    languages, and ``split`` gives shares of the pairs.
-
-    A corpus of labelled texts names its ``labels``, and for each the documents that it is of, as patterns, or the signs
-    that its files write for it; ``split`` may give shares of the texts.
-
-    A corpus of tagged sentences names its ``tags``, and for each the signs that its files write for it; a text that was
-    tagged may be for a language model as well.
-    """
-
-    name: str
-    title: str
-    task: str
-    language: str
-    purpose: str
-    licence: str
-    homepage: str
-    encoding: str
-    format: str
-    strips: str
-    split: Mapping[str, float | list[str]]
-    formats: Mapping[str, str]
-    members: Mapping[str, list[str]]
-    files: Mapping[str, DataFile]
-    languages: tuple[str, ...] = ()
-    labels: Mapping[str, list[str]] = field(default_factory=dict)
-    tags: Mapping[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def bytes(self) -> int:
-        """The size of all files together."""
-        return sum(file.sources[0].bytes for file in self.files.values())
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The parts that are shares of the characters, in the order of the text."""
-        ordered = ((part, self.split.get(part)) for part in ("validation", "test"))
-        return {part: share for part, share in ordered if isinstance(share, float)}
-
-    @property
-    def lists(self) -> dict[str, list[str]]:
-        """The parts that are lists of documents."""
-        return {part: names for part, names in self.split.items() if isinstance(names, list)}
-
-
 class _Unreachable(Exception):
     """A source that gave no (or no whole) file; the next one may."""
 
@@ -124,82 +42,6 @@ def cache_folder() -> Path:
     """Where textseq keeps what it can make again: ``$TEXTSEQ_HOME/cache``, or the user's cache folder."""
     home = os.environ.get("TEXTSEQ_HOME")
     return Path(home).expanduser() / "cache" if home else platformdirs.user_cache_path("textseq")
-
-
-def recipe_files(folder: str = "") -> dict[str, str]:
-    """The text of every recipe, by name: from the installed package, or from the clone it runs in.
-
-    Args:
-        folder: "vectors" for recipes of word vectors, else of corpora.
-    """
-    try:
-        root = resources.files("textseq.corpora")
-    except ModuleNotFoundError:
-        root = Path(__file__).parent.parent / "corpora"
-    found = (root / folder).iterdir() if folder else root.iterdir()
-    files = {file.name.removesuffix(".toml"): file for file in found if file.name.endswith(".toml")}
-    return {name: files[name].read_text("utf-8") for name in sorted(files)}
-
-
-def read_recipe(name: str, text: str) -> Recipe:
-    """The recipe that a TOML text holds.
-
-    Raises:
-        TextseqError: a key is missing or unknown, or a part names a file that the recipe has not.
-    """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    optional = ("formats", "members", "languages", "labels", "tags")
-    words = [item.name for item in fields(Recipe) if item.name not in {*optional, "split", "files"}]
-    _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
-    split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
-    languages = tuple(table.get("languages", ()))
-    further = [part for part in split if languages and part.startswith("test_")]
-    _check_keys(name, split, (), ("validation", "test", *further))
-    files: dict[str, DataFile] = {}
-    for source in table["sources"]:
-        _check_keys(name, source, ("urls", "files"))
-        for file, facts in source["files"].items():
-            _check_keys(name, facts, ("bytes", "sha256"), ("remote",))
-            remote = urllib.parse.quote(facts.get("remote", file))
-            copies = tuple(Source(url + remote, facts["bytes"], facts["sha256"]) for url in source["urls"])
-            before = files.get(file, DataFile(f"{table['folder']}/{file}", ()))
-            also = before.also if copies else (*before.also, facts["sha256"])
-            files[file] = replace(before, sources=before.sources + copies, also=also)
-    _check_keys(name, formats, (), files)
-    _check_keys(name, members, (), files)
-    given = {word: table[word] for word in words}
-    recipe = Recipe(
-        **given,
-        split=split,
-        formats=formats,
-        members=members,
-        files=files,
-        languages=languages,
-        labels=table.get("labels", {}),
-        tags=table.get("tags", {}),
-    )
-    if len(languages) != len(set(languages)) or len(languages) == 1:
-        raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")
-    shares = recipe.shares.values()
-    if len(split) not in (len(shares), len(recipe.lists)) or sum(shares) > 0.5 or min(shares, default=1) <= 0:
-        raise TextseqError(f"recipe '{name}' wants a split in lists, or in shares of 0.5 at most together: {split}")
-    for document in (document for part in recipe.lists.values() for document in part):
-        if not members and not fnmatch.filter(files, document):  # in an archive, its members are not known here
-            raise unknown(f"file in the split of recipe '{name}':", document, files)
-    return recipe
-
-
-def _check_keys(name: str, table: Mapping[str, object], needed: Iterable[str], optional: Iterable[str] = ()) -> None:
-    known = [*needed, *optional]
-    for key in table:
-        if key not in known:
-            raise unknown(f"key in recipe '{name}':", key, known)
-    for key in needed:
-        if key not in table:
-            raise TextseqError(f"recipe '{name}' lacks the key '{key}'; every recipe needs {', '.join(needed)}")
 
 
 def find(recipe: Recipe, *, data: Path | None = None, download: bool = False) -> dict[str, LocalFile]:

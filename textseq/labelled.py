@@ -7,25 +7,23 @@ label) that are read from the files as they are asked for.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from textseq.corpus import PARTS, Corpus, check_encoding, fingerprint_of, load_corpus
+from textseq.corpus import PARTS, Corpus, check_encoding, check_share, fingerprint_of, load_corpus
+from textseq.corpus_recipes import list_corpora, recipe_of
 from textseq.errors import TextseqError, unknown
 from textseq.faults import Treatment, left_out
-from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
+from textseq.fetch import find
 from textseq.labelled_files import Example, LabelledFile, LabelledFolder, own_file
-from textseq.labelled_formats import FORMATS, texts_of
+from textseq.labelled_formats import FORMATS
+from textseq.shares import Chain, Share, own_parts, parted, recipe_parts
 
 LABELLED_VERSION = 1  # to be raised when a corpus's files give other examples, or other parts, than before
 LONGEST = 1_000_000
 """Characters of a text, unless a user says otherwise; far less than a mishap."""
-NO_LETTERS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -104,72 +102,6 @@ class LabelledCorpus:
         return replace(self, contents=contents, fingerprint=fingerprint, name=f"{self.name}-fold{number + 1}of{folds}")
 
 
-def parted(examples: Iterable[Example], sizes: Sequence[float], *, start: float = 0.0) -> bytes:
-    """Deal examples out to parts, the same on every machine: the number of the part of each example.
-
-    The texts of each label are put in the order of a hash of their letters and digits, without case, and the parts are
-    stretches of that order. So texts that are alike in these are in one part, and every part has its share of each
-    label.
-
-    Args:
-        examples: texts and labels.
-        sizes: the share of each part; they add up to 1.
-        start: where in the order the first part begins, as a share; the order is a ring.
-    """
-    keys: list[bytes] = []
-    label_of: dict[bytes, str] = {}
-    for text, label in examples:
-        key = hashlib.sha256(NO_LETTERS.sub("", text).casefold().encode()).digest()[:16]
-        keys.append(key)
-        label_of.setdefault(key, label)
-    of_label: dict[str, list[bytes]] = {}
-    for key in sorted(label_of):
-        of_label.setdefault(label_of[key], []).append(key)
-    ends = [sum(sizes[: place + 1]) for place in range(len(sizes) - 1)]
-    part_of: dict[bytes, int] = {}
-    for ordered in of_label.values():
-        count, first = len(ordered), round(start * len(ordered))
-        bounds = [round((start + end) * count) - first for end in ends]
-        for place, key in enumerate(ordered):
-            turned = (place - first) % count
-            part_of[key] = sum(turned >= bound for bound in bounds)
-    return bytes(part_of[key] for key in keys)
-
-
-Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class Chain(Generic[Row]):
-    """The examples of several sources, one after the other."""
-
-    sources: tuple[Iterable[Row], ...]
-
-    def __iter__(self) -> Iterator[Row]:
-        for source in self.sources:
-            yield from source
-
-
-@dataclass(frozen=True)
-class Share(Generic[Row]):
-    """The examples of one part among all, of which ``part_of()`` tells the numbers of their parts."""
-
-    examples: Iterable[Row]
-    part_of: Callable[[], bytes]
-    part: int
-
-    def __iter__(self) -> Iterator[Row]:
-        numbers, count = self.part_of(), 0
-        for count, example in enumerate(self.examples, start=1):
-            if count <= len(numbers) and numbers[count - 1] == self.part:
-                yield example
-        if count != len(numbers):
-            raise TextseqError(
-                f"a file of texts has changed since it was divided: {count:,} texts where there were {len(numbers):,}; "
-                "begin anew"
-            )
-
-
 def load_labelled(name: str, *, data: Path | None = None, download: bool = False) -> LabelledCorpus:
     """A corpus of labelled texts by name, every file found and verified.
 
@@ -181,14 +113,12 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
     """
-    texts = recipe_files()
-    if name not in texts:
-        raise unknown("corpus", name, texts)
-    recipe = read_recipe(name, texts[name])
-    if not recipe.labels:
-        labelled = [other for other, text in texts.items() if read_recipe(other, text).labels]
-        raise TextseqError(f"corpus '{name}' is for a {recipe.task}; of labelled texts are {', '.join(labelled)}")
+    recipe = recipe_of(name, "labelled texts", lambda recipe: recipe.labels)
     local = find(recipe, data=data, download=download)
+
+    def read(file: str, document: str, text: str) -> Iterator[Example]:
+        return FORMATS[recipe.formats.get(file, recipe.format)](text, document, recipe.labels)
+
     return LabelledCorpus(
         name=name,
         title=recipe.title,
@@ -201,7 +131,7 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
             *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
             *(list(recipe.labels.items()), [(file, found.sha256) for file, found in local.items()]),
         ),
-        contents=_contents(recipe, local),
+        contents=recipe_parts(recipe, local, read, lambda example: example),
     )
 
 
@@ -211,43 +141,8 @@ def load_text(name: str, *, data: Path | None = None, download: bool = False) ->
     Raises:
         TextseqError: as ``corpus.load_corpus``.
     """
-    texts = recipe_files()
-    labelled = name in texts and bool(read_recipe(name, texts[name]).labels)
-    return (load_labelled if labelled else load_corpus)(name, data=data, download=download)
-
-
-def _contents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Iterable[Example]]:
-    """The parts: whole documents as the recipe lists them, or shares of all texts."""
-    if recipe.shares:
-        whole = _RecipeTexts(recipe, local, lambda document: True)
-        sizes = [1 - sum(recipe.shares.values()), *recipe.shares.values()]
-        part_of = cache(lambda: parted(whole, sizes))
-        return {part: Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
-
-    def part(document: str) -> str:
-        listed = (part for part, names in recipe.lists.items() if any(fnmatchcase(document, name) for name in names))
-        return next(listed, "train")
-
-    return {
-        wanted: _RecipeTexts(recipe, local, lambda document, wanted=wanted: part(document) == wanted)  # type: ignore[misc]
-        for wanted in ("train", *recipe.lists)
-    }
-
-
-@dataclass(frozen=True)
-class _RecipeTexts:
-    """The examples of those documents of a recipe that are wanted."""
-
-    recipe: Recipe
-    local: Mapping[str, LocalFile]
-    wanted: Callable[[str], bool]
-
-    def __iter__(self) -> Iterator[Example]:
-        recipe = self.recipe
-        for file, found in self.local.items():
-            read = FORMATS[recipe.formats.get(file, recipe.format)]
-            for name, text in texts_of(found.path, recipe.encoding, recipe.members.get(file), self.wanted):
-                yield from read(text, name, recipe.labels)
+    labelled = {recipe.name for recipe in list_corpora() if recipe.labels}
+    return (load_labelled if name in labelled else load_corpus)(name, data=data, download=download)
 
 
 def own_labelled(
@@ -284,8 +179,7 @@ def own_labelled(
         TextseqError: a file is missing, damaged or of an unknown kind; texts have faults that are not to be left out;
             there are none, or all have one label, or validation has a label that training has not.
     """
-    if not 0 <= validation <= 0.5:
-        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; 0.1 is usual")
+    check_share(validation)
     if longest < 1:
         raise TextseqError(f"longest must be 1 character or more, not {longest}; {LONGEST:,} is usual")
     check_encoding(encoding)
@@ -305,8 +199,7 @@ def own_labelled(
                 counts[part][label] = counts[part].get(label, 0) + 1
                 yield text, label
 
-    training = opened(paths)
-    whole = Chain(tuple(training))
+    training, held_out = opened(paths), opened(validation_paths)
     part_of = parted(surveyed(training, "train"), [1 - validation, validation])
     where = ", ".join(map(str, paths))
     if not part_of:
@@ -314,24 +207,16 @@ def own_labelled(
     labels = tuple(sorted(counts["train"]))
     if len(labels) < fewest_labels:
         raise TextseqError(f"two labels are wanted or more, found but '{labels[0]}' in {where}; name what has others")
-    contents: dict[str, Iterable[Example]] = {"train": whole}
-    if validation_paths:
-        held_out = opened(validation_paths)
+    if held_out:
         for _ in surveyed(held_out, "validation"):
             pass
         if strange := sorted(set(counts["validation"]) - set(labels)):
             raise TextseqError(
                 f"validation has the label '{strange[0]}', which training never saw; training has {', '.join(labels)}"
             )
-        contents["validation"] = Chain(tuple(held_out))
     elif validation:
-        if len(set(part_of)) < 2:
-            raise TextseqError(
-                f"{where} has too few texts to keep some for validation ({len(part_of)}); give validation files of "
-                "their own, or --validation 0"
-            )
-        contents = {part: Share(whole, lambda: part_of, place) for place, part in enumerate(digests)}
         digests["validation"].update(part_of)
+    parts = Chain(tuple(training)), Chain(tuple(held_out)) if held_out else None
     return LabelledCorpus(
         name=" and ".join(path.name for path in paths),
         title=where,
@@ -339,6 +224,6 @@ def own_labelled(
         encoding=encoding,
         labels=labels,
         fingerprint=fingerprint_of(LABELLED_VERSION, [digest.hexdigest() for digest in digests.values()]),
-        contents=contents,
+        contents=own_parts(*parts, part_of, validation, what=f"texts in {where}"),
         notes=tuple(notes),
     )

@@ -16,10 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from textseq.corpus import check_encoding, documents_of, fingerprint_of
+from textseq.corpus import check_encoding, check_share, documents_of, fingerprint_of
+from textseq.corpus_recipes import Recipe, recipe_of
 from textseq.errors import TextseqError, unknown
 from textseq.faults import Treatment, left_out
-from textseq.fetch import Recipe, find, read_recipe, recipe_files
+from textseq.fetch import find
 from textseq.pair_files import UNKNOWN, PairFile, cleaned, languages_of, own_file
 from textseq.pair_split import SPLIT_VERSION, Pair, shared, split
 
@@ -167,13 +168,7 @@ def load_pairs(
         TextseqError: the name or a language is unknown, both languages are one, or a file is missing, wrong
             or unreadable.
     """
-    texts = recipe_files()
-    if name not in texts:
-        raise unknown("corpus", name, texts)
-    recipe = read_recipe(name, texts[name])
-    if not recipe.languages:
-        pairs = [other for other, text in texts.items() if read_recipe(other, text).languages]
-        raise TextseqError(f"corpus '{name}' is a text, for a {recipe.task}; of pairs are {', '.join(pairs)}")
+    recipe = recipe_of(name, "pairs", lambda recipe: recipe.languages)
     for language in (source, target):
         if language is not None and language not in recipe.languages:
             raise unknown(f"language of corpus '{name}':", language, recipe.languages)
@@ -270,8 +265,7 @@ def own_pairs(
         TextseqError: a file is missing, damaged or of an unknown kind; aligned files differ in length; lines have
             faults that are not to be left out; there are no pairs, or too few that share no sentence for validation.
     """
-    if not 0 <= validation <= 0.5:
-        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; 0.02 is usual")
+    check_share(validation, usual=0.02)
     if longest < 1:
         raise TextseqError(f"longest must be 1 character or more, not {longest}; {LONGEST} is usual")
     check_encoding(encoding)

@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 
-from textseq.corpus import PARTS, check_encoding, fingerprint_of
+from textseq.corpus import PARTS, check_encoding, check_share, fingerprint_of
+from textseq.corpus_recipes import recipe_of
 from textseq.errors import TextseqError, unknown
 from textseq.faults import Treatment, left_out
-from textseq.fetch import LocalFile, Recipe, find, read_recipe, recipe_files
-from textseq.labelled import Chain, Share, parted
-from textseq.labelled_formats import texts_of
+from textseq.fetch import find
+from textseq.shares import Chain, own_parts, parted, recipe_parts
 from textseq.tagged_files import TAGGED_FORMATS, UNALIGNED, Tagged, TaggedFile, own_tagged_file
 
 TAGGED_VERSION = 1  # to be raised when a corpus's files give other sentences, or other parts, than before
@@ -75,14 +73,13 @@ def load_tagged(name: str, *, data: Path | None = None, download: bool = False) 
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
     """
-    texts = recipe_files()
-    if name not in texts:
-        raise unknown("corpus", name, texts)
-    recipe = read_recipe(name, texts[name])
-    if not recipe.tags:
-        tagged = [other for other, text in texts.items() if read_recipe(other, text).tags]
-        raise TextseqError(f"corpus '{name}' is for a {recipe.task}; of tagged sentences are {', '.join(tagged)}")
+    recipe = recipe_of(name, "tagged sentences", lambda recipe: recipe.tags)
     local = find(recipe, data=data, download=download)
+    tag_of = {sign: tag for tag, signs in recipe.tags.items() for sign in signs}
+
+    def read(file: str, document: str, text: str) -> Iterator[Tagged]:
+        return TAGGED_FORMATS[recipe.format](text, tag_of)
+
     return TaggedCorpus(
         name=name,
         title=recipe.title,
@@ -95,40 +92,9 @@ def load_tagged(name: str, *, data: Path | None = None, download: bool = False) 
             *(TAGGED_VERSION, recipe.encoding, recipe.format, recipe.members, recipe.split),
             *(list(recipe.tags.items()), [(file, found.sha256) for file, found in local.items()]),
         ),
-        contents=_contents(recipe, local),
+        contents=recipe_parts(recipe, local, read, lambda tagged: ("".join(tagged[0]), "")),
         aligned=recipe.format not in UNALIGNED,
     )
-
-
-def _contents(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Iterable[Tagged]]:
-    """The parts: whole documents as the recipe lists them, or shares of all that is read."""
-    if not recipe.shares:
-        return {part: _RecipeSentences(recipe, local, part) for part in ("train", *recipe.lists)}
-    whole = _RecipeSentences(recipe, local, "train")
-    sizes = [1 - sum(recipe.shares.values()), *recipe.shares.values()]
-    part_of = cache(lambda: parted((("".join(letters), "") for letters, _ in whole), sizes))
-    return {part: Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
-
-
-@dataclass(frozen=True)
-class _RecipeSentences:
-    """The sentences of those documents of a recipe that are of a part."""
-
-    recipe: Recipe
-    local: Mapping[str, LocalFile]
-    part: str
-
-    def __iter__(self) -> Iterator[Tagged]:
-        recipe = self.recipe
-        tag_of = {sign: tag for tag, signs in recipe.tags.items() for sign in signs}
-        for file, found in self.local.items():
-            for _, text in texts_of(found.path, recipe.encoding, recipe.members.get(file), self._wants):
-                yield from TAGGED_FORMATS[recipe.format](text, tag_of)
-
-    def _wants(self, document: str) -> bool:
-        lists = self.recipe.lists.items()
-        listed = (part for part, names in lists if any(fnmatchcase(document, name) for name in names))
-        return next(listed, "train") == self.part
 
 
 def own_tagged(
@@ -165,8 +131,7 @@ def own_tagged(
         TextseqError: a file is missing or damaged; sentences have faults that are not to be left out; there are none,
             or all words have one tag, or validation has a tag that training has not.
     """
-    if not 0 <= validation <= 0.5:
-        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; 0.1 is usual")
+    check_share(validation)
     if longest < 1:
         raise TextseqError(f"longest must be 1 word or more, not {longest}; {LONGEST:,} is usual")
     check_encoding(encoding)
@@ -190,7 +155,7 @@ def own_tagged(
                 tags[part].update(its)
                 yield (" " if aligned else "").join(words), ""
 
-    training = opened(paths)
+    training, held_out = opened(paths), opened(validation_paths)
     where = ", ".join(map(str, paths))
     part_of = parted(surveyed(training, "train"), [1 - validation, validation])
     if not part_of:
@@ -200,24 +165,16 @@ def own_tagged(
         raise TextseqError(
             f"two tags are wanted or more, found but '{labels[0]}' in {where}; say with --tag-column where the tags are"
         )
-    contents: dict[str, Iterable[Tagged]] = {"train": Chain(tuple(training))}
-    if validation_paths:
-        held_out = opened(validation_paths)
+    if held_out:
         for _ in surveyed(held_out, "validation"):
             pass
         if strange := sorted(tags["validation"] - tags["train"]):
             raise TextseqError(
                 f"validation has the tag '{strange[0]}', which training never saw; training has {', '.join(labels)}"
             )
-        contents["validation"] = Chain(tuple(held_out))
     elif validation:
-        if len(set(part_of)) < 2:
-            raise TextseqError(
-                f"{where} has too few sentences to keep some for validation ({len(part_of)}); give validation files of "
-                "their own, or --validation 0"
-            )
-        contents = {part: Share(contents["train"], lambda: part_of, place) for place, part in enumerate(digests)}
         digests["validation"].update(part_of)
+    parts = Chain(tuple(training)), Chain(tuple(held_out)) if held_out else None
     return TaggedCorpus(
         name=" and ".join(path.name for path in paths),
         title=where,
@@ -225,7 +182,7 @@ def own_tagged(
         encoding=encoding,
         labels=labels,
         fingerprint=fingerprint_of(TAGGED_VERSION, [digest.hexdigest() for digest in digests.values()]),
-        contents=contents,
+        contents=own_parts(*parts, part_of, validation, what=f"sentences in {where}"),
         notes=tuple(notes),
         aligned=aligned,
     )

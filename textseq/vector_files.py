@@ -17,9 +17,10 @@ from typing import IO
 
 import numpy as np
 
+from textseq.corpus_recipes import Recipe, read_recipe, recipe_files
 from textseq.documents import Document, reading
 from textseq.errors import TextseqError, unknown
-from textseq.fetch import Recipe, find, read_recipe, recipe_files
+from textseq.fetch import find
 from textseq.vectors import Row, Vectors
 
 HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
