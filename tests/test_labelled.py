@@ -13,6 +13,7 @@ from textseq.errors import TextseqError
 from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
 from textseq.labelled_files import Example
 from textseq.labelled_formats import _nodes
+from textseq.origin import LabelledSource
 from textseq.shares import parted
 from textseq.text import CharTokenizer
 from textseq.tokens import token_file
@@ -95,6 +96,19 @@ def test_parts_are_spread_over_labels_and_share_no_text() -> None:
     # What else there is does not move a text far: of 3,000 more, most stay where they were.
     more = parted([*((f"new {n}", "abc"[n % 3]) for n in range(3000)), *EXAMPLES], [0.5, 0.3, 0.2])[3000:]
     assert sum(one == other for one, other in zip(part_of, more, strict=False)) > 200
+
+
+def test_what_a_corpus_keeps_for_validation_may_be_learnt_from_too(data_folder: Path) -> None:
+    kept = load_labelled("sst2", data=data_folder)
+    whole = LabelledSource(corpus="sst2", validation=0).open(data=data_folder)
+    assert whole.parts == ("train", "test") and whole.fingerprint != kept.fingerprint
+    assert [*whole.examples("train")] == [*kept.examples("train"), *kept.examples("validation")]
+    assert LabelledSource(corpus="sst2", validation=0.3).open(data=data_folder).fingerprint == kept.fingerprint
+    shares = {share: LabelledSource(corpus="trec", validation=share).open(data=data_folder) for share in (0, 0.1, 0.2)}
+    assert [one.parts for one in shares.values()] == [("train", "test")] + 2 * [("train", "validation", "test")]
+    counts = [len([*one.examples("train")]) for one in shares.values()]
+    assert counts[0] == 5452 and [counts[0] - count for count in counts] == pytest.approx([0, 545, 1090], abs=60)
+    assert len({one.fingerprint for one in shares.values()}) == 3
 
 
 @pytest.mark.parametrize("folds", [2, 3, 10])

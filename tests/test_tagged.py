@@ -52,7 +52,7 @@ def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> Non
     text = "".join(next(iter(load_corpus("brown", data=data_folder).documents("train"))))
     words, _ = next(load_tagged("brown", data=data_folder).sentences("train"))
     assert text.split()[:5] == list(words[:5]) == ["The", "Fulton", "County", "Grand", "Jury"]
-    with pytest.raises(TextseqError, match="'treebank' is tagged sentences, for a tagger"):
+    with pytest.raises(TextseqError, match="'treebank' is for a tagger; of texts are austen"):
         load_corpus("treebank", data=data_folder)
     with pytest.raises(TextseqError, match="of tagged sentences are brown, cmudict, treebank"):
         load_tagged("shakespeare", data=data_folder)

@@ -66,10 +66,17 @@ class LabelledCorpus:
         return ((text,) for text, _ in self.examples(part))
 
     def with_validation(self, share: float) -> LabelledCorpus:
-        """The same corpus; where it has no validation part, a share of the training part is that (see ``parted``)."""
-        if "validation" in self.contents:
+        """The same corpus; where it has no validation part, a share of the training part is that (see ``parted``).
+
+        With a share of 0 there is none: what the corpus keeps for validation is in the training part.
+        """
+        if ("validation" in self.contents) == bool(share):
             return self
         whole = self.contents["train"]
+        if not share:
+            contents = {part: rows for part, rows in self.contents.items() if part != "validation"}
+            contents["train"] = Chain((whole, self.contents["validation"]))
+            return replace(self, contents=contents, fingerprint=fingerprint_of(self.fingerprint, share))
         part_of = cache(lambda: parted(whole, [1 - share, share]))
         divided = {part: Share(whole, part_of, place) for place, part in enumerate(("train", "validation"))}
         return replace(self, contents={**self.contents, **divided}, fingerprint=fingerprint_of(self.fingerprint, share))

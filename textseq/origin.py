@@ -125,7 +125,8 @@ class LabelledSource(Settings):
     """Encoding of --labelled."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --labelled, or of the training part of a corpus without a validation part, that is kept for validation;
-    of each label alike."""
+    of each label alike. 0: none is, and the validation part of a corpus is learnt from too, for a last training when
+    all is chosen; with --best-by loss, as nothing is measured."""
     empty: Literal["refuse", "drop"] = "refuse"
     """What to do with empty texts of --labelled: refuse the file, or leave them out."""
     overlong: Literal["refuse", "drop"] = "refuse"
@@ -160,7 +161,7 @@ class LabelledSource(Settings):
         if self.folds is not None and self.fold is not None:
             return self._whole(data, download).fold(self.fold - 1, self.folds, validation=self.validation)
         found = self._whole(data, download)
-        return found.with_validation(self.validation) if self.validation and self.corpus is not None else found
+        return found if self.corpus is None else found.with_validation(self.validation)
 
     def _whole(self, data: Path | None, download: bool) -> LabelledCorpus:
         """The texts as they are parted without folds."""
