@@ -13,9 +13,9 @@ from textseq.config import Precision, TrainingConfig
 from textseq.devices import pick_precision
 
 
-@pytest.mark.parametrize(("amx", "wanted"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_follows_the_cpu(amx: bool, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_has_amx", lambda: amx)
+@pytest.mark.parametrize(("has", "wanted"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_follows_the_cpu(has: bool, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: has)
     assert pick_precision(TrainingConfig(device="cpu")).precision == wanted
 
 
@@ -32,7 +32,13 @@ def test_what_was_asked_for_stays(precision: Precision) -> None:
     assert pick_precision(config) is config
 
 
-@pytest.mark.parametrize("ask", [None, lambda: {}, lambda: {"amx_bf16": False}])
+@pytest.mark.parametrize("name", ["amx_bf16", "avx512_bf16"])
+def test_either_kind_of_instructions_will_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, name: True}, raising=False)
+    assert devices._cpu_has_bfloat16()
+
+
+@pytest.mark.parametrize("ask", [None, lambda: {}, lambda: {"amx_bf16": False, "avx2": True}])
 def test_a_torch_that_knows_of_no_such_units_says_no(
     ask: Callable[[], dict[str, bool]] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +46,7 @@ def test_a_torch_that_knows_of_no_such_units_says_no(
         monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     else:
         monkeypatch.setattr(torch.cpu, "get_capabilities", ask, raising=False)
-    assert not devices._has_amx()
+    assert not devices._cpu_has_bfloat16()
 
 
 def test_deterministic_algorithms_are_asked_for_only_for_the_while(monkeypatch: pytest.MonkeyPatch) -> None:

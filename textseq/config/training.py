@@ -79,7 +79,8 @@ class TrainingConfig(Settings):
     """Evaluations that --average takes the mean of, at most. So many copies of the weights lie in the run's folder."""
     precision: Precision = "auto"
     """Number format of the products in training. auto: bfloat16 where the device has units for it (two to three times
-    as fast on GPUs since 2020 and on CPUs with AMX), else float32. Weights and losses are float32 in any case."""
+    as fast on GPUs since 2020 and on CPUs with AMX or AVX-512-BF16), else float32. Weights and losses are float32 in
+    any case."""
     device: str = "auto"
     """Where to train: auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
     seed: int = ranged(1, at_least=0, at_most=LARGEST_SEED)
