@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 import textseq
-from textseq import quantized
+from textseq import packed
 from textseq.cells import CELLS, Weights
 from textseq.config import CellName, GenerationConfig, LanguageModelConfig
 from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.models.language_model import LanguageModel
-from textseq.quantized import FEWEST, VECTOR_STEPS, WEIGHT_STEPS, Int8Linear
+from textseq.packed import FEWEST_INT8, PRECISIONS, quantized
+from textseq.quantized import VECTOR_STEPS, WEIGHT_STEPS, Int8Linear
 from textseq.recurrent import Recurrent
 
 N, T, K, M, H, V = 3, 12, 40, 24, 64, 11
@@ -77,14 +78,14 @@ def test_keeps_the_number_format() -> None:
 
 def test_another_device_is_refused() -> None:
     with pytest.raises(TextseqError, match=r"wants the CPU .*, found meta and torch 2\..*; use float32"):
-        quantized.quantized(Weights(torch.ones(512, FEWEST // 512, device="meta"), torch.ones(512, device="meta")))
+        quantized(Weights(torch.ones(512, FEWEST_INT8 // 512, device="meta"), torch.ones(512, device="meta")))
 
 
 def test_small_matrices_stay_as_they_are() -> None:
-    small = Weights(torch.zeros(FEWEST // 512 - 1, 512), torch.zeros(FEWEST // 512 - 1))
-    assert quantized.quantized(small) is small
-    large = Weights(torch.zeros(FEWEST // 512, 512), torch.zeros(FEWEST // 512))
-    assert quantized.quantized(large) is not large
+    small = Weights(torch.zeros(FEWEST_INT8 // 512 - 1, 512), torch.zeros(FEWEST_INT8 // 512 - 1))
+    assert quantized(small) is small
+    large = Weights(torch.zeros(FEWEST_INT8 // 512, 512), torch.zeros(FEWEST_INT8 // 512))
+    assert quantized(large) is not large
 
 
 @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
@@ -93,7 +94,7 @@ def test_small_matrices_stay_as_they_are() -> None:
 def test_int8_steps_are_near_float32_steps(
     cell: CellName, residual: bool, layer_norm: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantized, "FEWEST", 0)
+    monkeypatch.setattr(packed, "FEWEST_INT8", 0)
     torch.manual_seed(1)
     config = LanguageModelConfig(
         cell=cell, layers=2, hidden_size=H, embedding_size=16, residual=residual, layer_norm=layer_norm
@@ -102,7 +103,7 @@ def test_int8_steps_are_near_float32_steps(
     ids = torch.randint(V, (N, T))
     logits: dict[str, list[Tensor]] = {}
     with torch.inference_mode():
-        for precision in quantized.PRECISIONS:
+        for precision in PRECISIONS:
             step, state = model.stepper(precision), model.initial_state(N)
             logits[precision] = []
             for t in range(T):
@@ -156,7 +157,7 @@ def test_a_known_bound_gives_the_same_product(rows: int) -> None:
 @pytest.mark.parametrize("kind", ["rnn-relu", "residual", "learned"])
 def test_what_may_leave_the_bound_is_looked_at(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """States far beyond 1 come out as in float32: nothing wraps around in the bytes."""
-    monkeypatch.setattr(quantized, "FEWEST", 1)
+    monkeypatch.setattr(packed, "FEWEST_INT8", 1)
     torch.manual_seed(1)
     stack = Recurrent(
         "rnn-relu" if kind == "rnn-relu" else "lstm",
@@ -174,5 +175,5 @@ def test_what_may_leave_the_bound_is_looked_at(kind: str, monkeypatch: pytest.Mo
     gates = 3 * torch.randn(2, 16 * len(stack.cell.gates))
     with torch.inference_mode():
         exact, _ = stack.stepper()(gates, state)
-        rounded, _ = stack.stepper(quantized.quantized)(gates, state)
+        rounded, _ = stack.stepper(quantized)(gates, state)
     assert float((exact - rounded).abs().max()) < 0.05 * max(1.0, float(exact.abs().max()))

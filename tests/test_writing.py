@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import textseq
-from textseq import checkpoint, quantized, shelf
+from textseq import checkpoint, packed, shelf
 from textseq.batches import Streams
 from textseq.cells import State
 from textseq.config import (
@@ -30,7 +30,7 @@ from textseq.errors import TextseqError
 from textseq.jobs import load_writer
 from textseq.metrics import measure
 from textseq.models.language_model import LanguageModel
-from textseq.quantized import PRECISIONS
+from textseq.packed import PRECISIONS
 from textseq.shelf import Facts
 from textseq.text import TOKENIZERS, ByteTokenizer, CharTokenizer, Tokenizer
 from textseq.training import Run, Training
@@ -490,7 +490,7 @@ def test_every_precision_writes_and_scores_alike(precision: WritingPrecision, wr
 
 
 def test_int8_reaches_the_steps(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantized, "FEWEST", 1)
+    monkeypatch.setattr(packed, "FEWEST_INT8", 1)
     tokens, state = torch.tensor([3]), writer.model.initial_state(1)
     exact, rounded = (
         Writer(writer.model, writer.tokenizer, writer.facts, precision)._step(tokens, state)[0]

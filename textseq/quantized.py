@@ -11,18 +11,11 @@ torch is to lose these tensors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-
 import torch
 from torch import Tensor
 
-from textseq.cells import ALL, Weights
-from textseq.config import WritingPrecision
 from textseq.errors import TextseqError
 
-FEWEST = 2**18
-"""A matrix of fewer weights stays as it is: it lies in the cache, and rounding the vector costs more than it saves."""
 WEIGHT_STEPS = 63
 """Not 127: CPUs without VNNI sum pairs of products in 16 bits, and 2 * 255 * 63 still fits."""
 VECTOR_STEPS = 127
@@ -77,39 +70,3 @@ class Int8Linear:
             in_bytes, 1.0, ZERO, self.packed, self.scale, self.no_shift, bias, 1.0, 0, torch.float32, "none", [], ""
         )
         return product
-
-
-@dataclass(frozen=True)
-class _Quantized(Weights):
-    blocks: dict[tuple[int | None, int | None], Int8Linear] = field(default_factory=dict, kw_only=True)
-    """By the first and last of the rows of U that a step asks for; made when it first does."""
-
-    def _affine(self, h: Tensor, rows: slice) -> Tensor:
-        return self.times(h, rows)
-
-    def times(self, h: Tensor, rows: slice = ALL) -> Tensor:
-        """U h; and the bias, where normalisation does not come before it."""
-        key = (rows.start, rows.stop)
-        if key not in self.blocks:
-            bias = self.bias[rows] if self.gain is None else None
-            self.blocks[key] = Int8Linear(self.hh[rows], bias, bounded=self.bounded)
-        return self.blocks[key](h)
-
-
-def quantized(weights: Weights) -> Weights:
-    """The same weights with their matrix in 8 bits; as they are, if the matrix is small.
-
-    Raises:
-        TextseqError: as ``Int8Linear``.
-    """
-    Int8Linear(weights.hh[:1])  # what cannot be done is refused here, not at the first step
-    if weights.hh.numel() < FEWEST:
-        return weights
-    return _Quantized(**{part.name: getattr(weights, part.name) for part in fields(Weights)})
-
-
-PRECISIONS: dict[WritingPrecision, Callable[[Weights], Weights]] = {
-    "float32": lambda weights: weights,
-    "int8": quantized,
-}
-"""What makes weights ready for writing, by the number format of the products."""

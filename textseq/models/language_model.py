@@ -19,7 +19,7 @@ from textseq.dropout import Dropout, keep_mask
 from textseq.embedding import Embedding
 from textseq.errors import unknown
 from textseq.losses import Loss, output_nats, sampled_output
-from textseq.quantized import PRECISIONS
+from textseq.packed import PRECISIONS
 from textseq.recurrent import Recurrent
 
 

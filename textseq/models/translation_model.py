@@ -29,8 +29,8 @@ from textseq.embedding import Embedding
 from textseq.errors import TextseqError, unknown
 from textseq.layer import step_weights
 from textseq.losses import Loss, output_nats
+from textseq.packed import PRECISIONS
 from textseq.pair_batches import PairBatch
-from textseq.quantized import PRECISIONS
 from textseq.recurrent import Recurrent
 
 
