@@ -17,6 +17,7 @@ from textseq.command import parse, run
 from textseq.config import ExplanationMethod
 from textseq.errors import TextseqError, unknown
 from textseq.files import growing
+from textseq.labelled_files import Texts, is_table
 from textseq.line_work import Flag, LineWork
 from textseq.shelf import of_task, told_apart
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from textseq.classifying import Classifier
 
 PROG = "textseq-classify"
+LONGEST = 1_000_000
+"""Characters of a line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +37,21 @@ class Classify(LineWork):
       textseq-classify --model mine                             type texts, Ctrl-D ends
       echo "a masterpiece" | textseq-classify --model mine      label, a tab, its probability
       textseq-classify --model mine --input reviews.txt.gz --output labels.tsv
+      textseq-classify --model mine --input reviews.csv --text-column body
       textseq-classify --model mine --json < reviews.txt        the probabilities of all labels
       textseq-classify --model mine --explain                   what each word did for the label, in colours
       textseq-classify --model mine --input reviews.txt --explain-html why.html --output labels.tsv
       textseq-classify --list-models
 
-    Every line gives a line: the label and, after a tab, its probability, calibrated on the validation part of what the
-    model learnt from. Of a line with more than 20,000 characters the beginning is read, and that is said.
+    Every text gives a line: the label and, after a tab, its probability, calibrated on the validation part of what the
+    model learnt from. A text is a line, however long (of one with more than a million characters the beginning is read,
+    and that is said), or a row of a table: --input ends in .csv, .tsv or .jsonl, perhaps followed by .gz.
     """
 
     model: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """What classifies: a model's folder, a run's name, or a model that ships with textseq (see --list-models)."""
+    text_column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Column or key of the texts, where --input is a table. Default: one that is called text, sentence, review..."""
     json: Flag = False
     """Write a JSON object for each line: label, probability, the probabilities of all labels, and with --explain the
     log odds with and without the words, and what each word did."""
@@ -82,22 +89,26 @@ def classify(arguments: Sequence[str]) -> None:
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that classifies: {some} ('{PROG} --list-models' tells more)")
     options.check("texts", {"--explain-html": options.explain_html})
+    table = options.input is not None and is_table(options.input)
+    if options.text_column is not None and not table:
+        raise TextseqError("--text-column wants a table with --input, a .csv, .tsv or .jsonl; leave it out")
     explains = options.explain or options.explain_html is not None
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by want --explain or --explain-html FILE; add one of them")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    with options.reading() as lines:
+    with options.reading(LONGEST) as lines:
         from textseq.jobs import load_classifier
 
         classifier = load_classifier(options.model, device=options.device)
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
+        rows = Texts(options.input, options.text_column, options.encoding) if table and options.input else lines
         with options.writing() as write, options.bar("texts") as bar, _page(options) as page:
-            texts = options.prompted(lines, "text> ")
+            texts = options.prompted(rows, "text> ")
             for line in _answers(classifier, texts, options, bar.update, page):
                 write(line)
-            if lines.fault is not None:
-                raise lines.fault
+            if rows.fault is not None:
+                raise rows.fault
 
 
 def _answers(

@@ -171,7 +171,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     options = parse(Evaluate, PROG, arguments)
     if not options.model:
         raise TextseqError(
-            "name the --model to measure; see 'textseq-sample --list-authors' and 'textseq-translate --list-models'"
+            "name the --model to measure; 'textseq-sample --list-authors' shows those that write, and --list-models of "
+            "textseq-translate, textseq-classify and textseq-tag the others"
         )
     own = options.translators
     files_of: Mapping[str, tuple[str, Sequence[Path]]] = {
@@ -252,6 +253,7 @@ def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
 def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasurement:
     from textseq.jobs import load_classifier
     from textseq.labelled import load_labelled, own_labelled
+    from textseq.origin import overlap
 
     own = options.classifiers
     if options.corpus is not None:
@@ -272,7 +274,14 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasureme
         )
     for note in corpus.notes:
         print(note, file=sys.stderr)
-    return load_classifier(folder, device=options.device).measure(corpus, options.part or _last_part(corpus.parts))
+    classifier = load_classifier(folder, device=options.device)
+    if (known := overlap(classifier.facts, corpus)) is not None:
+        print(
+            f"note: the model learnt from '{known}', which shares texts with '{corpus.name}': this says little of how "
+            "it does with new ones",
+            file=sys.stderr,
+        )
+    return classifier.measure(corpus, options.part or _last_part(corpus.parts))
 
 
 def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement | SequenceMeasurement:

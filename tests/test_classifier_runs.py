@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,10 +29,11 @@ from textseq.config import (
     TranslatorTrainingConfig,
 )
 from textseq.errors import TextseqError
-from textseq.label_metrics import ClassificationMeasurement
+from textseq.label_metrics import ClassificationMeasurement, together
+from textseq.labelled import LabelledCorpus
 from textseq.models.classifier_model import ClassifierModel
 from textseq.optimizers import grouped
-from textseq.origin import LabelledSource
+from textseq.origin import LabelledSource, learnt_from, overlap
 
 SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
 LETTERS = LabelledConfig(tokenizer="char", batch_size=8)
@@ -185,6 +186,8 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     assert sorted(path.name for path in (home / "runs").iterdir()) == names
     scores = np.array([one.accuracy for one in found])
     assert said[-1].startswith(f"3 folds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
+    whole = together(found)
+    assert whole.examples == 200 and said[-1].endswith(f"all of them together:\n{whole.table()}")
     texts = [set(LabelledSource(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
     assert len(set.union(*texts)) == 200
     weights = [last(home / "runs" / name) for name in names]
@@ -196,6 +199,60 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
         validate(replace(QUICK, learning_rate=0.5))
     with pytest.raises(TextseqError, match="several classifiers want --folds or --seeds"):
         runs.train_classifiers(LabelledSource(labelled=(str(reviews),)))
+    other = home / "other.csv"
+    other.write_text(reviews.read_text().replace("good,", "none,").replace("bad,", "good,").replace("none,", "bad,"))
+    origin = LabelledSource(labelled=(str(other),), folds=3)
+    with pytest.raises(TextseqError, match="fold1of3 learnt from other texts; --overwrite replaces it"):
+        runs.train_classifiers(origin, name="reviews", model=SMALL, batching=LETTERS, training=QUICK)
+
+
+def test_folds_are_not_measured_with_a_model_that_knows_them(reviews: Path, home: Path) -> None:
+    train(reviews, name="knows")
+    origin = LabelledSource(labelled=(str(reviews),), folds=2)
+    with pytest.raises(TextseqError, match=r"--folds measures on texts that the model has not seen, and .* has read /"):
+        runs.train_classifiers(origin, training=QUICK, start_from="knows")
+    assert [path.name for path in (home / "runs").iterdir()] == ["knows"]
+
+
+def test_too_many_folds_are_refused_before_the_first_training(reviews: Path, home: Path) -> None:
+    few = home / "few.csv"
+    few.write_text("label,text\n" + "".join(f"{('good', 'bad')[n % 2]},text {n}\n" for n in range(6)))
+    for folds in (4, 50):
+        with pytest.raises(TextseqError, match=f"{folds} folds of 'few.csv' want more texts than 6"):
+            runs.train_classifiers(LabelledSource(labelled=(str(few),), folds=folds), model=SMALL, batching=LETTERS)
+    assert not (home / "runs").exists()
+
+
+def test_other_tokens_than_those_of_the_first_model_are_refused(reviews: Path) -> None:
+    train(reviews, name="letters")
+    other = replace(LETTERS, tokenizer="byte")
+    with pytest.raises(TextseqError, match=r"--from takes over the tokens of .*, with --tokenizer char; found --token"):
+        runs.train_classifier(labelled=[reviews], batching=other, training=QUICK, start_from="letters", name="x")
+
+
+def test_an_evaluation_reads_so_many_tokens_as_are_asked_for(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    whole = Classifier.logits_of
+
+    def counted(self: Classifier, some: Sequence[np.ndarray]) -> np.ndarray:
+        read.append(len(some))
+        return whole(self, some)
+
+    monkeypatch.setattr(Classifier, "logits_of", counted)
+    train(reviews, training=replace(QUICK, evaluate_tokens=100), name="few")
+    every, last_ = max(read), read[0]
+    assert every == 20 and 2 <= last_ <= 6  # of some 30 letters each; the final one reads all
+
+
+def test_what_a_model_learnt_from_is_remembered(reviews: Path, home: Path) -> None:
+    train(reviews, name="first")
+    (home / "other.csv").write_text(reviews.read_text() + "good,more\n")
+    train(home / "other.csv", name="second", start_from="first")
+    facts = textseq.load_classifier("second").facts
+    assert learnt_from(facts) == ["other.csv", "reviews.csv"]
+    known = LabelledCorpus("x", "x", "x", "x", ("a", "b"), {}, overlaps=("sst2", "reviews.csv"))
+    assert overlap(facts, known) == "reviews.csv"
+    assert overlap(facts, replace(known, overlaps=("sst2",))) is None
 
 
 def test_seeds_are_repeated_and_their_spread_told(reviews: Path, home: Path) -> None:
@@ -248,6 +305,9 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     assert command("classify", "--model", "mine", "--input", "in.txt", "--output", "out.tsv") == (0, "", "")
     assert len((tmp_path / "out.tsv").read_text().splitlines()) == 2
     assert "mine  bad, good; " in command("classify", "--list-models")[1]
+    (tmp_path / "rows.csv").write_text('n,body\n1,"lovely, and\nmore"\n2,awful\n')
+    code, out, err = command("classify", "--model", "mine", "--input", "rows.csv", "--text-column", "body")
+    assert (code, len(out.splitlines()), err) == (0, 2, "")
     code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine", "--plot-confusion", "c.png")
     assert code == 0, err
     assert out.startswith("accuracy ") and "labels:2" in out and "has / given" in out
@@ -256,7 +316,7 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     assert code == 0, err
     code, out, err = command("train", "--labelled", reviews, "--folds", "2", *TINY)
     assert code == 0, err
-    assert re.search(r"2 folds: accuracy [\d.]+% \+- [\d.]+%", err.splitlines()[-1])
+    assert re.search(r"\n2 folds: accuracy [\d.]+% \+- [\d.]+%", err)
 
 
 def test_the_command_explains(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
@@ -289,6 +349,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["classify"], "name a --model that classifies: there are mine"),
         (["classify", "--model", "nobody"], "unknown model 'nobody'"),
         (["classify", "--model", "mine", "--input", "none.txt"], "--input wants a file of texts, found nothing"),
+        (["classify", "--model", "mine", "--text-column", "x"], "--text-column wants a table with --input"),
         (["classify", "--model", "mine", "--buffer", "0"], "--buffer must be at least 1"),
         (["classify", "--model", "mine", "--explain-by", "gradient"], "want --explain or --explain-html FILE"),
         (["classify", "--model", "mine", "--explain", "--explain-label", "x"], "'x'; known: bad, good"),

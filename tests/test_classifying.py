@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 import textseq
+from textseq import classifying
 from textseq.classifying import Classifier, open_classifier
 from textseq.config import ClassifierConfig
 from textseq.errors import TextseqError
-from textseq.label_metrics import calibrated, measure_labels
+from textseq.label_metrics import calibrated, measure_labels, together
 from textseq.labelled import LabelledCorpus
 from textseq.models.classifier_model import ClassifierModel
 from textseq.plots import confusion_plot
@@ -127,16 +128,68 @@ def test_calibration_finds_the_temperature_of_the_least_loss() -> None:
     assert calibrated(logits, right) == pytest.approx(1, abs=0.06)
     assert calibrated(3 * logits, right) == pytest.approx(3, abs=0.18)
     certain = [int(row.argmax()) for row in logits]
-    assert calibrated(logits, certain) == pytest.approx(1 / 20, rel=0.01)  # never wrong: as sure as is allowed
+    sure = calibrated(logits, certain)
+    assert 1 / 20 <= sure < 0.2  # never wrong, 4,000 times
+    few = [calibrated(logits[:count], certain[:count]) for count in (1, 4, 40, 400)]
+    assert 1 > few[0] > few[1] > few[2] > few[3] > sure  # the fewer texts, the less they change
+    assert few[0] > 0.8
+    assert calibrated(logits[:0], []) == pytest.approx(1)
 
 
 def test_a_part_is_measured(classifier: Classifier) -> None:
     said = [one.label for one in classifier.classify(TEXTS)]
     found = classifier.measure(corpus([*zip(TEXTS, said, strict=True)]))
     assert found.accuracy == 1
-    assert found.signature.startswith("corpus:mine|part:test|tokens:char|")
+    assert found.signature.startswith("corpus:mine|part:whole|tokens:char|")
     with pytest.raises(TextseqError, match="has the label 'bad ', which the model never saw; it knows good, bad, so"):
         classifier.measure(corpus([("x", "bad ")]))
+
+
+def test_what_is_no_list_of_texts_is_refused(classifier: Classifier) -> None:
+    with pytest.raises(TextseqError, match="classify wants texts, found one string; put it into a list"):
+        classifier.classify("abc")
+    with pytest.raises(TextseqError, match="texts are strings, found NoneType; give strings"):
+        classifier.classify(["a", None])  # type: ignore[list-item]
+
+
+def test_long_texts_are_not_gathered_without_bound(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifying, "CHARACTERS", 100)
+    taken = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal taken
+        for _ in range(50):
+            taken += 1
+            yield "a long text " * 5
+
+    answers = classifier.classify_lines(texts())
+    next(answers)
+    assert taken == 2
+    assert len([*answers]) == 49
+
+
+def test_many_labels_make_no_large_tables_or_pictures(tmp_path: Path) -> None:
+    count = 400
+    labels = [f"label {number}" for number in range(count)]
+    rng = np.random.default_rng(1)
+    right = [*range(count)] * 3
+    given = [number if rng.random() < 0.7 else int(rng.integers(count)) for number in right]
+    found = measure_labels(np.zeros((len(right), count)), right, labels, given=given)
+    table = found.table()
+    assert len(table) < 10_000 and "(the most frequent 30 of 400 labels)" in table
+    worst = np.unravel_index((found.confusion * ~np.eye(count, dtype=bool)).argmax(), (count, count))
+    assert f"{labels[worst[0]]} -> {labels[worst[1]]}  {found.confusion[worst]}" in table
+    assert "confusion" not in found.to_dict() and len(str(found.to_dict())) < 100_000
+    confusion_plot(found.confusion, labels, tmp_path / "c.png")
+    assert (tmp_path / "c.png").stat().st_size < 2_000_000
+
+
+def test_measures_are_put_together() -> None:
+    log_p = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]))
+    parts = [measure_labels(log_p[:2], [0, 1], "ab"), measure_labels(log_p[2:], [1], "ab")]
+    whole, both = measure_labels(log_p, [0, 1, 1], "ab"), together(parts)
+    assert (both.confusion == whole.confusion).all() and both.nats == pytest.approx(whole.nats)
+    assert both.interval == whole.interval
 
 
 def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from textseq.classifying import Classifier, read_text
-from textseq.config import ClassifierConfig, PoolingName
+from textseq.config import ClassifierConfig, PoolingName, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.explaining import COLOURS, LEGEND, TOLERANCE, Explanation
 from textseq.models.classifier_model import ClassifierModel
@@ -104,6 +104,14 @@ def test_any_text_can_be_explained(text: str) -> None:
 def explanation(**words: float) -> Explanation:
     pieces = tuple((f" {word}", amount) for word, amount in words.items())
     return Explanation("good", 0.9, sum(words.values()) + 0.25, 0.25, pieces)
+
+
+def test_words_that_a_model_does_not_know_are_shown_as_they_were_written() -> None:
+    options = TokenizerConfig(tokenizer="word", rare_words="unknown", lowercase=True)
+    words = WordTokenizer.train([[" the good and the bad"] * 3], options)
+    found = classifier_of(SMALL, words).explain("The GOOD, and 😀 Äpfel!")
+    assert [text for text, _ in found.pieces] == [" The", " GOOD", ",", " and", " 😀", " Äpfel", "!"]
+    assert found.contributed == pytest.approx(found.score - found.baseline, abs=0.02)
 
 
 def test_colours_follow_sign_and_strength() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_label
 from textseq.labelled_files import Example
 from textseq.labelled_formats import _nodes
 from textseq.origin import LabelledSource
-from textseq.shares import parted
+from textseq.shares import NO_LETTERS, parted
 from textseq.text import CharTokenizer
 from textseq.tokens import token_file
 
@@ -128,6 +129,29 @@ def test_folds_are_disjoint_and_cover_everything(folds: int) -> None:
     assert corpus.fold(0, folds, validation=0).parts == ("train", "test")
 
 
+def test_folds_of_any_number_of_texts_are_a_partition() -> None:
+    for count in range(1, 40):
+        examples = [(f"text {number}", "a") for number in range(count)]
+        for folds in range(2, 30):
+            shares = [Fraction(1, folds), 1 - Fraction(1, folds)]
+            found = [parted(examples, shares, start=Fraction(number, folds)).count(0) for number in range(folds)]
+            assert sum(found) == count and max(found) - min(found) <= 1
+            tests = [
+                {place for place, part in enumerate(parted(examples, shares, start=Fraction(k, folds))) if part == 0}
+                for k in range(folds)
+            ]
+            assert len(set.union(*tests)) == count
+
+
+def test_more_folds_than_texts_are_refused() -> None:
+    corpus = corpus_of([(f"text {number}", "ab"[number % 2]) for number in range(12)])
+    assert corpus.fold(0, 3, validation=0.3).parts == ("train", "validation", "test")
+    with pytest.raises(TextseqError, match="50 folds of 'mine' want more texts than 12: fold 1 would have none f"):
+        corpus.fold(0, 50)
+    with pytest.raises(TextseqError, match="3 folds of 'mine' want more texts than 12: fold 1 would have none f"):
+        corpus.fold(0, 3, validation=0.05)
+
+
 @pytest.mark.parametrize(("number", "folds"), [(0, 1), (3, 3), (-1, 3)])
 def test_a_fold_that_is_none_is_refused(number: int, folds: int) -> None:
     with pytest.raises(TextseqError, match="cross-validation wants 2 folds or more"):
@@ -191,3 +215,44 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
         load_labelled("shakespeare")
     with pytest.raises(TextseqError, match="unknown corpus 'sst'"):
         load_labelled("sst")
+
+
+def test_corpora_that_share_texts_say_so_of_one_another(data_folder: Path) -> None:
+    overlaps = {recipe.name: set(recipe.overlaps) for recipe in list_corpora()}
+    for name, others in overlaps.items():
+        assert all(name in overlaps[other] for other in others)
+    texts: dict[str, set[str]] = {}
+    for name in ("sst2", "sst5", "sentence_polarity", "movie_reviews", "film_reviews", "subj", "trec"):
+        corpus = load_labelled(name, data=data_folder)
+        texts[name] = {
+            NO_LETTERS.sub("", text).casefold() for part in corpus.parts for text, _ in corpus.examples(part)
+        }
+        assert set(corpus.overlaps) == overlaps[name]
+    for name, own in texts.items():
+        for other, theirs in texts.items():
+            if name < other:
+                assert (len(own & theirs) > 20) == (other in overlaps[name]), (name, other, len(own & theirs))
+
+
+def test_labels_that_are_numbers_are_in_order_and_others_that_look_alike_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"text {n},{label}\n" for n in range(30) for label in ("10", "2", "Good", "1", "good"))
+    path.write_text("text,label\n" + rows)
+    corpus = own_labelled([path])
+    assert corpus.labels == ("1", "2", "10", "Good", "good")
+    assert any("The labels 'Good' and 'good' are taken for two" in note for note in corpus.notes)
+
+
+def test_labels_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},user{n // 2 * 2 + n % 2}\n" for n in range(100)))
+    with pytest.raises(TextseqError, match=r"100 labels for 100 texts in .* are no classes but names; say"):
+        own_labelled([path])
+
+
+def test_validation_files_without_a_text_are_named(tmp_path: Path) -> None:
+    path, empty = tmp_path / "a.csv", tmp_path / "none.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(20)))
+    empty.write_text("text,label\n")
+    with pytest.raises(TextseqError, match=r"no texts for validation in .*none\.csv; name other files"):
+        own_labelled([path], validation_paths=[empty])

@@ -14,7 +14,7 @@ import pytest
 from textseq import labelled_files
 from textseq.errors import TextseqError
 from textseq.faults import FaultKind
-from textseq.labelled_files import Example, own_file
+from textseq.labelled_files import Example, Texts, own_file
 
 Write = Callable[[str, bytes | str], Path]
 
@@ -110,7 +110,17 @@ def test_labels_of_json_may_be_numbers(write: Write) -> None:
     ("name", "content", "fault", "kind"),
     [
         ("a.csv", "text,label\nfine,a\n ,b\nbad,c\n", "1 of 3 lines with an empty text (line 3)", "empty"),
-        ("a.csv", "text,label\nfine,a\n\nbad,c\n", "1 of 3 lines with an empty text (line 3)", "empty"),
+        ("a.csv", "text,label\nfine,a\n,\nbad,c\n", "1 of 3 lines with an empty text (line 3)", "empty"),
+        ("a.csv", "text,label\nfine,a\nwell, really, good,b\nbad,c\n", "with more columns than the header", "unrea"),
+        ("a.tsv", "text\tlabel\nfine\ta\nx\ty\tb\nbad\tc\n", "with more columns than the header (line 3)", "unr"),
+        ("a.csv", 'text,label\nfine,a\nx,"b\nc"\nbad,c\n', "with a label that has a line end, a tab or", "unreadable"),
+        (
+            "a.jsonl",
+            '{"text": "fine", "label": "a"}\n{"text": "x", "label": "\\u001b[31m"}\n',
+            "a label that has",
+            "unr",
+        ),
+        ("a.jsonl", '{"text": "fine", "label": "a"}\n{"text": "x", "label": NaN}\n', "that is no string or n", "unr"),
         ("a.csv", "text,label\nfine,a\nx,\nbad,c\n", "1 of 3 lines without a label (line 3)", "unreadable"),
         ("a.csv", 'text,label\n"fi\nne",a\nx\nbad,c\n', "1 of 3 lines with too few columns (line 4)", "unreadable"),
         ("a.tsv", "text\tlabel\nfine\ta\nx\nbad\tc\n", "1 of 3 lines with too few columns (line 3)", "unreadable"),
@@ -170,12 +180,71 @@ def test_a_file_in_a_folder_may_be_faulty_too(write: Write) -> None:
     [
         ('text,label\nfine,a\n"never closed,b\nbad,c\n', "that begins in line 3 a quote is never closed"),
         ('text,label\nfine,a\n"he "said" it",b\nbad,c\n', "that begins in line 3 ',' expected after '\"'"),
-        (f'text,label\n"{"x" * 200_000}",a\n', "that begins in line 2 a cell is too long"),
     ],
 )
 def test_a_broken_quote_is_told_by_its_line(content: str, told: str, write: Write) -> None:
     with pytest.raises(TextseqError, match=told):
         opened(write("a.csv", content))
+
+
+def test_a_cell_may_be_as_long_as_a_text(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "word " * 100_000 + "\nend"
+    assert opened(write("a.csv", f'text,label\n"{text}",a\n')) == [(text, "a")]
+    monkeypatch.setattr(labelled_files, "LONGEST_LINE", 1000)
+    before = csv.field_size_limit(1000)
+    with pytest.raises(TextseqError, match="that begins in line 2 a cell has more than 1,000 characters; divide it"):
+        opened(write("a.csv", 'text,label\n"' + "x\n" * 900 + '",a\n'))
+    csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_lines_without_anything_are_none(ending: str, write: Write) -> None:
+    head, row = {
+        "csv": ("text,label\n", "x,a"), "tsv": ("text\tlabel\n", "x\ta"), "jsonl": ("", '{"text": "x", "label": "a"}'),
+    }[ending]  # fmt: skip
+    assert opened(write(f"a.{ending}", f"{head}{row}\n\n{row}\n\n\n")) == [("x", "a")] * 2
+
+
+def test_trailing_commas_are_no_columns(write: Write) -> None:
+    assert opened(write("a.csv", "text,label\nfine,a,,\n")) == [("fine", "a")]
+
+
+def test_what_is_no_table_is_told_so(write: Write) -> None:
+    for content, told in (
+        (b"text\tlabel\nx\ta\n", r"has the columns 'text\\tlabel'; call it \.tsv if tabs part them"),
+        ("text,label\nx,a\n".encode("utf-16"), "begins with a NUL character; give a table of texts, or say how"),
+        (b"\x89PNG\r\n\x1a\n\0\0,", "begins with what is not utf-8 text"),
+        (b"caf\xe9,label\n", "begins with what is not utf-8 text"),
+        (b"text,label\rx,a\ry,b\r", "has the line ends of old Macs"),
+        (b"text,label,label\nx,a,b\n", "has 2 columns called 'label'; give each its own name"),
+    ):
+        with pytest.raises(TextseqError, match=told):
+            opened(write("a.csv", content))
+
+
+def test_folders_that_only_hold_the_folders_of_labels_are_noted(write: Write) -> None:
+    for part in ("train", "test"):
+        for label in ("pos", "neg"):
+            write(f"all/{part}/{label}/1.txt", f"{part} {label}")
+    notes: list[str] = []
+    folder = write("all/train/pos/2.txt", "more").parents[2]
+    opened(folder, notes=notes)
+    assert notes == [
+        f"All folders of {folder} hold folders called neg, pos; if these are the labels, name the folder above them."
+    ]
+    notes.clear()
+    assert {label for _, label in opened(folder / "train", notes=notes)} == {"neg", "pos"} and not notes
+
+
+def test_texts_of_a_table_without_labels(write: Write) -> None:
+    rows = 'id,review\n1,"lovely\nfilm, really"\n\n2,awful\n,\n3,\n'
+    assert [*Texts(write("a.csv", rows))] == ["lovely\nfilm, really", "awful", "", ""]
+    assert [*Texts(write("a.csv.gz", gzip.compress(rows.encode())), "id")] == ["1", "2", "", "3"]
+    cut = Texts(write("a.jsonl", '{"body": "fine"}\n{"x": 1}\n{"body": "never read"}\n'), "body")
+    assert [*cut] == ["fine"]
+    assert cut.fault is not None and "line 2 is one without the key 'body'" in str(cut.fault)
+    with pytest.raises(TextseqError, match=r"unknown column of .* for --text-column: 'nix'; known: id, review"):
+        Texts(write("a.csv", rows), "nix")
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])

@@ -7,8 +7,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import textseq
 from textseq import recipe, runs, shelf, writer_runs
@@ -427,6 +429,23 @@ def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
         learning_curve(log, tmp_path / "curve.png")
         assert (tmp_path / "curve.png").read_bytes().startswith(PNG)
         (tmp_path / "curve.png").unlink()
+
+
+def test_the_curve_names_its_unit_and_has_the_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+
+    def kept(self: Figure, *given: object, **how: object) -> None:
+        figures.append(self)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        "".join(f'{{"step": {step}, "loss": {1 / step}}}\n' for step in range(10, 50, 10))
+        + '{"step": 40, "validation_nats_per_token": 0.5, "validation_accuracy": 0.75}\n'
+    )
+    learning_curve(log, tmp_path / "curve.png", "text")
+    assert [axes.get_ylabel() for axes in figures[0].axes] == ["loss (nats per text)", "accuracy"]
+    assert np.asarray(figures[0].axes[1].lines[0].get_ydata()).tolist() == [0.75]
 
 
 # Recipes

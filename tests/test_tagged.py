@@ -151,6 +151,7 @@ def test_own_sentences_are_parted_and_none_is_lost(tmp_path: Path) -> None:
         (MANY + "a\0 NOUN\n", "with a NUL character"),
         (MANY + "x NOUN\n" * 11, r"1 of 61 sentences with more than 10 words \(line 191\).*--overlong drop"),
         ("a NOUN\n\nb NOUN\n", "two tags are wanted or more, found but 'NOUN'"),
+        ("a NOUN\nb\tVE\x1bRB\n", r"with a tag that has a character that cannot be seen \(line 2\)"),
         ("a NOUN\nb VERB\n", "too few sentences in .* to keep some for validation"),
     ],
 )
@@ -186,3 +187,26 @@ def test_a_tag_that_training_never_saw_is_refused(tmp_path: Path) -> None:
         own_tagged([tmp_path])
     with pytest.raises(TextseqError, match="found no file at"):
         own_tagged([tmp_path / "none.txt"])
+
+
+UNIVERSAL = (
+    "# sent_id = 1\n# text = The dogs\n1-2\tThedogs\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    "1\tThe\tthe\tDET\t_\t_\t2\tdet\t_\t_\n2\tdogs\tdog\tNOUN\t_\t_\t0\troot\t_\tSpaceAfter=No\n\n"
+)
+
+
+@pytest.mark.parametrize("name", ["a.conllu", "a.conll", "a.txt"])
+def test_columns_of_universal_dependencies_are_known_by_their_looks(name: str, tmp_path: Path) -> None:
+    file = own_tagged_file(write(tmp_path, UNIVERSAL * 3, name), longest=10)
+    assert [*file] == [(("The", "dogs"), ("DET", "NOUN"))] * 3
+
+
+def test_comments_before_a_sentence_are_no_words(tmp_path: Path) -> None:
+    text = "# newdoc\n# text = The dog\nThe DET\ndog NOUN\n\n# SYM\n1 NUM\n# SYM\n\n"
+    file = own_tagged_file(write(tmp_path, text), longest=10)
+    assert [words for words, _ in file] == [("The", "dog"), ("#", "1", "#")]
+
+
+def test_a_validation_file_without_a_sentence_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TextseqError, match=r"no sentences for validation in .*v\.txt; name other files"):
+        own_tagged([write(tmp_path, MANY)], validation_paths=[write(tmp_path, "\n", "v.txt")])

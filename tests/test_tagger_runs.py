@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 import textseq
 from textseq import runs
 from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
 from textseq.errors import Interrupted, TextseqError
-from textseq.label_metrics import measure_labels, measure_sequences, measure_tags
+from textseq.label_metrics import TaggingMeasurement, measure_labels, measure_sequences, measure_tags
+from textseq.lexicon import Lexicon
+from textseq.models.tagger_model import TaggerModel
 from textseq.origin import TaggedSource
 from textseq.shelf import newest
-from textseq.tagged import own_tagged
+from textseq.tag_batches import frames_needed, tag_batch
+from textseq.tagged import TaggedCorpus, own_tagged
 from textseq.tagging import Tagger, words_of
 from textseq.training import Training
 
@@ -221,6 +226,81 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
         runs.train_tagger(origin=origin, model=replace(SMALL, output="crf"), name="x")
     with pytest.raises(TextseqError, match="num_beams must be at least 1"):
         tagger.tag("a", num_beams=0)
+
+
+def test_sequences_that_cannot_be_written_are_told_and_not_counted(home: Path) -> None:
+    """Two letters of one frame each have room for two tags, or for two that are the same and the blank between not."""
+    rows = [("A B", 1), ("A A", 1), ("A B A B A B A B A", 1), ("B", 3)]
+    path = home / "sounds.tsv"
+    texts = (f"{chr(97 + n)}{'ab' * more}\t{tags}\n" for n in range(20) for tags, more in rows)
+    path.write_text("".join(texts))
+    said: list[str] = []
+    quick = replace(QUICK, max_steps=2, evaluate_every=2, best_by="loss")
+    how = {"model": replace(SMALL, frames=1), "training": quick, "report": said.append}
+    tagger = runs.train_tagger(origin=TaggedSource(tagged=(str(path),), unaligned=True), **how)  # type: ignore[arg-type]
+    told = [line for line in said if "more tags than --frames 1 can write, and teach nothing" in line]
+    assert len(told) >= 1 and all(line.endswith("--frames 3 would do for all") for line in told)
+    batch = tag_batch(tagger.lexicon, ["aba", "aba"], [[0, 1, 0], [0, 0, 0]])
+    alone = tag_batch(tagger.lexicon, ["aba"], [[0, 1, 0]])
+    with torch.no_grad():
+        both, one = (tagger.model.loss(some, None) for some in (batch, alone))
+    assert both.count == one.count == 3 and both.nats.item() == pytest.approx(one.nats.item(), rel=1e-5)
+    assert [frames_needed(tags) for tags in ([], [1], [1, 2], [1, 1], [1, 1, 1, 2])] == [0, 1, 2, 3, 6]
+    path.write_text("".join(f"a{chr(97 + n)}\tA B A B\n" for n in range(26)))
+    with pytest.raises(
+        TextseqError, match=r"of \d+ texts for training have more tags than --frames 1 can .* --frames 2"
+    ):
+        runs.train_tagger(origin=TaggedSource(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
+
+
+def test_ctc_is_computed_where_it_can_be_deterministic(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = TaggerModel(replace(SMALL, output="ctc"), 5, 5, 3)
+    batch = tag_batch(Lexicon.train([("a", "b")] * 2, TaggedConfig()), ["ab", "ba"], [[0, 1], [2]])
+    plain = model.eval().loss(batch, None).nats
+    moved: list[Tensor] = []
+    cpu = Tensor.cpu
+
+    def counted(self: Tensor) -> Tensor:
+        moved.append(self)
+        return cpu(self)
+
+    monkeypatch.setattr(Tensor, "cpu", counted)
+    with deterministic_algorithms():
+        found = model.loss(batch, None).nats
+    assert len(moved) == 2 and found.item() == plain.item()
+
+
+@contextmanager
+def deterministic_algorithms() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> None:
+    tagger = runs.train_tagger(tagged=[sentences], model=SMALL, training=replace(QUICK, max_steps=1))
+    with pytest.raises(TextseqError, match="unknown way to part words 'nltl'; did you mean 'nltk'"):
+        tagger.tag("a", words="nltl")  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match="tag_lines wants texts, found one string; put it into a list"):
+        next(tagger.tag_lines("a text"))
+
+
+def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    whole = Tagger.measure
+
+    def measure(self: Tagger, corpus: TaggedCorpus, part: str = "test") -> TaggingMeasurement:
+        counts.append(sum(1 for _ in corpus.sentences(part)))
+        return whole(self, corpus, part)
+
+    monkeypatch.setattr(Tagger, "measure", measure)
+    quick = replace(QUICK, max_steps=1, evaluate_tokens=20)
+    runs.train_tagger(tagged=[sentences], model=SMALL, training=quick, name="few")
+    during, last = counts
+    assert 1 <= during < last / 2
 
 
 def test_sequences_are_compared_with_the_nearest_that_is_right() -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from textseq.embedding import load_rows
 from textseq.errors import TextseqError
 from textseq.vector_files import read_vectors
-from textseq.vectors import Vectors, spearman
+from textseq.vectors import Vectors, spearman, vectors_of
 
 WORDS = ("the", "of", "Paris", "paris", "naïve", ". . .", "at name@domain.com", "1")
 TABLE = np.random.default_rng(1).normal(size=(len(WORDS), 5)).astype(np.float32)
@@ -214,13 +216,60 @@ def test_a_file_cut_short_is_told(end: int, tmp_path: Path) -> None:
     assert read_vectors(path).notes == (f"{path}: its first line announces 9 words, and it has 8",)
 
 
+def test_a_first_line_that_lies_about_the_numbers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "v.txt"
+    for lie in (50, 300, 2):
+        path.write_text(f"{len(WORDS)} {lie}\n" + lines(), encoding="utf-8")
+        found = read_vectors(path)
+        assert (found.words, found.size) == (WORDS, 5)
+        np.testing.assert_array_equal(found.table, TABLE)
+        assert found.notes == (f"{path}: its first line announces {lie} numbers to a word, and most lines have 5",)
+        with pytest.raises(TextseqError, match=f"vectors of {lie} numbers are wanted, .* has 5 to a word"):
+            read_vectors(path, size=lie)
+
+
+@pytest.mark.parametrize("announced", [b"6 3\n", b"6 7\n", b"6 1\n"])
+def test_a_binary_file_whose_first_line_lies_about_the_numbers_is_refused(announced: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "v.bin"
+    path.write_bytes(announced + packed(SINGLE, TABLE[: len(SINGLE)]).split(b"\n", 1)[1])
+    with pytest.raises(TextseqError, match="no whole file of word vectors"):
+        read_vectors(path)
+
+
+def test_what_follows_the_announced_words_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "v.bin"
+    path.write_bytes(b"4 5\n" + packed(SINGLE, TABLE[: len(SINGLE)]).split(b"\n", 1)[1])
+    found = read_vectors(path)
+    assert found.words == SINGLE[:4]
+    assert found.notes == (f"{path}: it goes on after as many words as its first line announces",)
+
+
+def test_a_packed_file_cut_short_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "v.txt.gz"
+    table = np.random.default_rng(3).normal(size=(5000, 5)).astype(np.float32)
+    words = tuple(f"word{row}" for row in range(len(table)))
+    path.write_bytes(gzip.compress(lines(words, table).encode())[:-1000])
+    found = read_vectors(path)
+    assert 100 < len(found.words) < 5000 and found.words == words[: len(found.words)]
+    np.testing.assert_array_equal(found.table, table[: len(found.words)])
+    assert found.notes == (f"{path}: it is packed, and cut short",)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "v.txt"
+    for header in ("", f"{len(WORDS)} 5\n"):
+        path.write_text("\ufeff" + header + lines(), encoding="utf-8")
+        assert read_vectors(path).words == WORDS
+        assert read_vectors(path).notes == ()
+
+
 def test_what_holds_no_vectors_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "v.txt"
     for content, told in (
         (b"", "no file of word vectors"),
         (b"Once upon a time\nthere was a king.\n", "no file of word vectors"),
         (b"\x89PNG\r\n\x1a\n\0\0", "no file of word vectors"),
-        (b"9 5\n", "no whole file of word vectors of 5 numbers"),
+        (b"9 5\n", "no file of word vectors"),
         (b"9 0\n", "no file of word vectors"),
         (b"9 99999999999999\n", "no file of word vectors"),
         (b"2 5\nOnce upon a time\n", "no whole file"),
@@ -236,7 +285,13 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
         (tmp_path / path).write_bytes(content)
         with pytest.raises(TextseqError, match=r"no whole ZIP|damaged"):
             read_vectors(tmp_path / path)
-    for wrong, told in ((tmp_path, "folder"), (tmp_path / "none.txt", "no file of word vectors at")):
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    for wrong, told in (
+        (tmp_path, "folder"),
+        (tmp_path / "none.txt", "no file of word vectors at"),
+        (tmp_path / "empty.zip", "an archive without a file in it"),
+    ):
         with pytest.raises(TextseqError, match=told):
             read_vectors(wrong)
 
@@ -252,6 +307,9 @@ def test_neighbours_and_analogies() -> None:
     assert vectors.similarity("king", "nothing") == 0
     assert vectors.analogy("man", "king", "woman")[0][0] == "queen"
     assert len(vectors.nearest("king", 100)) == len(words) - 1
+    assert vectors.nearest("KING", 2) == vectors.nearest("king", 2)
+    with pytest.raises(TextseqError, match="count must be at least 1, found 0"):
+        vectors.nearest("king", 0)
     with pytest.raises(TextseqError, match="did you mean 'queen'"):
         vectors.nearest("quen")
 
@@ -288,3 +346,20 @@ def test_files_that_others_made(file: str, words: int, size: int, notes: tuple[s
     found = read_vectors(path)
     assert (len(found.words), found.size) == (words, size)
     assert [note.split(": ", 1)[1] for note in found.notes] == [*notes]
+
+
+def test_an_unknown_word_does_not_list_them_all() -> None:
+    many = Vectors(tuple(f"word{row}" for row in range(5000)), np.ones((5000, 2), np.float32))
+    with pytest.raises(TextseqError, match=r"unknown word 'wort7'; did you mean 'word7'\? .*\(5,000 in all\)") as told:
+        many.nearest("wort7")
+    assert len(str(told.value)) < 1000
+
+
+def test_what_stands_for_unknown_words_is_no_word() -> None:
+    assert vectors_of((" <unk>", " dog", "cat", "<unk>"), np.ones((4, 2), np.float32)).words == ("dog", "cat")
+
+
+def test_one_number_to_a_word_will_do() -> None:
+    table = torch.zeros(3, 1)
+    told = load_rows(table, [" film", " the", "."], Vectors(("film",), np.array([[1.5]], np.float32)))
+    assert table[0].item() == 1.5 and table.isfinite().all() and told.startswith("1 of 3")

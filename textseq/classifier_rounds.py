@@ -8,15 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
-from textseq.classifier_runs import STARTS, resume_classifier, settled, train_classifier
+from textseq.checkpoint import Checkpoint
+from textseq.classifier_runs import STARTS, absolute, resume_classifier, settled, train_classifier
 from textseq.config import ClassifierConfig, LabelledConfig, TrainingConfig
 from textseq.errors import TextseqError
-from textseq.label_metrics import ClassificationMeasurement
+from textseq.label_metrics import ClassificationMeasurement, together
 from textseq.launch import begun_with, last_checkpoint
-from textseq.origin import LabelledSource
+from textseq.origin import LabelledSource, saved, shared_texts
 from textseq.shelf import runs_folder
 
 log = logging.getLogger("textseq")
+
+FEW_TEXTS = 100
+"""Texts for each fold with which none can be empty, however they are dealt out."""
 
 
 def train_classifiers(
@@ -59,17 +63,23 @@ def train_classifiers(
     """
     if origin.folds is None and origin.seeds is None:
         raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
-    model, batching, training = settled(model, batching, training, begun_with(start_from, *STARTS))
+    base = begun_with(start_from, *STARTS, vectors=origin.vectors)
+    model, batching, training = settled(model, batching, training, base)
     if name is None:
         name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
+    origin = absolute(origin)
+    _check_folds(origin, base, data, download)
     measured: list[ClassificationMeasurement] = []
     for ending, own, seed in _rounds(origin, training.seed):
         folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
         if folder.exists() and not overwrite:
             found = last_checkpoint(folder)
-            asked = {"model": model.to_dict(), "data": batching.to_dict(), "training": seeded.to_dict()}
-            if any(found.facts.get(table) != settings for table, settings in asked.items()):
+            tables = {"model": model, "data": batching, "training": seeded}
+            asked = {"start_from": start_from, **{name: one.to_dict() for name, one in tables.items()}}
+            if any(found.facts.get(what) != settings for what, settings in asked.items()):
                 raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
+            if saved(found.facts, found.folder, "source", LabelledSource) != own:
+                raise TextseqError(f"the run {folder} learnt from other texts; --overwrite replaces it")
             how = {"training": None, "data": data, "download": download, "report": report}
             classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
         else:
@@ -93,7 +103,7 @@ def train_classifiers(
     what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
     report(
         f"{what}: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
-        f"{mean(one.macro_f1 for one in measured):.4f}"
+        f"{mean(one.macro_f1 for one in measured):.4f}\nall of them together:\n{together(measured).table()}"
     )
     return measured
 
@@ -104,3 +114,19 @@ def _rounds(origin: LabelledSource, first_seed: int) -> Iterator[tuple[str, Labe
         for seed in range(first_seed, first_seed + (origin.seeds or 1)):
             ending = f"-fold{fold}of{origin.folds}" * (fold is not None) + f"-seed{seed}" * (origin.seeds is not None)
             yield ending, replace(origin, fold=fold, seeds=None), seed
+
+
+def _check_folds(origin: LabelledSource, base: Checkpoint | None, data: Path | None, download: bool) -> None:
+    """Raise a TextseqError if a fold would be empty, or is known to the model that all begin with."""
+    if origin.folds is None:
+        return
+    rounds = [own for _, own, _ in _rounds(replace(origin, seeds=None), 0)]
+    whole = rounds[0].open(data=data, download=download)
+    if sum(1 for part in whole.parts for _ in whole.examples(part)) < FEW_TEXTS * origin.folds:
+        for own in rounds[1:]:  # all are large enough where there are many texts
+            own.open(data=data, download=download)
+    if base is not None and (known := shared_texts(base.facts, origin, whole)):
+        raise TextseqError(
+            f"--folds measures on texts that the model has not seen, and {base.folder} has read {known}; begin with "
+            "another model, or with none"
+        )

@@ -91,9 +91,7 @@ def train_classifier(
         origin = LabelledSource(corpus=corpus, labelled=tuple(map(str, labelled)))
     elif corpus or labelled:
         raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
-    origin = replace(
-        origin, labelled=resolved(origin.labelled), validation_labelled=resolved(origin.validation_labelled)
-    )
+    origin = absolute(origin)
     opened = origin.open(data=data, download=download)
     if name is None:
         name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
@@ -103,7 +101,7 @@ def train_classifier(
     for note in opened.notes:
         report(note)
     facts = facts_of(
-        "classifier", origin, opened, start_from, settings, language=opened.language, labels=[*opened.labels]
+        "classifier", origin, opened, (start_from, base), settings, language=opened.language, labels=[*opened.labels]
     )
     tokenizer = base.tokenizer if base else tokenizer_for(_Read(opened), batching, cache_folder())
     for note in tokenizer.notes(batching):
@@ -114,6 +112,11 @@ def train_classifier(
     table = run.model.embedding.weight
     run.begin_with_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
     return run.run()
+
+
+def absolute(origin: LabelledSource) -> LabelledSource:
+    """The same with paths that hold wherever a run is resumed from."""
+    return replace(origin, labelled=resolved(origin.labelled), validation_labelled=resolved(origin.validation_labelled))
 
 
 def resume_classifier(
@@ -146,8 +149,24 @@ def settled(
         model = like(base.facts.get("task"), base.facts.get("model")) if base else ClassifierConfig()
     batching = batching or LabelledConfig()
     if base:  # whose tokens are the ones that it knows
-        batching = LabelledConfig.from_dict({**batching.to_dict(), **tokens_of(base.facts)}, where=str(base.folder))
+        batching = _with_tokens_of(base, batching)
     return model, batching, suited(training or ClassifierTrainingConfig(), "classifier")
+
+
+def _with_tokens_of(base: checkpoint.Checkpoint, batching: LabelledConfig) -> LabelledConfig:
+    """The settings with the tokenizer of a model.
+
+    Raises:
+        TextseqError: they ask for another.
+    """
+    tokens, asked, usual = tokens_of(base.facts), batching.to_dict(), LabelledConfig().to_dict()
+    if other := [name for name, value in tokens.items() if asked[name] not in (value, usual[name])]:
+        flag = other[0].replace("_", "-")
+        raise TextseqError(
+            f"--from takes over the tokens of {base.folder}, with --{flag} {tokens[other[0]]}; found --{flag} "
+            f"{asked[other[0]]}; leave it out"
+        )
+    return LabelledConfig.from_dict({**asked, **tokens}, where=str(base.folder))
 
 
 class _Read:
@@ -180,6 +199,7 @@ class _ClassifierRun(TaskRun[Classifier]):
     """
 
     use = "classify with: textseq-classify --model"
+    unit = "text"
     tokenizer: Tokenizer
     model: ClassifierModel
 
@@ -223,12 +243,15 @@ class _ClassifierRun(TaskRun[Classifier]):
         logits, right = self._held_out(job)
         found.facts["temperature"] = job.facts["temperature"] = calibrated(logits, right)
         measured = job.measure(self.corpus, "validation")
-        self.report(f"validation: {measured}\n  {measured.signature}\n{measured.table()}")
+        self.report(
+            f"validation: {measured}\n  {measured.signature}\n{measured.table()}\n"
+            f"calibrated: logits over {job.temperature:.3f}"
+        )
         return [measured.to_dict()]
 
     def evaluate(self) -> Evaluation:
         """Loss and accuracy on the validation part."""
-        logits, right = self._held_out(Classifier(self.model, self.tokenizer, self.facts))
+        logits, right = self._held_out(Classifier(self.model, self.tokenizer, self.facts), some=True)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         found = measure_labels(log_p, right, self.corpus.labels)
         self.model.eval()
@@ -248,11 +271,12 @@ class _ClassifierRun(TaskRun[Classifier]):
             for one, (_, label), text in zip(found, examples, shown, strict=True)
         )
 
-    def _held_out(self, classifier: Classifier) -> tuple[np.ndarray, list[int]]:
-        """The logits of the validation part, and the numbers of the labels."""
+    def _held_out(self, classifier: Classifier, *, some: bool = False) -> tuple[np.ndarray, list[int]]:
+        """The logits of the validation part, or of so much as the settings say, and the numbers of the labels."""
         assert self.held_out is not None
-        texts = [self.held_out.tokens(number) for number in range(len(self.held_out.labels))]
-        return classifier.logits_of(texts), self.held_out.labels.tolist()
+        step = -(-int(self.held_out.lengths.sum()) // self.training.evaluate_tokens) if some else 1
+        numbers = range(0, len(self.held_out.labels), step)
+        return classifier.logits_of([*map(self.held_out.tokens, numbers)]), self.held_out.labels[::step].tolist()
 
 
 def _weights(model: ClassifierConfig, counts: np.ndarray) -> Tensor | None:

@@ -22,16 +22,19 @@ from textseq.errors import TextseqError, unknown
 from textseq.explaining import Explanation, contributions
 from textseq.label_metrics import ClassificationMeasurement, measure_labels
 from textseq.labelled import LabelledCorpus
+from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.classifier_model import ClassifierModel
 from textseq.painting import settled
 from textseq.shelf import Facts
-from textseq.text import Tokenizer
+from textseq.text import Tokenizer, WordTokenizer
 from textseq.text_batches import text_batch
 from textseq.vectors import Vectors, vectors_of
 
 BUFFER = 2048
 """Texts that are sorted by length together."""
+CHARACTERS = 2**24
+"""Characters of them at most, but for the last, so that memory stays flat whatever comes."""
 TOKENS = 5000
 """Tokens, with their padding, that are read side by side: four times as many take longer, for they fit no cache."""
 
@@ -98,11 +101,13 @@ class Classifier:
 
         Args:
             texts: of which so many are read ahead as
-            buffer: says, and sorted by length.
+            buffer: says, or fewer if they are long, and sorted by length.
             progress: told how many are done, now and then.
         """
+        if isinstance(texts, str):
+            raise TextseqError("classify wants texts, found one string; put it into a list")
         waiting = iter(texts)
-        while some := list(islice(waiting, buffer)):
+        while some := _some(waiting, buffer):
             for row in self.log_probabilities(some):
                 p = np.exp(row)
                 label = self.labels[int(row.argmax())]
@@ -150,8 +155,14 @@ class Classifier:
         number = int(log_p.argmax()) if label is None else self.labels.index(label)
         read = ids if len(ids) else np.zeros(1, np.int64)  # as ``text_batch`` has it
         amounts, score, baseline = contributions(self.model, read, number, self.temperature, method)
-        pieces = settled(self.tokenizer, read.tolist(), amounts.tolist()) if len(ids) else []
+        pieces = self._pieces(text, ids, amounts.tolist()) if len(ids) else []
         return Explanation(self.labels[number], float(np.exp(log_p[number])), score, baseline, tuple(pieces))
+
+    def _pieces(self, text: str, ids: np.ndarray, amounts: Sequence[float]) -> list[tuple[str, float]]:
+        """The text in pieces, each with the amounts of its tokens: as it was given, where tokens lose rare words."""
+        if isinstance(self.tokenizer, WordTokenizer) and "rare words" in self.tokenizer.loses:
+            return list(zip(self.tokenizer.surfaces(read_text(text)), amounts, strict=True))
+        return settled(self.tokenizer, ids.tolist(), amounts)
 
     def measure(
         self, corpus: LabelledCorpus, part: str = "test", *, progress: Callable[[int], object] = lambda count: None
@@ -175,7 +186,7 @@ class Classifier:
             right += [number_of[label] for _, label in some]
             progress(len(some))
         found = np.concatenate(rows) if rows else np.zeros((0, len(self.labels)))
-        how = f"corpus:{corpus.name}|part:{part}|tokens:{self.tokenizer.signature}"
+        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.tokenizer.signature}"
         return measure_labels(found, right, self.labels, how=how)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
@@ -201,8 +212,26 @@ class Classifier:
         save_with_card(Path(folder), self.model, self.tokenizer, self.facts, half=half, results=measured)
 
 
+def _some(texts: Iterator[str], count: int) -> list[str]:
+    """So many of the texts, or fewer if these are long."""
+    some: list[str] = []
+    characters = 0
+    for text in texts:
+        some.append(text)
+        characters += len(text) if isinstance(text, str) else 0
+        if len(some) == count or characters >= CHARACTERS:
+            break
+    return some
+
+
 def read_text(text: str) -> str:
-    """The text as a model reads it, with one space before it, so that its first word is a token as within a text."""
+    """The text as a model reads it, with one space before it, so that its first word is a token as within a text.
+
+    Raises:
+        TextseqError: it is no text.
+    """
+    if not isinstance(text, str):
+        raise TextseqError(f"texts are strings, found {type(text).__name__}; give strings")
     return " " + text.strip()
 
 

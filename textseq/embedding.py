@@ -85,7 +85,7 @@ def load_rows(table: Tensor, tokens: Sequence[str], vectors: Vectors) -> str:
     to, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
     found = torch.from_numpy(vectors.table)[source]
     with torch.no_grad():
-        nn.init.normal_(table, float(found.mean()), float(found.std()))
+        nn.init.normal_(table, float(found.mean()), float(found.std(correction=0)))
         table[to] = found.to(table)
     case = f", {vectors.other_case:,} words in another case" if vectors.other_case else ""
     return f"{len(pairs):,} of {len(tokens):,} tokens ({len(pairs) / len(tokens):.1%}) have a word vector{case}"

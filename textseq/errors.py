@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 60
+"""Names that an error lists at most."""
+
 
 class TextseqError(ValueError):
     """Something the user did and can mend.
@@ -37,4 +40,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> TextseqError:
     choices = sorted(known)
     near = difflib.get_close_matches(name.lower(), choices, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return TextseqError(f"unknown {what} '{name}'; {hint}known: {', '.join(choices) or 'none'}")
+    others = f"... ({len(choices):,} in all)" if len(choices) > LISTED else ""
+    shown = ", ".join([*choices[:LISTED], *([others] if others else [])])
+    return TextseqError(f"unknown {what} '{name}'; {hint}known: {shown or 'none'}")

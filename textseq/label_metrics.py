@@ -15,6 +15,10 @@ RESAMPLES = 1000
 """Bootstrap resamples of the interval."""
 SEED = 12345
 """Of the resampling; sacreBLEU's."""
+SHOWN = 30
+"""Labels with which a table of all that was taken for all can still be read; of more, so many confusions are shown."""
+KEPT = 100
+"""Labels of which the whole confusion is kept with a model."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class ClassificationMeasurement:
                 one.label: {"precision": one.precision, "recall": one.recall, "f1": one.f1, "examples": one.examples}
                 for one in self.of_labels
             },
-            "confusion": self.confusion.tolist(),
+            **({"confusion": self.confusion.tolist()} if len(self.labels) <= KEPT else {}),
         }
 
     def __str__(self) -> str:
@@ -103,10 +107,24 @@ class ClassificationMeasurement:
         """Each label's measures, and which labels were taken for which, for a terminal."""
         wide = max(10, *map(len, self.labels))
         lines = [f"{'':{wide}}  precision  recall      F1 {self.unit:>8}"]
+        shown = sorted(self.of_labels, key=lambda one: -one.examples)[:SHOWN]
         lines += [
             f"{one.label:{wide}}  {one.precision:9.2%} {one.recall:7.2%} {one.f1:7.4f} {one.examples:8,}"
-            for one in self.of_labels
+            for one in (self.of_labels if len(self.labels) <= SHOWN else shown)
         ]
+        if len(self.labels) > SHOWN:
+            wrong = self.confusion * ~np.eye(len(self.labels), dtype=bool)
+            most = [
+                divmod(int(place), len(self.labels)) for place in np.argsort(-wrong, axis=None, kind="stable")[:SHOWN]
+            ]
+            lines += [
+                f"(the most frequent {SHOWN} of {len(self.labels):,} labels)",
+                "",
+                "has -> was given, most often:",
+            ]
+            pairs = [(has, given) for has, given in most if wrong[has, given]]
+            lines += [f"{self.labels[has]} -> {self.labels[given]}  {wrong[has, given]:,}" for has, given in pairs]
+            return "\n".join(lines)
         cells = [max(len(label), len(f"{self.confusion.max():,}")) for label in self.labels]
         lines += ["", f"{'has / given':{wide}}  " + "  ".join(map("{:>{}}".format, self.labels, cells))]
         lines += [
@@ -163,13 +181,10 @@ def measure_labels(
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (truth, chosen), 1)
     hits = chosen == truth
-    rng = np.random.default_rng(SEED)
-    # How many hits a resample of N texts has is binomial: the same numbers as drawing texts, without the texts.
-    shares = rng.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
-    low, high = np.quantile(shares, (0.025, 0.975))
+    interval = _interval(float(hits.mean()), len(hits))
     nats = -float(log_probabilities[np.arange(len(truth)), truth].mean())
     fields = [how] * bool(how) + [f"labels:{len(labels)}", f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
-    return ClassificationMeasurement(tuple(labels), confusion, (float(low), float(high)), nats, "|".join(fields))
+    return ClassificationMeasurement(tuple(labels), confusion, interval, nats, "|".join(fields))
 
 
 def measure_tags(
@@ -200,8 +215,10 @@ def measure_tags(
     hits, strange, counts = np.asarray(right) == np.asarray(given), ~np.asarray(known), np.asarray(lengths)
     of_sentence = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # right words of each
     # The words of a sentence are right or wrong together, so whole sentences are drawn anew.
-    drawn = np.random.default_rng(SEED).integers(len(counts), size=(RESAMPLES, len(counts)))
-    low, high = np.quantile(of_sentence[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (0.025, 0.975))
+    rng = np.random.default_rng(SEED)
+    resamples = (rng.integers(len(counts), size=len(counts)) for _ in range(RESAMPLES))
+    shares = [of_sentence[drawn].sum() / counts[drawn].sum() for drawn in resamples]
+    low, high = np.quantile(shares, (0.025, 0.975))
     return TaggingMeasurement(
         found.labels,
         found.confusion,
@@ -211,6 +228,23 @@ def measure_tags(
         unknown=(int(hits[strange].sum()), int(strange.sum())),
         sentences=(int((of_sentence == counts).sum()), len(counts)),
     )
+
+
+def together(parts: Sequence[ClassificationMeasurement]) -> ClassificationMeasurement:
+    """Several measures of one kind as one: of folds, which have no text in common, or of the same texts again."""
+    first, weights = parts[0], [one.examples for one in parts]
+    nats = float(np.average([one.nats for one in parts], weights=weights))
+    confusion = np.sum([one.confusion for one in parts], axis=0)
+    interval = _interval(float(np.trace(confusion) / confusion.sum()), int(confusion.sum()))
+    return ClassificationMeasurement(first.labels, confusion, interval, nats, first.signature, first.unit)
+
+
+def _interval(accuracy: float, count: int) -> tuple[float, float]:
+    """95 % of the accuracies that resamples of so many have."""
+    # How many hits a resample of N texts has is binomial: the same numbers as drawing texts, without the texts.
+    shares = np.random.default_rng(SEED).binomial(count, accuracy, RESAMPLES) / count
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -271,16 +305,21 @@ def measure_sequences(
     for one, ways in zip(given, right, strict=True):
         nearest, length = min((edit_distance(one, way), len(way)) for way in ways)
         edits, tags, wrong = edits + nearest, tags + length, wrong + (nearest > 0)
-    shares = np.random.default_rng(SEED).binomial(len(given), wrong / len(given), RESAMPLES) / len(given)
-    low, high = np.quantile(shares, (0.025, 0.975))
     fields = [how] * bool(how) + [f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
-    return SequenceMeasurement(edits / max(tags, 1), (float(low), float(high)), wrong, len(given), "|".join(fields))
+    interval = _interval(wrong / len(given), len(given))
+    return SequenceMeasurement(edits / max(tags, 1), interval, wrong, len(given), "|".join(fields))
+
+
+TEMPERED = 0.3
+"""Standard deviation of the temperature's logarithm before any text is seen: how sure a model is that learnt."""
 
 
 def calibrated(logits: npt.NDArray[np.float64], right: Sequence[int]) -> float:
     """The temperature by which logits must be divided for the least loss (Guo et al. 2017, section 4.2).
 
-    The loss has one minimum in the temperature's inverse, which is found by bisection of its slope.
+    A few texts say little of it: the loss is that of all texts and of a temperature other than 1, as if its logarithm
+    came from N(0, ``TEMPERED``). With hundreds of texts that makes no difference. The least is found by bisection of
+    the slope.
 
     Args:
         logits: (N, C), of texts that the model was not trained on.
@@ -289,13 +328,14 @@ def calibrated(logits: npt.NDArray[np.float64], right: Sequence[int]) -> float:
     Returns:
         The temperature, from 1/20 to 20: 1 leaves the probabilities as they are, more makes them less sure.
     """
-    truth, rows = np.asarray(right), np.arange(len(right))
+    truth, rows = np.asarray(right, np.int64), np.arange(len(right))
     low, high = 1 / 20, 20.0  # of the inverse
     for _ in range(60):
         middle = (low * high) ** 0.5
         scaled = logits * middle
         p = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        slope = float(((p * logits).sum(axis=1) - logits[rows, truth]).mean())  # of the mean loss
+        slope = float(((p * logits).sum(axis=1) - logits[rows, truth]).sum())  # of the texts' loss, by the inverse
+        slope = slope * middle + np.log(middle) / TEMPERED**2  # of the whole, by its logarithm
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(1 / np.sqrt(low * high))

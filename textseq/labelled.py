@@ -7,8 +7,11 @@ label) that are read from the files as they are asked for.
 from __future__ import annotations
 
 import hashlib
+import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from textseq.labelled_formats import FORMATS
 from textseq.shares import Chain, Share, own_parts, parted, recipe_parts
 
 LABELLED_VERSION = 1  # to be raised when a corpus's files give other examples, or other parts, than before
+MANY_LABELS = 20
+"""More labels than these must come twice on average."""
 LONGEST = 1_000_000
 """Characters of a text, unless a user says otherwise; far less than a mishap."""
 
@@ -45,6 +50,8 @@ class LabelledCorpus:
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
     task: str = "classifier"
+    overlaps: tuple[str, ...] = ()
+    """Corpora that share texts with it."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -98,13 +105,17 @@ class LabelledCorpus:
         if folds < 2 or not 0 <= number < folds:
             raise TextseqError(f"cross-validation wants 2 folds or more, and one of them; found {number} of {folds}")
         whole = Chain(tuple(self.contents.values()))
-        kept = (1 - 1 / folds) * validation
-        sizes = [kept, 1 - 1 / folds - kept]
+        kept = (1 - Fraction(1, folds)) * Fraction(validation)
+        sizes = [Fraction(1, folds), kept, 1 - Fraction(1, folds) - kept]
         # The test of each fold is a stretch of one order of all texts; what follows it, round the end, is the others.
-        part_of = cache(lambda: parted(whole, [1 / folds, *sizes], start=number / folds))
-        shares = [Share(whole, part_of, place) for place in range(3)]
+        part_of = parted(whole, sizes, start=Fraction(number, folds))
         names = ("test", "validation", "train") if validation else ("test", "", "train")
-        contents = {name: share for name, share in zip(names, shares, strict=True) if name}
+        contents = {name: Share(whole, lambda: part_of, place) for place, name in enumerate(names) if name}
+        if lacking := [part for place, part in enumerate(names) if part and place not in part_of]:
+            raise TextseqError(
+                f"{folds} folds of '{self.name}' want more texts than {len(part_of):,}: fold {number + 1} would have "
+                f"none for {lacking[0]}; ask for fewer"
+            )
         fingerprint = fingerprint_of(self.fingerprint, number, folds, validation)
         return replace(self, contents=contents, fingerprint=fingerprint, name=f"{self.name}-fold{number + 1}of{folds}")
 
@@ -134,6 +145,7 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
         licence=recipe.licence,
         encoding=recipe.encoding,
         labels=tuple(recipe.labels),
+        overlaps=recipe.overlaps,
         fingerprint=fingerprint_of(
             *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
             *(list(recipe.labels.items()), [(file, found.sha256) for file, found in local.items()]),
@@ -211,12 +223,20 @@ def own_labelled(
     where = ", ".join(map(str, paths))
     if not part_of:
         raise TextseqError(f"no texts in {where}: it is empty, or all were left out; name others")
-    labels = tuple(sorted(counts["train"]))
+    labels = tuple(sorted(counts["train"], key=_by_number))
     if len(labels) < fewest_labels:
         raise TextseqError(f"two labels are wanted or more, found but '{labels[0]}' in {where}; name what has others")
+    if fewest_labels > 1 and MANY_LABELS < len(labels) > len(part_of) / 2:
+        raise TextseqError(
+            f"{len(labels):,} labels for {len(part_of):,} texts in {where} are no classes but names; say with "
+            "--label-column where the labels are"
+        )
+    notes += _alike(labels)
     if held_out:
         for _ in surveyed(held_out, "validation"):
             pass
+        if not counts["validation"]:
+            raise TextseqError(f"no texts for validation in {', '.join(map(str, validation_paths))}; name other files")
         if strange := sorted(set(counts["validation"]) - set(labels)):
             raise TextseqError(
                 f"validation has the label '{strange[0]}', which training never saw; training has {', '.join(labels)}"
@@ -234,3 +254,21 @@ def own_labelled(
         contents=own_parts(*parts, part_of, validation, what=f"texts in {where}"),
         notes=tuple(notes),
     )
+
+
+def _by_number(label: str) -> tuple[float, str]:
+    """Labels that are numbers come first, in their order, and then the others."""
+    try:
+        return (float(label) if math.isfinite(float(label)) else math.inf), label
+    except ValueError:
+        return math.inf, label
+
+
+def _alike(labels: Sequence[str]) -> list[str]:
+    """A note on labels that only look different, such as "Good" and "good"."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(unicodedata.normalize("NFKC", label).casefold(), label)
+        if other != label:
+            return [f"The labels '{other}' and '{label}' are taken for two; write them alike if they are one."]
+    return []

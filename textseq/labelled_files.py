@@ -15,7 +15,7 @@ from pathlib import Path
 
 from textseq.documents import Document, NotText, python_name, reading
 from textseq.errors import TextseqError, unknown
-from textseq.faults import NO_OBJECT, SHOWN, Fault, FaultKind, no_text, sound, surveyed
+from textseq.faults import NO_OBJECT, SHOWN, SURROGATE, Fault, FaultKind, no_text, sound, surveyed
 
 Example = tuple[str, str]
 """A text and its label."""
@@ -30,6 +30,8 @@ LONGEST_LINE = 2**24
 EMPTY = Fault("empty", "with an empty text")
 NO_LABEL = Fault("unreadable", "without a label")
 TOO_FEW = Fault("unreadable", "with too few columns")
+TOO_MANY = Fault("unreadable", "with more columns than the header")
+NO_NAME = Fault("unreadable", "with a label that has a line end, a tab or another character that cannot be seen")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class LabelledFile:
             return EMPTY
         if not label:
             return NO_LABEL
+        if not label.isprintable() and not SURROGATE.search(label):
+            return NO_NAME
         for part in (text, label):
             if (fault := no_text(part, self.document.encoding)) is not None:
                 return fault
@@ -175,15 +179,22 @@ def own_file(
             raise TextseqError(
                 f"{path} wants a folder for each label, with a file for each text; found no folder in it"
             )
+        inner = [
+            sorted(sub.name for sub in _visible(folder) if sub.is_dir()) for folder in _visible(path) if folder.is_dir()
+        ]
+        if len(inner) > 1 and len(inner[0]) > 1 and all(names == inner[0] for names in inner):
+            notes.append(
+                f"All folders of {path} hold folders called {', '.join(inner[0])}; if these are the labels, name the "
+                "folder above them."
+            )
         return LabelledFolder(path, encoding, longest, drop)
     if not os.path.isfile(path):
         raise TextseqError(f"no file {path}; name a .csv, .tsv or .jsonl of texts and labels, or a folder of folders")
-    ending = Path(path.name.lower().removesuffix(".gz")).suffix
-    if ending not in ENDINGS:
+    if not is_table(path):
         raise TextseqError(
             f"labelled texts are read from {', '.join(ENDINGS)} or a folder for each label; found {path}"
         )
-    document, layout = Document(path, encoding), ENDINGS[ending]
+    document, layout = Document(path, encoding), ENDINGS[_ending(path)]
     names = _names(document, layout)
     found = [
         _column(document, names, asked, known, flag)
@@ -191,11 +202,54 @@ def own_file(
             columns, (TEXT_COLUMNS, LABEL_COLUMNS), ("--text-column", "--label-column"), strict=True
         )
     ]
+    if twice := [name for name in found if names.count(name) > 1]:
+        raise TextseqError(f"{path} has {names.count(twice[0])} columns called '{twice[0]}'; give each its own name")
     if found[0] == found[1]:
         raise TextseqError(f"text and label must be two columns of {path}, found '{found[0]}' for both")
     if columns == (None, None):
         notes.append(f"Of {path} the text is read from '{found[0]}' and the label from '{found[1]}'.")
     return LabelledFile(document, layout, (found[0], found[1]), longest, drop)
+
+
+class Texts:
+    """The texts of a table or of JSON lines, without labels: one for every row.
+
+    What ends the reading too soon is kept in ``fault`` instead of being raised, as ``lines.Lines`` has it.
+
+    Args:
+        path: its ending is one of ``ENDINGS``, after which .gz may follow.
+        column: or key, of the texts; one that is known by its name by default.
+        encoding: of the file.
+
+    Raises:
+        TextseqError: there is no such column.
+    """
+
+    def __init__(self, path: Path, column: str | None = None, encoding: str = "utf-8") -> None:
+        document, layout = Document(path, encoding), ENDINGS[_ending(path)]
+        found = _column(document, _names(document, layout), column, TEXT_COLUMNS, "--text-column")
+        self.file = LabelledFile(document, layout, (found, found))
+        self.fault: TextseqError | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for number, row in LAYOUTS[self.file.layout](self.file):
+                text = "" if isinstance(row, Fault) else row[0]
+                fault = row if isinstance(row, Fault) else no_text(text, self.file.document.encoding)
+                if fault is not None and fault != EMPTY:
+                    raise TextseqError(f"{self.file.name}: line {number} is one {fault.says}; mend it")
+                yield text
+        except TextseqError as error:
+            self.fault = error
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table or JSON lines, by its name."""
+    return _ending(path) in ENDINGS
+
+
+def _ending(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
@@ -205,11 +259,16 @@ def _column(document: Document, names: Sequence[str], asked: str | None, known: 
             raise unknown(f"column of {document.name} for {flag}:", asked, names)
         return asked
     folded = {name.casefold(): name for name in reversed(names)}
-    for name in known:
-        if name in folded:
-            return folded[name]
-    shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
-    raise TextseqError(f"{document.name} has the columns {shown}; say with {flag} which is meant")
+    found = next((folded[name] for name in known if name in folded), None)
+    if found is None:
+        shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
+        remedy = (
+            "call it .tsv if tabs part them"
+            if len(names) == 1 and "\t" in names[0]
+            else f"say with {flag} which is meant"
+        )
+        raise TextseqError(f"{document.name} has the columns {shown}; {remedy}")
+    return found
 
 
 def _names(document: Document, layout: str) -> list[str]:
@@ -222,6 +281,8 @@ def _names(document: Document, layout: str) -> list[str]:
     _, header = next(_records(document, layout), (1, []))
     if not any(map(str.strip, header)):
         raise TextseqError(f"{document.name} begins without a header; a table wants the names of its columns first")
+    if (fault := no_text("".join(header), document.encoding)) is not None:
+        raise TextseqError(f"{document.name} begins {fault.says}; give a table of texts, or say how it is encoded")
     return [name.strip() for name in header]
 
 
@@ -231,12 +292,15 @@ def _table(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
     header = [name.strip() for name in next(records, (1, []))[1]]
     text, label = map(header.index, file.columns)
     for number, cells in records:
-        if not any(map(str.strip, cells)):
-            yield number, EMPTY
-        elif max(text, label) < len(cells):
-            yield number, (cells[text], cells[label])
-        else:
+        if not "".join(cells).strip():
+            if len(cells) > 1:  # a line without anything is none
+                yield number, EMPTY
+        elif max(text, label) >= len(cells):
             yield number, TOO_FEW
+        elif "".join(cells[len(header) :]).strip():  # a comma that should stand in quotes, most often
+            yield number, TOO_MANY
+        else:
+            yield number, (cells[text], cells[label])
 
 
 def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]:
@@ -248,6 +312,7 @@ def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]
     if layout == "tab-separated":
         yield from ((number, line.split("\t")) for number, line in enumerate(lines_of(document), start=1))
         return
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of this process; what is longer is no text
     reader = csv.reader((line + "\n" for line in lines_of(document)), delimiter=_delimiter(document), strict=True)
     number = 1
     try:
@@ -255,11 +320,13 @@ def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]
             yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        known = {"unexpected end of data": "a quote is never closed", "field larger": "a cell is too long for a table"}
-        what = next((ours for theirs, ours in known.items() if theirs in str(error)), str(error))
+        where = f"{document.name}: in the record that begins in line {number}"
+        if "field larger" in str(error):
+            raise TextseqError(f"{where} a cell has more than {LONGEST_LINE:,} characters; divide it") from error
+        what = "a quote is never closed" if "unexpected end of data" in str(error) else str(error)
         raise TextseqError(
-            f"{document.name}: in the record that begins in line {number} {what}; a cell with commas, quotes or "
-            'several lines stands in quotes, and a quote within is doubled ("He said ""no""")'
+            f"{where} {what}; a cell with commas, quotes or several lines stands in quotes, and a quote within is "
+            'doubled ("He said ""no""")'
         ) from error
 
 
@@ -281,6 +348,8 @@ def lines_of(document: Document) -> Iterator[str]:
             number = 0
             while line := text.readline(LONGEST_LINE):
                 number += 1
+                if number == 1 and "\r" in line.rstrip("\r\n"):
+                    raise TextseqError(f"{document.name} has the line ends of old Macs (CR alone); convert them to LF")
                 if len(line) == LONGEST_LINE and not line.endswith("\n"):
                     raise TextseqError(
                         f"{document.name}: line {number} has more than {LONGEST_LINE:,} characters; is it a table of "
@@ -298,7 +367,6 @@ def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
     text, label = file.columns
     for number, line in enumerate(lines_of(file.document), start=1):
         if not line.strip():
-            yield number, EMPTY
             continue
         fields = _fields(line)
         if fields is None:
@@ -307,7 +375,7 @@ def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
             yield number, Fault("unreadable", f"without the key '{text if text not in fields else label}'")
         elif not isinstance(fields[text], str):
             yield number, Fault("unreadable", f"with a '{text}' that is no string")
-        elif not isinstance(fields[label], str | int | float):
+        elif not isinstance(fields[label], str | int | float) or fields[label] != fields[label]:  # NaN is no label
             yield number, Fault("unreadable", f"with a '{label}' that is no string or number")
         else:
             yield number, (str(fields[text]), str(fields[label]))
@@ -323,6 +391,11 @@ def _fields(line: str) -> dict[str, object] | None:
 
 def _visible(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _folders(path: Path) -> list[str]:
+    """The names of the folders in a folder."""
+    return sorted(inner.name for inner in _visible(path) if inner.is_dir())
 
 
 def _hidden(path: Path) -> bool:

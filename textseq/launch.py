@@ -18,6 +18,7 @@ from textseq.embedding import load_vectors
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
 from textseq.model_card import model_card
+from textseq.origin import learnt_from
 from textseq.plots import learning_curve
 from textseq.run_log import summary_writer
 from textseq.settings import Settings
@@ -54,6 +55,8 @@ class TaskRun(ABC, Generic[Job]):
 
     use: ClassVar[str]
     """How a user goes on; the name of the run follows."""
+    unit: str = "token"
+    """What the loss is the mean over."""
     batches: Batches
     tokenizer: checkpoint.Savable
     model: nn.Module
@@ -127,7 +130,7 @@ class TaskRun(ABC, Generic[Job]):
             self.model,
             self.batches,
             self.training,
-            Run(self.folder, self.tokenizer, self.facts),
+            Run(self.folder, self.tokenizer, self.facts, self.unit),
             evaluate=self.evaluate if self.measured else None,
             report=self.report,
             sample=self.sample,
@@ -140,7 +143,7 @@ class TaskRun(ABC, Generic[Job]):
             raise Interrupted(f"{stop}; go on with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
             if loop.log.path.exists():
-                learning_curve(loop.log.path, self.folder / "curve.png")
+                learning_curve(loop.log.path, self.folder / "curve.png", self.unit)
         return checkpoint.load(find_model(str(self.folder.resolve())))
 
 
@@ -178,7 +181,7 @@ def facts_of(
     task: Task,
     origin: Settings,
     corpus: Opened,
-    start_from: str | None,
+    begun: tuple[str | None, checkpoint.Checkpoint | None],
     settings: tuple[Settings, Settings, Settings],
     **further: object,
 ) -> Facts:
@@ -188,11 +191,11 @@ def facts_of(
         task: of the model.
         origin: what it learns from, as the user named it.
         corpus: the same, opened.
-        start_from: the model whose weights it begins with.
+        begun: the model whose weights it begins with, by name, and opened.
         settings: of model, data and training.
         further: what only this task has to say.
     """
-    tables = (one.to_dict() for one in settings)
+    tables, (start_from, base) = (one.to_dict() for one in settings), begun
     return {
         "task": task,
         "textseq": __version__,
@@ -200,6 +203,7 @@ def facts_of(
         "corpus": {key: getattr(corpus, key) for key in ("name", "title", "licence", "fingerprint")},
         **further,
         "start_from": start_from,
+        "learnt_before": learnt_from(base.facts) if base is not None else [],
         **dict(zip(("model", "data", "training"), tables, strict=True)),
     }
 

@@ -45,7 +45,7 @@ class Lexicon:
             vocabulary_size=options.vocabulary_size,
             minimum_count=options.minimum_count,
         )
-        texts = [" ".join(("", *words)) for words in sentences]  # every word has a space before it
+        texts = [" ".join(("", *map(_solid, words))) for words in sentences]  # every word has a space before it
         words = WordTokenizer.train(([text] for text in texts), known)
         if words.size == len(words.fallback):
             raise TextseqError(
@@ -56,7 +56,7 @@ class Lexicon:
     def encode(self, words: Sequence[str]) -> Ids:
         """The numbers of words, (T,); of one that is not known, that of the same in small letters."""
         row_of, unknown = self._row_of, self.unknown
-        rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in words)
+        rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in map(_solid, words))
         return np.fromiter(rows, np.int64, len(words))
 
     def spell(self, word: str) -> Ids:
@@ -87,6 +87,11 @@ class Lexicon:
         """Write both files into an existing folder."""
         self.words.save(folder)
         self.letters.save(folder, LETTERS_FILE)
+
+
+def _solid(word: str) -> str:
+    """The word without white space within it, such as that of "New York", which would make two words of it."""
+    return "␣".join(word.split())
 
 
 def load_lexicon(folder: Path, words: Tokenizer) -> Lexicon:

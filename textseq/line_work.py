@@ -17,7 +17,7 @@ from textseq.corpus import check_encoding
 from textseq.documents import Document
 from textseq.errors import TextseqError
 from textseq.files import check_outputs, growing
-from textseq.lines import Lines
+from textseq.lines import LONGEST, Lines
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -84,14 +84,14 @@ class LineWork:
             raise TextseqError(f"--output writes no packed files; leave it out and add: | gzip > {self.output}")
 
     @contextmanager
-    def reading(self) -> Iterator[Lines]:
-        """The lines; SIGTERM ends the block as Ctrl-C does.
+    def reading(self, longest: int = LONGEST) -> Iterator[Lines]:
+        """The lines, of each so many characters at most; SIGTERM ends the block as Ctrl-C does.
 
         Raises:
             TextseqError: they cannot be read.
         """
         with self._file() as file, terminable():
-            yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.asks)
+            yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.asks, longest=longest)
 
     def writing(self) -> AbstractContextManager[Callable[[str], None]]:
         """What writes a line of the answer."""

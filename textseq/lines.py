@@ -16,7 +16,8 @@ from textseq.errors import TextseqError
 log = logging.getLogger("textseq")
 
 LONGEST = 20_000
-"""Characters that are kept of a line, so that it fits into memory whatever comes; no sentence has as many."""
+"""Characters that are kept of a line unless a command says otherwise, so that it fits into memory whatever comes; no
+sentence has as many."""
 SKIPPED = 2**16
 """Characters of the rest that are read at a time."""
 NO_TEXT = re.compile("[\udc00-\udcff]")
@@ -35,7 +36,7 @@ codecs.register_error("textseq-marked", _marked)
 class Lines:
     """The lines of a file without their ends, once, each as soon as it is there.
 
-    A line ends at "\\n", or "\\r\\n". Of a longer one than ``LONGEST`` the beginning comes, and a warning is logged.
+    A line ends at "\\n", or "\\r\\n". Of one that is too long the beginning comes, and a warning is logged.
     What ends the reading too soon is kept in ``fault`` instead of being raised, so that the lines before it are not
     lost to someone who reads ahead: it is to be raised when they are done with.
 
@@ -44,10 +45,13 @@ class Lines:
         name: how an error names it.
         encoding: any of Python's text encodings.
         typed: someone types the lines: one that is no text is told, as an empty one comes for it, and reading goes on.
+        longest: characters that are kept of a line.
     """
 
-    def __init__(self, file: IO[bytes], name: str, encoding: str = "utf-8", *, typed: bool = False) -> None:
-        self.file, self.name, self.encoding, self.typed = file, name, encoding, typed
+    def __init__(
+        self, file: IO[bytes], name: str, encoding: str = "utf-8", *, typed: bool = False, longest: int = LONGEST
+    ) -> None:
+        self.file, self.name, self.encoding, self.typed, self.longest = file, name, encoding, typed, longest
         self.fault: TextseqError | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -61,15 +65,15 @@ class Lines:
         number = 0
         try:
             with reading(self.name):
-                while line := text.readline(LONGEST + 1):
+                while line := text.readline(self.longest + 1):
                     number += 1
-                    if not line.endswith("\n") and len(line) > LONGEST:
+                    if not line.endswith("\n") and len(line) > self.longest:
                         log.warning(
                             "note: line %d of %s has more than %d characters, of which the beginning is read; give it "
                             "in parts",
-                            *(number, self.name, LONGEST),
+                            *(number, self.name, self.longest),
                         )
-                        line = line[:LONGEST]
+                        line = line[: self.longest]
                         while (rest := text.readline(SKIPPED)) and not rest.endswith("\n"):
                             pass
                     if not line.isascii() and (found := NO_TEXT.search(line)):

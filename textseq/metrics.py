@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 CHUNK = 2048
 """Positions computed at a time; it changes memory and speed, not the result."""
+
+
+def measured_on(corpus: str, parts: Sequence[str], part: str) -> str:
+    """The first fields of a signature: the corpus and its part; of one's own files, which are but one, the whole."""
+    return f"corpus:{corpus}|part:{part if len(parts) > 1 else 'whole'}"
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ class LabelledSource(Settings):
             text_column=self.text_column,
             label_column=self.label_column,
             encoding=self.encoding,
-            validation=self.validation,
+            validation=0 if self.folds else self.validation,  # a fold parts all texts anew
             validation_paths=[Path(path) for path in self.validation_labelled],
             longest=self.longest_text,
             empty=self.empty,
@@ -264,6 +264,30 @@ def saved_fingerprint(facts: Facts, folder: Path) -> object:
         TextseqError: it is missing.
     """
     return _table(facts, folder, "corpus").get("fingerprint")
+
+
+def learnt_from(facts: Facts) -> list[str]:
+    """The names of the corpora that a model, and those that it began with, learnt from."""
+    corpus, before = facts.get("corpus"), facts.get("learnt_before")
+    own = [str(corpus["name"])] if isinstance(corpus, dict) and "name" in corpus else []
+    return [*own, *(map(str, before) if isinstance(before, list) else [])]
+
+
+def overlap(facts: Facts, corpus: LabelledCorpus) -> str | None:
+    """What a model learnt from that shares texts with a corpus, if anything other than the corpus itself does."""
+    return next((name for name in learnt_from(facts) if name in corpus.overlaps), None)
+
+
+def shared_texts(facts: Facts, origin: LabelledSource, corpus: LabelledCorpus) -> str | None:
+    """What a model learnt from of all that an origin names: a corpus, or a file; None if it is nothing."""
+    if origin.corpus in learnt_from(facts):
+        return f"'{origin.corpus}'"
+    source = facts.get("source")
+    known = source if isinstance(source, dict) else {}
+    read = {str(path) for key in ("labelled", "validation_labelled", "text") for path in known.get(key) or ()}
+    files = [path for path in (*origin.labelled, *origin.validation_labelled) if path in read]
+    found = overlap(facts, corpus) if origin.corpus is not None else None
+    return files[0] if files else found and f"'{found}', which shares texts with '{origin.corpus}'"
 
 
 def _table(facts: Facts, folder: Path, name: str) -> dict[str, object]:

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def learning_curve(log: Path, picture: Path) -> None:
+WRITTEN, NAMED = 30, 150
+"""Labels up to which a picture of confusions has its numbers written in, and its labels named."""
+
+
+def learning_curve(log: Path, picture: Path, unit: str = "token") -> None:
     """Draw training and validation loss over the steps, from a run's ``log.jsonl``, as a PNG.
 
-    Nats per token on the left axis; on the right the same as perplexity.
+    Nats on the left axis. On the right the accuracy on the validation part, where that was measured, or else the loss
+    as perplexity.
 
     Args:
         log: the lines that ``training`` wrote.
         picture: where the PNG goes.
+        unit: what the loss is the mean over.
     """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,6 +39,7 @@ def learning_curve(log: Path, picture: Path) -> None:
     validation = [
         (line["step"], line["validation_nats_per_token"]) for line in lines if "validation_nats_per_token" in line
     ]
+    accuracy = [(line["step"], line["validation_accuracy"]) for line in lines if "validation_accuracy" in line]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -43,15 +50,26 @@ def learning_curve(log: Path, picture: Path) -> None:
         step, best = min(validation, key=lambda point: point[1])
         axes.annotate(f"{best:.3f}", (step, best), textcoords="offset points", xytext=(0, -14), ha="center")
     axes.set_xlabel("steps")
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(f"loss (nats per {unit})")
     losses = [loss for _, loss in validation] + [loss for _, loss in _smooth(training)[len(training) // 50 :]]
     if losses and max(losses) < 700:  # above, the perplexity is more than a float holds
         low, high = min(losses), max(losses)
         axes.set_ylim(low - 0.08 * (high - low + 0.05), high + 0.05 * (high - low + 0.05))
-        functions = (np.exp, lambda perplexity: np.log(np.maximum(perplexity, 1e-9)))
-        axes.secondary_yaxis("right", functions=functions).set_ylabel("perplexity")
+        if not accuracy:
+            functions = (np.exp, lambda perplexity: np.log(np.maximum(perplexity, 1e-9)))
+            axes.secondary_yaxis("right", functions=functions).set_ylabel("perplexity")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="upper right")
+    handles, names = axes.get_legend_handles_labels()
+    if accuracy:
+        right = axes.twinx()
+        right.plot(*_columns(accuracy), color="#27823a", marker="s", markersize=3, label="accuracy, validation")
+        step, best = max(accuracy, key=lambda point: point[1])
+        right.annotate(f"{best:.1%}", (step, best), textcoords="offset points", xytext=(0, 6), ha="center")
+        right.set_ylabel("accuracy")
+        right.margins(y=0.15)
+        more, others = right.get_legend_handles_labels()
+        handles, names = handles + more, names + others
+    axes.legend(handles, names, frameon=False, loc="center right")
     with replacing(picture) as (file,):
         figure.savefig(file, format="png", dpi=130)
 
@@ -82,17 +100,20 @@ def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], pict
     from matplotlib.figure import Figure
 
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
-    side = 2.2 + 0.75 * len(labels)
+    side = 2.2 + 0.75 * min(len(labels), WRITTEN)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=45 if max(map(len, labels)) > 6 else 0, ha="center")
-    axes.set_yticks(places, labels)
     axes.set_xlabel("was given")
     axes.set_ylabel("has")
-    for row in places:
+    if len(labels) <= NAMED:
+        size = 10 * min(1.0, WRITTEN / len(labels))
+        turned = 90 if len(labels) > WRITTEN else 45 if max(map(len, labels)) > 6 else 0
+        axes.set_xticks(places, labels, rotation=turned, ha="center", fontsize=size)
+        axes.set_yticks(places, labels, fontsize=size)
+    for row in places if len(labels) <= WRITTEN else ():
         for column in places:
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=color)

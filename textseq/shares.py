@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from functools import cache
+from itertools import accumulate, islice
 from typing import Generic, TypeVar
 
 from textseq.corpus_recipes import Recipe
@@ -19,12 +21,13 @@ from textseq.fetch import LocalFile
 from textseq.labelled_files import Example
 from textseq.labelled_formats import texts_of
 
+ZERO = Fraction(0)
 NO_LETTERS = re.compile(r"[\W_]+")
 
 Row = TypeVar("Row")
 
 
-def parted(examples: Iterable[Example], sizes: Sequence[float], *, start: float = 0.0) -> bytes:
+def parted(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
     """Deal examples out to parts, the same on every machine: the number of the part of each example.
 
     The texts of each label are put in the order of a hash of their letters and digits, without case, and the parts are
@@ -33,7 +36,7 @@ def parted(examples: Iterable[Example], sizes: Sequence[float], *, start: float 
 
     Args:
         examples: texts and labels.
-        sizes: the share of each part; they add up to 1.
+        sizes: the share of each part; they add up to 1. Fractions of one whole, such as folds, meet without a gap.
         start: where in the order the first part begins, as a share; the order is a ring.
     """
     keys: list[bytes] = []
@@ -45,7 +48,7 @@ def parted(examples: Iterable[Example], sizes: Sequence[float], *, start: float 
     of_label: dict[str, list[bytes]] = {}
     for key in sorted(label_of):
         of_label.setdefault(label_of[key], []).append(key)
-    ends = [sum(sizes[: place + 1]) for place in range(len(sizes) - 1)]
+    ends = [*accumulate(sizes)][:-1]
     part_of: dict[bytes, int] = {}
     for ordered in of_label.values():
         count, first = len(ordered), round(start * len(ordered))
@@ -85,6 +88,17 @@ class Share(Generic[Row]):
                 f"a file of texts has changed since it was divided: {count:,} texts where there were {len(numbers):,}; "
                 "begin anew"
             )
+
+
+@dataclass(frozen=True)
+class EveryNth(Generic[Row]):
+    """The first of some rows, and every n-th after it."""
+
+    rows: Iterable[Row]
+    n: int
+
+    def __iter__(self) -> Iterator[Row]:
+        return islice(self.rows, 0, None, self.n)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class TagBatch:
     known."""
     tag_counts: Tensor
     """(N,) real tags of each; on the CPU."""
+    frames: Tensor
+    """(N,) frames that CTC needs to write these tags, see ``frames_needed``; on the CPU."""
     learning_rate_factor: float = 1.0
 
     def to(self, device: torch.device) -> TagBatch:
@@ -61,7 +64,13 @@ def tag_batch(lexicon: Lexicon, sentences: Sequence[Sequence[str]], tags: Sequen
         letter_counts=torch.tensor([len(letters) for letters in spelled]),
         tags=pad(known, 0) if any(map(len, known)) else torch.zeros(len(known), 0, dtype=torch.int64),
         tag_counts=torch.tensor([len(one) for one in known]),
+        frames=torch.tensor([frames_needed(one) for one in tags]),
     )
+
+
+def frames_needed(tags: Sequence[int]) -> int:
+    """Frames that CTC needs to write tags: one for each, and a blank between two that are the same."""
+    return len(tags) + sum(one == other for one, other in pairwise(tags))
 
 
 class TagBatches(Shuffled):
@@ -86,6 +95,11 @@ class TagBatches(Shuffled):
             self.words.append(words)
             self.tags.append([number_of[tag] for tag in tags])
         super().__init__(np.array([len(words) for words in self.words]), batch_size, seed)
+
+    def frames_wanted(self) -> list[int]:
+        """For each text with tags that are not aligned with its letters: frames that each letter must have at least."""
+        pairs = zip(self.words, self.tags, strict=True)
+        return [-(-frames_needed(tags) // len(letters)) for letters, tags in pairs]
 
     def batch(self, cursor: Cursor) -> tuple[TagBatch, Cursor]:
         """The batch at a place, and the place after it."""

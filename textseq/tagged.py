@@ -168,6 +168,10 @@ def own_tagged(
     if held_out:
         for _ in surveyed(held_out, "validation"):
             pass
+        if not tags["validation"]:
+            raise TextseqError(
+                f"no sentences for validation in {', '.join(map(str, validation_paths))}; name other files"
+            )
         if strange := sorted(tags["validation"] - tags["train"]):
             raise TextseqError(
                 f"validation has the tag '{strange[0]}', which training never saw; training has {', '.join(labels)}"

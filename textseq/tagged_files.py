@@ -21,6 +21,9 @@ CONLL_U = (2, 4)
 TOO_FEW = Fault("unreadable", "with too few columns")
 NO_TAB = Fault("unreadable", "without a text, a tab and tags after it")
 NO_WORD = Fault("unreadable", "with a word or a tag that is empty")
+NO_NAME = Fault("unreadable", "with a tag that has a character that cannot be seen")
+COMMENT = re.compile(r"#\s*(newdoc|newpar|[\w.:-]+\s*=)")
+"""How Universal Dependencies write what is no word, before a sentence."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class TaggedFile:
 
     Columns are parted by a tab if a line has one, or else by spaces. ``columns`` are the numbers of the word's and the
     tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Sentences with faults of the kinds in
-    ``drop`` are left out. In a .conllu file comments, ranges of words and empty nodes are passed over; elsewhere the
-    lines that begin with -DOCSTART-.
+    ``drop`` are left out. Comments are passed over, ranges of words and empty nodes in a file that is ``universal``,
+    and elsewhere lines that begin with -DOCSTART-.
     """
 
     document: Document
@@ -39,6 +42,8 @@ class TaggedFile:
     drop: frozenset[FaultKind] = frozenset()
     aligned: bool = True
     """Otherwise every line is a text, a tab and its tags between spaces; letters are read, ``longest`` at most."""
+    universal: bool = False
+    """Whether the columns are those of Universal Dependencies."""
 
     def __iter__(self) -> Iterator[Tagged]:
         """The sentences.
@@ -73,7 +78,6 @@ class TaggedFile:
             yield number, fault or (tuple(text), tuple(tags.split()))
 
     def _columns(self) -> Iterator[tuple[int, Tagged | Fault]]:
-        conllu = is_conllu(self.document.path)
         first, fault = 0, None  # the line where the sentence begins, or where its first fault is
         words: list[str] = []
         tags: list[str] = []
@@ -81,9 +85,9 @@ class TaggedFile:
         for number, line in enumerate(lines_of(self.document), start=1):
             if line.strip():
                 cells = line.split("\t") if "\t" in line else line.split()
-                if conllu and (line.startswith("#") or not cells[0].strip().isdecimal()):
+                if self.universal and (line.startswith("#") or not cells[0].strip().isdecimal()):
                     continue
-                if not conllu and cells[0] == "-DOCSTART-":
+                if not self.universal and (cells[0] == "-DOCSTART-" or (not words and COMMENT.match(line))):
                     continue
                 if not words and fault is None:
                     first = number
@@ -114,7 +118,7 @@ class TaggedFile:
         for part in (word, tag):
             if (fault := no_text(part, self.document.encoding)) is not None:
                 return fault
-        return word, tag
+        return (word, tag) if tag.isprintable() else NO_NAME
 
 
 def own_tagged_file(
@@ -128,8 +132,8 @@ def own_tagged_file(
 ) -> TaggedFile:
     """The tagged sentences in a user's file; packed if its name ends in .gz.
 
-    Without numbers of columns the word is the first and the tag the last, and of a .conllu file the second and the
-    fourth. What is not ``aligned`` has no columns.
+    Without numbers of columns the word is the first and the tag the last, and of a .conllu file, or one that looks like
+    it, the second and the fourth. What is not ``aligned`` has no columns.
 
     Raises:
         TextseqError: it is missing, or a number of a column is 0.
@@ -137,18 +141,23 @@ def own_tagged_file(
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no file"
         raise TextseqError(f"found {found} at {path}; name a file with a word and its tag to a line")
-    usual = CONLL_U if is_conllu(path) else (1, -1)
+    document = Document(path, encoding)
+    universal = aligned and is_conllu(document)
+    usual = CONLL_U if universal else (1, -1)
     word, tag = (own if own is not None else its for own, its in zip(columns, usual, strict=True))
     if 0 in (word, tag) or word == tag:
         raise TextseqError(
             f"columns are counted from 1, or from -1 backwards, and word and tag are two; found {word} and {tag}"
         )
-    return TaggedFile(Document(path, encoding), (word, tag), longest, drop, aligned)
+    return TaggedFile(document, (word, tag), longest, drop, aligned, universal)
 
 
-def is_conllu(path: Path) -> bool:
-    """Whether the columns are those of Universal Dependencies."""
-    return path.name.lower().removesuffix(".gz").endswith(".conllu")
+def is_conllu(document: Document) -> bool:
+    """Whether the columns are those of Universal Dependencies, by the file's name, or as its first words look."""
+    if document.path.name.lower().removesuffix(".gz").endswith(".conllu"):
+        return True
+    first = next((line for line in lines_of(document) if line.strip() and not line.startswith("#")), "")
+    return len(first.split("\t")) == 10 and first[0].isdecimal()
 
 
 LEAF = re.compile(r"\(([^\s()]+) +([^\s()]+)\)|([()])")

@@ -29,6 +29,7 @@ from textseq.launch import (
 from textseq.lexicon import Lexicon, load_lexicon
 from textseq.models.tagger_model import TaggerModel
 from textseq.origin import TaggedSource, resolved, saved, saved_fingerprint
+from textseq.shares import EveryNth
 from textseq.shelf import Facts
 from textseq.tag_batches import TagBatches
 from textseq.tagged import TaggedCorpus
@@ -98,7 +99,7 @@ def train_tagger(
         report(note)
     settings = model, batching, training
     more = {"language": opened.language, "labels": [*opened.labels]}
-    facts = facts_of("tagger", origin, opened, start_from, settings, **more)
+    facts = facts_of("tagger", origin, opened, (start_from, base), settings, **more)
     lexicon = Lexicon.train((words for words, _ in opened.sentences("train")), batching)
     run = _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report)
     if base:
@@ -162,6 +163,7 @@ class _TaggerRun(TaskRun[Tagger]):
     """
 
     use = "tag with: textseq-tag --model"
+    unit = "tag"
     model: TaggerModel
 
     def __init__(
@@ -180,6 +182,8 @@ class _TaggerRun(TaskRun[Tagger]):
         self.tokenizer = self.lexicon = lexicon
         self.held_out = self._batches("validation", batching.batch_size) if self.measured else None
         tagged = self.batches = self._batches("train", batching.batch_size)
+        if not corpus.aligned:
+            self._check_frames(model.frames)
         torch.manual_seed(training.seed)
         made = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels))
         self.model = made.to(self.device)
@@ -189,6 +193,17 @@ class _TaggerRun(TaskRun[Tagger]):
             f"{parameters:,} parameters, {lexicon.size:,} {unit} known, {len(corpus.labels)} tags, {count:,} {unit} in "
             f"{len(tagged.lengths):,} {many}"
         )
+
+    def _check_frames(self, frames: int) -> None:
+        """Say how many texts have more tags than their letters have frames for; refuse a part in which all have."""
+        for part, batches in (("training", self.batches), ("validation", self.held_out)):
+            wanted = batches.frames_wanted() if isinstance(batches, TagBatches) else []
+            lost, most = sum(count > frames for count in wanted), max(wanted, default=0)
+            what = f"{lost:,} of {len(wanted):,} texts for {part} have more tags than --frames {frames} can write"
+            if lost and lost == len(wanted):
+                raise TextseqError(f"{what}; set --frames {most}")
+            if lost:
+                self.report(f"{what}, and teach nothing; --frames {most} would do for all")
 
     def _batches(self, part: str, batch_size: int) -> TagBatches:
         sentences, labels = self.corpus.sentences(part), self.corpus.labels
@@ -206,16 +221,19 @@ class _TaggerRun(TaskRun[Tagger]):
 
     def evaluate(self) -> Evaluation:
         """Loss and accuracy on the validation part."""
+        assert self.held_out is not None
         tagger = Tagger(self.model, self.lexicon, self.facts)
+        step = -(-int(self.held_out.lengths.sum()) // self.training.evaluate_tokens)
+        some = replace(self.corpus, contents={"validation": EveryNth(self.corpus.contents["validation"], step)})
         if not self.corpus.aligned:
-            sequences, nats = tagger.measure_sequences(self.corpus, "validation", num_beams=1), self._nats()
+            sequences, nats = tagger.measure_sequences(some, "validation", num_beams=1), self._nats()
             right = 1 - sequences.sequence_error_rate
             words = (
                 f"{right:.2%} right in every tag, tag error rate {sequences.error_rate:.2%}, {nats:.4f} nats per tag"
             )
             criterion = -right if self.training.best_by == "accuracy" else None
             return Evaluation(nats, {"nats_per_token": nats, "accuracy": right}, words, criterion=criterion)
-        found = tagger.measure(self.corpus, "validation")
+        found = tagger.measure(some, "validation")
         results: Facts = {"nats_per_token": found.nats, "accuracy": found.accuracy}
         right, of = found.unknown
         words = (

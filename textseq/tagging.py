@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,10 @@ from textseq import checkpoint
 from textseq.config import TaggerConfig, TokenizerConfig, WritingPrecision
 from textseq.decoding.ctc import greedy, prefix_beam
 from textseq.devices import pick_device
-from textseq.errors import TextseqError
+from textseq.errors import TextseqError, unknown
 from textseq.label_metrics import SequenceMeasurement, TaggingMeasurement, measure_sequences, measure_tags
 from textseq.lexicon import Lexicon, load_lexicon
+from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.tagger_model import TaggerModel
 from textseq.shelf import Facts
@@ -51,7 +52,8 @@ class Tagging:
     tags: tuple[str, ...]
     """One for each word; or with CTC a sequence of its own."""
     probabilities: tuple[float, ...]
-    """Of each tag, whatever tags the others have; or with CTC one, of the whole sequence."""
+    """Of each tag, whatever tags the others have; or with CTC one, of the whole sequence (with one beam, of the
+    likeliest path to it)."""
     aligned: bool = True
 
     def __str__(self) -> str:
@@ -125,6 +127,10 @@ class Tagger:
         """
         if num_beams < 1:
             raise TextseqError(f"num_beams must be at least 1, found {num_beams}")
+        if words not in get_args(Parting):
+            raise unknown("way to part words", words, get_args(Parting))
+        if isinstance(texts, str):
+            raise TextseqError("tag_lines wants texts, found one string; put it into a list")
         waiting = iter(texts)
         while some := list(islice(waiting, buffer)):
             if not self.aligned:
@@ -163,9 +169,8 @@ class Tagger:
             batch = tag_batch(self.lexicon, [sentences[number] for number in numbers], [[] for _ in numbers])
             batch = batch.to(self.device)
             with torch.inference_mode():
-                best = self.model.best(batch) if self.aligned else [[] for _ in numbers]
-                log_p = self.model.log_probabilities(batch).double().cpu().numpy()
-            for number, tags, rows in zip(numbers, best, log_p, strict=True):
+                best, log_p = self.model.read(batch)
+            for number, tags, rows in zip(numbers, best, log_p.double().cpu().numpy(), strict=True):
                 found[number] = tags, rows[: len(sentences[number]) * self.model.frames]
         return found
 
@@ -195,7 +200,8 @@ class Tagger:
                 known += (self.lexicon.encode(words) != self.lexicon.unknown).tolist()
                 lengths.append(len(words))
             progress(len(some))
-        how = f"corpus:{corpus.name}|part:{part}|tokens:{self.lexicon.signature}|output:{self.model.config.output}"
+        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.lexicon.signature}"
+        how += f"|output:{self.model.config.output}"
         return measure_tags(np.concatenate(rows), right, given, known, lengths, self.labels, how=how)
 
     def measure_sequences(
@@ -218,7 +224,7 @@ class Tagger:
         for letters, tags in corpus.sentences(part):
             right.setdefault("".join(letters), []).append(tags)
         found = [one.tags for one in self.tag_lines(right, num_beams=num_beams, progress=progress)]
-        how = f"corpus:{corpus.name}|part:{part}|tokens:letters|output:ctc|beams:{num_beams}"
+        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:letters|output:ctc|beams:{num_beams}"
         return measure_sequences(found, list(right.values()), how=how)
 
     def _check(self, corpus: TaggedCorpus, *, aligned: bool) -> None:

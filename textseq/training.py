@@ -65,6 +65,8 @@ class Run:
     tokenizer: checkpoint.Savable
     facts: Facts
     """For ``config.json``; the loop adds the step and the results."""
+    unit: str = "token"
+    """What the loss is the mean over, for people."""
 
 
 @dataclass(frozen=True)
@@ -278,11 +280,11 @@ class Training:
             return False
         if whole:
             progress.unlogged_nats, progress.unlogged_count = 0.0, 0
-            time_before, tokens_before = self.mark
+            (time_before, tokens_before), unit = self.mark, self.run.unit
             speed = (progress.tokens - tokens_before) / max(time.monotonic() - time_before, 1e-9)
             self._reckon_speed_from_here()
-            self._log({"loss": nats, "tokens_per_second": round(speed)})
-            bar.set_postfix_str(f"step {progress.step}, loss {nats:.3f} nats, {speed:,.0f} tokens/s", refresh=False)
+            self._log({"loss": nats, f"{unit}s_per_second": round(speed)})
+            bar.set_postfix_str(f"step {progress.step}, loss {nats:.3f} nats, {speed:,.0f} {unit}s/s", refresh=False)
             bar.update(self._done() - bar.n)
         return True
 
@@ -298,7 +300,7 @@ class Training:
         failed = self.progress
         if failed.rewinds >= self.config.max_rewinds:
             raise TextseqError(
-                f"the loss diverged again at step {failed.step} ({nats:.4g} nats per token) after "
+                f"the loss diverged again at step {failed.step} ({nats:.4g} nats per {self.run.unit}) after "
                 f"{failed.rewinds} rewinds; train anew with a smaller --learning-rate or --clip-norm"
             )
         self._restore()
@@ -308,8 +310,9 @@ class Training:
         progress.seconds = failed.seconds
         self._reckon_speed_from_here()
         self.report(
-            f"The loss diverged at step {failed.step} ({nats:.4g} nats per token): back to step {progress.step} with "
-            f"half the learning rate, {self.rate():.3g} (rewind {progress.rewinds} of {self.config.max_rewinds})"
+            f"The loss diverged at step {failed.step} ({nats:.4g} nats per {self.run.unit}): back to step "
+            f"{progress.step} with half the learning rate, {self.rate():.3g} (rewind {progress.rewinds} of "
+            f"{self.config.max_rewinds})"
         )
 
     def _evaluate(self) -> None:

@@ -21,6 +21,7 @@ from textseq.config import TranslationConfig, TranslationModelConfig, Translatio
 from textseq.decoding.bias import token_bias
 from textseq.devices import pick_device
 from textseq.errors import Interrupted, TextseqError
+from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.translation_model import TranslationModel
 from textseq.pairs import PairCorpus
@@ -324,7 +325,7 @@ class Translator:
             if value != usual[name] and name not in {"num_beams", "length_penalty"}
         ]
         how = (
-            f"corpus:{corpus.name}|part:{corpus.other_names.get(part, part) if len(corpus.parts) > 1 else 'whole'}|"
+            f"{measured_on(corpus.name, corpus.parts, corpus.other_names.get(part, part))}|"
             f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
             f"models:{len(self.models)}|precision:{self.precision}|beams:{config.num_beams}|"
             f"length-penalty:{config.length_penalty:g}{''.join(unusual)}"

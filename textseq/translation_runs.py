@@ -109,7 +109,7 @@ def train_translator(
         "translator",
         origin,
         opened,
-        start_from,
+        (start_from, base),
         settings,
         source_language=opened.source_language,
         target_language=opened.target_language,

@@ -29,6 +29,8 @@ LOOKED_AT = 100
 """Lines at the beginning that say how many numbers a word has, where no header does."""
 LONGEST_LINE = 2**20
 """Bytes of a line that are read: no word with its numbers is as long."""
+BOM = "\ufeff".encode()
+CONTROL = re.compile("[\0-\x1f\x7f]")
 LONGEST_WORD = 2**13
 """Bytes of a word in word2vec's binary files."""
 BLOCK = 2**20
@@ -106,9 +108,9 @@ def _document(path: str, size: int | None) -> Document:
         fitting = [one for one in names if _size(Document(file, "utf-8", member=one)) == size]
     if len(fitting) != 1:
         which = f"{len(fitting)} members with {size} numbers to a word" if size else f"{len(names)} members"
-        raise TextseqError(
-            f"{file} has {which}; name one of {', '.join(names[:8])}: {file}#{names[0] if names else 'MEMBER'}"
-        )
+        if not names:
+            raise TextseqError(f"{file} is an archive without a file in it; name another")
+        raise TextseqError(f"{file} has {which}; name one of {', '.join(names[:8])}: {file}#{names[0]}")
     return Document(file, "utf-8", member=fitting[0])
 
 
@@ -138,20 +140,19 @@ class _Reading:
         """Words that were whole."""
         self.announced: int | None = None
         """How many words the file says that it has."""
-        first = file.readline(LONGEST_LINE)
+        first = file.readline(LONGEST_LINE).removeprefix(BOM)
         if header := HEADER.fullmatch(first):
             self.announced, announced_size = int(header[1]), int(header[2])
         self.ahead = [] if header else [first]
         """What has been read to find out what the file is."""
         self.ahead += islice(iter(lambda: file.readline(LONGEST_LINE), b""), LOOKED_AT - 1)
-        self.binary = False
         widths = Counter(filter(None, map(_numbers, self.ahead)))
-        if header:
-            self.size = announced_size
-            self.binary = not any(width >= self.size for width in widths)
-        elif widths:
-            self.size = max(widths, key=lambda width: (widths[width], width))
-        if not (header or widths) or not 0 < self.size < LONGEST_LINE:
+        usual = max(widths, key=lambda width: (widths[width], width)) if widths else 0
+        self.binary = bool(header) and 2 * widths.total() < len([*filter(bytes.strip, self.ahead)])
+        self.size = announced_size if header and (self.binary or widths[announced_size]) else usual
+        if header and self.size != announced_size:
+            self._said(f"its first line announces {announced_size} numbers to a word, and most lines have {self.size}")
+        if not 0 < self.size < LONGEST_LINE or (header and not self.ahead):
             raise TextseqError(
                 f"{name} is no file of word vectors: wanted are lines of a word and numbers, as GloVe's, or word2vec's "
                 "format; name another file"
@@ -165,7 +166,7 @@ class _Reading:
     def vectors(self) -> Vectors:
         """Read to the end."""
         with np.errstate(over="ignore"):  # of numbers too large for float32, which are told
-            for word, values in self._binary() if self.binary else self._text():
+            for word, values in self._rows():
                 if not np.isfinite(values).all():
                     self.read -= 1
                     self._fault("words with numbers that are infinite or none", word)
@@ -176,9 +177,7 @@ class _Reading:
             what = "; ".join(self._notes()) or "it is empty"
             raise TextseqError(f"{self.name} is no whole file of word vectors of {self.size} numbers: {what}")
         if self.announced is not None and self.announced != self.read + bad:
-            have = f"its first line announces {self.announced:,} words, and it has {self.read + bad:,}"
-            self.first_fault[have] = ""
-            self.faults[have] = 0
+            self._said(f"its first line announces {self.announced:,} words, and it has {self.read + bad:,}")
         words, table, other_case = self.kept.table(self.size)
         return Vectors(words, table, tuple(f"{self.name}: {note}" for note in self._notes()), other_case)
 
@@ -186,9 +185,21 @@ class _Reading:
         for fault, count in self.faults.items():
             yield f"{count:,} {fault} (the first: {self.first_fault[fault]})" if count else fault
 
+    def _said(self, what: str) -> None:
+        """Note what is wrong with the whole file."""
+        self.first_fault[what] = ""
+        self.faults[what] = 0
+
     def _fault(self, what: str, where: str) -> None:
         self.faults[what] += 1
         self.first_fault.setdefault(what, where)
+
+    def _rows(self) -> Iterator[tuple[str, Row]]:
+        """Words and their numbers, up to where a packed file is cut short."""
+        try:
+            yield from self._binary() if self.binary else self._text()
+        except EOFError:
+            self._said("it is packed, and cut short")
 
     def _text(self) -> Iterator[tuple[str, Row]]:
         """The words that are wanted, of a file of lines."""
@@ -244,8 +255,13 @@ class _Reading:
             except UnicodeDecodeError:
                 self._fault("words that are no UTF-8", f"word {number}")
                 continue
+            if CONTROL.search(word):
+                self._fault("words with characters that no word has", f"word {number}")
+                continue
             self.read += 1
             yield word, values
+        if (data[at:] + self.file.read(BLOCK)).strip():
+            self._said("it goes on after as many words as its first line announces")
 
 
 class _Kept:

@@ -14,9 +14,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from textseq.errors import unknown
+from textseq.errors import TextseqError, unknown
 
 Row: TypeAlias = npt.NDArray[np.float32]
+LOST = "<unk>"
+"""What stands for words that a model does not know: it is none itself."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,16 @@ class Vectors:
         return word in self.row_of
 
     def __getitem__(self, word: str) -> Row:
-        """The vector (E,) of a word; an unknown one is a TextseqError."""
-        if word not in self.row_of:
-            raise unknown("word", word, islice(self.words, 10**5))
-        row: Row = self.table[self.row_of[word]]
+        """The vector (E,) of a word, or else of the same in small letters; an unknown one is a TextseqError."""
+        row: Row = self.table[self.row_of[self._known(word)]]
         return row
+
+    def _known(self, word: str) -> str:
+        """The word as it is spelled here."""
+        found = next((form for form in (word, word.lower()) if form in self.row_of), None)
+        if found is None:
+            raise unknown("word", word, islice(self.words, 10**4))
+        return found
 
     def similarity(self, one: str, other: str) -> float:
         """The cosine of the angle between two words' vectors, -1 to 1."""
@@ -64,8 +71,10 @@ class Vectors:
             count: how many words, at most.
 
         Raises:
-            TextseqError: an unknown word.
+            TextseqError: an unknown word, or no count.
         """
+        if count < 1:
+            raise TextseqError(f"count must be at least 1, found {count}")
         return self._nearest(self[to], count, [to]) if isinstance(to, str) else self._nearest(to, count, [])
 
     def analogy(self, one: str, other: str, third: str, count: int = 1) -> list[tuple[str, float]]:
@@ -82,7 +91,7 @@ class Vectors:
 
     def _nearest(self, vector: Row, count: int, left_out: Iterable[str]) -> list[tuple[str, float]]:
         cosines = self._units @ _unit(vector)
-        cosines[[self.row_of[word] for word in left_out]] = -np.inf
+        cosines[[self.row_of[self._known(word)] for word in left_out]] = -np.inf
         best = np.argsort(-cosines, kind="stable")[:count]
         return [(self.words[row], float(cosines[row])) for row in best if cosines[row] > -np.inf]
 
@@ -100,7 +109,7 @@ def vectors_of(tokens: Sequence[str], table: Row) -> Vectors:
     """
     rows: dict[str, int] = {}
     for row, token in enumerate(tokens):
-        if (word := token.strip()) and (word not in rows or not tokens[rows[word]].startswith(" ")):
+        if (word := token.strip()) and word != LOST and (word not in rows or not tokens[rows[word]].startswith(" ")):
             rows[word] = row
     return Vectors(tuple(rows), table[list(rows.values())])
 

@@ -47,7 +47,7 @@ class Analogies:
         return f"{share} ({self.known:,} of {self.questions:,} questions known)"
 
 
-def word_similarity(vectors: Vectors, path: Path) -> Similarities:
+def word_similarity(vectors: Vectors, path: Path | str) -> Similarities:
     """Compare vectors with people's judgements of similarity, such as WordSim-353 or SimLex-999.
 
     Args:
@@ -77,7 +77,7 @@ def word_similarity(vectors: Vectors, path: Path) -> Similarities:
     return Similarities(correlation, len(ours), count)
 
 
-def word_analogies(vectors: Vectors, path: Path) -> dict[str, Analogies]:
+def word_analogies(vectors: Vectors, path: Path | str) -> dict[str, Analogies]:
     """Complete analogies such as "Athens Greece Oslo Norway"; see ``Vectors.analogy``.
 
     Args:
@@ -114,14 +114,14 @@ def _known(vectors: Vectors, word: str) -> str | None:
     return next((form for form in (word, word.lower()) if form in vectors), None)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path | str) -> Iterator[tuple[int, str]]:
     """The lines of a file and their numbers, without empty ones and comments.
 
     Raises:
         TextseqError: it is missing, or no text.
     """
-    if not path.is_file():
+    if not Path(path).is_file():
         raise TextseqError(f"no file {path}; name one of word pairs or analogies")
-    for number, line in enumerate(lines_of(Document(path, "utf-8")), start=1):
+    for number, line in enumerate(lines_of(Document(Path(path), "utf-8")), start=1):
         if line.strip() and not line.startswith("#"):
             yield number, line

@@ -90,7 +90,7 @@ def train_writer(
     for note in opened.notes:
         report(note)
     settings = model, batching, training
-    facts = facts_of("language-model", source, opened, start_from, settings, language=opened.language)
+    facts = facts_of("language-model", source, opened, (start_from, base), settings, language=opened.language)
     tokenizer = tokenizer_for(opened, batching, cache_folder())
     for note in tokenizer.notes(batching):
         report(note)

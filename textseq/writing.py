@@ -22,7 +22,7 @@ from textseq.decoding.stopping import StopStrings
 from textseq.devices import pick_device
 from textseq.errors import TextseqError
 from textseq.losses import bits_per_character, perplexity
-from textseq.metrics import Measurement, measure
+from textseq.metrics import Measurement, measure, measured_on
 from textseq.model_card import save_with_card
 from textseq.models.language_model import LanguageModel
 from textseq.painting import settled
@@ -201,8 +201,7 @@ class Writer:
             TextseqError: a part that the corpus lacks, or that has fewer than two tokens.
         """
         tokens = token_file(corpus, part, self.tokenizer, cache_folder())
-        label = part if len(corpus.parts) > 1 else "whole"
-        source = f"corpus:{corpus.name}|part:{label}|tokenizer:{self.tokenizer.signature}"
+        source = f"{measured_on(corpus.name, corpus.parts, part)}|tokenizer:{self.tokenizer.signature}"
         return measure(
             self.model,
             tokens.ids,

@@ -124,6 +124,9 @@ class ClassifierTrainingConfig(TrainingConfig):
     """Stop after so many passes over the training texts. The first limit that is reached counts."""
     evaluate_every: int = ranged(200, at_least=1)
     """Steps between evaluations on the validation part; the best model is kept."""
+    evaluate_tokens: int = ranged(2_000_000, at_least=1)
+    """Tokens of the validation part that an evaluation reads during training: of more every second text is read, or
+    every third, and so on. (The final one reads all.)"""
     best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
     """What makes an evaluation the best: the highest accuracy, or the lowest loss, on the validation part."""
 
@@ -138,5 +141,8 @@ class TaggerTrainingConfig(TrainingConfig):
     """Stop after so many passes over the training sentences. The first limit that is reached counts."""
     evaluate_every: int = ranged(200, at_least=1)
     """Steps between evaluations on the validation part; the best model is kept."""
+    evaluate_tokens: int = ranged(2_000_000, at_least=1)
+    """Words of the validation part that an evaluation reads during training: of more every second sentence is read, or
+    every third, and so on. (The final one reads all.)"""
     best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
     """What makes an evaluation the best: the highest accuracy, or the lowest loss, on the validation part."""

@@ -78,30 +78,34 @@ class TaggerModel(nn.Module):
         scores, count = self(batch), int(batch.tag_counts.sum())
         if self.config.output == "ctc":
             log_p = scores.float().log_softmax(dim=2).transpose(0, 1)  # (T*F, N, C)
+            tags = batch.tags + 1
+            if torch.are_deterministic_algorithms_enabled():  # torch's CTC has none on a GPU
+                log_p, tags = log_p.cpu(), tags.cpu()
             lengths = batch.lengths * self.frames
-            # What has more tags than frames cannot be written; it teaches nothing.
-            nats = ctc_loss(log_p, batch.tags + 1, lengths, batch.tag_counts, reduction="sum", zero_infinity=True)
-            return Loss(nats, count, ())
+            # What needs more frames than there are cannot be written: it teaches nothing, and is not counted.
+            nats = ctc_loss(log_p, tags, lengths, batch.tag_counts, reduction="sum", zero_infinity=True)
+            count = int(batch.tag_counts[batch.frames <= lengths].sum())
+            return Loss(nats.to(scores.device), max(count, 1), ())
         if self.crf is not None:
             return Loss(self.crf.nats(scores, batch.tags, batch.lengths).sum(), count, ())
         real = (torch.arange(scores.shape[1]) < batch.lengths.unsqueeze(1)).to(scores.device)
         return Loss(summed_nats(scores[real], batch.tags[real]), count, ())
 
-    def log_probabilities(self, batch: TagBatch) -> Tensor:
-        """Of each word's labels, in nats, whatever tags the others have; or each frame's. As ``forward``."""
-        scores: Tensor = self(batch).float()
-        if self.crf is None:
-            return scores.log_softmax(dim=2)
-        marginals: Tensor = self.crf.marginals(scores, batch.lengths)
-        return marginals.clamp(min=1e-30).log()
+    def read(self, batch: TagBatch) -> tuple[list[list[int]], Tensor]:
+        """What the model finds for each sentence.
 
-    def best(self, batch: TagBatch) -> list[list[int]]:
-        """The numbers of each sentence's tags, as they are likeliest together; not with CTC."""
-        scores = self(batch)
+        Returns:
+            The numbers of each sentence's tags, as they are likeliest together; with CTC none. And the
+            log-probabilities of each word's labels, whatever tags the others have, or of each frame's, in nats, as
+            ``forward`` has them.
+        """
+        scores: Tensor = self(batch).float()
         if self.crf is not None:
-            return self.crf.best(scores, batch.lengths)
-        chosen = scores.argmax(dim=2).tolist()
-        return [tags[:length] for tags, length in zip(chosen, batch.lengths.tolist(), strict=True)]
+            marginals: Tensor = self.crf.marginals(scores, batch.lengths)
+            return self.crf.best(scores, batch.lengths), marginals.clamp(min=1e-30).log()
+        chosen = scores.argmax(dim=2).tolist() if self.config.output != "ctc" else [[] for _ in scores]
+        best = [tags[:length] for tags, length in zip(chosen, batch.lengths.tolist(), strict=True)]
+        return best, scores.log_softmax(dim=2)
 
     def _embed(self, batch: TagBatch) -> Tensor:
         """What stands for each word: its vector, and the two ends of what was read of its letters, (N, T, W)."""
