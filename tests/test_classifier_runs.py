@@ -105,6 +105,14 @@ def last(folder: Path) -> dict[str, torch.Tensor]:
     return read_tensors(next(folder.glob("last-*")) / "model.safetensors")
 
 
+def test_one_file_need_be_in_no_list(reviews: Path) -> None:
+    for given in (reviews, str(reviews), [reviews]):
+        classifier = runs.train_classifier(
+            labelled=given, model=SMALL, batching=LETTERS, training=QUICK, overwrite=True
+        )
+        assert classifier.facts["source"]["labelled"] == [str(reviews)]  # type: ignore[index]
+
+
 def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> None:
     training = replace(QUICK, max_steps=6, schedule="constant")
     model = replace(SMALL, dropout=0.3, embedding_dropout=0.2, word_dropout=0.1, weight_dropout=0.2)

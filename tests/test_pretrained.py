@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import textseq
+from textseq.command import run
 from textseq.corpus import load_corpus
 from textseq.corpus_recipes import read_recipe, recipe_files
 from textseq.labelled import load_labelled
@@ -168,3 +170,16 @@ def test_the_classifier_that_ships_is_as_good_as_its_card_says(data_file: Callab
     found = classifier.classify([text for text, _ in examples])
     right = sum(one.label == label for one, (_, label) in zip(found, examples, strict=True))
     assert right / len(examples) > results[0]["accuracy"] - 0.07
+
+
+def test_measuring_on_texts_that_a_model_may_know_is_told(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TEXTSEQ_DATA", str(data_folder))
+    evaluate = importlib.import_module("textseq.cli.evaluate").evaluate
+    note = "note: the model learnt from 'film_reviews', which shares texts with '{}': this says little"
+    for corpus in ("sst2", "film_reviews"):
+        with pytest.raises(SystemExit):
+            run("textseq-evaluate", evaluate, [corpus, "--model", "sentiment", "--part", "validation"])
+        out, err = capfd.readouterr()
+        assert out.startswith("accuracy ") and err.startswith(note.format(corpus)) == (corpus != "film_reviews")

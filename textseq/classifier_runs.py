@@ -32,7 +32,7 @@ from textseq.launch import (
     suited,
 )
 from textseq.models.classifier_model import ClassifierModel
-from textseq.origin import LabelledSource, resolved, saved, saved_fingerprint
+from textseq.origin import LabelledSource, file_names, resolved, saved, saved_fingerprint
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
@@ -54,7 +54,7 @@ STACK = ("cell", "layers", "hidden_size", "embedding_size")
 def train_classifier(
     corpus: str | None = None,
     *,
-    labelled: Sequence[Path | str] = (),
+    labelled: Sequence[Path | str] | Path = (),
     origin: LabelledSource | None = None,
     name: str | None = None,
     model: ClassifierConfig | None = None,
@@ -88,7 +88,7 @@ def train_classifier(
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
     if origin is None:
-        origin = LabelledSource(corpus=corpus, labelled=tuple(map(str, labelled)))
+        origin = LabelledSource(corpus=corpus, labelled=file_names(labelled))
     elif corpus or labelled:
         raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
     origin = absolute(origin)

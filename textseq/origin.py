@@ -239,6 +239,11 @@ class TaggedSource(Settings):
         )
 
 
+def file_names(files: Sequence[Path | str] | Path) -> tuple[str, ...]:
+    """The names of files, of which one alone need be in no list."""
+    return (str(files),) if isinstance(files, str | Path) else tuple(map(str, files))
+
+
 def resolved(paths: Sequence[str]) -> tuple[str, ...]:
     """Paths that hold wherever the run is resumed from."""
     return tuple(str(Path(path).absolute()) for path in paths)

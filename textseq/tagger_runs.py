@@ -28,7 +28,7 @@ from textseq.launch import (
 )
 from textseq.lexicon import Lexicon, load_lexicon
 from textseq.models.tagger_model import TaggerModel
-from textseq.origin import TaggedSource, resolved, saved, saved_fingerprint
+from textseq.origin import TaggedSource, file_names, resolved, saved, saved_fingerprint
 from textseq.shares import EveryNth
 from textseq.shelf import Facts
 from textseq.tag_batches import TagBatches
@@ -49,7 +49,7 @@ WORDS_SHOWN = 12
 def train_tagger(
     corpus: str | None = None,
     *,
-    tagged: Sequence[Path | str] = (),
+    tagged: Sequence[Path | str] | Path = (),
     origin: TaggedSource | None = None,
     name: str | None = None,
     model: TaggerConfig | None = None,
@@ -82,7 +82,7 @@ def train_tagger(
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
     if origin is None:
-        origin = TaggedSource(corpus=corpus, tagged=tuple(map(str, tagged)))
+        origin = TaggedSource(corpus=corpus, tagged=file_names(tagged))
     elif corpus or tagged:
         raise TextseqError("origin says all of the sentences; leave out corpus and tagged beside it")
     origin = replace(origin, tagged=resolved(origin.tagged), validation_tagged=resolved(origin.validation_tagged))

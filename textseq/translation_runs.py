@@ -21,7 +21,7 @@ from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.launch import TaskRun, begun_with, facts_of, going_on, new_folder, same_shape, same_text, suited
 from textseq.models.translation_model import TranslationModel
-from textseq.origin import PairSource, resolved, saved, saved_fingerprint
+from textseq.origin import PairSource, file_names, resolved, saved, saved_fingerprint
 from textseq.pair_batches import PairBatches, Resegment
 from textseq.pairs import PairCorpus
 from textseq.shelf import Facts
@@ -48,7 +48,7 @@ def train_translator(
     *,
     source: str | None = None,
     target: str | None = None,
-    pairs: Sequence[Path | str] = (),
+    pairs: Sequence[Path | str] | Path = (),
     origin: PairSource | None = None,
     name: str | None = None,
     model: TranslationModelConfig | None = None,
@@ -83,7 +83,7 @@ def train_translator(
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
     if origin is None:
-        origin = PairSource(corpus=corpus, source=source, target=target, pairs=tuple(map(str, pairs)))
+        origin = PairSource(corpus=corpus, source=source, target=target, pairs=file_names(pairs))
     elif corpus or source or target or pairs:
         raise TextseqError("origin says all of the pairs; leave out corpus, source, target and pairs beside it")
     origin = replace(origin, pairs=resolved(origin.pairs), validation_pairs=resolved(origin.validation_pairs))

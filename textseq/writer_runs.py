@@ -18,7 +18,7 @@ from textseq.labelled import LabelledCorpus
 from textseq.launch import TaskRun, begun_with, facts_of, going_on, new_folder, same_shape, same_text, suited
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
-from textseq.origin import Source, saved, saved_fingerprint
+from textseq.origin import Source, file_names, saved, saved_fingerprint
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.tokens import token_file, tokenizer_for
@@ -36,7 +36,7 @@ SAMPLE_TOKENS = 200
 def train_writer(
     corpus: str | None = None,
     *,
-    text: Sequence[Path | str] = (),
+    text: Sequence[Path | str] | Path = (),
     encoding: str = "utf-8",
     validation: float = 0.1,
     name: str | None = None,
@@ -74,7 +74,7 @@ def train_writer(
     """
     source = Source(
         corpus=corpus,
-        text=tuple(str(Path(path).resolve()) for path in text),
+        text=tuple(str(Path(path).resolve()) for path in file_names(text)),
         encoding=encoding,
         validation=validation,
         vectors=vectors,
