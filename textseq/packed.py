@@ -17,7 +17,7 @@ from textseq.cells import ALL, Weights
 from textseq.config import WritingPrecision
 from textseq.quantized import Int8Linear
 
-FEWEST = 2**14
+FEWEST = 2**16
 """A matrix of fewer weights stays as it is: it lies in the nearest cache."""
 FEWEST_INT8 = 2**18
 """Likewise in 8 bits, where rounding the vector costs more than it saves."""
@@ -29,19 +29,29 @@ Linear = Callable[[Tensor], Tensor]
 class PackedLinear:
     """A linear layer with its weights as oneDNN reads them: x (N, K) -> x W^T + b (N, M), all in float32.
 
+    For a single row the weights stay as they are, and NumPy makes the product: that is even faster.
+
     Args:
         weight: W, (M, K).
         bias: b, (M,); None is zero.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
-        self.bias = None if bias is None else bias.detach()
+        self.weight = weight.detach().contiguous()
+        self.bias = torch.zeros(len(weight)) if bias is None else bias.detach()
+        self.rows, self.shift = self.weight.numpy(), self.bias.numpy()
+        self.packed: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """x W^T + b."""
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return product
+        if len(x) == 1:
+            product = self.rows @ x.numpy()[0]
+            product += self.shift
+            return torch.from_numpy(product).unsqueeze(0)
+        if self.packed is None:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, None)
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return made
 
 
 @dataclass(frozen=True)
