@@ -31,10 +31,11 @@ def test_the_product_is_the_plain_one(rows: int, bias: bool) -> None:
 
 
 @needs_onednn
+@pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_with_packed_weights_are_the_plain_steps(
-    cell: CellName, layer_norm: bool, monkeypatch: pytest.MonkeyPatch
+    cell: CellName, layer_norm: bool, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packed, "FEWEST", 0)
     made: list[PackedLinear] = []
@@ -48,15 +49,15 @@ def test_steps_with_packed_weights_are_the_plain_steps(
     torch.manual_seed(1)
     stack = Recurrent(cell, 8, H, layers=2, layer_norm=layer_norm).eval()
     with torch.inference_mode():
-        gates = stack.input_gates(torch.randn(9, 3, 8))  # (T, N, G*H)
-        steps, states = [stack.stepper(), stack.stepper(packed.packed)], [stack.initial_state(3)] * 2
+        gates = stack.input_gates(torch.randn(9, rows, 8))  # (T, N, G*H)
+        steps, states = [stack.stepper(), stack.stepper(packed.packed)], [stack.initial_state(rows)] * 2
         for now in gates:
             outputs = []
             for side, step in enumerate(steps):
                 y, states[side] = step(now, states[side])
                 outputs.append(y)
-            torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-6)
-            torch.testing.assert_close(*states, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
     assert len(made) == (5 if cell == "gru-reset-before" else 3)  # of which a step takes two products of each layer
 
 

@@ -81,11 +81,14 @@ def test_another_device_is_refused() -> None:
         quantized(Weights(torch.ones(512, FEWEST_INT8 // 512, device="meta"), torch.ones(512, device="meta")))
 
 
-def test_small_matrices_stay_as_they_are() -> None:
-    small = Weights(torch.zeros(FEWEST_INT8 // 512 - 1, 512), torch.zeros(FEWEST_INT8 // 512 - 1))
-    assert quantized(small) is small
-    large = Weights(torch.zeros(FEWEST_INT8 // 512, 512), torch.zeros(FEWEST_INT8 // 512))
-    assert quantized(large) is not large
+def test_small_matrices_stay_in_32_bits() -> None:
+    torch.manual_seed(1)
+    rows = FEWEST_INT8 // 512
+    x = torch.randn(N, 512)
+    for count, exact in ((rows - 1, True), (rows, False)):
+        weights = Weights(torch.randn(count, 512), torch.randn(count))
+        error = float((quantized(weights).product(x) - weights.product(x)).abs().max())
+        assert (error < 1e-3) == exact
 
 
 @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
