@@ -98,10 +98,10 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
     sides = {
         NAIVE: per_character(model),
         "cells by hand": by_hand(model),
-        "ours, float32": model.stepper(),
+        "ours, float32": model.stepper(single=texts == 1),
     }
     try:
-        sides["ours, int8"] = model.stepper("int8")
+        sides["ours, int8"] = model.stepper("int8", single=texts == 1)
     except TextseqError as error:
         print(f"without int8: {error}")
     speeds: dict[str, list[float]] = {name: [] for name in sides}

@@ -9,7 +9,7 @@ from torch import Tensor
 from textseq import packed
 from textseq.cells import CELLS, Weights
 from textseq.config import CellName
-from textseq.packed import FEWEST, PackedLinear, has_onednn
+from textseq.packed import FEWEST, Linear, PackedLinear, SingleLinear, has_onednn, single
 from textseq.recurrent import Recurrent
 
 H = 16
@@ -30,27 +30,41 @@ def test_the_product_is_the_plain_one(rows: int, bias: bool) -> None:
     torch.testing.assert_close(slice_(x).double(), wanted[:, 7:20], rtol=1e-5, atol=1e-5)
 
 
-@needs_onednn
-@pytest.mark.parametrize("rows", [1, 3])
+def test_the_product_of_a_single_row_is_the_plain_one() -> None:
+    torch.manual_seed(1)
+    weight, shift, x = torch.randn(48, 40), torch.randn(48), torch.randn(1, 40)
+    for bias in (shift, None):
+        wanted = torch.nn.functional.linear(x, weight, bias)
+        torch.testing.assert_close(SingleLinear(weight, bias)(x), wanted, rtol=1e-5, atol=1e-5)
+        slice_ = SingleLinear(weight[7:20], None if bias is None else bias[7:20])
+        torch.testing.assert_close(slice_(x), wanted[:, 7:20], rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="too many values"):
+        SingleLinear(weight)(torch.randn(2, 40))
+
+
+@pytest.mark.parametrize(("name", "rows"), [("SingleLinear", 1), ("PackedLinear", 1), ("PackedLinear", 3)])
 @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_steps_with_packed_weights_are_the_plain_steps(
-    cell: CellName, layer_norm: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+def test_steps_with_prepared_weights_are_the_plain_steps(
+    cell: CellName, layer_norm: bool, name: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    prepare, kind = (single, SingleLinear) if name == "SingleLinear" else (packed.packed, PackedLinear)
+    if kind is PackedLinear and not has_onednn():
+        pytest.skip("this torch has no oneDNN")
+
     monkeypatch.setattr(packed, "FEWEST", 0)
-    made: list[PackedLinear] = []
+    made: list[Linear] = []
 
-    class Counted(PackedLinear):
-        def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-            super().__init__(weight, bias)
-            made.append(self)
+    def counted(weight: Tensor, bias: Tensor | None = None) -> Linear:
+        made.append(kind(weight, bias))
+        return made[-1]
 
-    monkeypatch.setattr(packed, "PackedLinear", Counted)
+    monkeypatch.setattr(packed, name, counted)
     torch.manual_seed(1)
     stack = Recurrent(cell, 8, H, layers=2, layer_norm=layer_norm).eval()
     with torch.inference_mode():
         gates = stack.input_gates(torch.randn(9, rows, 8))  # (T, N, G*H)
-        steps, states = [stack.stepper(), stack.stepper(packed.packed)], [stack.initial_state(rows)] * 2
+        steps, states = [stack.stepper(), stack.stepper(prepare)], [stack.initial_state(rows)] * 2
         for now in gates:
             outputs = []
             for side, step in enumerate(steps):
@@ -70,6 +84,7 @@ def test_what_onednn_has_not_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     enough = FEWEST // 32
     for kept in (weights(enough - 1), weights(enough, torch.float64), weights(enough, device="meta")):
         assert packed.packed(kept) is kept
+        assert single(kept) is kept
     large = weights(enough)
     assert not has_onednn() or packed.packed(large) is not large
     monkeypatch.setattr(packed, "has_onednn", lambda: False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,29 +30,38 @@ Linear = Callable[[Tensor], Tensor]
 class PackedLinear:
     """A linear layer with its weights as oneDNN reads them: x (N, K) -> x W^T + b (N, M), all in float32.
 
-    For a single row the weights stay as they are, and NumPy makes the product: that is even faster.
-
     Args:
         weight: W, (M, K).
         bias: b, (M,); None is zero.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.weight = weight.detach().contiguous()
-        self.bias = torch.zeros(len(weight)) if bias is None else bias.detach()
-        self.rows, self.shift = self.weight.numpy(), self.bias.numpy()
-        self.packed: Tensor | None = None
+        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
+        self.bias = None if bias is None else bias.detach()
 
     def __call__(self, x: Tensor) -> Tensor:
         """x W^T + b."""
-        if len(x) == 1:
-            product = self.rows @ x.numpy()[0]
-            product += self.shift
-            return torch.from_numpy(product).unsqueeze(0)
-        if self.packed is None:
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, None)
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return made
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return product
+
+
+class SingleLinear:
+    """The same for a single row, (1, K) -> (1, M), by NumPy, whose BLAS reads the weights as they lie, and faster yet.
+
+    Its threads keep a processor busy for a while after each product, so that torch's own suffer: both are not to be
+    mixed.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.weight = weight.detach().contiguous().numpy()
+        self.bias = np.zeros(len(self.weight), np.float32) if bias is None else bias.detach().numpy()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x W^T + b."""
+        (row,) = x.numpy()
+        product = self.weight @ row
+        product += self.bias
+        return torch.from_numpy(product).unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -87,10 +97,18 @@ def packed(weights: Weights) -> Weights:
 
     It has float32 on the CPU alone.
     """
-    hh = weights.hh
-    if hh.numel() < FEWEST or hh.device.type != "cpu" or hh.dtype != torch.float32 or not has_onednn():
+    if not (_fits(weights.hh) and has_onednn()):
         return weights
     return _prepared(weights, lambda weight, bias, _: PackedLinear(weight, bias))
+
+
+def single(weights: Weights) -> Weights:
+    """The same weights for one row at a time, of which the large ones are multiplied by NumPy, on the CPU."""
+    return _prepared(weights, lambda weight, bias, _: SingleLinear(weight, bias)) if _fits(weights.hh) else weights
+
+
+def _fits(matrix: Tensor) -> bool:
+    return matrix.numel() >= FEWEST and matrix.device.type == "cpu" and matrix.dtype == torch.float32
 
 
 def quantized(weights: Weights) -> Weights:
@@ -105,5 +123,9 @@ def quantized(weights: Weights) -> Weights:
     return _prepared(weights, lambda weight, bias, bounded: Int8Linear(weight, bias, bounded=bounded))
 
 
-PRECISIONS: dict[WritingPrecision, Callable[[Weights], Weights]] = {"float32": packed, "int8": quantized}
+Prepare = Callable[[Weights], Weights]
+
+PRECISIONS: dict[WritingPrecision, Prepare] = {"float32": packed, "int8": quantized}
 """What makes weights ready for writing, by the number format of the products."""
+SINGLE: dict[WritingPrecision, Prepare] = {"float32": single, "int8": quantized}
+"""The same for writing one text at a time."""
