@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: sample test format clean
+.PHONY: sample test bench bench-gpu peers format clean
 
 sample: $(VENV)/.installed
 	$(BIN)/textseq-sample --author shakespeare
@@ -14,6 +14,30 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/pytest
+
+# The speeds of the README, again: within a quarter of an hour, on a machine that does nothing else.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/bench.py cpu
+
+bench-gpu: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/bench.py gpu
+
+# The translators of other packages that ours is measured against, each with a model trained for some minutes.
+PEERS = onmt eole joey
+PACKAGE_onmt = OpenNMT-py==3.5.1
+PACKAGE_eole = eole==0.6.4
+PACKAGE_joey = joeynmt==2.3.0
+
+peers: $(VENV)/.installed-dev $(PEERS:%=.peers/%/.installed)
+	$(BIN)/python benchmarks/translation.py --peers .peers --work .peers/work --only translate --train-minutes 25 --rounds 1
+
+# Their demands for versions are too strict for today's torch, and so are met by hand.
+.peers/%/.installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)"
+	.peers/$*/bin/python -m pip install --quiet --no-deps $(PACKAGE_$*)
+	.peers/$*/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -20,9 +20,17 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def conditions() -> list[str]:
+    """The machine, and the versions."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return [
+        f"machine: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}",
+        f"versions: textseq {textseq.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+    ]
+
+
 def print_conditions() -> None:
     """Print the recipe that the numbers above it were made by."""
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    print(f"machine: {processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}")
-    print(f"versions: textseq {textseq.__version__}, torch {torch.__version__}, Python {platform.python_version()}")
+    for line in conditions():
+        print(line)
     print(f"command: python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}")

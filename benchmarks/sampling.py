@@ -15,13 +15,12 @@ import argparse
 import math
 import os
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import torch
 from conditions import print_conditions
+from limits import writing
+from table import Row, note
 from torch import Tensor, nn
 
 import textseq
@@ -36,6 +35,8 @@ from textseq.tokens import token_file
 NAIVE = "nn.LSTM per character"
 STREAMS = 64
 """Stretches of the validation text that are read side by side; it costs both sides the same context."""
+REACH = {(1, "float32"): 6.9, (1, "int8"): 11.5, (64, "float32"): 2.0}
+"""Times the speed of ``nn.LSTM`` per character, by texts and number format."""
 
 
 def plain_lstm(model: LanguageModel) -> nn.LSTM:
@@ -94,7 +95,7 @@ def speed(model: LanguageModel, step: Step, texts: int, tokens: int) -> float:
 
 
 def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
-    """One block of the table: every side for so many texts at once."""
+    """One block of the table: every side for so many texts at once, and what float32 products allow."""
     sides = {
         NAIVE: per_character(model),
         "cells by hand": by_hand(model),
@@ -114,6 +115,15 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
     for name, median in medians.items():
         span = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
         print(f"{texts:>5}  {name:<24}{median:>10,.0f}{median / medians[NAIVE]:>8.2f} x   ({span})")
+        if name.startswith("ours, "):
+            precision = name.removeprefix("ours, ")
+            what = f"writing {texts} at once, {precision}, over nn.LSTM per character"
+            note(Row(what, median, "characters/s", median / medians[NAIVE], REACH.get((texts, precision))))
+    config = model.config
+    most = writing(config.layers, config.hidden_size, model.output.out_features, texts)
+    share = medians["ours, float32"] / most
+    print(f"{texts:>5}  {'float32 products alone':<24}{most:>10,.0f}   of which ours reach {share:.0%}")
+    note(Row(f"writing {texts} at once, float32, over what its products allow", most * share, "characters/s", share))
 
 
 def print_cost() -> None:
@@ -134,19 +144,10 @@ def print_cost() -> None:
         same = (logits["float32"].argmax(dim=1) == logits["int8"].argmax(dim=1)).float().mean()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in nats.items())
     print(f"shakespeare, validation, {STREAMS} streams, {STREAMS * (length - 1):,} characters: {shown} nats each")
+    note(
+        Row("what 8 bits cost the writer that ships", nats["int8"] - nats["float32"], "nats", reach=0.01, at_most=True)
+    )
     print(f"cost of int8 {nats['int8'] - nats['float32']:+.4f} nats; likeliest character the same in {same:.2%}")
-
-
-def first_character() -> float:
-    """Seconds from the command to its first character, the shipped model, disk warm."""
-    command = [str(Path(sys.executable).parent / "textseq-sample"), "--author", "shakespeare"]
-    start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        seconds = time.perf_counter() - start
-        process.kill()
-    return seconds
 
 
 def main() -> None:
@@ -156,7 +157,6 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--texts", type=int, nargs="+", default=[1, 64, 512])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--skip-first-character", action="store_true")
     o = parser.parse_args()
     torch.manual_seed(0)
     model = LanguageModel(LanguageModelConfig(layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65).eval()
@@ -166,9 +166,6 @@ def main() -> None:
         print_speeds(model, texts, o.rounds)
     if os.environ.get("TEXTSEQ_DATA"):
         print_cost()
-    if not o.skip_first_character:
-        times = [first_character() for _ in range(o.rounds)]
-        print(f"first character of textseq-sample --author shakespeare after {statistics.median(times):.2f} s (median)")
     print_conditions()
 
 

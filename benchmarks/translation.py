@@ -5,11 +5,11 @@ with Bahdanau's attention; dropout 0.3; Adam, 80 sentences in a batch) on the sa
 take turns, each turn in a process of its own, and the medians of the rounds are printed: target tokens per second of
 training, padding not counted; tokens written per second with beams of 5; and how long one sentence alone takes.
 
-    TEXTSEQ_DATA=... python benchmarks/translation.py --peers FOLDER --work FOLDER --train-minutes 20
+    TEXTSEQ_DATA=... python benchmarks/translation.py --peers .peers --work .peers/work
 
-In the peers' folder is one virtual environment for each package, named as in ``PEERS``; the drivers in
-``benchmarks/peers`` say what to install. The work folder keeps what is slow to make, the tokens and a trained model of
-every side; without one they are made anew and thrown away.
+In the peers' folder is one virtual environment for each package, named as in ``PEERS``. The work folder keeps what is
+slow to make, the tokens and a trained model of every side; without one they are made anew and thrown away. ``make
+peers`` makes both.
 """
 
 from __future__ import annotations
@@ -34,12 +34,16 @@ from typing import TypedDict
 import torch
 from conditions import print_conditions
 from peers import driver
+from table import Row, note
 
 PEERS = {"onmt": "OpenNMT-py", "joey": "JoeyNMT", "eole": "Eole"}
 """The name of each peer's environment, which is that of its driver, and the name of its package."""
 
 PRECISIONS = {"speed": ("float32", "bfloat16"), "translate": ("float32", "int8")}
 """What our side computes in, for training and for translation; the peers always compute in float32."""
+
+REACH = {"speed": {"float32": 2.0}, "translate": {"float32": 2.0, "int8": 4.0}}
+"""How many times the fastest peer's tokens per second ours are to be."""
 
 PARTS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
 """The parts of the text, and the names of Multi30k's files."""
@@ -164,8 +168,8 @@ def median(results: Sequence[Result], key: str) -> float:
     return statistics.median(float(str(result.get(key))) for result in results)
 
 
-def print_speeds(found: dict[Side, list[Result]], title: str) -> None:
-    """Medians of tokens per second, and how many times the fastest peer's they are."""
+def print_speeds(found: dict[Side, list[Result]], title: str, reach: dict[str, float]) -> None:
+    """Medians of tokens per second, and how many times the fastest peer's they are, or are to be (``reach``)."""
     speeds = {side: median(results, "tokens_per_second") for side, results in found.items()}
     fastest = max((speed for side, speed in speeds.items() if side.driver in PEERS), default=None)
     print(f"{title:<28}{'tokens/s':>9}{'over the fastest peer':>23}")
@@ -173,6 +177,9 @@ def print_speeds(found: dict[Side, list[Result]], title: str) -> None:
         ratio = f"{speeds[side] / fastest:.2f} x" if fastest else "-"
         each = [result["tokens_per_second"] for result in results]
         print(f"  {side.name:<26}{speeds[side]:>9,.0f}{ratio:>23}   ({min(each):,.0f} to {max(each):,.0f})")
+        if fastest and side.driver not in PEERS:
+            what = f"{title}, {side.precision}, over the fastest of {', '.join(PEERS.values())} in float32"
+            note(Row(what, speeds[side], "tokens/s", speeds[side] / fastest, reach.get(side.precision)))
 
 
 def print_translations(found: dict[Side, list[Result]], references: list[str]) -> None:
@@ -237,14 +244,14 @@ def main() -> None:
             flags = [f"--warm-up={o.warm_up}", f"--steps={o.steps}"]
             found = rounds(sides("speed"), "speed", work, o.rounds, *flags, *threads)
             if found:
-                print_speeds(found, "training")
+                print_speeds(found, "training a translator", REACH["speed"])
             ran |= found
         if o.only != "speed":
             able = list(with_model(sides("translate"), work, o.train_minutes, *threads))
             flags = [f"--{name}={getattr(o, name)}" for name in ("sentences", "batch", "single")]
             found = rounds(able, "translate", work, o.rounds, *flags, *threads)
             if found:
-                print_speeds(found, f"translation, {o.batch} at once")
+                print_speeds(found, f"translating, {o.batch} at once", REACH["translate"])
                 print_translations(found, lines(data, "test", "de"))
             ran |= found
     print(f"Multi30k en-de, joint BPE {VOCABULARY:,}; embedding {driver.EMBEDDING}, encoder GRU 2x{driver.ENCODER},")

@@ -77,7 +77,7 @@ class SubwordTokenizer(UnitTokenizer):
     kind = "subword"
 
     def __init__(self, proto: bytes, unused: Sequence[str]) -> None:
-        self._proto, self._unused = proto, frozenset(unused)
+        self.proto, self._unused = proto, frozenset(unused)
         self._model, pieces = _load(proto)
         self._ways: dict[tuple[str, float], _Ways] = {}
         self._utf8 = [*(piece.encode() for piece in pieces), *(bytes((byte,)) for byte in range(256))]
@@ -144,7 +144,7 @@ class SubwordTokenizer(UnitTokenizer):
         return ByteStream(self, self._utf8)
 
     def _settings(self) -> dict[str, object]:
-        return {"model": base64.b64encode(self._proto).decode(), "unused": sorted(self._unused)}
+        return {"model": base64.b64encode(self.proto).decode(), "unused": sorted(self._unused)}
 
     @classmethod
     def _from_settings(cls, data: Mapping[str, object]) -> Self:

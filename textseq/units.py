@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -34,7 +35,8 @@ class UnitTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: tuple[str, ...], fallback: tuple[int, ...], loses: tuple[str, ...] = ()) -> None:
         super().__init__(vocabulary, fallback, loses)
-        self._remembered: dict[str, Sequence[int]] = {}
+        self._remembered: dict[str, bytes] = {}
+        """The ids of units, as the bytes of whole numbers of 32 bits: joined, they are read as one array."""
 
     def encode(self, text: str) -> Ids:
         return np.concatenate([np.empty(0, np.int64), *self.encode_chunks([text])])
@@ -44,9 +46,13 @@ class UnitTokenizer(Tokenizer):
             if len(self._remembered) > REMEMBERED:
                 self._remembered = {}  # not emptied, for another thread may be at it
             known = self._remembered
-            new = [unit for unit in dict.fromkeys(units) if unit not in known]  # a set's minus would walk all known
-            known.update(zip(new, self._encode_units(new), strict=True))
-            yield np.fromiter(chain.from_iterable(map(known.__getitem__, units)), np.int64)
+            try:
+                every = b"".join(map(known.__getitem__, units))
+            except KeyError:
+                new = [unit for unit in dict.fromkeys(units) if unit not in known]  # a set's minus would walk all known
+                known.update(zip(new, (array("i", ids).tobytes() for ids in self._encode_units(new)), strict=True))
+                every = b"".join(map(known.__getitem__, units))
+            yield np.frombuffer(every, np.intc).astype(np.int64)
 
     @abstractmethod
     def _encode_units(self, units: list[str]) -> Iterable[Sequence[int]]:

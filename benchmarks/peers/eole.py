@@ -1,9 +1,6 @@
 """Eole: its own trainer and inference engine.
 
-Its environment: ``pip install torch``, then ``pip install --no-deps eole==0.6.4``, then ``pip install numpy aiohttp
-requests uvicorn fastapi pyonmttok configargparse ctranslate2 huggingface_hub datasets pandas protobuf pyahocorasick
-pyyaml rapidfuzz rich sacrebleu safetensors sentencepiece six subword-nmt tensorboard tokenizers torch-optimi waitress
-pydantic``.
+``make peers`` makes its environment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """JoeyNMT: its own training and prediction.
 
-Its environment: ``pip install torch``, then ``pip install --no-deps joeynmt==2.3.0``, then ``pip install numpy
-sentencepiece==0.2.0 importlib_metadata future pillow tensorboard sacrebleu sacremoses subword-nmt matplotlib seaborn
-pyyaml six wrapt packaging pandas datasets``.
+``make peers`` makes its environment.
 """
 
 from __future__ import annotations

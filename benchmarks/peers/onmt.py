@@ -1,8 +1,6 @@
 """OpenNMT-py: its own trainer and inference engine.
 
-Its environment: ``pip install torch``, then ``pip install --no-deps OpenNMT-py==3.5.1``, whose demand for an old torch
-is too strict, then ``pip install numpy configargparse ctranslate2 tensorboard flask waitress pyonmttok pyyaml sacrebleu
-rapidfuzz pyahocorasick six sentencepiece``.
+``make peers`` makes its environment.
 """
 
 from __future__ import annotations

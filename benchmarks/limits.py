@@ -1,0 +1,86 @@
+"""What this machine could do at most, and what one character of writing needs: the limits that the table names.
+
+Arithmetic: products of large matrices, float32, the best of torch's own and of those laid out for oneDNN. Reading: a
+matrix as large as a model's weights, multiplied by a single vector again and again, which does nothing but read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from conditions import print_conditions
+
+from textseq.packed import PackedLinear, has_onednn
+
+
+def fastest(works: list[Callable[[], object]], seconds: float) -> float:
+    """Seconds that one run of the fastest takes, each run again and again for so long, the best tenth of each left out.
+
+    A limit must not be the one lucky run of many, nor the mean of a busy machine.
+    """
+    found = []
+    for work in works:
+        work()
+        times, end = [], time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        found.append(statistics.quantiles(times, n=10)[0] if len(times) > 1 else times[0])
+    return min(found)
+
+
+@torch.inference_mode()
+def flops(seconds: float = 1.0) -> float:
+    """Operations per second of float32 products, a multiplication and an addition being two."""
+    size = 1536
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    ways: list[Callable[[], object]] = [lambda: a @ b]
+    if has_onednn():
+        packed = PackedLinear(b)
+        ways.append(lambda: packed(a))
+    return 2 * size**3 / fastest(ways, seconds)
+
+
+@torch.inference_mode()
+def bandwidth(size: float, seconds: float = 1.0) -> float:
+    """Bytes per second, reading so many bytes of weights over and over."""
+    columns = 1024
+    rows = max(1, round(size / 4 / columns))
+    matrix, vector = torch.randn(rows, columns), torch.randn(columns)
+    as_numpy, row = matrix.numpy(), vector.numpy()
+    return 4 * rows * columns / fastest([lambda: matrix @ vector, lambda: np.dot(as_numpy, row)], seconds)
+
+
+def weights(layers: int, hidden: int, vocabulary: int) -> int:
+    """Those that one character of an LSTM reads, its first layer's input product being a table."""
+    return 4 * hidden**2 * (2 * layers - 1) + vocabulary * hidden
+
+
+def writing(layers: int, hidden: int, vocabulary: int, texts: int, seconds: float = 1.0) -> float:
+    """Characters per second of all texts together that float32 products allow: arithmetic or reading, which is less."""
+    count = weights(layers, hidden, vocabulary)
+    return min(flops(seconds) / (2 * count), texts * bandwidth(4 * count, seconds) / (4 * count))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden-size", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=2)
+    o = parser.parse_args()
+    count = weights(o.layers, o.hidden_size, 65)
+    print(f"arithmetic: {flops() / 1e9:,.0f} GFLOP/s in float32")
+    print(f"reading {4 * count / 1e6:.1f} MB of weights again and again: {bandwidth(4 * count) / 1e9:,.0f} GB/s")
+    for texts in (1, 64, 512):
+        print(f"writing {texts} texts: at most {writing(o.layers, o.hidden_size, 65, texts):,.0f} characters/s")
+    print_conditions()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Seconds that a command takes before it is of use, disk warm: its help, and its first character.
+
+The first character is held against ``import torch`` alone, which it cannot do without; the sides alternate, each in a
+process of its own. Reach: help within half a second and without torch, and no more than 0.3 s besides torch's import
+and what the model takes to load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conditions import print_conditions
+from table import Row, note
+
+BIN = Path(sys.executable).parent
+COMMANDS = ("train", "sample", "translate", "classify", "tag", "evaluate")
+
+
+def seconds(*command: str | Path, first_byte: bool = False) -> float:
+    """Of a whole command, or until its first byte of output.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        if first_byte:
+            found = process.stdout.read(1)
+            taken = time.perf_counter() - start
+            process.kill()
+            if not found:
+                raise subprocess.CalledProcessError(process.wait(), str(command[0]))
+            return taken
+        process.stdout.read()
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, str(command[0]))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    o = parser.parse_args()
+    first = "first character of textseq-sample --author shakespeare"
+    sides: dict[str, Callable[[], float]] = {
+        "import torch": lambda: seconds(sys.executable, "-c", "import torch"),
+        first: lambda: seconds(BIN / "textseq-sample", "--author", "shakespeare", first_byte=True),
+    }
+    for name in COMMANDS:
+        sides[f"textseq-{name} --help"] = lambda name=name: seconds(BIN / f"textseq-{name}", "--help")  # type: ignore[misc]
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for round_ in range(o.rounds + 1):
+        for name, run in sides.items():
+            value = run()
+            if round_ > 0:  # the first warms the disk
+                taken[name].append(value)
+    for name, values in taken.items():
+        print(f"{name:<58}{statistics.median(values):>6.2f} s   ({min(values):.2f} to {max(values):.2f})")
+    slowest = max(statistics.median(values) for name, values in taken.items() if name.endswith("--help"))
+    note(Row("help of the slowest command", slowest, "s", reach=0.5, at_most=True))
+    more = statistics.median(a - b for a, b in zip(taken[first], taken["import torch"], strict=True))
+    print(f"besides importing torch: {more:.2f} s")
+    note(Row(first, statistics.median(taken[first]), "s", reach=3.0, at_most=True))
+    note(Row(f"{first}, besides importing torch", more, "s", reach=0.3, at_most=True))
+    print_conditions()
+
+
+if __name__ == "__main__":
+    main()

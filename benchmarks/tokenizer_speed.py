@@ -1,0 +1,81 @@
+"""Megabytes of UTF-8 per second that each tokenizer encodes on one core, as a training prepares its corpus.
+
+The text is a corpus's training part, in the chunks in which it is read. Beside the subword tokenizer stands
+SentencePiece itself with the same model over the same text, cut into lines. Reach: 50 MB/s for characters and bytes,
+SentencePiece's own speed for subwords.
+
+    TEXTSEQ_DATA=... python benchmarks/tokenizer_speed.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import sentencepiece
+from conditions import print_conditions
+from table import Row, note
+
+from textseq.config import TokenizerConfig
+from textseq.corpus import load_corpus
+from textseq.subwords import SubwordTokenizer
+from textseq.text import TOKENIZERS
+
+CHUNK = 2**20
+OWN = "SentencePiece itself"
+
+
+def chunks(text: str) -> Iterator[str]:
+    """The text as a file of it is read."""
+    return (text[start : start + CHUNK] for start in range(0, len(text), CHUNK))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", default="shakespeare")
+    parser.add_argument("--vocabulary-size", type=int, default=8000, help="of words and subwords")
+    parser.add_argument("--megabytes", type=float, default=16, help="of text that characters and bytes encode")
+    parser.add_argument("--slow-megabytes", type=float, default=2, help="of text that words and subwords encode")
+    parser.add_argument("--rounds", type=int, default=5)
+    o = parser.parse_args()
+    corpus = load_corpus(o.corpus)
+    text = "".join(chunk for document in corpus.documents("train") for chunk in document)
+    sides: dict[str, tuple[float, Callable[[], object]]] = {}
+    for kind, tokenizer_class in TOKENIZERS.items():
+        options = TokenizerConfig.from_dict({"tokenizer": kind, "vocabulary_size": o.vocabulary_size}, where="here")
+        tokenizer = tokenizer_class.train([chunks(text)], options)
+        size = 1e6 * (o.megabytes if kind in ("char", "byte") else o.slow_megabytes)
+        long = text * max(1, -(-int(size) // len(text)))
+        long = long[: int(size)]
+        size = len(long.encode())
+        sides[kind] = size, lambda tokenizer=tokenizer, long=long: sum(map(len, tokenizer.encode_chunks(chunks(long))))  # type: ignore[misc]
+        if isinstance(tokenizer, SubwordTokenizer):
+            processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.proto)
+            lines = long.splitlines()
+            sides[OWN] = size, lambda lines=lines, processor=processor: [processor.encode(line) for line in lines]  # type: ignore[misc]
+    speeds: dict[str, list[float]] = {name: [] for name in sides}
+    for round_ in range(o.rounds + 1):
+        for name, (size, encode) in sides.items():
+            start = time.perf_counter()
+            encode()
+            if round_ > 0:  # the first warms up
+                speeds[name].append(size / 1e6 / (time.perf_counter() - start))
+    for name, values in speeds.items():
+        speed = statistics.median(values)
+        print(f"{name:<24}{speed:>8,.1f} MB/s   ({min(values):,.1f} to {max(values):,.1f})")
+        if name in ("char", "byte"):
+            note(Row(f"encoding text, {name} tokenizer, one core", speed, "MB/s", reach=50))
+        elif name == "subword":
+            ratio = statistics.median(ours / own for ours, own in zip(values, speeds[OWN], strict=True))
+            note(Row("encoding text, subword tokenizer, over SentencePiece itself", speed, "MB/s", ratio, 1.0))
+        elif name != OWN:
+            note(Row(f"encoding text, {name} tokenizer, one core", speed, "MB/s"))
+    print(f"{o.corpus}, vocabulary {o.vocabulary_size:,} of words and subwords")
+    print_conditions()
+
+
+if __name__ == "__main__":
+    main()
