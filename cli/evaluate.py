@@ -253,7 +253,7 @@ def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
 def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasurement:
     from textseq.jobs import load_classifier
     from textseq.labelled import load_labelled, own_labelled
-    from textseq.origin import overlap
+    from textseq.origin import overlap, spoiled
 
     own = options.classifiers
     if options.corpus is not None:
@@ -276,11 +276,7 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasureme
         print(note, file=sys.stderr)
     classifier = load_classifier(folder, device=options.device)
     if (known := overlap(classifier.facts, corpus)) is not None:
-        print(
-            f"note: the model learnt from '{known}', which shares texts with '{corpus.name}': this says little of how "
-            "it does with new ones",
-            file=sys.stderr,
-        )
+        print(f"note: {spoiled(folder, known, corpus)}", file=sys.stderr)
     return classifier.measure(corpus, options.part or _last_part(corpus.parts))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 import textseq
 from textseq import runs, shelf
-from textseq.checkpoint import read_tensors
+from textseq.checkpoint import read_tensors, set_facts
 from textseq.classifier_runs import _weights
 from textseq.classifying import Classifier
 from textseq.config import (
@@ -28,12 +29,14 @@ from textseq.config import (
     TrainingConfig,
     TranslatorTrainingConfig,
 )
-from textseq.errors import TextseqError
+from textseq.errors import Interrupted, TextseqError
 from textseq.label_metrics import ClassificationMeasurement, together
 from textseq.labelled import LabelledCorpus
 from textseq.models.classifier_model import ClassifierModel
 from textseq.optimizers import grouped
 from textseq.origin import LabelledSource, learnt_from, overlap
+from textseq.shelf import newest, read_json
+from textseq.training import Training
 
 SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
 LETTERS = LabelledConfig(tokenizer="char", batch_size=8)
@@ -217,7 +220,9 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
 def test_folds_are_not_measured_with_a_model_that_knows_them(reviews: Path, home: Path) -> None:
     train(reviews, name="knows")
     origin = LabelledSource(labelled=(str(reviews),), folds=2)
-    with pytest.raises(TextseqError, match=r"--folds measures on texts that the model has not seen, and .* has read /"):
+    with pytest.raises(
+        TextseqError, match=r"--folds measures on texts that the model has not seen, and .* has read 'reviews.csv'; b"
+    ):
         runs.train_classifiers(origin, training=QUICK, start_from="knows")
     assert [path.name for path in (home / "runs").iterdir()] == ["knows"]
 
@@ -511,5 +516,41 @@ def test_the_rate_of_a_layer_is_a_share_of_that_above() -> None:
 def test_rates_by_layer_are_refused_where_layers_are_not_told_apart(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(60)))
     training = TranslatorTrainingConfig(max_steps=1, max_epochs=None, layer_decay=0.5)
-    with pytest.raises(TextseqError, match="--layer-decay and --unfreeze-epochs are for language models and classif"):
+    with pytest.raises(
+        TextseqError, match="--layer-decay and --unfreeze-epochs are not for translators; leave them out"
+    ):
         runs.train_translator(pairs=["pairs.tsv"], training=training, batching=PairConfig(tokenizer="char"))
+
+
+def test_a_training_that_begins_with_what_spoils_its_measure_says_so(reviews: Path, home: Path) -> None:
+    train(reviews, name="whole")
+    said: list[str] = []
+    runs.train_classifier(
+        labelled=[reviews], batching=LETTERS, training=QUICK, start_from="whole", name="again", report=said.append
+    )
+    assert not any("shares texts" in line for line in said)
+    checkpoint = newest(home / "runs" / "whole", "best")
+    assert checkpoint is not None
+    facts = read_json(checkpoint / "config.json")
+    facts["learnt_before"] = ["reviews.csv-fold1of3"]
+    set_facts(checkpoint, facts)
+    runs.train_classifier(
+        labelled=[reviews], batching=LETTERS, training=QUICK, start_from="whole", name="third", report=said.append
+    )
+    note = "learnt from 'reviews.csv-fold1of3', which shares texts with 'reviews.csv': what is measured here says"
+    assert any(note in line for line in said)
+
+
+def test_stopped_folds_say_how_all_of_them_go_on(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Training.step
+
+    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+        signal.raise_signal(signal.SIGTERM)
+        return step(loop)
+
+    monkeypatch.setattr(Training, "step", stopping_step)
+    origin = LabelledSource(labelled=(str(reviews),), folds=2)
+    with pytest.raises(Interrupted, match=r"and saved; the same command goes on with it, and with the others$"):
+        runs.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)
+    monkeypatch.setattr(Training, "step", step)
+    assert len(runs.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from textseq.errors import TextseqError
 from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
 from textseq.labelled_files import Example
 from textseq.labelled_formats import _nodes
-from textseq.origin import LabelledSource
+from textseq.origin import LabelledSource, overlap, shared_texts
 from textseq.shares import NO_LETTERS, parted
+from textseq.shelf import Facts
 from textseq.text import CharTokenizer
 from textseq.tokens import token_file
 
@@ -152,6 +154,20 @@ def test_more_folds_than_texts_are_refused() -> None:
         corpus.fold(0, 3, validation=0.05)
 
 
+def test_sentences_and_their_phrases_are_not_dealt_out_to_folds(data_folder: Path) -> None:
+    phrases = load_labelled("sst2-phrases", data=data_folder)
+    with pytest.raises(TextseqError, match=r"found sentences and their phrases in 'sst2-phrases'; take 'sst2'$"):
+        phrases.fold(0, 10)
+    load_labelled("sst2", data=data_folder).fold(0, 10)
+
+
+def test_texts_without_letters_are_dealt_out_too() -> None:
+    examples = [("🙂" * (1 + n), "ab"[n % 2]) for n in range(120)]
+    parts = parted(examples, [0.8, 0.2])
+    assert 20 <= parts.count(1) <= 28
+    assert parted([*examples, ("🙂", "b")], [0.5, 0.5])[-1] == parted([*examples, ("🙂", "b")], [0.5, 0.5])[0]
+
+
 @pytest.mark.parametrize(("number", "folds"), [(0, 1), (3, 3), (-1, 3)])
 def test_a_fold_that_is_none_is_refused(number: int, folds: int) -> None:
     with pytest.raises(TextseqError, match="cross-validation wants 2 folds or more"):
@@ -256,3 +272,46 @@ def test_validation_files_without_a_text_are_named(tmp_path: Path) -> None:
     empty.write_text("text,label\n")
     with pytest.raises(TextseqError, match=r"no texts for validation in .*none\.csv; name other files"):
         own_labelled([path], validation_paths=[empty])
+
+
+def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> None:
+    """Corpora of one split do not spoil each other; folds of either do, for they are parted otherwise."""
+
+    def known(*names: str, corpus: str = "sst2") -> str | None:
+        facts: Facts = {"corpus": {"name": names[0]}, "learnt_before": [*names[1:]]}
+        return overlap(facts, load_labelled(corpus, data=data_folder))
+
+    assert known("sst2") is None
+    assert known("sst2-phrases") is None
+    assert known("imdb", "sst5-phrases") is None
+    assert known("sst5-fold3of10") == "sst5-fold3of10"
+    assert known("imdb", "sst2-fold1of5") == "sst2-fold1of5"
+    assert known("sentence_polarity") == "sentence_polarity"
+    assert known("imdb", "sentence_polarity-fold1of10") == "sentence_polarity-fold1of10"
+    assert known("sentence_polarity-fold1of10", corpus="film_reviews") == "sentence_polarity-fold1of10"
+    assert known("trec", "imdb") is None
+
+
+def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tmp_path: Path) -> None:
+    def known(facts: Facts, corpus: str = "sst2") -> str | None:
+        origin = LabelledSource(corpus=corpus, folds=10)
+        fold = replace(origin, fold=1).open(data=data_folder)
+        return shared_texts(facts, origin, fold)
+
+    for name in ("sst2", "sst2-fold3of10"):
+        assert known({"corpus": {"name": name}}) == "'sst2'"
+        assert known({"corpus": {"name": "imdb"}, "learnt_before": [name]}) == "'sst2'"
+    assert known({"corpus": {"name": "sst2-phrases"}}) == "'sst2-phrases', which shares texts with 'sst2'"
+    assert known({"corpus": {"name": "imdb"}}) is None
+    assert known({}) is None
+    mine = tmp_path / "mine.csv"
+    mine.write_text("label,text\n" + "".join(f"{'ab'[n % 2]},text number {n}\n" for n in range(300)))
+    own = LabelledSource(labelled=(str(mine),), folds=2)
+    fold = replace(own, fold=1).open()
+    by_name: list[Facts] = [
+        {"corpus": {"name": "trec"}, "learnt_before": ["mine.csv"]},  # of which the path is not known
+        {"corpus": {"name": "mine.csv-fold2of3"}},
+    ]
+    assert [shared_texts(facts, own, fold) for facts in by_name] == ["'mine.csv'"] * 2
+    assert shared_texts({"source": {"labelled": [str(mine)]}, "corpus": {"name": "x"}}, own, fold) == str(mine)
+    assert shared_texts({"corpus": {"name": "other.csv"}}, own, fold) is None

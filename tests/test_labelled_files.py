@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -240,11 +241,26 @@ def test_texts_of_a_table_without_labels(write: Write) -> None:
     rows = 'id,review\n1,"lovely\nfilm, really"\n\n2,awful\n,\n3,\n'
     assert [*Texts(write("a.csv", rows))] == ["lovely\nfilm, really", "awful", "", ""]
     assert [*Texts(write("a.csv.gz", gzip.compress(rows.encode())), "id")] == ["1", "2", "", "3"]
+    alone = 'text\ngood film\n""\n\nbad film\n'
+    assert [*Texts(write("one.csv", alone))] == ["good film", "", "bad film"]
+    assert [*Texts(write("one.tsv", "text\ngood film\n\nbad film\n"))] == ["good film", "", "bad film"]
+    with pytest.raises(TextseqError, match=r"two.csv has 2 columns called 'text'; give each its own name"):
+        Texts(write("two.csv", "text,text\na,b\n"))
     cut = Texts(write("a.jsonl", '{"body": "fine"}\n{"x": 1}\n{"body": "never read"}\n'), "body")
     assert [*cut] == ["fine"]
     assert cut.fault is not None and "line 2 is one without the key 'body'" in str(cut.fault)
     with pytest.raises(TextseqError, match=r"unknown column of .* for --text-column: 'nix'; known: id, review"):
         Texts(write("a.csv", rows), "nix")
+
+
+def test_names_of_folders_are_labels_that_can_be_shown(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"ba\td"):
+        folder = os.path.join(os.fsencode(tmp_path), b"all-" + name.hex().encode())
+        for label in (name, b"good"):
+            os.makedirs(os.path.join(folder, label))
+            Path(os.fsdecode(os.path.join(folder, label, b"1.txt"))).write_text("x")
+        with pytest.raises(TextseqError, match="is one with a label that has a line end, a tab or another c"):
+            opened(Path(os.fsdecode(folder)))
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])

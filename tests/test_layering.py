@@ -21,7 +21,7 @@ ORDER = [
     "lines", "corpus", "line_work", "vectors", "vector_files",
     "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "shares", "labelled",
     "tagged_files", "tagged", "word_tests",
-    "tokenizer", "characters", "units", "words", "subwords", "text", "vocabularies", "lexicon", "tokens",
+    "tokenizer", "characters", "units", "words", "subwords", "text", "short_list", "vocabularies", "lexicon", "tokens",
     "batches", "pair_batches", "text_batches", "tag_batches",
     "reference", "embedding", "cells", "dropout", "unroll", "quantized", "packed", "layer", "gru", "flagged",
     "recurrent", "attention", "attentive", "losses", "pooling", "crf",

@@ -177,9 +177,9 @@ def test_measuring_on_texts_that_a_model_may_know_is_told(
 ) -> None:
     monkeypatch.setenv("TEXTSEQ_DATA", str(data_folder))
     evaluate = importlib.import_module("textseq.cli.evaluate").evaluate
-    note = "note: the model learnt from 'film_reviews', which shares texts with '{}': this says little"
+    note = "sentiment learnt from 'film_reviews', which shares texts with 'sst2': what is measured here says little"
     for corpus in ("sst2", "film_reviews"):
         with pytest.raises(SystemExit):
             run("textseq-evaluate", evaluate, [corpus, "--model", "sentiment", "--part", "validation"])
         out, err = capfd.readouterr()
-        assert out.startswith("accuracy ") and err.startswith(note.format(corpus)) == (corpus != "film_reviews")
+        assert out.startswith("accuracy ") and (note in err) == (corpus != "film_reviews")

@@ -288,6 +288,24 @@ def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> No
         next(tagger.tag_lines("a text"))
 
 
+@pytest.mark.parametrize("unaligned", [False, True])
+def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Path) -> None:
+    origin = TaggedSource(tagged=(str(sounds if unaligned else sentences),), unaligned=unaligned)
+    tagger = runs.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
+    for text in (None, 3, b"ab", [1, 2], ["a", None]):
+        with pytest.raises(TextseqError, match="tag wants a sentence, or a list of its words, found"):
+            tagger.tag(text)  # type: ignore[arg-type]
+
+
+def test_tags_that_a_model_never_saw_are_told_without_alignment_too(sounds: Path, home: Path) -> None:
+    origin = TaggedSource(tagged=(str(sounds),), unaligned=True)
+    tagger = runs.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
+    (home / "strange.tsv").write_text("ab\tA B\nbo\tB Z\n")
+    strange = TaggedSource(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
+    with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model never saw; it knows A, B, K, O, S$"):
+        tagger.measure_sequences(strange, "train")
+
+
 def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     whole = Tagger.measure

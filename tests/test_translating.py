@@ -7,6 +7,7 @@ import itertools
 import logging
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -26,6 +27,7 @@ from textseq.models.translation_model import TranslationModel
 from textseq.pair_batches import pair_batch
 from textseq.pairs import PairCorpus, read_sentence
 from textseq.shelf import Facts
+from textseq.short_list import ShortList
 from textseq.sources import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.text import CharTokenizer, SubwordTokenizer, Tokenizer, WordTokenizer
 from textseq.translating import Translator, together
@@ -132,13 +134,13 @@ def test_steps_are_the_forward_pass_also_of_sentences_that_stay(
         wanted, looks = model(batch)
         memory, start = model.encode(batch.source, batch.source_lengths)
         stepper = model.stepper(precision)  # type: ignore[arg-type]
-        step, kept = stepper(memory), torch.arange(4)
+        step, kept = stepper.over(memory), torch.arange(4)
         state: State = (*start, torch.zeros(1, *memory.padding.shape))
         state = tuple(part.repeat_interleave(rows, dim=1) for part in state)
         for t in range(6):
             if t == 2:
                 kept = torch.tensor([0, 2, 3])
-                step = stepper(memory.select(kept))
+                step = stepper.over(memory.select(kept))
                 state = tuple(part.view(len(part), 4, rows, -1)[:, kept].flatten(1, 2) for part in state)
             logits, state = step(batch.inputs[kept, t].repeat_interleave(rows), state)
             right, seen = wanted[kept, t], looks[kept, : t + 1].sum(dim=1)[:, : state[-1].shape[2]]
@@ -810,3 +812,144 @@ def test_results_stand_on_the_card(tmp_path: Path) -> None:
     translator.save(tmp_path / "measured", results=measured)
     card = (tmp_path / "measured" / "README.md").read_text(encoding="utf-8")
     assert "chrF2" in card and "en to de" in card and "textseq-translate --model measured" in card
+
+
+# A short list
+
+
+def with_list(translator: Translator, found: ShortList) -> Translator:
+    vocabularies = replace(translator.vocabularies, short_list=found)
+    return Translator(translator.models, vocabularies, translator.facts, translator.precision)
+
+
+def random_list(translator: Translator, each: int = 3) -> ShortList:
+    """For every token of the source some letters, whichever."""
+    source_end, target_end = translator.vocabularies.ends
+    rng = np.random.default_rng(4)
+    letters = [token for token in range(target_end) if token not in translator.vocabularies.target.fallback]
+    lists = [rng.choice(letters, size=each, replace=False) for _ in range(source_end)]
+    lists.append(np.array([0, target_end]))
+    return ShortList(np.concatenate(lists).astype(np.int32), np.cumsum([0, *map(len, lists)]))
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("how", HOW)
+def test_a_batch_is_its_sentences_alone(kind: str, how: str) -> None:
+    """Although they choose among what any of them may need."""
+    translator = made(kind)
+    translator = with_list(translator, random_list(translator))
+    sentences = texts(6)
+    if how == "drawn":  # chance is shared out among the sentences of a batch
+        alone = [translator.translate_all([text], **wish(how, short_list=True)) for text in sentences[:1]]
+        again = translator.translate_all(sentences[:1], **wish(how, short_list=True))
+        assert_same(again[0], alone[0][0])
+        return
+    every = translator.translate_all(sentences, **wish(how, short_list=True))
+    for text, found in zip(sentences, every, strict=True):
+        assert_same(found, translator.translate_all([text], **wish(how, short_list=True))[0])
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_list_of_everything_changes_nothing(how: str, precision: str) -> None:
+    translator = made()
+    translator = Translator(translator.models, translator.vocabularies, translator.facts, precision)  # type: ignore[arg-type]
+    source_end, target_end = translator.vocabularies.ends
+    tokens = np.tile(np.arange(target_end + 1, dtype=np.int32), source_end + 1)
+    translator = with_list(translator, ShortList(tokens, np.arange(source_end + 2) * (target_end + 1)))
+    for text in texts(4):
+        found, wanted = (
+            translator.translate_all(
+                [text], **wish(how, no_repeat_ngram_size=3, repetition_penalty=1.1, short_list=short)
+            )[0]
+            for short in (True, False)
+        )
+        assert_same(found, wanted)
+
+
+def test_nothing_is_written_that_is_not_listed() -> None:
+    translator = made()
+    found = random_list(translator)
+    translator = with_list(translator, found)
+    sentences = texts(20)
+    vocabulary = translator.vocabularies
+    for text, one in zip(sentences, translator.translate(sentences, short_list=True), strict=True):
+        listed = found.of(vocabulary.source.encode(read_sentence(text)))
+        names = {"</s>", *(vocabulary.target.vocabulary[token] for token in listed if token < vocabulary.target.size)}
+        assert set(one.tokens) <= names
+    free = translator.translate(sentences)
+    assert [one.text for one in free] != [one.text for one in translator.translate(sentences, short_list=True)]
+
+
+def test_probabilities_are_those_among_the_list() -> None:
+    """Of a translation that ends at once: it has one token, the end, and competes with what is listed only."""
+    translator = made()
+    translator = with_list(translator, random_list(translator))
+    short, (model,) = translator.vocabularies.short_list, translator.models
+    assert short is not None
+    for text in texts(4):
+        source = translator.vocabularies.source.encode(read_sentence(text))
+        with torch.no_grad():
+            logits, _ = model(pair_batch([source], [np.array([], np.int64)], translator.vocabularies.ends))
+        listed = torch.from_numpy(short.of(source))
+        wanted = logits[0, 0, listed].log_softmax(dim=0)[listed == model.end]
+        found = translator.translate([text], short_list=True, num_beams=16, max_new_tokens=1, length_penalty=0.0)[0]
+        assert found.tokens == (END,)
+        assert found.score == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_prefixes_are_kept_whatever_the_list_says() -> None:
+    translator = made()
+    translator = with_list(translator, random_list(translator, each=1))
+    for how in HOW:
+        for one in translator.translate_all(["abc"], prefixes=["hgfe"], **wish(how, short_list=True))[0]:
+            assert one.text.startswith("hgfe")
+
+
+def test_biases_and_ends_keep_their_meaning() -> None:
+    translator = made()
+    translator = with_list(translator, random_list(translator, each=4))
+    for how in HOW:
+        settings = wish(how, logit_bias={"a": -100.0, "b": -100.0}, min_new_tokens=4, short_list=True)
+        for text in texts(4):
+            for one in translator.translate_all([text], **settings)[0]:
+                assert not {"a", "b"} & set(one.text) and len(one.tokens) >= 4
+
+
+def test_several_models_choose_among_one_list() -> None:
+    one = made()
+    found = random_list(one)
+    pair = together([with_list(made(seed=seed), found) for seed in (2, 3)])
+    sentences = texts(4)
+    every = pair.translate_all(sentences, **wish("beams", short_list=True))
+    for text, each in zip(sentences, every, strict=True):
+        assert_same(each, pair.translate_all([text], **wish("beams", short_list=True))[0])
+
+
+def test_a_model_without_one_says_so() -> None:
+    with pytest.raises(TextseqError, match="--short-list wants a model with a short list, found one without"):
+        made().translate(["a"], short_list=True)
+
+
+def test_it_stands_in_the_folder_of_the_model(tmp_path: Path) -> None:
+    translator = made()
+    found = random_list(translator)
+    with_list(translator, found).save(tmp_path / "model")
+    again = load_translator(tmp_path / "model")
+    assert again.vocabularies.short_list is not None
+    np.testing.assert_array_equal(again.vocabularies.short_list.tokens, found.tokens)
+    np.testing.assert_array_equal(again.vocabularies.short_list.starts, found.starts)
+    translator.save(tmp_path / "without")
+    assert load_translator(tmp_path / "without").vocabularies.short_list is None
+
+
+def test_steps_over_some_tokens_are_those_over_all() -> None:
+    model = made().models[0]
+    some = torch.tensor([1, 3, 4, model.end])
+    with torch.no_grad():
+        source = torch.tensor([[1, 2, 3, model.source_end]])
+        memory, start = model.encode(source, torch.tensor([4]))
+        state = (*start, torch.zeros(1, 1, 4))
+        few, _ = model.stepper().among(some).over(memory)(torch.tensor([2]), state)
+        every, _ = model.stepper().over(memory)(some[2:3], state)
+    torch.testing.assert_close(few, every[:, some])

@@ -187,7 +187,7 @@ def test_stepper_is_forward_position_by_position(cell: CellName, attention: Atte
     with torch.no_grad():
         logits, looks = model(batch)
         memory, start = model.encode(batch.source, batch.source_lengths)
-        step = model.stepper()(memory)
+        step = model.stepper().over(memory)
         twice = [part.repeat_interleave(2, dim=1) for part in start]
         state: State = (*twice, torch.zeros(1, 2 * len(batch.source), batch.source.shape[1]))
         for t in range(batch.inputs.shape[1]):

@@ -110,6 +110,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert isinstance(translator, Translator)
     for sentence in ("one two three", "five four three two", "two two one five"):
         assert translator.translate([sentence])[0].text == translated(sentence)
+        assert translator.translate([sentence], short_list=True)[0].text == translated(sentence)
     results = translator.facts["results"]
     assert isinstance(results, list)
     assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
@@ -140,7 +141,8 @@ def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) ->
     assert names == {"README.md", "best", "curve.png", "last", "log.jsonl"}
     best = newest(folder, "best")
     assert best is not None
-    assert {path.name for path in best.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
+    wanted = {"config.json", "model.safetensors", "short-list.safetensors", "tokenizer.json"}
+    assert {path.name for path in best.iterdir()} == wanted
     facts = read_json(best / "config.json")
     assert (facts["task"], facts["source_language"], facts["target_language"]) == ("translator", "en", "de")
     assert isinstance(textseq.load_translator(folder), Translator)

@@ -310,6 +310,11 @@ def test_neighbours_and_analogies() -> None:
     assert vectors.nearest("KING", 2) == vectors.nearest("king", 2)
     with pytest.raises(TextseqError, match="count must be at least 1, found 0"):
         vectors.nearest("king", 0)
+    for count in (0, -1):
+        with pytest.raises(TextseqError, match=f"count must be at least 1, found {count}"):
+            vectors.analogy("man", "king", "woman", count)
+    with pytest.raises(TextseqError, match=r"a vector of 3 numbers is wanted, found one of shape \(4,\)"):
+        vectors.nearest(np.zeros(4, np.float32))
     with pytest.raises(TextseqError, match="did you mean 'queen'"):
         vectors.nearest("quen")
 

@@ -36,6 +36,19 @@ def test_similarities_are_ordered_beside_the_judgements(tmp_path: Path) -> None:
     assert math.isnan(alone.correlation) and alone.known == 1
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Word 1\tWord 2\tHuman (mean)", "man\tking\t9.5", "man\twoman\t5", "man\tOslo\t0"],
+        ["word1\tword2\tPOS\tSimLex999\tconc(w1)", "man\tking\tN\t9.5\t1", "man\twoman\tN\t5\t2", "man\tOslo\tN\t0\t9"],
+        ["word1\tword2\tjudged", "man\tking\t9.5", "man\twoman\t5", "man\tOslo\t0"],
+    ],
+)
+def test_the_headers_of_the_field_are_understood(tmp_path: Path, lines: list[str]) -> None:
+    found = word_similarity(VECTORS, written(tmp_path, "\r\n".join(lines) + "\r\n"))
+    assert found.correlation == pytest.approx(1) and found.pairs == 3
+
+
 def test_analogies_are_counted_by_section(tmp_path: Path) -> None:
     text = ": family\nman king woman queen\nman woman king queen\nMan king woman Oslo\n: places\nOslo a b c\n"
     found = word_analogies(VECTORS, written(tmp_path, text))

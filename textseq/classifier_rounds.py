@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from textseq.checkpoint import Checkpoint
 from textseq.classifier_runs import STARTS, absolute, resume_classifier, settled, train_classifier
 from textseq.config import ClassifierConfig, LabelledConfig, TrainingConfig
-from textseq.errors import TextseqError
+from textseq.errors import Interrupted, TextseqError
 from textseq.label_metrics import ClassificationMeasurement, together
 from textseq.launch import begun_with, last_checkpoint
 from textseq.origin import LabelledSource, saved, shared_texts
@@ -72,29 +72,33 @@ def train_classifiers(
     measured: list[ClassificationMeasurement] = []
     for ending, own, seed in _rounds(origin, training.seed):
         folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
-        if folder.exists() and not overwrite:
-            found = last_checkpoint(folder)
-            tables = {"model": model, "data": batching, "training": seeded}
-            asked = {"start_from": start_from, **{name: one.to_dict() for name, one in tables.items()}}
-            if any(found.facts.get(what) != settings for what, settings in asked.items()):
-                raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
-            if saved(found.facts, found.folder, "source", LabelledSource) != own:
-                raise TextseqError(f"the run {folder} learnt from other texts; --overwrite replaces it")
-            how = {"training": None, "data": data, "download": download, "report": report}
-            classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
-        else:
-            classifier = train_classifier(
-                origin=own,
-                name=folder.name,
-                model=model,
-                batching=batching,
-                training=seeded,
-                start_from=start_from,
-                overwrite=overwrite,
-                data=data,
-                download=download,
-                report=report,
-            )
+        try:
+            if folder.exists() and not overwrite:
+                found = last_checkpoint(folder)
+                tables = {"model": model, "data": batching, "training": seeded}
+                asked = {"start_from": start_from, **{name: one.to_dict() for name, one in tables.items()}}
+                if any(found.facts.get(what) != settings for what, settings in asked.items()):
+                    raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
+                if saved(found.facts, found.folder, "source", LabelledSource) != own:
+                    raise TextseqError(f"the run {folder} learnt from other texts; --overwrite replaces it")
+                how = {"training": None, "data": data, "download": download, "report": report}
+                classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
+            else:
+                classifier = train_classifier(
+                    origin=own,
+                    name=folder.name,
+                    model=model,
+                    batching=batching,
+                    training=seeded,
+                    start_from=start_from,
+                    overwrite=overwrite,
+                    data=data,
+                    download=download,
+                    report=report,
+                )
+        except Interrupted as stop:
+            done, _, _ = str(stop).partition("; go on with")
+            raise Interrupted(f"{done}; the same command goes on with it, and with the others", stop.code) from None
         corpus = own.open(data=data, download=download)
         part = next((part for part in ("test", "validation") if part in corpus.parts), "train")
         measured.append(classifier.measure(corpus, part))

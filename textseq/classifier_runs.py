@@ -32,7 +32,7 @@ from textseq.launch import (
     suited,
 )
 from textseq.models.classifier_model import ClassifierModel
-from textseq.origin import LabelledSource, file_names, resolved, saved, saved_fingerprint
+from textseq.origin import LabelledSource, file_names, overlap, resolved, saved, saved_fingerprint, spoiled
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
@@ -98,6 +98,8 @@ def train_classifier(
     folder = new_folder(name, overwrite=overwrite)
     base = begun_with(start_from, *STARTS, vectors=origin.vectors)
     settings = model, batching, training = settled(model, batching, training, base)
+    if base and (known := overlap(base.facts, opened)) is not None:
+        report(f"note: {spoiled(base.folder, known, opened)}")
     for note in opened.notes:
         report(note)
     facts = facts_of(

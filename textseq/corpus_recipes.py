@@ -52,7 +52,8 @@ class Recipe:
     A corpus of labelled texts names its ``labels``, and for each the documents that it is of, as patterns, or the signs
     that its files write for it; ``split`` may give shares of the texts.
 
-    It names the corpora with which it ``overlaps``: none may be measured with a model that learnt from another.
+    It names the corpora with which it ``overlaps``: a model that learnt from one of them has seen texts that this one
+    tests, unless it is parted in the ``same_split``.
 
     A corpus of tagged sentences names its ``tags``, and for each the signs that its files write for it; a text that was
     tagged may be for a language model as well.
@@ -76,6 +77,7 @@ class Recipe:
     labels: Mapping[str, list[str]] = field(default_factory=dict)
     tags: Mapping[str, list[str]] = field(default_factory=dict)
     overlaps: tuple[str, ...] = ()
+    same_split: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -124,7 +126,7 @@ def read_recipe(name: str, text: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    optional = ("formats", "members", "languages", "labels", "tags", "overlaps")
+    optional = ("formats", "members", "languages", "labels", "tags", "overlaps", "same_split")
     words = [item.name for item in fields(Recipe) if item.name not in {*optional, "split", "files"}]
     _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
     split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
@@ -154,6 +156,7 @@ def read_recipe(name: str, text: str) -> Recipe:
         labels=table.get("labels", {}),
         tags=table.get("tags", {}),
         overlaps=tuple(table.get("overlaps", ())),
+        same_split=tuple(table.get("same_split", ())),
     )
     if len(languages) != len(set(languages)) or len(languages) == 1:
         raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +22,12 @@ from textseq.errors import TextseqError, unknown
 from textseq.faults import Treatment, left_out
 from textseq.fetch import find
 from textseq.labelled_files import Example, LabelledFile, LabelledFolder, own_file
-from textseq.labelled_formats import FORMATS
+from textseq.labelled_formats import FORMATS, NESTED
 from textseq.shares import Chain, Share, own_parts, parted, recipe_parts
 
 LABELLED_VERSION = 1  # to be raised when a corpus's files give other examples, or other parts, than before
+FOLD = re.compile(r"-fold\d+of\d+$")
+"""The end of the name of a corpus that was parted anew."""
 MANY_LABELS = 20
 """More labels than these must come twice on average."""
 LONGEST = 1_000_000
@@ -52,6 +55,10 @@ class LabelledCorpus:
     task: str = "classifier"
     overlaps: tuple[str, ...] = ()
     """Corpora that share texts with it."""
+    same_split: tuple[str, ...] = ()
+    """Those of them that are parted in the same way: what they train on is not what is tested here."""
+    nested: bool = False
+    """Whether there are texts that are parts of others, such as phrases of sentences."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -100,8 +107,14 @@ class LabelledCorpus:
             validation: share of the others that is kept for validation.
 
         Raises:
-            TextseqError: there is no such fold, or there are too few texts.
+            TextseqError: there is no such fold, or there are too few texts; or some are parts of others, so that
+                folds would share them.
         """
+        if self.nested:
+            raise TextseqError(
+                f"--folds wants texts that stand by themselves, found sentences and their phrases in '{self.name}'; "
+                f"take '{self.name.removesuffix('-phrases')}'"
+            )
         if folds < 2 or not 0 <= number < folds:
             raise TextseqError(f"cross-validation wants 2 folds or more, and one of them; found {number} of {folds}")
         whole = Chain(tuple(self.contents.values()))
@@ -146,6 +159,8 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
         encoding=recipe.encoding,
         labels=tuple(recipe.labels),
         overlaps=recipe.overlaps,
+        same_split=recipe.same_split,
+        nested=NESTED in {recipe.format, *recipe.formats.values()},
         fingerprint=fingerprint_of(
             *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
             *(list(recipe.labels.items()), [(file, found.sha256) for file, found in local.items()]),

@@ -142,6 +142,8 @@ class LabelledFolder:
             notes.append(f"Files left out of {self.path}: {len(left_out):,} (the first is {left_out[0]}).")
 
     def _example(self, file: Path, label: str) -> Example | Fault:
+        if not label.isprintable():  # nor are bytes of another encoding
+            return NO_NAME
         try:
             text = "".join(Document(file, self.encoding).chunks()).strip()
         except NotText:
@@ -202,8 +204,6 @@ def own_file(
             columns, (TEXT_COLUMNS, LABEL_COLUMNS), ("--text-column", "--label-column"), strict=True
         )
     ]
-    if twice := [name for name in found if names.count(name) > 1]:
-        raise TextseqError(f"{path} has {names.count(twice[0])} columns called '{twice[0]}'; give each its own name")
     if found[0] == found[1]:
         raise TextseqError(f"text and label must be two columns of {path}, found '{found[0]}' for both")
     if columns == (None, None):
@@ -253,13 +253,11 @@ def _ending(path: Path) -> str:
 
 
 def _column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
-    """The name of the column that is asked for, or known by its name."""
-    if asked is not None:
-        if asked not in names:
-            raise unknown(f"column of {document.name} for {flag}:", asked, names)
-        return asked
+    """The name of the column that is asked for, or known by its name; there is one of that name."""
+    if asked is not None and asked not in names:
+        raise unknown(f"column of {document.name} for {flag}:", asked, names)
     folded = {name.casefold(): name for name in reversed(names)}
-    found = next((folded[name] for name in known if name in folded), None)
+    found = asked or next((folded[name] for name in known if name in folded), None)
     if found is None:
         shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
         remedy = (
@@ -268,6 +266,8 @@ def _column(document: Document, names: Sequence[str], asked: str | None, known: 
             else f"say with {flag} which is meant"
         )
         raise TextseqError(f"{document.name} has the columns {shown}; {remedy}")
+    if (count := names.count(found)) > 1:
+        raise TextseqError(f"{document.name} has {count} columns called '{found}'; give each its own name")
     return found
 
 
@@ -293,7 +293,7 @@ def _table(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
     text, label = map(header.index, file.columns)
     for number, cells in records:
         if not "".join(cells).strip():
-            if len(cells) > 1:  # a line without anything is none
+            if len(cells) > 1 or (cells and len(header) == 1):  # a line without anything is none, in quotes it is one
                 yield number, EMPTY
         elif max(text, label) >= len(cells):
             yield number, TOO_FEW

@@ -121,11 +121,13 @@ def _nodes(line: str) -> Iterator[tuple[str, str]]:
             yield sign, " ".join(words)
 
 
+NESTED = "tree-phrases"
+"""The format whose texts are parts of one another."""
 FORMATS: dict[str, Callable[[str, str, Labels], Iterator[Example]]] = {
     "lines": _read_lines,
     "text": _read_whole,
     "signs": _read_signs,
     "trees": _read_trees,
-    "tree-phrases": lambda text, name, labels: _read_trees(text, name, labels, phrases=True),
+    NESTED: lambda text, name, labels: _read_trees(text, name, labels, phrases=True),
 }
 """How the document of a recipe becomes examples, by the format's name."""

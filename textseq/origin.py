@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from textseq.corpus import Corpus, own_text
 from textseq.errors import TextseqError
-from textseq.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
+from textseq.labelled import FOLD, LabelledCorpus, load_labelled, load_text, own_labelled
 from textseq.pairs import PairCorpus, load_pairs, own_pairs
 from textseq.settings import Settings, ranged
 from textseq.shelf import Facts
@@ -272,27 +272,48 @@ def saved_fingerprint(facts: Facts, folder: Path) -> object:
 
 
 def learnt_from(facts: Facts) -> list[str]:
-    """The names of the corpora that a model, and those that it began with, learnt from."""
+    """The names of the corpora that a model, and those that it began with, learnt from; a fold as such."""
     corpus, before = facts.get("corpus"), facts.get("learnt_before")
     own = [str(corpus["name"])] if isinstance(corpus, dict) and "name" in corpus else []
     return [*own, *(map(str, before) if isinstance(before, list) else [])]
 
 
 def overlap(facts: Facts, corpus: LabelledCorpus) -> str | None:
-    """What a model learnt from that shares texts with a corpus, if anything other than the corpus itself does."""
-    return next((name for name in learnt_from(facts) if name in corpus.overlaps), None)
+    """What a model learnt from that shares texts with those that a corpus is measured on, if anything does.
+
+    The corpus itself does not, nor what is parted in the same way; but folds of either do.
+    """
+    for name in learnt_from(facts):
+        whole = FOLD.sub("", name)
+        parted_anew = whole != name and name != corpus.name
+        if whole in {corpus.name, *corpus.same_split}:
+            if parted_anew:
+                return name
+        elif whole in corpus.overlaps:
+            return name
+    return None
+
+
+def spoiled(model: Path, known: str, corpus: LabelledCorpus) -> str:
+    """What is to be said where a model learnt from what ``overlap`` found."""
+    return (
+        f"{model} learnt from '{known}', which shares texts with '{corpus.name}': what is measured here says little "
+        "of new texts"
+    )
 
 
 def shared_texts(facts: Facts, origin: LabelledSource, corpus: LabelledCorpus) -> str | None:
     """What a model learnt from of all that an origin names: a corpus, or a file; None if it is nothing."""
-    if origin.corpus in learnt_from(facts):
-        return f"'{origin.corpus}'"
+    names = {FOLD.sub("", name) for name in learnt_from(facts)}
+    whole = FOLD.sub("", corpus.name)
+    if whole in names:
+        return f"'{whole}'"
+    if shared := names.intersection(corpus.overlaps):
+        return f"'{min(shared)}', which shares texts with '{whole}'"
     source = facts.get("source")
     known = source if isinstance(source, dict) else {}
     read = {str(path) for key in ("labelled", "validation_labelled", "text") for path in known.get(key) or ()}
-    files = [path for path in (*origin.labelled, *origin.validation_labelled) if path in read]
-    found = overlap(facts, corpus) if origin.corpus is not None else None
-    return files[0] if files else found and f"'{found}', which shares texts with '{origin.corpus}'"
+    return next((path for path in (*origin.labelled, *origin.validation_labelled) if path in read), None)
 
 
 def _table(facts: Facts, folder: Path, name: str) -> dict[str, object]:

@@ -30,9 +30,9 @@ Row = TypeVar("Row")
 def parted(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
     """Deal examples out to parts, the same on every machine: the number of the part of each example.
 
-    The texts of each label are put in the order of a hash of their letters and digits, without case, and the parts are
-    stretches of that order. So texts that are alike in these are in one part, and every part has its share of each
-    label.
+    The texts of each label are put in the order of a hash of their letters and digits, without case (of a text that has
+    none, of all of it), and the parts are stretches of that order. So texts that are alike in these are in one part,
+    and every part has its share of each label.
 
     Args:
         examples: texts and labels.
@@ -42,7 +42,8 @@ def parted(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, st
     keys: list[bytes] = []
     label_of: dict[bytes, str] = {}
     for text, label in examples:
-        key = hashlib.sha256(NO_LETTERS.sub("", text).casefold().encode()).digest()[:16]
+        letters = NO_LETTERS.sub("", text).casefold() or text  # of emoji alone, all that there is
+        key = hashlib.sha256(letters.encode()).digest()[:16]
         keys.append(key)
         label_of.setdefault(key, label)
     of_label: dict[str, list[bytes]] = {}

@@ -8,25 +8,23 @@ V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.attention import Memory
 from textseq.cells import State, Step
 from textseq.config import TranslationConfig
 from textseq.decoding.beam import Hypothesis, beam_search
 from textseq.decoding.ensemble import ensemble
 from textseq.decoding.sampling import sample
-from textseq.models.translation_model import Reading, TranslationModel
+from textseq.models.translation_model import Reading, Stepper, TranslationModel
 from textseq.pair_batches import pad
+from textseq.short_list import ShortList
 from textseq.translation import Look
 
-Stepper = Callable[[Memory], Step]
-"""What ``TranslationModel.stepper`` gives."""
 Ids = Sequence[int]
 Decoded = tuple[TranslationModel, Tensor, Reading]
 """A model, the vectors of the tokens that its decoder read (T, N, E), and what it made of them."""
@@ -43,6 +41,43 @@ UNSEEN = 1e-6
 """What a source token counts as that was not looked at, so that its logarithm is finite."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The tokens that a batch of sentences chooses among. In its steps tokens go by their places in there.
+
+    Every sentence has its own, whatever the others need: the rest it cannot choose, and its probabilities sum to one
+    without them. So its translation does not depend on those beside it.
+    """
+
+    steppers: Sequence[Stepper]
+    tokens: np.ndarray | None
+    """(U,) ids, ascending; None is the whole vocabulary, where places are ids."""
+    closed: Tensor | None
+    """(N, U), minus infinity at what is not for this sentence, 0 elsewhere."""
+    bias: Tensor | None
+    """(U,)."""
+    forced: list[list[int]]
+    """The places that each translation must begin with."""
+    end: int
+    """The place of the token that ends a translation."""
+
+    def ids(self, places: Sequence[int]) -> list[int]:
+        """The ids of tokens."""
+        return [*places] if self.tokens is None else self.tokens[list(places)].tolist()
+
+    def closing(self, step: Step, sentences: Tensor | None) -> Step:
+        """A model's step over some of the sentences, with what is not for them closed."""
+        if self.closed is None:
+            return step
+        closed = self.closed if sentences is None else self.closed[sentences]
+
+        def closing(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            logits, state = step(tokens, state)
+            return (logits.view(len(closed), -1, closed.shape[1]) + closed.unsqueeze(1)).flatten(0, 1), state
+
+        return closing
+
+
 def attends(model: TranslationModel) -> bool:
     """Whether a model has attention; without it nothing can be said of where it looked."""
     return model.config.attention != "none"
@@ -54,9 +89,16 @@ class Sources:
     Args:
         models: one or several.
         sentences: the ids of each, without the token that ends it.
+        short_list: what their translations may need, if they are not to choose among all tokens.
     """
 
-    def __init__(self, models: Sequence[TranslationModel], sentences: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self,
+        models: Sequence[TranslationModel],
+        sentences: Sequence[np.ndarray],
+        short_list: ShortList | None = None,
+    ) -> None:
+        self.sentences, self.short_list = sentences, short_list
         self.models, self.end = models, models[0].end
         self.device = models[0].output.weight.device
         self.lengths = [len(ids) + 1 for ids in sentences]
@@ -86,6 +128,7 @@ class Sources:
             ``num_return_sequences``.
         """
         limits = self._limits(config, forced)
+        choice = self._choice(steppers, forced, bias)
         places = np.cumsum([len(start) + 1 for _, start in self.read]) - 1  # in the state, of what was looked at
         looked_at = [place for place, model in zip(places, self.models, strict=True) if attends(model)]
 
@@ -93,20 +136,21 @@ class Sources:
             looks = torch.stack([state[place][0] for place in looked_at])  # (attending models, rows, S)
             return config.coverage_penalty * _coverage(looks.mean(dim=0))
 
-        return beam_search(
-            self._step(steppers),
-            torch.full((len(self.lengths), 1), self.end, device=self.device),
+        found = beam_search(
+            self._step(choice),
+            torch.full((len(self.lengths), 1), choice.end, device=self.device),
             self._start(),
             replace(config, max_new_tokens=max(limits)),  # a prefix may want more
-            bias=bias,
-            end=self.end,
+            bias=choice.bias,
+            end=choice.end,
             min_new_tokens=config.min_new_tokens,
             limits=torch.tensor(limits, device=self.device),
-            forced=forced,
+            forced=choice.forced,
             bonus=coverage if config.coverage_penalty else None,
             wanted=config.num_return_sequences,
-            narrow=lambda sentences: self._step(steppers, sentences),
+            narrow=lambda sentences: self._step(choice, sentences),
         )
+        return [[replace(one, tokens=tuple(choice.ids(one.tokens))) for one in each] for each in found]
 
     @torch.inference_mode()
     def draw(
@@ -124,19 +168,20 @@ class Sources:
         count = config.num_return_sequences
         owners = [sentence for sentence in range(len(self.lengths)) for _ in range(count)]
         limits = [limit for limit in self._limits(config, forced) for _ in range(count)]
+        choice = self._choice(steppers, forced, bias)
         steps = sample(
-            self._step(steppers),
-            torch.full((len(owners), 1), self.end, device=self.device),
+            self._step(choice),
+            torch.full((len(owners), 1), choice.end, device=self.device),
             tuple(part[:, owners] for part in self._start()),
             replace(config, max_new_tokens=max(limits)),
             generator=generator,
-            bias=bias,
-            end=self.end,
+            bias=choice.bias,
+            end=choice.end,
             min_new_tokens=config.min_new_tokens,
             limits=torch.tensor(limits, device=self.device),
-            forced=[forced[sentence] for sentence in owners],
+            forced=[choice.forced[sentence] for sentence in owners],
         )
-        rows = torch.stack([*steps], dim=1).tolist()
+        rows = [choice.ids(places) for places in torch.stack([*steps], dim=1).tolist()]
         ends = [[*ids, self.end].index(self.end) + 1 for ids in rows]
         written = [ids[: min(limit, end)] for ids, limit, end in zip(rows, limits, ends, strict=True)]
         scores = self._scores(written, owners, config)
@@ -190,10 +235,31 @@ class Sources:
         most = (min(config.max_new_tokens, (length - 1) * config.max_length_ratio + SPARE) for length in self.lengths)
         return [max(int(limit), len(ids) + 1) for limit, ids in zip(most, forced, strict=True)]
 
-    def _step(self, steppers: Sequence[Stepper], sentences: Tensor | None = None) -> Step:
+    def _choice(self, steppers: Sequence[Stepper], forced: Sequence[Ids], bias: Tensor | None) -> Choice:
+        """What is chosen among: all tokens, or by the short list those that any of the sentences may need."""
+        if self.short_list is None:
+            return Choice(steppers, None, None, bias, [[*ids] for ids in forced], self.end)
+        lists = [self.short_list.of(ids, more) for ids, more in zip(self.sentences, forced, strict=True)]
+        tokens = np.unique(np.concatenate(lists))
+        open_to = np.stack([np.isin(tokens, each, assume_unique=True) for each in lists])
+        closed = torch.zeros(open_to.shape).masked_fill(torch.from_numpy(~open_to), -torch.inf)
+        chosen = torch.from_numpy(tokens).to(self.device)
+        return Choice(
+            [stepper.among(chosen) for stepper in steppers],
+            tokens,
+            closed.to(self.device),
+            None if bias is None else bias[chosen],
+            [np.searchsorted(tokens, ids).tolist() for ids in forced],
+            int(np.searchsorted(tokens, self.end)),
+        )
+
+    def _step(self, choice: Choice, sentences: Tensor | None = None) -> Step:
         """One step of all the models over the sentences, or over some of them."""
         memories = [memory if sentences is None else memory.select(sentences) for memory, _ in self.read]
-        steps = [stepper(memory) for stepper, memory in zip(steppers, memories, strict=True)]
+        steps = [
+            choice.closing(stepper.over(memory), sentences)
+            for stepper, memory in zip(choice.steppers, memories, strict=True)
+        ]
         return ensemble(steps, [len(start) + 1 for _, start in self.read])
 
     def _start(self) -> State:

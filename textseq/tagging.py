@@ -133,6 +133,11 @@ class Tagger:
             raise TextseqError("tag_lines wants texts, found one string; put it into a list")
         waiting = iter(texts)
         while some := list(islice(waiting, buffer)):
+            for text in some:
+                if not isinstance(text, str) and not (
+                    isinstance(text, Sequence) and all(isinstance(word, str) for word in text)
+                ):
+                    raise TextseqError(f"tag wants a sentence, or a list of its words, found {text!r:.60}")
             if not self.aligned:
                 yield from self._sequences(["".join(text).strip() for text in some], num_beams)
                 progress(len(some))
@@ -189,11 +194,7 @@ class Tagger:
         sentences = corpus.sentences(part)
         while some := list(islice(sentences, BUFFER)):
             for (words, tags), (best, log_p) in zip(some, self.read([words for words, _ in some]), strict=True):
-                if strange := set(tags) - set(number_of):
-                    raise TextseqError(
-                        f"the {part} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
-                        f"it knows {', '.join(self.labels)}"
-                    )
+                self._check_tags(tags, corpus, part)
                 rows.append(log_p)
                 right += [number_of[tag] for tag in tags]
                 given += best
@@ -217,11 +218,13 @@ class Tagger:
         What is listed for a text more than once may be written in any of these ways.
 
         Raises:
-            TextseqError: the part has nothing to read, or the tags of corpus or model are aligned with words.
+            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
+                model are aligned with words.
         """
         self._check(corpus, aligned=False)
         right: dict[str, list[tuple[str, ...]]] = {}
         for letters, tags in corpus.sentences(part):
+            self._check_tags(tags, corpus, part)
             right.setdefault("".join(letters), []).append(tags)
         found = [one.tags for one in self.tag_lines(right, num_beams=num_beams, progress=progress)]
         how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:letters|output:ctc|beams:{num_beams}"
@@ -232,6 +235,13 @@ class Tagger:
             if its != aligned:
                 how = "words, each with a tag" if its else "letters, with tags that are not aligned with them (ctc)"
                 raise TextseqError(f"{what} has {how}, which is not what is measured here; name another")
+
+    def _check_tags(self, tags: Sequence[str], corpus: TaggedCorpus, part: str) -> None:
+        if strange := set(tags).difference(self.labels):
+            raise TextseqError(
+                f"the {part} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
+                f"it knows {', '.join(self.labels)}"
+            )
 
     @cached_property
     def vectors(self) -> Vectors:

@@ -421,7 +421,5 @@ def _stages(model: nn.Module, parameters: Parameters, config: TrainingConfig) ->
     if stages is not None:
         return stages()
     if config.layer_decay != 1 or config.unfreeze_epochs:
-        raise TextseqError(
-            "--layer-decay and --unfreeze-epochs are for language models and classifiers; leave them out"
-        )
+        raise TextseqError("--layer-decay and --unfreeze-epochs are not for translators; leave them out")
     return [parameters]

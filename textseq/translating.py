@@ -23,10 +23,10 @@ from textseq.devices import pick_device
 from textseq.errors import Interrupted, TextseqError
 from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
-from textseq.models.translation_model import TranslationModel
+from textseq.models.translation_model import Stepper, TranslationModel
 from textseq.pairs import PairCorpus
 from textseq.shelf import Facts
-from textseq.sources import Sources, Stepper, attends, batches
+from textseq.sources import Sources, attends, batches
 from textseq.translation import Look, Sentence, Translation, different, note_unfinished, read, written
 from textseq.translation_metrics import TranslationMeasurement, measure_translations
 from textseq.vocabularies import Vocabularies, load_vocabularies
@@ -189,6 +189,11 @@ class Translator:
             bias = pad(bias, (0, 1))  # for the end
         if config.coverage_penalty and not self.attends:
             raise TextseqError("--coverage-penalty wants a model with attention, found one without; leave it out")
+        if config.short_list and self.vocabularies.short_list is None:
+            raise TextseqError(
+                "--short-list wants a model with a short list, found one without, which was trained before there were "
+                "any; leave it out, or train again"
+            )
         if config.replace_unknown:
             if "rare words" not in target.loses or not self.attends:
                 found = f"a {target.kind} model" if self.attends else "a model without attention"
@@ -238,7 +243,8 @@ class Translator:
     def _batch(self, batch: Sequence[Sentence], task: _Task) -> list[list[Translation]]:
         """The translations of some sentences, none of them empty."""
         config = task.config
-        sources = Sources(self.models, [sentence.ids for sentence in batch])
+        short_list = self.vocabularies.short_list if config.short_list else None
+        sources = Sources(self.models, [sentence.ids for sentence in batch], short_list)
         forced = [sentence.forced for sentence in batch]
         if task.draws:
             found = sources.draw(self._steppers, config, forced, task.bias, task.generator)

@@ -25,6 +25,7 @@ from textseq.origin import PairSource, file_names, resolved, saved, saved_finger
 from textseq.pair_batches import PairBatches, Resegment
 from textseq.pairs import PairCorpus
 from textseq.shelf import Facts
+from textseq.short_list import learn_short_list
 from textseq.subwords import SubwordTokenizer
 from textseq.text import Tokenizer
 from textseq.tokens import TokenFile, token_file, tokenizer_for
@@ -186,10 +187,16 @@ class _TranslatorRun(TaskRun[Translator]):
     ) -> None:
         super().__init__(folder, facts, corpus.parts, training, report)
         self.corpus = corpus
-        self.tokenizer = self.vocabularies = vocabularies
+        self.vocabularies = vocabularies
+        sources, targets = self._sides("train")
+        if vocabularies.short_list is None:
+            short_list = learn_short_list(sources, targets, vocabularies.copies(), vocabularies.ends)
+            self.vocabularies = vocabularies = replace(vocabularies, short_list=short_list)
+        self.tokenizer = vocabularies
         alpha = batching.subword_sampling
         pairs = self.batches = PairBatches(
-            *self._sides("train"),
+            sources,
+            targets,
             vocabularies.ends,
             batching,
             training.seed,

@@ -71,10 +71,8 @@ class Vectors:
             count: how many words, at most.
 
         Raises:
-            TextseqError: an unknown word, or no count.
+            TextseqError: an unknown word, a vector of another size, or no count.
         """
-        if count < 1:
-            raise TextseqError(f"count must be at least 1, found {count}")
         return self._nearest(self[to], count, [to]) if isinstance(to, str) else self._nearest(to, count, [])
 
     def analogy(self, one: str, other: str, third: str, count: int = 1) -> list[tuple[str, float]]:
@@ -83,14 +81,19 @@ class Vectors:
         That is the words nearest to other - one + third, of vectors of length 1, which are no answers themselves.
 
         Raises:
-            TextseqError: an unknown word.
+            TextseqError: an unknown word, or no count.
         """
         given = [one, other, third]
         a, b, c = (_unit(self[word]) for word in given)
         return self._nearest(b - a + c, count, given)
 
     def _nearest(self, vector: Row, count: int, left_out: Iterable[str]) -> list[tuple[str, float]]:
-        cosines = self._units @ _unit(vector)
+        if count < 1:
+            raise TextseqError(f"count must be at least 1, found {count}")
+        width = self.table.shape[1]
+        if np.shape(vector) != (width,):
+            raise TextseqError(f"a vector of {width} numbers is wanted, found one of shape {np.shape(vector)}")
+        cosines = self._units @ _unit(np.asarray(vector))
         cosines[[self.row_of[self._known(word)] for word in left_out]] = -np.inf
         best = np.argsort(-cosines, kind="stable")[:count]
         return [(self.words[row], float(cosines[row])) for row in best if cosines[row] > -np.inf]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from textseq.short_list import ShortList, load_short_list
 from textseq.text import Tokenizer, load_tokenizer
 
 SOURCE_FILE = "source-tokenizer.json"
@@ -17,6 +18,8 @@ class Vocabularies:
 
     source: Tokenizer
     target: Tokenizer
+    short_list: ShortList | None = None
+    """Which target tokens each source token may need, where it has been learnt."""
 
     @property
     def joint(self) -> bool:
@@ -28,6 +31,11 @@ class Vocabularies:
         """The token after each vocabulary, which ends a text."""
         return self.source.size, self.target.size
 
+    def copies(self) -> list[int]:
+        """For each token of the source the target's token that is the same string, -1 where there is none."""
+        places = {token: place for place, token in enumerate(self.target.vocabulary)}
+        return [places.get(token, -1) for token in self.source.vocabulary]
+
     @property
     def signature(self) -> str:
         """What a measure must say of them."""
@@ -36,10 +44,12 @@ class Vocabularies:
         return f"{self.source.signature}-to-{self.target.signature}"
 
     def save(self, folder: Path) -> None:
-        """Write the target's tokenizer, and the source's beside it if it is another."""
+        """Write the target's tokenizer, beside it the source's if it is another, and the short list if there is one."""
         self.target.save(folder)
         if not self.joint:
             self.source.save(folder, SOURCE_FILE)
+        if self.short_list is not None:
+            self.short_list.save(folder)
 
 
 def load_vocabularies(folder: Path, target: Tokenizer) -> Vocabularies:
@@ -49,4 +59,5 @@ def load_vocabularies(folder: Path, target: Tokenizer) -> Vocabularies:
         TextseqError: a file that is damaged.
     """
     shared = not (folder / SOURCE_FILE).exists()
-    return Vocabularies(target if shared else load_tokenizer(folder, SOURCE_FILE), target)
+    source = target if shared else load_tokenizer(folder, SOURCE_FILE)
+    return Vocabularies(source, target, load_short_list(folder, (source.size, target.size)))

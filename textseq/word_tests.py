@@ -47,23 +47,32 @@ class Analogies:
         return f"{share} ({self.known:,} of {self.questions:,} questions known)"
 
 
+SCORES = ("SimLex999", "Human (mean)")
+"""How the authors' files call the column of the judgements."""
+
+
 def word_similarity(vectors: Vectors, path: Path | str) -> Similarities:
     """Compare vectors with people's judgements of similarity, such as WordSim-353 or SimLex-999.
 
     Args:
         vectors: a word that they have not is looked up in lower case.
-        path: two words and a number to a line, with tabs between; lines that begin with # do not count.
+        path: two words and a number to a line, with tabs between; lines that begin with # do not count. SimLex-999
+            and WordSim-353 may be as their authors give them, with a header: then the number is in the column called
+            "SimLex999" or "Human (mean)", or else in the third.
 
     Raises:
         TextseqError: the file is missing, or not of this kind.
     """
     ours: list[float] = []
     theirs: list[float] = []
-    count = 0
-    for number, line in _lines(path):
-        cells = line.split("\t")
+    count, column = 0, 2
+    for place, (number, line) in enumerate(_lines(path)):
+        cells = line.rstrip("\r\n").split("\t")
+        if place == 0 and {"word1", "word 1"}.intersection(map(str.casefold, cells)):
+            column = next((cells.index(name) for name in SCORES if name in cells), column)
+            continue
         try:
-            (one, other), judged = cells[:2], float(cells[2])
+            (one, other), judged = cells[:2], float(cells[column])
         except (ValueError, IndexError):
             raise TextseqError(
                 f"{path}, line {number} wants two words and a number with tabs between, found {line[:50]!r}"

@@ -113,6 +113,9 @@ class TranslationConfig(DecodingConfig):
     long translations have a chance beside short ones."""
     coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
     """The beta of Wu et al. (2016): favours translations that looked at the whole source. Wants attention."""
+    short_list: bool = False
+    """Weigh only those tokens that a sentence is likely to need, by what stood beside its words in training: faster,
+    and seldom other words. Wants a model with such a list."""
     replace_unknown: bool = False
     """Write for each <unk> the word of the source that the attention looked at most (for word models trained with
     --rare-words unknown)."""
@@ -163,4 +166,5 @@ class TranslationSettings(DecodingSettings, total=False):
     max_length_ratio: float
     min_new_tokens: int
     coverage_penalty: float
+    short_list: bool
     replace_unknown: bool

@@ -99,8 +99,9 @@ class ClassifierModel(nn.Module):
     def _wanted(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean loss that training lowers: smoothed, and weighted by label."""
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        smoothing = self.config.label_smoothing
-        return cross_entropy(exact, labels, self.weights, reduction="none", label_smoothing=smoothing).mean()
+        nats = cross_entropy(exact, labels, reduction="none", label_smoothing=self.config.label_smoothing)
+        # Not by torch's own weights: with these smoothing would count what an example is not, too.
+        return nats.mean() if self.weights is None else (nats * self.weights[labels]).mean()
 
     def _perturbation(self, vectors: Tensor, slope: Tensor, lengths: Tensor) -> Tensor:
         """What is added to the vectors (N, T, E) of each text in the direction of its loss's gradient.

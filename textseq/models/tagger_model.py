@@ -39,7 +39,9 @@ class TaggerModel(nn.Module):
         self.frames = config.frames if config.output == "ctc" else 1
         self.embedding = Embedding(vocabulary_size, config.embedding_size)
         spelled = config.letter_hidden_size if config.output != "ctc" else 0
-        self.letters = Embedding(letters, config.letter_size) if spelled else None
+        # Drawn as word vectors are, but none of those that --frozen-steps is about.
+        drawn = Embedding(letters, config.letter_size).weight.detach() if spelled else None
+        self.letters = None if drawn is None else nn.Embedding(drawn.shape[0], drawn.shape[1], _weight=drawn)
         self.speller = Recurrent(config.cell, config.letter_size, spelled, bidirectional=True) if spelled else None
         width = config.embedding_size + 2 * spelled
         self.place = nn.Parameter(torch.randn(self.frames, width) * width**-0.5) if self.frames > 1 else None

@@ -13,7 +13,6 @@ V + 1 rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,7 +28,7 @@ from textseq.embedding import Embedding
 from textseq.errors import TextseqError, unknown
 from textseq.layer import step_weights
 from textseq.losses import Loss, output_nats
-from textseq.packed import PRECISIONS
+from textseq.packed import PRECISIONS, Prepare
 from textseq.pair_batches import PairBatch
 from textseq.recurrent import Recurrent
 
@@ -148,7 +147,7 @@ class TranslationModel(nn.Module):
     def read_out(self, outputs: Tensor, contexts: Tensor, words: Tensor) -> Tensor:
         """What the output layer reads: (..., H), (..., C) and (..., E) -> (..., E)."""
         total = self.readout(torch.cat([outputs, contexts, words], dim=-1))
-        dropped: Tensor = self.dropout(self._squash(total))
+        dropped: Tensor = self.dropout(self.squash(total))
         return dropped.to(words.dtype)
 
     def logits(self, outputs: Tensor, contexts: Tensor, words: Tensor) -> Tensor:
@@ -195,19 +194,13 @@ class TranslationModel(nn.Module):
             following[some] = (logits.softmax(dim=1) / chance).argmax(dim=1)
         return inputs.t()
 
-    def stepper(self, precision: WritingPrecision = "float32") -> Callable[[Memory], Step]:
+    def stepper(self, precision: WritingPrecision = "float32") -> Stepper:
         """One step at a time for writing, with the embedding folded into gates and readout.
 
         The tables, with one row for each token, are made once here; change the weights and they must be made again.
 
         Args:
             precision: a key of ``PRECISIONS``: the number format of the products.
-
-        Returns:
-            What makes, of the memory of M sentences, the step of a decoder over them: token ids (rows,) and the state
-            before them -> logits of what follows (rows, V+1), and the new state. There are equally many rows of each
-            sentence, one after the other, and the memory is not copied for them. The state is that of ``encode``, and
-            after it the attention that every source position has had so far, (1, rows, S).
 
         Raises:
             TextseqError: an unknown precision, or one that this device has no products for.
@@ -217,35 +210,21 @@ class TranslationModel(nn.Module):
         prepare, decoder, config = PRECISIONS[precision], self.decoder, self.config
         seen = config.hidden_size + 2 * config.encoder_size
         with torch.no_grad():
-            gates_of = decoder.word_gates(self.embedding.weight)  # (V+1, G*H)
-            words_of = linear(self.embedding.weight, self.readout.weight[:, seen:])  # (V+1, rows of the readout)
             bounded = decoder.cell.bounded  # then states lie between -1 and 1, and with them values and contexts
-            own = prepare(replace(step_weights(decoder.layer, SIDE), bounded=bounded))
-            from_context = prepare(replace(decoder.context_weights(), bounded=bounded))
-            readout = prepare(Weights(self.readout.weight[:, :seen], self.readout.bias, bounded=bounded))
-            output = prepare(Weights(self.output.weight, self.output.bias, bounded=config.readout == "tanh"))
-            upper = self.upper.stepper(prepare) if self.upper is not None else None
-
-        def over(memory: Memory) -> Step:
-            sentences, length = memory.padding.shape
-
-            def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
-                *parts, had = state
-                lowest = tuple(part[0] for part in parts)
-                context, look = decoder.attention(lowest[0].view(sentences, -1, config.hidden_size), memory)
-                context, look = context.flatten(0, 1), look.flatten(0, 1)
-                after = decoder.cell.step(gates_of[tokens] + from_context.product(context), lowest, own)
-                h, states = after[0], tuple(part.unsqueeze(0) for part in after)
-                if self.upper is not None and upper is not None:
-                    h, above = upper(self.upper.input_gates(h), tuple(part[1:] for part in parts))
-                    states = tuple(torch.cat(both) for both in zip(states, above, strict=True))
-                total = readout.product(torch.cat([h, context], dim=1)) + words_of[tokens]
-                # Sentences that left the batch may have been the longest.
-                return output.product(self._squash(total)), (*states, had[:, :, :length] + look)
-
-            return step
-
-        return over
+            readout = Weights(self.readout.weight[:, :seen], self.readout.bias, bounded=bounded)
+            output = Weights(self.output.weight, self.output.bias, bounded=config.readout == "tanh")
+            return Stepper(
+                self,
+                prepare,
+                gates_of=decoder.word_gates(self.embedding.weight),
+                words_of=linear(self.embedding.weight, self.readout.weight[:, seen:]),
+                own=prepare(replace(step_weights(decoder.layer, SIDE), bounded=bounded)),
+                from_context=prepare(replace(decoder.context_weights(), bounded=bounded)),
+                readout=prepare(readout),
+                plain_output=output,
+                output=prepare(output),
+                upper=self.upper.stepper(prepare) if self.upper is not None else None,
+            )
 
     def _embed(self, embedding: Embedding, ids: Tensor) -> Tensor:
         """(..., T) -> (..., T, E), with dropout."""
@@ -255,7 +234,63 @@ class TranslationModel(nn.Module):
         dropped: Tensor = self.embedding_dropout(vectors)
         return dropped
 
-    def _squash(self, total: Tensor) -> Tensor:
+    def squash(self, total: Tensor) -> Tensor:
+        """The readout's nonlinearity, (..., rows) -> (..., E)."""
         if self.config.readout == "tanh":
             return torch.tanh(total)
         return total.reshape(*total.shape[:-1], -1, 2).amax(dim=-1)
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """The decoder a step at a time, with its weights made ready once."""
+
+    model: TranslationModel
+    prepare: Prepare
+    gates_of: Tensor
+    """The gates' share of each token, (V+1, G*H)."""
+    words_of: Tensor
+    """The readout's, (V+1, rows of the readout)."""
+    own: Weights
+    from_context: Weights
+    readout: Weights
+    plain_output: Weights
+    """The output layer as it is, to take some tokens from."""
+    output: Weights
+    upper: Step | None
+    tokens: Tensor | None = None
+    """The tokens that it chooses among, (U,), and names by their places; None is all."""
+
+    @torch.no_grad()
+    def among(self, tokens: Tensor) -> Stepper:
+        """The same over some tokens (U,) only: it reads and weighs their places 0 to U-1 instead of ids."""
+        some = replace(self.plain_output, hh=self.plain_output.hh[tokens], bias=self.plain_output.bias[tokens])
+        return replace(self, output=self.prepare(some), tokens=tokens)
+
+    def over(self, memory: Memory) -> Step:
+        """The step over the memory of M sentences.
+
+        Token ids (rows,) and the state before them -> logits of what follows (rows, V+1), and the new state. There are
+        equally many rows of each sentence, one after the other, and the memory is not copied for them. The state is
+        that of ``encode``, and after it the attention that every source position has had so far, (1, rows, S).
+        """
+        model, decoder = self.model, self.model.decoder
+        sentences, length = memory.padding.shape
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            ids = tokens if self.tokens is None else self.tokens[tokens]
+            *parts, had = state
+            lowest = tuple(part[0] for part in parts)
+            context, look = decoder.attention(lowest[0].view(sentences, -1, model.config.hidden_size), memory)
+            context, look = context.flatten(0, 1), look.flatten(0, 1)
+            gates = self.gates_of[ids] + self.from_context.product(context)
+            after = decoder.cell.step(gates, lowest, self.own)
+            h, states = after[0], tuple(part.unsqueeze(0) for part in after)
+            if model.upper is not None and self.upper is not None:
+                h, above = self.upper(model.upper.input_gates(h), tuple(part[1:] for part in parts))
+                states = tuple(torch.cat(both) for both in zip(states, above, strict=True))
+            total = self.readout.product(torch.cat([h, context], dim=1)) + self.words_of[ids]
+            # Sentences that left the batch may have been the longest.
+            return self.output.product(model.squash(total)), (*states, had[:, :, :length] + look)
+
+        return step
