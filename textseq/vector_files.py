@@ -1,7 +1,8 @@
 """Word vectors that others made: GloVe's text, word2vec's text and binary, fastText's .vec; plain, .gz or .zip.
 
 Such a file may be larger than memory. It is read once, from its beginning to its end, and only the rows of the words
-that are asked for are kept. What is wrong with some of its lines is counted and told.
+that are asked for are kept. What is wrong with some of its lines is counted and told; of words that are not asked for,
+only that they have too few or too many numbers.
 """
 
 from __future__ import annotations
