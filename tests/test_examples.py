@@ -34,7 +34,7 @@ def test_reading(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["positive", "negative", "negative"]
     *words, whole = lines[5:-2]
-    assert words[0].split()[1] == "dull" and float(words[0].split()[0]) > 0.5
+    assert words[0].split()[1] == "Dull," and float(words[0].split()[0]) > 0.5
     without, _, _, _, total, *_ = whole.split()
     assert sum(float(line.split()[0]) for line in words) + float(without) == pytest.approx(float(total), abs=0.5)
     assert "great" in lines[-1]
