@@ -6,13 +6,12 @@ are printed with their ratio to the fused LSTM. Reach: on a CPU half its speed, 
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from conditions import print_conditions
+from sides import in_turns, seconds, stack_parser
 from table import Row, note
 
 from textseq.config import CellName
@@ -35,20 +34,11 @@ KINDS: dict[str, tuple[CellName, dict[str, object]]] = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hidden-size", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--window", type=int, default=100)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1, help="steps of each side in a round")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
-    o = parser.parse_args()
+    o = stack_parser(__doc__, rounds=5, steps=1).parse_args()
     device = pick_device(o.device)
     x = torch.randn(o.batch_size, o.window, o.hidden_size, device=device)
 
-    def side(cell: CellName, extra: dict[str, object]) -> Callable[[], None]:
+    def side(cell: CellName, extra: dict[str, object]) -> Callable[[], float]:
         stack = Recurrent(cell, o.hidden_size, o.hidden_size, layers=o.layers, **extra).to(device)  # type: ignore[arg-type]
 
         def step() -> None:
@@ -57,19 +47,10 @@ def main() -> None:
             torch.autograd.backward(y.float().square().mean())
             stack.zero_grad()
 
-        return step
+        return lambda: o.steps * o.batch_size * o.window / seconds(step, o.steps, device)
 
     sides = {name: side(cell, extra) for name, (cell, extra) in KINDS.items()}
-    speeds: dict[str, list[float]] = {name: [] for name in sides}
-    for round_ in range(o.rounds + 1):
-        for name, step in sides.items():
-            start = time.perf_counter()
-            for _ in range(o.steps):
-                step()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if round_ > 0:  # the first warms up
-                speeds[name].append(o.steps * x.shape[0] * x.shape[1] / (time.perf_counter() - start))
+    speeds = in_turns(sides, o.rounds)
     reach = 1 / 3 if device.type == "cuda" else 0.5
     print(f"{'cell':<34}{'tokens/s':>10}{'over the fused LSTM':>22}")
     for name, values in speeds.items():

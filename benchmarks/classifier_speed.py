@@ -17,11 +17,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from conditions import print_conditions
+from sides import in_turns
 from table import Row, note
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -138,8 +140,9 @@ def main() -> None:
         for precision in ("float32", "bfloat16"):
             batches = TextBatches(texts, texts.labels, o.batch_size, 1)
             model = ClassifierModel(config, tokenizer.size, len(corpus.labels))
+            settings = ClassifierTrainingConfig(precision=precision, best_by="loss")  # nothing is held out
             where = Run(Path(folder) / precision, tokenizer, {})
-            trainings[precision] = Training(model, batches, ClassifierTrainingConfig(precision=precision), where)
+            trainings[precision] = Training(model, batches, settings, where)
         used = Classifier(
             ClassifierModel(config, tokenizer.size, len(corpus.labels)), tokenizer, {"labels": [*corpus.labels]}
         )
@@ -157,12 +160,7 @@ def main() -> None:
             "using, plain loop": plain_use,
             "using, textseq": our_use,
         }
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for round_ in range(o.rounds + 1):
-            for name, run in sides.items():
-                found = rate(run)
-                if round_ > 0:  # the first warms up
-                    rates[name].append(found)
+        rates = in_turns({name: partial(rate, run) for name, run in sides.items()}, o.rounds)
     for name, values in rates.items():
         base = rates[name.split(",")[0] + ", plain loop" + ", float32" * name.startswith("training")]
         ratio = statistics.median(ours / plain for ours, plain in zip(values, base, strict=True))

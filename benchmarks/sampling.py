@@ -16,10 +16,12 @@ import math
 import os
 import statistics
 import time
+from functools import partial
 
 import torch
 from conditions import print_conditions
 from limits import writing
+from sides import in_turns
 from table import Row, note
 from torch import Tensor, nn
 
@@ -105,12 +107,8 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
         sides["ours, int8"] = model.stepper("int8", single=texts == 1)
     except TextseqError as error:
         print(f"without int8: {error}")
-    speeds: dict[str, list[float]] = {name: [] for name in sides}
-    for round_ in range(rounds + 1):
-        for name, step in sides.items():
-            value = speed(model, step, texts, max(8, 400 // math.isqrt(texts)))
-            if round_ > 0:  # the first warms up
-                speeds[name].append(value)
+    tokens = max(8, 400 // math.isqrt(texts))
+    speeds = in_turns({name: partial(speed, model, step, texts, tokens) for name, step in sides.items()}, rounds)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     for name, median in medians.items():
         span = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conditions import print_conditions
+from sides import in_turns
 from table import Row, note
 
 BIN = Path(sys.executable).parent
@@ -56,12 +57,7 @@ def main() -> None:
     }
     for name in COMMANDS:
         sides[f"textseq-{name} --help"] = lambda name=name: seconds(BIN / f"textseq-{name}", "--help")  # type: ignore[misc]
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for round_ in range(o.rounds + 1):
-        for name, run in sides.items():
-            value = run()
-            if round_ > 0:  # the first warms the disk
-                taken[name].append(value)
+    taken = in_turns(sides, o.rounds)
     for name, values in taken.items():
         print(f"{name:<58}{statistics.median(values):>6.2f} s   ({min(values):.2f} to {max(values):.2f})")
     slowest = max(statistics.median(values) for name, values in taken.items() if name.endswith("--help"))

@@ -13,9 +13,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import sentencepiece
 from conditions import print_conditions
+from sides import in_turns
 from table import Row, note
 
 from textseq.config import TokenizerConfig
@@ -30,6 +32,13 @@ OWN = "SentencePiece itself"
 def chunks(text: str) -> Iterator[str]:
     """The text as a file of it is read."""
     return (text[start : start + CHUNK] for start in range(0, len(text), CHUNK))
+
+
+def speed_of(size: float, encode: Callable[[], object]) -> float:
+    """Megabytes per second."""
+    start = time.perf_counter()
+    encode()
+    return size / 1e6 / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -56,13 +65,7 @@ def main() -> None:
             processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.proto)
             lines = long.splitlines()
             sides[OWN] = size, lambda lines=lines, processor=processor: [processor.encode(line) for line in lines]  # type: ignore[misc]
-    speeds: dict[str, list[float]] = {name: [] for name in sides}
-    for round_ in range(o.rounds + 1):
-        for name, (size, encode) in sides.items():
-            start = time.perf_counter()
-            encode()
-            if round_ > 0:  # the first warms up
-                speeds[name].append(size / 1e6 / (time.perf_counter() - start))
+    speeds = in_turns({name: partial(speed_of, *side) for name, side in sides.items()}, o.rounds)
     for name, values in speeds.items():
         speed = statistics.median(values)
         print(f"{name:<24}{speed:>8,.1f} MB/s   ({min(values):,.1f} to {max(values):,.1f})")

@@ -8,17 +8,16 @@ Both sides alternate in one process; the medians and their ratio are printed. Re
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from conditions import print_conditions
+from sides import in_turns, seconds, stack_parser
 from table import Row, note
 from torch import nn
 
@@ -41,17 +40,9 @@ class RandomTokens:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hidden-size", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--window", type=int, default=100)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser = stack_parser(__doc__, rounds=9, steps=5)
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=5, help="steps of each side in a round")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--cell", choices=CELLS, default="lstm", help="of the whole step; the bare side stays nn.LSTM")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of both sides")
     o = parser.parse_args()
     device = pick_device(o.device)
     tokenizer = CharTokenizer("".join(chr(ord("!") + i) for i in range(65)))
@@ -91,18 +82,14 @@ def main() -> None:
             return (time.perf_counter() - start) / count
 
         whole.model.train()
-        sides: dict[str, Callable[[], None]] = {"bare nn.LSTM": bare_step, "whole step": whole_step}
-        speeds: dict[str, list[float]] = {name: [] for name in sides}
-        for round_ in range(o.rounds + 1):
-            for name, step in sides.items():
-                start = time.perf_counter()
-                for _ in range(o.steps):
-                    step()
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                if round_ > 0:  # the first warms up
-                    tokens = o.steps * o.batch_size * o.window
-                    speeds[name].append(tokens / (time.perf_counter() - start))
+        tokens = o.steps * o.batch_size * o.window
+        speeds = in_turns(
+            {
+                "bare nn.LSTM": lambda: tokens / seconds(bare_step, o.steps, device),
+                "whole step": lambda: tokens / seconds(whole_step, o.steps, device),
+            },
+            o.rounds,
+        )
         batch_seconds = statistics.median(data_side() for _ in range(o.rounds))
     for name, values in speeds.items():
         print(f"{name}: {statistics.median(values):,.0f} tokens/s (from {min(values):,.0f} to {max(values):,.0f})")

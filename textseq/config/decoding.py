@@ -115,7 +115,7 @@ class TranslationConfig(DecodingConfig):
     """The beta of Wu et al. (2016): favours translations that looked at the whole source. Wants attention."""
     short_list: bool = False
     """Weigh only those tokens that a sentence is likely to need, by what stood beside its words in training: faster,
-    and seldom other words. Wants a model with such a list."""
+    and now and then other words. Wants a model with such a list, which every training makes."""
     replace_unknown: bool = False
     """Write for each <unk> the word of the source that the attention looked at most (for word models trained with
     --rare-words unknown)."""
