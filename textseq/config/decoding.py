@@ -114,8 +114,7 @@ class TranslationConfig(DecodingConfig):
     coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
     """The beta of Wu et al. (2016): favours translations that looked at the whole source. Wants attention."""
     short_list: bool = False
-    """Weigh only those tokens that a sentence is likely to need, by what stood beside its words in training: faster,
-    and now and then other words. Wants a model with such a list, which every training makes."""
+    """Weigh only tokens that training found with the source's words: faster, with other words now and then."""
     replace_unknown: bool = False
     """Write for each <unk> the word of the source that the attention looked at most (for word models trained with
     --rare-words unknown)."""
