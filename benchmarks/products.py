@@ -1,5 +1,4 @@
-"""Microseconds of one product of a step, x W^T + b, for a few rows: torch's own, laid out for oneDNN, and in 8 bits;
-of a single row NumPy's, too.
+"""Microseconds of one product of a step, x W^T + b, for a few rows: torch's own, laid out for oneDNN, and in 8 bits.
 
 W is the recurrent matrix of an LSTM of 512 units, or the output layer of 8,001 tokens. Of each there are several copies
 that take turns, so that none stays in the nearest cache, as in a network. The sides alternate; medians are printed, and
@@ -18,12 +17,12 @@ import torch
 from conditions import print_conditions
 from torch import Tensor
 
-from textseq.packed import PackedLinear, SingleLinear
+from textseq.packed import PackedLinear
 from textseq.quantized import Int8Linear
 
 MATRICES = {"LSTM 512": (512, 2048, 6), "output 8,001": (512, 8001, 2)}
 """Columns, rows, and copies."""
-COLUMNS = "torch", "NumPy", "packed", "int8"
+COLUMNS = "torch", "packed", "int8"
 
 
 def sides(columns: int, rows: int, copies: int) -> dict[str, Callable[[Tensor], object]]:
@@ -32,11 +31,9 @@ def sides(columns: int, rows: int, copies: int) -> dict[str, Callable[[Tensor], 
     bias = torch.randn(rows)
     plain = cycle(weights)
     packed = cycle([PackedLinear(weight, bias) for weight in weights])
-    single = cycle([SingleLinear(weight, bias) for weight in weights])
     eight = cycle([Int8Linear(weight, bias, bounded=True) for weight in weights])
     return {
         "torch": lambda x: torch.addmm(bias, x, next(plain).t()),
-        "NumPy": lambda x: next(single)(x),
         "packed": lambda x: next(packed)(x),
         "int8": lambda x: next(eight)(x),
     }
@@ -57,13 +54,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 5, 16, 64, 320])
     parser.add_argument("--rounds", type=int, default=9)
     o = parser.parse_args()
-    print(f"{'matrix':<14}{'rows':>5}{'torch':>10}{'NumPy':>10}{'packed':>10}{'int8':>10}   packed: GB/s, GFLOP/s")
+    print(f"{'matrix':<14}{'rows':>5}{'torch':>10}{'packed':>10}{'int8':>10}   packed: GB/s, GFLOP/s")
     for name, (columns, outputs, copies) in MATRICES.items():
         for rows in o.rows:
             x, ways = torch.rand(rows, columns) * 2 - 1, sides(columns, outputs, copies)
             times = max(10, 2000 // rows)
-            if rows > 1:
-                del ways["NumPy"]
             taken: dict[str, list[float]] = {way: [] for way in ways}
             for round_ in range(o.rounds + 1):
                 for way, product in ways.items():
@@ -73,7 +68,7 @@ def main() -> None:
             medians = {way: statistics.median(values) for way, values in taken.items()}
             weights = columns * outputs
             reached = weights * 4 / medians["packed"] / 1e9, 2 * rows * weights / medians["packed"] / 1e9
-            shown = "".join(f"{medians[way] * 1e6:>7,.0f} us" if way in medians else f"{'':>10}" for way in COLUMNS)
+            shown = "".join(f"{medians[way] * 1e6:>7,.0f} us" for way in COLUMNS)
             print(f"{name:<14}{rows:>5}{shown}   {reached[0]:.0f}, {reached[1]:.0f}")
     print_conditions()
 

@@ -101,10 +101,10 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
     sides = {
         NAIVE: per_character(model),
         "cells by hand": by_hand(model),
-        "ours, float32": model.stepper(single=texts == 1),
+        "ours, float32": model.stepper(),
     }
     try:
-        sides["ours, int8"] = model.stepper("int8", single=texts == 1)
+        sides["ours, int8"] = model.stepper("int8")
     except TextseqError as error:
         print(f"without int8: {error}")
     tokens = max(8, 400 // math.isqrt(texts))

@@ -9,7 +9,7 @@ from torch import Tensor
 from textseq import packed
 from textseq.cells import CELLS, Weights
 from textseq.config import CellName
-from textseq.packed import FEWEST, Linear, PackedLinear, SingleLinear, has_onednn, single
+from textseq.packed import FEWEST, Linear, PackedLinear, has_onednn
 from textseq.recurrent import Recurrent
 
 H = 16
@@ -30,41 +30,26 @@ def test_the_product_is_the_plain_one(rows: int, bias: bool) -> None:
     torch.testing.assert_close(slice_(x).double(), wanted[:, 7:20], rtol=1e-5, atol=1e-5)
 
 
-def test_the_product_of_a_single_row_is_the_plain_one() -> None:
-    torch.manual_seed(1)
-    weight, shift, x = torch.randn(48, 40), torch.randn(48), torch.randn(1, 40)
-    for bias in (shift, None):
-        wanted = torch.nn.functional.linear(x, weight, bias)
-        torch.testing.assert_close(SingleLinear(weight, bias)(x), wanted, rtol=1e-5, atol=1e-5)
-        slice_ = SingleLinear(weight[7:20], None if bias is None else bias[7:20])
-        torch.testing.assert_close(slice_(x), wanted[:, 7:20], rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="too many values"):
-        SingleLinear(weight)(torch.randn(2, 40))
-
-
-@pytest.mark.parametrize(("name", "rows"), [("SingleLinear", 1), ("PackedLinear", 1), ("PackedLinear", 3)])
+@needs_onednn
+@pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_with_prepared_weights_are_the_plain_steps(
-    cell: CellName, layer_norm: bool, name: str, rows: int, monkeypatch: pytest.MonkeyPatch
+    cell: CellName, layer_norm: bool, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, kind = (single, SingleLinear) if name == "SingleLinear" else (packed.packed, PackedLinear)
-    if kind is PackedLinear and not has_onednn():
-        pytest.skip("this torch has no oneDNN")
-
     monkeypatch.setattr(packed, "FEWEST", 0)
     made: list[Linear] = []
 
     def counted(weight: Tensor, bias: Tensor | None = None) -> Linear:
-        made.append(kind(weight, bias))
+        made.append(PackedLinear(weight, bias))
         return made[-1]
 
-    monkeypatch.setattr(packed, name, counted)
+    monkeypatch.setattr(packed, "PackedLinear", counted)
     torch.manual_seed(1)
     stack = Recurrent(cell, 8, H, layers=2, layer_norm=layer_norm).eval()
     with torch.inference_mode():
         gates = stack.input_gates(torch.randn(9, rows, 8))  # (T, N, G*H)
-        steps, states = [stack.stepper(), stack.stepper(prepare)], [stack.initial_state(rows)] * 2
+        steps, states = [stack.stepper(), stack.stepper(packed.packed)], [stack.initial_state(rows)] * 2
         for now in gates:
             outputs = []
             for side, step in enumerate(steps):
@@ -72,7 +57,8 @@ def test_steps_with_prepared_weights_are_the_plain_steps(
                 outputs.append(y)
             torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
-    assert len(made) == (5 if cell == "gru-reset-before" else 3)  # of which a step takes two products of each layer
+    merged = CELLS[cell].additive and not layer_norm  # the upper layer's two products are one
+    assert len(made) == (5 if cell == "gru-reset-before" else 2 if merged else 3)  # the first takes two of each layer
 
 
 def test_what_onednn_has_not_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +70,6 @@ def test_what_onednn_has_not_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     enough = FEWEST // 32
     for kept in (weights(enough - 1), weights(enough, torch.float64), weights(enough, device="meta")):
         assert packed.packed(kept) is kept
-        assert single(kept) is kept
     large = weights(enough)
     assert not has_onednn() or packed.packed(large) is not large
     monkeypatch.setattr(packed, "has_onednn", lambda: False)

@@ -156,13 +156,13 @@ def test_a_text_ends_before_the_first_stop_string(writer: Writer, stops: tuple[s
 
 
 def test_nothing_is_computed_after_a_stop_string(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, steps = writer._single_step, itertools.count()
+    step, steps = writer._step, itertools.count()
 
     def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         next(steps)
         return step(tokens, state)
 
-    monkeypatch.setattr(writer, "_single_step", counted)
+    monkeypatch.setattr(writer, "_step", counted)
     for write in (writer.generate, writer.generate_all):
         write("one", temperature=0, max_new_tokens=80, stop_strings=("two",))
     assert next(steps) == 2 * len("\none two"[:-1])

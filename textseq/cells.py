@@ -101,7 +101,7 @@ class CellStep(Protocol):
     """One step of a cell.
 
     Args:
-        x_gates: the input's share of the pre-activations, (N, G*H).
+        x_gates: the input's share of the pre-activations, (N, G*H), or (G*H,) for all rows alike.
         state: the state of the step before; each tensor (N, H).
         weights: what the state is multiplied with.
 
@@ -195,6 +195,8 @@ class Cell:
     """Whether gates see the cell c."""
     bounded: bool = True
     """Whether h lies between -1 and 1 once it has been computed."""
+    additive: bool = True
+    """Whether a step sees the input's share and the recurrent product in their sum alone, never apart."""
 
 
 CELLS: dict[CellName, Cell] = {
@@ -202,6 +204,6 @@ CELLS: dict[CellName, Cell] = {
     "rnn-relu": Cell(gates="h", states=1, step=rnn_relu_step, fused=nn.RNN, nonlinearity="relu", bounded=False),
     "lstm": Cell(gates="ifgo", states=2, step=lstm_step, fused=nn.LSTM),
     "lstm-peephole": Cell(gates="ifgo", states=2, step=lstm_peephole_step, peepholes=True),
-    "gru": Cell(gates="rzn", states=1, step=gru_step, fused=nn.GRU),
-    "gru-reset-before": Cell(gates="rzn", states=1, step=gru_reset_before_step),
+    "gru": Cell(gates="rzn", states=1, step=gru_step, fused=nn.GRU, additive=False),
+    "gru-reset-before": Cell(gates="rzn", states=1, step=gru_reset_before_step, additive=False),
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,25 +42,6 @@ class PackedLinear:
         """x W^T + b."""
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return product
-
-
-class SingleLinear:
-    """The same for a single row, (1, K) -> (1, M), by NumPy, whose BLAS reads the weights as they lie, and faster yet.
-
-    Its threads keep a processor busy for a while after each product, so that torch's own suffer: both are not to be
-    mixed.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.weight = weight.detach().contiguous().numpy()
-        self.bias = np.zeros(len(self.weight), np.float32) if bias is None else bias.detach().numpy()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x W^T + b."""
-        (row,) = x.numpy()
-        product = self.weight @ row
-        product += self.bias
-        return torch.from_numpy(product).unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -102,11 +82,6 @@ def packed(weights: Weights) -> Weights:
     return _prepared(weights, lambda weight, bias, _: PackedLinear(weight, bias))
 
 
-def single(weights: Weights) -> Weights:
-    """The same weights for one row at a time, of which the large ones are multiplied by NumPy, on the CPU."""
-    return _prepared(weights, lambda weight, bias, _: SingleLinear(weight, bias)) if _fits(weights.hh) else weights
-
-
 def _fits(matrix: Tensor) -> bool:
     return matrix.numel() >= FEWEST and matrix.device.type == "cpu" and matrix.dtype == torch.float32
 
@@ -127,5 +102,3 @@ Prepare = Callable[[Weights], Weights]
 
 PRECISIONS: dict[WritingPrecision, Prepare] = {"float32": packed, "int8": quantized}
 """What makes weights ready for writing, by the number format of the products."""
-SINGLE: dict[WritingPrecision, Prepare] = {"float32": single, "int8": quantized}
-"""The same for writing one text at a time."""

@@ -270,29 +270,37 @@ class Recurrent(nn.Module):
             A function of the first layer's share of the input (N, G*H), rows of ``input_gates``, and the state, each
             tensor (L, N, H). It gives the output of the last layer (N, H) and the new state.
         """
-        side = SIDES[0]
-        bounded = self.cell.bounded and self.start is None  # a learned initial state may be anything
-        inputs = [
-            prepare(replace(input_weights(layer, side), bounded=bounded and not self.residual))
-            for layer in self.layers[1:]
-        ]
-        weights = [prepare(replace(step_weights(layer, side), bounded=bounded)) for layer in self.layers]
+        steps = [self._layer_stepper(index, prepare) for index in range(len(self.layers))]
         zoneout = Zoneout(self.zoneout, self.training) if self.zoneout else None
 
         def step(x_gates: Tensor, state: State) -> tuple[Tensor, State]:
             finals: list[State] = []
-            gates = y = x_gates
-            for index, own in enumerate(weights):
+            y = x_gates
+            for index, layer_step in enumerate(steps):
                 below = y
-                if index > 0:
-                    gates = inputs[index - 1].product(y)
                 old = tuple(part[index] for part in state)
-                new = self.cell.step(gates, old, own)
+                new = layer_step(y, old)
                 finals.append(zoneout(new, old) if zoneout else new)
                 y = finals[-1][0] + below if self.residual and index > 0 else finals[-1][0]
             return y, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
         return step
+
+    def _layer_stepper(self, index: int, prepare: Callable[[Weights], Weights]) -> Callable[[Tensor, State], State]:
+        """One step of one layer: what it reads and its state, (N, H) each -> the state after; the first reads gates."""
+        layer, side, cell = self.layers[index], SIDES[0], self.cell
+        bounded = cell.bounded and self.start is None  # a learned initial state may be anything
+        own = replace(step_weights(layer, side), bounded=bounded)
+        if index == 0:
+            first = prepare(own)
+            return lambda x_gates, state: cell.step(x_gates, state, first)
+        below = replace(input_weights(layer, side), bounded=bounded and not self.residual)
+        if not cell.additive or below.gain is not None:
+            inputs, recurrent = prepare(below), prepare(own)
+            return lambda y, state: cell.step(inputs.product(y), state, recurrent)
+        both = prepare(replace(own, hh=torch.cat([below.hh, own.hh], dim=1), bounded=below.bounded))
+        # [W U] [y h] = W y + U h: one product instead of two; what is left of the input is its bias.
+        return lambda y, state: cell.step(below.bias, (torch.cat([y, state[0]], dim=1), *state[1:]), both)
 
     def input_gates(self, x: Tensor) -> Tensor:
         """The first layer's share of the input for each vector of a table: (V, E) -> (V, G*H)."""

@@ -94,17 +94,12 @@ class Writer:
         self.device = next(model.parameters()).device
         self.precision = precision
         if precision != "float32":
-            _ = self._single_step  # what cannot be done is refused here
+            _ = self._step  # what cannot be done is refused here
 
     @cached_property
     def _step(self) -> Step:
         """Made when it is first needed: it holds a table as large as the vocabulary."""
         return self.model.stepper(self.precision)
-
-    @cached_property
-    def _single_step(self) -> Step:
-        """The same for one text at a time."""
-        return self.model.stepper(self.precision, single=True)
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -248,8 +243,7 @@ class Writer:
         else:
             generator.manual_seed(config.seed)
         prompts, state = self._context(prompt).expand(n, -1), self.model.initial_state(n)
-        step = self._single_step if n == 1 else self._step
-        return sample(step, prompts, state, config, generator=generator, bias=bias)
+        return sample(self._step, prompts, state, config, generator=generator, bias=bias)
 
     def _search(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
         """What beam search writes after the prompt: the best texts that differ, best first."""

@@ -19,7 +19,7 @@ from textseq.dropout import Dropout, keep_mask
 from textseq.embedding import Embedding
 from textseq.errors import unknown
 from textseq.losses import Loss, output_nats, sampled_output
-from textseq.packed import PRECISIONS, SINGLE
+from textseq.packed import PRECISIONS
 from textseq.recurrent import Recurrent
 
 
@@ -142,7 +142,7 @@ class LanguageModel(nn.Module):
         if config.temporal_penalty and len(h) > 1:
             yield config.temporal_penalty * h.float().diff(dim=0).square().mean()
 
-    def stepper(self, precision: WritingPrecision = "float32", *, single: bool = False) -> Step:
+    def stepper(self, precision: WritingPrecision = "float32") -> Step:
         """One step at a time for writing text, with the embedding folded into the first layer.
 
         The input's share of the first layer's gates is a table with one row per token, made once here; change
@@ -150,21 +150,20 @@ class LanguageModel(nn.Module):
 
         Args:
             precision: a key of ``PRECISIONS``: the number format of the products.
-            single: it will write one text at a time, never several side by side, and is faster for it.
 
         Raises:
             TextseqError: an unknown precision, or one that this device has no products for.
         """
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
-        prepare = (SINGLE if single else PRECISIONS)[precision]
+        prepare = PRECISIONS[precision]
         with torch.no_grad():
             table = self.recurrent.input_gates(self.embedding.weight)  # (V, G*H)
             stack = self.recurrent.stepper(prepare)
             output = prepare(Weights(self.output.weight, self.output.bias))
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
-            h, state = stack(table[tokens], state)
+            h, state = stack(table.index_select(0, tokens), state)
             return output.product(h), state
 
         return step
