@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textseq import reference
-from textseq.attention import ATTENTIONS, Additive, Attention, General, Memory
+from textseq.attention import ATTENTIONS, Additive, Attention, General, Memory, folded_exp, squashed
 from textseq.config import AttentionName
 
 N, S, K, A, H = 3, 6, 4, 5, 8
@@ -157,3 +157,21 @@ def test_scores_may_be_narrow_and_their_softmax_is_not(kind: AttentionName) -> N
     assert weights.dtype == torch.float32
     torch.testing.assert_close(weights.sum(dim=2), torch.ones(N, K))
     torch.testing.assert_close(contexts.float(), exact, rtol=0, atol=0.1)
+
+
+@EVERY_KIND
+def test_what_is_made_ready_for_many_steps_sees_the_same(kind: AttentionName) -> None:
+    attention, memory, h = made(kind)
+    matrix = attention.query_weights()
+    query = h if matrix is None else h @ matrix.t()
+    torch.testing.assert_close(attention.over(memory)(query), attention(h, memory))
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.float32, 2e-7), (torch.float64, 1e-14)])
+def test_queries_and_keys_of_any_size_are_compared(dtype: torch.dtype, precision: float) -> None:
+    values = torch.tensor([-34.0, -20, -1, -1e-9, 0, 1e-9, 1, 20, 34], dtype=dtype)
+    off = torch.tensor([-1e30, -500.0, 500, 1e30], dtype=dtype)
+    for queries, keys in ((values, values), (values, off), (off, values)):
+        found = 1 - 2 * squashed(folded_exp(queries.unsqueeze(1)), folded_exp(keys))
+        torch.testing.assert_close(found, torch.tanh(queries.unsqueeze(1) + keys), rtol=0, atol=precision)
+    assert squashed(folded_exp(off.unsqueeze(1)), folded_exp(off)).isfinite().all()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from textseq.cells import State, Step
 from textseq.config import CellName, GenerationConfig, LanguageModelConfig
-from textseq.decoding.beam import Ended, Hypothesis, beam_search
+from textseq.decoding.beam import BLOCK, SEARCHED_BY_BLOCKS, Ended, Hypothesis, beam_search, likeliest
 from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.models.language_model import LanguageModel
@@ -460,3 +460,18 @@ def test_fewer_wanted_are_the_same_best_in_fewer_steps(alpha: float, beta: float
         found, fewer = search(wanted)
         assert [best[:wanted] for best in found] == [best[:wanted] for best in whole]
         assert fewer < all_steps
+
+
+@pytest.mark.parametrize("over", [0, 1, BLOCK - 1], ids=["whole blocks", "one more", "nearly one more"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_likeliest_of_many_tokens_are_found_block_by_block(over: int, count: int) -> None:
+    torch.manual_seed(over)
+    tokens = 40 * BLOCK + over
+    gains = torch.randn(SEARCHED_BY_BLOCKS // tokens + 1, tokens)
+    gains[0, -count:] = 9 + torch.arange(count)  # all at the end,
+    gains[1, BLOCK : BLOCK + count] = 9 + torch.arange(count)  # all in one block
+    gains[2, :-1] = -torch.inf  # and nearly nothing allowed
+    values, found = likeliest(gains, count)
+    torch.testing.assert_close(values, gains.topk(count, dim=1).values, rtol=0, atol=0)
+    torch.testing.assert_close(gains.gather(1, found), values, rtol=0, atol=0)
+    assert all(len(set(row)) == count for row in found.tolist())

@@ -7,6 +7,7 @@ of each sentence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,9 +16,13 @@ from torch import Tensor, nn
 
 from textseq.config import AttentionName
 
-COMPARED, COMPARED_ON_GPU = 2**18, 2**26
-"""Numbers that queries and keys are compared in at a time: they should fit the cache of a CPU (a megabyte); on a GPU,
-where every part costs a launch, only the memory counts."""
+COMPARED, COMPARED_ON_GPU = 2**22, 2**26
+"""Numbers that queries and keys are compared in at a time: they should fit the cache that a CPU's cores share; on a
+GPU, where every part costs a launch, only the memory counts."""
+Scorer = Callable[[Tensor], Tensor]
+"""Queries (N, K, A) -> how well they fit the keys, (N, K, S), but for what all positions of a sentence share."""
+Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Queries (N, K, A) -> contexts (N, K, C) and weights (N, K, S)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,14 @@ class Attention(nn.Module):
         """How well they fit: (N, K, A) and (N, S, A) -> (N, K, S)."""
         return torch.bmm(query, keys.transpose(1, 2))
 
+    def query_weights(self) -> Tensor | None:
+        """The matrix (A, H) that makes the query; None: it is the state itself."""
+        return None
+
+    def scorer(self, keys: Tensor) -> Scorer:
+        """``scores`` for many steps of writing that look at the same keys, (N, S, A)."""
+        return lambda query: self.scores(query, keys)
+
     def forward(self, h: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Look at each sentence from K states of the decoder.
 
@@ -70,7 +83,15 @@ class Attention(nn.Module):
         Returns:
             The contexts (N, K, C), and the weights (N, K, S), which sum to one and are zero at padding.
         """
-        scores = self.scores(self.query(h), memory.keys)
+        return self._look(self.scores(self.query(h), memory.keys), memory)
+
+    def over(self, memory: Memory) -> Look:
+        """``forward`` from queries that are made already, for many steps of writing over the same memory."""
+        fit = self.scorer(memory.keys)
+        return lambda query: self._look(fit(query), memory)
+
+    @staticmethod
+    def _look(scores: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         exact = torch.promote_types(scores.dtype, torch.float32)
         weights = (scores.to(exact) + memory.padding.unsqueeze(1)).softmax(dim=2)
         return torch.bmm(weights.to(memory.values.dtype), memory.values), weights
@@ -95,13 +116,51 @@ class Additive(Attention):
         made: Tensor = self.query_weight(h)
         return made
 
+    def query_weights(self) -> Tensor | None:
+        """W."""
+        return self.query_weight.weight
+
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """v^T tanh(query + key), some sentences at a time, for what is compared is K times as large as the keys."""
+        """v^T tanh(query + key)."""
+        return self._compare(lambda asked, known: (asked + known).tanh_(), self.score.to(keys.dtype), query, keys)
+
+    def scorer(self, keys: Tensor) -> Scorer:
+        """``scores`` by ``squashed``: -2 v^T r is left, for the sum of v is the same at all positions."""
+        folded = folded_exp(keys)
+        score = -2 * self.score.to(folded.dtype)
+        return lambda query: self._compare(squashed, score, folded_exp(query), folded)
+
+    @staticmethod
+    def _compare(how: Callable[[Tensor, Tensor], Tensor], score: Tensor, query: Tensor, keys: Tensor) -> Tensor:
+        """Some sentences at a time, for what is compared is K times as large as the keys."""
         most = COMPARED if keys.device.type == "cpu" else COMPARED_ON_GPU
         some = max(1, most // (query.shape[1] * keys[0].numel()))
-        score = self.score.to(keys.dtype)
         parts = zip(torch.split(query, some), torch.split(keys, some), strict=True)
-        return torch.cat([(asked.unsqueeze(2) + known.unsqueeze(1)).tanh_() @ score for asked, known in parts])
+        return torch.cat([how(asked.unsqueeze(2), known.unsqueeze(1)) @ score for asked, known in parts])
+
+
+def folded_exp(x: Tensor) -> Tensor:
+    """e^(2x), of queries and of keys, for ``squashed``; in 32 bits at least.
+
+    x is cut off before that is no number: in 32 bits at 43, where the other must be nearly as far off on the other side
+    for their tanh to be anything but 1 or -1.
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    most = math.log(torch.finfo(x.dtype).max) / 2 - 1
+    return (2 * x.clamp(-most, most)).exp_()
+
+
+def squashed(query: Tensor, keys: Tensor) -> Tensor:
+    """r = 1 / (1 + e^(2q) e^(2k)), of which tanh(q + k) = 1 - 2 r.
+
+    The exponential of a sum is a product, and so it is not needed of every query with every key: what is left takes
+    less than half as long as tanh (320 queries of 512 numbers with 14 keys each: 1.9 ms instead of 5.2).
+
+    Args:
+        query: ``folded_exp`` of queries, and
+        keys: of keys, in shapes that fit one another.
+    """
+    return torch.addcmul(query.new_ones(()), query, keys).reciprocal_()
 
 
 class General(Attention):
@@ -129,6 +188,10 @@ class Fixed(Attention):
 
     def __init__(self, hidden_size: int, value_size: int, size: int) -> None:
         super().__init__()
+
+    def over(self, memory: Memory) -> Look:
+        """The query does not matter."""
+        return lambda query: self(query, memory)
 
     def forward(self, h: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """The summary as the context of every state; the weights are those of a look at all alike."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear
 
-from textseq.attention import ATTENTIONS, Additive, Memory
+from textseq.attention import ATTENTIONS, Additive, Memory, folded_exp, squashed
 from textseq.cells import CELLS, State, Weights, gru_step
 from textseq.config import AttentionName, CellName
 from textseq.gru import attentive_gru_window
@@ -144,7 +144,7 @@ def _additive_look(attention: Additive, memory: Memory) -> Look:
 class _Ledger(Ledger):
     def clear(self) -> None:
         self.keys: Tensor | None = None
-        """The keys' gradient over the score weights, (N, S, A)."""
+        """The keys' gradient over four times the score weights, (N, S, A)."""
         self.score: Tensor | None = None
         """The score weights' gradient, (A,)."""
         self.looks: list[tuple[Tensor, Tensor]] = []
@@ -159,7 +159,7 @@ class _Context(FunctionCtx):
 
 
 class _Settle(torch.autograd.Function):
-    """Hands keys, values and score weights on; its backward pass comes after that of all the looks at them."""
+    """Hands folded keys, values and score weights on; its backward pass comes after that of all the looks at them."""
 
     @staticmethod
     def forward(
@@ -168,7 +168,7 @@ class _Settle(torch.autograd.Function):
         ctx.ledger = ledger
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(keys, values, score)
-        return keys.view_as(keys), values.view_as(values), score.view_as(score)
+        return folded_exp(keys), values.view_as(values), score.view_as(score)
 
     @staticmethod
     def backward(ctx: _Context, *_: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
@@ -179,7 +179,7 @@ class _Settle(torch.autograd.Function):
             return None, None, None, None
         weights, contexts = (torch.stack(part, dim=1) for part in zip(*looks, strict=True))  # (N, T, S), (N, T, C)
         of_values = torch.bmm(weights.transpose(1, 2), contexts)
-        return (of_keys * score).to(keys.dtype), of_values.to(values.dtype), of_score, None
+        return (4 * of_keys * score).to(keys.dtype), of_values.to(values.dtype), of_score, None
 
 
 class _Look(torch.autograd.Function):
@@ -192,8 +192,9 @@ class _Look(torch.autograd.Function):
     def forward(
         ctx: _Context, query: Tensor, keys: Tensor, values: Tensor, score: Tensor, padding: Tensor, ledger: _Ledger
     ) -> tuple[Tensor, Tensor]:
-        squashed = (query.unsqueeze(1) + keys).tanh_()  # (N, S, A)
-        weights = torch.addmv(padding.flatten(), squashed.flatten(0, 1), score).view_as(padding).softmax(dim=1)
+        query = folded_exp(query)
+        r = squashed(query.unsqueeze(1), keys)  # (N, S, A)
+        weights = torch.addmv(padding.flatten(), r.flatten(0, 1), score, alpha=-2).view_as(padding).softmax(dim=1)
         context = torch.bmm(weights.unsqueeze(1), values).squeeze(1)
         ctx.ledger = ledger
         ctx.save_for_backward(query, keys, weights, values, score)
@@ -203,17 +204,20 @@ class _Look(torch.autograd.Function):
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         query, keys, weights, values, score = ctx.saved_tensors
-        squashed = (query.unsqueeze(1) + keys).tanh_()  # again: kept, it would be as large as the memory for every step
+        # Again: kept, it would be as large as the memory for every step.
+        r = squashed(query.unsqueeze(1), keys)
         ledger = ctx.ledger
         ledger.open()
         ledger.looks.append((weights, gradient))
         of_weights = torch.bmm(values, gradient.unsqueeze(2)).squeeze(2)  # (N, S)
         of_scores = weights * (of_weights - (weights * of_weights).sum(dim=1, keepdim=True))
-        of_score = squashed.flatten(0, 1).t() @ of_scores.flatten()
-        inner = torch.ops.aten.tanh_backward(of_scores.unsqueeze(2), squashed)  # (N, S, A), but for the factor v
+        of_score = torch.zeros_like(score)
+        # Of 1 - 2r, but these scores' gradients sum to zero. In place autocast leaves the product as it is.
+        of_score.addmv_(r.flatten(0, 1).t(), of_scores.flatten(), alpha=-2)
+        inner = torch.ops.aten.sigmoid_backward(of_scores.unsqueeze(2), r)  # (N, S, A), but for the factor 4 v
         if ledger.keys is None or ledger.score is None:
             ledger.keys, ledger.score = inner, of_score
         else:
             ledger.keys += inner
             ledger.score += of_score
-        return inner.sum(dim=1) * score, None, None, None, None, None
+        return 4 * inner.sum(dim=1) * score, None, None, None, None, None

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from textseq.attention import folded_exp, squashed
 from textseq.layer import SIDES, input_gates
 from textseq.unroll import product_format
 
@@ -200,32 +201,34 @@ class _AttentiveGru(torch.autograd.Function):
         looks = state.new_empty(steps, *padding.shape)
         gates, h_n = torch.empty_like(x_gates), torch.empty_like(outputs)
         queries = state.new_empty(steps, batch, len(score))
+        folded = folded_exp(keys)
         h = state
         with torch.autocast(state.device.type, enabled=False):
             for t in range(steps):
                 product = (h.to(dtype) @ both.t()).to(state.dtype)
                 h_gates = product[:, :width] + bias
-                queries[t] = product[:, width:]
+                queries[t] = folded_exp(product[:, width:])
                 h_n[t] = h_gates[:, 2 * size :]
-                squashed = torch.add(queries[t].unsqueeze(1), keys).tanh_()  # (N, S, A)
-                scores = torch.addmv(padding.flatten(), squashed.flatten(0, 1), score)
+                r = squashed(queries[t].unsqueeze(1), folded)  # (N, S, A)
+                scores = torch.addmv(padding.flatten(), r.flatten(0, 1), score, alpha=-2)
                 torch.softmax(scores.view_as(padding), dim=1, out=looks[t])
                 contexts[t] = torch.bmm(looks[t].unsqueeze(1), values).squeeze(1)
                 x = x_gates[t] + contexts[t].to(dtype) @ see.t()
                 _step(x, h_gates, h, gates[t], outputs[t])
                 h = outputs[t]
-        ctx.save_for_backward(outputs, contexts, looks, gates, h_n, queries, state, both, see, score, keys, values)
+        ctx.save_for_backward(outputs, contexts, looks, gates, h_n, queries, state, both, see, score, folded, values)
         ctx.mark_non_differentiable(looks)
         return outputs, contexts, looks
 
     @staticmethod
     def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        outputs, contexts, looks, gates, h_n, queries, state, both, see, score, keys, values = ctx.saved_tensors
+        outputs, contexts, looks, gates, h_n, queries, state, both, see, score, folded, values = ctx.saved_tensors
         dtype, width = both.dtype, gates.shape[2]
         dx = torch.empty_like(gates)
         dp = gates.new_empty(*gates.shape[:2], len(both))
         seen = torch.empty_like(contexts)  # gradients of the contexts
-        d_keys, d_score = torch.zeros_like(keys), torch.zeros_like(score)
+        d_keys, d_score = torch.zeros_like(folded), torch.zeros_like(score)
+        weight = 4 * score  # tanh'(x) = 1 - tanh(x)^2 = 4 r (1 - r)
         dh = torch.zeros_like(state)
         for t in reversed(range(len(outputs))):
             dh = dh + d_outputs[t]
@@ -234,11 +237,11 @@ class _AttentiveGru(torch.autograd.Function):
             torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=seen[t])
             of_look = torch.bmm(values, seen[t].unsqueeze(2)).squeeze(2)  # (N, S)
             of_scores = looks[t] * (of_look - (looks[t] * of_look).sum(dim=1, keepdim=True))
-            squashed = torch.add(queries[t].unsqueeze(1), keys).tanh_()  # again: cheaper than keeping it
-            d_score.addmv_(squashed.flatten(0, 1).t(), of_scores.flatten())
-            inner = tanh_backward(of_scores.unsqueeze(2), squashed)  # (N, S, A), but for the factor v
+            r = squashed(queries[t].unsqueeze(1), folded)  # again: cheaper than keeping it
+            d_score.addmv_(r.flatten(0, 1).t(), of_scores.flatten(), alpha=-2)  # of 1 - 2r, but these sum to zero
+            inner = sigmoid_backward(of_scores.unsqueeze(2), r)  # (N, S, A), but for the factor 4 v
             d_keys += inner
-            torch.mul(inner.sum(dim=1), score, out=dp[t, :, width:])
+            torch.mul(inner.sum(dim=1), weight, out=dp[t, :, width:])
             dh = (dh * gates[t].chunk(3, dim=1)[1]).add_(dp[t].to(dtype) @ both)
         before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(dtype).flatten(0, 1)
         d_both = (dp.to(dtype).flatten(0, 1).t() @ before).to(state.dtype)
@@ -246,5 +249,5 @@ class _AttentiveGru(torch.autograd.Function):
         d_values = torch.bmm(looks.permute(1, 2, 0), seen.transpose(0, 1))
         d_bias = dp[:, :, :width].sum(dim=(0, 1))
         return (
-            dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score, d_keys * score, d_values, None,
+            dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score, d_keys * weight, d_values, None,
         )  # fmt: skip

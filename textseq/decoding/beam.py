@@ -24,6 +24,11 @@ NARROW_AT = 0.1
 """Share of the texts in the batch that are over when the rest is taken on without them. To copy what a translator
 remembers of a sentence costs about as much as a tenth of a step over it."""
 
+BLOCK = 64
+"""Tokens of which the largest is found first, where a CPU looks for the best of many."""
+SEARCHED_BY_BLOCKS = 2**19
+"""So many numbers at least."""
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -168,7 +173,7 @@ def _extend(
     """
     texts, width = totals.shape
     # max() takes the first of equals, as greedy drawing does; topk() takes any.
-    values, tokens = gains.max(dim=1, keepdim=True) if beams == 1 else gains.topk(min(beams, gains.shape[1]), dim=1)
+    values, tokens = gains.max(dim=1, keepdim=True) if beams == 1 else likeliest(gains, min(beams, gains.shape[1]))
     log_p = logits.log_softmax(dim=1)
     first = tokens[:, :1]
     # Where every token is banned, one that the model itself holds impossible may come first: no sum, and no matter.
@@ -183,6 +188,24 @@ def _extend(
     totals, places = totals.topk(min(beams, width * each), dim=1)
     starts = torch.arange(0, texts * width, width, device=totals.device).unsqueeze(1)
     return totals, starts + places // each, tokens.view(texts, -1).gather(1, places)
+
+
+def likeliest(gains: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """``topk`` of each row, (rows, V) -> values and tokens, (rows, count) each.
+
+    What is among the largest of a row lies in one of the ``count`` blocks with the largest maxima, or in what the
+    blocks leave over; torch's own search of the whole row takes three times as long as the maxima and that of these.
+    """
+    blocks = gains.shape[1] // BLOCK
+    if gains.numel() < SEARCHED_BY_BLOCKS or blocks <= count or gains.device.type != "cpu":
+        return gains.topk(count, dim=1)
+    whole = gains[:, : blocks * BLOCK].reshape(len(gains), blocks, BLOCK)
+    best = whole.amax(dim=2).topk(count, dim=1).indices  # (rows, count)
+    chosen = whole[torch.arange(len(gains)).unsqueeze(1), best].flatten(1)
+    tokens = (best.unsqueeze(2) * BLOCK + torch.arange(BLOCK)).flatten(1)
+    rest = torch.arange(blocks * BLOCK, gains.shape[1]).expand(len(gains), -1)
+    values, places = torch.cat([chosen, gains[:, blocks * BLOCK :]], dim=1).topk(count, dim=1)
+    return values, torch.cat([tokens, rest], dim=1).gather(1, places)
 
 
 def _select(state: State, rows: Tensor) -> State:

@@ -213,12 +213,16 @@ class TranslationModel(nn.Module):
             bounded = decoder.cell.bounded  # then states lie between -1 and 1, and with them values and contexts
             readout = Weights(self.readout.weight[:, :seen], self.readout.bias, bounded=bounded)
             output = Weights(self.output.weight, self.output.bias, bounded=config.readout == "tanh")
+            asking = decoder.attention.query_weights()
             return Stepper(
                 self,
                 prepare,
                 gates_of=decoder.word_gates(self.embedding.weight),
                 words_of=linear(self.embedding.weight, self.readout.weight[:, seen:]),
                 own=prepare(replace(step_weights(decoder.layer, SIDE), bounded=bounded)),
+                query=None
+                if asking is None
+                else prepare(Weights(asking, torch.zeros_like(asking[:, 0]), bounded=bounded)),
                 from_context=prepare(replace(decoder.context_weights(), bounded=bounded)),
                 readout=prepare(readout),
                 plain_output=output,
@@ -252,6 +256,8 @@ class Stepper:
     words_of: Tensor
     """The readout's, (V+1, rows of the readout)."""
     own: Weights
+    query: Weights | None
+    """Makes the attention's query of a state; None: it is the state."""
     from_context: Weights
     readout: Weights
     plain_output: Weights
@@ -276,12 +282,14 @@ class Stepper:
         """
         model, decoder = self.model, self.model.decoder
         sentences, length = memory.padding.shape
+        look_at = decoder.attention.over(memory)
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             ids = tokens if self.tokens is None else self.tokens[tokens]
             *parts, had = state
             lowest = tuple(part[0] for part in parts)
-            context, look = decoder.attention(lowest[0].view(sentences, -1, model.config.hidden_size), memory)
+            query = lowest[0] if self.query is None else self.query.product(lowest[0])
+            context, look = look_at(query.view(sentences, -1, query.shape[1]))
             context, look = context.flatten(0, 1), look.flatten(0, 1)
             gates = self.gates_of[ids] + self.from_context.product(context)
             after = decoder.cell.step(gates, lowest, self.own)
