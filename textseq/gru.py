@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from textseq.attention import folded_exp, squashed
+from textseq.additive import best_for
+from textseq.attention import folded_exp
+from textseq.graphs import Recorded, Slot
 from textseq.layer import SIDES, input_gates
 from textseq.unroll import product_format
 
@@ -177,6 +179,92 @@ class _Gru(torch.autograd.Function):
         return dx, dh, d_hh, dp.sum(dim=(0, 2))
 
 
+def _attentive_forward(
+    x_gates: Tensor,
+    state: Tensor,
+    both: Tensor,
+    bias: Tensor,
+    see: Tensor,
+    score: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    padding: Tensor,
+) -> tuple[Tensor, ...]:
+    """The loop over the steps: outputs, contexts, looks, gates, h_n and folded queries of all; keys come folded."""
+    steps, batch, width = x_gates.shape
+    size, dtype = width // 3, both.dtype
+    outputs = state.new_empty(steps, batch, size)
+    contexts = state.new_empty(steps, batch, values.shape[2])
+    looks = state.new_empty(steps, *padding.shape)
+    gates, h_n = torch.empty_like(x_gates), torch.empty_like(outputs)
+    queries = state.new_empty(steps, batch, len(score))
+    look, _ = best_for(keys)
+    h = state
+    with torch.autocast(state.device.type, enabled=False):
+        for t in range(steps):
+            product = (h.to(dtype) @ both.t()).to(state.dtype)  # recurrence and query
+            h_gates = product[:, :width] + bias
+            queries[t] = folded_exp(product[:, width:])
+            h_n[t] = h_gates[:, 2 * size :]
+            look(queries[t], keys, score, padding, values, weights=looks[t], context=contexts[t])
+            x = x_gates[t] + contexts[t].to(dtype) @ see.t()
+            _step(x, h_gates, h, gates[t], outputs[t])
+            h = outputs[t]
+    return outputs, contexts, looks, gates, h_n, queries
+
+
+def _attentive_backward(
+    d_outputs: Tensor,
+    d_contexts: Tensor,
+    outputs: Tensor,
+    contexts: Tensor,
+    looks: Tensor,
+    gates: Tensor,
+    h_n: Tensor,
+    queries: Tensor,
+    state: Tensor,
+    both: Tensor,
+    see: Tensor,
+    score: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> tuple[Tensor, ...]:
+    """The loop back: gradients of the gates' input shares, of recurrence and query, of the contexts; of the state
+    before the first step; of the keys over 4 v; of v for each sentence."""
+    dtype, width = both.dtype, gates.shape[2]
+    dx = torch.empty_like(gates)
+    dp = gates.new_empty(*gates.shape[:2], len(both))
+    seen = torch.empty_like(contexts)
+    d_keys, d_score = torch.zeros_like(keys), torch.zeros_like(queries[0])
+    _, look_back = best_for(keys)
+    dh = torch.zeros_like(state)
+    for t in reversed(range(len(outputs))):
+        dh = dh + d_outputs[t]
+        before = outputs[t - 1] if t else state
+        _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
+        torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=seen[t])
+        look_back(
+            queries[t], keys, score, values, looks[t], seen[t], d_query=dp[t, :, width:], d_keys=d_keys, d_score=d_score
+        )
+        dh = (dh * gates[t].chunk(3, dim=1)[1]).add_(dp[t].to(dtype) @ both)
+    return dx, dp, seen, dh, d_keys, d_score
+
+
+# Targets and sources of any length share the records of those a little longer: what the padding of the sources adds is
+# not looked at, and the steps behind the last one come to nothing in the loop back.
+_STEPS, _SOURCES, _AS_IT_IS = Slot("T"), Slot(".S"), Slot()
+_forward_recorded = Recorded(
+    _attentive_forward,
+    (_STEPS, *[_AS_IT_IS] * 5, _SOURCES, _SOURCES, Slot(".S", -torch.inf)),
+    (_STEPS, _STEPS, Slot("T.S"), *[_STEPS] * 3),
+)
+_backward_recorded = Recorded(
+    _attentive_backward,
+    (*[_STEPS] * 4, Slot("T.S"), *[_STEPS] * 3, *[_AS_IT_IS] * 4, _SOURCES, _SOURCES),
+    (*[_STEPS] * 3, _AS_IT_IS, _SOURCES, _AS_IT_IS),
+)
+
+
 class _AttentiveGru(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -192,62 +280,30 @@ class _AttentiveGru(torch.autograd.Function):
         values: Tensor,
         padding: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps, batch, width = x_gates.shape
-        size, dtype = width // 3, product_format(hh)
+        dtype = product_format(hh)
         both = torch.cat([hh, query_weight]).to(dtype)  # (3H+A, H): one product for recurrence and query
         see = context_weight.to(dtype)
-        outputs = state.new_empty(steps, batch, size)
-        contexts = state.new_empty(steps, batch, values.shape[2])
-        looks = state.new_empty(steps, *padding.shape)
-        gates, h_n = torch.empty_like(x_gates), torch.empty_like(outputs)
-        queries = state.new_empty(steps, batch, len(score))
-        folded = folded_exp(keys)
-        h = state
-        with torch.autocast(state.device.type, enabled=False):
-            for t in range(steps):
-                product = (h.to(dtype) @ both.t()).to(state.dtype)
-                h_gates = product[:, :width] + bias
-                queries[t] = folded_exp(product[:, width:])
-                h_n[t] = h_gates[:, 2 * size :]
-                r = squashed(queries[t].unsqueeze(1), folded)  # (N, S, A)
-                scores = torch.addmv(padding.flatten(), r.flatten(0, 1), score, alpha=-2)
-                torch.softmax(scores.view_as(padding), dim=1, out=looks[t])
-                contexts[t] = torch.bmm(looks[t].unsqueeze(1), values).squeeze(1)
-                x = x_gates[t] + contexts[t].to(dtype) @ see.t()
-                _step(x, h_gates, h, gates[t], outputs[t])
-                h = outputs[t]
-        ctx.save_for_backward(outputs, contexts, looks, gates, h_n, queries, state, both, see, score, folded, values)
+        keys, values = folded_exp(keys).contiguous(), values.contiguous()
+        run = _forward_recorded if state.is_cuda else _attentive_forward
+        outputs, contexts, looks, *further = run(
+            x_gates, state, both, bias, see, score, keys, values, padding.contiguous()
+        )
+        ctx.save_for_backward(outputs, contexts, looks, *further, state, both, see, score, keys, values)
         ctx.mark_non_differentiable(looks)
         return outputs, contexts, looks
 
     @staticmethod
     def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        outputs, contexts, looks, gates, h_n, queries, state, both, see, score, folded, values = ctx.saved_tensors
-        dtype, width = both.dtype, gates.shape[2]
-        dx = torch.empty_like(gates)
-        dp = gates.new_empty(*gates.shape[:2], len(both))
-        seen = torch.empty_like(contexts)  # gradients of the contexts
-        d_keys, d_score = torch.zeros_like(folded), torch.zeros_like(score)
-        weight = 4 * score  # tanh'(x) = 1 - tanh(x)^2 = 4 r (1 - r)
-        dh = torch.zeros_like(state)
-        for t in reversed(range(len(outputs))):
-            dh = dh + d_outputs[t]
-            before = outputs[t - 1] if t else state
-            _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
-            torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=seen[t])
-            of_look = torch.bmm(values, seen[t].unsqueeze(2)).squeeze(2)  # (N, S)
-            of_scores = looks[t] * (of_look - (looks[t] * of_look).sum(dim=1, keepdim=True))
-            r = squashed(queries[t].unsqueeze(1), folded)  # again: cheaper than keeping it
-            d_score.addmv_(r.flatten(0, 1).t(), of_scores.flatten(), alpha=-2)  # of 1 - 2r, but these sum to zero
-            inner = sigmoid_backward(of_scores.unsqueeze(2), r)  # (N, S, A), but for the factor 4 v
-            d_keys += inner
-            torch.mul(inner.sum(dim=1), weight, out=dp[t, :, width:])
-            dh = (dh * gates[t].chunk(3, dim=1)[1]).add_(dp[t].to(dtype) @ both)
+        outputs, contexts, looks, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
+        run = _backward_recorded if state.is_cuda else _attentive_backward
+        dx, dp, seen, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
+        dtype, width = both.dtype, dx.shape[2]
         before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(dtype).flatten(0, 1)
         d_both = (dp.to(dtype).flatten(0, 1).t() @ before).to(state.dtype)
         d_see = (dx.to(dtype).flatten(0, 1).t() @ contexts.to(dtype).flatten(0, 1)).to(state.dtype)
         d_values = torch.bmm(looks.permute(1, 2, 0), seen.transpose(0, 1))
         d_bias = dp[:, :, :width].sum(dim=(0, 1))
         return (
-            dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score, d_keys * weight, d_values, None,
+            dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score.sum(dim=0), d_keys * (4 * score), d_values,
+            None,
         )  # fmt: skip

@@ -13,14 +13,31 @@ from torch import Tensor
 from textseq.cells import State, Step
 from textseq.config import DecodingConfig
 from textseq.decoding.rules import forced_table, ruled, rules_in_force
+from textseq.graphs import Record, Recorded, Slot, on_cuda
+
+RECORDED = 100
+"""Tokens from which it is worth while to record a step on a GPU."""
 
 
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a token for each text: logits (N, V) -> ids (N,). The generator is on the logits' device."""
-    p = logits.softmax(dim=1)
+    return _drawn(logits, _noise(logits, generator))
+
+
+def _noise(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers from Exp(1), (N, V)."""
+    return torch.empty_like(logits).exponential_(generator=generator)
+
+
+def _drawn(logits: Tensor, noise: Tensor) -> Tensor:
     # Of all p / q with q from Exp(1), that of token v is the largest with probability p(v): what torch.multinomial
     # does too, after checks that take most of its time.
-    return (p / torch.empty_like(p).exponential_(generator=generator)).argmax(dim=1)
+    return (logits.softmax(dim=1) / noise).argmax(dim=1)
+
+
+def _recorder(device: torch.device) -> Record | None:
+    """What records steps there; None: they are not recorded."""
+    return on_cuda if device.type == "cuda" else None
 
 
 @torch.inference_mode()  # as a decorator it holds while a token is made, and not for the caller in between
@@ -64,6 +81,10 @@ def sample(
     for t in range(prompt.shape[1] - 1):
         _, state = step(prompt[:, t], state)
     tokens = prompt[:, -1]
+    record = _recorder(prompt.device)
+    if record is not None and config.max_new_tokens >= RECORDED and not (looks_back or end is not None or forced):
+        yield from _recorded_steps(record, step, tokens, state, config, generator, bias)
+        return
     for t in range(1, config.max_new_tokens + 1):
         logits, state = step(tokens, state)
         logits = ruled(logits.float(), history, config, rules, bias=bias, end=end, may_end=t > min_new_tokens)
@@ -81,3 +102,27 @@ def sample(
         yield tokens
         if end is not None and over.all():
             return
+
+
+def _recorded_steps(
+    record: Record,
+    step: Step,
+    tokens: Tensor,
+    state: State,
+    config: DecodingConfig,
+    generator: torch.Generator,
+    bias: Tensor | None,
+) -> Iterator[Tensor]:
+    """The same for texts that neither end nor look back, from a record of the step; ``tokens`` (N,) end the prompts."""
+    rules = rules_in_force(config)
+
+    def advance(tokens: Tensor, noise: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        logits, state = step(tokens, state)
+        return _drawn(ruled(logits.float(), tokens.unsqueeze(1), config, rules, bias=bias), noise), *state
+
+    recorded = Recorded(advance, [Slot()] * (2 + len(state)), [Slot()] * (1 + len(state)), record)
+    logits, _ = step(tokens, state)  # which say of what shape the noise is
+    for _ in range(config.max_new_tokens):
+        tokens, *after = recorded(tokens, _noise(logits.float(), generator), *state)
+        state = (*after,)
+        yield tokens
