@@ -31,6 +31,7 @@ JOBS = {
         "start_up.py --rounds 5",
         "tokenizer_speed.py --rounds 3",
         "sampling.py --rounds 3",
+        "attending_decoder.py",
         "training_step.py --rounds 5 --steps 2",
         "training_step.py --rounds 5 --steps 2 --precision bfloat16",
         "cell_speed.py --rounds 3",
@@ -41,6 +42,8 @@ JOBS = {
     ),
     "gpu": (
         "training_step.py --device cuda --precision bfloat16 --hidden-size 1024 --window 256 --batch-size 256",
+        "attending_decoder.py --device cuda --batch-size 256 --source 48 --target 48",
+        "sampling.py --device cuda --texts 1 4096 --rounds 3",
         "cell_speed.py --device cuda --hidden-size 1024 --window 256 --batch-size 256 --precision bfloat16",
     ),
 }

@@ -29,12 +29,15 @@ import textseq
 from textseq.cells import State, Step
 from textseq.config import GenerationConfig, LanguageModelConfig
 from textseq.corpus import cache_folder, load_corpus
+from textseq.decoding import sampling
 from textseq.decoding.sampling import sample
+from textseq.devices import pick_device
 from textseq.errors import TextseqError
 from textseq.models.language_model import LanguageModel
 from textseq.tokens import token_file
 
 NAIVE = "nn.LSTM per character"
+UNRECORDED = "ours, without a record"
 STREAMS = 64
 """Stretches of the validation text that are read side by side; it costs both sides the same context."""
 REACH = {(1, "float32"): 6.9, (1, "int8"): 11.5, (64, "float32"): 2.0}
@@ -45,7 +48,7 @@ def plain_lstm(model: LanguageModel) -> nn.LSTM:
     """torch's module for the model's stack, with its weights."""
     layers = model.recurrent.layers
     lstm = nn.LSTM(model.config.embedding_size, model.config.hidden_size, len(layers), batch_first=True)
-    lstm.load_state_dict(
+    lstm.to(model.output.weight.device).load_state_dict(
         {
             name.replace("_l0", f"_l{index}"): value
             for index, layer in enumerate(layers)
@@ -87,13 +90,23 @@ def by_hand(model: LanguageModel) -> Step:
 
 
 def speed(model: LanguageModel, step: Step, texts: int, tokens: int) -> float:
-    """Characters per second over all texts."""
-    prompt = torch.zeros(texts, 1, dtype=torch.long)
-    config = GenerationConfig(max_new_tokens=tokens)
+    """Characters per second over all texts; each is fetched from the device, as who reads them would."""
+    device = model.output.weight.device
+    prompt = torch.zeros(texts, 1, dtype=torch.long, device=device)
+    config, generator = GenerationConfig(max_new_tokens=tokens), torch.Generator(device).manual_seed(1)
     start = time.perf_counter()
-    for _ in sample(step, prompt, model.initial_state(texts), config, generator=torch.Generator().manual_seed(1)):
-        pass
+    for written in sample(step, prompt, model.initial_state(texts), config, generator=generator):
+        written.cpu()
     return texts * tokens / (time.perf_counter() - start)
+
+
+def without_record(model: LanguageModel, step: Step, texts: int, tokens: int) -> float:
+    """The same on a GPU, with every operation launched from Python."""
+    recorder, sampling._recorder = sampling._recorder, lambda device: None
+    try:
+        return speed(model, step, texts, tokens)
+    finally:
+        sampling._recorder = recorder
 
 
 def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
@@ -103,12 +116,16 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
         "cells by hand": by_hand(model),
         "ours, float32": model.stepper(),
     }
+    on_gpu = model.output.weight.is_cuda
     try:
         sides["ours, int8"] = model.stepper("int8")
     except TextseqError as error:
         print(f"without int8: {error}")
-    tokens = max(8, 400 // math.isqrt(texts))
-    speeds = in_turns({name: partial(speed, model, step, texts, tokens) for name, step in sides.items()}, rounds)
+    tokens = sampling.RECORDED * 5 if on_gpu else max(8, 400 // math.isqrt(texts))
+    measures = {name: partial(speed, model, step, texts, tokens) for name, step in sides.items()}
+    if on_gpu:
+        measures[UNRECORDED] = partial(without_record, model, sides["ours, float32"], texts, tokens)
+    speeds = in_turns(measures, rounds)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     for name, median in medians.items():
         span = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
@@ -117,6 +134,11 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
             precision = name.removeprefix("ours, ")
             what = f"writing {texts} at once, {precision}, over nn.LSTM per character"
             note(Row(what, median, "characters/s", median / medians[NAIVE], REACH.get((texts, precision))))
+    if on_gpu:
+        ratio = medians["ours, float32"] / medians[UNRECORDED]
+        what = f"writing {texts} at once, float32, from a record, over the same without"
+        note(Row(what, medians["ours, float32"], "characters/s", ratio, 10.0 if texts == 1 else None))
+        return
     config = model.config
     most = writing(config.layers, config.hidden_size, model.output.out_features, texts)
     share = medians["ours, float32"] / most
@@ -155,14 +177,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--texts", type=int, nargs="+", default=[1, 64, 512])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
     o = parser.parse_args()
     torch.manual_seed(0)
-    model = LanguageModel(LanguageModelConfig(layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65).eval()
+    model = LanguageModel(LanguageModelConfig(layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65)
+    model = model.eval().to(pick_device(o.device))
     print(f"{o.layers}x{o.hidden_size} LSTM, vocabulary 65, characters/s of all texts together, median of {o.rounds}")
     print(f"texts  {'side':<24}{'median':>10}")
     for texts in o.texts:
         print_speeds(model, texts, o.rounds)
-    if os.environ.get("TEXTSEQ_DATA"):
+    if os.environ.get("TEXTSEQ_DATA") and o.device == "cpu":
         print_cost()
     print_conditions()
 
