@@ -1,7 +1,8 @@
-"""What this machine could do at most, and what one character of writing needs: the limits that the table names.
+"""What this machine could do at most, and what each path needs: the limits that the table names.
 
 Arithmetic: products of large matrices, float32, the best of torch's own and of those laid out for oneDNN. Reading: a
 matrix as large as a model's weights, multiplied by a single vector again and again, which does nothing but read it.
+Only products are counted, two operations for each weight and row; a gradient takes twice as many as its forward pass.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from conditions import print_conditions
+from peers import driver
 
 from textseq.packed import PackedLinear, has_onednn
 
@@ -68,17 +71,62 @@ def writing(layers: int, hidden: int, vocabulary: int, texts: int, seconds: floa
     return min(flops(seconds) / (2 * count), texts * bandwidth(4 * count, seconds) / (4 * count))
 
 
+def training(layers: int, hidden: int, vocabulary: int) -> float:
+    """Operations of a language model's training step for each token; its first layer reads embeddings of H."""
+    return 3 * 2 * (4 * hidden * 2 * hidden * layers + vocabulary * hidden)
+
+
+@dataclass(frozen=True)
+class Translator:
+    """The weights that a word meets in the translator of ``translation.py``."""
+
+    embedding: int = driver.EMBEDDING
+    encoder: int = driver.ENCODER
+    hidden: int = driver.DECODER
+    vocabulary: int = 8001
+
+    @property
+    def source(self) -> int:
+        """Weights for each source token: both directions of the encoder, and the key."""
+        values = 2 * self.encoder
+        return 2 * 3 * self.encoder * (self.embedding + self.encoder) + values * self.hidden
+
+    @property
+    def target(self) -> int:
+        """Weights for each target token and hypothesis, the words' share of the gates being a table when it writes."""
+        values = 2 * self.encoder
+        decoder = 3 * self.hidden * (values + self.hidden) + self.hidden * self.hidden
+        return decoder + (self.hidden + values) * self.embedding + self.embedding * self.vocabulary
+
+    @property
+    def training(self) -> float:
+        """Operations for each target token, sources and targets being of one length."""
+        words = (3 * self.hidden + self.embedding) * self.embedding
+        return 3 * 2 * (self.source + self.target + words)
+
+    @property
+    def writing(self) -> float:
+        """Operations for each token written."""
+        return 2 * (self.source + driver.BEAM * self.target)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
     parser.add_argument("--layers", type=int, default=2)
     o = parser.parse_args()
-    count = weights(o.layers, o.hidden_size, 65)
-    print(f"arithmetic: {flops() / 1e9:,.0f} GFLOP/s in float32")
+    count, rate, translator = weights(o.layers, o.hidden_size, 65), flops(), Translator()
+    print(f"arithmetic: {rate / 1e9:,.0f} GFLOP/s in float32")
     print(f"reading {4 * count / 1e6:.1f} MB of weights again and again: {bandwidth(4 * count) / 1e9:,.0f} GB/s")
     for texts in (1, 64, 512):
         print(f"writing {texts} texts: at most {writing(o.layers, o.hidden_size, 65, texts):,.0f} characters/s")
+    for what, operations in (
+        ("training a language model", training(o.layers, o.hidden_size, 65)),
+        ("training a translator", translator.training),
+        ("translating", translator.writing),
+    ):
+        print(f"{what}: {operations / 1e6:,.1f} million operations, at most {rate / operations:,.0f} tokens/s")
     print_conditions()
 
 
