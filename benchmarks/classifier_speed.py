@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from textseq.classifying import Classifier, read_text
-from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, Precision
+from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, Precision, ReadingPrecision
 from textseq.labelled import load_labelled
 from textseq.models.classifier_model import ClassifierModel
 from textseq.text_batches import TextBatches
@@ -143,31 +143,31 @@ def main() -> None:
             settings = ClassifierTrainingConfig(precision=precision, best_by="loss")  # nothing is held out
             where = Run(Path(folder) / precision, tokenizer, {})
             trainings[precision] = Training(model, batches, settings, where)
-        used = Classifier(
-            ClassifierModel(config, tokenizer.size, len(corpus.labels)), tokenizer, {"labels": [*corpus.labels]}
-        )
+        used = ClassifierModel(config, tokenizer.size, len(corpus.labels))
         chosen = np.random.default_rng(1)
 
-        def our_use() -> int:
+        def our_use(precision: ReadingPrecision) -> int:
+            classifier = Classifier(used, tokenizer, {"labels": [*corpus.labels]}, precision)
             numbers = chosen.permutation(len(read))[:in_a_round]
-            used.logits_of([texts.encoded[number] for number in numbers])
+            classifier.logits_of([texts.encoded[number] for number in numbers])
             return in_a_round
 
         sides: dict[str, Callable[[], int]] = {
             "training, plain loop, float32": plain_training,
             "training, textseq, float32": lambda: ours(trainings["float32"]),
             "training, textseq, bfloat16": lambda: ours(trainings["bfloat16"]),
-            "using, plain loop": plain_use,
-            "using, textseq": our_use,
+            "using, plain loop, float32": plain_use,
+            "using, textseq, float32": lambda: our_use("float32"),
+            "using, textseq, bfloat16": lambda: our_use("bfloat16"),
         }
         rates = in_turns({name: partial(rate, run) for name, run in sides.items()}, o.rounds)
     for name, values in rates.items():
-        base = rates[name.split(",")[0] + ", plain loop" + ", float32" * name.startswith("training")]
+        base = rates[name.split(",")[0] + ", plain loop, float32"]
         ratio = statistics.median(ours / plain for ours, plain in zip(values, base, strict=True))
         print(f"{name}: {statistics.median(values):,.1f} texts/s, {ratio:.2f} times the plain loop")
         if "textseq" in name:
-            doing, _, precision = name.replace(", textseq", "").partition(", ")
-            what = f"{doing} a classifier of {o.corpus}, {precision or 'float32'}, over a plain padded loop"
+            doing, _, precision = name.split(", ")
+            what = f"{doing} a classifier of {o.corpus}, {precision}, over a plain padded loop in float32"
             note(Row(what, statistics.median(values), "texts/s", ratio, 3.0))
     words = statistics.mean(map(len, texts.encoded))
     print(f"{o.corpus}: {len(read):,} texts of {words:.1f} tokens on average, vocabulary {tokenizer.size}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from textseq.command import parse, run
-from textseq.config import TranslationConfig, WritingPrecision
+from textseq.config import ReadingPrecision, TranslationConfig, WritingPrecision
 from textseq.corpus import corpus_names, list_corpora
 from textseq.errors import TextseqError, unknown
 from textseq.lines import LONGEST
@@ -89,6 +89,8 @@ class Classifiers(Settings):
     """Column or key of the texts. Default: one that is called text, sentence, review, content..."""
     label_column: Name = None
     """Column or key of the labels. Default: one that is called label, class, sentiment, category..."""
+    bfloat16: Flag = False
+    """Measure with products in 16 bits, as textseq-classify --bfloat16 has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +276,8 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasureme
         )
     for note in corpus.notes:
         print(note, file=sys.stderr)
-    classifier = load_classifier(folder, device=options.device)
+    precision: ReadingPrecision = "bfloat16" if options.classifiers.bfloat16 else "float32"
+    classifier = load_classifier(folder, device=options.device, precision=precision)
     if (known := overlap(classifier.facts, corpus)) is not None:
         print(f"note: {spoiled(folder, known, corpus)}", file=sys.stderr)
     return classifier.measure(corpus, options.part or _last_part(corpus.parts))

@@ -77,6 +77,16 @@ def test_lines_are_read_only_as_far_ahead_as_said(classifier: Classifier) -> Non
     assert done == [2, 2, 2]
 
 
+def test_sixteen_bits_make_nearly_the_same_probabilities(classifier: Classifier) -> None:
+    narrow = Classifier(classifier.model, classifier.tokenizer, classifier.facts, "bfloat16")
+    exact, found = classifier.log_probabilities(TEXTS), narrow.log_probabilities(TEXTS)
+    assert 0 < np.abs(np.exp(found) - np.exp(exact)).max() < 0.02
+    part = corpus([(text, "bad") for text in TEXTS])
+    assert narrow.measure(part).signature == classifier.measure(part).signature.replace(
+        "|labels:3", "|precision:bfloat16|labels:3"
+    )
+
+
 def test_the_temperature_makes_it_less_sure_and_changes_no_label(classifier: Classifier) -> None:
     less = classifier.classify(TEXTS)
     classifier.facts["temperature"] = 1.0
@@ -211,7 +221,9 @@ def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:
         TextseqError, match=r"a language model is wanted, .* is a classifier; use it with textseq-class"
     ):
         textseq.load_writer(tmp_path / "given")
-    with pytest.raises(TextseqError, match="computes in float32"):
+    narrow = textseq.load(tmp_path / "given", precision="bfloat16")
+    assert isinstance(narrow, Classifier) and narrow.precision == "bfloat16"
+    with pytest.raises(TextseqError, match=r"unknown precision of a classifier 'int8'; known: bfloat16, float32"):
         textseq.load(tmp_path / "given", precision="int8")
 
 

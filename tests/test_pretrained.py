@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 
@@ -157,6 +158,18 @@ def test_the_classifier_that_ships_tells_praise_from_blame() -> None:
     found = textseq.load_classifier("sentiment").classify([*OPINIONS])
     assert [one.label for one in found] == [*OPINIONS.values()]
     assert all(one.probability > 0.6 for one in found)
+
+
+def test_the_classifier_that_ships_says_the_same_in_sixteen_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    for flags in ([], ["--bfloat16"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", TextIOWrapper(BytesIO("\n".join(OPINIONS).encode())))
+            importlib.import_module("textseq.cli.classify").classify(["--model", "sentiment", *flags])
+        lines.append([line.split("\t") for line in capsys.readouterr().out.splitlines()])
+    assert [label for label, _ in lines[1]] == [label for label, _ in lines[0]] == [*OPINIONS.values()]
+    exact, found = ([float(p) for _, p in side] for side in lines)
+    assert found == pytest.approx(exact, abs=0.02) and found != exact
 
 
 def test_the_classifier_that_ships_is_as_good_as_its_card_says(data_file: Callable[[str], Path]) -> None:

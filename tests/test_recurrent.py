@@ -157,15 +157,18 @@ def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: b
 
 
 @EVERY_CELL
+@pytest.mark.parametrize("within", [False, True], ids=["at the start", "within"])
 @pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
-def test_resets_in_a_window_are_separate_texts(cell: CellName, learned: bool) -> None:
+def test_resets_in_a_window_are_separate_texts(cell: CellName, learned: bool, within: bool) -> None:
     stack = Recurrent(cell, E, H, layers=2, learn_initial_state=learned)
     if stack.start is not None:
         nn.init.normal_(stack.start)
     x, state = torch.randn(N, T, E), random_state(stack)
     resets = torch.zeros(N, T, dtype=torch.bool)
-    resets[0, [0, 3]] = True
-    resets[1, [2, 3, T - 1]] = True  # row 2 goes on throughout
+    resets[0, 0] = True
+    if within:
+        resets[0, 3] = True
+        resets[1, [2, 3, T - 1]] = True  # row 2 goes on throughout
     y, final = stack(x, state, resets=resets)
     for row in range(N):
         mine = slice(row, row + 1)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textseq import checkpoint
-from textseq.config import ClassifierConfig, ExplanationMethod, WritingPrecision
+from textseq.config import ClassifierConfig, ExplanationMethod, ReadingPrecision
 from textseq.devices import pick_device
 from textseq.errors import TextseqError, unknown
 from textseq.explaining import Explanation, contributions
@@ -61,10 +62,19 @@ class Classifier:
         model: in evaluation mode from here on.
         tokenizer: the one that it was trained with.
         facts: what ``config.json`` says of it.
+        precision: of the products when it classifies; it explains in float32.
+
+    Raises:
+        TextseqError: an unknown precision.
     """
 
-    def __init__(self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts) -> None:
+    def __init__(
+        self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts, precision: ReadingPrecision = "float32"
+    ) -> None:
+        if precision not in get_args(ReadingPrecision):
+            raise unknown("precision of a classifier", precision, get_args(ReadingPrecision))
         self.model = model.eval()
+        self.precision = precision
         self.tokenizer = tokenizer
         self.facts = facts
         self.device = next(model.parameters()).device
@@ -131,7 +141,8 @@ class Classifier:
             count = max(1, TOKENS // wide)
             numbers, longest_first = longest_first[:count], longest_first[count:]
             batch = text_batch([encoded[number] for number in numbers], [0] * len(numbers)).to(self.device)
-            with torch.inference_mode():
+            narrow = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+            with torch.inference_mode(), narrow:
                 logits: Tensor = self.model(batch.ids, batch.lengths)
             found[numbers] = logits.double().cpu().numpy()
         return found
@@ -187,6 +198,7 @@ class Classifier:
             progress(len(some))
         found = np.concatenate(rows) if rows else np.zeros((0, len(self.labels)))
         how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.tokenizer.signature}"
+        how += f"|precision:{self.precision}" if self.precision != "float32" else ""
         return measure_labels(found, right, self.labels, how=how)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
@@ -236,15 +248,13 @@ def read_text(text: str) -> str:
 
 
 def open_classifier(
-    found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32"
+    found: checkpoint.Checkpoint, device: str = "cpu", precision: ReadingPrecision = "float32"
 ) -> Classifier:
     """The classifier of a checkpoint.
 
     Raises:
-        TextseqError: settings or weights that do not fit; a precision other than float32.
+        TextseqError: settings or weights that do not fit; an unknown precision.
     """
-    if precision != "float32":
-        raise TextseqError(f"a classifier computes in float32, found precision {precision}; leave it out")
     where = str(found.folder / "config.json")
     settings, labels = found.facts.get("model"), found.facts.get("labels")
     if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
@@ -252,4 +262,4 @@ def open_classifier(
     config = ClassifierConfig.from_dict(settings, where=where)
     model = ClassifierModel(config, found.tokenizer.size, len(labels))
     checkpoint.load_weights(model, found.weights, found.folder)
-    return Classifier(model.to(pick_device(device)), found.tokenizer, found.facts)
+    return Classifier(model.to(pick_device(device)), found.tokenizer, found.facts, precision)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from textseq import checkpoint
 from textseq.classifying import Classifier, open_classifier
-from textseq.config import WritingPrecision
+from textseq.config import ReadingPrecision, WritingPrecision
 from textseq.errors import TextseqError, unknown
 from textseq.shelf import find_model
 from textseq.tagging import Tagger, open_tagger
@@ -19,7 +20,9 @@ from textseq.writing import Writer, open_writer
 
 Job = Writer | Translator | Classifier | Tagger
 
-JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Job]] = {
+Precision = WritingPrecision | ReadingPrecision
+
+JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, Any], Job]] = {
     "language-model": open_writer,
     "translator": open_translator,
     "classifier": open_classifier,
@@ -28,13 +31,14 @@ JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, WritingPrecision], Job]] =
 """What opens a checkpoint, by its task."""
 
 
-def load(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Job:
+def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Job:
     """Load a model by its path, its run's name or the name that it ships under.
 
     Args:
         name: such as ``"shakespeare"``, ``"mine"`` or ``"runs/mine"``.
         device: where to compute. One text at a time is fastest on a CPU; ``"auto"`` takes a GPU if there is one.
-        precision: of a writer's products: ``"int8"`` writes faster on the CPU, with next to the same probabilities.
+        precision: of the products: with ``"int8"`` writers and translators write faster on the CPU, with
+            ``"bfloat16"`` classifiers classify faster on what has units for it, with next to the same probabilities.
 
     Raises:
         TextseqError: an unknown name or precision (nearest match offered), or a folder that is damaged, incomplete
@@ -63,9 +67,9 @@ def load_translator(name: str | Path, *, device: str = "cpu", precision: Writing
     return loaded
 
 
-def load_classifier(name: str | Path, *, device: str = "cpu") -> Classifier:
+def load_classifier(name: str | Path, *, device: str = "cpu", precision: ReadingPrecision = "float32") -> Classifier:
     """``load``, for a model that must be a classifier; any other is a TextseqError too."""
-    loaded = load(name, device=device)
+    loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Classifier):
         raise _other("a classifier", name, loaded)
     return loaded

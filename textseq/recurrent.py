@@ -156,8 +156,11 @@ class Recurrent(nn.Module):
         if resets is not None and (lengths is not None or self.directions == 2):
             raise ValueError("resets go with whole windows of one direction: leave out lengths, or the resets")
         noise = noise or self.draw(x.shape[0])
-        if resets is None or not resets.any():
+        if resets is not None and resets[:, 0].any():
+            state = self._reset(state, resets[:, 0])
+        if resets is None or not resets[:, 1:].any():
             return self._run(x, state, lengths, noise, self._fast)
+        resets = torch.cat([torch.zeros_like(resets[:, :1]), resets[:, 1:]], dim=1)
         if self.start is None and not self.zoneout and all(isinstance(layer, nn.LSTM) for layer in self.layers):
             return self._run(x, state, None, noise, partial(self._fast, resets=resets))
         outputs = []

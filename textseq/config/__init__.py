@@ -21,6 +21,7 @@ from textseq.config.decoding import DecodingConfig as DecodingConfig
 from textseq.config.decoding import DecodingSettings as DecodingSettings
 from textseq.config.decoding import GenerationConfig as GenerationConfig
 from textseq.config.decoding import GenerationSettings as GenerationSettings
+from textseq.config.decoding import ReadingPrecision as ReadingPrecision
 from textseq.config.decoding import TranslationConfig as TranslationConfig
 from textseq.config.decoding import TranslationSettings as TranslationSettings
 from textseq.config.decoding import WritingPrecision as WritingPrecision

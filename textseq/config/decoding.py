@@ -11,6 +11,9 @@ from textseq.errors import TextseqError
 from textseq.settings import LARGEST_SEED, Settings, ranged
 
 WritingPrecision = Literal["float32", "int8"]
+"""Of the products of a model that writes or translates."""
+ReadingPrecision = Literal["float32", "bfloat16"]
+"""Of those of a classifier."""
 
 LARGEST_BIAS = 10_000
 """Beyond it, what the model itself says would be lost in rounding."""
