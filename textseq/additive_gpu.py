@@ -95,7 +95,8 @@ def look(
 ) -> None:
     """``additive.Look``."""
     sizes, tile = _sizes(keys, values)
-    _look[(len(keys),)](query, keys, score, padding, values, weights, context, *sizes, **tile)
+    with torch.cuda.device_of(keys):  # of several GPUs
+        _look[(len(keys),)](query, keys, score, padding, values, weights, context, *sizes, **tile)
 
 
 def look_back(
@@ -113,6 +114,7 @@ def look_back(
     """``additive.LookBack``."""
     sizes, tile = _sizes(keys, values)
     made = d_query if d_query.is_contiguous() else torch.empty_like(query)
-    _look_back[(len(keys),)](query, keys, score, values, weights, d_context, made, d_keys, d_score, *sizes, **tile)
+    with torch.cuda.device_of(keys):
+        _look_back[(len(keys),)](query, keys, score, values, weights, d_context, made, d_keys, d_score, *sizes, **tile)
     if made is not d_query:
         d_query.copy_(made)

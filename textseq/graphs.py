@@ -51,8 +51,8 @@ class Slot:
     """What is known of one input or output of a recorded function."""
 
     axes: str = ""
-    """A letter for each dimension that may be rounded up, such as "T N": equal letters are equal sizes; "." is as it
-    is, and so is all that follows the last letter."""
+    """A letter for each dimension that may be rounded up, equal letters for equal sizes, and "." for one that may not,
+    such as "T.S"; all that follow stay as they are, too."""
     fill: float = 0.0
     """What stands beyond the real size."""
 
@@ -102,7 +102,8 @@ class Recorded:
             ]
             _copy(given, places)
             try:
-                replay, outputs = self._record(lambda: self.function(*places))
+                with torch.cuda.device_of(places[0]):  # of several GPUs
+                    replay, outputs = self._record(lambda: self.function(*places))
             except RuntimeError as error:
                 log.warning("cannot record on this GPU, and goes on without: %s", str(error).splitlines()[0])
                 self._record = None
