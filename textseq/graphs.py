@@ -102,7 +102,7 @@ class Recorded:
             ]
             _copy(given, places)
             try:
-                with torch.cuda.device_of(places[0]):  # of several GPUs
+                with torch.cuda.device_of(places[0]):  # type: ignore[no-untyped-call]  # of several GPUs
                     replay, outputs = self._record(lambda: self.function(*places))
             except RuntimeError as error:
                 log.warning("cannot record on this GPU, and goes on without: %s", str(error).splitlines()[0])
