@@ -37,8 +37,8 @@ JOBS = {
         "cell_speed.py --rounds 3",
         "classifier_speed.py sst2 --rounds 3",
         "classifier_speed.py imdb --batches 2 --rounds 3",
-        "translation.py --peers .peers --work .peers/work --only speed --steps 30 --rounds 3",
-        "translation.py --peers .peers --work .peers/work --only translate --sentences 500 --rounds 3",
+        "translation.py --peers .peers --work .peers/work --only speed --steps 20 --rounds 3",
+        "translation.py --peers .peers --work .peers/work --only translate --sentences 400 --rounds 3",
     ),
     "gpu": (
         "training_step.py --device cuda --precision bfloat16 --hidden-size 1024 --window 256 --batch-size 256",
