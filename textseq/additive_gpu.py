@@ -4,7 +4,8 @@ In torch's operations a look writes and reads (N, S, A) numbers several times; h
 backward pass too, where they are made again. One program has one sentence, so that nothing is added by two at once and
 the sums have the same order every time.
 
-It wants contiguous tensors of float32. Without a GPU, ``TRITON_INTERPRET=1`` runs the kernels on the CPU, for tests.
+It wants tensors of float32; keys, values and queries are to be contiguous, and so is what is written, but for the
+query's gradient. Without a GPU, ``TRITON_INTERPRET=1`` runs the kernels on the CPU, for tests.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def look(
     """``additive.Look``."""
     sizes, tile = _sizes(keys, values)
     with torch.cuda.device_of(keys):  # of several GPUs
-        _look[(len(keys),)](query, keys, score, padding, values, weights, context, *sizes, **tile)
+        _look[(len(keys),)](query, keys, score, padding.contiguous(), values, weights, context, *sizes, **tile)
 
 
 def look_back(
@@ -113,6 +114,7 @@ def look_back(
 ) -> None:
     """``additive.LookBack``."""
     sizes, tile = _sizes(keys, values)
+    d_context = d_context.contiguous()
     made = d_query if d_query.is_contiguous() else torch.empty_like(query)
     with torch.cuda.device_of(keys):
         _look_back[(len(keys),)](query, keys, score, values, weights, d_context, made, d_keys, d_score, *sizes, **tile)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear
 
-from textseq.attention import ATTENTIONS, Additive, Memory, folded_exp, squashed
+from textseq.additive import best_for
+from textseq.attention import ATTENTIONS, Additive, Memory, folded_exp
 from textseq.cells import CELLS, State, Weights, gru_step
 from textseq.config import AttentionName, CellName
 from textseq.gru import attentive_gru_window
@@ -146,7 +147,7 @@ class _Ledger(Ledger):
         self.keys: Tensor | None = None
         """The keys' gradient over four times the score weights, (N, S, A)."""
         self.score: Tensor | None = None
-        """The score weights' gradient, (A,)."""
+        """The score weights' gradient, for each sentence by itself, (N, A)."""
         self.looks: list[tuple[Tensor, Tensor]] = []
         """For each step the weights (N, S), and the gradient of the context (N, C)."""
 
@@ -168,18 +169,18 @@ class _Settle(torch.autograd.Function):
         ctx.ledger = ledger
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(keys, values, score)
-        return folded_exp(keys), values.view_as(values), score.view_as(score)
+        return folded_exp(keys).contiguous(), values.contiguous().view_as(values), score.view_as(score)
 
     @staticmethod
     def backward(ctx: _Context, *_: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         keys, values, score = ctx.saved_tensors
         of_keys, of_score, looks = ctx.ledger.keys, ctx.ledger.score, ctx.ledger.looks
         ctx.ledger.clear()  # the window's tensors go
-        if of_keys is None:
+        if of_keys is None or of_score is None:
             return None, None, None, None
         weights, contexts = (torch.stack(part, dim=1) for part in zip(*looks, strict=True))  # (N, T, S), (N, T, C)
         of_values = torch.bmm(weights.transpose(1, 2), contexts)
-        return (4 * of_keys * score).to(keys.dtype), of_values.to(values.dtype), of_score, None
+        return (4 * of_keys * score).to(keys.dtype), of_values.to(values.dtype), of_score.sum(dim=0), None
 
 
 class _Look(torch.autograd.Function):
@@ -192,32 +193,26 @@ class _Look(torch.autograd.Function):
     def forward(
         ctx: _Context, query: Tensor, keys: Tensor, values: Tensor, score: Tensor, padding: Tensor, ledger: _Ledger
     ) -> tuple[Tensor, Tensor]:
-        query = folded_exp(query)
-        r = squashed(query.unsqueeze(1), keys)  # (N, S, A)
-        weights = torch.addmv(padding.flatten(), r.flatten(0, 1), score, alpha=-2).view_as(padding).softmax(dim=1)
-        context = torch.bmm(weights.unsqueeze(1), values).squeeze(1)
+        query, weights = folded_exp(query), torch.empty_like(padding)
+        context = values.new_empty(len(values), values.shape[2])
+        look, _ = best_for(keys)
+        look(query, keys, score, padding, values, weights=weights, context=context)
         ctx.ledger = ledger
         ctx.save_for_backward(query, keys, weights, values, score)
         ctx.mark_non_differentiable(weights)
         return context, weights
 
     @staticmethod
-    def backward(ctx: _Context, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    def backward(ctx: _Context, gradient: Tensor, of_looks: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         query, keys, weights, values, score = ctx.saved_tensors
-        # Again: kept, it would be as large as the memory for every step.
-        r = squashed(query.unsqueeze(1), keys)
         ledger = ctx.ledger
         ledger.open()
         ledger.looks.append((weights, gradient))
-        of_weights = torch.bmm(values, gradient.unsqueeze(2)).squeeze(2)  # (N, S)
-        of_scores = weights * (of_weights - (weights * of_weights).sum(dim=1, keepdim=True))
-        of_score = torch.zeros_like(score)
-        # Of 1 - 2r, but these scores' gradients sum to zero. In place autocast leaves the product as it is.
-        of_score.addmv_(r.flatten(0, 1).t(), of_scores.flatten(), alpha=-2)
-        inner = torch.ops.aten.sigmoid_backward(of_scores.unsqueeze(2), r)  # (N, S, A), but for the factor 4 v
         if ledger.keys is None or ledger.score is None:
-            ledger.keys, ledger.score = inner, of_score
-        else:
-            ledger.keys += inner
-            ledger.score += of_score
-        return 4 * inner.sum(dim=1) * score, None, None, None, None, None
+            ledger.keys, ledger.score = torch.zeros_like(keys), torch.zeros_like(query)
+        d_query = torch.empty_like(query)
+        _, look_back = best_for(keys)
+        look_back(
+            query, keys, score, values, weights, gradient, d_query=d_query, d_keys=ledger.keys, d_score=ledger.score
+        )
+        return d_query, None, None, None, None, None
