@@ -194,7 +194,7 @@ def likeliest(gains: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """``topk`` of each row, (rows, V) -> values and tokens, (rows, count) each.
 
     What is among the largest of a row lies in one of the ``count`` blocks with the largest maxima, or in what the
-    blocks leave over; torch's own search of the whole row takes three times as long as the maxima and that of these.
+    blocks leave over; torch's own search of the whole row takes twice as long as the maxima and that of these.
     """
     blocks = gains.shape[1] // BLOCK
     if gains.numel() < SEARCHED_BY_BLOCKS or blocks <= count or gains.device.type != "cpu":
