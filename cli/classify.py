@@ -169,3 +169,7 @@ def _page(options: Classify) -> Iterator[Callable[[str], None] | None]:
         write(page_begin(f"What {options.model} made of it", COLOURS, LEGEND))
         yield write
         write(PAGE_END)
+
+
+if __name__ == "__main__":
+    main()

@@ -495,3 +495,7 @@ def _check(options: Evaluate, folders: Mapping[str, Path]) -> None:
     check_outputs(outputs, [*own.pairs, theirs])
     if own.plot_length is not None:
         check_picture(own.plot_length, "--plot-length")
+
+
+if __name__ == "__main__":
+    main()

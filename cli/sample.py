@@ -215,3 +215,7 @@ def _authors() -> str:
         where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
         lines.append(f"{model.name}  {title or 'unknown text'}{loss} ({where})")
     return "\n".join(lines) or "No authors yet; train one with textseq-train."
+
+
+if __name__ == "__main__":
+    main()

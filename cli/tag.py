@@ -96,3 +96,7 @@ def tag(arguments: Sequence[str]) -> None:
                     write(str(one))
             if lines.fault is not None:
                 raise lines.fault
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,7 @@ from textseq.config import (
 )
 from textseq.errors import TextseqError
 from textseq.origin import LabelledSource, PairSource, Source, TaggedSource
+from textseq.ranks import ranks
 
 if TYPE_CHECKING:
     from textseq.corpus_recipes import Recipe as CorpusRecipe
@@ -279,7 +280,9 @@ def train(arguments: Sequence[str]) -> None:
             return
     if options.resume is None and options.corpus is None and not getattr(options.origin, OWN[task]):
         raise TextseqError(f"name a corpus, or give your own --{OWN[task]}; '{PROG} --list-corpora' shows the corpora")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING if ranks().leads else logging.CRITICAL, format="%(message)s", stream=sys.stderr
+    )
     from textseq import runs
 
     if options.resume is not None:
@@ -333,8 +336,11 @@ def train(arguments: Sequence[str]) -> None:
 
 
 def _report(line: str) -> None:
-    """A line between the updates of the progress bar."""
+    """A line between the updates of the progress bar; of several processes the first speaks."""
     from tqdm import tqdm
+
+    if not ranks().leads:
+        return
 
     tqdm.write(line, file=sys.stderr)
 
@@ -491,3 +497,7 @@ def _recipes() -> str:
     from textseq.recipe import recipes
 
     return "\n".join(f"{name}  {title}" for name, title in recipes().items())
+
+
+if __name__ == "__main__":
+    main()

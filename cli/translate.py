@@ -207,3 +207,7 @@ def _models() -> Iterator[str]:
         where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
         languages = f"{model.facts.get('source_language')} to {model.facts.get('target_language')}"
         yield f"{model.name}  {languages}, {title or 'unknown pairs'}{bleu} ({where})"
+
+
+if __name__ == "__main__":
+    main()

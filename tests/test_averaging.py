@@ -55,6 +55,11 @@ class Noise:
     seen: Tensor
     learning_rate_factor: float = 1.0
 
+    rows = count = 1
+
+    def part(self, rows: slice) -> Noise:
+        return self
+
     def to(self, device: torch.device) -> Noise:
         return self
 
@@ -123,7 +128,7 @@ class Trial:
             self.model, Noises(), config, run, evaluate=evaluate, report=self.said.append, resume=resume
         )
         self.raw = {0: weights(self.model)}  # by step; what a rewind took back is overwritten
-        self.loop.optimizer.register_step_post_hook(self.after_step)
+        self.loop.learner.optimizer.register_step_post_hook(self.after_step)
 
     def after_step(self, *_: object) -> None:
         self.raw[self.loop.progress.step + 1] = weights(self.model)
@@ -204,7 +209,7 @@ def test_without_validation_users_get_the_newest_moving_average(run: Run) -> Non
     trial = Trial(run, settings(ema_decay=0.9, max_steps=30), validation=False).train()
     torch.testing.assert_close(saved(model_folder(run.folder)), trial.moving(0.9, 30))
     longer = Trial(run, settings(ema_decay=0.9), validation=False, resume=True)
-    longer.loop.optimizer.register_step_post_hook(
+    longer.loop.learner.optimizer.register_step_post_hook(
         lambda *_: signal.raise_signal(signal.SIGTERM) if longer.loop.progress.step == 44 else None
     )
     with pytest.raises(Interrupted, match="step 45"):
@@ -380,7 +385,7 @@ def test_a_resumed_run_is_one_never_stopped(run: Run, changes: dict[str, object]
     whole = elsewhere(run, "whole")
     Trial(whole, settings(**changes)).train()
     trial = Trial(run, settings(**changes))
-    trial.loop.optimizer.register_step_post_hook(
+    trial.loop.learner.optimizer.register_step_post_hook(
         lambda *_: signal.raise_signal(signal.SIGINT) if trial.loop.progress.step == step - 1 else None
     )
     with pytest.raises(Interrupted, match=f"step {step} "):

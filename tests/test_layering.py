@@ -15,7 +15,7 @@ import textseq
 ROOT = Path(__file__).parents[1]
 
 ORDER = [
-    "version", "errors", "files", "settings",
+    "version", "errors", "ranks", "files", "settings",
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "corpus_recipes", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "line_work", "vectors", "vector_files",
@@ -31,7 +31,8 @@ ORDER = [
     "decoding.ctc",
     "decoding",
     "devices", "metrics", "translation_metrics", "label_metrics", "plots", "attention_plots",
-    "optimizers", "progress", "averaging", "run_log", "training", "model_card", "painting", "surprise",
+    "optimizers", "progress", "processes", "learner", "averaging", "run_log", "training", "model_card", "painting",
+    "surprise",
     "explaining", "writing", "translation", "sources", "translating", "classifying", "tagging", "jobs",
     "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "classifier_runs", "classifier_rounds",
     "tagger_runs", "runs",

@@ -86,6 +86,11 @@ class Number:
     place: int
     learning_rate_factor: float = 1.0
 
+    rows = count = 1
+
+    def part(self, rows: slice) -> Number:
+        return self
+
     def to(self, device: torch.device) -> Number:
         return self
 
@@ -144,7 +149,7 @@ def watched(loop: Training) -> tuple[list[float], list[Tensor]]:
         rates.append(float(optimizer.param_groups[0]["lr"]))
         gradients.append(torch.cat([p.grad.flatten() for p in loop.parameters if p.grad is not None]).clone())
 
-    loop.optimizer.register_step_pre_hook(hook)
+    loop.learner.optimizer.register_step_pre_hook(hook)
     return rates, gradients
 
 
@@ -233,8 +238,8 @@ def test_accumulated_gradients_are_the_mean_over_the_batches(run: Run) -> None:
         torch.testing.assert_close(model.get_parameter(name), parameter.detach() - 0.1 * parameter.grad)
     assert (loop.progress.step, loop.progress.cursor, count) == (1, after, loss.count + next_loss.count)
     assert loop.progress.tokens == count
-    assert loop.state is not None
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(loop.state, next_loss.state, strict=True))
+    assert loop.learner.state is not None
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(loop.learner.state, next_loss.state, strict=True))
 
 
 def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:

@@ -51,6 +51,26 @@ class WindowBatch:
     learning_rate_factor: float = 1.0
     """Length over usual length, where lengths are random (Merity et al. 2018, section 5)."""
 
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.inputs)
+
+    @property
+    def count(self) -> int:
+        """Predictions that are scored."""
+        return self.rows * self.scored
+
+    def part(self, rows: slice) -> WindowBatch:
+        """Some of the streams."""
+        resets = self.resets[rows] if self.resets is not None else None
+        return replace(
+            self,
+            inputs=self.inputs[rows],
+            targets=self.targets[rows],
+            resets=resets if resets is not None and resets.any() else None,
+        )
+
     def to(self, device: torch.device) -> WindowBatch:
         """The same batch with its ids on a device."""
         return replace(

@@ -20,6 +20,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from textseq.errors import Interrupted, TextseqError
+from textseq.ranks import Ranks, first_to_fail, ranks
 from textseq.version import __version__
 
 Options = TypeVar("Options")
@@ -129,16 +130,21 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that the terminal has not are shown by their numbers
             stream.reconfigure(errors="backslashreplace")
+    own = Ranks()
     try:
+        own = ranks()
         if sys.stdout is None:
             raise TextseqError("stdout is closed; send it to a file or to /dev/null")
         command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except TextseqError as error:
-        print(f"{prog}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        if first_to_fail(own):
+            which = "" if own.leads else f" (process {own.rank})"
+            print(f"{prog}{which}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stop:
-        print(f"{prog}: {stop}", file=sys.stderr)
+        if str(stop):
+            print(f"{prog}: {stop}", file=sys.stderr)
         sys.exit(stop.code)
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)

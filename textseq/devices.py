@@ -11,14 +11,18 @@ import torch
 
 from textseq.config import TrainingConfig
 from textseq.errors import TextseqError
+from textseq.ranks import ranks
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU if there is one.
+    """The device of a name; ``auto`` is a GPU if there is one, of several processes the one that is this process's.
 
     Raises:
         TextseqError: a device that does not exist or is not here.
     """
+    own = ranks()
+    if own.count > 1 and name in {"auto", "cuda"} and torch.cuda.is_available():  # to each process its own
+        name = f"cuda:{own.local % torch.cuda.device_count()}"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -35,6 +39,14 @@ def pick_device(name: str) -> torch.device:
     if device.type == "meta":
         raise TextseqError("--device meta computes nothing; try --device auto")
     return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is lacking, of the device or of the machine."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
 
 
 def pick_precision(config: TrainingConfig) -> TrainingConfig:

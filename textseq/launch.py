@@ -17,13 +17,16 @@ from textseq.devices import deterministic, pick_device, pick_precision
 from textseq.embedding import load_vectors
 from textseq.errors import Interrupted, TextseqError
 from textseq.files import replacing
+from textseq.learner import Batches, Learner
 from textseq.model_card import model_card
 from textseq.origin import learnt_from
 from textseq.plots import learning_curve
+from textseq.processes import Order, joined
+from textseq.ranks import ranks
 from textseq.run_log import summary_writer
 from textseq.settings import Settings
 from textseq.shelf import Facts, find_model, newest, runs_folder
-from textseq.training import Batches, Evaluation, Run, Training
+from textseq.training import Evaluation, Run, Training
 from textseq.version import __version__
 
 BEST_BY: Mapping[Task, tuple[str, ...]] = {
@@ -74,6 +77,7 @@ class TaskRun(ABC, Generic[Job]):
         self.folder, self.training, self.report = folder, training, report
         self.facts = {**facts, "training": training.to_dict()}
         self.device = pick_device(training.device)
+        self.processes = joined(self.device.type)
         if training.tensorboard:
             summary_writer()  # if it is missing, that is said before anything is replaced
         self.measured = "validation" in parts
@@ -99,10 +103,16 @@ class TaskRun(ABC, Generic[Job]):
     def run(self, *, resume: bool = False) -> Job:
         """Train to the end, measure the best model and describe it.
 
+        Of several processes the first does all of this, and the others do as it says.
+
         Raises:
             Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
             TextseqError: whatever the loop cannot mend.
         """
+        if not self.processes.leads:
+            with deterministic(self.device, self.training.deterministic):
+                Learner(self.model, self.batches, self.training, self.processes).follow(self.folder, resume=resume)
+            return self.open(checkpoint.load(find_model(str(self.folder.resolve()))))
         found = self._train(resume)
         job = self.open(found)
         if self.measured:
@@ -110,6 +120,7 @@ class TaskRun(ABC, Generic[Job]):
             checkpoint.set_facts(found.folder, found.facts)
         with replacing(self.folder / "README.md") as (file,):
             file.write(model_card(self.folder.name, found.facts, self.model).encode())
+        self.processes.order(Order.END)
         self.report(f"the model is in {self.folder}; {self.use} {self.folder.name}")
         return job
 
@@ -135,11 +146,13 @@ class TaskRun(ABC, Generic[Job]):
             report=self.report,
             sample=self.sample,
             resume=resume,
+            processes=self.processes,
         )
         try:
             with deterministic(self.device, self.training.deterministic):
                 loop.train()
         except Interrupted as stop:
+            self.processes.order(Order.END, stop.code)
             raise Interrupted(f"{stop}; go on with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
             if loop.log.path.exists():
@@ -156,7 +169,7 @@ def new_folder(name: str, *, overwrite: bool) -> Path:
     if name in {"", ".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
         raise TextseqError(f"--name wants a plain name without slashes, of 1 to 100 characters, found {name!r}")
     folder = runs_folder() / name
-    if folder.exists() and not overwrite:
+    if folder.exists() and not overwrite and ranks().leads:  # the others may find what the first has begun
         raise TextseqError(
             f"the run {folder} exists; go on with --resume {folder}, replace it with --overwrite, "
             "or choose another --name"

@@ -50,6 +50,24 @@ class PairBatch:
     """Whether no target goes on after the window."""
     learning_rate_factor: float = 1.0
 
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.source)
+
+    def part(self, rows: slice) -> PairBatch:
+        """Some of the pairs; no source is padded beyond the longest of them."""
+        lengths, real = self.source_lengths[rows], self.real[rows]
+        return replace(
+            self,
+            source=self.source[rows, : int(lengths.max())],
+            source_lengths=lengths,
+            inputs=self.inputs[rows],
+            targets=self.targets[rows],
+            real=real,
+            count=int(real.sum()),
+        )
+
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on a device; the source's lengths stay on the CPU."""
         moved = {

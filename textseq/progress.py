@@ -50,6 +50,12 @@ class Progress:
     """Summed loss and predictions since the last look at the loss, where the run was stopped between two looks."""
     kept: dict[str, float] = field(default_factory=dict)
     """Evaluations whose weights are kept for their mean: see ``averaging.Kept``."""
+    rows: int = 0
+    """N of the last batch."""
+    pieces: int = 1
+    """Pieces that batches are cut into since memory ran out: see ``learner``."""
+    processes: int = 1
+    """Processes that the state was gathered from."""
 
     def __post_init__(self) -> None:
         """A run of an older version had no other criterion than the loss."""
@@ -69,24 +75,20 @@ class Progress:
         return Cursor(self.epoch, self.position)
 
 
-def gather(
-    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, state: State | None
-) -> dict[str, Tensor]:
-    """Everything in tensors that decides what comes next, beside the weights, each under a name."""
-    tensors = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors |= {f"random.cuda.{i}": generator for i, generator in enumerate(torch.cuda.get_rng_state_all())}
+def gather(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's memory, each tensor under a name."""
+    tensors = {}
     for index, parameter in enumerate(parameters):
         for name, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{name}"] = value
-    return tensors | {f"state.{index}": part for index, part in enumerate(state or ())}
+    return tensors
 
 
 def spread(
     tensors: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> State | None:
-    """Put everything that ``gather`` named where it was; returns the carried state."""
+    """Put what ``gather`` named where it was; returns the carried state that is among the tensors."""
     device = parameters[0].device
     optimizer.state.clear()
     for name, tensor in tensors.items():
@@ -94,8 +96,20 @@ def spread(
         if kind == "optimizer":
             index, _, key = rest.partition(".")
             optimizer.state[parameters[int(index)]][key] = tensor.to(device)
-    torch.set_rng_state(tensors["random.cpu"])
-    for i in range(torch.cuda.device_count()):
-        if f"random.cuda.{i}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{i}"], i)
     return tuple(tensors[name].to(device) for name in sorted(tensors) if name.startswith("state.")) or None
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Where torch's random generators stand, those of the CPU and of the device that is computed on."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put them where ``random_states`` found them."""
+    torch.set_rng_state(states["random.cpu"])
+    on_device = states.get("random.cuda", states.get("random.cuda.0"))  # the second: as older versions wrote it
+    if device.type == "cuda" and on_device is not None:
+        torch.cuda.set_rng_state(on_device, device)

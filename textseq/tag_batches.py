@@ -43,6 +43,34 @@ class TagBatch:
     """(N,) frames that CTC needs to write these tags, see ``frames_needed``; on the CPU."""
     learning_rate_factor: float = 1.0
 
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.ids)
+
+    @property
+    def count(self) -> int:
+        """Tags."""
+        return max(int(self.tag_counts.sum()), 1)
+
+    def part(self, rows: slice) -> TagBatch:
+        """Some of the sentences, padded no further than the longest of them, with the words that stand in them."""
+        lengths, tag_counts = self.lengths[rows], self.tag_counts[rows]
+        words = int(lengths.max())
+        used, forms = torch.unique(self.forms[rows, :words], return_inverse=True)
+        letter_counts = self.letter_counts[used]
+        return replace(
+            self,
+            ids=self.ids[rows, :words],
+            lengths=lengths,
+            forms=forms,
+            letters=self.letters[used, : int(letter_counts.max())],
+            letter_counts=letter_counts,
+            tags=self.tags[rows, : int(tag_counts.max())],
+            tag_counts=tag_counts,
+            frames=self.frames[rows],
+        )
+
     def to(self, device: torch.device) -> TagBatch:
         """The same batch on a device; what counts stays on the CPU."""
         moved = {

@@ -33,6 +33,19 @@ class TextBatch:
     """(N,) the number of each text's label."""
     learning_rate_factor: float = 1.0
 
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.labels)
+
+    count = rows
+    """Predictions: one for each text."""
+
+    def part(self, rows: slice) -> TextBatch:
+        """Some of the texts, padded no further than the longest of them."""
+        lengths = self.lengths[rows]
+        return replace(self, ids=self.ids[rows, : int(lengths.max())], lengths=lengths, labels=self.labels[rows])
+
     def to(self, device: torch.device) -> TextBatch:
         """The same batch on a device; the lengths stay on the CPU."""
         return replace(

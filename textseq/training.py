@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -25,36 +25,19 @@ from tqdm import tqdm
 
 from textseq import checkpoint
 from textseq.averaging import Averages, in_use, refuse_unmeasured
-from textseq.batches import Cursor
-from textseq.cells import State
 from textseq.config import TrainingConfig
-from textseq.embedding import Embedding
 from textseq.errors import Interrupted, TextseqError
-from textseq.losses import Loss
-from textseq.optimizers import OPTIMIZERS, Parameters, clip, grouped, learning_rate
-from textseq.progress import Progress, gather, spread
+from textseq.learner import Batches, Learner
+from textseq.optimizers import learning_rate
+from textseq.processes import ALONE, Processes
+from textseq.progress import Progress
 from textseq.run_log import RunLog
-from textseq.shelf import Facts, newest
+from textseq.shelf import Facts
 
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, and between two looks at the loss: each look waits for the GPU."""
 DIVERGED = 1.0
 """Nats per token above its lowest that the smoothed loss may rise before the run is taken to have diverged."""
-
-
-class BatchLike(Protocol):
-    """What the loop must know of a batch."""
-
-    @property
-    def learning_rate_factor(self) -> float: ...
-    def to(self, device: torch.device) -> BatchLike: ...
-
-
-class Batches(Protocol):
-    """Where batches come from: a pure function of the place."""
-
-    def batch(self, cursor: Cursor) -> tuple[BatchLike, Cursor]: ...
-    def epochs(self, cursor: Cursor) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -102,6 +85,7 @@ class Training:
         report: shows a line or a block of text to the user, between the progress bar's updates.
         sample: text to show after each evaluation, where the task has something to show.
         resume: go on from the run's last checkpoint instead of beginning.
+        processes: those that train together, of which this one leads; the others ``follow`` with a ``Learner``.
     """
 
     def __init__(
@@ -115,8 +99,8 @@ class Training:
         report: Callable[[str], None] = tqdm.write,
         sample: Callable[[], str] | None = None,
         resume: bool = False,
+        processes: Processes = ALONE,
     ) -> None:
-        self.device = next(model.parameters()).device
         self.model = model
         self.batches = batches
         self.config = config
@@ -124,25 +108,24 @@ class Training:
         self.evaluate = evaluate
         self.report = report
         self.sample = sample
-        self.progress = Progress()
-        self.state: State | None = None
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        tables = [part for part in model.modules() if isinstance(part, Embedding)]
-        self.token_vectors = [parameter for table in tables for parameter in table.parameters()]
-        self.stages = _stages(model, self.parameters, config)
-        self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.stages, config), config)
+        self.learner = Learner(model, batches, config, processes)
+        self.parameters = self.learner.parameters
         self.averages = Averages(run.folder, self.parameters, config)
         self.stop_signal: int | None = None
         self.log = RunLog(run.folder, tensorboard=config.tensorboard)
-        self.pending: list[tuple[Tensor, int]] = []  # summed nats and count of the steps since the last look
         self.mark = (time.monotonic(), 0)  # when, and at how many tokens, the speed was last reckoned from
         if evaluate is None:
             refuse_unmeasured(config)
         if resume:
             self._restore()
         else:
-            torch.manual_seed(config.seed)  # what the model was drawn with does not matter to what follows
+            self.learner.begin()  # what the model was drawn with does not matter to what follows
             self._save_last()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        return self.learner.progress
 
     def train(self, *, show_progress: bool = True) -> Progress:
         """Train until a limit is reached.
@@ -168,7 +151,7 @@ class Training:
             if (limit := self._limit()) is not None:
                 self.report(f"nothing is left to train: the run has reached {limit}; a larger one goes on with it")
             while self._done() < 1.0:
-                self.pending.append(self.step())
+                self.step()
                 self.progress.seconds = time.monotonic() - started
                 step, last = self.progress.step, self._done() >= 1.0
                 evaluating = self.evaluate is not None and (last or step % config.evaluate_every == 0)
@@ -197,42 +180,15 @@ class Training:
 
     def step(self) -> tuple[Tensor, int]:
         """One step of the optimizer; returns its summed nats and their count."""
-        config, progress = self.config, self.progress
-        nats: list[Tensor] = []
-        count = 0
-        factor = 1.0
-        frozen = self._frozen()
-        for _ in range(config.accumulate):
-            batch, cursor = self.batches.batch(progress.cursor)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                loss: Loss = self.model.loss(batch.to(self.device), self.state)  # type: ignore[operator]
-            mean = loss.nats / loss.count
-            torch.autograd.backward((mean if loss.penalty is None else mean + loss.penalty) / config.accumulate)
-            self.state = loss.state
-            progress.epoch, progress.position = cursor
-            nats.append(loss.nats.detach())
-            count += loss.count
-            factor = batch.learning_rate_factor
-        for parameter in frozen:
-            parameter.grad = None
-        clip(self.parameters, config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate() * factor * group["scale"]
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        progress.step += 1
-        progress.tokens += count
-        self.averages.update(progress.step)
-        return torch.stack(nats).sum(), count
-
-    def _frozen(self) -> list[nn.Parameter]:
-        """What does not learn in the next step."""
-        config, progress = self.config, self.progress
-        frozen = [*self.token_vectors] if progress.step < config.frozen_steps else []
-        if config.unfreeze_epochs:
-            learning = 1 + int(self.batches.epochs(progress.cursor) / config.unfreeze_epochs)
-            frozen += [parameter for stage in self.stages[learning:] for parameter in stage]
-        return frozen
+        pieces = self.progress.pieces
+        done = self.learner.step(self.rate())
+        if self.progress.pieces > pieces:
+            self.report(
+                f"step {self.progress.step} did not fit into memory: batches are cut into {self.progress.pieces} "
+                "pieces from now on, which gives the same gradient and takes longer"
+            )
+        self.averages.update(self.progress.step)
+        return done
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -270,10 +226,9 @@ class Training:
                 the next one, so that the log of a resumed run equals that of one never stopped.
         """
         progress = self.progress
-        for summed, count in self.pending:
-            progress.unlogged_nats += float(summed)
-            progress.unlogged_count += count
-        self.pending.clear()
+        summed, count = self.learner.look()
+        progress.unlogged_nats += summed
+        progress.unlogged_count += count
         nats = progress.unlogged_nats / progress.unlogged_count
         if not self._finite(nats) or (whole and progress.smooth(nats) > DIVERGED):
             self._rewind(nats)
@@ -365,22 +320,15 @@ class Training:
         if self.evaluate is None and self.averages.moving:  # nothing is measured: the newest average is the best
             with in_use(self.model, self.parameters, self.averages.moving):
                 checkpoint.save(self.run.folder, "best", self.model, self.run.tokenizer, self._facts())
-        tensors = gather(self.parameters, self.optimizer, self.state) | self.averages.tensors()
+        tensors = self.learner.gather() | self.averages.tensors()
         plain = dataclasses.asdict(self.progress)
         checkpoint.save(self.run.folder, "last", self.model, self.run.tokenizer, self._facts(), (tensors, plain))
         self.averages.tidy(self.progress.kept)
 
     def _restore(self) -> None:
         """Put everything where the last checkpoint has it, and cut the log there."""
-        folder = newest(self.run.folder, "last")
-        if folder is None:
-            raise TextseqError(f"{self.run.folder} holds no checkpoint to resume from; train it anew")
-        tensors, plain = checkpoint.load_training(folder)
-        checkpoint.load_weights(self.model, checkpoint.read_tensors(folder / "model.safetensors"), folder)
-        self.progress = Progress(**plain)  # type: ignore[arg-type]
-        self.state = spread(tensors, self.parameters, self.optimizer)
+        tensors, _ = self.learner.restore(self.run.folder)
         self.progress.kept = self.averages.restore(tensors, self.progress.kept)
-        self.optimizer.zero_grad()
         self.log.cut(self.progress.step)
 
     def _log(self, facts: Facts) -> None:
@@ -406,20 +354,10 @@ class Training:
             previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
+        except TextseqError:
+            if self.learner.processes.count > 1:
+                previous.clear()  # the launcher is about to end this process too: it must have the time to say why
+            raise
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-
-
-def _stages(model: nn.Module, parameters: Parameters, config: TrainingConfig) -> list[Parameters]:
-    """The parameters by layer, from the output down, if the model tells them apart; else all in one.
-
-    Raises:
-        TextseqError: it does not, and the settings are of layers.
-    """
-    stages: Callable[[], list[Parameters]] | None = getattr(model, "stages", None)
-    if stages is not None:
-        return stages()
-    if config.layer_decay != 1 or config.unfreeze_epochs:
-        raise TextseqError("--layer-decay and --unfreeze-epochs are not for translators; leave them out")
-    return [parameters]

@@ -49,6 +49,9 @@ class TrainingConfig(Settings):
     rest learns to use them."""
     accumulate: int = ranged(1, at_least=1)
     """Batches whose gradients are added up before each step of the optimizer."""
+    pieces: int = ranged(1, at_least=1)
+    """Pieces that each batch is cut into, taken one after the other: with the same gradient it takes longer and needs
+    less memory. Doubled where memory runs out."""
     max_epochs: float | None = ranged(10.0, above=0)
     """Stop after so many passes over the training text. The first limit that is reached counts."""
     max_steps: int | None = ranged(None, at_least=1)

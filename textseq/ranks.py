@@ -1,0 +1,59 @@
+"""Which of several processes this one is, as the launcher (torchrun, or another that sets the same variables) says.
+
+A command may ask before it loads anything: torch is loaded only to tell the others of a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from textseq.errors import TextseqError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among those of a job."""
+
+    rank: int = 0
+    """Its number among all, from 0."""
+    count: int = 1
+    """All of them, on every machine."""
+    local: int = 0
+    """Its number among those of its machine, from 0: which GPU is its own."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that writes and speaks."""
+        return self.rank == 0
+
+
+def ranks() -> Ranks:
+    """What ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` say of this process; without them it is alone.
+
+    Raises:
+        TextseqError: they are no such numbers.
+    """
+    found = {name: os.environ.get(name, usual) for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"))}
+    found["LOCAL_RANK"] = os.environ.get("LOCAL_RANK", found["RANK"])
+    if not all(value.isdecimal() for value in found.values()) or not int(found["RANK"]) < int(found["WORLD_SIZE"]):
+        said = " ".join(f"{name}={value}" for name, value in found.items())
+        raise TextseqError(
+            f"a launcher's RANK must be from 0 to WORLD_SIZE - 1, found {said}; unset them, or mend them"
+        )
+    return Ranks(int(found["RANK"]), int(found["WORLD_SIZE"]), int(found["LOCAL_RANK"]))
+
+
+def first_to_fail(own: Ranks) -> bool:
+    """Whether no other process of the job has failed before this one, so that what went wrong is said once."""
+    if own.count == 1:
+        return True
+    from torch.distributed import DistError
+    from torch.distributed.rendezvous import rendezvous
+
+    with suppress(DistError, RuntimeError, ValueError, OSError):
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=10)))
+        return bool(store.add("textseq/failures", 1) == 1)
+    return True  # who cannot be asked has said nothing
