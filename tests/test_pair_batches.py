@@ -14,7 +14,7 @@ from torch import Tensor
 
 from textseq import pair_batches
 from textseq.batches import Cursor
-from textseq.config import PairConfig
+from textseq.config import PairConfig, rows_of
 from textseq.errors import TextseqError
 from textseq.pair_batches import PairBatch, PairBatches, Resegment, pad, pair_batch, window
 
@@ -209,8 +209,9 @@ def test_batches_are_as_large_as_asked_for(batches: PairBatches) -> None:
     tokens = [max(sum(part.targets.numel() for part in windows), windows[0].source.numel()) for windows in found]
     bound = batches.config.batch_tokens
     if bound is None:
-        assert max(rows) <= batches.config.batch_size
-        assert len(rows) == -(-len(batches.kept) // batches.config.batch_size), "the last one alone may be smaller"
+        size = rows_of(batches.config.batch_size)
+        assert max(rows) <= size
+        assert len(rows) == -(-len(batches.kept) // size), "the last one alone may be smaller"
     else:
         assert all(token <= bound or row == 1 for token, row in zip(tokens, rows, strict=True))
 

@@ -7,13 +7,13 @@ on a ``Cursor`` alone, so a run that stops can go on at the very same place.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.config import DataConfig
+from textseq.config import DataConfig, rows_of
 from textseq.errors import TextseqError
 
 
@@ -105,7 +105,7 @@ class Streams:
         self.tokens = tokens
         self.config = config
         self.seed = seed
-        self.streams = min(config.batch_size, length // (config.window + 1))
+        self.streams = min(rows_of(config.batch_size), length // (config.window + 1))
         self.stream_length = length // self.streams
         self.tokens_per_epoch = self.streams * self.stream_length
 
@@ -134,6 +134,14 @@ class Streams:
         )
         done = cursor.position + length >= self.stream_length
         return batch, Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + carry)
+
+    def resized(self, rows: int) -> Self:
+        """The same text in batches of so many rows."""
+        return type(self)(self.tokens, replace(self.config, batch_size=rows), self.seed)
+
+    def largest(self) -> Cursor:
+        """A place whose batch is as large as any."""
+        return Cursor()
 
     def epochs(self, cursor: Cursor) -> float:
         """Passes over the text that lie behind a place."""

@@ -15,6 +15,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.label_metrics import ClassificationMeasurement, together
 from textseq.launch import begun_with, last_checkpoint
 from textseq.origin import LabelledSource, saved, shared_texts
+from textseq.ranks import ranks
 from textseq.shelf import runs_folder
 
 log = logging.getLogger("textseq")
@@ -63,8 +64,14 @@ def train_classifiers(
     """
     if origin.folds is None and origin.seeds is None:
         raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
+    if ranks().count > 1:
+        raise TextseqError(
+            "--folds and --seeds train one model after the other, and with one process; start it without torchrun"
+        )
     base = begun_with(start_from, *STARTS, vectors=origin.vectors)
     model, batching, training = settled(model, batching, training, base)
+    if batching.batch_size == "auto":
+        raise TextseqError("--folds and --seeds want the same --batch-size for all, found auto; set a number")
     if name is None:
         name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
     origin = absolute(origin)

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from textseq import checkpoint
 from textseq.classifying import Classifier, open_classifier, read_text
-from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, TokenizerConfig, TrainingConfig
+from textseq.config import (
+    ClassifierConfig,
+    ClassifierTrainingConfig,
+    LabelledConfig,
+    TokenizerConfig,
+    TrainingConfig,
+    rows_of,
+)
 from textseq.corpus import cache_folder
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
@@ -218,14 +225,15 @@ class _ClassifierRun(TaskRun[Classifier]):
     ) -> None:
         super().__init__(folder, facts, corpus.parts, training, report)
         self.corpus, self.tokenizer = corpus, tokenizer
-        labelled = self._batches("train", batching.batch_size, batching.longest)
-        self.batches, self.held_out = labelled, None
+        labelled = self._batches("train", rows_of(batching.batch_size), batching.longest)
+        self.held_out: TextBatches | None = None
         if self.measured:
-            self.held_out = self._batches("validation", batching.batch_size)
+            self.held_out = self._batches("validation", rows_of(batching.batch_size))
         counts = np.bincount(labelled.labels, minlength=len(corpus.labels))
         torch.manual_seed(training.seed)
         made = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts))
         self.model = made.to(self.device)
+        self.batches = self.settled(labelled)
         parameters = sum(p.numel() for p in self.model.parameters())
         each = ", ".join(f"{label} {count:,}" for label, count in zip(corpus.labels, counts.tolist(), strict=True))
         self.summary = f"{parameters:,} parameters, vocabulary {tokenizer.size}, {int(counts.sum()):,} texts ({each})"

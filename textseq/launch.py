@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from textseq import checkpoint
 from textseq.averaging import refuse_unmeasured
+from textseq.batch_size import Sized, fitting
 from textseq.config import Task, TrainingConfig
 from textseq.devices import deterministic, pick_device, pick_precision
 from textseq.embedding import load_vectors
@@ -123,6 +124,20 @@ class TaskRun(ABC, Generic[Job]):
         self.processes.order(Order.END)
         self.report(f"the model is in {self.folder}; {self.use} {self.folder.name}")
         return job
+
+    def settled(self, batches: Sized) -> Sized:
+        """The batches, with the size that ``--batch-size auto`` stands for if that was asked for."""
+        data = self.facts["data"]
+        assert isinstance(data, dict)
+        if data["batch_size"] != "auto":
+            return batches
+        found = fitting(self.model, batches, self.training) if self.processes.leads else None
+        # Of several processes each takes so many rows; the first has tried it for all.
+        rows = int(self.processes.total(found.rows if found else 0)) * self.processes.count
+        self.facts["data"] = {**data, "batch_size": rows}
+        if found:
+            self.report(f"--batch-size auto: {rows}; {found.why}")
+        return batches.resized(rows)
 
     def begin_with_vectors(
         self, table: Tensor, tokens: Sequence[str], name: str | None, *, data: Path | None, download: bool

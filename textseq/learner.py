@@ -172,7 +172,7 @@ class Learner:
         progress, made = self.progress, None
         frozen = self._frozen()
         while made is None:
-            made = self._gradient()
+            made = self.gradient()
         nats, count, factor = made
         for parameter in frozen:
             parameter.grad = None
@@ -186,7 +186,7 @@ class Learner:
         self.pending.append((nats, count))
         return nats, count
 
-    def _gradient(self) -> tuple[Tensor, int, float] | None:
+    def gradient(self) -> tuple[Tensor, int, float] | None:
         """Make the gradient of a step: its nats, its count, and the rate's factor. None: memory was lacking.
 
         What memory was taken when it fell short is free again once this has returned.

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textseq.batches import Cursor, Tokens
-from textseq.config import PairConfig
+from textseq.config import PairConfig, rows_of
 from textseq.errors import TextseqError
 
 POOL = 100
@@ -173,6 +174,16 @@ class PairBatches:
         """Batches of the first epoch; those of the others are as many, or nearly."""
         return len(self._epoch(0))
 
+    def resized(self, rows: int) -> Self:
+        """The same pairs in batches of so many."""
+        config = replace(self.config, batch_size=rows)
+        return type(self)(self.sources, self.targets, self.ends, config, self.seed, self.resegment)
+
+    def largest(self) -> Cursor:
+        """The place of the largest batch, padding counted."""
+        longest = np.maximum(self.source_lengths, self.target_lengths)
+        return Cursor(0, int(np.argmax([len(pairs) * longest[pairs].max() for pairs, _, _ in self._epoch(0)])))
+
     def epochs(self, cursor: Cursor) -> float:
         """Passes over the text that lie behind a place."""
         return cursor.epoch + (cursor.position / len(self._epoch(cursor.epoch)) if cursor.position else 0.0)
@@ -219,14 +230,15 @@ class PairBatches:
         config = self.config
         lengths = target_lengths[order] + 1
         groups: list[np.ndarray] = []
-        pool = POOL * config.batch_size
+        size = rows_of(config.batch_size)
+        pool = POOL * size
         if config.batch_tokens is not None:
             pool = max(1, int(POOL * config.batch_tokens / lengths.mean()))
         for start in range(0, len(order), pool):
             pairs = order[start : start + pool]
             pairs = pairs[np.lexsort((source_lengths[pairs], target_lengths[pairs]))]
             if config.batch_tokens is None:
-                groups += np.split(pairs, range(config.batch_size, len(pairs), config.batch_size))
+                groups += np.split(pairs, range(size, len(pairs), size))
             else:
                 groups += _fill(pairs, np.maximum(source_lengths, target_lengths)[pairs] + 1, config.batch_tokens)
         return groups

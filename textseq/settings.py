@@ -86,6 +86,9 @@ def _check_type(flag: str, value: object, hint: object) -> None:
     if typing.get_origin(hint) is Mapping:
         _check_numbers(flag, value)
         return
+    words = [word for part in typing.get_args(hint) for word in typing.get_args(part)]  # instead of a number: "auto"
+    if value in words:
+        return
     if typing.get_origin(hint) is tuple:
         wanted: tuple[type, ...] = (tuple,)
     else:
@@ -94,7 +97,7 @@ def _check_type(flag: str, value: object, hint: object) -> None:
         wanted += (int,)
     is_flag = isinstance(value, bool)
     if (is_flag and bool not in wanted) or not isinstance(value, wanted):
-        names = " or ".join(t.__name__ for t in wanted if t is not type(None))
+        names = " or ".join([t.__name__ for t in wanted if t is not type(None)] + words)
         raise TextseqError(f"{flag} wants {names}, found {value!r}")
 
 

@@ -12,7 +12,7 @@ import torch
 
 from textseq import checkpoint
 from textseq.batches import Cursor
-from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TrainingConfig
+from textseq.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TrainingConfig, rows_of
 from textseq.embedding import carry_over
 from textseq.errors import TextseqError
 from textseq.launch import (
@@ -180,13 +180,14 @@ class _TaggerRun(TaskRun[Tagger]):
         super().__init__(folder, facts, corpus.parts, training, report)
         self.corpus = corpus
         self.tokenizer = self.lexicon = lexicon
-        self.held_out = self._batches("validation", batching.batch_size) if self.measured else None
-        tagged = self.batches = self._batches("train", batching.batch_size)
+        self.held_out = self._batches("validation", rows_of(batching.batch_size)) if self.measured else None
+        tagged = self.batches = self._batches("train", rows_of(batching.batch_size))
         if not corpus.aligned:
             self._check_frames(model.frames)
         torch.manual_seed(training.seed)
         made = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels))
         self.model = made.to(self.device)
+        self.batches = self.settled(tagged)
         parameters = sum(p.numel() for p in self.model.parameters())
         count, (unit, many) = int(tagged.lengths.sum()), UNITS[corpus.aligned]
         self.summary = (

@@ -7,8 +7,10 @@ very same place.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -83,6 +85,16 @@ class Shuffled:
     def per_epoch(self) -> int:
         """Batches of an epoch."""
         return -(-len(self.lengths) // self.batch_size)
+
+    def resized(self, rows: int) -> Self:
+        """The same texts in batches of so many rows."""
+        other = copy.copy(self)
+        other.batch_size, other._plan = rows, (-1, [])
+        return other
+
+    def largest(self) -> Cursor:
+        """The place of the largest batch, padding counted."""
+        return Cursor(0, int(np.argmax([len(group) * self.lengths[group].max() for group in self._epoch(0)])))
 
     def epochs(self, cursor: Cursor) -> float:
         """Passes over the texts that lie behind a place."""

@@ -118,6 +118,11 @@ class Training:
             refuse_unmeasured(config)
         if resume:
             self._restore()
+            if (before := self.progress.processes) != processes.count:
+                self.report(
+                    f"note: the run was trained by {before} processes and goes on with {processes.count}, so with "
+                    "other random numbers and roundings: it will not be the same bit for bit"
+                )
         else:
             self.learner.begin()  # what the model was drawn with does not matter to what follows
             self._save_last()

@@ -209,6 +209,7 @@ class _TranslatorRun(TaskRun[Translator]):
             self.held_out = PairBatches(*self._sides("validation"), vocabularies.ends, whole, training.seed)
         torch.manual_seed(training.seed)
         self.model = TranslationModel(model, *vocabularies.ends).to(self.device)
+        pairs = self.batches = self.settled(pairs)
         parameters = sum(p.numel() for p in self.model.parameters())
         sizes = dict.fromkeys(vocabularies.ends) if not vocabularies.joint else [vocabularies.target.size]
         self.summary = (

@@ -156,7 +156,6 @@ class _WriterRun(TaskRun[Writer]):
         super().__init__(folder, facts, corpus.parts, training, report)
         tokens = token_file(corpus, "train", tokenizer, cache_folder())
         self.held_out = token_file(corpus, "validation", tokenizer, cache_folder()) if self.measured else None
-        self.batches = self.streams = Streams(tokens, batching, training.seed)
         if self.held_out is not None and len(self.held_out.ids) < 2:
             raise TextseqError(
                 f"the validation part must have at least 2 tokens, found {len(self.held_out.ids)}; set a larger "
@@ -165,6 +164,7 @@ class _WriterRun(TaskRun[Writer]):
         torch.manual_seed(training.seed)
         self.tokenizer = tokenizer
         self.model = LanguageModel(model, tokenizer.size).to(self.device)
+        self.batches = self.streams = self.settled(Streams(tokens, batching, training.seed))
         parameters = sum(p.numel() for p in self.model.parameters())
         self.summary = (
             f"{parameters:,} parameters, vocabulary {tokenizer.size}, {len(tokens.ids):,} training tokens in "

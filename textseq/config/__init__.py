@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from textseq.config.data import FIRST_BATCH as FIRST_BATCH
 from textseq.config.data import TOKENIZER_OPTIONS as TOKENIZER_OPTIONS
+from textseq.config.data import BatchSize as BatchSize
 from textseq.config.data import DataConfig as DataConfig
 from textseq.config.data import LabelledConfig as LabelledConfig
 from textseq.config.data import PairConfig as PairConfig
@@ -16,6 +18,7 @@ from textseq.config.data import StemmerName as StemmerName
 from textseq.config.data import TaggedConfig as TaggedConfig
 from textseq.config.data import TokenizerConfig as TokenizerConfig
 from textseq.config.data import TokenizerName as TokenizerName
+from textseq.config.data import rows_of as rows_of
 from textseq.config.decoding import LARGEST_BIAS as LARGEST_BIAS
 from textseq.config.decoding import DecodingConfig as DecodingConfig
 from textseq.config.decoding import DecodingSettings as DecodingSettings

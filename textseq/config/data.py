@@ -10,6 +10,7 @@ from textseq.errors import TextseqError
 from textseq.settings import Settings, ranged
 
 TokenizerName = Literal["char", "byte", "word", "subword"]
+BatchSize = int | Literal["auto"]
 StemmerName = Literal[
     "none", "arabic", "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian", "norwegian",
     "porter", "portuguese", "romanian", "russian", "spanish", "swedish",
@@ -22,6 +23,15 @@ TOKENIZER_OPTIONS: dict[str, tuple[str, ...]] = {
     "subword": ("vocabulary_size", "subword_model"),
 }
 """The fields of ``TokenizerConfig`` that each tokenizer heeds; the others must keep their defaults."""
+
+
+FIRST_BATCH = 16
+"""Rows that ``auto`` tries first."""
+
+
+def rows_of(batch_size: BatchSize) -> int:
+    """A batch size as a number; for ``auto`` the first that is tried."""
+    return FIRST_BATCH if batch_size == "auto" else batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +82,9 @@ class TokenizerConfig(Settings):
 class DataConfig(TokenizerConfig):
     """Data: how text becomes batches."""
 
-    batch_size: int = ranged(32, at_least=1)
-    """Streams N of the text that are read side by side."""
+    batch_size: int | Literal["auto"] = ranged(32, at_least=1)
+    """Streams N of the text that are read side by side. auto: as many as the device has room for, as long as twice as
+    many make training faster; the number is kept with the run."""
     window: int = ranged(64, at_least=1)
     """Tokens T that gradients reach back: the length of truncated back-propagation through time."""
     stride: int | None = ranged(None, at_least=1)
@@ -108,8 +119,9 @@ class PairConfig(TokenizerConfig):
     """subword with the unigram model: cut the words anew in every epoch (Kudo 2018). This is the flatness alpha of the
     segmentations' distribution: 0.1 varies much, 0.5 little; 0: every word always in its best pieces. In training
     only."""
-    batch_size: int = ranged(80, at_least=1)
-    """Sentence pairs N in a batch, of like length."""
+    batch_size: int | Literal["auto"] = ranged(80, at_least=1)
+    """Sentence pairs N in a batch, of like length. auto: as many as the device has room for, as long as twice as many
+    make training faster; the number is kept with the run."""
     batch_tokens: int | None = ranged(None, at_least=1)
     """Instead of --batch-size pairs: as many pairs as fill so many tokens on the longer side, padding counted."""
     window: int = ranged(200, at_least=1)
@@ -126,6 +138,8 @@ class PairConfig(TokenizerConfig):
             raise TextseqError(
                 f"--subword-sampling wants --tokenizer subword and --subword-model unigram, found {found}; change one"
             )
+        if self.batch_size == "auto" and self.batch_tokens is not None:
+            raise TextseqError("--batch-size auto and --batch-tokens exclude one another; leave one out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +152,9 @@ class LabelledConfig(TokenizerConfig):
     vocabulary_size: int = ranged(20_000, at_least=1, at_most=500_000)
     """word: so many words at most are tokens, the most frequent ones; characters and white space come on top.
     subword: so many tokens at most, all counted."""
-    batch_size: int = ranged(32, at_least=1)
-    """Texts N in a batch, of like length."""
+    batch_size: int | Literal["auto"] = ranged(32, at_least=1)
+    """Texts N in a batch, of like length. auto: as many as the device has room for, as long as twice as many make
+    training faster; the number is kept with the run."""
     longest: int | None = ranged(None, at_least=1)
     """Read of every training text so many tokens at most, from its beginning. Default: all of them."""
 
@@ -152,5 +167,6 @@ class TaggedConfig(Settings):
     """So many words at most are known, the most frequent ones; the others are told by their letters."""
     minimum_count: int = ranged(2, at_least=1)
     """Times that a word must occur to be known. Those that occur once teach the model what to do with unknown ones."""
-    batch_size: int = ranged(32, at_least=1)
-    """Sentences N in a batch, of like length."""
+    batch_size: int | Literal["auto"] = ranged(32, at_least=1)
+    """Sentences N in a batch, of like length. auto: as many as the device has room for, as long as twice as many make
+    training faster; the number is kept with the run."""
