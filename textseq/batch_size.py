@@ -76,13 +76,14 @@ def fitting(
     config = replace(config, accumulate=1, pieces=1)
     best: Fit | None = None
     fastest, rows, taken = 0.0, FIRST_BATCH, 0.0
+    before = _mark(device)
     while True:
         if 2 * taken > room:  # as much again as the size before would be more than there is
             why = "a larger batch would not fit into memory"
             break
         sized = batches.resized(rows)
         learner, place = Learner(model, sized, config), sized.largest()
-        before, seconds = _mark(device), []
+        seconds: list[float] = []
         gradient = None
         for _ in range(TRIES):
             learner.progress.epoch, learner.progress.position = place

@@ -305,9 +305,8 @@ class Learner:
         self.state = state
         own = f"process{rank}." if rank else ""
         if f"{own}random.cpu" in tensors:
-            set_random_states(
-                {name.removeprefix(own): tensors[name] for name in tensors if "random." in name}, self.device
-            )
+            states = {name.removeprefix(own): tensors[name] for name in tensors if name.startswith(f"{own}random.")}
+            set_random_states(states, self.device)
         else:  # of fewer processes
             self.begin(self.progress.step)
         self.optimizer.zero_grad()

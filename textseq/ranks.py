@@ -40,9 +40,7 @@ def ranks() -> Ranks:
     found["LOCAL_RANK"] = os.environ.get("LOCAL_RANK", found["RANK"])
     if not all(value.isdecimal() for value in found.values()) or not int(found["RANK"]) < int(found["WORLD_SIZE"]):
         said = " ".join(f"{name}={value}" for name, value in found.items())
-        raise TextseqError(
-            f"a launcher's RANK must be from 0 to WORLD_SIZE - 1, found {said}; unset them, or mend them"
-        )
+        raise TextseqError(f"RANK must be a number from 0 to WORLD_SIZE - 1, found {said}; mend them, or unset them")
     return Ranks(int(found["RANK"]), int(found["WORLD_SIZE"]), int(found["LOCAL_RANK"]))
 
 
@@ -54,6 +52,6 @@ def first_to_fail(own: Ranks) -> bool:
     from torch.distributed.rendezvous import rendezvous
 
     with suppress(DistError, RuntimeError, ValueError, OSError):
-        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=10)))
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=3)))
         return bool(store.add("textseq/failures", 1) == 1)
     return True  # who cannot be asked has said nothing

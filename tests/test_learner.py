@@ -1,0 +1,474 @@
+"""A step whole, in pieces, or by several processes: the same gradient, and the same after a resume.
+
+Run as a script under a launcher's variables, this file is one of the several processes.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from textseq import batch_size, learner
+from textseq.batch_size import fitting
+from textseq.batches import Cursor, Streams, WindowBatch
+from textseq.cells import State
+from textseq.command import run
+from textseq.config import (
+    ClassifierConfig,
+    DataConfig,
+    LanguageModelConfig,
+    PairConfig,
+    TaggedConfig,
+    TaggerConfig,
+    TrainingConfig,
+    TranslationModelConfig,
+)
+from textseq.errors import TextseqError
+from textseq.learner import Batches, BatchLike, Learner, woven
+from textseq.lexicon import Lexicon
+from textseq.losses import Loss
+from textseq.models.classifier_model import ClassifierModel
+from textseq.models.language_model import LanguageModel
+from textseq.models.tagger_model import TaggerModel
+from textseq.models.translation_model import TranslationModel
+from textseq.pair_batches import PairBatch, PairBatches
+from textseq.processes import Order, joined
+from textseq.ranks import Ranks, ranks
+from textseq.tag_batches import TagBatches
+from textseq.text import CharTokenizer
+from textseq.text_batches import TextBatches
+from textseq.training import Run, Training
+
+V = 9
+PLAIN = TrainingConfig(
+    optimizer="sgd", momentum=0, learning_rate=0.5, schedule="constant", warmup_steps=0, max_steps=8, clip_norm=1.0
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Random ids in documents of random lengths."""
+
+    ids: np.ndarray
+    document_starts: np.ndarray
+
+
+def text(documents: int, longest: int, seed: int = 1) -> Text:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, longest, size=documents)
+    return Text(rng.integers(V, size=lengths.sum()), np.cumsum([0, *lengths[:-1]]))
+
+
+def writer() -> tuple[nn.Module, Batches]:
+    """Its streams begin with a learnt state, which has a gradient in few steps; and it has a penalty."""
+    sizes = {"hidden_size": 7, "embedding_size": 5, "layers": 2, "dropout": 0.0, "temporal_penalty": 0.3}
+    config = LanguageModelConfig(**sizes, learn_initial_state=True)  # type: ignore[arg-type]
+    return LanguageModel(config, V), Streams(text(40, 60), DataConfig(batch_size=7, window=6), seed=1)
+
+
+def translator() -> tuple[nn.Module, Batches]:
+    """Its targets come in windows, and the last pairs of an epoch are fewer than three."""
+    config = TranslationModelConfig(
+        embedding_size=6, encoder_size=4, hidden_size=8, attention_size=6, dropout=0, embedding_dropout=0
+    )
+    data = PairConfig(tokenizer="char", batch_size=4, window=5)
+    return TranslationModel(config, V, V), PairBatches(text(9, 14), text(9, 14, seed=2), (V, V), data, seed=1)
+
+
+def classifier() -> tuple[nn.Module, Batches]:
+    config = ClassifierConfig(embedding_size=6, hidden_size=5, dropout=0, embedding_dropout=0, label_smoothing=0.1)
+    weights = torch.tensor([0.5, 1.5])
+    labels = np.arange(13) % 2
+    return ClassifierModel(config, V, 2, weights), TextBatches(text(13, 20), labels, 5, seed=1)
+
+
+def tagger() -> tuple[nn.Module, Batches]:
+    words = [f"{'ab' * (n % 4)}{'cd' * (n % 3)}" or "e" for n in range(60)]
+    sentences = [(tuple(words[n : n + 1 + n % 5]), ("X", "Y", "Z", "X", "Y")[: 1 + n % 5]) for n in range(0, 55, 5)]
+    lexicon = Lexicon.train([one for one, _ in sentences], TaggedConfig(minimum_count=1))
+    config = TaggerConfig(
+        hidden_size=6,
+        embedding_size=5,
+        letter_size=4,
+        letter_hidden_size=3,
+        dropout=0,
+        embedding_dropout=0,
+        output="crf",
+    )
+    batches = TagBatches(sentences, lexicon, ("X", "Y", "Z"), batch_size=4, seed=1)
+    return TaggerModel(config, lexicon.size, lexicon.letters.size, 3), batches
+
+
+TASKS: dict[str, Callable[[], tuple[nn.Module, Batches]]] = {
+    "writer": writer,
+    "translator": translator,
+    "classifier": classifier,
+    "tagger": tagger,
+}
+
+
+def made(task: str) -> tuple[nn.Module, Batches]:
+    torch.manual_seed(3)
+    return TASKS[task]()
+
+
+def settings(**changes: object) -> TrainingConfig:
+    return TrainingConfig.from_dict({**PLAIN.to_dict(), **changes}, where="the test")
+
+
+CONFIGS = {"plain": settings(), "accumulated": settings(accumulate=2), "adamw": settings(optimizer="adamw")}
+
+
+def learn(leader: Learner, steps: int) -> dict[str, Tensor]:
+    """What some steps make of a model: weights, losses and carried state."""
+    losses = []
+    for _ in range(steps):
+        leader.step(0.5 if leader.config.optimizer == "sgd" else 0.01)
+        nats, count = leader.look()
+        losses.append(nats / count)
+    state = {name: tensor for name, tensor in leader.gather().items() if name.startswith("state.")}
+    weights = {name: tensor.detach().clone() for name, tensor in leader.model.named_parameters()}
+    return {**weights, **state, "losses": torch.tensor(losses)}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("pieces", [2, 3, 100])
+def test_pieces_of_a_batch_give_the_gradient_of_the_whole(task: str, pieces: int) -> None:
+    model, batches = made(task)
+    whole = learn(Learner(copy.deepcopy(model), batches, CONFIGS["accumulated"]), 6)
+    cut = learn(Learner(model, batches, replace(CONFIGS["accumulated"], pieces=pieces)), 6)
+    assert whole.keys() == cut.keys()
+    for name in whole:
+        torch.testing.assert_close(cut[name], whole[name], msg=name)
+
+
+def test_woven_undoes_the_cut() -> None:
+    whole = torch.randn(2, 7, 3)
+    for parts in range(1, 8):
+        assert torch.equal(woven([whole[:, part::parts] for part in range(parts)]), whole)
+
+
+class Narrow(nn.Module):
+    """A language model with memory for so many rows, or none."""
+
+    def __init__(self, rows: int, error: Callable[[], Exception]) -> None:
+        super().__init__()
+        self.model, _ = made("writer")
+        self.rows, self.error = rows, error
+
+    def loss(self, batch: WindowBatch, state: State | None) -> Loss:
+        loss: Loss = self.model.loss(batch, state)  # type: ignore[operator]
+        if batch.rows > self.rows:
+            raise self.error()
+        return loss
+
+
+ERRORS: dict[str, Callable[[], Exception]] = {
+    "cuda": lambda: torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    "cpu": lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    "python": MemoryError,
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    return Run(tmp_path / "runs" / "test", CharTokenizer("abcdefgh"), {"task": "language-model"})
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_step_that_does_not_fit_is_done_in_pieces_and_that_is_said_once(place: Run, error: str) -> None:
+    _, batches = made("writer")
+    lines: list[str] = []
+    model = Narrow(2, ERRORS[error])
+    loop = Training(model, batches, settings(accumulate=2, max_steps=6), place, report=lines.append)
+    loop.train(show_progress=False)
+    assert [line for line in lines if "fit" in line] == [
+        "step 1 did not fit into memory: batches are cut into 4 pieces from now on, which gives the same gradient and "
+        "takes longer"
+    ]
+    plain = Learner(made("writer")[0], batches, settings(accumulate=2))
+    for _ in range(6):
+        plain.step(0.5)
+    for ours, theirs in zip(model.parameters(), plain.parameters, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    again = Training(model, batches, settings(accumulate=2, max_steps=8), place, resume=True, report=lines.append)
+    again.train(show_progress=False)
+    assert again.progress.pieces == 4
+    assert len([line for line in lines if "fit" in line]) == 1
+
+
+def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Run) -> None:
+    with pytest.raises(TextseqError, match=r"memory ran out at step 1 with a batch in single rows; .*--window"):
+        Training(Narrow(0, MemoryError), made("writer")[1], settings(), place).train(show_progress=False)
+
+
+def test_any_other_error_is_not_taken_for_a_lack_of_memory(place: Run) -> None:
+    model = Narrow(0, lambda: RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        Training(model, made("writer")[1], settings(), place).train(show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("step", "rows", "free", "found", "why"),
+    [
+        (lambda rows: 1.0, 1000, 1e9, 100, "the text gives no larger batch"),
+        (lambda rows: rows, 1000, 1e9, 16, "a larger batch is hardly faster"),
+        (lambda rows: max(rows, 32), 1000, 1e9, 32, "a larger batch is hardly faster"),
+        (lambda rows: 1.0, 40, 1e9, 32, "a larger batch does not fit into memory"),
+        (lambda rows: 1.0, 1000, 2.5e6, 32, "a larger batch would not fit into memory"),
+    ],
+)
+def test_auto_takes_what_fits_and_what_is_faster(
+    monkeypatch: pytest.MonkeyPatch, step: Callable[[int], float], rows: int, free: float, found: int, why: str
+) -> None:
+    """A step takes 30 kB for each row here, and the time that is told."""
+    now, taken = 0.0, 0.0
+    model = Narrow(rows, MemoryError)
+    plain = model.loss
+
+    def loss(batch: WindowBatch, state: State | None) -> Loss:
+        nonlocal now, taken
+        now, taken = now + step(batch.rows), max(taken, batch.rows * 3e4)
+        return plain(batch, state)
+
+    monkeypatch.setattr(model, "loss", loss)
+    monkeypatch.setattr(batch_size, "_peak", lambda device: taken)
+    hundred = Text(np.zeros(100 * 17, np.int64), np.zeros(1, np.int64))
+    batches = Streams(hundred, DataConfig(batch_size="auto", window=16), seed=1)
+    before = [parameter.clone() for parameter in model.parameters()]
+    fit = fitting(model, batches, PLAIN, free=lambda device: free, clock=lambda: now)
+    assert (fit.rows, fit.why) == (found, why)
+    assert all(map(torch.equal, before, model.parameters()))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_auto_says_so_where_nothing_fits() -> None:
+    batches = Streams(text(40, 60), DataConfig(batch_size="auto", window=6), seed=1)
+    with pytest.raises(TextseqError, match="--batch-size auto: not even a batch of 16 rows fits"):
+        fitting(Narrow(0, MemoryError), batches, PLAIN)
+
+
+@pytest.mark.parametrize("task", ["translator", "classifier", "tagger"])
+def test_the_largest_batch_is_found(task: str) -> None:
+    _, batches = made(task)
+    if isinstance(batches, PairBatches):
+        batches.config = replace(batches.config, window=200)
+    assert isinstance(batches, (PairBatches, TextBatches, TagBatches))
+    resized, cursor, sizes = batches.resized(3), Cursor(), {}
+    while cursor.epoch == 0:
+        batch, following = resized.batch(cursor)
+        assert batch.rows <= 3
+        sides = (batch.source, batch.targets) if isinstance(batch, PairBatch) else (batch.ids,)
+        sizes[cursor] = max(side.numel() for side in sides)
+        cursor = following
+    assert sizes[resized.largest()] == max(sizes.values())
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, Ranks()),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, Ranks(3, 4, 1)),
+        ({"RANK": "3", "WORLD_SIZE": "4"}, Ranks(3, 4, 3)),
+    ],
+)
+def test_the_launcher_says_which_process_this_is(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: Ranks
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ranks() == expected
+
+
+@pytest.mark.parametrize("variables", [{"RANK": "two"}, {"RANK": "2", "WORLD_SIZE": "2"}, {"WORLD_SIZE": "-1"}])
+def test_a_launcher_that_talks_nonsense_is_told(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TextseqError, match="RANK must be a number from 0 to WORLD_SIZE - 1, found RANK="):
+        ranks()
+
+
+def together(count: int, *arguments: str, folder: Path) -> list[tuple[int, str]]:
+    """Run this file as so many processes of a job; their exit codes and what they said on stderr."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    job |= {"OMP_NUM_THREADS": "1", "TEXTSEQ_HOME": str(folder)}
+    begun = [
+        subprocess.Popen(
+            [sys.executable, __file__, *arguments], env={**job, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(count)
+    ]
+    said = [process.communicate(timeout=300)[1] for process in begun]
+    return [(process.returncode, one) for process, one in zip(begun, said, strict=True)]
+
+
+def test_several_processes_learn_what_one_does(tmp_path: Path) -> None:
+    """Three, so that some batches have fewer rows; two are in the tests below."""
+    done = together(3, "learn", str(tmp_path / "found.safetensors"), folder=tmp_path)
+    assert [code for code, _ in done] == [0] * 3, done
+    found = load_file(tmp_path / "found.safetensors")
+    for task in TASKS:
+        for kind, config in CONFIGS.items():
+            model, batches = made(task)
+            expected = learn(Learner(model, batches, config), 6)
+            for name, tensor in expected.items():
+                if config.optimizer == "adamw" and name != "losses":
+                    continue  # it makes a whole step of what is but rounding
+                what = f"{task}.{kind}.{name}"
+                torch.testing.assert_close(found[what], tensor, rtol=1e-4, atol=1e-5, msg=what)
+    assert bool(found["same weights in all"]) and bool(found["own random numbers"])
+
+
+TEXT = "the rose is not a rose, and the sun is not the moon.\n" * 60
+TRAIN = [
+    "--text",
+    "text.txt",
+    "--name",
+    "mine",
+    "--hidden-size",
+    "12",
+    "--embedding-size",
+    "6",
+    "--layers",
+    "2",
+    "--dropout",
+    "0.3",
+    "--batch-size",
+    "5",
+    "--window",
+    "8",
+    "--schedule",
+    "constant",
+    "--precision",
+    "float32",
+    "--save-every",
+    "4",
+    "--evaluate-every",
+    "6",
+    "--max-epochs",
+    "1000",
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "text.txt").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+def weights_of(home: Path) -> dict[str, Tensor]:
+    (last,) = (home / "runs" / "mine").glob("last-*")
+    return load_file(last / "model.safetensors")
+
+
+def said_by(done: list[tuple[int, str]]) -> str:
+    assert all("Traceback" not in said for _, said in done), done
+    return "".join(said for _, said in done)
+
+
+def test_a_job_goes_on_bit_for_bit_and_with_other_processes_in_words(home: Path) -> None:
+    done = together(2, "train", *TRAIN, "--max-steps", "14", folder=home)
+    assert [code for code, _ in done] == [0, 0], done
+    assert done[1][1] == "", "the first alone speaks"
+    assert done[0][1].count("the model is in") == 1
+    whole = weights_of(home)
+    together(2, "train", *TRAIN, "--max-steps", "8", "--overwrite", folder=home)
+    resumed = together(2, "train", "--resume", "mine", "--max-steps", "14", folder=home)
+    assert [code for code, _ in resumed] == [0, 0], resumed
+    assert "note:" not in said_by(resumed)
+    for name, tensor in weights_of(home).items():
+        assert torch.equal(tensor, whole[name]), name
+    fewer = together(1, "train", "--resume", "mine", "--max-steps", "16", folder=home)
+    assert fewer[0][0] == 0
+    assert "note: the run was trained by 2 processes and goes on with 1" in said_by(fewer)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="wants SIGKILL")
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_process_ends_the_job_in_one_line_and_it_goes_on_from_there(home: Path, lost: int) -> None:
+    done = together(2, "die", str(lost), *TRAIN, "--max-steps", "14", folder=home)
+    assert done[lost][0] == -signal.SIGKILL
+    assert done[1 - lost][0] == 2, done
+    which = " (process 1)" if lost == 0 else ""
+    ended = f"textseq-train{which}: another process of the job has ended; go on from the last checkpoint with --resume"
+    assert done[1 - lost][1].splitlines()[-1] == ended
+    resumed = together(2, "train", "--resume", "mine", folder=home)
+    assert [code for code, _ in resumed] == [0, 0], resumed
+
+
+def test_what_is_wrong_is_said_once(home: Path) -> None:
+    """By torch's own launcher, which stays when the first process has failed."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "textseq.cli.train", "--text", "nowhere.txt"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode
+    assert done.stderr.count("no file or folder") == 1, done.stderr
+
+
+def test_several_processes_do_not_train_one_model_after_the_other(home: Path) -> None:
+    (home / "table.csv").write_text("text,label\n" + "good day,yes\nbad day,no\n" * 30)
+    done = together(2, "train", "--labelled", "table.csv", "--seeds", "2", folder=home)
+    assert [code for code, _ in done] == [2, 2]
+    assert "--folds and --seeds train one model after the other" in said_by(done)
+
+
+def _learn_together(target: Path) -> None:
+    """Every task, as the first process or as one of those that follow."""
+    processes = joined("cpu")
+    found: dict[str, Tensor] = {}
+    for task in TASKS:
+        for kind, config in CONFIGS.items():
+            model, batches = made(task)
+            one = Learner(model, batches, config, processes)
+            if not processes.leads:
+                one.follow(target, resume=False)
+                continue
+            found |= {f"{task}.{kind}.{name}": tensor for name, tensor in learn(one, 6).items()}
+            processes.order(Order.END)
+    sums = {"sum": torch.stack([parameter.double().sum() for parameter in model.parameters()]).sum()}
+    seen = processes.gather(sums | {"random": torch.rand(3)})
+    if processes.leads:
+        found["same weights in all"] = torch.tensor(all(torch.equal(one["sum"], seen[0]["sum"]) for one in seen))
+        found["own random numbers"] = torch.tensor(not torch.equal(seen[0]["random"], seen[1]["random"]))
+        save_file(found, target)
+
+
+def _die_in_a_step(rank: int) -> None:
+    plain = learner.Learner._learn
+
+    def learn(self: Learner, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, State]:
+        if self.processes.rank == rank and self.progress.step == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, whole, state, last=last)
+
+    learner.Learner._learn = learn  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:]
+    if what == "learn":
+        _learn_together(Path(rest[0]))
+    else:
+        command = importlib.import_module("textseq.cli.train")
+        if what == "die":
+            _die_in_a_step(int(rest.pop(0)))
+        run(command.PROG, command.train, rest)
