@@ -98,17 +98,10 @@ def classifier() -> tuple[nn.Module, Batches]:
 
 def tagger() -> tuple[nn.Module, Batches]:
     words = [f"{'ab' * (n % 4)}{'cd' * (n % 3)}" or "e" for n in range(60)]
-    sentences = [(tuple(words[n : n + 1 + n % 5]), ("X", "Y", "Z", "X", "Y")[: 1 + n % 5]) for n in range(0, 55, 5)]
+    sentences = [(tuple(words[n : n + 1 + n % 5]), ("X", "Y", "Z", "X", "Y")[: 1 + n % 5]) for n in range(0, 55, 4)]
     lexicon = Lexicon.train([one for one, _ in sentences], TaggedConfig(minimum_count=1))
-    config = TaggerConfig(
-        hidden_size=6,
-        embedding_size=5,
-        letter_size=4,
-        letter_hidden_size=3,
-        dropout=0,
-        embedding_dropout=0,
-        output="crf",
-    )
+    sizes = {"hidden_size": 6, "embedding_size": 5, "letter_size": 4, "letter_hidden_size": 3}
+    config = TaggerConfig(**sizes, dropout=0, embedding_dropout=0, word_dropout=0, output="crf")  # type: ignore[arg-type]
     batches = TagBatches(sentences, lexicon, ("X", "Y", "Z"), batch_size=4, seed=1)
     return TaggerModel(config, lexicon.size, lexicon.letters.size, 3), batches
 
