@@ -128,7 +128,8 @@ CONFIGS = {"plain": settings(), "accumulated": settings(accumulate=2), "adamw": 
 
 def learn(leader: Learner, steps: int) -> dict[str, Tensor]:
     """What some steps make of a model: weights, losses and carried state."""
-    losses, states = [], {}
+    losses: list[float] = []
+    states: dict[str, Tensor] = {}
     for step in range(steps):
         leader.step(0.5 if leader.config.optimizer == "sgd" else 0.01)
         nats, count = leader.look()
