@@ -45,7 +45,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def train(name: str, *, steps: int = 30, overwrite: bool = False) -> list[str]:
+def settings(steps: int = 30, minutes: float | None = None) -> TrainingConfig:
+    return TrainingConfig(max_steps=steps, max_minutes=minutes, save_every=5, evaluate_every=15, ema_decay=0.9)
+
+
+def train(name: str, *, training: TrainingConfig | None = None, overwrite: bool = False) -> list[str]:
     """A run as those of ``FLAGS``; returns what it said."""
     said: list[str] = []
     runs.train(
@@ -53,7 +57,7 @@ def train(name: str, *, steps: int = 30, overwrite: bool = False) -> list[str]:
         name=name,
         model=LanguageModelConfig(hidden_size=8, embedding_size=8),
         batching=DataConfig(window=10, batch_size=3),
-        training=TrainingConfig(max_steps=steps, save_every=5, evaluate_every=15, ema_decay=0.9),
+        training=training or settings(),
         overwrite=overwrite,
         report=said.append,
     )
@@ -121,7 +125,7 @@ def test_of_two_that_begin_under_one_name_the_later_finds_the_run(home: Path, mo
     def slow(*arguments: object) -> object:
         if slower:
             slower.clear()
-            train("same", steps=7)
+            train("same", training=settings(7))
         return prepare(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("textseq.writer_runs.tokenizer_for", slow)
@@ -180,7 +184,7 @@ def test_two_that_prepare_and_train_at_once_share_the_cache(home: Path) -> None:
 
     def prepare(name: str) -> None:
         barrier.wait()
-        train(name, steps=1)
+        train(name, training=settings(1))
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(prepare, ["one", "other"]))
@@ -195,7 +199,7 @@ def test_two_that_prepare_and_train_at_once_share_the_cache(home: Path) -> None:
 @pytest.mark.parametrize("file", ["training.safetensors", "model.safetensors", "config.json"])
 @pytest.mark.parametrize("damage", ["cut in half", "gone", "a byte flipped"])
 def test_what_to_do_about_a_damaged_checkpoint_is_told(home: Path, command: Command, file: str, damage: str) -> None:
-    train("hurt", steps=15)
+    train("hurt", training=settings(15))
     folder = home / "runs" / "hurt"
     last = newest(folder, "last")
     assert last is not None
@@ -274,7 +278,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 def test_a_read_only_folder_is_told(home: Path, command: Command, read_only: Callable[[Path], None]) -> None:
-    train("there", steps=5)
+    train("there", training=settings(5))
     before = content(home / "runs")
     read_only(home / "runs")
     for arguments in (["--resume", "there"], ["--name", "there", "--overwrite", *FLAGS.split()], FLAGS.split()):
@@ -289,9 +293,9 @@ def test_a_read_only_folder_is_told(home: Path, command: Command, read_only: Cal
 def test_a_read_only_cache_is_told_and_serves_what_it_has(
     home: Path, command: Command, read_only: Callable[[Path], None]
 ) -> None:
-    train("first", steps=1)
+    train("first", training=settings(1))
     read_only(home / "cache")
-    train("second", steps=1)
+    train("second", training=settings(1))
     (home / "text.txt").write_text("another text " * 100)
     code, _, err = command("train", *FLAGS.split())
     assert code == 2
@@ -307,19 +311,20 @@ def test_a_clock_that_jumps_and_the_times_of_files_change_nothing(home: Path, mo
         def isatty(self) -> bool:
             return True
 
-    train("calm")
+    ever = 1e5  # the run would end sooner by a clock that jumps on
+    train("calm", training=settings(minutes=ever))
     dice = random.Random(5)
     monkeypatch.setattr("sys.stderr", Terminal())  # so that there is a progress bar too
     for name in ("time.time", "tqdm.std.time"):
         monkeypatch.setattr(name, lambda: dice.uniform(-1e10, 1e10))
     monkeypatch.setattr("time.time_ns", lambda: dice.randrange(-(10**18), 10**18))
-    train("wild", steps=15)
+    train("wild", training=settings(15, ever))
     moments = itertools.cycle([0, 2**33, time.monotonic()])
     for path in [*home.rglob("*")]:
         moment = next(moments)
         os.utime(path, (moment, moment))
-    runs.resume("wild", training=TrainingConfig(max_steps=30, save_every=5, evaluate_every=15, ema_decay=0.9))
-    train("other")
+    runs.resume("wild", training=settings(30, ever))
+    train("other", training=settings(minutes=ever))
     found, wanted = outcome(home / "runs" / "other"), outcome(home / "runs" / "calm")
     for what in wanted:
         assert found[what] == wanted[what], what

@@ -301,6 +301,24 @@ def test_threads_are_in_the_block_one_at_a_time(tmp_path: Path) -> None:
     assert most == [1] * 200
 
 
+def test_a_file_that_was_removed_before_it_was_locked_stands_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was the one before's, who left between the two."""
+    lock, locks = tmp_path / "lock", files._locks
+
+    def late(handle: int) -> bool:
+        monkeypatch.setattr(files, "_locks", locks)
+        lock.unlink()
+        return locks(handle)
+
+    monkeypatch.setattr(files, "_locks", late)
+    with locked(lock, "taken"):
+        with pytest.raises(TextseqError, match="taken"), locked(lock, "taken"):
+            pass
+        assert lock.exists()
+
+
 @pytest.mark.parametrize("number", sorted(files.NO_LOCKS))
 def test_without_locks_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     fcntl = pytest.importorskip("fcntl")

@@ -11,12 +11,13 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Semaphore, get_ident
 from typing import NoReturn
 
 import numpy as np
 import pytest
 
+import textseq.files
 from textseq.config import DataConfig, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.files import replacing
@@ -337,15 +338,31 @@ def test_a_write_that_fails_halfway_is_said_and_leaves_nothing_behind(tmp_path: 
     assert files(tmp_path) == []
 
 
-def test_one_makes_what_many_want_at_once(tmp_path: Path) -> None:
-    """They begin together, as processes started together on one machine do."""
-    many = 6
-    barrier = Barrier(many, timeout=30)
-    corpora = [Stub() for _ in range(many)]
+def test_one_makes_what_many_want_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes it takes until all others have come."""
+    many, come = 4, Semaphore(0)
+    locks = textseq.files._locks
+    met: set[tuple[int, int]] = set()
+
+    def counted(handle: int) -> bool:
+        done = locks(handle)
+        if not done and (seen := (get_ident(), os.fstat(handle).st_ino)) not in met:
+            met.add(seen)
+            come.release()
+        return done
+
+    class Slow(Stub):
+        def documents(self, part: str) -> Iterator[Iterator[str]]:
+            all(come.acquire(timeout=5) for _ in range(many - 1))
+            return super().documents(part)
+
+    monkeypatch.setattr(textseq.files, "_locks", counted)
+    corpora = [Slow() for _ in range(many)]
+    barrier = Barrier(many, timeout=60)
 
     def prepare(corpus: Stub) -> tuple[str, TokenFile]:
-        barrier.wait()
         tokenizer = tokenizer_for(corpus, KINDS["subword"], tmp_path)
+        barrier.wait()
         return tokenizer.fingerprint, token_file(corpus, "train", tokenizer, tmp_path)
 
     with ThreadPoolExecutor(many) as pool:
@@ -353,7 +370,7 @@ def test_one_makes_what_many_want_at_once(tmp_path: Path) -> None:
     assert sum(corpus.reads for corpus in corpora) == 2  # once to train the tokenizer, once to encode
     (one, tokens), *others = made
     assert all(one == other and same(tokens, more) for other, more in others)
-    assert sorted(path.name for path in tmp_path.rglob("*.lock")) == []
+    assert list(tmp_path.rglob("*.lock")) == []
 
 
 def test_what_a_killed_process_left_is_in_no_way(tmp_path: Path) -> None:
