@@ -27,7 +27,7 @@ from killable import CASES, Server, outcome, write_texts
 
 from textseq.shelf import numbered
 
-OPERATIONS = 90
+OPERATIONS = 60
 """A run is killed before one of so many operations on files; it makes more before it is through."""
 
 
@@ -67,7 +67,7 @@ def kill(server: Server, case: str, kills: int, dice: random.Random) -> Count:
             elif count.kills % 2:
                 code = killed(server, command, at=dice.randrange(1, OPERATIONS))
             else:
-                code = killed(server, command, after=dice.uniform(0, length))
+                code = killed(server, command, after=dice.uniform(0, length / 2))
             if code == -signal.SIGKILL:
                 count.kills += 1
                 count.while_writing += bool(half_written(folder) - halves)

@@ -20,10 +20,11 @@ import pytest
 import torch
 from killable import outcome, write_texts
 
+import textseq
 from textseq import checkpoint, runs
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.errors import TextseqError
-from textseq.files import locked
+from textseq.files import locked, sha256
 from textseq.launch import LOCK
 from textseq.shelf import newest
 from textseq.tokens import tokenizer_for
@@ -162,19 +163,29 @@ def test_of_the_processes_of_one_training_the_first_holds_the_folder(
             runs.resume("many")
 
 
-def test_a_checkpoint_that_goes_while_it_is_read_is_no_damage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other process has written the next one, and deleted it."""
+@pytest.mark.parametrize("read", [runs.resume, textseq.load])
+@pytest.mark.parametrize("moment", ["before", "between"])
+def test_a_checkpoint_that_goes_while_it_is_read_is_no_damage(
+    home: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object], moment: str
+) -> None:
+    """Another process has written the next one, and deleted it."""
     train("busy")
-    load = checkpoint.load
+    going = [True]
 
-    def overtaken(folder: Path) -> checkpoint.Checkpoint:
-        shutil.copytree(folder, folder.with_name("last-99"))
-        shutil.rmtree(folder)
-        monkeypatch.setattr(checkpoint, "load", load)
-        return load(folder)
+    def overtaken(path: Path) -> str:
+        if going:
+            going.clear()
+            folder = path.parent
+            shutil.copytree(folder, folder.with_name(f"{folder.name.split('-')[0]}-99"))
+            shutil.rmtree(folder)
+            if moment == "between":
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            return ""
+        return sha256(path)
 
-    monkeypatch.setattr(checkpoint, "load", overtaken)
-    assert runs.resume("busy")
+    monkeypatch.setattr("textseq.checkpoint.sha256", overtaken)
+    assert read("busy")
+    assert not going
 
 
 def test_two_that_prepare_and_train_at_once_share_the_cache(home: Path) -> None:

@@ -290,14 +290,16 @@ def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
     Raises:
         TextseqError: there is none, or it is damaged.
     """
-    last = newest(folder, "last")
-    if last is None:
-        raise TextseqError(f"there is no run to resume at {folder}: it holds no checkpoint; train it with --name")
+
+    def find() -> Path:
+        last = newest(folder, "last")
+        if last is None:
+            raise TextseqError(f"there is no run to resume at {folder}: it holds no checkpoint; train it with --name")
+        return last
+
     try:
-        return checkpoint.load(last)
+        return checkpoint.load_found(find)
     except TextseqError as error:
-        if newest(folder, "last") != last:  # another process trains there, which is told later
-            return last_checkpoint(folder)
         if newest(folder, "best") is None:
             raise
         raise TextseqError(f"{error} (--from {folder} begins with the best weights of the run)") from None
@@ -347,7 +349,7 @@ def begun_with(name: str | None, *tasks: str, vectors: str | None = None) -> che
         return None
     if vectors is not None:
         raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
-    base = checkpoint.load(find_model(name))
+    base = checkpoint.load_found(lambda: find_model(name))
     if base.facts.get("task") not in tasks:
         wanted = " or a ".join(tasks)
         raise TextseqError(f"--from wants a {wanted}, found a {base.facts.get('task')} in {base.folder}; name another")
