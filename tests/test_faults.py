@@ -151,16 +151,22 @@ def test_overwriting_leaves_nothing_of_the_run_before(home: Path) -> None:
     assert (home / "elsewhere").is_dir()
 
 
-def test_of_the_processes_of_one_training_the_first_holds_the_folder(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train("many")
-    with locked(home / "runs" / "many" / LOCK, "taken"):
-        monkeypatch.setenv("RANK", "1")
-        runs.resume("many")
-        monkeypatch.setenv("RANK", "0")
-        with pytest.raises(TextseqError, match="another process trains in"):
-            runs.resume("many")
+def test_what_is_left_of_a_run_without_a_checkpoint_is_no_run(home: Path) -> None:
+    """Neither could it be resumed."""
+    folder = home / "runs" / "young"
+    (folder / ".last-1.partial").mkdir(parents=True)
+    (folder / ".last-1.partial" / "model.safetensors").write_bytes(b"half")
+    (folder / LOCK).touch()
+    with pytest.raises(TextseqError, match="it holds no checkpoint; train it with --name"):
+        runs.resume("young")
+    train("young")
+    train("other")
+    assert outcome(folder) == outcome(home / "runs" / "other")
+    (home / "runs" / "mine").mkdir()
+    (home / "runs" / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(TextseqError, match=r"the run \S+mine exists"):
+        train("mine")
+    assert (home / "runs" / "mine" / "notes.txt").exists()
 
 
 @pytest.mark.parametrize("read", [runs.resume, textseq.load])

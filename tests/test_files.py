@@ -267,7 +267,8 @@ def test_a_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
-def test_a_second_process_waits_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("end", ["well", "killed"])
+def test_a_second_process_waits_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str) -> None:
     lock = tmp_path / "thing.lock"
     told = threading.Event()
     caplog.handler.addFilter(lambda record: told.set() or True)  # type: ignore[func-returns-value]
@@ -280,6 +281,8 @@ def test_a_second_process_waits_and_is_told(tmp_path: Path, caplog: pytest.LogCa
         waiting = pool.submit(wait)
         assert told.wait(60)
         assert not waiting.done()
+        if end == "killed":
+            other.kill()
         other.communicate("")
         assert waiting.result() is not None
     assert caplog.messages == [f"note: another process is making {tmp_path / 'thing'}; waiting for its end"]

@@ -198,15 +198,18 @@ def new_folder(name: str, *, overwrite: bool) -> Path:
     if name in {"", ".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
         raise TextseqError(f"--name wants a plain name without slashes, of 1 to 100 characters, found {name!r}")
     folder = runs_folder() / name
-    if folder.exists() and not overwrite and ranks().leads:  # the others may find what the first has begun
-        raise _exists(folder)
+    if not overwrite and ranks().leads:  # the others may find what the first has begun
+        _refuse_taken(folder)
     return folder
 
 
-def _exists(folder: Path) -> TextseqError:
-    return TextseqError(
-        f"the run {folder} exists; go on with --resume {folder}, replace it with --overwrite, or choose another --name"
-    )
+def _refuse_taken(folder: Path) -> None:
+    """Raise a TextseqError if there is anything in the place of a new run but what a killed one left half-made."""
+    if folder.exists() and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
+        raise TextseqError(
+            f"the run {folder} exists; go on with --resume {folder}, replace it with --overwrite, or choose another "
+            "--name"
+        )
 
 
 @contextmanager
@@ -224,8 +227,8 @@ def alone(folder: Path, *, keep: bool, overwrite: bool) -> Iterator[None]:
     busy = f"another process trains in {folder}; wait for its end, stop it, or choose another --name"
     with locked(folder / LOCK, busy):
         if not keep:
-            if not overwrite and newest(folder, "last"):
-                raise _exists(folder)
+            if not overwrite:
+                _refuse_taken(folder)
             for path in folder.iterdir():
                 if path.name != LOCK:
                     shutil.rmtree(path, ignore_errors=True)
