@@ -127,7 +127,7 @@ def test_a_run_of_an_older_version_goes_on(text: Path) -> None:
         (["x.py", "--hf_token=abc", "t"], "x.py --hf_token=... t"),
         (["x.py", "--PASSWORD", "abc", "--password"], "x.py --PASSWORD ... --password"),
         (["x.py", "https://me:word@host/a"], "x.py https://...@host/a"),
-        (["x.py", "--tokenizer", "char"], "x.py --tokenizer char"),
+        (["x.py", "--tokenizer", "char", "--batch-tokens", "9"], "x.py --tokenizer char --batch-tokens 9"),
         ([""], "''"),
         ([], "''"),
     ],

@@ -228,7 +228,7 @@ ABOUT: dict[str, Callable[[str, Facts, Sequence[Facts]], About]] = {
 def _made_with(made: dict[str, object]) -> list[str]:
     """The versions and the command in a line, which models of older versions do not know."""
     versions = ", ".join(f"{name} {value}" for name, value in made.items() if name not in {"textseq", "command"})
-    command = f": `{made['command']}`" if "command" in made else ""
+    command = f": `{' '.join(str(made['command']).split())}`" if "command" in made else ""
     return [f"- Made with {versions}{command}."] if made else []
 
 

@@ -17,7 +17,7 @@ from textseq.shelf import Facts
 from textseq.version import __version__
 
 SECRET = re.compile(
-    r"(--?[\w-]*(?:token(?!iz)|secret|passw|credential|api-?key)[\w-]*)(=.*)?", re.IGNORECASE | re.DOTALL
+    r"(--?[\w-]*(?:token|secret|password|passwd|credentials?|api-?key))(=.*)?", re.IGNORECASE | re.DOTALL
 )
 """A flag of somebody's own program that no one else should read the value of; our commands have none."""
 LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
