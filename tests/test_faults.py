@@ -24,7 +24,7 @@ import textseq
 from textseq import checkpoint, runs
 from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
 from textseq.errors import TextseqError
-from textseq.files import locked, sha256
+from textseq.files import sha256
 from textseq.launch import LOCK
 from textseq.shelf import newest
 from textseq.tokens import tokenizer_for
@@ -355,11 +355,11 @@ def test_a_clock_that_jumps_and_the_times_of_files_change_nothing(home: Path, mo
 
 def in_weights(loop: Training) -> None:
     with torch.no_grad():
-        loop.token_vectors[0][3, 2] = math.nan
+        loop.learner.token_vectors[0][3, 2] = math.nan
 
 
 def in_optimizer(loop: Training) -> None:
-    loop.optimizer.state[loop.parameters[-1]]["exp_avg"][0] = math.nan
+    loop.learner.optimizer.state[loop.parameters[-1]]["exp_avg"][0] = math.nan
 
 
 def in_average(loop: Training) -> None:
@@ -368,21 +368,21 @@ def in_average(loop: Training) -> None:
 
 
 def in_state(loop: Training) -> None:
-    assert loop.state is not None
-    loop.state[0][0] = math.inf
+    assert loop.learner.state is not None
+    loop.learner.state[0][0] = math.inf
 
 
 def in_batch(loop: Training) -> None:
     """The next batch alone, whose factor of the learning rate is none."""
-    batch = loop.batches.batch
+    batch = loop.learner.batches.batch
 
     def spoilt(cursor: object) -> object:
-        loop.batches.batch = batch  # type: ignore[method-assign]
+        loop.learner.batches.batch = batch  # type: ignore[method-assign]
         found, after = batch(cursor)  # type: ignore[arg-type]
         object.__setattr__(found, "learning_rate_factor", math.nan)
         return found, after
 
-    loop.batches.batch = spoilt  # type: ignore[method-assign, assignment]
+    loop.learner.batches.batch = spoilt  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("plant", [in_weights, in_optimizer, in_average, in_state, in_batch])
