@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -338,6 +339,26 @@ def test_what_the_last_checkpoint_names_stays_on_disk_and_nothing_else(run: Run)
     assert trial.kept() == ["kept-55.safetensors", "kept-60.safetensors"]
     (run.folder / "kept-50.safetensors").write_bytes(b"")  # by a kill right after the last checkpoint
     assert Trial(run, config, resume=True).kept() == ["kept-55.safetensors", "kept-60.safetensors"]
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_a_flipped_byte_in_a_kept_file_is_told_before_the_run_goes_on(run: Run, place: float) -> None:
+    Trial(run, settings(average="last")).train()
+    path = run.folder / "kept-40.safetensors"
+    data = bytearray(path.read_bytes())
+    data[int(place * (len(data) - 1))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match=r"kept-40\.safetensors is damaged.*; restore"):
+        Trial(run, settings(average="last", max_steps=80), resume=True)
+
+
+def test_kept_files_of_an_older_version_have_no_hash(run: Run) -> None:
+    Trial(run, settings(average="last")).train()
+    path = run.folder / "kept-40.safetensors"
+    tensors = checkpoint.read_tensors(path)
+    del tensors["sha256"]
+    path.write_bytes(safetensors.torch.save(tensors))
+    Trial(run, settings(average="last", max_steps=80), resume=True).train()
 
 
 def test_a_kept_file_that_is_gone_is_told_before_the_run_goes_on(run: Run) -> None:

@@ -7,8 +7,10 @@ import hashlib
 import io
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO
@@ -46,12 +48,14 @@ urls = [{urls}]
 
 
 class Server(ThreadingHTTPServer):
-    """Serves BODY at /good; /bad has one byte changed, /short stops half-way, /plain knows no ranges."""
+    """Serves BODY at /good; /bad has one byte changed, /plain knows no ranges; half-way /short closes the connection,
+    /resets breaks it off and /hangs says nothing more."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str | None]] = []  # path and Range of each request
         self.sent = 0  # bytes of bodies
+        self.released = threading.Event()  # ends what hangs
 
     def url(self, kind: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{kind}/"
@@ -75,9 +79,15 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.end_headers()
-        piece = body[start : len(body) // 2] if kind == "short" else body[start:]
+        piece = body[start : len(body) // 2] if kind in {"short", "hangs", "resets"} else body[start:]
         self.server.sent += len(piece)
         self.wfile.write(piece)
+        self.wfile.flush()
+        if kind == "hangs":
+            self.server.released.wait(60)
+        elif kind == "resets":  # the connection breaks off instead of being closed
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -196,6 +206,45 @@ def test_broken_download_resumes(server: Server, target: Path) -> None:
     find(recipe(server.url("good")), download=True)
     assert server.asked[-1] == ("/good/apple%20pie.txt", f"bytes={half}-")
     assert server.sent == len(BODY) - half
+    assert target.read_bytes() == BODY and left_in(target.parent) == ["apple pie.txt"]
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("hangs", "timed out"), ("resets", "reset by peer")])
+def test_what_stops_in_the_middle_is_told_and_resumes(
+    kind: str, reason: str, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
+    with pytest.raises(TextseqError, match=rf"{reason}; run again to go on from where it stopped"):
+        find(recipe(server.url(kind)), download=True)
+    server.released.set()
+    assert left_in(target.parent) == ["apple pie.txt.part"]
+    have = target.with_name("apple pie.txt.part").read_bytes()
+    assert BODY.startswith(have)
+    find(recipe(server.url("good")), download=True)
+    assert server.asked[-1][1] == (f"bytes={len(have)}-" if have else None)
+    assert target.read_bytes() == BODY and left_in(target.parent) == ["apple pie.txt"]
+
+
+def test_a_part_of_something_else_is_refused_and_removed(server: Server, target: Path) -> None:
+    put(target.with_name("apple pie.txt.part"), b"?" * 1000)
+    with pytest.raises(TextseqError, match=r"SHA-256 \w+ instead of"):
+        find(recipe(server.url("good")), download=True)
+    assert left_in(target.parent) == []
+    find(recipe(server.url("good")), download=True)
+    assert target.read_bytes() == BODY
+
+
+def test_one_downloads_what_many_want_at_once(server: Server, target: Path) -> None:
+    many = 4
+    barrier = threading.Barrier(many, timeout=30)
+
+    def get(_: int) -> Path:
+        barrier.wait()
+        return find(recipe(server.url("good")), download=True)["apple pie.txt"].path
+
+    with ThreadPoolExecutor(many) as pool:
+        assert set(pool.map(get, range(many))) == {target}
+    assert server.sent == len(BODY)
     assert target.read_bytes() == BODY and left_in(target.parent) == ["apple pie.txt"]
 
 

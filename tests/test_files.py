@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from textseq import files
 from textseq.errors import Interrupted, TextseqError
-from textseq.files import cannot_write, growing, replacing, sha256, whole_folder
+from textseq.files import cannot_write, growing, locked, replacing, sha256, whole_folder
 
 
 def full_disk(*_: object, **__: object) -> NoReturn:
@@ -213,3 +220,128 @@ def test_no_half_line_is_left_where_the_disk_is_full(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "out.part").read_text() == ("x" * 999 + "\n") * 2
     assert not (tmp_path / "out").exists()
+
+
+# What one process has at a time
+
+HOLD = """
+import sys
+from pathlib import Path
+from textseq.files import locked
+with locked(Path(sys.argv[1])):
+    print("mine", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holding(path: Path) -> subprocess.Popen[str]:
+    """Another process that is in the block, until its input is closed."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "mine\n"
+    return other
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    lock = tmp_path / "new" / "lock"
+    with holding(lock) as other:
+        for _ in range(2):
+            with pytest.raises(TextseqError, match="taken"), locked(lock, "taken"):
+                raise AssertionError("two are in the block")
+        other.communicate("")
+    with locked(lock, "taken"):
+        assert lock.exists()
+    assert list(lock.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="wants SIGKILL")
+def test_a_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with holding(lock) as other:
+        other.kill()
+        other.communicate()
+    assert lock.exists()
+    with locked(lock, "taken"):
+        pass
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("end", ["well", "killed"])
+def test_a_second_process_waits_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str) -> None:
+    lock = tmp_path / "thing.lock"
+    told = threading.Event()
+    caplog.handler.addFilter(lambda record: told.set() or True)  # type: ignore[func-returns-value]
+    with holding(lock) as other, ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "textseq"):
+
+        def wait() -> int | None:
+            with locked(lock):
+                return other.poll()
+
+        waiting = pool.submit(wait)
+        assert told.wait(60)
+        assert not waiting.done()
+        if end == "killed":
+            other.kill()
+        other.communicate("")
+        assert waiting.result() is not None
+    assert caplog.messages == [f"note: another process is making {tmp_path / 'thing'}; waiting for its end"]
+    assert not lock.exists()
+
+
+def test_threads_are_in_the_block_one_at_a_time(tmp_path: Path) -> None:
+    """Each time the file is made and removed: none may hold one that is no longer there."""
+    inside, most = [], []
+
+    def enter(number: int) -> None:
+        with locked(tmp_path / "lock"):
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(enter, range(200)))
+    assert most == [1] * 200
+
+
+def test_a_file_that_was_removed_before_it_was_locked_stands_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was the one before's, who left between the two."""
+    lock, locks = tmp_path / "lock", files._locks
+
+    def late(handle: int) -> bool:
+        monkeypatch.setattr(files, "_locks", locks)
+        lock.unlink()
+        return locks(handle)
+
+    monkeypatch.setattr(files, "_locks", late)
+    with locked(lock, "taken"):
+        with pytest.raises(TextseqError, match="taken"), locked(lock, "taken"):
+            pass
+        assert lock.exists()
+
+
+@pytest.mark.parametrize("number", sorted(files.NO_LOCKS))
+def test_without_locks_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def none(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with locked(tmp_path / "lock", "taken"), locked(tmp_path / "lock", "taken"):
+        pass
+
+
+def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"no folder")
+    with pytest.raises(TextseqError, match=r"^cannot write .*lock"), locked(tmp_path / "file" / "lock"):
+        pass
+
+
+def test_an_error_in_the_block_unlocks(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError), locked(tmp_path / "lock", "taken"):
+            raise KeyError
+    assert list(tmp_path.iterdir()) == []

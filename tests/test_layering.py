@@ -34,8 +34,8 @@ ORDER = [
     "optimizers", "progress", "processes", "learner", "batch_size", "averaging", "run_log", "training",
     "model_card", "painting", "surprise",
     "explaining", "writing", "translation", "sources", "translating", "classifying", "tagging", "jobs",
-    "recipe", "origin", "novelty", "launch", "writer_runs", "translation_runs", "classifier_runs", "classifier_rounds",
-    "tagger_runs", "runs",
+    "recipe", "origin", "novelty", "provenance", "launch", "writer_runs", "translation_runs", "classifier_runs",
+    "classifier_rounds", "tagger_runs", "runs",
 ]  # fmt: skip
 """Every module, in import order: as the map in CONTRIBUTING.md lists them."""
 

@@ -6,14 +6,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from killable import Server, outcome, write_texts
 
 from textseq import runs
 from textseq.config import DataConfig, LanguageModelConfig, OptimizerName, ScheduleName, TrainingConfig
@@ -25,171 +24,30 @@ from textseq.writing import Writer
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="killing children wants fork and SIGKILL")
 
-# A process that imports everything once, and then runs textseq-train in children that can be killed.
-SERVER = """
-import json, os, signal, sys
-import torch
-torch.set_num_threads(1)
-import matplotlib.backends.backend_agg, matplotlib.figure
-import textseq.runs
-from textseq.cli.train import train
-from textseq.command import run
-
-def die_at(number, folder):
-    left = number
-    def count(event, arguments):
-        nonlocal left
-        if event in {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"} and folder in str(arguments[0]):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(count)
-
-def die_after(seconds):
-    # A timer of the process's own work, so that a busy machine does not move the moment. Its signal ends a
-    # process as SIGKILL does: nothing is run any more.
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-
-for line in sys.stdin:
-    order = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        if order["dies_at"]:
-            die_at(order["dies_at"], order["folder"])
-        if order["dies_after"]:
-            die_after(order["dies_after"])
-        try:
-            run("textseq-train", train, order["arguments"])
-        except SystemExit as stop:
-            os._exit(stop.code)
-        finally:
-            os._exit(99)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-CASES = {
-    "lstm": (
-        "--cell lstm --layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 --tie-embeddings "
-        "--learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
-        "--max-steps 60 --save-every 11 --evaluate-every 12 --max-epochs 1000 --ema-decay 0.95"
-    ),
-    "gru": (
-        "--cell gru --hidden-size 12 --embedding-size 5 --stride 3 --window 9 --batch-size 4 --accumulate 2 "
-        "--optimizer rmsprop --learning-rate 0.003 --schedule plateau --plateau-patience 1 --reset-probability 0.2 "
-        "--max-steps 60 --save-every 7 --evaluate-every 10 --max-epochs 1000 --average best --average-count 2"
-    ),
-    "noise": (
-        "--cell lstm-peephole --layers 2 --hidden-size 10 --embedding-size 5 --residual --layer-norm --dropout 0.2 "
-        "--locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
-        "--zoneout-cell 0.2 --activation-penalty 0.1 --temporal-penalty 0.1 --window 8 --batch-size 4 "
-        "--precision bfloat16 --max-steps 60 --save-every 9 --evaluate-every 10 --max-epochs 1000 "
-        "--ema-decay 0.9 --average last --average-count 3"
-    ),
-}
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with a text of a few thousand letters."""
+    """A home with texts of a few thousand letters."""
     folder = tmp_path_factory.mktemp("resume")
-    words = random.Random(7).choices(["and ", "or ", "rose ", "is a ", "not ", "to be,\n"], k=800)
-    (folder / "text.txt").write_text("".join(words))
+    write_texts(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTSEQ_HOME", str(folder))
         yield folder
-
-
-class Server:
-    """Runs textseq-train in a child."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.begun: set[str] = set()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def answer(self) -> int:
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
-
-    def start(self, arguments: Sequence[str], *, dies_at: int = 0, dies_after: float = 0) -> int:
-        """Starts the command, to be killed at a file operation or after seconds of work; returns its process id."""
-        order = {
-            "arguments": arguments,
-            "stderr": str(self.home / "stderr.txt"),
-            "folder": str(self.home / "runs"),
-            "dies_at": dies_at,
-            "dies_after": dies_after,
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def wait(self) -> tuple[int, str]:
-        """Waits for the end of the command; returns its exit code and what it wrote to stderr."""
-        return self.answer(), (self.home / "stderr.txt").read_text()
-
-    def run(self, arguments: Sequence[str]) -> None:
-        """Runs the command to its end, which must be a good one."""
-        self.start(arguments)
-        code, stderr = self.wait()
-        assert code == 0, stderr
-
-    def first_or_next(self, name: str, case: str) -> list[str]:
-        """The command that begins a run, or goes on with it if it has a checkpoint."""
-        folder = self.home / "runs" / name
-        if newest(folder, "last") or name in self.begun:  # a checkpoint once there is never lost
-            self.begun.add(name)
-            return ["--resume", str(folder)]
-        return [*self.begin(name, case), "--overwrite"]
-
-    def begin(self, name: str, case: str) -> list[str]:
-        return ["--text", str(self.home / "text.txt"), "--name", name, *CASES[case].split()]
 
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[Server]:
     made = Server(home)
     yield made
-    assert made.process.stdin is not None
-    assert made.process.stdout is not None
-    made.process.stdin.close()
-    made.process.wait()
-    made.process.stdout.close()
+    made.close()
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=("lstm", "gru", "noise"))
 def never_stopped(request: pytest.FixtureRequest, server: Server, home: Path) -> str:
     """A case, and its run that nobody stopped."""
     case = str(request.param)
     server.run(server.begin(f"whole-{case}", case))
     return case
-
-
-def outcome(folder: Path) -> dict[str, object]:
-    """All that a run leaves but the clock's part in it."""
-    last, best = newest(folder, "last"), newest(folder, "best")
-    assert last is not None
-    assert best is not None
-    progress = json.loads((last / "training.json").read_text())
-    del progress["seconds"]
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    clock = {"minutes", "tokens_per_second"}
-    return {
-        "weights": (last / "model.safetensors").read_bytes(),
-        "best weights": (best / "model.safetensors").read_bytes(),
-        "state": (last / "training.safetensors").read_bytes(),
-        "progress": progress,
-        "log": [{name: value for name, value in line.items() if name not in clock} for line in log],
-        "results": json.loads((best / "config.json").read_text())["results"],
-        "kept": {path.name: path.read_bytes() for path in folder.glob("*kept-*")},
-        "files": sorted(path.name.split("-")[0] for path in folder.iterdir() if not path.name.startswith(".")),
-    }
 
 
 def same(home: Path, ours: str, theirs: str) -> None:
@@ -229,6 +87,21 @@ def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: 
     same(home, name, f"whole-{never_stopped}")
     leftovers = [path.name for path in (home / "runs" / name).iterdir() if path.name.endswith(".partial")]
     assert leftovers == []
+
+
+@needs_fork
+@pytest.mark.parametrize("case", ["translator", "classifier", "tagger"])
+def test_runs_of_other_tasks_killed_at_both(server: Server, home: Path, case: str) -> None:
+    """A shorter version of ``benchmarks/kills.py``, as the two above are."""
+    dice = random.Random(3)
+    server.run(server.begin(f"whole-{case}", case))
+    name = f"killed-{case}"
+    for how in ({"dies_at": dice.randrange(20, 90)}, {"dies_after": dice.uniform(0.1, 0.6)}) * 2:
+        server.start(server.first_or_next(name, case), **how)
+        code, stderr = server.wait()
+        assert code in (0, -signal.SIGKILL, -signal.SIGPROF), stderr
+    server.run(server.first_or_next(name, case))
+    same(home, name, f"whole-{case}")
 
 
 @needs_fork

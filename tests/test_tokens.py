@@ -7,19 +7,22 @@ import hashlib
 import json
 import os
 import resource
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Semaphore, get_ident
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
+import textseq.files
 from textseq.config import DataConfig, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.files import replacing
 from textseq.text import TOKENIZER_FILE, TOKENIZERS, CharTokenizer, load_tokenizer
-from textseq.tokens import TokenFile, token_file, tokenizer_for
+from textseq.tokens import CHECK_FILE, TokenFile, token_file, tokenizer_for
 
 DOCUMENTS = ("To be, or not to be,\n", "", "żółć 道可道 👩‍👩‍👧‍👦", "that is the question.\r\n")
 KINDS = {kind: TokenizerConfig.from_dict({"tokenizer": kind}, where="here") for kind in TOKENIZERS}
@@ -172,6 +175,16 @@ def spoilt_header(**changes: object) -> Callable[[Path], None]:
     return spoil
 
 
+def flipped(suffix: str, place: float) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        file = path.with_suffix(suffix)
+        data = bytearray(file.read_bytes())
+        data[int(place * (len(data) - 1))] ^= 1
+        file.write_bytes(data)
+
+    return spoil
+
+
 def cut_off(suffix: str, length: int) -> Callable[[Path], None]:
     return lambda path: os.truncate(path.with_suffix(suffix), path.with_suffix(suffix).stat().st_size - length)
 
@@ -179,6 +192,7 @@ def cut_off(suffix: str, length: int) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     "spoil",
     [
+        *(flipped(suffix, place) for suffix in (".ids", ".documents", ".json") for place in (0, 0.3, 0.5, 0.9, 1)),
         cut_off(".ids", 1),
         cut_off(".documents", 1),
         cut_off(".documents", 8),
@@ -199,6 +213,8 @@ def cut_off(suffix: str, length: int) -> Callable[[Path], None]:
         spoilt_header(tokens="many"),
         spoilt_header(characters=None),
         spoilt_header(utf8_bytes=1.5),
+        spoilt_header(characters=59),
+        spoilt_header(documents=True),
         spoilt_header(surplus=1),
     ],
 )
@@ -213,13 +229,49 @@ def test_what_is_damaged_is_made_anew(spoil: Callable[[Path], None], tmp_path: P
     assert files(tmp_path) == [".documents", ".ids", ".json"]
 
 
+def test_the_token_file_of_another_tokenizer_is_not_taken(tmp_path: Path) -> None:
+    """Neither all of it under the right name, nor its ids beside the right header."""
+    corpus, tokenizer = Stub("c, d"), CharTokenizer("abc")
+    path = token_file(corpus, "train", tokenizer, tmp_path).path
+    right = path.read_bytes()
+    other = token_file(corpus, "train", CharTokenizer("abd"), tmp_path).path
+    assert other != path and other.stat().st_size == len(right) and other.read_bytes() != right
+    for suffixes in ((".ids", ".documents", ".json"), (".ids",), (".json",)):
+        for suffix in suffixes:
+            path.with_suffix(suffix).write_bytes(other.with_suffix(suffix).read_bytes())
+        assert token_file(corpus, "train", tokenizer, tmp_path).ids.tobytes() == right
+
+
+def test_checking_a_file_takes_no_memory(tmp_path: Path) -> None:
+    class Long(Stub):
+        fingerprint = "long"
+
+    corpus, tokenizer = Long("a" * 20_000_000, chunk=10**6), CharTokenizer("a")
+    token_file(corpus, "train", tokenizer, tmp_path)
+    tracemalloc.start()
+    try:
+        tokens = token_file(corpus, "train", tokenizer, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 10**6
+    finally:
+        tracemalloc.stop()
+    assert isinstance(tokens.ids, np.memmap) and len(tokens.ids) == 20_000_000
+    assert corpus.reads == 1
+
+
 @EVERY_KIND
 def test_a_damaged_tokenizer_in_the_cache_is_trained_anew(kind: str, tmp_path: Path) -> None:
     corpus = Stub()
     tokenizer = tokenizer_for(corpus, KINDS[kind], tmp_path)
     [path] = tmp_path.rglob(TOKENIZER_FILE)
     other = CharTokenizer("ab") if kind == "byte" else TOKENIZERS["byte"].train([])
-    for damage in (lambda: path.write_text("{"), lambda: other.save(path.parent)):
+    whole = path.read_text()
+    spelled = whole.replace("ó", "ö") if "ó" in whole else whole.replace("e", "f", 1)
+    for damage in (
+        lambda: path.write_text("{"),
+        lambda: other.save(path.parent),
+        lambda: path.write_text(spelled),  # one that may well be read
+        lambda: (path.parent / CHECK_FILE).unlink(),
+    ):
         damage()
         assert tokenizer_for(corpus, KINDS[kind], tmp_path).fingerprint == tokenizer.fingerprint
         assert load_tokenizer(path.parent).fingerprint == tokenizer.fingerprint
@@ -286,8 +338,55 @@ def test_a_write_that_fails_halfway_is_said_and_leaves_nothing_behind(tmp_path: 
     assert files(tmp_path) == []
 
 
-def test_many_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    """All write at the same time, as processes started together on one machine do."""
+def test_one_makes_what_many_want_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes it takes until all others have come."""
+    many, come = 4, Semaphore(0)
+    locks = textseq.files._locks
+    met: set[tuple[int, int]] = set()
+
+    def counted(handle: int) -> bool:
+        done = locks(handle)
+        if not done and (seen := (get_ident(), os.fstat(handle).st_ino)) not in met:
+            met.add(seen)
+            come.release()
+        return done
+
+    class Slow(Stub):
+        def documents(self, part: str) -> Iterator[Iterator[str]]:
+            all(come.acquire(timeout=5) for _ in range(many - 1))
+            return super().documents(part)
+
+    monkeypatch.setattr(textseq.files, "_locks", counted)
+    corpora = [Slow() for _ in range(many)]
+    barrier = Barrier(many, timeout=60)
+
+    def prepare(corpus: Stub) -> tuple[str, TokenFile]:
+        tokenizer = tokenizer_for(corpus, KINDS["subword"], tmp_path)
+        barrier.wait()
+        return tokenizer.fingerprint, token_file(corpus, "train", tokenizer, tmp_path)
+
+    with ThreadPoolExecutor(many) as pool:
+        made = list(pool.map(prepare, corpora))
+    assert sum(corpus.reads for corpus in corpora) == 2  # once to train the tokenizer, once to encode
+    (one, tokens), *others = made
+    assert all(one == other and same(tokens, more) for other, more in others)
+    assert list(tmp_path.rglob("*.lock")) == []
+
+
+def test_what_a_killed_process_left_is_in_no_way(tmp_path: Path) -> None:
+    corpus = Stub()
+    tokenizer = tokenizer_for(corpus, CHAR, tmp_path)
+    path = token_file(corpus, "train", tokenizer, tmp_path).path
+    whole = path.read_bytes()
+    path.write_bytes(b"half")
+    path.with_suffix(".lock").touch()
+    (path.parent / f".{path.name}.0123").write_bytes(b"half")
+    assert token_file(corpus, "train", tokenizer, tmp_path).ids.tobytes() == whole
+
+
+def test_without_locks_many_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All write at the same time."""
+    monkeypatch.setattr("textseq.files._locks", lambda handle: True)
     writers = 4
     barrier = Barrier(writers, timeout=30)
 
@@ -303,6 +402,20 @@ def test_many_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert all(same(made[0], tokens) for tokens in made)
     assert same(made[0], token_file(Stub(), "train", tokenizer, tmp_path / "alone"))
     assert files(made[0].path.parent) == [".documents", ".ids", ".json"]
+
+
+def test_a_whole_cache_need_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Stub()
+    tokenizer = tokenizer_for(corpus, CHAR, tmp_path)
+    made = token_file(corpus, "train", tokenizer, tmp_path)
+
+    def read_only(path: Path) -> NoReturn:
+        raise TextseqError("read-only")
+
+    monkeypatch.setattr("textseq.files._lock", read_only)
+    assert same(made, token_file(corpus, "train", tokenizer_for(corpus, CHAR, tmp_path), tmp_path))
+    with pytest.raises(TextseqError, match="read-only"):
+        token_file(corpus, "train", CharTokenizer("abc"), tmp_path)
 
 
 def test_names_that_are_no_file_names_are_harmless(tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
 ) -> None:
     found: list[float] = []
 
-    def only_evaluate(run: translation_runs._TranslatorRun) -> None:
+    def only_evaluate(run: translation_runs._TranslatorRun, **_: object) -> None:
         run.model.eval()
         found.append(run.evaluate().nats_per_token)
 

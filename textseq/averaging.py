@@ -6,6 +6,7 @@ Both are often better than the last weights, which go on moving about a good pla
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from textseq.files import replacing
 Kept = dict[str, float]
 """The evaluations whose weights are kept: step, and what was found (lower is better), in order of time.
 Each lies in a file of the run's folder, ``kept-STEP.safetensors``."""
+
+CHECK = "sha256"
+"""Beside the weights in such a file: their hash."""
 
 
 class Averages:
@@ -59,9 +63,8 @@ class Averages:
         """
         total = [torch.zeros(parameter.shape, dtype=torch.float64) for parameter in self.parameters]
         for step in kept:
-            tensors = read_tensors(self._file(step))
-            for index, part in enumerate(total):
-                part += tensors[str(index)]
+            for part, tensor in zip(total, self._read(step), strict=True):
+                part += tensor
         return [(part / len(kept)).float() for part in total]
 
     def keep(self, kept: Kept, step: int, cost: float) -> Kept:
@@ -81,7 +84,7 @@ class Averages:
         if new in chosen:
             tensors = {str(i): parameter.detach().cpu().contiguous() for i, parameter in enumerate(self.parameters)}
             with replacing(self._file(new)) as (file,):
-                file.write(save(tensors))
+                file.write(save({**tensors, CHECK: _hashed(tensors)}))
         return {step: cost for step, cost in known.items() if step in chosen}
 
     def tidy(self, kept: Kept) -> None:
@@ -107,7 +110,7 @@ class Averages:
             What is kept: nothing if no mean is wanted any more.
 
         Raises:
-            TextseqError: a kept file is missing.
+            TextseqError: a kept file is missing or damaged.
         """
         if self.moving:
             _fill(self.moving, [tensors.get(f"moving.{i}", own) for i, own in enumerate(self.parameters)])
@@ -116,11 +119,33 @@ class Averages:
         for step in kept:
             if not self._file(step).is_file():
                 raise TextseqError(f"{self._file(step)} is missing; restore it, or go on with --average none")
+            self._read(step)  # now, not at the end of the run
         self.tidy(kept)
         return kept
 
+    def _read(self, step: str) -> list[Tensor]:
+        """The kept weights of a step, checked by their hash, which files of older versions do not have."""
+        tensors = read_tensors(self._file(step))
+        check = tensors.pop(CHECK, None)
+        whole = check is None or torch.equal(check, _hashed(tensors))
+        if not whole or tensors.keys() != {str(index) for index in range(len(self.parameters))}:
+            raise TextseqError(
+                f"{self._file(step)} is damaged: its SHA-256 is not the one in it; restore it, or go on with "
+                "--average none"
+            )
+        return [tensors[str(index)] for index in range(len(tensors))]
+
     def _file(self, step: str) -> Path:
         return self.folder / f"kept-{step}.safetensors"
+
+
+def _hashed(tensors: Mapping[str, Tensor]) -> Tensor:
+    """The SHA-256 of names, shapes and numbers: (32,), bytes."""
+    hashed = hashlib.sha256()
+    for name in sorted(tensors):
+        hashed.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}\n".encode())
+        hashed.update(tensors[name].numpy().data)
+    return torch.tensor(list(hashed.digest()), dtype=torch.uint8)
 
 
 def refuse_unmeasured(config: TrainingConfig) -> None:

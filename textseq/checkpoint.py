@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -134,6 +134,21 @@ def load(folder: Path) -> Checkpoint:
                 f"{path} is damaged: its SHA-256 is not the one in config.json; restore the folder or train again"
             )
     return Checkpoint(folder, facts, read_tensors(folder / "model.safetensors"), load_tokenizer(folder))
+
+
+def load_found(find: Callable[[], Path]) -> Checkpoint:
+    """Read the model folder that ``find`` names; or the next, if a run that goes on has replaced it meanwhile.
+
+    Raises:
+        TextseqError: as ``find`` and ``load``.
+    """
+    folder = find()
+    try:
+        return load(folder)
+    except (TextseqError, OSError):
+        if find() == folder:
+            raise
+        return load_found(find)
 
 
 def set_facts(folder: Path, facts: Facts) -> None:

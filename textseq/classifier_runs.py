@@ -120,7 +120,7 @@ def train_classifier(
         _start_from(run, base)
     table = run.model.embedding.weight
     run.begin_with_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
-    return run.run()
+    return run.run(overwrite=overwrite)
 
 
 def absolute(origin: LabelledSource) -> LabelledSource:

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from textseq.corpus_recipes import Recipe, recipe_files, recipe_of
 from textseq.corpus_recipes import list_corpora as list_corpora
-from textseq.documents import FORMATS, FORMATS_VERSION, Document, NotText, members
+from textseq.documents import FORMATS, FORMATS_VERSION, Document, NotText, members, reading
 from textseq.errors import TextseqError, unknown
 from textseq.fetch import LocalFile, find
 from textseq.fetch import cache_folder as cache_folder
+from textseq.files import sha256
 
 PARTS = ("train", "validation", "test")
 
@@ -145,8 +146,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     notes: tuple[str, ...] = ()
     if left_out:
         notes = (f"Files left out, as not {encoding} text: {len(left_out)} (the first is {left_out[0]}).",)
-    stats = [(str(document.path), document.path.stat()) for document in lengths]
-    stamps = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    hashes = [_hashed(document) for document in lengths]
     return Corpus(
         name=paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         title=where,
@@ -154,7 +154,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         purpose="your own text",
         encoding=encoding,
         notes=notes,
-        fingerprint=fingerprint_of(encoding, validation, stamps),
+        fingerprint=fingerprint_of(encoding, validation, hashes),
         contents=_divide(lengths, {"validation": validation}),
     )
 
@@ -196,6 +196,12 @@ def _walk(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
         files = (Path(here, name) for name in sorted(names) if not name.startswith("."))
         yield from filter(os.path.isfile, files)  # a pipe or a socket would keep us waiting
+
+
+def _hashed(document: Document) -> str:
+    """The hash of a whole file: its time says nothing, for clocks jump and copies keep it."""
+    with reading(document.name):
+        return sha256(document.path)
 
 
 def _looks_binary(document: Document) -> bool:

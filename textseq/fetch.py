@@ -1,7 +1,8 @@
 """From a corpus recipe to verified files: in a folder of the user's, in the cache, or downloaded.
 
 A file that a recipe names is used only after its SHA-256 has been checked. A download goes to ``FILE.part`` beside its
-target, resumes where it stopped, and gets its name only when it is complete and verified.
+target, resumes where it stopped, and gets its name only when it is complete and verified. Of several processes that
+want a file at once one downloads it, and the others wait.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from textseq.corpus_recipes import DataFile, Recipe, Source
 from textseq.errors import TextseqError
+from textseq.files import locked
 
 TIMEOUT = 30.0  # seconds without an answer, or without one more byte
 BLOCK = 2**16  # bytes per read, so that the progress bar moves
@@ -71,7 +73,7 @@ def find(recipe: Recipe, *, data: Path | None = None, download: bool = False) ->
         )
     if missing:
         with tqdm(total=size, desc=recipe.name, unit="B", unit_scale=True, disable=None) as bar:
-            fetched = {file: _download(file, cache / file.path, bar.update) for file in missing}
+            fetched = {file: _download(file, cache, bar.update) for file in missing}
     return {name: local or fetched[recipe.files[name]] for name, local in found.items()}
 
 
@@ -101,23 +103,28 @@ def _sha256(path: Path) -> str:
         raise TextseqError(f"cannot read {path}: {error.strerror or error}; it must be a readable file") from error
 
 
-def _download(file: DataFile, target: Path, progress: Callable[[int], object]) -> LocalFile:
+def _download(file: DataFile, cache: Path, progress: Callable[[int], object]) -> LocalFile:
+    """The file, downloaded into the cache by this process, or by another that does so already."""
+    target = cache / file.path
     part = target.with_name(target.name + ".part")
     failures = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for source in file.sources:
-            try:
-                _fetch(source, part, progress)
-            except _Unreachable as failure:
-                failures.append(f"{source.url}: {failure}")
-                continue
-            sha256 = _sha256(part)
-            if sha256 == source.sha256:
-                os.replace(part, target)
-                return LocalFile(target, sha256)
-            part.unlink()
-            failures.append(f"{source.url}: SHA-256 {sha256} instead of {source.sha256}")
+        with locked(target.with_name(target.name + ".lock")):
+            if (local := _look(file, [cache], cache)) is not None:
+                return local
+            for source in file.sources:
+                try:
+                    _fetch(source, part, progress)
+                except _Unreachable as failure:
+                    failures.append(f"{source.url}: {failure}")
+                    continue
+                sha256 = _sha256(part)
+                if sha256 == source.sha256:
+                    os.replace(part, target)
+                    return LocalFile(target, sha256)
+                part.unlink()
+                failures.append(f"{source.url}: SHA-256 {sha256} instead of {source.sha256}")
     except OSError as error:
         raise TextseqError(
             f"cannot write {part}: {error.strerror or error}; free some space, or set TEXTSEQ_HOME to a"

@@ -44,7 +44,7 @@ def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float
         TextseqError: an unknown name or precision (nearest match offered), or a folder that is damaged, incomplete
             or newer.
     """
-    found = checkpoint.load(find_model(str(name)))
+    found = checkpoint.load_found(lambda: find_model(str(name)))
     task = str(found.facts.get("task"))
     if task not in JOBS:
         raise unknown(f"task in {found.folder / 'config.json'}", task, JOBS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -17,12 +18,13 @@ from textseq.config import Task, TrainingConfig
 from textseq.devices import deterministic, pick_device, pick_precision
 from textseq.embedding import load_vectors
 from textseq.errors import Interrupted, TextseqError
-from textseq.files import replacing
+from textseq.files import locked, replacing
 from textseq.learner import Batches, Learner
 from textseq.model_card import model_card
 from textseq.origin import learnt_from
 from textseq.plots import learning_curve
 from textseq.processes import Order, joined
+from textseq.provenance import changes, made_with
 from textseq.ranks import ranks
 from textseq.run_log import summary_writer
 from textseq.settings import Settings
@@ -37,6 +39,8 @@ BEST_BY: Mapping[Task, tuple[str, ...]] = {
     "tagger": ("accuracy", "loss"),
 }
 """What the best checkpoint of a task may be the best by."""
+LOCK = ".lock"
+"""In a run's folder while it is trained."""
 
 Job = TypeVar("Job")
 
@@ -79,6 +83,10 @@ class TaskRun(ABC, Generic[Job]):
         self.facts = {**facts, "training": training.to_dict()}
         self.device = pick_device(training.device)
         self.processes = joined(self.device.type)
+        now = made_with(self.device)
+        if note := changes(self.facts.setdefault("made_with", now), now):
+            report(f"note: {note}")
+            self.facts["gone_on_with"] = now
         if training.tensorboard:
             summary_writer()  # if it is missing, that is said before anything is replaced
         self.measured = "validation" in parts
@@ -101,19 +109,27 @@ class TaskRun(ABC, Generic[Job]):
     def measure(self, job: Job, found: checkpoint.Checkpoint) -> list[Facts]:
         """Measure the best model on the validation part, and report what was found."""
 
-    def run(self, *, resume: bool = False) -> Job:
+    def run(self, *, resume: bool = False, overwrite: bool = False) -> Job:
         """Train to the end, measure the best model and describe it.
 
         Of several processes the first does all of this, and the others do as it says.
 
+        Args:
+            resume: go on with the run that is in the folder.
+            overwrite: replace it.
+
         Raises:
             Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
-            TextseqError: whatever the loop cannot mend.
+            TextseqError: another process trains in the folder, or has meanwhile; whatever the loop cannot mend.
         """
         if not self.processes.leads:
             with deterministic(self.device, self.training.deterministic):
                 Learner(self.model, self.batches, self.training, self.processes).follow(self.folder, resume=resume)
             return self.open(checkpoint.load(find_model(str(self.folder.resolve()))))
+        with alone(self.folder, keep=resume, overwrite=overwrite):
+            return self._run(resume)
+
+    def _run(self, resume: bool) -> Job:
         found = self._train(resume)
         job = self.open(found)
         if self.measured:
@@ -149,8 +165,6 @@ class TaskRun(ABC, Generic[Job]):
 
     def _train(self, resume: bool) -> checkpoint.Checkpoint:
         """Train to the end; returns the best model."""
-        if not resume:
-            shutil.rmtree(self.folder, ignore_errors=True)
         self.report(f"{self.folder}: {self.summary}, on {self.device}")
         loop = Training(
             self.model,
@@ -184,12 +198,43 @@ def new_folder(name: str, *, overwrite: bool) -> Path:
     if name in {"", ".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
         raise TextseqError(f"--name wants a plain name without slashes, of 1 to 100 characters, found {name!r}")
     folder = runs_folder() / name
-    if folder.exists() and not overwrite and ranks().leads:  # the others may find what the first has begun
-        raise TextseqError(
-            f"the run {folder} exists; go on with --resume {folder}, replace it with --overwrite, "
-            "or choose another --name"
-        )
+    if not overwrite and ranks().leads:  # the others may find what the first has begun
+        _refuse_taken(folder)
     return folder
+
+
+def _refuse_taken(folder: Path) -> None:
+    """Raise a TextseqError if there is anything in the place of a new run but what a killed one left half-made."""
+    if folder.exists() and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
+        raise TextseqError(
+            f"the run {folder} exists; go on with --resume {folder}, replace it with --overwrite, or choose another "
+            "--name"
+        )
+
+
+@contextmanager
+def alone(folder: Path, *, keep: bool, overwrite: bool) -> Iterator[None]:
+    """One training at a time in a run's folder.
+
+    Args:
+        folder: is made if it is not there.
+        keep: leave the run that is in it, to go on with it.
+        overwrite: else empty the folder of it.
+
+    Raises:
+        TextseqError: another training is in there, or has been meanwhile; or the folder cannot be written to.
+    """
+    busy = f"another process trains in {folder}; wait for its end, stop it, or choose another --name"
+    with locked(folder / LOCK, busy):
+        if not keep:
+            if not overwrite:
+                _refuse_taken(folder)
+            for path in folder.iterdir():
+                if path.name != LOCK:
+                    shutil.rmtree(path, ignore_errors=True)
+                    with suppress(OSError):  # a file, or what cannot be removed
+                        path.unlink()
+        yield
 
 
 class Opened(Protocol):
@@ -246,12 +291,21 @@ def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
     """What a run is resumed from.
 
     Raises:
-        TextseqError: there is none.
+        TextseqError: there is none, or it is damaged.
     """
-    last = newest(folder, "last")
-    if last is None:
-        raise TextseqError(f"there is no run to resume at {folder}: it holds no checkpoint; train it with --name")
-    return checkpoint.load(last)
+
+    def find() -> Path:
+        last = newest(folder, "last")
+        if last is None:
+            raise TextseqError(f"there is no run to resume at {folder}: it holds no checkpoint; train it with --name")
+        return last
+
+    try:
+        return checkpoint.load_found(find)
+    except TextseqError as error:
+        if newest(folder, "best") is None:
+            raise
+        raise TextseqError(f"{error} (--from {folder} begins with the best weights of the run)") from None
 
 
 def suited(training: TrainingConfig, task: Task) -> TrainingConfig:
@@ -298,7 +352,7 @@ def begun_with(name: str | None, *tasks: str, vectors: str | None = None) -> che
         return None
     if vectors is not None:
         raise TextseqError("--vectors and --from both say what the token vectors begin with; leave one out")
-    base = checkpoint.load(find_model(name))
+    base = checkpoint.load_found(lambda: find_model(name))
     if base.facts.get("task") not in tasks:
         wanted = " or a ".join(tasks)
         raise TextseqError(f"--from wants a {wanted}, found a {base.facts.get('task')} in {base.folder}; name another")

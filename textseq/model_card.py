@@ -62,6 +62,7 @@ def model_card(name: str, facts: Facts, model: nn.Module) -> str:
         f"- Corpus: {corpus.get('name')}. Licence of the text: {corpus.get('licence')}.",
         *about.trained_on,
         f"- Steps of the kept checkpoint: {facts.get('step')}{mean}.",
+        *_made_with(_table(facts, "made_with")),
         "",
         "## How good it is",
         *(about.measured if rows else ["It was not measured: there was no validation part."]),
@@ -85,7 +86,7 @@ def save_with_card(
         folder: must not exist yet.
         model: its weights.
         tokenizer: or several.
-        facts: what ``config.json`` says of it; the paths of the one who trained it are left out.
+        facts: what ``config.json`` says of it; the paths of the one who trained it are left out, and the command.
         half: write the weights in 16 bits.
         results: further measurements, before those in ``facts``.
 
@@ -97,6 +98,9 @@ def save_with_card(
     measured = facts.get("results")
     known = [*results, *(measured if isinstance(measured, list) else [])]
     facts = {key: value for key, value in facts.items() if key != "source"} | {"results": known}
+    for key in ("made_with", "gone_on_with"):
+        if key in facts:
+            facts[key] = {name: value for name, value in _table(facts, key).items() if name != "command"}
     with whole_folder(folder) as aside:
         checkpoint.write_model(aside, model, tokenizer, facts, half=half)
         (aside / "README.md").write_text(model_card(folder.name, facts, model), encoding="utf-8")
@@ -219,6 +223,13 @@ ABOUT: dict[str, Callable[[str, Facts, Sequence[Facts]], About]] = {
     "tagger": _tagger,
 }
 """By the task: of the model's name, what ``config.json`` says of it, and the results in there."""
+
+
+def _made_with(made: dict[str, object]) -> list[str]:
+    """The versions and the command in a line, which models of older versions do not know."""
+    versions = ", ".join(f"{name} {value}" for name, value in made.items() if name not in {"textseq", "command"})
+    command = f": `{' '.join(str(made['command']).split())}`" if "command" in made else ""
+    return [f"- Made with {versions}{command}."] if made else []
 
 
 def _signature(row: Facts) -> str:

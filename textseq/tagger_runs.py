@@ -106,7 +106,7 @@ def train_tagger(
         _start_from(run, base)
     table, words = run.model.embedding.weight, lexicon.words.vocabulary
     run.begin_with_vectors(table, words, origin.vectors, data=data, download=download)
-    return run.run()
+    return run.run(overwrite=overwrite)
 
 
 def resume_tagger(

@@ -3,7 +3,8 @@
 Each part of a corpus becomes three files in the cache folder: ``.ids`` (the tokens, raw little-endian
 unsigned integers of the smallest type that fits the vocabulary), ``.documents`` (where each document
 starts, raw little-endian int64) and ``.json`` (the header, written last: without it nothing is there).
-The text passes through in chunks, so the memory used does not grow with the corpus.
+The text passes through in chunks, so the memory used does not grow with the corpus. The header has the
+SHA-256 of it all, which is checked whenever the files are opened; it takes about a second for 2 GB.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from textseq.config import TOKENIZER_OPTIONS, TokenizerConfig
 from textseq.errors import TextseqError, unknown
-from textseq.files import replacing
+from textseq.files import locked, replacing, sha256
 from textseq.text import TOKENIZER_FORMAT, TOKENIZERS, Tokenizer, load_tokenizer
 
-TOKENS_FORMAT = 2
+TOKENS_FORMAT = 3
 TRAIN_PART = "train"
+CHECK_FILE = "sha256"
+"""Beside a tokenizer in the cache: its fingerprint."""
 
 
 class TextCorpus(Protocol):
@@ -63,6 +66,8 @@ class TokenFile:
 def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> Tokenizer:
     """The tokenizer of these options trained on the corpus's train part; trained once, then read from the cache.
 
+    One that is damaged is trained anew. Of several processes that want it at once one trains it, and the others wait.
+
     Raises:
         TextseqError: the corpus has no train part, the options do not fit it, or the cache cannot be written.
     """
@@ -70,25 +75,38 @@ def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> 
     _check_part(corpus, TRAIN_PART)
     heeded = (f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind])
     folder = cache / "tokenizers" / _key(corpus, kind, kind, corpus.fingerprint, str(TOKENIZER_FORMAT), *heeded)
-    with suppress(TextseqError):  # not there yet, or damaged
+    if (found := _trained(folder, kind)) is not None:
+        return found
+    with locked(folder.with_suffix(".lock")):
+        if (found := _trained(folder, kind)) is not None:  # meanwhile
+            return found
+        tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_PART), options)
+        if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
+            raise TextseqError(
+                f"no word of '{corpus.name}' occurs {options.minimum_count} times; lower --minimum-count or give more "
+                "text"
+            )
+        tokenizer.save(folder)
+        with replacing(folder / CHECK_FILE) as (file,):
+            file.write(tokenizer.fingerprint.encode())
+        return tokenizer
+
+
+def _trained(folder: Path, kind: str) -> Tokenizer | None:
+    """The tokenizer in a folder of the cache, or None where it is missing or damaged."""
+    with suppress(TextseqError, OSError):
         tokenizer = load_tokenizer(folder)
-        if tokenizer.kind == kind:
+        if tokenizer.kind == kind and (folder / CHECK_FILE).read_bytes() == tokenizer.fingerprint.encode():
             return tokenizer
-    tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_PART), options)
-    if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
-        raise TextseqError(
-            f"no word of '{corpus.name}' occurs {options.minimum_count} times; lower --minimum-count or give more text"
-        )
-    tokenizer.save(folder)
-    return tokenizer
+    return None
 
 
 def token_file(corpus: TextCorpus, part: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
     """One part of a corpus as ids; encoded once, then mapped from the cache.
 
     Files in the cache that do not fit their header, or whose header does not fit what is asked for, are
-    made anew. Several processes may do this at once: all write the same content, each under names of its
-    own until it is whole.
+    made anew. Of several processes that want them at once one makes them, and the others wait. (Where the
+    file system has no locks all do, each under names of its own until it is whole; the content is the same.)
 
     Raises:
         TextseqError: the corpus has no such part, the part has no text, the text cannot be encoded, or
@@ -105,12 +123,14 @@ def token_file(corpus: TextCorpus, part: str, tokenizer: Tokenizer, cache: Path)
     )
     stem = _key(corpus, part, *(str(value) for value in asdict(recipe).values()))
     path = cache / "tokens" / f"{stem}.ids"
-    found = _open(path, recipe)
+    if (found := _open(path, recipe)) is not None:
+        return found
+    with locked(path.with_suffix(".lock")):
+        if (found := _open(path, recipe)) is None:  # nor meanwhile
+            _write(path, recipe, corpus, tokenizer)
+            found = _open(path, recipe)
     if found is None:
-        _write(path, recipe, corpus, tokenizer)
-        found = _open(path, recipe)
-        if found is None:
-            raise TextseqError(f"{path} changed while it was read; leave the cache folder alone and try again")
+        raise TextseqError(f"{path} changed while it was read; leave the cache folder alone and try again")
     return found
 
 
@@ -145,20 +165,31 @@ class _Counts:
 
 
 def _write(path: Path, recipe: _Recipe, corpus: TextCorpus, tokenizer: Tokenizer) -> None:
-    counts = _Counts()
+    counts, hashes = _Counts(), (hashlib.sha256(), hashlib.sha256())
     with replacing(path, path.with_suffix(".documents"), path.with_suffix(".json")) as (ids, starts, header):
+
+        def write(number: int, file: BinaryIO, data: bytes) -> None:
+            hashes[number].update(data)
+            file.write(data)
+
         for document in corpus.documents(recipe.part):
-            starts.write(np.array(counts.tokens, "<i8").tobytes())
+            write(1, starts, np.array(counts.tokens, "<i8").tobytes())
             counts.documents += 1
             for tokens in tokenizer.encode_chunks(counts.text(document)):
-                ids.write(tokens.astype(recipe.dtype).tobytes())
+                write(0, ids, tokens.astype(recipe.dtype).tobytes())
                 counts.tokens += len(tokens)
         if counts.tokens == 0:
             raise TextseqError(
                 f"part '{recipe.part}' of corpus '{corpus.name}' has no text "
                 f"({counts.documents} documents, 0 tokens); give it some, or use another part"
             )
-        header.write(json.dumps({**asdict(recipe), **asdict(counts)}, indent=1).encode())
+        header.write(json.dumps(_header(recipe, counts, *(each.hexdigest() for each in hashes)), indent=1).encode())
+
+
+def _header(recipe: _Recipe, counts: _Counts, *hashes: str) -> dict[str, object]:
+    """What stands in the header, with one hash of all: of the recipe, the counts and the other two files' hashes."""
+    plain = {**asdict(recipe), **asdict(counts)}
+    return {**plain, "sha256": hashlib.sha256(json.dumps([plain, hashes]).encode()).hexdigest()}
 
 
 def _open(path: Path, recipe: _Recipe) -> TokenFile | None:
@@ -167,13 +198,13 @@ def _open(path: Path, recipe: _Recipe) -> TokenFile | None:
     try:
         header = json.loads(path.with_suffix(".json").read_bytes())
         counts = _Counts(*(header[field.name] for field in fields(_Counts)))
-        if header != {**asdict(recipe), **asdict(counts)} or {type(n) for n in astuple(counts)} != {int}:
+        if header != _header(recipe, counts, sha256(path), sha256(documents)):
             return None
         ids = np.memmap(path, recipe.dtype, mode="r")
         starts = np.memmap(documents, "<i8", mode="r")
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    if len(ids) != counts.tokens or len(starts) != counts.documents or starts[0] != 0:
+    if len(ids) != counts.tokens or len(starts) != counts.documents:
         return None
     return TokenFile(ids, starts, counts.characters, counts.utf8_bytes, path)
 

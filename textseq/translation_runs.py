@@ -122,7 +122,7 @@ def train_translator(
     run = _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report)
     if base:
         _start_from(run, base)
-    return run.run()
+    return run.run(overwrite=overwrite)
 
 
 def resume_translator(

@@ -99,7 +99,7 @@ def train_writer(
         _start_from(run, base)
     table = run.model.embedding.weight
     run.begin_with_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download)
-    return run.run()
+    return run.run(overwrite=overwrite)
 
 
 def resume_writer(

@@ -1,0 +1,202 @@
+"""Small runs of textseq-train of every kind, in children that can be killed at any moment, and what they leave.
+
+For ``kills.py`` and for the tests. Wants ``fork``: a child begins with everything imported, in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from textseq.shelf import newest
+
+# A process that imports everything once, and then runs textseq-train in children that can be killed.
+SERVER = """
+import json, os, signal, sys
+import torch
+torch.set_num_threads(1)
+import matplotlib.backends.backend_agg, matplotlib.figure, nltk, sacrebleu, sentencepiece
+import textseq.runs
+from textseq.cli.train import train
+from textseq.command import run
+
+def die_at(number, folder):
+    left = number
+    def count(event, arguments):
+        nonlocal left
+        if event in {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"} and folder in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+
+def die_after(seconds):
+    # A timer of the process's own work, so that a busy machine does not move the moment. Its signal ends a
+    # process as SIGKILL does: nothing is run any more.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        if order["dies_at"]:
+            die_at(order["dies_at"], order["folder"])
+        if order["dies_after"]:
+            die_after(order["dies_after"])
+        try:
+            run("textseq-train", train, order["arguments"])
+        except SystemExit as stop:
+            os._exit(stop.code)
+        finally:
+            os._exit(99)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+LIMITS = "--max-epochs 1000 --max-steps "
+CASES = {
+    "lstm": LIMITS
+    + "60 "
+    + (
+        "--text text.txt --cell lstm --layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 --tie-embeddings "
+        "--learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
+        "--save-every 11 --evaluate-every 12 --ema-decay 0.95"
+    ),
+    "gru": LIMITS
+    + "60 "
+    + (
+        "--text text.txt --cell gru --hidden-size 12 --embedding-size 5 --stride 3 --window 9 --batch-size 4 "
+        "--accumulate 2 --optimizer rmsprop --learning-rate 0.003 --schedule plateau --plateau-patience 1 "
+        "--reset-probability 0.2 --save-every 7 --evaluate-every 10 --average best --average-count 2"
+    ),
+    "noise": LIMITS
+    + "60 "
+    + (
+        "--text text.txt --cell lstm-peephole --layers 2 --hidden-size 10 --embedding-size 5 --residual --layer-norm "
+        "--dropout 0.2 --locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
+        "--zoneout-cell 0.2 --activation-penalty 0.1 --temporal-penalty 0.1 --window 8 --batch-size 4 "
+        "--precision bfloat16 --save-every 9 --evaluate-every 10 --ema-decay 0.9 --average last --average-count 3"
+    ),
+    "translator": LIMITS
+    + "30 "
+    + (
+        "--pairs pairs.tsv --vocabulary-size 300 --subword-sampling 0.3 --embedding-size 8 --encoder-size 8 "
+        "--hidden-size 8 --attention-size 8 --word-dropout 0.1 --scheduled-sampling 0.5 --batch-size 8 "
+        "--save-every 7 --evaluate-every 15 --ema-decay 0.9 --best-by bleu"
+    ),
+    "classifier": LIMITS
+    + "30 "
+    + (
+        "--labelled texts.csv --hidden-size 8 --embedding-size 8 --locked-dropout --weight-dropout 0.2 "
+        "--adversarial 0.1 --batch-size 8 --window 9 --save-every 7 --evaluate-every 10 --optimizer sgd "
+        "--learning-rate 0.1 --average last --average-count 2"
+    ),
+    "tagger": LIMITS
+    + "30 "
+    + (
+        "--tagged words.conll --hidden-size 8 --embedding-size 8 --letter-size 5 --letter-hidden-size 6 --output crf "
+        "--batch-size 8 --save-every 7 --evaluate-every 10 --optimizer adagrad --learning-rate 0.05"
+    ),
+}
+"""Flags by a name: together they use all that is random or kept from one step to another."""
+
+
+def write_texts(home: Path) -> None:
+    """The files that the runs learn from."""
+    dice = random.Random(7)
+    words = ["and", "or", "rose", "is a", "not", "to be,"]
+    sentences = [" ".join(dice.choices(words, k=dice.randint(2, 6))) for _ in range(200)]
+    (home / "text.txt").write_text("".join(dice.choices([*(f"{word} " for word in words), "\n"], k=800)))
+    (home / "pairs.tsv").write_text("".join(f"{one}\t{one[::-1].title()}\n" for one in sentences))
+    (home / "texts.csv").write_text("label,text\n" + "".join(f'{"rose" in one},"{one}"\n' for one in sentences))
+    tagged = ("".join(f"{word}\t{'XY'[len(word) % 2]}\n" for word in one.split()) for one in sentences)
+    (home / "words.conll").write_text("\n".join(tagged))
+
+
+class Server:
+    """Runs textseq-train in a child.
+
+    Args:
+        home: where the files of ``write_texts`` are, and ``runs`` (it must be ``TEXTSEQ_HOME``).
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.begun: set[str] = set()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=home
+        )
+
+    def answer(self) -> int:
+        """The next number that the process writes."""
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+    def start(self, arguments: Sequence[str], *, dies_at: int = 0, dies_after: float = 0) -> int:
+        """Starts the command, to be killed at a file operation or after seconds of work; returns its process id."""
+        order = {
+            "arguments": arguments,
+            "stderr": str(self.home / "stderr.txt"),
+            "folder": str(self.home / "runs"),
+            "dies_at": dies_at,
+            "dies_after": dies_after,
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def wait(self) -> tuple[int, str]:
+        """Waits for the end of the command; returns its exit code and what it wrote to stderr."""
+        return self.answer(), (self.home / "stderr.txt").read_text()
+
+    def run(self, arguments: Sequence[str]) -> None:
+        """Runs the command to its end, which must be a good one."""
+        self.start(arguments)
+        code, stderr = self.wait()
+        assert code == 0, stderr
+
+    def first_or_next(self, name: str, case: str) -> list[str]:
+        """The command that begins a run, or goes on with it if it has a checkpoint."""
+        folder = self.home / "runs" / name
+        if newest(folder, "last") or name in self.begun:  # a checkpoint once there is never lost
+            self.begun.add(name)
+            return ["--resume", str(folder)]
+        return [*self.begin(name, case), "--overwrite"]
+
+    def begin(self, name: str, case: str) -> list[str]:
+        """The command that begins a run."""
+        return ["--name", name, *CASES[case].split()]
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.communicate("")
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """All that a run leaves but the clock's part in it."""
+    last, best = newest(folder, "last"), newest(folder, "best")
+    assert last is not None
+    assert best is not None
+    progress = json.loads((last / "training.json").read_text())
+    del progress["seconds"]
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {
+        "weights": (last / "model.safetensors").read_bytes(),
+        "best weights": (best / "model.safetensors").read_bytes(),
+        "state": (last / "training.safetensors").read_bytes(),
+        "progress": progress,
+        "log": [
+            {name: value for name, value in line.items() if name != "minutes" and "per_second" not in name}
+            for line in log
+        ],
+        "results": json.loads((best / "config.json").read_text())["results"],
+        "kept": {path.name: path.read_bytes() for path in folder.glob("*kept-*")},
+        "files": sorted(path.name.split("-")[0] for path in folder.iterdir() if not path.name.startswith(".")),
+    }
