@@ -155,6 +155,7 @@ class _WriterRun(TaskRun[Writer]):
     ) -> None:
         super().__init__(folder, facts, corpus.parts, training, report)
         tokens = token_file(corpus, "train", tokenizer, cache_folder())
+        streams = Streams(tokens, batching, training.seed)
         self.held_out = token_file(corpus, "validation", tokenizer, cache_folder()) if self.measured else None
         if self.held_out is not None and len(self.held_out.ids) < 2:
             raise TextseqError(
@@ -164,7 +165,7 @@ class _WriterRun(TaskRun[Writer]):
         torch.manual_seed(training.seed)
         self.tokenizer = tokenizer
         self.model = LanguageModel(model, tokenizer.size).to(self.device)
-        self.batches = self.streams = self.settled(Streams(tokens, batching, training.seed))
+        self.batches = self.streams = self.settled(streams)
         parameters = sum(p.numel() for p in self.model.parameters())
         self.summary = (
             f"{parameters:,} parameters, vocabulary {tokenizer.size}, {len(tokens.ids):,} training tokens in "
