@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import IO
 
 from textseq.documents import python_name, reading
@@ -94,3 +95,15 @@ class Lines:
         finally:
             with suppress(ValueError):  # the file is closed already where something stopped its reader
                 text.detach()
+
+
+def read_ahead(texts: Iterator[str], count: int, characters: int | None = None) -> list[str]:
+    """So many of the texts that come next, or fewer: they end, or have so many characters (but for the last)."""
+    some: list[str] = []
+    found = 0
+    for text in islice(texts, count):
+        some.append(text)
+        found += len(text) if isinstance(text, str) else 0  # what is no text is refused where it is read
+        if characters is not None and found >= characters:
+            break
+    return some
