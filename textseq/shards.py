@@ -280,7 +280,7 @@ class Shards:
             file = locks.enter_context(open(path, "ab"))  # noqa: SIM115
         except OSError as error:
             raise cannot_write(path, error) from error
-        late = time.monotonic() + 20 * LOOKS  # someone may be looking
+        late = time.monotonic() + 10 * LOOKS  # someone may be looking
         while not _taken(file.fileno(), alone=True):
             if time.monotonic() > late:
                 raise TextseqError(f"another command is at work in {self.folder}; let it end, or end it")
