@@ -17,6 +17,7 @@ from textseq.corpus import corpus_names, list_corpora
 from textseq.errors import TextseqError, unknown
 from textseq.lines import LONGEST
 from textseq.settings import Settings, ranged
+from textseq.shards import launched
 from textseq.shelf import find_model, read_json
 from textseq.translation_metrics import TOKENIZERS
 
@@ -171,6 +172,11 @@ def main() -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     options = parse(Evaluate, PROG, arguments)
+    if (place := launched()) is not None and place[1] > 1:
+        raise TextseqError(
+            f"a measure is made by one process, found {place[1]} (torchrun); start one, or let several translate, "
+            "classify or tag a file: torchrun -m textseq.cli.translate"
+        )
     if not options.model:
         raise TextseqError(
             "name the --model to measure; 'textseq-sample --list-authors' shows those that write, and --list-models of "
@@ -495,3 +501,7 @@ def _check(options: Evaluate, folders: Mapping[str, Path]) -> None:
     check_outputs(outputs, [*own.pairs, theirs])
     if own.plot_length is not None:
         check_picture(own.plot_length, "--plot-length")
+
+
+if __name__ == "__main__":
+    main()

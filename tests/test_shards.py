@@ -1,4 +1,4 @@
-"""Several processes answer a file as one would, byte for byte; what was done when they were killed is not done again."""
+"""Several processes answer a file as one would, byte for byte; what was done when they are killed is not done again."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_no_one_waits_for_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_is_of_one_job_and_one_command(folder: Path) -> None:
-    work, do = whole()
+    _, do = whole()
     Path("out.txt.shards").mkdir()
     Path("out.txt.shards/mine.txt").write_text("of someone")
     with pytest.raises(TextseqError, match=r"is for the answers of this job, found mine\.txt in it; move it away"):
@@ -415,3 +415,11 @@ def test_a_fault_is_told_and_long_lines_once() -> None:
     assert re.findall(r"note: line (\d+) of in\.txt has more", said) == ["2", "6"]
     assert {path.name for path in Path("out.txt.shards").glob("0*")} == {f"{shard:06d}" for shard in range(6)}
     assert not Path("out.txt").exists()
+
+
+def test_a_measure_is_printed_by_no_two(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for process, processes, message in (("0", "2", "is made by one process, found 2"), ("0", "1", "name the --model")):
+        monkeypatch.setenv("RANK", process)
+        monkeypatch.setenv("WORLD_SIZE", processes)
+        code, out, err = command("evaluate", "multi30k")
+        assert (code, out) == (2, "") and message in err
