@@ -75,7 +75,7 @@ def tag(arguments: Sequence[str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
         from textseq.jobs import load_tagger
-        from textseq.tagging import BUFFER
+        from textseq.tagging import BUFFER, CHARACTERS
 
         tagger = load_tagger(options.model, device=options.device)
         unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
@@ -97,6 +97,7 @@ def tag(arguments: Sequence[str]) -> None:
             unit="sentences",
             prompt="text> ",
             usual=BUFFER,
+            characters=CHARACTERS,
             models=lambda: [find_model(str(options.model))],
         )
 

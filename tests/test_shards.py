@@ -23,6 +23,7 @@ from textseq import shards
 from textseq.classifying import Classifier
 from textseq.config import ClassifierConfig, TaggedConfig, TaggerConfig
 from textseq.errors import Interrupted, TextseqError
+from textseq.jobs import load_tagger
 from textseq.lexicon import Lexicon
 from textseq.models.classifier_model import ClassifierModel
 from textseq.models.tagger_model import TaggerModel
@@ -288,6 +289,15 @@ def test_the_same_bytes_as_one_process(name: str, flags: str, command: Command, 
     assert [code for code, _, _ in found] == [0, 0], found
     assert Path("two.txt").read_bytes() == Path("one.txt").read_bytes()
     assert not [path for path in folder.iterdir() if path.is_dir()]
+
+
+@pytest.mark.usefixtures("texts")
+def test_long_sentences_are_not_all_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textseq.tagging.CHARACTERS", 10)
+    read: list[str] = []
+    texts = (read.append(text) or text for text in ["abcd efgh"] * 6)  # type: ignore[func-returns-value]
+    ahead = [len(read) for _ in load_tagger("words").tag_lines(texts)]
+    assert ahead == [2, 2, 4, 4, 6, 6]
 
 
 @pytest.mark.usefixtures("texts")
