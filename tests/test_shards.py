@@ -25,6 +25,7 @@ from textseq.config import ClassifierConfig, TaggedConfig, TaggerConfig
 from textseq.errors import Interrupted, TextseqError
 from textseq.jobs import load_tagger
 from textseq.lexicon import Lexicon
+from textseq.line_work import FEW_KERNELS
 from textseq.models.classifier_model import ClassifierModel
 from textseq.models.tagger_model import TaggerModel
 from textseq.shards import Progress, Shards, launched
@@ -433,3 +434,15 @@ def test_a_measure_is_printed_by_no_two(command: Command, monkeypatch: pytest.Mo
         monkeypatch.setenv("WORLD_SIZE", processes)
         code, out, err = command("evaluate", "multi30k")
         assert (code, out) == (2, "") and message in err
+
+
+@pytest.mark.usefixtures("texts")
+def test_few_of_the_kernels_for_shapes_of_batches_are_kept(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """benchmarks/memory.py classify shows what for."""
+    name, few = FEW_KERNELS
+    for given in (few, "7"):
+        monkeypatch.setenv(name, given)
+        if given == few:
+            monkeypatch.delenv(name)
+        assert command("tag", "--model", "words", stdin=b"a b\n")[0] == 0
+        assert os.environ[name] == given, "what the user says holds"

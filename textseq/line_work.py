@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,9 @@ File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 
 ON_SCREEN = 64
 """Lines that are read ahead where someone watches the answers."""
+FEW_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+"""oneDNN, which torch loads later, keeps the code that it makes for each new shape of a batch, 1,024 by default: of a
+large file, whose batches have ever new lengths, that is some 150 MB, though few come again."""
 NO_MATTER = ("input", "output", "interactive", "model", "shard", "list_models", "version")
 """Flags that say nothing of what is answered to a line, or are told in more detail."""
 
@@ -116,6 +120,7 @@ class LineWork:
         Raises:
             TextseqError: they cannot be read.
         """
+        os.environ.setdefault(*FEW_KERNELS)
         with self._file() as file, terminable():
             yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.asks, longest=longest)
 
