@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.files import growing
 from textseq.labelled_files import Texts, is_table
 from textseq.line_work import Flag, LineWork
-from textseq.shelf import of_task, told_apart
+from textseq.shelf import find_model, of_task, told_apart
 
 if TYPE_CHECKING:
     from textseq.classifying import Classifier
@@ -100,6 +101,7 @@ def classify(arguments: Sequence[str]) -> None:
         raise TextseqError("--explain-label and --explain-by want --explain or --explain-html FILE; add one of them")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading(LONGEST) as lines:
+        from textseq.classifying import BUFFER, CHARACTERS
         from textseq.jobs import load_classifier
 
         precision: ReadingPrecision = "bfloat16" if options.bfloat16 else "float32"
@@ -107,22 +109,27 @@ def classify(arguments: Sequence[str]) -> None:
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
         rows = Texts(options.input, options.text_column, options.encoding) if table and options.input else lines
-        with options.writing() as write, options.bar("texts") as bar, _page(options) as page:
-            texts = options.prompted(rows, "text> ")
-            for line in _answers(classifier, texts, options, bar.update, page):
-                write(line)
-            if rows.fault is not None:
-                raise rows.fault
+        with _page(options) as page:
+            options.answer(
+                rows,
+                partial(_answers, classifier, options, page),
+                unit="texts",
+                prompt="text> ",
+                usual=BUFFER,
+                characters=CHARACTERS,
+                models=lambda: [find_model(str(options.model))],
+            )
 
 
 def _answers(
     classifier: Classifier,
-    texts: Iterable[str],
     options: Classify,
-    progress: Callable[[int], object],
     page: Callable[[str], None] | None,
+    texts: Iterable[str],
+    first: int,
+    progress: Callable[[int], object],
 ) -> Iterator[str]:
-    """What is written for each text."""
+    """What is written for each text; see ``shards.Answers``."""
     from textseq.classifying import BUFFER
     from textseq.painting import wants_colour
 
@@ -137,7 +144,7 @@ def _answers(
             yield text
 
     found = classifier.classify_lines(noted(), buffer=options.ahead(BUFFER), progress=progress)
-    for number, one in enumerate(found):
+    for number, one in enumerate(found, start=first):
         why = None
         if explains:
             why = classifier.explain(waiting.pop(0), label=options.explain_label, method=options.explain_by)

@@ -16,6 +16,7 @@ from textseq.config import ReadingPrecision, TranslationConfig, WritingPrecision
 from textseq.corpus import corpus_names, list_corpora
 from textseq.errors import TextseqError, unknown
 from textseq.lines import LONGEST
+from textseq.ranks import ranks
 from textseq.settings import Settings, ranged
 from textseq.shelf import find_model, read_json
 from textseq.translation_metrics import TOKENIZERS
@@ -171,6 +172,11 @@ def main() -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     options = parse(Evaluate, PROG, arguments)
+    if (count := ranks().count) > 1:
+        raise TextseqError(
+            f"a measure is made by one process, found {count} (torchrun); start one, or let several translate, "
+            "classify or tag a file: torchrun -m textseq.cli.translate"
+        )
     if not options.model:
         raise TextseqError(
             "name the --model to measure; 'textseq-sample --list-authors' shows those that write, and --list-models of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from tyro.conf import arg
 from textseq.command import parse, run
 from textseq.errors import TextseqError
 from textseq.line_work import Flag, LineWork
-from textseq.shelf import of_task, told_apart
+from textseq.shelf import find_model, of_task, told_apart
 
 PROG = "textseq-tag"
 
@@ -75,27 +75,31 @@ def tag(arguments: Sequence[str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
         from textseq.jobs import load_tagger
-        from textseq.tagging import BUFFER
+        from textseq.tagging import BUFFER, CHARACTERS
 
         tagger = load_tagger(options.model, device=options.device)
         unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
-        with options.writing() as write, options.bar("sentences") as bar:
-            texts = options.prompted(lines, "text> ")
-            found = tagger.tag_lines(
+
+        def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
+            for one in tagger.tag_lines(
                 texts,
                 words=options.words,
                 num_beams=options.num_beams,
                 buffer=options.ahead(BUFFER),
-                progress=bar.update,
-            )
-            for one in found:
-                if options.json:
-                    record = {"words": one.words, "tags": one.tags, "probabilities": one.probabilities}
-                    write(json.dumps(record, ensure_ascii=not unicode))
-                else:
-                    write(str(one))
-            if lines.fault is not None:
-                raise lines.fault
+                progress=progress,
+            ):
+                record = {"words": one.words, "tags": one.tags, "probabilities": one.probabilities}
+                yield json.dumps(record, ensure_ascii=not unicode) if options.json else str(one)
+
+        options.answer(
+            lines,
+            answers,
+            unit="sentences",
+            prompt="text> ",
+            usual=BUFFER,
+            characters=CHARACTERS,
+            models=lambda: [find_model(str(options.model))],
+        )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from textseq.command import parse, run
 from textseq.config import TranslationConfig, WritingPrecision
 from textseq.errors import TextseqError
 from textseq.line_work import File, Flag, LineWork
+from textseq.shelf import find_model
 
 if TYPE_CHECKING:
     from textseq.shelf import Shelved
@@ -84,14 +85,21 @@ def translate(arguments: Sequence[str]) -> None:
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
+        from textseq.translating import BUFFER
+
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, of which this model has none")
-        with options.writing() as write:
-            drawn = _translate(translator, lines, write, options)
-            if lines.fault is not None:
-                raise lines.fault
-        if options.plot_attention is not None and not drawn:
+        answers = _Answers(translator, options)
+        options.answer(
+            lines,
+            answers,
+            unit="sentences",
+            prompt=f"{translator.languages[0]}> ",
+            usual=BUFFER,
+            models=lambda: map(find_model, options.model),
+        )
+        if answers.picture is not None:
             raise TextseqError(f"--plot-attention wants a sentence to draw, found none in {lines.name}")
 
 
@@ -119,30 +127,39 @@ def _opened(options: Translate) -> Translator:
     return together(loaded) if len(loaded) > 1 else loaded[0]
 
 
-def _translate(translator: Translator, lines: Iterable[str], write: Callable[[str], None], options: Translate) -> bool:
-    """Translate to the end; returns whether there was anything to draw."""
-    from textseq.translating import BUFFER
+class _Answers:
+    """The translations of sentences, as lines; ``picture`` is what is still to be drawn."""
 
-    picture = options.plot_attention
-    with options.bar("sentences") as bar:
-        translations = translator.stream(
-            options.prompted(lines, f"{translator.languages[0]}> "),
-            attention=translator.attends and bool(options.json or options.alignment or picture),
+    def __init__(self, translator: Translator, options: Translate) -> None:
+        from textseq.translation import Unfinished
+
+        self.translator, self.options = translator, options
+        self.picture = options.plot_attention
+        self.unfinished = Unfinished()
+
+    def __call__(self, sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
+        """As ``shards.Answers``."""
+        from textseq.translating import BUFFER
+
+        options = self.options
+        translations = self.translator.stream(
+            sentences,
+            attention=self.translator.attends and bool(options.json or options.alignment or self.picture),
             buffer=options.ahead(BUFFER),
             prefix=options.prefix,
-            progress=bar.update,
+            progress=progress,
+            first=first + 1,
+            unfinished=self.unfinished,
             **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
         )
-        for number, found in enumerate(translations):
-            for line in _lines(number, found, options):
-                write(line)
+        for number, found in enumerate(translations, start=first):
+            yield from _lines(number, found, options)
             best = found[0]
-            if picture is not None and best.attention is not None:
+            if self.picture is not None and best.attention is not None:
                 from textseq.attention_plots import attention_heat_map
 
-                attention_heat_map(best.attention, best.source_tokens, best.tokens, picture)
-                picture = None
-    return picture is None
+                attention_heat_map(best.attention, best.source_tokens, best.tokens, self.picture)
+                self.picture = None
 
 
 def _lines(number: int, found: Sequence[Translation], options: Translate) -> Iterator[str]:
@@ -185,6 +202,11 @@ def _check(options: Translate) -> None:
     if options.json and options.alignment:
         raise TextseqError("--json holds the alignment already; leave out --alignment")
     options.check("sentences", {"--plot-attention": options.plot_attention})
+    if options.place is not None and options.translating.temperature > 0:
+        raise TextseqError(
+            "--temperature draws one sentence after the other, and several processes (torchrun) would draw others; "
+            "leave it out, or start one process without torchrun"
+        )
     if options.plot_attention is not None:
         from textseq.attention_plots import check_picture
 

@@ -18,7 +18,7 @@ ORDER = [
     "version", "errors", "ranks", "files", "settings",
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "corpus_recipes", "fetch", "plays", "editions", "documents",
-    "lines", "corpus", "line_work", "vectors", "vector_files",
+    "lines", "corpus", "shards", "line_work", "vectors", "vector_files",
     "faults", "pair_split", "pair_files", "pairs", "labelled_files", "labelled_formats", "shares", "labelled",
     "tagged_files", "tagged", "word_tests",
     "tokenizer", "characters", "units", "words", "subwords", "text", "short_list", "vocabularies", "lexicon", "tokens",

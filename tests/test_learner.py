@@ -282,6 +282,7 @@ def test_the_largest_batch_is_found(task: str) -> None:
         ({}, Ranks()),
         ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, Ranks(3, 4, 1)),
         ({"RANK": "3", "WORLD_SIZE": "4"}, Ranks(3, 4, 3)),
+        ({"RANK": "", "WORLD_SIZE": "1"}, Ranks()),
     ],
 )
 def test_the_launcher_says_which_process_this_is(

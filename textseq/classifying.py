@@ -23,6 +23,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.explaining import Explanation, contributions
 from textseq.label_metrics import ClassificationMeasurement, measure_labels
 from textseq.labelled import LabelledCorpus
+from textseq.lines import read_ahead
 from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.classifier_model import ClassifierModel
@@ -117,7 +118,7 @@ class Classifier:
         if isinstance(texts, str):
             raise TextseqError("classify wants texts, found one string; put it into a list")
         waiting = iter(texts)
-        while some := _some(waiting, buffer):
+        while some := read_ahead(waiting, buffer, CHARACTERS):
             for row in self.log_probabilities(some):
                 p = np.exp(row)
                 label = self.labels[int(row.argmax())]
@@ -222,18 +223,6 @@ class Classifier:
         """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
         measured = [one.to_dict() for one in results]
         save_with_card(Path(folder), self.model, self.tokenizer, self.facts, half=half, results=measured)
-
-
-def _some(texts: Iterator[str], count: int) -> list[str]:
-    """So many of the texts, or fewer if these are long."""
-    some: list[str] = []
-    characters = 0
-    for text in texts:
-        some.append(text)
-        characters += len(text) if isinstance(text, str) else 0
-        if len(some) == count or characters >= CHARACTERS:
-            break
-    return some
 
 
 def read_text(text: str) -> str:

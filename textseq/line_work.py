@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, NoReturn
 
@@ -18,6 +19,10 @@ from textseq.documents import Document
 from textseq.errors import TextseqError
 from textseq.files import check_outputs, growing
 from textseq.lines import LONGEST, Lines
+from textseq.ranks import Ranks, launched, ranks
+from textseq.settings import Settings
+from textseq.shards import Answers, Shards, Texts, fingerprint
+from textseq.version import __version__
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -27,6 +32,11 @@ File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 
 ON_SCREEN = 64
 """Lines that are read ahead where someone watches the answers."""
+FEW_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+"""oneDNN, which torch loads later, keeps the code that it makes for each new shape of a batch, 1,024 by default: of a
+large file, whose batches have ever new lengths, that is some 150 MB, though few come again."""
+NO_MATTER = ("input", "output", "interactive", "model", "shard", "list_models", "version")
+"""Flags that say nothing of what is answered to a line, or are told in more detail."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +56,17 @@ class LineWork:
     """Lines that are read ahead and worked on in the order of their length, which is faster; where something stops the
     command, those from the first that is not done on are lost. Default: hundreds; 64 where stdout is a terminal; 1
     (each line at once) where there is a prompt."""
+    shard: Annotated[int, arg(metavar="LINES", help_behavior_hint="(default: 4096)")] = 4096
+    """With several processes (torchrun --nproc-per-node 2 -m textseq.cli...), each of which answers every other such
+    piece of --input: its lines, rounded up to whole buffers. What is done waits in FILE.shards for the others, and for
+    the same command again where something stopped it."""
+
+    @property
+    def place(self) -> Ranks | None:
+        """Which process this is, where a launcher started it to answer its share of a file: if it is alone, so that the
+        work can be gone on with."""
+        own = ranks()
+        return own if launched() and (own.count > 1 or None not in (self.input, self.output)) else None
 
     @property
     def asks(self) -> bool:
@@ -73,8 +94,9 @@ class LineWork:
         """
         if self.interactive and (self.input is not None or self.buffer is not None):
             raise TextseqError("--interactive answers the lines of stdin at once; leave out --input and --buffer")
-        if self.buffer is not None and self.buffer < 1:
-            raise TextseqError(f"--buffer must be at least 1, found {self.buffer}")
+        for flag, lines in (("--buffer", self.buffer), ("--shard", self.shard)):
+            if lines is not None and lines < 1:
+                raise TextseqError(f"{flag} must be at least 1, found {lines}")
         check_encoding(self.encoding)
         if self.input is not None and (self.input.is_dir() or not self.input.exists()):
             found = "a folder" if self.input.is_dir() else "nothing"
@@ -82,6 +104,15 @@ class LineWork:
         check_outputs({"--output": self.output, **outputs}, [self.input])
         if self.output is not None and self.output.suffix.lower() == ".gz":
             raise TextseqError(f"--output writes no packed files; leave it out and add: | gzip > {self.output}")
+        if self.place is None:
+            return
+        for flag, path in (("--input", self.input), ("--output", self.output)):
+            if path is None or (path.exists() and not path.is_file()):
+                found = "none" if path is None else f"{path}, which is none"
+                raise TextseqError(f"several processes (torchrun) want a file with {flag}, found {found}; name one")
+        for flag, path in outputs.items():
+            if path is not None:
+                raise TextseqError(f"{flag} is for one process, found several (torchrun); leave it out, or start one")
 
     @contextmanager
     def reading(self, longest: int = LONGEST) -> Iterator[Lines]:
@@ -90,12 +121,70 @@ class LineWork:
         Raises:
             TextseqError: they cannot be read.
         """
+        os.environ.setdefault(*FEW_KERNELS)
         with self._file() as file, terminable():
             yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.asks, longest=longest)
 
     def writing(self) -> AbstractContextManager[Callable[[str], None]]:
         """What writes a line of the answer."""
         return growing(self.output) if self.output is not None else nullcontext(_print)
+
+    def answer(
+        self,
+        texts: Texts,
+        answers: Answers,
+        *,
+        unit: str,
+        prompt: str,
+        usual: int,
+        characters: int | None = None,
+        models: Callable[[], Iterable[Path]],
+    ) -> None:
+        """Write what answers the texts, or this process's share of them.
+
+        Args:
+            texts: the lines, or the rows of a table.
+            answers: see ``shards``.
+            unit: what is counted, in the plural.
+            prompt: stands before each line that someone types.
+            usual: texts that ``answers`` reads ahead unless something else is said, as
+            characters: limits them.
+            models: finds the folders of what answers.
+
+        Raises:
+            TextseqError: the texts cannot be read, or the answers not be written.
+        """
+        ahead = self.ahead(usual)
+        with self.bar(unit) as bar:
+            if self.place is not None:
+                buffers = -(-self.shard // ahead)
+                self._shards(self.place, models(), ahead * buffers).answer(
+                    texts, answers, ahead=ahead, characters=characters, buffers=buffers, progress=bar.update
+                )
+                return
+            with self.writing() as write:
+                for line in answers(self.prompted(texts, prompt), 0, bar.update):
+                    write(line)
+                if texts.fault is not None:
+                    raise texts.fault
+
+    def _shards(self, own: Ranks, models: Iterable[Path], lines: int) -> Shards:
+        """This process's share of the work."""
+        assert self.input is not None and self.output is not None  # as ``check`` has seen
+        about = self.input.stat()
+        job: dict[str, object] = {
+            "made by": f"textseq-{type(self).__name__.lower()} {__version__}",
+            "input": str(self.input.resolve()),
+            "its bytes": about.st_size,
+            "its time": about.st_mtime_ns,
+            "model": [fingerprint(model) for model in models],
+            "lines of a shard": lines,
+        }
+        for name in (item.name for item in fields(self) if item.name not in NO_MATTER):
+            value = getattr(self, name)
+            settings = {name: value} if not isinstance(value, Settings) else value.to_dict()
+            job |= {f"--{one.replace('_', '-')}": setting for one, setting in settings.items()}
+        return Shards(self.output, own.rank, own.count, job)
 
     def prompted(self, lines: Iterable[str], prompt: str) -> Iterable[str]:
         """The lines, with a prompt before each where someone types them."""
@@ -105,7 +194,8 @@ class LineWork:
         """A progress bar on stderr, which is not there where someone watches the answers."""
         from tqdm import tqdm
 
-        quiet = self.asks or self.on_screen or not sys.stderr.isatty()
+        other = self.place is not None and not self.place.leads  # the first one shows it
+        quiet = self.asks or self.on_screen or other or not sys.stderr.isatty()
         return tqdm(total=None if quiet else _count(self.input), unit=f" {unit}", disable=quiet)
 
     def _file(self) -> AbstractContextManager[IO[bytes]]:

@@ -8,12 +8,15 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO
+from itertools import islice
+from typing import IO, TypeVar
 
 from textseq.documents import python_name, reading
 from textseq.errors import TextseqError
 
 log = logging.getLogger("textseq")
+
+Text = TypeVar("Text")
 
 LONGEST = 20_000
 """Characters that are kept of a line unless a command says otherwise, so that it fits into memory whatever comes; no
@@ -94,3 +97,17 @@ class Lines:
         finally:
             with suppress(ValueError):  # the file is closed already where something stopped its reader
                 text.detach()
+
+
+def read_ahead(texts: Iterator[Text], count: int, characters: int | None = None) -> list[Text]:
+    """So many of the texts that come next, or fewer: they end, or have so many characters (but for the last)."""
+    some: list[Text] = []
+    found = 0
+    for text in islice(texts, count):
+        some.append(text)
+        found += (
+            len(text) if isinstance(text, str) else 0
+        )  # other texts are lists of words, or refused where they are read
+        if characters is not None and found >= characters:
+            break
+    return some

@@ -30,14 +30,19 @@ class Ranks:
         return self.rank == 0
 
 
+def launched() -> bool:
+    """Whether a launcher has started this process, alone or with others."""
+    return any(os.environ.get(name) for name in ("RANK", "WORLD_SIZE"))
+
+
 def ranks() -> Ranks:
     """What ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` say of this process; without them it is alone.
 
     Raises:
         TextseqError: they are no such numbers.
     """
-    found = {name: os.environ.get(name, usual) for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"))}
-    found["LOCAL_RANK"] = os.environ.get("LOCAL_RANK", found["RANK"])
+    found = {name: os.environ.get(name) or usual for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"))}
+    found["LOCAL_RANK"] = os.environ.get("LOCAL_RANK") or found["RANK"]
     if not all(value.isdecimal() for value in found.values()) or not int(found["RANK"]) < int(found["WORLD_SIZE"]):
         said = " ".join(f"{name}={value}" for name, value in found.items())
         raise TextseqError(f"RANK must be a number from 0 to WORLD_SIZE - 1, found {said}; mend them, or unset them")

@@ -23,6 +23,7 @@ from textseq.devices import pick_device
 from textseq.errors import TextseqError, unknown
 from textseq.label_metrics import SequenceMeasurement, TaggingMeasurement, measure_sequences, measure_tags
 from textseq.lexicon import Lexicon, load_lexicon
+from textseq.lines import read_ahead
 from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.tagger_model import TaggerModel
@@ -37,6 +38,8 @@ BEAMS = 10
 """Sequences that a search with CTC keeps."""
 BUFFER = 2048
 """Sentences that are sorted by length together."""
+CHARACTERS = 2**22
+"""Characters of them at most, but for the last, so that memory stays flat whatever comes."""
 WORDS_AT_ONCE = 20_000
 """Words, with their padding, that are read side by side."""
 
@@ -122,7 +125,7 @@ class Tagger:
             texts: of which so many are read ahead as
             words: as ``tag``.
             num_beams: likewise.
-            buffer: says, and sorted by length.
+            buffer: says, or fewer if they are long, and sorted by length.
             progress: told how many are done, now and then.
         """
         if num_beams < 1:
@@ -132,7 +135,7 @@ class Tagger:
         if isinstance(texts, str):
             raise TextseqError("tag_lines wants texts, found one string; put it into a list")
         waiting = iter(texts)
-        while some := list(islice(waiting, buffer)):
+        while some := read_ahead(waiting, buffer, CHARACTERS):
             for text in some:
                 if not isinstance(text, str) and not (
                     isinstance(text, Sequence) and all(isinstance(word, str) for word in text)

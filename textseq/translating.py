@@ -27,7 +27,7 @@ from textseq.models.translation_model import Stepper, TranslationModel
 from textseq.pairs import PairCorpus
 from textseq.shelf import Facts
 from textseq.sources import Sources, attends, batches
-from textseq.translation import Look, Sentence, Translation, different, note_unfinished, read, written
+from textseq.translation import Look, Sentence, Translation, Unfinished, different, read, written
 from textseq.translation_metrics import TranslationMeasurement, measure_translations
 from textseq.vocabularies import Vocabularies, load_vocabularies
 from textseq.words import UNKNOWN
@@ -162,6 +162,8 @@ class Translator:
         buffer: int = BUFFER,
         prefix: str = "",
         progress: Progress | None = None,
+        first: int = 1,
+        unfinished: Unfinished | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Iterator[list[Translation]]:
         """Translations of sentences that come one by one, in their order; memory does not grow with their number.
@@ -173,6 +175,8 @@ class Translator:
                 answered at once.
             prefix: how every translation must begin.
             progress: told of every batch how many sentences it was, before they come in their order.
+            first: the number of the first sentence, for what is said of it.
+            unfinished: notes what was cut off, where that has begun with other sentences.
             settings: as ``translate_all``.
 
         Raises:
@@ -180,7 +184,8 @@ class Translator:
         """
         if buffer < 1:
             raise TextseqError(f"buffer wants at least 1 sentence, found {buffer}; 1 answers each at once")
-        return self._stream(((text, prefix) for text in sentences), self._task(settings, attention), buffer, progress)
+        pairs = ((text, prefix) for text in sentences)
+        return self._stream(pairs, self._task(settings, attention), buffer, progress, first, unfinished)
 
     def _task(self, settings: TranslationSettings, attention: bool) -> _Task:
         config, target = _config(settings), self.vocabularies.target
@@ -211,10 +216,16 @@ class Translator:
         return _Task(config, attention, bias, generator)
 
     def _stream(
-        self, pairs: Iterable[tuple[str, str]], task: _Task, buffer: int = BUFFER, progress: Progress | None = None
+        self,
+        pairs: Iterable[tuple[str, str]],
+        task: _Task,
+        buffer: int = BUFFER,
+        progress: Progress | None = None,
+        first: int = 1,
+        unfinished: Unfinished | None = None,
     ) -> Iterator[list[Translation]]:
         """Translations of sentences, each with how its translation must begin."""
-        numbered, unfinished = enumerate(pairs, start=1), 0
+        numbered, unfinished = enumerate(pairs, start=first), unfinished or Unfinished()
         while sentences := [read(self.vocabularies, *pair, number) for number, pair in islice(numbered, buffer)]:
             nothing = [Translation("", 0.0)] * task.config.num_return_sequences
             found = [None if len(sentence.ids) else nothing for sentence in sentences]
@@ -234,8 +245,7 @@ class Translator:
                 if best is None:  # the work was stopped, and what follows would stand at the wrong line
                     break
                 if not (task.draws or best[0].finished):
-                    unfinished += 1
-                    note_unfinished(sentence.number, best[0], unfinished)
+                    unfinished.note(sentence.number, best[0])
                 yield best
             if stopped is not None:
                 raise stopped

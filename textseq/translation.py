@@ -161,22 +161,23 @@ def written(
     )
 
 
-def note_unfinished(number: int, translation: Translation, count: int) -> None:
-    """Log that a translation met its limit, unless that was done for enough others.
+class Unfinished:
+    """Notes of the translations that met their limit, of which the first few are named."""
 
-    Args:
-        number: of the sentence.
-        translation: which has not ended.
-        count: how many there were so far, with this one.
-    """
-    if count <= NAMED:
-        log.warning(
-            "note: the translation of sentence %d was cut off at its limit of %d tokens; to let it go on, raise "
-            "--max-new-tokens or --max-length-ratio",
-            *(number, len(translation.tokens)),
-        )
-    elif count == NAMED + 1:
-        log.warning("note: translations of further sentences were cut off too; they are not named")
+    def __init__(self) -> None:
+        self.count = 0
+
+    def note(self, number: int, translation: Translation) -> None:
+        """Log the translation of the sentence of this number, unless that was done for enough others."""
+        self.count += 1
+        if self.count <= NAMED:
+            log.warning(
+                "note: the translation of sentence %d was cut off at its limit of %d tokens; to let it go on, raise "
+                "--max-new-tokens or --max-length-ratio",
+                *(number, len(translation.tokens)),
+            )
+        elif self.count == NAMED + 1:
+            log.warning("note: translations of further sentences were cut off too; they are not named")
 
 
 def different(vocabularies: Vocabularies, found: Sequence[Hypothesis]) -> list[Hypothesis]:
