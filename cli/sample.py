@@ -211,7 +211,8 @@ def _authors() -> str:
         corpus, results = model.facts.get("corpus"), model.facts.get("results")
         title = corpus.get("title") if isinstance(corpus, dict) else None
         measured = results[0] if isinstance(results, list) and results and isinstance(results[0], dict) else {}
-        loss = f", {measured['nats_per_token']:.3f} nats per token" if "nats_per_token" in measured else ""
+        nats = measured.get("nats_per_token")
+        loss = f", {nats:.3f} nats per token" if isinstance(nats, float) else ""
         where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
         lines.append(f"{model.name}  {title or 'unknown text'}{loss} ({where})")
     return "\n".join(lines) or "No authors yet; train one with textseq-train."

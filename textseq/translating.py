@@ -375,8 +375,8 @@ def open_translator(
         raise TextseqError(f"{found.folder / 'config.json'} is damaged: it lacks 'model'; restore the folder")
     config = TranslationModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
     vocabularies = load_vocabularies(found.folder, found.tokenizer)
-    model = TranslationModel(config, vocabularies.source.size, vocabularies.target.size)
-    checkpoint.load_weights(model, found.weights, found.folder)
+    sizes = vocabularies.source.size, vocabularies.target.size
+    model = checkpoint.filled(lambda: TranslationModel(config, *sizes), found.weights, found.folder)
     return Translator([model.to(pick_device(device))], vocabularies, found.facts, precision)
 
 
