@@ -99,7 +99,8 @@ def save_with_card(
     facts = {key: value for key, value in facts.items() if key != "source"} | {"results": known}
     with whole_folder(folder) as aside:
         checkpoint.write_model(aside, model, tokenizer, facts, half=half)
-        (aside / "README.md").write_text(model_card(folder.name, facts, model), encoding="utf-8")
+        card = model_card(folder.name, facts, model)
+        (aside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
 def _writer(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
