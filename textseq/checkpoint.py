@@ -137,7 +137,7 @@ def load(folder: Path) -> Checkpoint:
         )
     for name, wanted in hashes.items():
         path = folder / name
-        if Path(name).name != name or not name.isprintable() or len(name) > LONGEST_NAME:
+        if Path(name).name != name or name in {"", ".."} or not name.isprintable() or len(name) > LONGEST_NAME:
             raise TextseqError(
                 f"{folder / 'config.json'} is damaged: {name[:LONGEST_NAME]!r} is no file of this folder; restore it"
             )

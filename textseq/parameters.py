@@ -51,7 +51,10 @@ def at_most(parameters: int, refusal: str) -> AbstractContextManager[object]:
 
 
 def fitting_memory() -> AbstractContextManager[object]:
-    """A block in which a model is made that is to be trained: one that this machine's memory cannot hold is refused."""
+    """A block in which a model is made that is to be trained.
+
+    One that this machine's memory cannot hold, with its gradients, is refused before its weights alone take half of it.
+    """
     memory = _memory()
     if memory is None:
         return nullcontext()
