@@ -55,7 +55,9 @@ from textseq.labelled_files import Texts
 from textseq.lines import Lines
 from textseq.novelty import training_text
 from textseq.pairs import own_pairs
+from textseq.plots import learning_curve
 from textseq.recipe import FOLDER, read_recipe
+from textseq.run_log import RunLog
 from textseq.settings import Settings
 from textseq.tagged import own_tagged
 from textseq.text import TOKENIZERS, load_tokenizer
@@ -63,7 +65,7 @@ from textseq.vector_files import read_vectors
 from textseq.word_tests import word_analogies, word_similarity
 
 SECONDS = 20.0
-"""That an input may take."""
+"""Of the processor's time that an input may take."""
 GIB = 1.0
 """Memory that it may take, on top of what the process has."""
 BATCH = 50
@@ -265,14 +267,22 @@ def _work(job: Any) -> None:
 def _run(folder: Path) -> None:
     """Go on for a step; the text is taken for the one that the run began with, wherever that lay."""
     (last,) = folder.glob("last-*")
-    with contextlib.suppress(TextseqError, ValueError, TypeError, KeyError, OSError):
+    with contextlib.suppress(TextseqError, ValueError, TypeError, KeyError, OSError, RecursionError):
         facts = json.loads((last / "config.json").read_bytes())
         source = {"encoding": "utf-8", "validation": 0.1} | facts["source"]
         text = own_text([folder / "text.txt"], encoding=source["encoding"], validation=source["validation"])
         facts["corpus"]["fingerprint"] = text.fingerprint
         facts["source"]["text"] = [str(folder / "text.txt") for _ in facts["source"]["text"]]
         (last / "config.json").write_text(json.dumps(facts))
-    textseq.resume(folder, training=textseq.TrainingConfig(max_steps=3, evaluate_every=10, device="cpu"))
+    training = textseq.TrainingConfig(max_steps=3, evaluate_every=10, device="cpu")
+    with patch("textseq.launch.learning_curve"):  # which takes longer than all the rest
+        textseq.resume(folder, training=training)
+
+
+def _log(folder: Path) -> None:
+    RunLog(folder).cut(1)
+    (folder / "log.jsonl").write_bytes((folder / "whole.jsonl").read_bytes())
+    learning_curve(folder / "log.jsonl", folder / "curve.png", "token")
 
 
 def _writing(folder: Path) -> None:
@@ -446,6 +456,13 @@ def trained() -> Files:
     return {name: data for name, data in files.items() if name.startswith("last-") or name == "log.jsonl"}
 
 
+def log_files() -> Files:
+    lines = [
+        {"step": n, "loss": 3 - n / 9, "validation_nats_per_token": 2.5, "validation_accuracy": 0.5} for n in (1, 2)
+    ]
+    return {"log.jsonl": "".join(json.dumps(line) + "\n" for line in lines).encode()}
+
+
 @cache
 def tokenizers() -> list[Files]:
     """A tokenizer of every kind."""
@@ -601,6 +618,7 @@ READ: dict[str, Callable[[Path], object]] = {
     "tagged sentences": _tagged,
     **{f"model folders: {task}": _model for task in (*MODELS, "letters")},
     "runs to resume": _run,
+    "logs of runs": _log,
     "prompts": _writing,
     "sentences": _sentences,
     "commands": _command,
@@ -620,6 +638,7 @@ def reader(name: str) -> Reader:
         "tokenizers": lambda: mutated(tokenizers()),
         "model folders": lambda: models([made(task)]),
         "runs to resume": lambda: _runs(trained()),
+        "logs of runs": lambda: mutated([log_files()]).map(lambda files: files | {"whole.jsonl": files["log.jsonl"]}),
         "prompts": lambda: _json_inputs([prompts, beams, {"prompt": "\ud800"}]),
         "sentences": lambda: _json_inputs([sentences]),
         "commands": lambda: _arguments({name: _all_flags(name) for name in FLAGS}),
@@ -629,11 +648,14 @@ def reader(name: str) -> Reader:
 
 @st.composite
 def _runs(draw: st.DrawFn, files: Files) -> Files:
-    """A run that was stopped, its last checkpoint mutated."""
+    """A run that was stopped, its last checkpoint mutated, but for what the loop alone reads: ``training.*``."""
     last = next(name.partition("/")[0] for name in files if name.startswith("last-"))
     inner = {name.partition("/")[2]: data for name, data in files.items() if name.startswith(last)}
+    own = {name: data for name, data in inner.items() if name.startswith("training.")}
+    inner = {name: data for name, data in inner.items() if name not in own}
     inner = draw(mutated([inner]).map(rehashed) | mutated([inner]).map(rehashed) | st.just(inner))
     log = draw(mutated([{"log.jsonl": files["log.jsonl"]}]) | st.just({"log.jsonl": files["log.jsonl"]}))
+    inner |= own
     return {"text.txt": (ENGLISH * 3).encode(), **log, **{f"{last}/{name}": data for name, data in inner.items()}}
 
 
@@ -650,25 +672,34 @@ class Tally:
     memory: int = 0
     """The most that any took, in bytes."""
     seconds: float = 0.0
-    """The longest that any took."""
+    """The longest that any took, of the processor's time."""
 
 
 @contextlib.contextmanager
 def watched(seconds: float) -> Iterator[None]:
-    """Raise ``Hang`` in the block after so long; where Python itself is stuck, end the process with its stack."""
+    """Raise ``Hang`` in the block after so much of the processor's time, or ten times as much of the clock's.
+
+    Where Python itself is stuck, the process ends with its stack.
+    """
 
     def late(number: int, frame: FrameType | None) -> None:
-        raise Hang(f"it took more than {seconds:.0f} s")
+        raise Hang(f"it took more than {seconds:.0f} s of the processor, or ten times as many of the clock")
 
-    previous = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    faulthandler.dump_traceback_later(4 * seconds, exit=True)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, seconds),
+        (signal.SIGALRM, signal.ITIMER_REAL, 10 * seconds),
+    )
+    previous = {number: signal.signal(number, late) for number, _, _ in timers}
+    for _, timer, limit in timers:
+        signal.setitimer(timer, limit, 1.0)  # again every second, for some callbacks swallow what is raised in them
+    faulthandler.dump_traceback_later(20 * seconds, exit=True)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, timer, _ in timers:
+            signal.setitimer(timer, 0)
+            signal.signal(number, previous[number])
         faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, previous)
 
 
 def _resident(peak: bool) -> int:
@@ -695,14 +726,14 @@ def _limit_memory(more: float) -> None:
 def attempt(one: Reader, files: Files, tally: Tally, failures: Path) -> None:
     """Give a reader an input, and note what it did."""
     _forget_peak()
-    before, start = _resident(peak=False), time.perf_counter()
+    before, start = _resident(peak=False), time.process_time()
     broken: BaseException | None = None
     try:
         with watched(SECONDS):
             outcome = holds(one, files)
     except (Exception, Hang) as error:
         outcome, broken = "failure", error
-    took, memory = time.perf_counter() - start, _resident(peak=True) - before
+    took, memory = time.process_time() - start, _resident(peak=True) - before
     tally.seconds, tally.memory = max(tally.seconds, took), max(tally.memory, memory)
     if broken is None and memory > GIB * 2**30:
         outcome, broken = "failure", MemoryError(f"it took {memory / 2**30:.2f} GiB")

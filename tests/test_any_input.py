@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import Files, as_json, rehashed
 
-SLOW = {"model folders": 12, "runs to resume": 3, "prompts": 15, "sentences": 6, "commands": 8, "settings": 10}
+SLOW = {
+    "model folders": 12,
+    "runs to resume": 6,
+    "logs of runs": 8,
+    "prompts": 15,
+    "sentences": 6,
+    "commands": 8,
+    "settings": 10,
+}
 """Inputs that are tried of what takes longer; of the others ``MANY``."""
 MANY = 40
 
@@ -43,6 +51,8 @@ def whole(name: str) -> list[Files]:
         return inputs.tokenizers()
     if name == "runs to resume":
         return [{"text.txt": (inputs.ENGLISH * 3).encode(), **inputs.trained()}]
+    if name == "logs of runs":
+        return [files | {"whole.jsonl": files["log.jsonl"]} for files in [inputs.log_files()]]
     return inputs.whole_inputs()[name]
 
 

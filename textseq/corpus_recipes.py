@@ -103,7 +103,7 @@ class Recipe:
 
 
 SHAPES: dict[str, object] = {
-    "split": {str: (float, [str])},
+    "split": {str: (float, int, [str])},
     "formats": {str: str},
     "members": {str: [str]},
     "languages": [str],

@@ -115,8 +115,8 @@ def _check_numbers(flag: str, value: object) -> None:
 def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
-    if isinstance(value, int):
-        bounds = {"at_most": LARGEST, **bounds}
+    if isinstance(value, int) and value > LARGEST:
+        bounds = {**bounds, "at_most": bounds.get("at_most", LARGEST)}
     words = {"at_least": "at least", "at_most": "at most", "above": "more than", "below": "less than"}
     holds = {
         "at_least": lambda limit: value >= limit,
@@ -126,7 +126,9 @@ def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
     }
     finite = isinstance(value, int) or math.isfinite(value)
     if not finite or not all(holds[kind](limit) for kind, limit in bounds.items()):
-        wanted = " and ".join(["finite"] * (not finite) + [f"{words[k]} {limit}" for k, limit in bounds.items()])
+        wanted = " and ".join(
+            ["finite"] * (not finite and math.isinf(value)) + [f"{words[k]} {limit}" for k, limit in bounds.items()]
+        )
         raise TextseqError(f"{flag} must be {wanted}, found {_shown(value)}")
 
 
