@@ -219,6 +219,15 @@ def test_a_name_that_is_no_text_is_saved_by_its_number(tmp_path: Path) -> None:
     assert read_json(tmp_path / "again" / "config.json")["labels"] == ["\ud800", "ż"]
 
 
+@pytest.mark.parametrize("task", ["translator", "tagger", "letters"])
+def test_any_number_of_sentences_may_be_read_ahead(task: str, tmp_path: Path) -> None:
+    loaded = textseq.load(folder_of(inputs.made(task), tmp_path / "model"))
+    if isinstance(loaded, textseq.Translator):
+        assert len([*loaded.stream(["To be"], buffer=10**30, max_new_tokens=2)]) == 1
+    elif isinstance(loaded, textseq.Tagger):
+        assert len([*loaded.tag_lines(["To be"], buffer=10**30)]) == 1
+
+
 # JSON and TOML
 
 
@@ -416,6 +425,17 @@ def test_an_archive_with_a_damaged_directory_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(TextseqError, match="is damaged"):
         read_vectors(path)
+
+
+def test_an_archive_of_a_version_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.txt": b"the 1 2\n"}))
+    data[data.index(b"PK\x01\x02") + 6] = 116  # the version that is needed to unpack it
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match="is damaged"):
+        read_vectors(path)
+    with pytest.raises(TextseqError, match="is no whole ZIP archive"):
+        members(path, ["*"])
 
 
 def test_a_header_of_vectors_with_a_number_of_many_digits_is_no_header(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def reading(name: str) -> Iterator[None]:
     """What fails in the block, while the bytes of this name are read, is said in our words."""
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise TextseqError(
             f"{name} is damaged ({error}); put a whole copy in its place, or remove and fetch it anew"
         ) from error
@@ -157,7 +157,7 @@ def _open(path: Path) -> IO[bytes]:
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # of a version that there is not, too
         raise TextseqError(f"{path} is no whole ZIP archive ({error}); remove it and fetch it anew") from error
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -5,6 +5,7 @@ Shapes: N sentences, T words, or T frames of letters, C labels.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +133,7 @@ class Tagger:
         if isinstance(texts, str):
             raise TextseqError("tag_lines wants texts, found one string; put it into a list")
         waiting = iter(texts)
-        while some := list(islice(waiting, buffer)):
+        while some := list(islice(waiting, min(buffer, sys.maxsize))):
             for text in some:
                 if not isinstance(text, str) and not (
                     isinstance(text, Sequence) and all(isinstance(word, str) for word in text)

@@ -5,6 +5,7 @@ Shapes: N sentences, S source tokens, T target tokens, both with the token that 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -215,7 +216,9 @@ class Translator:
     ) -> Iterator[list[Translation]]:
         """Translations of sentences, each with how its translation must begin."""
         numbered, unfinished = enumerate(pairs, start=1), 0
-        while sentences := [read(self.vocabularies, *pair, number) for number, pair in islice(numbered, buffer)]:
+        while sentences := [
+            read(self.vocabularies, *pair, number) for number, pair in islice(numbered, min(buffer, sys.maxsize))
+        ]:
             nothing = [Translation("", 0.0)] * task.config.num_return_sequences
             found = [None if len(sentence.ids) else nothing for sentence in sentences]
             lengths = [len(sentence.ids) for sentence in sentences]
