@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from textseq.writing import Writer
 
 PROG = "textseq-sample"
+LONGEST = 1_000_000
+"""Characters of a text to look at; each takes some hundred bytes of memory."""
+MOST_BYTES = 4 * LONGEST + 4
+"""That so many characters take in any encoding, with a byte order mark."""
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
 
@@ -192,13 +197,24 @@ def _given(name: str, encoding: str) -> str:
     """The text of a file (of a folder, its files joined), or of stdin."""
     if name == "-":
         try:
-            return sys.stdin.buffer.read().decode(encoding)
+            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+            return _short(data.decode(encoding) if len(data) <= MOST_BYTES else "\0" * len(data), "stdin")
         except (LookupError, UnicodeDecodeError) as error:
             raise TextseqError(f"stdin is not {encoding} text ({error}); say with --encoding what it is") from None
     from textseq.corpus import own_text
 
     documents = own_text([Path(name)], encoding=encoding, validation=0).documents("train")
-    return "".join(chunk for document in documents for chunk in document)
+    text = ""
+    for chunk in chain.from_iterable(documents):
+        text = _short(text + chunk, name)
+    return text
+
+
+def _short(text: str, name: str) -> str:
+    """The text, if it is not too long to look at."""
+    if len(text) > LONGEST:
+        raise TextseqError(f"a text to look at has at most {LONGEST:,} characters, found more in {name}; give a part")
+    return text
 
 
 def _authors() -> str:
@@ -211,7 +227,8 @@ def _authors() -> str:
         corpus, results = model.facts.get("corpus"), model.facts.get("results")
         title = corpus.get("title") if isinstance(corpus, dict) else None
         measured = results[0] if isinstance(results, list) and results and isinstance(results[0], dict) else {}
-        loss = f", {measured['nats_per_token']:.3f} nats per token" if "nats_per_token" in measured else ""
+        nats = measured.get("nats_per_token")
+        loss = f", {nats:.3f} nats per token" if isinstance(nats, float) else ""
         where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
         lines.append(f"{model.name}  {title or 'unknown text'}{loss} ({where})")
     return "\n".join(lines) or "No authors yet; train one with textseq-train."

@@ -76,6 +76,8 @@ def make(kind: type[Settings], item: Item, value: object) -> Settings:
             beside["tokenizer"] = heeding[0]
     if kind is TranslationConfig and item.name in {"top_k", "top_p", "min_p", "typical_p"}:
         beside["num_beams"] = 1
+    if kind is TranslationConfig and item.name == "num_return_sequences":
+        beside |= {"num_beams": 1, "temperature": 1.0}
     return kind(**{**beside, item.name: value})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from textseq import labelled_files
+from textseq import documents, labelled_files
 from textseq.errors import TextseqError
 from textseq.faults import FaultKind
 from textseq.labelled_files import Example, Texts, own_file
@@ -265,7 +265,7 @@ def test_names_of_folders_are_labels_that_can_be_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
 def test_a_line_too_long_for_memory_is_refused(ending: str, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(documents, "LONGEST_LINE", 1000)
     head = {"csv": "text,label", "tsv": "text\tlabel", "jsonl": '{"text": "a", "label": "b"}'}[ending]
     with pytest.raises(TextseqError, match="line 2 has more than 1,000 characters"):
         opened(write(f"a.{ending}", head + "\n" + "x" * 5000))

@@ -15,7 +15,7 @@ import textseq
 ROOT = Path(__file__).parents[1]
 
 ORDER = [
-    "version", "errors", "ranks", "files", "settings",
+    "version", "errors", "ranks", "plain", "files", "settings",
     "config.data", "config.decoding", "config.models", "config.training", "config",
     "command", "corpus_recipes", "fetch", "plays", "editions", "documents",
     "lines", "corpus", "shards", "line_work", "vectors", "vector_files",
@@ -23,7 +23,7 @@ ORDER = [
     "tagged_files", "tagged", "word_tests",
     "tokenizer", "characters", "units", "words", "subwords", "text", "short_list", "vocabularies", "lexicon", "tokens",
     "batches", "pair_batches", "text_batches", "tag_batches",
-    "reference", "embedding", "cells", "dropout", "unroll", "quantized", "packed", "layer", "graphs",
+    "reference", "parameters", "embedding", "cells", "dropout", "unroll", "quantized", "packed", "layer", "graphs",
     "attention", "additive_gpu", "additive", "gru", "flagged", "recurrent", "attentive", "losses", "pooling", "crf",
     "models.language_model", "models.translation_model", "models.classifier_model",
     "models.tagger_model", "models", "shelf", "checkpoint",

@@ -412,7 +412,7 @@ def test_a_fault_is_told_and_long_lines_once() -> None:
     assert [code for code, _, _ in found] == [2, 2], found
     for _, _, err in found:
         assert re.search(
-            r"^textseq-tag(?: \(process 1\))?: line 7 of in\.txt is not utf-8 text: .* \(latin-1, cp1252, utf-16\.\.\.\)$",
+            r"^textseq-tag(?: \(process 1\))?: line 7 of in\.txt is not utf-8 text: .*utf-16\.\.\.\)$",
             err,
             re.M,
         )

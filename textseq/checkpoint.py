@@ -15,19 +15,29 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from textseq.errors import TextseqError
 from textseq.files import cannot_write, replacing, sha256, whole_folder
+from textseq.parameters import at_most
 from textseq.shelf import Facts, Kind, numbered, read_json
 from textseq.text import Tokenizer, load_tokenizer
 
 FORMAT = 1
 """The newest format of a model folder that this version reads, and the one that it writes."""
+FORMATS = frozenset({torch.float16, torch.bfloat16, torch.float32})
+"""What the numbers of weights may be written as."""
+LONGEST_NAME = 100
+"""Characters of the name of a file beside them."""
+SLACK = 2**16
+"""Parameters that a model may have beyond twice those in its file, in which shared ones stand once."""
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Savable(Protocol):
@@ -127,13 +137,26 @@ def load(folder: Path) -> Checkpoint:
         )
     for name, wanted in hashes.items():
         path = folder / name
+        if Path(name).name != name or name in {"", ".."} or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise TextseqError(
+                f"{folder / 'config.json'} is damaged: {name[:LONGEST_NAME]!r} is no file of this folder; restore it"
+            )
         if not path.is_file():
             raise TextseqError(f"{path} is missing; restore the folder or train the model again")
         if sha256(path) != wanted:
             raise TextseqError(
                 f"{path} is damaged: its SHA-256 is not the one in config.json; restore the folder or train again"
             )
-    return Checkpoint(folder, facts, read_tensors(folder / "model.safetensors"), load_tokenizer(folder))
+    weights = read_tensors(folder / "model.safetensors")
+    for name, tensor in weights.items():
+        if tensor.dtype not in FORMATS or not tensor.isfinite().all():
+            found = (
+                "numbers that are infinite or none" if tensor.dtype in FORMATS else f"numbers of type {tensor.dtype}"
+            )
+            raise TextseqError(
+                f"{folder / 'model.safetensors'} is no model's: '{name}' has {found}; restore the folder or train again"
+            )
+    return Checkpoint(folder, facts, weights, load_tokenizer(folder))
 
 
 def load_found(find: Callable[[], Path]) -> Checkpoint:
@@ -155,6 +178,28 @@ def set_facts(folder: Path, facts: Facts) -> None:
     """Write ``config.json`` anew, for results that came after the weights."""
     with replacing(folder / "config.json") as (file,):
         file.write(_json(facts))
+
+
+def filled(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Path) -> Model:
+    """A model with a checkpoint's weights; it is not made unless about as many parameters are there as it wants.
+
+    Args:
+        make: makes the model that ``config.json`` describes.
+        weights: the checkpoint's.
+        folder: its own.
+
+    Raises:
+        TextseqError: weights that do not fit the model.
+    """
+    count = sum(tensor.numel() for tensor in weights.values())
+    with at_most(
+        2 * count + SLACK,
+        f"the weights in {folder} do not fit its config.json, whose model has far more than their {count:,} numbers; "
+        "restore the folder",
+    ):
+        model = make()
+    load_weights(model, weights, folder)
+    return model
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -209,4 +254,5 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _json(facts: Facts) -> bytes:
-    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
+    # What is no text, as JSON may have it by its number, is written by its number again.
+    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

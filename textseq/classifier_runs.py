@@ -40,11 +40,13 @@ from textseq.launch import (
 )
 from textseq.models.classifier_model import ClassifierModel
 from textseq.origin import LabelledSource, file_names, overlap, resolved, saved, saved_fingerprint, spoiled
+from textseq.parameters import fitting_memory
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.text_batches import TextBatches
 from textseq.tokens import token_file, tokenizer_for
 from textseq.training import Evaluation
+from textseq.writing import open_writer
 
 log = logging.getLogger("textseq")
 
@@ -231,7 +233,8 @@ class _ClassifierRun(TaskRun[Classifier]):
             self.held_out = self._batches("validation", rows_of(batching.batch_size))
         counts = np.bincount(labelled.labels, minlength=len(corpus.labels))
         torch.manual_seed(training.seed)
-        made = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts))
+        with fitting_memory():
+            made = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts))
         self.model = made.to(self.device)
         self.batches = self.settled(labelled)
         parameters = sum(p.numel() for p in self.model.parameters())
@@ -327,6 +330,7 @@ def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights: a classifier's, or the embedding and the stack of a language model."""
     asked, old = run.model.config.shape(), like(base.facts.get("task"), base.facts.get("model")).shape()
     writes = base.facts.get("task") == "language-model"
+    (open_writer if writes else open_classifier)(base)  # what does not fit together is told
     if writes:  # what is read is as it was, what is made of it is the classifier's own
         second = asked.bidirectional and asked.layers == 1  # a direction that is drawn anew; layers above would read it
         old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size, bidirectional=second)

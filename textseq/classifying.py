@@ -37,6 +37,8 @@ BUFFER = 2048
 """Texts that are sorted by length together."""
 CHARACTERS = 2**24
 """Characters of them at most, but for the last, so that memory stays flat whatever comes."""
+HOTTEST = 1000
+"""What logits are divided by at most; calibration finds 20 at most."""
 TOKENS = 5000
 """Tokens, with their padding, that are read side by side: four times as many take longer, for they fit no cache."""
 
@@ -248,7 +250,12 @@ def open_classifier(
     settings, labels = found.facts.get("model"), found.facts.get("labels")
     if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
         raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
+    temperature = found.facts.get("temperature", 1.0)
+    if not isinstance(temperature, int | float) or not 0 < temperature <= HOTTEST:
+        raise TextseqError(
+            f"{where} is damaged: its 'temperature' must be above 0, at most {HOTTEST}; restore the folder"
+        )
     config = ClassifierConfig.from_dict(settings, where=where)
-    model = ClassifierModel(config, found.tokenizer.size, len(labels))
-    checkpoint.load_weights(model, found.weights, found.folder)
+    sizes = found.tokenizer.size, len(labels)
+    model = checkpoint.filled(lambda: ClassifierModel(config, *sizes), found.weights, found.folder)
     return Classifier(model.to(pick_device(device)), found.tokenizer, found.facts, precision)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-import tomllib
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from textseq.errors import TextseqError, unknown
+from textseq.plain import toml_of
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,22 @@ class Recipe:
         return {part: names for part, names in self.split.items() if isinstance(names, list)}
 
 
+SHAPES: dict[str, object] = {
+    "split": {str: (float, int, [str])},
+    "formats": {str: str},
+    "members": {str: [str]},
+    "languages": [str],
+    "labels": {str: [str]},
+    "tags": {str: [str]},
+    "overlaps": [str],
+    "same_split": [str],
+    "sources": [dict],
+    "urls": [str],
+    "files": {str: dict},
+}
+"""What the keys of a recipe hold that hold no string: tables, lists, and either of two kinds."""
+
+
 def recipe_files(folder: str = "") -> dict[str, str]:
     """The text of every recipe, by name: from the installed package, or from the clone it runs in.
 
@@ -120,15 +137,18 @@ def read_recipe(name: str, text: str) -> Recipe:
     """The recipe that a TOML text holds.
 
     Raises:
-        TextseqError: a key is missing or unknown, or a part names a file that the recipe has not.
+        TextseqError: a key is missing or unknown or says something else than it should, or a part names a file that
+            the recipe has not.
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table: dict[str, Any] = toml_of(text)
+    except ValueError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
     optional = ("formats", "members", "languages", "labels", "tags", "overlaps", "same_split")
     words = [item.name for item in fields(Recipe) if item.name not in {*optional, "split", "files"}]
     _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
+    for key, value in table.items():
+        _check_shape(name, key, value, SHAPES.get(key, str))
     split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
     languages = tuple(table.get("languages", ()))
     further = [part for part in split if languages and part.startswith("test_")]
@@ -136,13 +156,20 @@ def read_recipe(name: str, text: str) -> Recipe:
     files: dict[str, DataFile] = {}
     for source in table["sources"]:
         _check_keys(name, source, ("urls", "files"))
+        for key, value in source.items():
+            _check_shape(name, key, value, SHAPES[key])
         for file, facts in source["files"].items():
             _check_keys(name, facts, ("bytes", "sha256"), ("remote",))
+            for key, value in facts.items():
+                _check_shape(name, key, value, int if key == "bytes" else str)
+            _check_place(name, table["folder"], file)
             remote = urllib.parse.quote(facts.get("remote", file))
             copies = tuple(Source(url + remote, facts["bytes"], facts["sha256"]) for url in source["urls"])
             before = files.get(file, DataFile(f"{table['folder']}/{file}", ()))
             also = before.also if copies else (*before.also, facts["sha256"])
             files[file] = replace(before, sources=before.sources + copies, also=also)
+    if nowhere := [file for file, found in files.items() if not found.sources]:
+        raise TextseqError(f"recipe '{name}' says nowhere where {nowhere[0]} comes from; a file wants a url")
     _check_keys(name, formats, (), files)
     _check_keys(name, members, (), files)
     given = {word: table[word] for word in words}
@@ -161,7 +188,8 @@ def read_recipe(name: str, text: str) -> Recipe:
     if len(languages) != len(set(languages)) or len(languages) == 1:
         raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")
     shares = recipe.shares.values()
-    if len(split) not in (len(shares), len(recipe.lists)) or sum(shares) > 0.5 or min(shares, default=1) <= 0:
+    small = sum(shares) <= 0.5 and min(shares, default=1) > 0  # so NaN is not
+    if len(split) not in (len(shares), len(recipe.lists)) or not small:
         raise TextseqError(f"recipe '{name}' wants a split in lists, or in shares of 0.5 at most together: {split}")
     for document in (document for part in recipe.lists.values() for document in part):
         if not members and not fnmatch.filter(files, document):  # in an archive, its members are not known here
@@ -203,3 +231,26 @@ def _check_keys(name: str, table: Mapping[str, object], needed: Iterable[str], o
     for key in needed:
         if key not in table:
             raise TextseqError(f"recipe '{name}' lacks the key '{key}'; every recipe needs {', '.join(needed)}")
+
+
+def _check_shape(name: str, key: str, value: object, shape: object) -> None:
+    if not _has_shape(value, shape):
+        raise TextseqError(f"recipe '{name}' says something else for '{key}' than it should; compare it with another")
+
+
+def _has_shape(value: object, shape: object) -> bool:
+    """Whether data is of a type, a list of what has a shape, a table of such, or has one of some shapes."""
+    if isinstance(shape, tuple):
+        return any(_has_shape(value, one) for one in shape)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_has_shape(entry, shape[0]) for entry in value)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(_has_shape(entry, shape[str]) for entry in value.values())
+    return type(value) is shape
+
+
+def _check_place(name: str, folder: str, file: str) -> None:
+    """Refuse a file that would lie outside the folder of the corpora."""
+    place = PurePosixPath(folder, file)
+    if place.is_absolute() or ".." in place.parts or "\\" in str(place) or not str(place).isprintable():
+        raise TextseqError(f"recipe '{name}' wants files in a folder below that of the corpora, found {str(place)!r}")

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nltk.data import PathPointer
 
 CHUNK = 2**20  # bytes read, and so at most as many characters given out, at a time
+LONGEST_LINE = 2**24
+"""Characters of a line: far more than a text has, far less than memory."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How the members of archives may be packed."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,20 @@ class Document:
         are no text come as lone surrogates, so that a reader can say which line they are in.
 
         Raises:
-            TextseqError: it cannot be read; or it is not text in an encoding that cannot say where (UTF-16, UTF-32).
+            TextseqError: it cannot be read, or a line is too long for memory; or it is not text in an encoding that
+                cannot say where (UTF-16, UTF-32).
         """
         try:
             with reading(self.name), self.open() as file:
                 text = io.TextIOWrapper(file, python_name(self.encoding), errors="surrogateescape", newline="\n")
-                for line in text:
+                number = 0
+                while line := text.readline(LONGEST_LINE):
+                    number += 1
+                    if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                        raise TextseqError(
+                            f"{self.name}: line {number} has more than {LONGEST_LINE:,} characters; is it a table of "
+                            "texts? divide it"
+                        )
                     yield line.removesuffix("\n")
         except UnicodeError as error:
             raise NotText(
@@ -93,7 +105,12 @@ class Document:
         with _archive(self.path) as archive:  # which stays open as long as the member does
             if self.member not in archive.namelist():
                 raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and fetch it anew")
-            return archive.open(self.member)
+            if archive.getinfo(self.member).compress_type not in PACKED:
+                raise TextseqError(f"{self.name} is packed in a way that is not read; pack it as usual (deflated)")
+            try:
+                return archive.open(self.member)
+            except RuntimeError as error:  # it is encrypted, by a password or otherwise
+                raise TextseqError(f"cannot read {self.name}: {error}; give it unpacked") from error
 
 
 class NotText(TextseqError):
@@ -122,7 +139,7 @@ def reading(name: str) -> Iterator[None]:
     """What fails in the block, while the bytes of this name are read, is said in our words."""
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise TextseqError(
             f"{name} is damaged ({error}); put a whole copy in its place, or remove and fetch it anew"
         ) from error
@@ -140,7 +157,7 @@ def _open(path: Path) -> IO[bytes]:
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # of a version that there is not, too
         raise TextseqError(f"{path} is no whole ZIP archive ({error}); remove it and fetch it anew") from error
     except OSError as error:
         raise _unreadable(path, error) from error

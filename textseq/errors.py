@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 LISTED = 60
 """Names that an error lists at most."""
+LONGEST = 100
+"""Characters of a name that it shows."""
 
 
 class TextseqError(ValueError):
@@ -38,6 +40,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> TextseqError:
         known: every name that would have been right.
     """
     choices = sorted(known)
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
     near = difflib.get_close_matches(name.lower(), choices, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     others = f"... ({len(choices):,} in all)" if len(choices) > LISTED else ""

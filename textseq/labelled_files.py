@@ -6,16 +6,15 @@ A text is a cell, a string or a whole file, without white space around it; all w
 from __future__ import annotations
 
 import csv
-import io
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.documents import Document, NotText, python_name, reading
+from textseq.documents import LONGEST_LINE, Document, NotText
 from textseq.errors import TextseqError, unknown
 from textseq.faults import NO_OBJECT, SHOWN, SURROGATE, Fault, FaultKind, no_text, sound, surveyed
+from textseq.plain import json_of
 
 Example = tuple[str, str]
 """A text and its label."""
@@ -24,8 +23,6 @@ TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "document", 
 """Names of columns and keys that are known for texts, in order of preference; in any case."""
 LABEL_COLUMNS = ("label", "labels", "class", "sentiment", "category", "target", "polarity", "stars", "rating")
 """Likewise for labels."""
-LONGEST_LINE = 2**24
-"""Characters of a line: far more than a text has, far less than memory."""
 
 EMPTY = Fault("empty", "with an empty text")
 NO_LABEL = Fault("unreadable", "without a label")
@@ -145,16 +142,24 @@ class LabelledFolder:
         if not label.isprintable():  # nor are bytes of another encoding
             return NO_NAME
         try:
-            text = "".join(Document(file, self.encoding).chunks()).strip()
+            text = _joined(Document(file, self.encoding).chunks()).strip()
         except NotText:
             return Fault("unreadable", f"with what is not {self.encoding} text (--encoding says what it is)")
         if not text:
             return EMPTY
         if (fault := no_text(text, self.encoding)) is not None:
             return fault
-        if self.longest is not None and len(text) > self.longest:
-            return Fault("overlong", f"with a text of more than {self.longest:,} characters")
+        if len(text) > (longest := LONGEST_LINE if self.longest is None else min(self.longest, LONGEST_LINE)):
+            return Fault("overlong", f"with a text of more than {longest:,} characters")
         return text, label
+
+
+def _joined(chunks: Iterator[str]) -> str:
+    """The text of a file, or so much of it that it is seen to be too long for memory."""
+    text = ""
+    while len(text) <= LONGEST_LINE and (chunk := next(chunks, "")):
+        text = (text + chunk).lstrip()
+    return text
 
 
 def own_file(
@@ -337,29 +342,15 @@ def _delimiter(document: Document) -> str:
 
 
 def lines_of(document: Document) -> Iterator[str]:
-    """The lines of a document without their ends, of which none is too long for memory.
+    """The lines of a document without their ends, which may be "\\r\\n" too.
 
     Raises:
-        TextseqError: one is.
+        TextseqError: as ``Document.lines``; or they end with "\\r" alone.
     """
-    try:
-        with reading(document.name), document.open() as file:
-            text = io.TextIOWrapper(file, python_name(document.encoding), errors="surrogateescape", newline="\n")
-            number = 0
-            while line := text.readline(LONGEST_LINE):
-                number += 1
-                if number == 1 and "\r" in line.rstrip("\r\n"):
-                    raise TextseqError(f"{document.name} has the line ends of old Macs (CR alone); convert them to LF")
-                if len(line) == LONGEST_LINE and not line.endswith("\n"):
-                    raise TextseqError(
-                        f"{document.name}: line {number} has more than {LONGEST_LINE:,} characters; is it a table of "
-                        "texts? divide it"
-                    )
-                yield line.removesuffix("\n").removesuffix("\r")
-    except UnicodeError as error:
-        raise NotText(
-            f"{document.name} is not {document.encoding} text: {error}; say with --encoding what it is"
-        ) from error
+    for number, line in enumerate(document.lines()):
+        if number == 0 and "\r" in line.rstrip("\r"):
+            raise TextseqError(f"{document.name} has the line ends of old Macs (CR alone); convert them to LF")
+        yield line.removesuffix("\r")
 
 
 def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
@@ -383,8 +374,8 @@ def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
 
 def _fields(line: str) -> dict[str, object] | None:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = json_of(line)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 

@@ -6,6 +6,7 @@ import codecs
 import io
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
@@ -103,11 +104,9 @@ def read_ahead(texts: Iterator[Text], count: int, characters: int | None = None)
     """So many of the texts that come next, or fewer: they end, or have so many characters (but for the last)."""
     some: list[Text] = []
     found = 0
-    for text in islice(texts, count):
+    for text in islice(texts, min(count, sys.maxsize)):
         some.append(text)
-        found += (
-            len(text) if isinstance(text, str) else 0
-        )  # other texts are lists of words, or refused where they are read
+        found += len(text) if isinstance(text, str) else 0  # others are lists of words, or refused where they are read
         if characters is not None and found >= characters:
             break
     return some

@@ -103,7 +103,8 @@ def save_with_card(
             facts[key] = {name: value for name, value in _table(facts, key).items() if name != "command"}
     with whole_folder(folder) as aside:
         checkpoint.write_model(aside, model, tokenizer, facts, half=half)
-        (aside / "README.md").write_text(model_card(folder.name, facts, model), encoding="utf-8")
+        card = model_card(folder.name, facts, model)
+        (aside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
 def _writer(name: str, facts: Facts, rows: Sequence[Facts]) -> About:

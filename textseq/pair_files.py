@@ -6,7 +6,6 @@ ends within it are spaces, all else in it stays as it is.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from textseq.documents import Document
 from textseq.errors import TextseqError, unknown
 from textseq.faults import NO_OBJECT, SHOWN, Fault, FaultKind, no_text, sound, surveyed
 from textseq.pair_split import Pair
+from textseq.plain import json_of
 
 Columns = tuple[int, int] | tuple[str, str]
 
@@ -258,8 +258,8 @@ def _json_pair(line: str, keys: Columns) -> Pair | Fault:
 def _fields(line: str) -> dict[str, object] | None:
     """What the JSON object in a line holds, and what an object under "translation" in it does; None without one."""
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = json_of(line)
+    except ValueError:
         return None
     if not isinstance(found, dict):
         return None

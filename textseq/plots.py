@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textseq.files import replacing
+from textseq.plain import json_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,13 +34,11 @@ def learning_curve(log: Path, picture: Path, unit: str = "token") -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    whole = (line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}"))  # not cut off
-    lines = [json.loads(line) for line in whole]
-    training = [(line["step"], line["loss"]) for line in lines if "loss" in line]
-    validation = [
-        (line["step"], line["validation_nats_per_token"]) for line in lines if "validation_nats_per_token" in line
-    ]
-    accuracy = [(line["step"], line["validation_accuracy"]) for line in lines if "validation_accuracy" in line]
+    lines = [*_numbers_of(log)]
+    training, validation, accuracy = (
+        [(line["step"], line[name]) for line in lines if name in line and "step" in line]
+        for name in ("loss", "validation_nats_per_token", "validation_accuracy")
+    )
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -70,8 +69,20 @@ def learning_curve(log: Path, picture: Path, unit: str = "token") -> None:
         more, others = right.get_legend_handles_labels()
         handles, names = handles + more, names + others
     axes.legend(handles, names, frameon=False, loc="center right")
-    with replacing(picture) as (file,):
+    # A loss may be less than none in a log that is damaged; the perplexity beside it may then be infinite.
+    with replacing(picture) as (file,), np.errstate(over="ignore", invalid="ignore"):
         figure.savefig(file, format="png", dpi=130)
+
+
+def _numbers_of(log: Path) -> Iterator[dict[str, float]]:
+    """The numbers in each line that is whole and can be drawn, by their names."""
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError):
+            found = json_of(line)
+            if isinstance(found, dict):
+                yield {
+                    name: value for name, value in found.items() if isinstance(value, int | float) and abs(value) < 1e30
+                }
 
 
 def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TypedDict, cast, get_args
 
 from textseq.config import Task
 from textseq.errors import TextseqError, unknown
+from textseq.plain import read_text, toml_of
 
 FOLDER = Path(__file__).parent / "recipes"
 KEYS: dict[str, type] = dict.fromkeys(("title", "corpus", "task", "from", "source", "target"), str)
@@ -52,8 +52,10 @@ def read_recipe(name: str) -> Recipe:
     if not path.is_file():
         raise unknown("recipe", name, {recipe.stem for recipe in FOLDER.glob("*.toml")})
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        recipe = toml_of(read_text(path))
+    except OSError as error:
+        raise TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable") from None
+    except ValueError as error:
         raise TextseqError(f"{path} is no TOML: {error}; mend the place it names") from None
     for key, value in recipe.items():
         if key not in KEYS:
@@ -62,5 +64,5 @@ def read_recipe(name: str) -> Recipe:
             kind = "a table" if KEYS[key] is dict else "a string"
             raise TextseqError(f"the recipe {path} wants {kind} for '{key}', found {value!r}; mend it")
     if recipe.get("task") not in (None, *get_args(Task)):
-        raise unknown(f"task in the recipe {path}", recipe["task"], get_args(Task))
+        raise unknown(f"task in the recipe {path}", str(recipe["task"]), get_args(Task))
     return cast(Recipe, recipe)

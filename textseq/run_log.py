@@ -10,6 +10,7 @@ from typing import Protocol
 
 from textseq.errors import TextseqError
 from textseq.files import cannot_write, replacing
+from textseq.plain import json_of
 from textseq.shelf import Facts
 
 
@@ -54,7 +55,7 @@ class RunLog:
     def cut(self, step: int) -> None:
         """Drop the lines after a step, which a run that goes back to it will write again."""
         if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _step(line) <= step]
             with replacing(self.path) as (file,):
                 file.write("".join(line + "\n" for line in kept).encode())
@@ -84,6 +85,7 @@ def summary_writer() -> Callable[[str], EventWriter]:
 def _step(line: str) -> float:
     """The step of a line; infinite for a line that a killed run left half-written."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        found = json_of(line)
+        return float(found["step"]) if isinstance(found, dict) else math.inf
+    except (ValueError, KeyError, TypeError, OverflowError):
         return math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ Value = TypeVar("Value")
 
 LARGEST_SEED = 2**64 - 1
 """What torch's generators take."""
+LARGEST = 2**63 - 1
+"""What processors count to."""
 
 
 def ranged(
@@ -79,7 +82,7 @@ class Settings:
 def _as_float(value: object, hint: object) -> object:
     """A whole number where a fraction is wanted (``dropout = 0`` in a recipe) is no mistake."""
     wants_float = hint is float or float in typing.get_args(hint)
-    return float(value) if wants_float and type(value) is int else value
+    return float(value) if wants_float and type(value) is int and abs(value) <= LARGEST else value
 
 
 def _check_type(flag: str, value: object, hint: object) -> None:
@@ -98,21 +101,25 @@ def _check_type(flag: str, value: object, hint: object) -> None:
     is_flag = isinstance(value, bool)
     if (is_flag and bool not in wanted) or not isinstance(value, wanted):
         names = " or ".join([t.__name__ for t in wanted if t is not type(None)] + words)
-        raise TextseqError(f"{flag} wants {names}, found {value!r}")
+        raise TextseqError(f"{flag} wants {names}, found {_shown(value)}")
+    if isinstance(value, tuple) and not all(isinstance(entry, typing.get_args(hint)[0]) for entry in value):
+        raise TextseqError(f"{flag} wants entries of type {typing.get_args(hint)[0].__name__}, found {_shown(value)}")
 
 
 def _check_numbers(flag: str, value: object) -> None:
     """A mapping from strings to numbers."""
     if not isinstance(value, Mapping):
-        raise TextseqError(f"{flag} wants a mapping from strings to numbers, found {value!r}")
+        raise TextseqError(f"{flag} wants a mapping from strings to numbers, found {_shown(value)}")
     for key, number in value.items():
         if not isinstance(key, str) or isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise TextseqError(f"{flag} wants strings with numbers, found {key!r}: {number!r}")
+            raise TextseqError(f"{flag} wants strings with numbers, found {_shown(key)}: {_shown(number)}")
 
 
 def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
-    if not bounds or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
+    if isinstance(value, int) and value > LARGEST:
+        bounds = {**bounds, "at_most": bounds.get("at_most", LARGEST)}
     words = {"at_least": "at least", "at_most": "at most", "above": "more than", "below": "less than"}
     holds = {
         "at_least": lambda limit: value >= limit,
@@ -120,6 +127,18 @@ def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
         "above": lambda limit: value > limit,
         "below": lambda limit: value < limit,
     }
-    if not math.isfinite(value) or not all(holds[kind](limit) for kind, limit in bounds.items()):
-        wanted = " and ".join(["finite"] * math.isinf(value) + [f"{words[k]} {limit}" for k, limit in bounds.items()])
-        raise TextseqError(f"{flag} must be {wanted}, found {value}")
+    finite = isinstance(value, int) or math.isfinite(value)
+    if not finite or not all(holds[kind](limit) for kind, limit in bounds.items()):
+        wanted = " and ".join(
+            ["finite"] * (not finite and math.isinf(value)) + [f"{words[k]} {limit}" for k, limit in bounds.items()]
+        )
+        raise TextseqError(f"{flag} must be {wanted}, found {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A value as an error shows it, in not too many letters."""
+    return (
+        f"a number of {value.bit_length():,} bits"
+        if isinstance(value, int) and abs(value) > 2**64
+        else reprlib.repr(value)
+    )

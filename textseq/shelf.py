@@ -5,7 +5,6 @@ A run is ``runs/NAME``. In it each checkpoint is one folder, ``last-3`` or ``bes
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from textseq.errors import TextseqError, unknown
+from textseq.plain import json_of, read_text
 
 log = logging.getLogger("textseq")
 
@@ -112,7 +112,7 @@ def read_json(path: Path) -> Facts:
         TextseqError: a file that is missing, unreadable or not a JSON object.
     """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json_of(read_text(path))
     except FileNotFoundError:
         raise TextseqError(f"{path} is missing; restore the folder or train the model again") from None
     except (OSError, ValueError) as error:
@@ -133,7 +133,7 @@ def told_apart(model: Shelved) -> str:
     corpus, results, labels = (model.facts.get(key) for key in ("corpus", "results", "labels"))
     title = corpus.get("title") if isinstance(corpus, dict) else None
     rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
-    accuracy = next((f", accuracy {row['accuracy']:.1%}" for row in rows if "accuracy" in row), "")
+    accuracy = next((f", accuracy {found:.1%}" for row in rows if isinstance(found := row.get("accuracy"), float)), "")
     where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
     names = ", ".join(map(str, labels)) if isinstance(labels, list) else "unknown labels"
     return f"{model.name}  {names}; {title or 'unknown texts'}{accuracy} ({where})"

@@ -29,6 +29,7 @@ from textseq.launch import (
 from textseq.lexicon import Lexicon, load_lexicon
 from textseq.models.tagger_model import TaggerModel
 from textseq.origin import TaggedSource, file_names, resolved, saved, saved_fingerprint
+from textseq.parameters import fitting_memory
 from textseq.shares import EveryNth
 from textseq.shelf import Facts
 from textseq.tag_batches import TagBatches
@@ -185,7 +186,8 @@ class _TaggerRun(TaskRun[Tagger]):
         if not corpus.aligned:
             self._check_frames(model.frames)
         torch.manual_seed(training.seed)
-        made = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels))
+        with fitting_memory():
+            made = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels))
         self.model = made.to(self.device)
         self.batches = self.settled(tagged)
         parameters = sum(p.numel() for p in self.model.parameters())

@@ -289,6 +289,6 @@ def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: Wr
         raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
     config = TaggerConfig.from_dict(settings, where=where)
     lexicon = load_lexicon(found.folder, found.tokenizer)
-    model = TaggerModel(config, lexicon.size, lexicon.letters.size, len(labels))
-    checkpoint.load_weights(model, found.weights, found.folder)
+    sizes = lexicon.size, lexicon.letters.size, len(labels)
+    model = checkpoint.filled(lambda: TaggerModel(config, *sizes), found.weights, found.folder)
     return Tagger(model.to(pick_device(device)), lexicon, found.facts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from textseq.characters import ByteTokenizer as ByteTokenizer
 from textseq.characters import CharTokenizer as CharTokenizer
 from textseq.errors import TextseqError, unknown
+from textseq.plain import json_of, read_text
 from textseq.subwords import SubwordTokenizer as SubwordTokenizer
 from textseq.tokenizer import TOKENIZER_FILE as TOKENIZER_FILE
 from textseq.tokenizer import TOKENIZER_FORMAT as TOKENIZER_FORMAT
@@ -21,6 +21,10 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
     "word": WordTokenizer,
     "subword": SubwordTokenizer,
 }
+
+
+LARGEST = 2**25
+"""Bytes of a tokenizer's file: 67 for each of as many words as there may be."""
 
 
 def tokenizer_from(data: Mapping[str, object]) -> Tokenizer:
@@ -43,7 +47,7 @@ def load_tokenizer(folder: Path, name: str = TOKENIZER_FILE) -> Tokenizer:
     """
     path = folder / name
     try:
-        data = json.loads(path.read_bytes().decode())
+        data = json_of(read_text(path, LARGEST))
         if not isinstance(data, dict):
             raise ValueError(f"a {type(data).__name__}, not a table")
     except FileNotFoundError:

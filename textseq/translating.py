@@ -5,6 +5,7 @@ Shapes: N sentences, S source tokens, T target tokens, both with the token that 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -226,7 +227,9 @@ class Translator:
     ) -> Iterator[list[Translation]]:
         """Translations of sentences, each with how its translation must begin."""
         numbered, unfinished = enumerate(pairs, start=first), unfinished or Unfinished()
-        while sentences := [read(self.vocabularies, *pair, number) for number, pair in islice(numbered, buffer)]:
+        while sentences := [
+            read(self.vocabularies, *pair, number) for number, pair in islice(numbered, min(buffer, sys.maxsize))
+        ]:
             nothing = [Translation("", 0.0)] * task.config.num_return_sequences
             found = [None if len(sentence.ids) else nothing for sentence in sentences]
             lengths = [len(sentence.ids) for sentence in sentences]
@@ -385,8 +388,8 @@ def open_translator(
         raise TextseqError(f"{found.folder / 'config.json'} is damaged: it lacks 'model'; restore the folder")
     config = TranslationModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
     vocabularies = load_vocabularies(found.folder, found.tokenizer)
-    model = TranslationModel(config, vocabularies.source.size, vocabularies.target.size)
-    checkpoint.load_weights(model, found.weights, found.folder)
+    sizes = vocabularies.source.size, vocabularies.target.size
+    model = checkpoint.filled(lambda: TranslationModel(config, *sizes), found.weights, found.folder)
     return Translator([model.to(pick_device(device))], vocabularies, found.facts, precision)
 
 

@@ -24,6 +24,7 @@ from textseq.models.translation_model import TranslationModel
 from textseq.origin import PairSource, file_names, resolved, saved, saved_fingerprint
 from textseq.pair_batches import PairBatches, Resegment
 from textseq.pairs import PairCorpus
+from textseq.parameters import fitting_memory
 from textseq.shelf import Facts
 from textseq.short_list import learn_short_list
 from textseq.subwords import SubwordTokenizer
@@ -208,7 +209,9 @@ class _TranslatorRun(TaskRun[Translator]):
             whole = replace(batching, longest=None, batch_tokens=None)
             self.held_out = PairBatches(*self._sides("validation"), vocabularies.ends, whole, training.seed)
         torch.manual_seed(training.seed)
-        self.model = TranslationModel(model, *vocabularies.ends).to(self.device)
+        with fitting_memory():
+            made = TranslationModel(model, *vocabularies.ends)
+        self.model = made.to(self.device)
         pairs = self.batches = self.settled(pairs)
         parameters = sum(p.numel() for p in self.model.parameters())
         sizes = dict.fromkeys(vocabularies.ends) if not vocabularies.joint else [vocabularies.target.size]

@@ -24,7 +24,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.fetch import find
 from textseq.vectors import Row, Vectors
 
-HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
+HEADER = re.compile(rb"\s*(\d{1,15})[ \t]+(\d{1,15})\s*")
 """The first line of word2vec's and fastText's files: words, and numbers of each."""
 LOOKED_AT = 100
 """Lines at the beginning that say how many numbers a word has, where no header does."""
@@ -99,7 +99,7 @@ def _document(path: str, size: int | None) -> Document:
         if member or file.suffix.lower() == ".zip":
             raise TextseqError(f"{file} is no whole ZIP archive; name another, or put a whole copy in its place")
         return Document(file, "utf-8")
-    with zipfile.ZipFile(file) as archive:
+    with reading(str(file)), zipfile.ZipFile(file) as archive:
         files = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     names = [one for one in files if not one.startswith("__MACOSX/")]  # what macOS notes of each file
     if member and member not in names:

@@ -137,6 +137,8 @@ def _ranks(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _unit(vectors: Row) -> Row:
     """Of length 1, but those of length 0."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: Row = (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)
+    largest = np.abs(vectors).max(axis=-1, keepdims=True, initial=0)
+    scaled = vectors / np.where(largest == 0, 1, largest)  # or the squares of very large numbers would be infinite
+    lengths = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    unit: Row = (scaled / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)
     return unit

@@ -19,6 +19,7 @@ from textseq.launch import TaskRun, begun_with, facts_of, going_on, new_folder, 
 from textseq.metrics import Measurement, measure
 from textseq.models.language_model import LanguageModel
 from textseq.origin import Source, file_names, saved, saved_fingerprint
+from textseq.parameters import fitting_memory
 from textseq.shelf import Facts
 from textseq.text import Tokenizer
 from textseq.tokens import token_file, tokenizer_for
@@ -164,7 +165,9 @@ class _WriterRun(TaskRun[Writer]):
             )
         torch.manual_seed(training.seed)
         self.tokenizer = tokenizer
-        self.model = LanguageModel(model, tokenizer.size).to(self.device)
+        with fitting_memory():
+            made = LanguageModel(model, tokenizer.size)
+        self.model = made.to(self.device)
         self.batches = self.streams = self.settled(streams)
         parameters = sum(p.numel() for p in self.model.parameters())
         self.summary = (

@@ -277,6 +277,5 @@ def open_writer(found: checkpoint.Checkpoint, device: str = "cpu", precision: Wr
     if not isinstance(settings, dict):
         raise TextseqError(f"{found.folder / 'config.json'} is damaged: it lacks 'model'; restore the folder")
     config = LanguageModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
-    model = LanguageModel(config, found.tokenizer.size)
-    checkpoint.load_weights(model, found.weights, found.folder)
+    model = checkpoint.filled(lambda: LanguageModel(config, found.tokenizer.size), found.weights, found.folder)
     return Writer(model.to(pick_device(device)), found.tokenizer, found.facts, precision)

@@ -56,7 +56,7 @@ class DecodingConfig(Settings):
     now (heuristic), or only when nothing can ever rank higher, however long it grows (never), which takes longer where
     there is a --length-penalty. With the heuristic a search for several texts, which goes on longer, may find a better
     first one than a search for one."""
-    num_return_sequences: int = ranged(1, at_least=1)
+    num_return_sequences: int = ranged(1, at_least=1, at_most=10_000)
     """Texts to write side by side in one batch; with beams, so many of the best ones."""
     seed: int | None = ranged(None, at_least=0, at_most=LARGEST_SEED)
     """The same seed writes the same text. Default: a new one every time."""

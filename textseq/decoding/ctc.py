@@ -84,25 +84,40 @@ def prefix_beam(
         Labels and log-probability in nats, the likeliest first, ``num_beams`` of them at most.
     """
     assert num_beams >= 1
-    beams: dict[tuple[int, ...], _Prefix] = {(): _Prefix(in_blank=0.0, total=0.0)}
+    # Prefixes go by numbers, for their labels may be very many: each is another one and a label after it.
+    parts, number_of = [(0, BLANK)], dict[tuple[int, int], int]()
+    beams: dict[int, _Prefix] = {0: _Prefix(in_blank=0.0, total=0.0)}
     for frame in log_probabilities.astype(np.float64):
         blank = float(frame[BLANK])
         likely = np.flatnonzero(frame >= frame.max() - unlikely)
         labels = [(int(label), float(frame[label])) for label in likely if label != BLANK]
-        found: dict[tuple[int, ...], _Prefix] = {}
+        found: dict[int, _Prefix] = {}
         for prefix, known in beams.items():
             here = found.setdefault(prefix, _Prefix())
             here.add(blank=known.total + blank)
+            last = parts[prefix][1]
             if prefix:
-                here.add(label=known.in_label + float(frame[prefix[-1]]))
+                here.add(label=known.in_label + float(frame[last]))
             for label, p in labels:
                 # After itself a label begins anew only where a blank lies between.
-                before = known.in_blank if prefix and prefix[-1] == label else known.total
+                before = known.in_blank if last == label else known.total
                 if before > -np.inf:
-                    found.setdefault((*prefix, label), _Prefix()).add(label=before + p)
+                    longer = number_of.setdefault((prefix, label), len(parts))
+                    if longer == len(parts):
+                        parts.append((prefix, label))
+                    found.setdefault(longer, _Prefix()).add(label=before + p)
         ranked = sorted(found.items(), key=lambda item: -item[1].total)
         beams = dict(ranked[:num_beams])
-    return [(prefix, known.total) for prefix, known in beams.items()]
+    return [(_labels(prefix, parts), known.total) for prefix, known in beams.items()]
+
+
+def _labels(prefix: int, parts: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """The labels of a prefix, each of which is another one and a label after it."""
+    labels = []
+    while prefix:
+        prefix, label = parts[prefix]
+        labels.append(label)
+    return tuple(reversed(labels))
 
 
 def _sum(a: float, b: float) -> float:

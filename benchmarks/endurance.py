@@ -1,0 +1,40 @@
+"""The long forms of what the tests hold in short: kills survived, inputs tried, memory on large files.
+
+    python benchmarks/endurance.py kills      SIGKILL at a hundred random moments of trainings of every task
+    python benchmarks/endurance.py inputs     damaged and nonsensical files for every reader, for an hour
+    python benchmarks/endurance.py memory     2 GB of text, 10 million lines, a table of 2 GB
+    python benchmarks/endurance.py all        all of them, one after the other: about two hours
+
+What stands after the name goes to it; each has a --help of its own. It ends with 1 where anything did not hold.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import inputs
+import kills
+import memory
+
+PARTS = {"kills": kills.main, "inputs": inputs.main, "memory": memory.main}
+
+
+def main() -> None:
+    """Run what is named."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name == "all" and not rest:
+        failed = 0
+        for part in PARTS.values():
+            try:
+                part([])
+            except SystemExit as stop:
+                failed |= bool(stop.code)
+        sys.exit(failed)
+    if name not in PARTS:
+        print(__doc__)
+        sys.exit(name not in {"-h", "--help"})
+    PARTS[name](rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,465 @@
+"""Hostile files: absurd sizes are refused before memory is taken, nothing is unpacked to disk or without bound, nothing
+runs, and what no machine can read is told in one line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import resource
+import struct
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import inputs
+import numpy as np
+import pytest
+import torch
+from mutations import Files, as_json, rehashed, zipped
+from safetensors.torch import load, save
+
+import textseq
+from textseq import documents, parameters, plain
+from textseq.corpus import own_text
+from textseq.corpus_recipes import read_recipe, recipe_files
+from textseq.documents import Document, members
+from textseq.errors import TextseqError, unknown
+from textseq.labelled import own_labelled
+from textseq.pairs import own_pairs
+from textseq.settings import LARGEST
+from textseq.shelf import read_json
+from textseq.vector_files import read_vectors
+from textseq.vectors import Vectors
+
+TASKS = ("language-model", "translator", "classifier", "tagger")
+DEEP = b"[" * 10**6 + b"]" * 10**6
+LONG = b"9" * 10**6
+
+
+@contextmanager
+def little_memory(more: int = 2**28) -> Iterator[None]:
+    """A block in which the process gets so many bytes more than it has, and no others."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("only Linux tells the memory of a process")
+    now = 1024 * int(next(line for line in status.read_text().splitlines() if line.startswith("VmData")).split()[1])
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (now + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def folder_of(files: Files, folder: Path) -> Path:
+    """A folder with these files."""
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def edited(task: str, change: Callable[[dict[str, Any]], object]) -> Files:
+    """A model whose ``config.json`` says something else."""
+    files = inputs.made(task)
+    facts = json.loads(files["config.json"])
+    change(facts)
+    return files | {"config.json": json.dumps(facts).encode()}
+
+
+# Models
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("size", [10**4, 10**9, 10**12, LARGEST])
+def test_a_model_of_absurd_size_is_refused_before_memory_is_taken(task: str, size: int, tmp_path: Path) -> None:
+    files = edited(task, lambda facts: facts["model"].update(hidden_size=size))
+    with little_memory(), pytest.raises(TextseqError, match=r"do not fit its config\.json"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_so_is_one_of_absurdly_many_layers(task: str, tmp_path: Path) -> None:
+    layers = "decoder_layers" if task == "translator" else "layers"
+    files = edited(task, lambda facts: facts["model"].update({layers: 10**9}))
+    with little_memory(), pytest.raises(TextseqError, match=r"do not fit its config\.json"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+
+
+def test_a_new_model_that_no_memory_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    Path("text.txt").write_text(inputs.ENGLISH)
+    config = textseq.LanguageModelConfig(hidden_size=10**9)
+    with little_memory(), pytest.raises(TextseqError, match=r"does not fit into the .* GiB of memory"):
+        textseq.train(text=["text.txt"], model=config, name="large")
+    assert not (tmp_path / "runs" / "large").exists()
+
+
+def test_parameters_are_counted_before_they_are_made() -> None:
+    for make in (
+        lambda: torch.empty(11, 10),
+        lambda: torch.zeros((11, 10)),
+        lambda: torch.nn.Linear(10, 10),  # 110, its bias counted
+        lambda: torch.nn.Embedding(11, 10),
+        lambda: torch.randn(torch.Size([11, 10])),
+    ):
+        with parameters.at_most(110, "too many"):
+            make()
+        with pytest.raises(TextseqError, match="too many"), parameters.at_most(109, "too many"):
+            make()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("task", TASKS)
+def test_weights_that_are_no_numbers_are_refused_by_name(task: str, number: float, tmp_path: Path) -> None:
+    files = inputs.made(task)
+    weights = load(files["model.safetensors"])
+    name = sorted(weights)[-1]
+    weights[name].view(-1)[-1] = number
+    with pytest.raises(TextseqError, match=f"'{name}' has numbers that are infinite or none"):
+        textseq.load(folder_of(rehashed(files | {"model.safetensors": save(weights)}), tmp_path / "model"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int32, torch.bool, torch.complex64])
+def test_weights_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
+    files = inputs.made("classifier")
+    weights = load(files["model.safetensors"])
+    weights["output.bias"] = weights["output.bias"].to(dtype)
+    with pytest.raises(TextseqError, match=f"'output.bias' has numbers of type {dtype}"):
+        textseq.load(folder_of(rehashed(files | {"model.safetensors": save(weights)}), tmp_path / "model"))
+
+
+def _tensors(header: object, body: bytes = b"\0" * 64) -> bytes:
+    data = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(data).to_bytes(8, "little") + data + body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (2**63).to_bytes(8, "little") + b"{}",
+        _tensors({"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 64]}}),
+        _tensors({"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}),
+        _tensors({n: {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]} for n in "ab"}),
+        _tensors({"a": {"dtype": "F32", "shape": [16], "data_offsets": [64, 0]}}),
+        _tensors({"a": {"dtype": "F99", "shape": [16], "data_offsets": [0, 64]}}),
+        _tensors(DEEP[:100_000]),
+        _tensors(b'{"a": ' + LONG + b"}"),
+        b"",
+        b"\x80\x04" + b"\0" * 20,
+    ],
+    ids=lambda data: f"{len(data)} bytes",
+)
+def test_a_header_that_lies_is_refused(data: bytes, tmp_path: Path) -> None:
+    files = rehashed(inputs.made("classifier") | {"model.safetensors": data})
+    with little_memory(), pytest.raises(TextseqError, match=r"model\.safetensors is damaged"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+
+
+class _Calls:
+    """What unpickling would call."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, ...]]:
+        return open, ("ran", "w")  # makes a file
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_model_folder_executes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = io.BytesIO()
+    torch.save({"a": _Calls()}, data)
+    for harm in (pickle.dumps(_Calls()), data.getvalue()):
+        with pytest.raises(TextseqError, match="damaged"):
+            textseq.load(folder_of(rehashed(inputs.made("classifier") | {name: harm}), tmp_path / "model"))
+    files = edited("language-model", lambda facts: facts.update(task="__import__('os').system('touch ran')"))
+    with pytest.raises(TextseqError, match="unknown task"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../config.json", "/etc/passwd", "a/../b", "", ".", "..", "a\0b", "a" * 5000, "\ud800"]
+)
+def test_the_files_of_a_model_lie_in_its_folder(name: str, tmp_path: Path) -> None:
+    files = edited("classifier", lambda facts: facts["sha256"].update({name: "0"}))
+    with pytest.raises(TextseqError, match="is no file of this folder"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf"), 10**400, "1", None], ids=range(7))
+def test_a_temperature_that_divides_nothing_is_refused(temperature: object, tmp_path: Path) -> None:
+    files = edited("classifier", lambda facts: facts.update(temperature=temperature))
+    with pytest.raises(TextseqError, match="its 'temperature' must be above 0"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+
+
+def test_lists_show_models_whose_results_are_nonsense(
+    tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    for task in ("language-model", "classifier"):
+        files = edited(task, lambda facts: facts.update(results=[{"accuracy": "x", "nats_per_token": [], "score": {}}]))
+        (tmp_path / "runs" / task).mkdir(parents=True)
+        folder_of(files, tmp_path / "runs" / task / "best-1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTSEQ_HOME", str(tmp_path))
+        assert "language-model  Mine (" in command("sample", "--list-authors")[1]
+        assert "classifier  good, bad; Mine (" in command("classify", "--list-models")[1]
+
+
+def test_a_name_that_is_no_text_is_saved_by_its_number(tmp_path: Path) -> None:
+    files = edited("classifier", lambda facts: facts.update(labels=["\ud800", "ż"], corpus={"title": "\udfff"}))
+    loaded = textseq.load(folder_of(files, tmp_path / "model"))
+    loaded.save(tmp_path / "again")
+    assert read_json(tmp_path / "again" / "config.json")["labels"] == ["\ud800", "ż"]
+
+
+@pytest.mark.parametrize("task", ["translator", "tagger", "letters"])
+def test_any_number_of_sentences_may_be_read_ahead(task: str, tmp_path: Path) -> None:
+    loaded = textseq.load(folder_of(inputs.made(task), tmp_path / "model"))
+    if isinstance(loaded, textseq.Translator):
+        assert len([*loaded.stream(["To be"], buffer=10**30, max_new_tokens=2)]) == 1
+    elif isinstance(loaded, textseq.Tagger):
+        assert len([*loaded.tag_lines(["To be"], buffer=10**30)]) == 1
+
+
+# JSON and TOML
+
+
+@pytest.mark.parametrize(
+    "data", [DEEP, LONG, b'{"a": ' + DEEP + b"}", b'{"a": ' + LONG + b"}", b"\xff{}"], ids=range(5)
+)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_json_that_no_machine_reads_is_refused(name: str, data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(TextseqError, match=f"{name} is damaged"):
+        textseq.load(folder_of(rehashed(inputs.made("classifier") | {name: data}), tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_of_settings_has_a_largest_size(name: str, tmp_path: Path) -> None:
+    place = folder_of(inputs.made("classifier"), tmp_path / "model")
+    with (place / name).open("wb") as file:
+        file.truncate(2**40)  # which takes no room on the disk
+    if name != "config.json":  # whose hash would take an hour
+        facts = json.loads((place / "config.json").read_bytes())
+        (place / "config.json").write_text(json.dumps(facts | {"sha256": {}}))
+    with little_memory(), pytest.raises(TextseqError, match="it has more than"):
+        textseq.load(place)
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 10**5, "a = " + "9" * 10**5, "a = 1979-99-99", "\0", "a = nan"], ids=range(5)
+)
+def test_recipes_that_no_machine_reads_are_refused(text: str, tmp_path: Path) -> None:
+    from textseq.recipe import read_recipe as read_training_recipe
+
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(TextseqError, match=r"is no TOML|unknown key"):
+        read_training_recipe(str(tmp_path / "recipe.toml"))
+    with pytest.raises(TextseqError, match=r"is not TOML|unknown key"):
+        read_recipe("mine", text)
+
+
+def test_plain_data_raises_value_errors_alone() -> None:
+    for text in (DEEP.decode(), LONG.decode(), "", "{", "nan"):
+        with pytest.raises(ValueError):
+            plain.json_of(text)
+    for text in ("a = " + "[" * 10**5, "a = " + LONG.decode(), "{"):
+        with pytest.raises(ValueError):
+            plain.toml_of(text)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**63, float("nan"), float("inf"), 10**5000], ids=range(6))
+def test_numbers_that_nothing_counts_to_are_refused(value: float) -> None:
+    for name in ("hidden_size", "dropout", "activation_penalty"):
+        with pytest.raises(TextseqError, match=f"--{name.replace('_', '-')} (must be|wants)") as told:
+            textseq.LanguageModelConfig.from_dict({name: value}, where="here")
+        assert len(str(told.value)) < 300
+
+
+def test_tuples_of_settings_hold_what_they_say() -> None:
+    with pytest.raises(TextseqError, match="--stop-strings wants entries of type str"):
+        textseq.GenerationConfig(stop_strings=("a", 1))  # type: ignore[arg-type]
+
+
+def test_a_long_name_is_shown_in_part() -> None:
+    assert len(str(unknown("model", "x" * 10**6, ["a", "b"]))) < 200
+
+
+# Recipes of corpora
+
+
+def _recipe(*changes: tuple[str, str]) -> str:
+    text = recipe_files()["tinyshakespeare"]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize("folder", ["../outside", "/etc", "a/../../b", "a\\\\b"])
+def test_the_files_of_a_corpus_lie_below_the_folder_of_the_corpora(folder: str) -> None:
+    with pytest.raises(TextseqError, match="wants files in a folder below that of the corpora"):
+        read_recipe("mine", _recipe(('folder = "tinyshakespeare"', f'folder = "{folder}"')))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('task = "language-model"', "task = 1", "something else for 'task'"),
+        ("validation = 0.1", "validation = [1]", "something else for 'split'"),
+        ("validation = 0.1", "validation = nan", "wants a split"),
+        ("validation = 0.1", "validation = -0.1", "wants a split"),
+        ("[[sources]]", "[[other]]", "unknown key"),
+        ("urls = [", "urls = [1, ", "something else for 'urls'"),
+    ],
+)
+def test_a_recipe_that_says_something_else_is_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(TextseqError, match=message):
+        read_recipe("mine", _recipe((old, new)))
+
+
+# Archives, and files that are larger than they look
+
+
+def test_nothing_is_unpacked_to_disk(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(zipped({name: b"text" for name in ("../../out", "/tmp/out", "a/../b", "link")}))
+    for member in members(path, ["*"]):
+        assert "".join(Document(path, "utf-8", member=member).chunks()) == "text"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def _endless(path: Path, size: int = 2**30) -> Path:
+    """A packed file of a gibibyte of zeros, on a single line, in a few megabytes."""
+    block = b"0" * 2**20
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(size // len(block)):
+            file.write(block)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.tsv.gz", "a.jsonl.gz", "a.csv.gz", "a.conll.gz", "vectors.txt.gz"])
+def test_a_packed_line_without_end_is_refused_in_little_memory(name: str, tmp_path: Path) -> None:
+    path = _endless(tmp_path / name, 2**26)
+    read: dict[str, Callable[[], object]] = {
+        "a.tsv.gz": lambda: own_pairs([path]),
+        "a.jsonl.gz": lambda: own_pairs([path]),
+        "a.csv.gz": lambda: own_labelled([path]),
+        "a.conll.gz": lambda: textseq.TaggedSource(tagged=(str(path),)).open(),
+        "vectors.txt.gz": lambda: read_vectors(path),
+    }
+    with little_memory(), pytest.raises(TextseqError, match=r"more than 16,777,216 characters|no file of word vectors"):
+        read[name]()
+
+
+def test_a_text_of_a_label_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in ("good", "bad"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "a.txt").write_text("a text")
+    _endless(tmp_path / "bad" / "b.txt.gz", 2**27)
+    with little_memory(), pytest.raises(TextseqError, match="is one with a text of more than 1,000,000 characters"):
+        own_labelled([tmp_path])
+
+
+def test_a_text_to_look_at_is_not_endless(tmp_path: Path, command: Callable[..., tuple[int, str, str]]) -> None:
+    path = _endless(tmp_path / "a.txt.gz", 2**24)
+    for code, _, err in (
+        command("sample", "--author", "shakespeare", "--text", path, "--show-surprise"),
+        command("sample", "--author", "shakespeare", "--text", "-", "--show-surprise", stdin=b"a" * 5_000_000),
+    ):
+        assert code == 2 and "has at most 1,000,000 characters" in err
+
+
+def test_a_text_that_is_packed_well_is_read_chunk_by_chunk(tmp_path: Path) -> None:
+    path = _endless(tmp_path / "a.txt.gz", 2**27)
+    with little_memory(2**26):
+        assert Document(path, "utf-8").length() == 2**27
+        assert own_text([path]).parts == ("train", "validation")
+
+
+@pytest.mark.parametrize("size", [2**32 - 2, 10])
+def test_members_that_lie_about_their_size_take_little_memory(size: int, tmp_path: Path) -> None:
+    text = "the 1 2\nof 2 1\n" * 100
+    data = bytearray(zipped({"a.txt": text.encode()}))
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = struct.pack("<I", size)  # unpacked, as the directory has it
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    document = Document(path, "utf-8", member="a.txt")
+    with little_memory(2**26):
+        if size > len(text):
+            assert "".join(document.chunks()) == text
+        else:
+            with pytest.raises(TextseqError, match="is damaged"):
+                "".join(document.chunks())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_that_are_packed_otherwise_are_refused(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(zipped({"a.txt": b"the 1 2\n"}, method))
+    with pytest.raises(TextseqError, match="packed in a way that is not read"):
+        read_vectors(path)
+
+
+def test_archives_under_a_password_are_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.txt": b"the 1 2\n"}))
+    for sign, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(sign) + place] |= 1
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match=r"cannot read .*a\.txt: .*password"):
+        read_vectors(path)
+
+
+def test_an_archive_with_a_damaged_directory_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.txt": b"the 1 2\n"}))
+    data[data.index(b"PK\x01\x02")] ^= 1
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match="is damaged"):
+        read_vectors(path)
+
+
+def test_an_archive_of_a_version_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.txt": b"the 1 2\n"}))
+    data[data.index(b"PK\x01\x02") + 6] = 116  # the version that is needed to unpack it
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match="is damaged"):
+        read_vectors(path)
+    with pytest.raises(TextseqError, match="is no whole ZIP archive"):
+        members(path, ["*"])
+
+
+def test_a_header_of_vectors_with_a_number_of_many_digits_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"9" * 5000 + b" 3\nthe 1 2 3\nof 1 2 3\n")
+    found = read_vectors(path)
+    assert found.words == ("the", "of") and "line 1" in found.notes[0]
+
+
+def test_vectors_of_very_large_numbers_have_neighbours() -> None:
+    largest = np.finfo(np.float32).max
+    vectors = Vectors(("a", "b", "c"), np.array([[largest, largest], [1, 1], [1, -1]], np.float32))
+    assert [word for word, _ in vectors.nearest("a")] == ["b", "c"]
+    assert vectors.similarity("a", "b") == pytest.approx(1)
+
+
+def test_lines_are_bounded_for_every_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "LONGEST_LINE", 100)
+    (tmp_path / "a.txt").write_text("a\n" + "b" * 99 + "\n" + "c" * 101)
+    lines = Document(tmp_path / "a.txt", "utf-8").lines()
+    assert [next(lines), next(lines)] == ["a", "b" * 99]
+    with pytest.raises(TextseqError, match="line 3 has more than 100 characters"):
+        next(lines)
+
+
+def test_the_json_of_the_tests_is_what_it_claims_to_be() -> None:
+    assert sys.getrecursionlimit() < as_json("\ue000").count(b"[")
