@@ -648,10 +648,10 @@ def reader(name: str) -> Reader:
 
 @st.composite
 def _runs(draw: st.DrawFn, files: Files) -> Files:
-    """A run that was stopped, its last checkpoint mutated, but for what the loop alone reads: ``training.*``."""
+    """A run that was stopped, its last checkpoint mutated, but for the tensors that the loop alone reads."""
     last = next(name.partition("/")[0] for name in files if name.startswith("last-"))
     inner = {name.partition("/")[2]: data for name, data in files.items() if name.startswith(last)}
-    own = {name: data for name, data in inner.items() if name.startswith("training.")}
+    own = {name: data for name, data in inner.items() if name == "training.safetensors"}
     inner = {name: data for name, data in inner.items() if name not in own}
     inner = draw(mutated([inner]).map(rehashed) | mutated([inner]).map(rehashed) | st.just(inner))
     log = draw(mutated([{"log.jsonl": files["log.jsonl"]}]) | st.just({"log.jsonl": files["log.jsonl"]}))

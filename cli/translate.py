@@ -225,7 +225,8 @@ def _models() -> Iterator[str]:
         corpus, results = model.facts.get("corpus"), model.facts.get("results")
         title = corpus.get("title") if isinstance(corpus, dict) else None
         rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
-        bleu = next((f", BLEU {row['score']:.1f}" for row in rows if row.get("measure") == "BLEU"), "")
+        scores = (row for row in rows if row.get("measure") == "BLEU")
+        bleu = next((f", BLEU {found:.1f}" for row in scores if isinstance(found := row.get("score"), float)), "")
         where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
         languages = f"{model.facts.get('source_language')} to {model.facts.get('target_language')}"
         yield f"{model.name}  {languages}, {title or 'unknown pairs'}{bleu} ({where})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
 import os
 import signal
 import socket
@@ -212,6 +213,23 @@ def test_a_step_that_does_not_fit_is_done_in_pieces_and_that_is_said_once(
 def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Run) -> None:
     with pytest.raises(TextseqError, match=r"memory ran out at step 1 with a batch in single rows; .*--window"):
         Training(Narrow(0, MemoryError), made("writer")[1], settings(), place).train(show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("step", "many"), ("step", -1), ("step", True), ("step", 1.5), ("epoch", -1), ("position", 10**9),
+        ("position", 10**400), ("best", "good"), ("seconds", None), ("kept", {"a": 1}), ("kept", [1]), ("colour", 1),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_tells_of_no_such_progress_is_refused(place: Run, key: str, value: object) -> None:
+    model, batches = made("writer")
+    Training(model, batches, settings(max_steps=4), place).train(show_progress=False)
+    (last,) = place.folder.glob("last-*")
+    facts = json.loads((last / "training.json").read_text())
+    (last / "training.json").write_text(json.dumps({**facts, key: value}))
+    with pytest.raises(TextseqError, match=r"last-\d is (no checkpoint of this run|damaged).*restore the folder"):
+        Training(model, batches, settings(max_steps=5), place, resume=True)
 
 
 def test_any_other_error_is_not_taken_for_a_lack_of_memory(place: Run) -> None:

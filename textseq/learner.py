@@ -296,19 +296,26 @@ class Learner:
             raise TextseqError(f"{folder} holds no checkpoint to resume from; train it anew")
         tensors, plain = checkpoint.load_training(place)
         checkpoint.load_weights(self.model, checkpoint.read_tensors(place / "model.safetensors"), place)
-        self.progress = Progress(**plain)  # type: ignore[arg-type]
-        state = spread(tensors, self.parameters, self.optimizer)
         rank, every = self.processes.rank, self.processes.count
+        own = f"process{rank}." if rank else ""
+        try:
+            self.progress = Progress.of(plain)
+            self.batches.batch(self.progress.cursor)  # there is such a place
+            state = spread(tensors, self.parameters, self.optimizer)
+            if f"{own}random.cpu" in tensors:
+                states = {name.removeprefix(own): tensors[name] for name in tensors if name.startswith(f"{own}random.")}
+                set_random_states(states, self.device)
+            else:  # of fewer processes
+                self.begin(self.progress.step)
+        except (ValueError, IndexError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise TextseqError(
+                f"{place} is no checkpoint of this run ({reason}); restore the folder, or train anew"
+            ) from error
         if state and every > 1:
             rows = slice(rank, None, every) if rank < state[0].shape[1] else slice(0, 1)
             state = tuple(part[:, rows].contiguous() for part in state)
         self.state = state
-        own = f"process{rank}." if rank else ""
-        if f"{own}random.cpu" in tensors:
-            states = {name.removeprefix(own): tensors[name] for name in tensors if name.startswith(f"{own}random.")}
-            set_random_states(states, self.device)
-        else:  # of fewer processes
-            self.begin(self.progress.step)
         self.optimizer.zero_grad()
         self.pending.clear()
         return tensors, plain

@@ -6,8 +6,10 @@ Beside the weights that is ``Progress``, the optimizer's memory, the carried sta
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 from textseq.batches import Cursor
 from textseq.cells import State
 
+LARGEST = 1e300
+"""No figure of a run is as large."""
 SMOOTHING = 0.9
 """Share of the old value in the smoothed loss, per look."""
 
@@ -69,6 +73,29 @@ class Progress:
         self.lowest = min(self.smoothed, self.lowest if self.lowest is not None else math.inf)
         return self.smoothed - self.lowest
 
+    @classmethod
+    def of(cls, plain: Mapping[str, object]) -> Self:
+        """What was saved.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        for item in fields(cls):
+            value = plain.get(item.name, 0)
+            if item.name == "kept":
+                sound = (isinstance(value, dict) and all(map(str.isdecimal, value))) or value == 0
+            elif value is None:
+                sound = "None" in str(item.type)
+            else:
+                least = 0 if item.type == "int" else -LARGEST
+                sound = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < LARGEST
+                sound = sound and (item.type != "int" or isinstance(value, int))
+            if not sound:
+                raise ValueError(f"{item.name} cannot be {reprlib.repr(value)}")
+        if unknown := plain.keys() - {item.name for item in fields(cls)}:
+            raise ValueError(f"it has no {min(unknown)}")
+        return cls(**plain)  # type: ignore[arg-type]
+
     @property
     def cursor(self) -> Cursor:
         """The place of the next batch."""
@@ -88,13 +115,19 @@ def gather(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer)
 def spread(
     tensors: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> State | None:
-    """Put what ``gather`` named where it was; returns the carried state that is among the tensors."""
+    """Put what ``gather`` named where it was; returns the carried state that is among the tensors.
+
+    Raises:
+        ValueError: it does not fit the parameters.
+    """
     device = parameters[0].device
     optimizer.state.clear()
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
         if kind == "optimizer":
             index, _, key = rest.partition(".")
+            if int(index) >= len(parameters) or tensor.shape not in (parameters[int(index)].shape, torch.Size()):
+                raise ValueError(f"{name} fits no weights")
             optimizer.state[parameters[int(index)]][key] = tensor.to(device)
     return tuple(tensors[name].to(device) for name in sorted(tensors) if name.startswith("state.")) or None
 
