@@ -24,6 +24,7 @@ from textseq.translation_metrics import TOKENIZERS
 if TYPE_CHECKING:
     from textseq.label_metrics import ClassificationMeasurement, SequenceMeasurement
     from textseq.pairs import PairCorpus
+    from textseq.processes import Processes
     from textseq.translating import Translator
     from textseq.translation_metrics import Comparison, TranslationMeasurement
 
@@ -172,11 +173,6 @@ def main() -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     options = parse(Evaluate, PROG, arguments)
-    if (count := ranks().count) > 1:
-        raise TextseqError(
-            f"a measure is made by one process, found {count} (torchrun); start one, or let several translate, "
-            "classify or tag a file: torchrun -m textseq.cli.translate"
-        )
     if not options.model:
         raise TextseqError(
             "name the --model to measure; 'textseq-sample --list-authors' shows those that write, and --list-models of "
@@ -197,7 +193,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         )
     if "--compare" in arguments and not own.compare:
         raise TextseqError("--compare wants a model, found none; name one, or leave it out")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    level = logging.WARNING if ranks().leads else logging.CRITICAL
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     folders = {name: find_model(name) for name in (*options.model, *own.compare)}
     tasks = {name: str(read_json(folder / "config.json").get("task")) for name, folder in folders.items()}
     if len(set(tasks.values())) > 1:
@@ -249,6 +246,8 @@ def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
     if options.plot_confusion is not None:
         check_picture(options.plot_confusion, "--plot-confusion")
     found = (_measure_classes if task == "classifier" else _measure_tags)(options, folder)
+    if not ranks().leads:
+        return
     print(found)
     print(found.signature)
     if isinstance(found, SequenceMeasurement):
@@ -280,13 +279,12 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasureme
             unreadable=options.unreadable,
             fewest_labels=1,
         )
-    for note in corpus.notes:
-        print(note, file=sys.stderr)
+    _tell(*corpus.notes)
     precision: ReadingPrecision = "bfloat16" if options.classifiers.bfloat16 else "float32"
     classifier = load_classifier(folder, device=options.device, precision=precision)
     if (known := overlap(classifier.facts, corpus)) is not None:
-        print(f"note: {spoiled(folder, known, corpus)}", file=sys.stderr)
-    return classifier.measure(corpus, options.part or _last_part(corpus.parts))
+        _tell(f"note: {spoiled(folder, known, corpus)}")
+    return classifier.measure(corpus, options.part or _last_part(corpus.parts), processes=_together(options))
 
 
 def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement | SequenceMeasurement:
@@ -310,11 +308,11 @@ def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement 
             fewest_tags=1,
             aligned=tagger.aligned,
         )
-    for note in corpus.notes:
-        print(note, file=sys.stderr)
+    _tell(*corpus.notes)
     part = options.part or _last_part(corpus.parts)
     if tagger.aligned:
-        return tagger.measure(corpus, part)
+        return tagger.measure(corpus, part, processes=_together(options))
+    _alone("sequences that are not aligned are")
     if options.plot_confusion is not None:
         raise TextseqError("--plot-confusion wants a tag for each word, which this model does not give; leave it out")
     return tagger.measure_sequences(corpus, part)
@@ -331,6 +329,7 @@ def _measure_text(options: Evaluate, folder: Path) -> None:
     from textseq.labelled import load_text
 
     own = options.language_models
+    _alone("a text, which a language model reads from its beginning to its end, is")
     if options.corpus is not None:
         corpus = load_text(options.corpus, data=options.data, download=options.download)
         part = options.part or ("test" if "test" in corpus.parts else "validation")
@@ -355,8 +354,7 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         raise TextseqError(f"--compare wants a model of the same languages, found {found}; name another")
     corpus = _pairs(options, *translator.languages)
     part = options.part or next(part for part in ("test", "validation", "train") if part in corpus.parts)
-    for note in corpus.notes:
-        print(note, file=sys.stderr)
+    _tell(*corpus.notes)
     sources, references = (list(side) for side in zip(*corpus.pairs(part), strict=True))
     theirs = _given(own.compare_translations, options.encoding, len(sources)) if own.compare_translations else []
 
@@ -378,6 +376,8 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         compared = compare(theirs, translations, references, tokenize=tokenize, how=of)
         _show(compared, f"{other} -> {name}:")
         systems.append(theirs)
+    if not ranks().leads:
+        return
     if own.write_translations is not None:
         with replacing(own.write_translations) as (file,):
             file.write("".join(f"{line}\n" for line in translations).encode())
@@ -452,10 +452,12 @@ def _translated(
     """The measures of a translator, and its translations."""
     from tqdm import tqdm
 
-    with tqdm(total=sentences, unit=" sentences", disable=not sys.stderr.isatty(), leave=False) as bar:
+    quiet = not sys.stderr.isatty() or not ranks().leads
+    with tqdm(total=sentences, unit=" sentences", disable=quiet, leave=False) as bar:
         return translator.measure(
             corpus,
             part,
+            processes=_together(options),
             tokenize=options.translators.bleu_tokenizer,
             progress=bar.update,
             **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
@@ -464,10 +466,30 @@ def _translated(
 
 def _show(found: Sequence[TranslationMeasurement | Comparison], heading: str = "") -> None:
     """Numbers, each with its signature."""
-    if heading:
+    if heading and ranks().leads:
         print(heading)
-    for one in found:
+    for one in found if ranks().leads else ():
         print(f"{one}\n{one.signature}", flush=True)
+
+
+def _tell(*notes: str) -> None:
+    """What a user should know; of several processes the first says it."""
+    for note in notes if ranks().leads else ():
+        print(note, file=sys.stderr)
+
+
+def _together(options: Evaluate) -> Processes:
+    """The processes that measure together."""
+    from textseq.devices import pick_device
+    from textseq.processes import joined
+
+    return joined(pick_device(options.device).type)
+
+
+def _alone(what: str) -> None:
+    """Refuse several processes for what one must measure."""
+    if (count := ranks().count) > 1:
+        raise TextseqError(f"{what} measured by one process, found {count} (torchrun); start one")
 
 
 def _refuse(settings: Settings, kind: str, model: str) -> None:

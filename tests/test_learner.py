@@ -425,8 +425,8 @@ def test_a_lost_process_ends_the_job_in_one_line_and_it_goes_on_from_there(home:
     assert done[lost][0] == -signal.SIGKILL
     assert done[1 - lost][0] == 2, done
     which = " (process 1)" if lost == 0 else ""
-    ended = f"textseq-train{which}: another process of the job has ended; go on from the last checkpoint with --resume"
-    assert done[1 - lost][1].splitlines()[-1] == ended
+    ended = "another process of the job has ended; a training goes on from its last checkpoint with --resume"
+    assert done[1 - lost][1].splitlines()[-1] == f"textseq-train{which}: {ended}"
     resumed = together(2, "train", "--resume", "mine", folder=home)
     assert [code for code, _ in resumed] == [0, 0], resumed
 

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -284,6 +285,40 @@ def test_the_same_bytes_as_one_process(name: str, flags: str, command: Command, 
     assert not [path for path in folder.iterdir() if path.is_dir()]
 
 
+@pytest.mark.parametrize(
+    ("module", "flags"),
+    [
+        ("translating", "--model mine --pairs in.tsv --compare second --write-translations out.txt"),
+        ("classifying", "--model films --labelled in.csv"),
+        ("tagging", "--model words --tagged in.conll"),
+    ],
+)
+@pytest.mark.usefixtures("texts")
+def test_several_processes_measure_what_one_does(
+    module: str, flags: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [text for text in SENTENCES if text.strip()] * 3
+    Path("in.tsv").write_text("".join(f"{text.strip()}\tit is {number}\n" for number, text in enumerate(texts)))
+    rows = (f'"{text}",{"good" if "i" in text else "bad"}\n' for text in texts)
+    Path("in.csv").write_text("text,label\n" + "".join(rows))
+    lines = ("".join(f"{word}\t{'NV'[len(word) % 2]}\n" for word in text.split()) for text in texts)
+    Path("in.conll").write_text("\n".join(lines))
+    flags += " --source en --target fr" if module == "translating" else ""
+    monkeypatch.setattr(f"textseq.{module}.BUFFER", 4)
+    code, one, err = command("evaluate", *flags.split())
+    assert code == 0, err
+    written = [path.read_text() for path in Path().glob("out.txt")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    main = f"import textseq.{module} as it\nit.BUFFER = 4\nfrom textseq.cli.evaluate import main\nmain()"
+    found = ended(started(["-c", main, *flags.split()], 2))
+    assert [code for code, _, _ in found] == [0, 0], found
+    assert [out for _, out, _ in found] == [one, ""]
+    assert [path.read_text() for path in Path().glob("out.txt")] == written
+
+
 @pytest.mark.usefixtures("texts")
 def test_long_sentences_are_not_all_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textseq.tagging.CHARACTERS", 10)
@@ -422,12 +457,13 @@ def test_a_fault_is_told_and_long_lines_once() -> None:
     assert not Path("out.txt").exists()
 
 
-def test_a_measure_is_printed_by_no_two(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for process, processes, message in (("0", "2", "is made by one process, found 2"), ("0", "1", "name the --model")):
-        monkeypatch.setenv("RANK", process)
-        monkeypatch.setenv("WORLD_SIZE", processes)
-        code, out, err = command("evaluate", "multi30k")
-        assert (code, out) == (2, "") and message in err
+def test_a_text_is_measured_by_one_process(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("in.txt").write_text("To be, or not to be.")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, out, err = command("evaluate", "--model", "shakespeare", "--text", "in.txt")
+    assert (code, out) == (2, "")
+    assert "from its beginning to its end, is measured by one process, found 2 (torchrun)" in err
 
 
 @pytest.mark.usefixtures("texts")

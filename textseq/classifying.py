@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +28,7 @@ from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.classifier_model import ClassifierModel
 from textseq.painting import settled
+from textseq.processes import ALONE, Processes
 from textseq.shelf import Facts
 from textseq.text import Tokenizer, WordTokenizer
 from textseq.text_batches import text_batch
@@ -179,27 +180,41 @@ class Classifier:
         return settled(self.tokenizer, ids.tolist(), amounts)
 
     def measure(
-        self, corpus: LabelledCorpus, part: str = "test", *, progress: Callable[[int], object] = lambda count: None
+        self,
+        corpus: LabelledCorpus,
+        part: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        processes: Processes = ALONE,
     ) -> ClassificationMeasurement:
         """How often the labels of a part are found.
+
+        Args:
+            corpus: the texts.
+            part: of the corpus.
+            progress: told how many texts are done.
+            processes: those that measure together, all with the same model and corpus.
 
         Raises:
             TextseqError: the part has a label that the model never saw.
         """
         number_of = {label: number for number, label in enumerate(self.labels)}
-        rows, right = [], []
+        rows, right = {}, []
         examples = corpus.examples(part)
-        while some := list(islice(examples, BUFFER)):
+        for turn in count():
+            if not (some := list(islice(examples, BUFFER))):
+                break
             for _, label in some:
                 if label not in number_of:
                     raise TextseqError(
                         f"the {part} part of '{corpus.name}' has the label '{label}', which the model never saw; it "
                         f"knows {', '.join(self.labels)}"
                     )
-            rows.append(self.log_probabilities([text for text, _ in some]))
+            if processes.turn(turn):
+                rows[turn] = torch.from_numpy(self.log_probabilities([text for text, _ in some]))
             right += [number_of[label] for _, label in some]
             progress(len(some))
-        found = np.concatenate(rows) if rows else np.zeros((0, len(self.labels)))
+        found = torch.cat([torch.zeros(0, len(self.labels)), *processes.collect(rows)]).numpy()
         how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.tokenizer.signature}"
         how += f"|precision:{self.precision}" if self.precision != "float32" else ""
         return measure_labels(found, right, self.labels, how=how)

@@ -1,7 +1,8 @@
-"""Several processes that train together: what they tell one another, over torch.distributed.
+"""Several processes that train or measure together: what they tell one another, over torch.distributed.
 
-The first process leads: it alone counts, measures, writes and speaks, and tells the others by an order what to do next.
-The others follow. Gradients go another way, by DistributedDataParallel: see ``learner``.
+In training the first process leads: it alone counts, measures, writes and speaks, and tells the others by an order what
+to do next. The others follow. Gradients go another way, by DistributedDataParallel: see ``learner``. Where a finished
+model is measured they take turns, and hand over to one another what they have found.
 """
 
 from __future__ import annotations
@@ -76,8 +77,12 @@ class Processes:
             dist.all_reduce(added, group=self.orders)
         return float(added)
 
+    def turn(self, number: int) -> bool:
+        """Whether the work of a number is this process's: they take turns."""
+        return number % self.count == self.rank
+
     def gather(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        """What each has, by rank; all must hand over theirs, and the leader alone gets them (the others: nothing)."""
+        """What each has, by rank; all must hand over theirs, and all get them."""
         if self.count == 1:
             return [dict(tensors)]
         saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
@@ -86,10 +91,16 @@ class Processes:
         with self.all_there():
             dist.all_gather(sizes, torch.tensor([len(own)]), group=self.orders)
             longest = int(torch.cat(sizes).max())
-            padded = torch.cat([own, own.new_zeros(longest - len(own))])
-            found = [torch.empty_like(padded) for _ in range(self.count)] if self.leads else None
-            dist.gather(padded, found, 0, group=self.orders)
-        return [load(part[: int(size)].numpy().tobytes()) for part, size in zip(found or [], sizes, strict=False)]
+            found = [own.new_empty(longest) for _ in sizes]
+            dist.all_gather(found, torch.cat([own, own.new_zeros(longest - len(own))]), group=self.orders)
+        return [load(part[: int(size)].numpy().tobytes()) for part, size in zip(found, sizes, strict=True)]
+
+    def collect(self, own: Mapping[int, Tensor]) -> list[Tensor]:
+        """The results of work that was done in turns, by its number; all must hand over theirs, and all get them."""
+        found: dict[str, Tensor] = {}
+        for part in self.gather({str(number): tensor for number, tensor in own.items()}):
+            found |= part
+        return [found[str(number)] for number in range(len(found))]
 
     @contextlib.contextmanager
     def all_there(self) -> Iterator[None]:
@@ -104,7 +115,7 @@ class Processes:
             if self.count == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
                 raise
             raise TextseqError(
-                "another process of the job has ended; go on from the last checkpoint with --resume"
+                "another process of the job has ended; a training goes on from its last checkpoint with --resume"
             ) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -27,6 +27,7 @@ from textseq.lines import read_ahead
 from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.tagger_model import TaggerModel
+from textseq.processes import ALONE, Processes
 from textseq.shelf import Facts
 from textseq.tag_batches import tag_batch
 from textseq.tagged import TaggedCorpus
@@ -183,9 +184,20 @@ class Tagger:
         return found
 
     def measure(
-        self, corpus: TaggedCorpus, part: str = "test", *, progress: Callable[[int], object] = lambda count: None
+        self,
+        corpus: TaggedCorpus,
+        part: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        processes: Processes = ALONE,
     ) -> TaggingMeasurement:
         """How often the tags of a part are found.
+
+        Args:
+            corpus: the sentences.
+            part: of the corpus.
+            progress: told how many sentences are done.
+            processes: those that measure together, all with the same model and corpus.
 
         Raises:
             TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
@@ -193,20 +205,26 @@ class Tagger:
         """
         self._check(corpus, aligned=True)
         number_of = {label: number for number, label in enumerate(self.labels)}
-        rows, right, given, known, lengths = [np.zeros((0, len(self.labels)))], [], [], [], []
+        rows, given, right, known, lengths = {}, {}, [], [], []
         sentences = corpus.sentences(part)
-        while some := list(islice(sentences, BUFFER)):
-            for (words, tags), (best, log_p) in zip(some, self.read([words for words, _ in some]), strict=True):
+        for turn in count():
+            if not (some := list(islice(sentences, BUFFER))):
+                break
+            for words, tags in some:
                 self._check_tags(tags, corpus, part)
-                rows.append(log_p)
                 right += [number_of[tag] for tag in tags]
-                given += best
                 known += (self.lexicon.encode(words) != self.lexicon.unknown).tolist()
                 lengths.append(len(words))
+            if processes.turn(turn):
+                found = [*self.read([words for words, _ in some])]
+                rows[turn] = torch.cat([torch.from_numpy(log_p) for _, log_p in found])
+                given[turn] = torch.tensor([tag for best, _ in found for tag in best])
             progress(len(some))
+        log_p = torch.cat([torch.zeros(0, len(self.labels)), *processes.collect(rows)]).numpy()
+        best = [tag for some in processes.collect(given) for tag in some.tolist()]
         how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.lexicon.signature}"
         how += f"|output:{self.model.config.output}"
-        return measure_tags(np.concatenate(rows), right, given, known, lengths, self.labels, how=how)
+        return measure_tags(log_p, right, best, known, lengths, self.labels, how=how)
 
     def measure_sequences(
         self,

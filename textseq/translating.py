@@ -5,6 +5,7 @@ Shapes: N sentences, S source tokens, T target tokens, both with the token that 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from textseq.metrics import measured_on
 from textseq.model_card import save_with_card
 from textseq.models.translation_model import Stepper, TranslationModel
 from textseq.pairs import PairCorpus
+from textseq.processes import ALONE, Processes
 from textseq.shelf import Facts
 from textseq.sources import Sources, attends, batches
 from textseq.translation import Look, Sentence, Translation, Unfinished, different, read, written
@@ -309,6 +311,7 @@ class Translator:
         metrics: Sequence[str] = ("bleu", "chrf", "ter"),
         tokenize: str = "13a",
         progress: Progress | None = None,
+        processes: Processes = ALONE,
         **settings: Unpack[TranslationSettings],
     ) -> tuple[list[TranslationMeasurement], list[str]]:
         """Translate a part of a corpus and measure the translations; see ``translation_metrics``.
@@ -319,6 +322,7 @@ class Translator:
             metrics: see ``measure_translations``.
             tokenize: see ``measure_translations``.
             progress: told of every batch how many sentences it was.
+            processes: those that measure together, all with the same models and corpus.
             settings: the fields of ``TranslationConfig``; the signature has those that are not the default.
 
         Returns:
@@ -335,8 +339,17 @@ class Translator:
             )
         pairs = list(corpus.pairs(part))
         task = self._task(settings, False)
-        found = self._stream(((source, "") for source, _ in pairs), task, progress=progress)
-        translations = [best[0].text for best in found]
+        if task.draws and processes.count > 1:
+            raise TextseqError("drawing at random wants one process, so that a seed gives the same; start one")
+        found, unfinished = {}, Unfinished()
+        for turn, first in enumerate(range(0, len(pairs), BUFFER)):
+            some = [(source, "") for source, _ in pairs[first : first + BUFFER]]
+            if processes.turn(turn):
+                lines = [best[0].text for best in self._stream(some, task, BUFFER, progress, first + 1, unfinished)]
+                found[turn] = torch.tensor(list(json.dumps(lines).encode()), dtype=torch.uint8)
+            elif progress is not None:
+                progress(len(some))
+        translations = [line for some in processes.collect(found) for line in json.loads(bytes(some.tolist()))]
         config, usual = task.config, TranslationConfig().to_dict()
         unusual = [
             f"|{'drawing-' * (name == 'seed')}{name.replace('_', '-')}:{value}"  # sacreBLEU has a seed of its own
