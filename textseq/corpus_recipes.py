@@ -251,6 +251,6 @@ def _has_shape(value: object, shape: object) -> bool:
 
 def _check_place(name: str, folder: str, file: str) -> None:
     """Refuse a file that would lie outside the folder of the corpora."""
-    place = PurePosixPath(folder, file)
+    place = PurePosixPath(f"{folder}/{file}")  # as it is read: below an empty folder it is absolute
     if place.is_absolute() or ".." in place.parts or "\\" in str(place) or not str(place).isprintable():
         raise TextseqError(f"recipe '{name}' wants files in a folder below that of the corpora, found {str(place)!r}")
