@@ -261,7 +261,7 @@ def train(arguments: Sequence[str]) -> None:
     try:
         options = parse(type(base), PROG, arguments, base)
     except SystemExit as stop:
-        if stop.code:
+        if stop.code and ranks().count == 1:
             why = f", as {reason} says" if reason else ""
             others = " or ".join(f"--task {other}" for other in WORDS if other != task)
             print(

@@ -431,13 +431,17 @@ def test_a_lost_process_ends_the_job_in_one_line_and_it_goes_on_from_there(home:
     assert [code for code, _ in resumed] == [0, 0], resumed
 
 
-def test_what_is_wrong_is_said_once(home: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [(["--text", "nowhere.txt"], "no file or folder"), (["--nme", "mine"], "Unrecognized options: --nme")],
+)
+def test_what_is_wrong_is_said_once(home: Path, flags: list[str], message: str) -> None:
     """By torch's own launcher, which stays when the first process has failed."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "textseq.cli.train", "--text", "nowhere.txt"]
+    command = [*torchrun, "-m", "textseq.cli.train", *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode
-    assert done.stderr.count("no file or folder") == 1, done.stderr
+    assert done.stderr.count(message) == 1, done.stderr
 
 
 def test_several_processes_do_not_train_one_model_after_the_other(home: Path) -> None:

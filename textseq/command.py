@@ -61,7 +61,8 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str], default: 
         refused = _cause(stop)
         if refused is not None:
             raise refused from None
-        sys.stderr.write(said.getvalue())
+        if first_to_fail(ranks()):
+            sys.stderr.write(said.getvalue())
         raise
 
 
