@@ -10,7 +10,8 @@ import torch
 
 from textseq import devices
 from textseq.config import Precision, TrainingConfig
-from textseq.devices import pick_precision
+from textseq.devices import pick_device, pick_precision
+from textseq.errors import TextseqError
 
 
 @pytest.mark.parametrize(("has", "wanted"), [(True, "bfloat16"), (False, "float32")])
@@ -61,3 +62,39 @@ def test_deterministic_algorithms_are_asked_for_only_for_the_while(monkeypatch: 
     with devices.deterministic(torch.device("cpu"), True):
         pass
     assert asked == [True, False]
+
+
+class Gpus:
+    """A machine with so many GPUs, as torch would tell of it."""
+
+    def __init__(self, count: int, patch: pytest.MonkeyPatch) -> None:
+        self.current: list[torch.device] = []
+        patch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        patch.setattr(torch.cuda, "device_count", lambda: count)
+        patch.setattr(torch.cuda, "set_device", self.current.append)
+        patch.setattr(torch, "zeros", lambda size, device: None)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_every_process_takes_a_gpu_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = Gpus(2, monkeypatch)
+    assert pick_device(name) == torch.device("cuda")  # one process leaves it to torch
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    for rank, local in enumerate([0, 1, 0, 1]):  # of two machines
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(local))
+        assert pick_device(name) == torch.device("cuda", local)
+    assert gpus.current == [torch.device("cuda", local) for local in (0, 1, 0, 1)]
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "local", "message"),
+    [("auto", "2", "each process wants a GPU of its own, found 2"), ("cuda:1", "1", "is for one process, found 4")],
+)
+def test_no_two_processes_share_a_gpu(name: str, local: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Gpus(2, monkeypatch)
+    for variable, value in (("WORLD_SIZE", "4"), ("RANK", "3"), ("LOCAL_RANK", local)):
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(TextseqError, match=message):
+        pick_device(name)

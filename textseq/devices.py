@@ -21,8 +21,17 @@ def pick_device(name: str) -> torch.device:
         TextseqError: a device that does not exist or is not here.
     """
     own = ranks()
-    if own.count > 1 and name in {"auto", "cuda"} and torch.cuda.is_available():  # to each process its own
-        name = f"cuda:{own.local % torch.cuda.device_count()}"
+    if own.count > 1 and name.startswith("cuda:"):
+        raise TextseqError(
+            f"--device {name} is for one process, found {own.count}, of which each takes a GPU; say cuda"
+        )
+    if own.count > 1 and name in {"auto", "cuda"} and (there := torch.cuda.device_count()):
+        if own.local >= there:
+            raise TextseqError(
+                f"each process wants a GPU of its own, found {there} here; start no more with --nproc-per-node, or "
+                "say --device cpu"
+            )
+        name = f"cuda:{own.local}"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -38,6 +47,8 @@ def pick_device(name: str) -> torch.device:
         raise TextseqError(f"--device {name} cannot be used here: {reason}; try --device auto") from None
     if device.type == "meta":
         raise TextseqError("--device meta computes nothing; try --device auto")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # for what goes to the current one: kernels of Triton, recorded graphs
     return device
 
 
