@@ -210,6 +210,13 @@ def test_a_step_that_does_not_fit_is_done_in_pieces_and_that_is_said_once(
     assert len([line for line in lines if "fit" in line]) == 1
 
 
+def test_where_gradients_are_on_their_way_the_way_on_is_told() -> None:
+    one = Learner(*made("writer"), PLAIN)
+    one.sending = True
+    with pytest.raises(TextseqError, match=r"memory ran out in process 0 at step 1; .*--resume and --pieces 2"):
+        one._take_smaller(rows=7)
+
+
 def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Run) -> None:
     with pytest.raises(TextseqError, match=r"memory ran out at step 1 with a batch in single rows; .*--window"):
         Training(Narrow(0, MemoryError), made("writer")[1], settings(), place).train(show_progress=False)
@@ -350,6 +357,8 @@ def test_several_processes_learn_what_one_does(tmp_path: Path) -> None:
                     continue  # it makes a whole step of what is but rounding
                 what = f"{task}.{kind}.{name}"
                 torch.testing.assert_close(found[what], tensor, rtol=1e-4, atol=1e-5, msg=what)
+    for name, tensor in learn(Learner(*made("writer"), CONFIGS["plain"]), 6).items():
+        torch.testing.assert_close(found[f"lacking.{name}"], tensor, rtol=1e-4, atol=1e-5, msg=name)
     assert bool(found["same weights in all"]) and bool(found["own random numbers"])
 
 
@@ -464,6 +473,16 @@ def _learn_together(target: Path) -> None:
                 continue
             found |= {f"{task}.{kind}.{name}": tensor for name, tensor in learn(one, 6).items()}
             processes.order(Order.END)
+    if processes.rank == 1:  # which is short of memory, and the others never know
+        model, batches = Narrow(1, MemoryError), made("writer")[1]
+    else:
+        model, batches = made("writer")
+    one = Learner(model, batches, CONFIGS["plain"], processes)
+    if processes.leads:
+        found |= {f"lacking.{name}": tensor for name, tensor in learn(one, 6).items()}
+        processes.order(Order.END)
+    else:
+        one.follow(target, resume=False)
     sums = {"sum": torch.stack([parameter.double().sum() for parameter in model.parameters()]).sum()}
     seen = processes.gather(sums | {"random": torch.rand(3)})
     if processes.leads:

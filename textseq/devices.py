@@ -23,7 +23,7 @@ def pick_device(name: str) -> torch.device:
     own = ranks()
     if own.count > 1 and name.startswith("cuda:"):
         raise TextseqError(
-            f"--device {name} is for one process, found {own.count}, of which each takes a GPU; say cuda"
+            f"--device {name} is for one process, found {own.count}, each with a GPU of its own; say cuda"
         )
     if own.count > 1 and name in {"auto", "cuda"} and (there := torch.cuda.device_count()):
         if own.local >= there:

@@ -90,6 +90,7 @@ class Learner:
                 self.objective = DistributedDataParallel(
                     _Objective(model, spare=True), broadcast_buffers=False, find_unused_parameters=True
                 )
+        self.sending = False  # whether gradients of this step may be on their way to other processes
         self.pending: list[tuple[Tensor, int]] = []  # this process's nats, and all predictions, since the last look
 
     def begin(self, step: int = 0) -> None:
@@ -191,7 +192,7 @@ class Learner:
 
         What memory was taken when it fell short is free again once this has returned.
         """
-        progress, state = self.progress, self.state
+        progress, state, self.sending = self.progress, self.state, False
         cursor, nats, count = progress.cursor, [], 0
         rows = 1
         try:
@@ -238,6 +239,7 @@ class Learner:
                 mean = summed / whole.count
                 if penalty is not None and batch.count:
                     mean = mean + penalty * (batch.count / whole.count)
+                self.sending = every > 1 and last and piece == pieces - 1
                 torch.autograd.backward(mean * scale)
             nats.append(summed.detach() * (scale > 0))
             states.append(after)
@@ -253,8 +255,7 @@ class Learner:
         """After a step that did not fit into memory: cut batches into twice as many pieces from now on."""
         progress = self.progress
         pieces = max(progress.pieces, self.config.pieces)
-        if self.processes.count > 1:
-            # The others wait for gradients of which some are on their way: there is no way back for this step.
+        if self.sending:  # the others wait for gradients of which some are on their way: there is no way back
             raise TextseqError(
                 f"memory ran out in process {self.processes.rank} at step {progress.step + 1}; go on from the last "
                 f"checkpoint with --resume and --pieces {2 * pieces}"
