@@ -463,3 +463,14 @@ def test_lines_are_bounded_for_every_reader(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_json_of_the_tests_is_what_it_claims_to_be() -> None:
     assert sys.getrecursionlimit() < as_json("\ue000").count(b"[")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_archive_whose_names_are_not_the_text_that_they_say_is_refused(tmp_path: Path, whole: bool) -> None:
+    data = bytearray(zipped({"żółć.txt": b"the 1 2\n"}))  # whose names are marked as UTF-8
+    first = data.index("żółć".encode())
+    data[data.index("żółć".encode(), first + 1) if whole else first] = 0xC0
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match="is damaged|is no whole ZIP archive"):
+        read_vectors(path)

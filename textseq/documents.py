@@ -111,6 +111,8 @@ class Document:
                 return archive.open(self.member)
             except RuntimeError as error:  # it is encrypted, by a password or otherwise
                 raise TextseqError(f"cannot read {self.name}: {error}; give it unpacked") from error
+            except UnicodeDecodeError as error:  # of its name, where it says that this is UTF-8
+                raise TextseqError(f"{self.name} is damaged ({error}); remove it and fetch it anew") from error
 
 
 class NotText(TextseqError):
@@ -157,7 +159,7 @@ def _open(path: Path) -> IO[bytes]:
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError) as error:  # of a version that there is not, too
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:  # of unknown versions, names
         raise TextseqError(f"{path} is no whole ZIP archive ({error}); remove it and fetch it anew") from error
     except OSError as error:
         raise _unreadable(path, error) from error
