@@ -472,5 +472,5 @@ def test_an_archive_whose_names_are_not_the_text_that_they_say_is_refused(tmp_pa
     data[data.index("żółć".encode(), first + 1) if whole else first] = 0xC0
     path = tmp_path / "a.zip"
     path.write_bytes(data)
-    with pytest.raises(TextseqError, match="is damaged|is no whole ZIP archive"):
+    with pytest.raises(TextseqError, match=r"is damaged|is no whole ZIP archive"):
         read_vectors(path)

@@ -102,7 +102,7 @@ class Document:
         """
         if self.member is None:
             return _open(self.path)
-        with _archive(self.path) as archive:  # which stays open as long as the member does
+        with archive_of(self.path) as archive:  # which stays open as long as the member does
             if self.member not in archive.namelist():
                 raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and fetch it anew")
             if archive.getinfo(self.member).compress_type not in PACKED:
@@ -125,7 +125,7 @@ def members(path: Path, patterns: list[str]) -> list[str]:
     Raises:
         TextseqError: it is no ZIP archive, or has no member for one of the patterns.
     """
-    with _archive(path) as archive:
+    with archive_of(path) as archive:
         names = sorted(archive.namelist())
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -156,7 +156,12 @@ def _open(path: Path) -> IO[bytes]:
         raise _unreadable(path, error) from error
 
 
-def _archive(path: Path) -> zipfile.ZipFile:
+def archive_of(path: Path) -> zipfile.ZipFile:
+    """A ZIP archive, opened.
+
+    Raises:
+        TextseqError: it is none, or is damaged or unreadable.
+    """
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:  # of unknown versions, names

@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from textseq.corpus_recipes import Recipe, read_recipe, recipe_files
-from textseq.documents import Document, reading
+from textseq.documents import Document, archive_of, reading
 from textseq.errors import TextseqError, unknown
 from textseq.fetch import find
 from textseq.vectors import Row, Vectors
@@ -99,7 +99,7 @@ def _document(path: str, size: int | None) -> Document:
         if member or file.suffix.lower() == ".zip":
             raise TextseqError(f"{file} is no whole ZIP archive; name another, or put a whole copy in its place")
         return Document(file, "utf-8")
-    with reading(str(file)), zipfile.ZipFile(file) as archive:
+    with reading(str(file)), archive_of(file) as archive:
         files = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     names = [one for one in files if not one.startswith("__MACOSX/")]  # what macOS notes of each file
     if member and member not in names:
