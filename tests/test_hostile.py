@@ -423,7 +423,7 @@ def test_an_archive_with_a_damaged_directory_is_refused(tmp_path: Path) -> None:
     data[data.index(b"PK\x01\x02")] ^= 1
     path = tmp_path / "a.zip"
     path.write_bytes(data)
-    with pytest.raises(TextseqError, match="is damaged"):
+    with pytest.raises(TextseqError, match="is no whole ZIP archive"):
         read_vectors(path)
 
 
@@ -432,7 +432,7 @@ def test_an_archive_of_a_version_that_there_is_not_is_refused(tmp_path: Path) ->
     data[data.index(b"PK\x01\x02") + 6] = 116  # the version that is needed to unpack it
     path = tmp_path / "a.zip"
     path.write_bytes(data)
-    with pytest.raises(TextseqError, match="is damaged"):
+    with pytest.raises(TextseqError, match="is no whole ZIP archive"):
         read_vectors(path)
     with pytest.raises(TextseqError, match="is no whole ZIP archive"):
         members(path, ["*"])
