@@ -123,6 +123,7 @@ def test_a_run_of_an_older_version_goes_on(text: Path) -> None:
     ("arguments", "said"),
     [
         (["/a/b/textseq-train", "corpus", "--name", "a b"], "textseq-train corpus --name 'a b'"),
+        (["/a/cli/train.py", "corpus"], "python -m textseq.cli.train corpus"),
         (["x.py", "--api-key", "abc", "--text", "t"], "x.py --api-key ... --text t"),
         (["x.py", "--hf_token=abc", "t"], "x.py --hf_token=... t"),
         (["x.py", "--PASSWORD", "abc", "--password"], "x.py --PASSWORD ... --password"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import os
@@ -34,6 +33,8 @@ from textseq.tagging import Tagger
 from textseq.text import CharTokenizer
 
 Command = Callable[..., tuple[int, str, str]]
+fcntl = pytest.importorskip("fcntl", reason="locks are looked at as POSIX has them")
+
 SENTENCES = ["how are you", "i am here, dear.", "", "it is so", "a b c d e f g", "here", "a dog", " i see\t"]
 
 ECHO = """

@@ -18,6 +18,7 @@ from textseq.batches import Cursor
 from textseq.config import FIRST_BATCH, TrainingConfig
 from textseq.errors import TextseqError
 from textseq.learner import Batches, Learner
+from textseq.ranks import ranks
 
 Sized = TypeVar("Sized", bound="SizedBatches")
 
@@ -72,7 +73,10 @@ def fitting(
         TextseqError: not even the smallest batch fits.
     """
     device = next(model.parameters()).device
-    room = (free or free_memory)(device) * ROOM - 2 * sum(p.numel() * p.element_size() for p in model.parameters())
+    own = ranks()
+    room = (free or free_memory)(device) * ROOM / (own.beside if device.type == "cpu" else 1)
+    copies = 2 if own.count == 1 else 3  # the optimizer's memory, and the gradients on their way
+    room -= copies * sum(p.numel() * p.element_size() for p in model.parameters())
     config = replace(config, accumulate=1, pieces=1)
     best: Fit | None = None
     fastest, rows, taken = 0.0, FIRST_BATCH, 0.0
@@ -139,18 +143,27 @@ def free_memory(device: torch.device) -> float:
     return min(found)
 
 
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+"""Where Linux tells of a process's memory, and where its peak is set back."""
+
+
 def _mark(device: torch.device) -> float:
     """Bytes in use before a step; from here on the peak is reckoned."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return float(torch.cuda.memory_allocated(device))
+    with suppress(OSError):
+        CLEAR.write_text("5")
     return _peak(device)
 
 
 def _peak(device: torch.device) -> float:
-    """The most bytes that were in use, on a CPU since the process began."""
+    """The most bytes that were in use since then; where a system cannot set it back, since the process began."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError, ValueError, StopIteration):
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return float(line.split()[1]) * 1024
     with suppress(ImportError):  # Windows has none
         import resource
 

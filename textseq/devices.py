@@ -35,7 +35,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("mps" if torch.backends.mps.is_available() and own.count == 1 else "cpu")
+    if own.count > 1 and name.startswith("mps"):
+        raise TextseqError(f"--device {name} is for one process, found {own.count}; say --device cpu")
     try:
         device = torch.device(name)
     except RuntimeError:  # whose message lists two dozen that nobody has

@@ -166,7 +166,8 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # Windows removes no open file
-            path.unlink()
+            if os.path.samestat(os.stat(path), os.fstat(handle)):  # someone may have removed the folder, and begun anew
+                path.unlink()
         os.close(handle)
 
 

@@ -84,6 +84,7 @@ class TaskRun(ABC, Generic[Job]):
         self.device = pick_device(training.device)
         self.processes = joined(self.device.type)
         now = made_with(self.device)
+        self.facts.pop("gone_on_with", None)
         if note := changes(self.facts.setdefault("made_with", now), now):
             report(f"note: {note}")
             self.facts["gone_on_with"] = now
@@ -154,6 +155,12 @@ class TaskRun(ABC, Generic[Job]):
         if found:
             self.report(f"--batch-size auto: {rows}; {found.why}")
         return batches.resized(rows)
+
+    def sized(self, batches: Sized) -> Sized:
+        """Other batches in the same size."""
+        data = self.facts["data"]
+        assert isinstance(data, dict)
+        return batches.resized(int(data["batch_size"]))
 
     def begin_with_vectors(
         self, table: Tensor, tokens: Sequence[str], name: str | None, *, data: Path | None, download: bool

@@ -96,8 +96,8 @@ class Learner:
     def begin(self, step: int = 0) -> None:
         """Start the random numbers: each process has its own, and has others where it joins at a later step."""
         mixed = np.random.SeedSequence([self.config.seed, self.processes.rank, step]).generate_state(1, np.uint64)
-        alone = self.processes.rank == 0 and step == 0
-        torch.manual_seed(self.config.seed if alone else int(mixed[0]))
+        plain = self.processes.rank == 0 and step == 0
+        torch.manual_seed(self.config.seed if plain else int(mixed[0]))
 
     def step(self, rate: float) -> tuple[Tensor, int]:
         """One step of the optimizer.
@@ -127,7 +127,7 @@ class Learner:
         tensors = gather(self.parameters, self.optimizer)
         for rank, part in enumerate((own, *others)):
             prefix = f"process{rank}." if rank else ""
-            tensors |= {prefix + name: part[name] for name in part if name.startswith("random.")}
+            tensors |= {prefix + name: part[name] for name in part if not name.startswith("state.")}
         counting = (own, *others)[: max(self.progress.rows, 1)]  # where rows are fewer than processes, some have none
         states = [name for name in own if name.startswith("state.")]
         return tensors | {name: woven([part[name] for part in counting]) for name in states}
@@ -260,7 +260,7 @@ class Learner:
                 f"memory ran out in process {self.processes.rank} at step {progress.step + 1}; go on from the last "
                 f"checkpoint with --resume and --pieces {2 * pieces}"
             )
-        if pieces >= rows:
+        if pieces >= -(-rows // self.processes.count):
             raise TextseqError(
                 f"memory ran out at step {progress.step + 1} with a batch in single rows; give the run more memory, or "
                 "train anew with a smaller --window or smaller layers"
@@ -289,7 +289,8 @@ class Learner:
 
     def _gather(self) -> list[dict[str, Tensor]]:
         state = {f"state.{index}": part for index, part in enumerate(self.state or ())}
-        return self.processes.gather(state | random_states(self.device))
+        own = {"pieces": torch.tensor(self.progress.pieces)}
+        return self.processes.gather(state | own | random_states(self.device))
 
     def _restore(self, folder: Path) -> tuple[dict[str, Tensor], Facts]:
         place = newest(folder, "last")
@@ -301,6 +302,7 @@ class Learner:
         own = f"process{rank}." if rank else ""
         try:
             self.progress = Progress.of(plain)
+            self.progress.pieces = int(tensors.get(f"{own}pieces", torch.tensor(self.progress.pieces)))
             self.batches.batch(self.progress.cursor)  # there is such a place
             state = spread(tensors, self.parameters, self.optimizer)
             if f"{own}random.cpu" in tensors:

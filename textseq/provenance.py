@@ -44,9 +44,10 @@ def made_with(device: torch.device) -> Facts:
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """A command line as one would type it, the program by its name alone and without anything secret."""
+    """A command line as one would type it, without folders of the program and anything secret."""
     program, *rest = arguments or [""]
-    said = [Path(program).name]
+    path = Path(program)
+    said = ["python", "-m", f"textseq.cli.{path.stem}"] if path.parent.name == "cli" else [path.name]
     hidden = False
     for argument in rest:
         flag = SECRET.fullmatch(argument)

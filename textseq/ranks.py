@@ -23,6 +23,8 @@ class Ranks:
     """All of them, on every machine."""
     local: int = 0
     """Its number among those of its machine, from 0: which GPU is its own."""
+    beside: int = 1
+    """Those of its machine."""
 
     @property
     def leads(self) -> bool:
@@ -43,20 +45,20 @@ def ranks() -> Ranks:
     """
     found = {name: os.environ.get(name) or usual for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"))}
     found["LOCAL_RANK"] = os.environ.get("LOCAL_RANK") or found["RANK"]
+    found["LOCAL_WORLD_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE") or found["WORLD_SIZE"]
     if not all(value.isdecimal() for value in found.values()) or not int(found["RANK"]) < int(found["WORLD_SIZE"]):
         said = " ".join(f"{name}={value}" for name, value in found.items())
         raise TextseqError(f"RANK must be a number from 0 to WORLD_SIZE - 1, found {said}; mend them, or unset them")
-    return Ranks(int(found["RANK"]), int(found["WORLD_SIZE"]), int(found["LOCAL_RANK"]))
+    return Ranks(*(int(found[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
 
 
 def first_to_fail(own: Ranks) -> bool:
     """Whether no other process of the job has failed before this one, so that what went wrong is said once."""
     if own.count == 1:
         return True
-    from torch.distributed import DistError
-    from torch.distributed.rendezvous import rendezvous
+    with suppress(ImportError, RuntimeError, ValueError, OSError):  # of which torch's DistError is one
+        from torch.distributed.rendezvous import rendezvous
 
-    with suppress(DistError, RuntimeError, ValueError, OSError):
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=3)))
         return bool(store.add("textseq/failures", 1) == 1)
     return True  # who cannot be asked has said nothing

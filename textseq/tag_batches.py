@@ -41,6 +41,8 @@ class TagBatch:
     """(N,) real tags of each; on the CPU."""
     frames: Tensor
     """(N,) frames that CTC needs to write these tags, see ``frames_needed``; on the CPU."""
+    per_letter: int | None = None
+    """With CTC: frames that there are for each letter."""
     learning_rate_factor: float = 1.0
 
     @property
@@ -50,8 +52,11 @@ class TagBatch:
 
     @property
     def count(self) -> int:
-        """Tags."""
-        return max(int(self.tag_counts.sum()), 1)
+        """Tags, but for those of texts that have too few frames to write them: they teach nothing."""
+        counts = self.tag_counts
+        if self.per_letter is not None:
+            counts = counts[self.frames <= self.lengths * self.per_letter]
+        return max(int(counts.sum()), 1)
 
     def part(self, rows: slice) -> TagBatch:
         """Some of the sentences, padded no further than the longest of them, with the words that stand in them."""
@@ -110,13 +115,20 @@ class TagBatches(Shuffled):
         labels: the names of the tags.
         batch_size: N.
         seed: decides the order.
+        per_letter: with CTC, frames that there are for each letter.
     """
 
     def __init__(
-        self, sentences: Iterable[Tagged], lexicon: Lexicon, labels: Sequence[str], batch_size: int, seed: int
+        self,
+        sentences: Iterable[Tagged],
+        lexicon: Lexicon,
+        labels: Sequence[str],
+        batch_size: int,
+        seed: int,
+        per_letter: int | None = None,
     ) -> None:
         number_of = {label: number for number, label in enumerate(labels)}
-        self.lexicon = lexicon
+        self.lexicon, self.per_letter = lexicon, per_letter
         self.words: list[tuple[str, ...]] = []
         self.tags: list[list[int]] = []
         for words, tags in sentences:
@@ -133,4 +145,4 @@ class TagBatches(Shuffled):
         """The batch at a place, and the place after it."""
         numbers, following = self.at(cursor)
         chosen = [self.words[number] for number in numbers], [self.tags[number] for number in numbers]
-        return tag_batch(self.lexicon, *chosen), following
+        return replace(tag_batch(self.lexicon, *chosen), per_letter=self.per_letter), following

@@ -181,6 +181,7 @@ class _TaggerRun(TaskRun[Tagger]):
         super().__init__(folder, facts, corpus.parts, training, report)
         self.corpus = corpus
         self.tokenizer = self.lexicon = lexicon
+        self.per_letter = model.frames if model.output == "ctc" else None
         self.held_out = self._batches("validation", rows_of(batching.batch_size)) if self.measured else None
         tagged = self.batches = self._batches("train", rows_of(batching.batch_size))
         if not corpus.aligned:
@@ -190,6 +191,7 @@ class _TaggerRun(TaskRun[Tagger]):
             made = TaggerModel(model, lexicon.size, lexicon.letters.size, len(corpus.labels))
         self.model = made.to(self.device)
         self.batches = self.settled(tagged)
+        self.held_out = self.sized(self.held_out) if self.held_out is not None else None
         parameters = sum(p.numel() for p in self.model.parameters())
         count, (unit, many) = int(tagged.lengths.sum()), UNITS[corpus.aligned]
         self.summary = (
@@ -210,7 +212,7 @@ class _TaggerRun(TaskRun[Tagger]):
 
     def _batches(self, part: str, batch_size: int) -> TagBatches:
         sentences, labels = self.corpus.sentences(part), self.corpus.labels
-        return TagBatches(sentences, self.lexicon, labels, batch_size, self.training.seed)
+        return TagBatches(sentences, self.lexicon, labels, batch_size, self.training.seed, self.per_letter)
 
     def open(self, found: checkpoint.Checkpoint) -> Tagger:
         """The tagger of a checkpoint."""

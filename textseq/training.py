@@ -118,11 +118,6 @@ class Training:
             refuse_unmeasured(config)
         if resume:
             self._restore()
-            if (before := self.progress.processes) != processes.count:
-                self.report(
-                    f"note: the run was trained by {before} processes and goes on with {processes.count}, so with "
-                    "other random numbers and roundings: it will not be the same bit for bit"
-                )
         else:
             self.learner.begin()  # what the model was drawn with does not matter to what follows
             self._save_last()
@@ -350,7 +345,7 @@ class Training:
         """Let the first Ctrl-C or SIGTERM end the step and save; a second Ctrl-C ends at once."""
 
         def ask(number: int, frame: FrameType | None) -> None:
-            if self.stop_signal is not None:
+            if self.stop_signal is not None and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.stop_signal = number
 

@@ -213,6 +213,7 @@ class _TranslatorRun(TaskRun[Translator]):
             made = TranslationModel(model, *vocabularies.ends)
         self.model = made.to(self.device)
         pairs = self.batches = self.settled(pairs)
+        self.held_out = self.sized(self.held_out) if self.held_out is not None else None
         parameters = sum(p.numel() for p in self.model.parameters())
         sizes = dict.fromkeys(vocabularies.ends) if not vocabularies.joint else [vocabularies.target.size]
         self.summary = (
