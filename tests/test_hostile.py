@@ -131,7 +131,7 @@ def test_weights_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path)
     files = inputs.made("classifier")
     weights = load(files["model.safetensors"])
     weights["output.bias"] = weights["output.bias"].to(dtype)
-    with pytest.raises(TextseqError, match=f"'output.bias' has numbers of type {dtype}"):
+    with pytest.raises(TextseqError, match=f"'output.bias' has numbers of {dtype}"):
         textseq.load(folder_of(rehashed(files | {"model.safetensors": save(weights)}), tmp_path / "model"))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import math
 import os
 import signal
 import socket
@@ -430,6 +431,14 @@ def test_a_lost_process_ends_the_job_in_one_line_and_it_goes_on_from_there(home:
     assert [code for code, _ in resumed] == [0, 0], resumed
 
 
+def test_a_loss_that_is_no_number_in_any_process_takes_all_of_them_back(home: Path) -> None:
+    done = together(2, "nan", "1", *TRAIN.split(), "--max-steps", "14", folder=home)
+    assert [code for code, _ in done] == [0, 0], done
+    assert (
+        said_by(done).count("diverged at step 8 (nan nats per token): back to step 4 with half the learning rate") == 1
+    )
+
+
 def test_memory_that_runs_out_on_the_way_back_ends_the_job_in_words(home: Path) -> None:
     done = together(2, "lack", "1", *TRAIN.split(), "--max-steps", "14", folder=home)
     assert [code for code, _ in done] == [2, 2], done
@@ -491,15 +500,21 @@ def _learn_together(target: Path) -> None:
 
 
 def _fail_in_a_step(how: str, rank: int) -> None:
-    """Die before the seventh step, or lack memory in the middle of its gradient."""
+    """Die before the seventh step, lack memory in the middle of its gradient, or once find a loss that is no number."""
     plain = learner.Learner._learn
+    found = 0
 
     def lack(gradient: Tensor) -> Tensor:
         raise MemoryError
 
     def learn(self: Learner, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, State]:
+        nonlocal found
         if self.processes.rank != rank or self.progress.step != 6:
             return plain(self, whole, state, last=last)
+        if how == "nan":
+            found += 1
+            nats, state = plain(self, whole, state, last=last)
+            return nats * (math.nan if found == 1 else 1), state
         if how == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         hook = self.parameters[0].register_hook(lack)  # type: ignore[no-untyped-call]
@@ -517,6 +532,6 @@ if __name__ == "__main__":
         _learn_together(Path(rest[0]))
     else:
         command = importlib.import_module("textseq.cli.train")
-        if what in {"die", "lack"}:
+        if what in {"die", "lack", "nan"}:
             _fail_in_a_step(what, int(rest.pop(0)))
         run(command.PROG, command.train, rest)

@@ -150,9 +150,7 @@ def load(folder: Path) -> Checkpoint:
     weights = read_tensors(folder / "model.safetensors")
     for name, tensor in weights.items():
         if tensor.dtype not in FORMATS or not tensor.isfinite().all():
-            found = (
-                "numbers that are infinite or none" if tensor.dtype in FORMATS else f"numbers of type {tensor.dtype}"
-            )
+            found = "numbers that are infinite or none" if tensor.dtype in FORMATS else f"numbers of {tensor.dtype}"
             raise TextseqError(
                 f"{folder / 'model.safetensors'} is no model's: '{name}' has {found}; restore the folder or train again"
             )
