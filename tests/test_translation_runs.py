@@ -181,7 +181,7 @@ def test_the_card_names_who_is_to_be_named() -> None:
 
 def test_a_run_is_named_after_its_files_or_its_direction(data_folder: Path, pairs: list[Path]) -> None:
     for name in ("toy", "multi30k-fr-cs"):
-        (shelf.runs_folder() / name).mkdir(parents=True)
+        (shelf.runs_folder() / name / "last-1").mkdir(parents=True)
     with pytest.raises(TextseqError, match=r"the run \S+/runs/toy exists"):
         runs.train_translator(pairs=pairs)
     with pytest.raises(TextseqError, match=r"the run \S+/runs/multi30k-fr-cs exists"):

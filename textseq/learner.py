@@ -132,8 +132,12 @@ class Learner:
         states = [name for name in own if name.startswith("state.")]
         return tensors | {name: woven([part[name] for part in counting]) for name in states}
 
-    def restore(self, folder: Path) -> tuple[dict[str, Tensor], Facts]:
+    def restore(self, folder: Path, *, rewinding: bool = False) -> tuple[dict[str, Tensor], Facts]:
         """Put everything where the last checkpoint of a run's folder has it.
+
+        Args:
+            folder: the run's.
+            rewinding: the run has been there before.
 
         Returns:
             What it holds beside the weights.
@@ -142,7 +146,15 @@ class Learner:
             TextseqError: there is none, or it is damaged.
         """
         self.processes.order(Order.RESTORE)
-        return self._restore(folder)
+        found = self._restore(folder)
+        if not rewinding:
+            try:
+                self.batches.batch(self.progress.cursor)
+            except (ValueError, IndexError) as error:
+                raise TextseqError(
+                    f"{folder} is no run on this text: it goes on where there is nothing ({error}); train anew"
+                ) from error
+        return found
 
     def follow(self, folder: Path, *, resume: bool) -> None:
         """Do what the leader says, until it says that the run is over.
@@ -303,7 +315,6 @@ class Learner:
         try:
             self.progress = Progress.of(plain)
             self.progress.pieces = int(tensors.get(f"{own}pieces", torch.tensor(self.progress.pieces)))
-            self.batches.batch(self.progress.cursor)  # there is such a place
             state = spread(tensors, self.parameters, self.optimizer)
             if f"{own}random.cpu" in tensors:
                 states = {name.removeprefix(own): tensors[name] for name in tensors if name.startswith(f"{own}random.")}

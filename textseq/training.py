@@ -258,7 +258,7 @@ class Training:
                 f"the loss diverged again at step {failed.step} ({nats:.4g} nats per {self.run.unit}) after "
                 f"{failed.rewinds} rewinds; train anew with a smaller --learning-rate or --clip-norm"
             )
-        self._restore()
+        self._restore(rewinding=True)
         progress = self.progress
         progress.rewinds = failed.rewinds + 1
         progress.rate_factor = failed.rate_factor / 2
@@ -325,9 +325,9 @@ class Training:
         checkpoint.save(self.run.folder, "last", self.model, self.run.tokenizer, self._facts(), (tensors, plain))
         self.averages.tidy(self.progress.kept)
 
-    def _restore(self) -> None:
+    def _restore(self, *, rewinding: bool = False) -> None:
         """Put everything where the last checkpoint has it, and cut the log there."""
-        tensors, _ = self.learner.restore(self.run.folder)
+        tensors, _ = self.learner.restore(self.run.folder, rewinding=rewinding)
         self.progress.kept = self.averages.restore(tensors, self.progress.kept)
         self.log.cut(self.progress.step)
 
