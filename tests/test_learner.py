@@ -250,7 +250,6 @@ def test_a_checkpoint_that_tells_of_no_such_progress_is_refused(place: Run, key:
     (last / "training.json").write_text(json.dumps({**facts, key: value}))
     refused = r"last-\d is (no checkpoint|damaged).*restore the folder|is no run on this text"
     with pytest.raises(TextseqError, match=refused):
-    ):
         Training(model, batches, settings(max_steps=5), place, resume=True)
 
 
