@@ -33,6 +33,7 @@ from textseq.labelled import own_labelled
 from textseq.pairs import own_pairs
 from textseq.settings import LARGEST
 from textseq.shelf import read_json
+from textseq.text import CharTokenizer
 from textseq.vector_files import read_vectors
 from textseq.vectors import Vectors
 
@@ -474,3 +475,11 @@ def test_an_archive_whose_names_are_not_the_text_that_they_say_is_refused(tmp_pa
     path.write_bytes(data)
     with pytest.raises(TextseqError, match=r"is damaged|is no whole ZIP archive"):
         read_vectors(path)
+
+
+def test_a_tokenizer_too_large_to_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told when a run begins, not when its model is to be used."""
+    monkeypatch.setattr("textseq.tokenizer.LARGEST_FILE", 100)
+    with pytest.raises(TextseqError, match=r"may take 100 bytes, found \d+; lower --vocabulary-size"):
+        CharTokenizer("".join(map(chr, range(64, 126)))).save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -10,6 +10,7 @@ from textseq.characters import CharTokenizer as CharTokenizer
 from textseq.errors import TextseqError, unknown
 from textseq.plain import json_of, read_text
 from textseq.subwords import SubwordTokenizer as SubwordTokenizer
+from textseq.tokenizer import LARGEST_FILE
 from textseq.tokenizer import TOKENIZER_FILE as TOKENIZER_FILE
 from textseq.tokenizer import TOKENIZER_FORMAT as TOKENIZER_FORMAT
 from textseq.tokenizer import Tokenizer as Tokenizer
@@ -21,10 +22,6 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
     "word": WordTokenizer,
     "subword": SubwordTokenizer,
 }
-
-
-LARGEST = 2**25
-"""Bytes of a tokenizer's file: 67 for each of as many words as there may be."""
 
 
 def tokenizer_from(data: Mapping[str, object]) -> Tokenizer:
@@ -47,7 +44,7 @@ def load_tokenizer(folder: Path, name: str = TOKENIZER_FILE) -> Tokenizer:
     """
     path = folder / name
     try:
-        data = json_of(read_text(path, LARGEST))
+        data = json_of(read_text(path, LARGEST_FILE))
         if not isinstance(data, dict):
             raise ValueError(f"a {type(data).__name__}, not a table")
     except FileNotFoundError:

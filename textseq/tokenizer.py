@@ -21,6 +21,8 @@ from textseq.files import replacing
 
 TOKENIZER_FORMAT = 1
 TOKENIZER_FILE = "tokenizer.json"
+LARGEST_FILE = 2**25
+"""Bytes of it: 67 for each of as many words as there may be."""
 # Characters encoded at once from a long text: its ids then fit the processor's cache, twice as fast.
 PIECE = 2**16
 DEFAULTS = TokenizerConfig()
@@ -164,9 +166,19 @@ class Tokenizer(ABC):
         """The tokenizer that ``_settings`` described."""
 
     def save(self, folder: Path, name: str = TOKENIZER_FILE) -> None:
-        """Writes ``tokenizer.json`` into a folder, which is made if it is not there."""
+        """Writes ``tokenizer.json`` into a folder, which is made if it is not there.
+
+        Raises:
+            TextseqError: it would be larger than what is read again; or the disk is full.
+        """
+        data = self._canonical()
+        if len(data) > LARGEST_FILE:
+            raise TextseqError(
+                f"a tokenizer may take {LARGEST_FILE:,} bytes, found {len(data):,}; lower --vocabulary-size, or raise "
+                "--minimum-count"
+            )
         with replacing(folder / name) as (file,):
-            file.write(self._canonical())
+            file.write(data)
 
     def _canonical(self) -> bytes:
         """The one spelling of ``to_json``, so that the fingerprint is also the hash of the file."""
