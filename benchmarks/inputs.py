@@ -206,27 +206,26 @@ def _archive(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["texts.zip"], "nothing is unpacked to disk"
 
 
-def _labelled(folder: Path) -> None:
-    paths = sorted(path for path in folder.iterdir() if path.name != "home")
+def _own(opened: Callable[..., Any], rows: str, paths: Sequence[Path]) -> None:
+    """A user's own files, opened in every encoding and with every treatment of faults, and read to the end."""
     for encoding in ENCODINGS:
         for options in ({}, {"empty": "drop", "overlong": "drop", "unreadable": "drop", "longest": 30}):
             with contextlib.suppress(TextseqError):
-                corpus = own_labelled(paths, encoding=encoding, validation=0.3, **options)  # type: ignore[arg-type]
+                corpus = opened(paths, encoding=encoding, validation=0.3, **options)
                 for part in corpus.parts:
-                    exhaust(corpus.examples(part))
+                    exhaust(getattr(corpus, rows)(part))
+
+
+def _labelled(folder: Path) -> None:
+    paths = sorted(path for path in folder.iterdir() if path.name != "home")
+    _own(own_labelled, "examples", paths)
     for path in paths:
         if path.is_file():
             exhaust(Texts(path))
 
 
 def _pairs(folder: Path) -> None:
-    paths = sorted(folder.iterdir())
-    for encoding in ENCODINGS:
-        for options in ({}, {"empty": "drop", "overlong": "drop", "unreadable": "drop", "longest": 30}):
-            with contextlib.suppress(TextseqError):
-                corpus = own_pairs(paths, encoding=encoding, validation=0.3, **options)  # type: ignore[arg-type]
-                for part in corpus.parts:
-                    exhaust(corpus.pairs(part))
+    _own(own_pairs, "pairs", sorted(folder.iterdir()))
 
 
 def _tagged(folder: Path) -> None:
