@@ -308,14 +308,14 @@ def test_a_file_that_was_removed_before_it_was_locked_stands_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was the one before's, who left between the two."""
-    lock, locks = tmp_path / "lock", files._locks
+    lock, locks = tmp_path / "lock", files.take
 
-    def late(handle: int) -> bool:
-        monkeypatch.setattr(files, "_locks", locks)
+    def late(handle: int) -> bool | None:
+        monkeypatch.setattr(files, "take", locks)
         lock.unlink()
         return locks(handle)
 
-    monkeypatch.setattr(files, "_locks", late)
+    monkeypatch.setattr(files, "take", late)
     with locked(lock, "taken"):
         with pytest.raises(TextseqError, match="taken"), locked(lock, "taken"):
             pass

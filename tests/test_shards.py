@@ -415,9 +415,9 @@ def test_what_several_processes_cannot_do_is_refused(command: Command, monkeypat
             "translate",
             "mine",
             [*both, "--plot-attention", "a.png"],
-            "--plot-attention is for one process, found several",
+            "--plot-attention is not for what a launcher",
         ),
-        ("classify", "films", [*both, "--explain-html", "a.html"], "--explain-html is for one process, found several"),
+        ("classify", "films", [*both, "--explain-html", "a.html"], "--explain-html is not for what a launcher"),
         (
             "translate",
             "mine",

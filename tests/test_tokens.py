@@ -341,12 +341,12 @@ def test_a_write_that_fails_halfway_is_said_and_leaves_nothing_behind(tmp_path: 
 def test_one_makes_what_many_want_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who makes it takes until all others have come."""
     many, come = 4, Semaphore(0)
-    locks = textseq.files._locks
+    locks = textseq.files.take
     met: set[tuple[int, int]] = set()
 
-    def counted(handle: int) -> bool:
+    def counted(handle: int) -> bool | None:
         done = locks(handle)
-        if not done and (seen := (get_ident(), os.fstat(handle).st_ino)) not in met:
+        if done is False and (seen := (get_ident(), os.fstat(handle).st_ino)) not in met:
             met.add(seen)
             come.release()
         return done
@@ -356,7 +356,7 @@ def test_one_makes_what_many_want_at_once(tmp_path: Path, monkeypatch: pytest.Mo
             all(come.acquire(timeout=5) for _ in range(many - 1))
             return super().documents(part)
 
-    monkeypatch.setattr(textseq.files, "_locks", counted)
+    monkeypatch.setattr(textseq.files, "take", counted)
     corpora = [Slow() for _ in range(many)]
     barrier = Barrier(many, timeout=60)
 
@@ -386,7 +386,7 @@ def test_what_a_killed_process_left_is_in_no_way(tmp_path: Path) -> None:
 
 def test_without_locks_many_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All write at the same time."""
-    monkeypatch.setattr("textseq.files._locks", lambda handle: True)
+    monkeypatch.setattr("textseq.files.take", lambda handle: None)
     writers = 4
     barrier = Barrier(writers, timeout=30)
 

@@ -178,7 +178,7 @@ def _lock(path: Path) -> int | None:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise cannot_write(path, error) from error
-    if not _locks(handle):
+    if take(handle) is False:
         os.close(handle)
         return None
     with suppress(FileNotFoundError):
@@ -188,8 +188,11 @@ def _lock(path: Path) -> int | None:
     return _lock(path)
 
 
-def _locks(handle: int) -> bool:
-    """Lock an open file, or go on without where there are no locks; False where another has the lock."""
+def take(handle: int) -> bool | None:
+    """Lock an open file without waiting: False where another has the lock, None where the file system has no locks.
+
+    The lock ends when the file is closed, or with the process.
+    """
     try:
         if sys.platform == "win32":
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -197,7 +200,7 @@ def _locks(handle: int) -> bool:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in NO_LOCKS:
-            return True
+            return None
         if error.errno in {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}:
             return False
         raise

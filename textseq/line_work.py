@@ -112,7 +112,9 @@ class LineWork:
                 raise TextseqError(f"several processes (torchrun) want a file with {flag}, found {found}; name one")
         for flag, path in outputs.items():
             if path is not None:
-                raise TextseqError(f"{flag} is for one process, found several (torchrun); leave it out, or start one")
+                raise TextseqError(
+                    f"{flag} is not for what a launcher (torchrun) starts; leave it out, or start without"
+                )
 
     @contextmanager
     def reading(self, longest: int = LONGEST) -> Iterator[Lines]:

@@ -22,13 +22,8 @@ from pathlib import Path
 from typing import Protocol
 
 from textseq.errors import Interrupted, TextseqError
-from textseq.files import cannot_write, replacing, sha256
+from textseq.files import cannot_write, replacing, sha256, take
 from textseq.lines import read_ahead
-
-try:
-    import fcntl
-except ImportError:  # Windows, where every process is taken to live
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger("textseq")
 
@@ -264,7 +259,7 @@ class Shards:
         except OSError as error:
             raise cannot_write(path, error) from error
         late = time.monotonic() + 10 * LOOKS  # someone may be looking
-        while not _taken(file.fileno(), alone=True):
+        while take(file.fileno()) is False:
             if time.monotonic() > late:
                 raise TextseqError(f"another command is at work in {self.folder}; let it end, or end it")
             time.sleep(LOOKS / 10)
@@ -272,23 +267,10 @@ class Shards:
     def _lives(self, process: int) -> bool:
         """Whether a process holds its lock."""
         try:
-            with open(self.folder / f"process-{process}", "rb") as file:
-                return not _taken(file.fileno(), alone=False)
+            with open(self.folder / f"process-{process}", "r+b") as file:
+                return take(file.fileno()) is not True  # without locks every process is taken to live
         except OSError:
             return False
-
-
-def _taken(handle: int, *, alone: bool) -> bool:
-    """Whether the lock of an open file could be had; where there are no locks, as if it could to hold it ``alone``."""
-    if fcntl is None:
-        return alone
-    try:
-        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return alone
-    return True
 
 
 @contextmanager
