@@ -17,11 +17,11 @@ from sides import in_turns, seconds
 from table import Row, note
 from torch import Tensor
 
-from textseq.attention import Memory
-from textseq.attentive import AttentiveLayer
-from textseq.cells import State
-from textseq.devices import pick_device
-from textseq.graphs import AFTER
+from textseq.nn.attention import Memory
+from textseq.nn.attention_decoder import AttentiveLayer
+from textseq.nn.cells import State
+from textseq.nn.kernels.cuda_graphs import AFTER
+from textseq.training.devices import pick_device
 
 PLAIN, OURS = "step by step", "by hand"
 

@@ -14,9 +14,9 @@ from conditions import print_conditions
 from sides import in_turns, seconds, stack_parser
 from table import Row, note
 
-from textseq.config import CellName
-from textseq.devices import pick_device
-from textseq.recurrent import Recurrent
+from textseq.config.names import CellName
+from textseq.nn.recurrent import Recurrent
+from textseq.training.devices import pick_device
 
 FUSED = "LSTM"
 KINDS: dict[str, tuple[CellName, dict[str, object]]] = {

@@ -28,13 +28,15 @@ from table import Row, note
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from textseq.classifying import Classifier, read_text
-from textseq.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig, Precision, ReadingPrecision
-from textseq.labelled import load_labelled
-from textseq.models.classifier_model import ClassifierModel
-from textseq.text_batches import TextBatches
-from textseq.training import Run, Training
-from textseq.words import WordTokenizer
+from textseq.config.decoding import ReadingPrecision
+from textseq.config.training import Precision
+from textseq.data.labelled import load_labelled
+from textseq.tasks.classification.batches import TextBatches
+from textseq.tasks.classification.classifier import Classifier, read_text
+from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.tasks.classification.model import ClassifierModel
+from textseq.tokenizers.words import WordTokenizer
+from textseq.training.trainer import Run, Training
 
 
 class Plain(nn.Module):

@@ -16,8 +16,8 @@ import torch
 from conditions import print_conditions
 from sides import in_turns, seconds
 
-from textseq.attention import Additive
 from textseq.decoding.beam import likeliest
+from textseq.nn.attention import Additive
 
 CPU = torch.device("cpu")
 

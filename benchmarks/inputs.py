@@ -43,26 +43,26 @@ from hypothesis import strategies as st
 from mutations import Files, any_json, as_json, changed_json, models, mutated, rehashed, zipped
 
 import textseq
-from textseq import config, shelf
-from textseq.command import run
-from textseq.corpus import own_text
-from textseq.corpus_recipes import read_recipe as read_corpus_recipe
-from textseq.corpus_recipes import recipe_files
-from textseq.documents import Document
+from textseq import config
+from textseq.checkpoints import registry as shelf
+from textseq.commands.command import run
+from textseq.config.base import Settings
+from textseq.config.recipes import FOLDER, read_recipe
+from textseq.data.corpora.catalog import read_recipe as read_corpus_recipe
+from textseq.data.corpora.catalog import recipe_files
+from textseq.data.labelled import own_labelled
+from textseq.data.pairs import own_pairs
+from textseq.data.readers.labelled import Texts
+from textseq.data.readers.word_vectors import read_vectors
+from textseq.data.tagged import own_tagged
+from textseq.data.text import own_text
 from textseq.errors import TextseqError
-from textseq.labelled import own_labelled
-from textseq.labelled_files import Texts
-from textseq.lines import Lines
-from textseq.novelty import training_text
-from textseq.pairs import own_pairs
-from textseq.plots import learning_curve
-from textseq.recipe import FOLDER, read_recipe
-from textseq.run_log import RunLog
-from textseq.settings import Settings
-from textseq.tagged import own_tagged
-from textseq.text import TOKENIZERS, load_tokenizer
-from textseq.vector_files import read_vectors
-from textseq.word_tests import word_analogies, word_similarity
+from textseq.io.documents import Document
+from textseq.io.lines import Lines
+from textseq.metrics.word_vectors import word_analogies, word_similarity
+from textseq.tasks.language_model.memorization import training_text
+from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer
+from textseq.training.log import RunLog, learning_curve
 
 SECONDS = 20.0
 """Of the processor's time that an input may take."""
@@ -198,7 +198,7 @@ def _lines(folder: Path) -> None:
 
 
 def _archive(folder: Path) -> None:
-    from textseq.documents import members
+    from textseq.data.corpora.text_formats import members
 
     for member in members(folder / "texts.zip", ["*"]):
         with contextlib.suppress(TextseqError):
@@ -274,7 +274,7 @@ def _run(folder: Path) -> None:
         facts["source"]["text"] = [str(folder / "text.txt") for _ in facts["source"]["text"]]
         (last / "config.json").write_text(json.dumps(facts))
     training = textseq.TrainingConfig(max_steps=3, evaluate_every=10, device="cpu")
-    with patch("textseq.launch.learning_curve"):  # which takes longer than all the rest
+    with patch("textseq.training.run.learning_curve"):  # which takes longer than all the rest
         textseq.resume(folder, training=training)
 
 
@@ -344,29 +344,29 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 MODELS: dict[str, type[Settings]] = {
-    "language-model": config.LanguageModelConfig,
-    "translator": config.TranslationModelConfig,
-    "classifier": config.ClassifierConfig,
-    "tagger": config.TaggerConfig,
+    "language-model": textseq.LanguageModelConfig,
+    "translator": textseq.TranslationModelConfig,
+    "classifier": textseq.ClassifierConfig,
+    "tagger": textseq.TaggerConfig,
 }
 BATCHINGS: dict[str, type[Settings]] = {
-    "language-model": config.DataConfig,
-    "translator": config.PairConfig,
-    "classifier": config.LabelledConfig,
-    "tagger": config.TaggedConfig,
+    "language-model": textseq.DataConfig,
+    "translator": textseq.PairConfig,
+    "classifier": textseq.LabelledConfig,
+    "tagger": textseq.TaggedConfig,
 }
 TRAININGS: dict[str, type[Settings]] = {
-    "language-model": config.TrainingConfig,
-    "translator": config.TranslatorTrainingConfig,
-    "classifier": config.ClassifierTrainingConfig,
-    "tagger": config.TaggerTrainingConfig,
+    "language-model": textseq.TrainingConfig,
+    "translator": textseq.TranslatorTrainingConfig,
+    "classifier": textseq.ClassifierTrainingConfig,
+    "tagger": textseq.TaggerTrainingConfig,
 }
 KINDS: list[type[Settings]] = [
     *MODELS.values(),
     *BATCHINGS.values(),
     *TRAININGS.values(),
-    config.GenerationConfig,
-    config.TranslationConfig,
+    textseq.GenerationConfig,
+    textseq.TranslationConfig,
 ]
 ENCODINGS = ("utf-8", "utf-16", "utf-7", "cp1252", "shift_jis", "idna")
 TINY = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "4", "--max-steps", "2"]
@@ -380,13 +380,14 @@ ENDS = ["--max-minutes", "0.02", "--device", "cpu"]
 @cache
 def made(task: str) -> Files:
     """The files of a small model that has learnt nothing."""
-    from textseq.config import TaggedConfig, TokenizerConfig
-    from textseq.lexicon import Lexicon
-    from textseq.models.classifier_model import ClassifierModel
-    from textseq.models.language_model import LanguageModel
-    from textseq.models.tagger_model import TaggerModel
-    from textseq.models.translation_model import TranslationModel
-    from textseq.vocabularies import Vocabularies
+    from textseq.config.tokenizer import TokenizerConfig
+    from textseq.tasks.classification.model import ClassifierModel
+    from textseq.tasks.language_model.model import LanguageModel
+    from textseq.tasks.tagging.config import TaggedConfig
+    from textseq.tasks.tagging.lexicon import Lexicon
+    from textseq.tasks.tagging.model import TaggerModel
+    from textseq.tasks.translation.model import TranslationModel
+    from textseq.tasks.translation.vocabularies import Vocabularies
 
     torch.manual_seed(1)
     letters = TOKENIZERS["char"].train([[ENGLISH]])
@@ -394,21 +395,21 @@ def made(task: str) -> Files:
     facts |= {"results": [], "textseq": textseq.__version__, "step": 1, "language": "English"}
     if task == "language-model":
         words = TOKENIZERS["word"].train([[ENGLISH]], TokenizerConfig(tokenizer="word"))
-        own = config.LanguageModelConfig(hidden_size=6, embedding_size=4, layers=2)
+        own = textseq.LanguageModelConfig(hidden_size=6, embedding_size=4, layers=2)
         facts |= {"task": task, "model": own.to_dict(), "source": {"text": ["text.txt"], "corpus": None}}
         job: Any = textseq.Writer(LanguageModel(own, words.size), words, facts)
     elif task == "translator":
-        both = config.TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=6, attention_size=4)
+        both = textseq.TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=6, attention_size=4)
         facts |= {"task": task, "model": both.to_dict(), "source_language": "en", "target_language": "fr"}
         model = TranslationModel(both, letters.size, letters.size)
         job = textseq.Translator([model], Vocabularies(letters, letters), facts)
     elif task == "classifier":
-        reads = config.ClassifierConfig(hidden_size=6, embedding_size=4, window=8)
+        reads = textseq.ClassifierConfig(hidden_size=6, embedding_size=4, window=8)
         facts |= {"task": task, "model": reads.to_dict(), "temperature": 1.5}
         job = textseq.Classifier(ClassifierModel(reads, letters.size, 2), letters, facts)
     else:
         output = "ctc" if task == "letters" else "crf"
-        tags = config.TaggerConfig.from_dict(
+        tags = textseq.TaggerConfig.from_dict(
             {"hidden_size": 6, "embedding_size": 4, "letter_size": 4, "letter_hidden_size": 4, "output": output},
             where="here",
         )
@@ -445,8 +446,8 @@ def trained() -> Files:
             textseq.train(
                 text=["text.txt"],
                 name="mine",
-                model=config.LanguageModelConfig(hidden_size=6, embedding_size=4),
-                training=config.TrainingConfig(max_steps=2, evaluate_every=10, device="cpu"),
+                model=textseq.LanguageModelConfig(hidden_size=6, embedding_size=4),
+                training=textseq.TrainingConfig(max_steps=2, evaluate_every=10, device="cpu"),
             )
         finally:
             os.chdir(before)
@@ -629,8 +630,8 @@ READ: dict[str, Callable[[Path], object]] = {
 def reader(name: str) -> Reader:
     """A key of ``READ`` with its inputs."""
     kind, _, task = name.partition(": ")
-    prompts = {"prompt": "To be", **config.GenerationConfig(max_new_tokens=20).to_dict()}
-    beams = {"prompt": "", **config.GenerationConfig(max_new_tokens=20, num_beams=3).to_dict()}
+    prompts = {"prompt": "To be", **textseq.GenerationConfig(max_new_tokens=20).to_dict()}
+    beams = {"prompt": "", **textseq.GenerationConfig(max_new_tokens=20, num_beams=3).to_dict()}
     sentences = {"sentences": ["To be", "", "x" * 100, "\n"], "num_beams": 2, "length_penalty": 1.0, "prefix": ""}
     special: dict[str, Callable[[], st.SearchStrategy[Files]]] = {
         "settings": lambda: _json_inputs([one().to_dict() for one in KINDS]),

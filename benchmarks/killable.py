@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from textseq.shelf import newest
+from textseq.checkpoints.registry import newest
 
 # A process that imports everything once, and then runs textseq-train in children that can be killed.
 SERVER = """

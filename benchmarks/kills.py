@@ -25,7 +25,7 @@ from pathlib import Path
 from conditions import print_conditions
 from killable import CASES, Server, outcome, write_texts
 
-from textseq.shelf import numbered
+from textseq.checkpoints.registry import numbered
 
 OPERATIONS = 60
 """A run is killed before one of so many operations on files; it makes more before it is through."""

@@ -31,22 +31,20 @@ import numpy as np
 from conditions import print_conditions
 
 import textseq
-from textseq import translating
-from textseq.classifying import Classifier
-from textseq.config import (
-    ClassifierConfig,
-    LanguageModelConfig,
-    TokenizerConfig,
-    TrainingConfig,
-    TranslationModelConfig,
-)
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.training import TrainingConfig
 from textseq.decoding.beam import Hypothesis
-from textseq.models.classifier_model import ClassifierModel
-from textseq.models.translation_model import TranslationModel
-from textseq.text import WordTokenizer
-from textseq.translating import Translator
-from textseq.units import REMEMBERED
-from textseq.vocabularies import Vocabularies
+from textseq.tasks.classification.classifier import Classifier
+from textseq.tasks.classification.config import ClassifierConfig
+from textseq.tasks.classification.model import ClassifierModel
+from textseq.tasks.language_model.config import LanguageModelConfig
+from textseq.tasks.translation import translator as translating
+from textseq.tasks.translation.config import TranslationModelConfig
+from textseq.tasks.translation.model import TranslationModel
+from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.vocabularies import Vocabularies
+from textseq.tokenizers.pretokenizer import REMEMBERED
+from textseq.tokenizers.words import WordTokenizer
 
 MEGABYTE = 10**6
 MOST = 0.1

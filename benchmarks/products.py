@@ -17,8 +17,7 @@ import torch
 from conditions import print_conditions
 from torch import Tensor
 
-from textseq.packed import PackedLinear
-from textseq.quantized import Int8Linear
+from textseq.nn.kernels.int8 import Int8Linear, PackedLinear
 
 MATRICES = {"LSTM 512": (512, 2048, 6), "output 8,001": (512, 8001, 2)}
 """Columns, rows, and copies."""

@@ -26,15 +26,16 @@ from table import Row, note
 from torch import Tensor, nn
 
 import textseq
-from textseq.cells import State, Step
-from textseq.config import GenerationConfig, LanguageModelConfig
-from textseq.corpus import cache_folder, load_corpus
+from textseq.data.text import load_corpus
+from textseq.data.token_files import token_file
 from textseq.decoding import sampling
 from textseq.decoding.sampling import sample
-from textseq.devices import pick_device
 from textseq.errors import TextseqError
-from textseq.models.language_model import LanguageModel
-from textseq.tokens import token_file
+from textseq.io.paths import cache_folder
+from textseq.nn.cells import State, Step
+from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.training.devices import pick_device
 
 NAIVE = "nn.LSTM per character"
 UNRECORDED = "ours, without a record"

@@ -27,12 +27,13 @@ import numpy as np
 import torch
 from conditions import print_conditions
 
-from textseq.batches import Streams
-from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
-from textseq.devices import pick_device
-from textseq.learner import Learner
-from textseq.models.language_model import LanguageModel
-from textseq.processes import ALONE, Order, joined
+from textseq.config.training import TrainingConfig
+from textseq.tasks.language_model.batches import Streams
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.training.devices import pick_device
+from textseq.training.distributed.group import ALONE, Order, joined
+from textseq.training.step import Learner
 
 V = 8000
 STEPS = 7

@@ -19,9 +19,9 @@ from pathlib import Path
 from conditions import print_conditions
 
 import textseq
-from textseq.shelf import runs_folder
-from textseq.tagged import TaggedCorpus, load_tagged
-from textseq.tagging import Tagger
+from textseq.data.tagged import TaggedCorpus, load_tagged
+from textseq.io.paths import runs_folder
+from textseq.tasks.tagging.tagger import Tagger
 
 
 def trained(corpus: str, output: str, seed: int) -> Tagger:

@@ -22,11 +22,12 @@ from conditions import print_conditions
 from torch import Tensor, nn
 
 import textseq
-from textseq.config import DataConfig
-from textseq.corpus import cache_folder, load_corpus
-from textseq.metrics import measure
-from textseq.recipe import read_recipe
-from textseq.tokens import token_file, tokenizer_for
+from textseq.config.recipes import read_recipe
+from textseq.data.text import load_corpus
+from textseq.data.token_files import token_file, tokenizer_for
+from textseq.io.paths import cache_folder
+from textseq.tasks.language_model.config import DataConfig
+from textseq.tasks.language_model.evaluate import measure
 
 WINDOWS = (None, 256)
 State = tuple[Tensor, ...]

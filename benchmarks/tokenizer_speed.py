@@ -20,10 +20,10 @@ from conditions import print_conditions
 from sides import in_turns
 from table import Row, note
 
-from textseq.config import TokenizerConfig
-from textseq.corpus import load_corpus
-from textseq.subwords import SubwordTokenizer
-from textseq.text import TOKENIZERS
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.data.text import load_corpus
+from textseq.tokenizers.registry import TOKENIZERS
+from textseq.tokenizers.subwords import SubwordTokenizer
 
 CHUNK = 2**20
 OWN = "SentencePiece itself"

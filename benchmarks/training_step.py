@@ -21,13 +21,15 @@ from sides import in_turns, seconds, stack_parser
 from table import Row, note
 from torch import nn
 
-from textseq.batches import Cursor, Streams
-from textseq.cells import CELLS
-from textseq.config import DataConfig, LanguageModelConfig, TrainingConfig
-from textseq.devices import pick_device
-from textseq.models.language_model import LanguageModel
-from textseq.text import CharTokenizer
-from textseq.training import Run, Training
+from textseq.config.training import TrainingConfig
+from textseq.data.batching import Cursor
+from textseq.nn.cells import CELLS
+from textseq.tasks.language_model.batches import Streams
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.tokenizers.characters import CharTokenizer
+from textseq.training.devices import pick_device
+from textseq.training.trainer import Run, Training
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from typing import get_args
 from conditions import print_conditions
 
 import textseq
-from textseq.config import AttentionName
-from textseq.pairs import load_pairs
-from textseq.recipe import read_recipe
-from textseq.shelf import runs_folder
-from textseq.translating import Translator
-from textseq.translation_metrics import TranslationMeasurement
+from textseq.config.names import AttentionName
+from textseq.config.recipes import read_recipe
+from textseq.data.pairs import load_pairs
+from textseq.io.paths import runs_folder
+from textseq.metrics.translation import TranslationMeasurement
+from textseq.tasks.translation.translator import Translator
 
 
 def trained(recipe: str, attention: str | None, seed: int) -> Translator:

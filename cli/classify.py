@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from textseq.command import parse, run
-from textseq.config import ExplanationMethod, ReadingPrecision
+from textseq.checkpoints.registry import find_model, of_task, told_apart
+from textseq.commands.command import parse, run
+from textseq.commands.line_io import Flag, LineWork
+from textseq.config.decoding import ReadingPrecision
+from textseq.data.readers.labelled import Texts
+from textseq.data.readers.tables import is_table
 from textseq.errors import TextseqError, unknown
-from textseq.files import growing
-from textseq.labelled_files import Texts, is_table
-from textseq.line_work import Flag, LineWork
-from textseq.shelf import find_model, of_task, told_apart
+from textseq.io.files import growing
+from textseq.tasks.classification.config import ExplanationMethod
 
 if TYPE_CHECKING:
-    from textseq.classifying import Classifier
+    from textseq.tasks.classification.classifier import Classifier
+
 
 PROG = "textseq-classify"
+
 LONGEST = 1_000_000
 """Characters of a line."""
 
@@ -101,8 +105,8 @@ def classify(arguments: Sequence[str]) -> None:
         raise TextseqError("--explain-label and --explain-by want --explain or --explain-html FILE; add one of them")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading(LONGEST) as lines:
-        from textseq.classifying import BUFFER, CHARACTERS
-        from textseq.jobs import load_classifier
+        from textseq.tasks.classification.classifier import BUFFER, CHARACTERS
+        from textseq.tasks.registry import load_classifier
 
         precision: ReadingPrecision = "bfloat16" if options.bfloat16 else "float32"
         classifier = load_classifier(options.model, device=options.device, precision=precision)
@@ -130,8 +134,8 @@ def _answers(
     progress: Callable[[int], object],
 ) -> Iterator[str]:
     """What is written for each text; see ``shards.Answers``."""
-    from textseq.classifying import BUFFER
-    from textseq.painting import wants_colour
+    from textseq.io.colored_text import wants_colour
+    from textseq.tasks.classification.classifier import BUFFER
 
     explains = options.explain or page is not None
     unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
@@ -169,8 +173,8 @@ def _page(options: Classify) -> Iterator[Callable[[str], None] | None]:
     if options.explain_html is None:
         yield None
         return
-    from textseq.explaining import COLOURS, LEGEND
-    from textseq.painting import PAGE_END, page_begin
+    from textseq.io.colored_text import PAGE_END, page_begin
+    from textseq.tasks.classification.explain import COLOURS, LEGEND
 
     with growing(options.explain_html) as write:
         write(page_begin(f"What {options.model} made of it", COLOURS, LEGEND))

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from textseq.command import parse, run
-from textseq.config import GenerationConfig, WritingPrecision
+from textseq.commands.command import parse, run
+from textseq.config.decoding import WritingPrecision
 from textseq.errors import TextseqError
+from textseq.tasks.language_model.config import GenerationConfig
 
 if TYPE_CHECKING:
-    from textseq.tokens import TextCorpus
-    from textseq.writing import Writer
+    from textseq.data.token_files import TextCorpus
+    from textseq.tasks.language_model.generator import Writer
+
 
 PROG = "textseq-sample"
+
 LONGEST = 1_000_000
 """Characters of a text to look at; each takes some hundred bytes of memory."""
+
 MOST_BYTES = 4 * LONGEST + 4
 """That so many characters take in any encoding, with a byte order mark."""
+
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
 
@@ -103,7 +108,7 @@ def sample(arguments: Sequence[str]) -> None:
     looking = options.looking
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from textseq.jobs import load_writer
+    from textseq.tasks.registry import load_writer
 
     writer = load_writer(options.author, device=options.device, precision=options.precision)
     training = _training_text(writer, looking) if looking.novelty else None
@@ -116,17 +121,17 @@ def sample(arguments: Sequence[str]) -> None:
         if looking.show_surprise or looking.surprise_html is not None:
             scored.append(writer.score(text).pieces)
         if looking.show_surprise:
-            from textseq.painting import wants_colour
-            from textseq.surprise import in_colour, in_figures
+            from textseq.io.colored_text import wants_colour
+            from textseq.tasks.language_model.surprisal import in_colour, in_figures
 
             print((in_colour if wants_colour(sys.stdout) else in_figures)(scored[-1]))
         if training is not None:
-            from textseq.novelty import novelty_of
+            from textseq.tasks.language_model.memorization import novelty_of
 
             print(novelty_of(text.removeprefix(options.prompt), training))
     if looking.surprise_html is not None:
-        from textseq.files import replacing
-        from textseq.surprise import web_page
+        from textseq.io.files import replacing
+        from textseq.tasks.language_model.surprisal import web_page
 
         with replacing(looking.surprise_html) as (file,):
             file.write(web_page(f"What surprised {options.author}", scored).encode())
@@ -182,9 +187,9 @@ def _check(options: Sample) -> None:
 
 
 def _training_text(writer: Writer, looking: Looking) -> TextCorpus:
-    from textseq.corpus import own_text
-    from textseq.labelled import load_text
-    from textseq.novelty import training_text
+    from textseq.data.labelled import load_text
+    from textseq.data.text import own_text
+    from textseq.tasks.language_model.memorization import training_text
 
     if looking.training_text:
         return own_text(looking.training_text, encoding=looking.encoding, validation=0)
@@ -201,7 +206,7 @@ def _given(name: str, encoding: str) -> str:
             return _short(data.decode(encoding) if len(data) <= MOST_BYTES else "\0" * len(data), "stdin")
         except (LookupError, UnicodeDecodeError) as error:
             raise TextseqError(f"stdin is not {encoding} text ({error}); say with --encoding what it is") from None
-    from textseq.corpus import own_text
+    from textseq.data.text import own_text
 
     documents = own_text([Path(name)], encoding=encoding, validation=0).documents("train")
     text = ""
@@ -218,7 +223,7 @@ def _short(text: str, name: str) -> str:
 
 
 def _authors() -> str:
-    from textseq.shelf import shelf
+    from textseq.checkpoints.registry import shelf
 
     lines = []
     for model in shelf():

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from textseq.command import parse, run
+from textseq.checkpoints.registry import find_model, of_task, told_apart
+from textseq.commands.command import parse, run
+from textseq.commands.line_io import Flag, LineWork
 from textseq.errors import TextseqError
-from textseq.line_work import Flag, LineWork
-from textseq.shelf import find_model, of_task, told_apart
 
 PROG = "textseq-tag"
 
@@ -74,8 +74,8 @@ def tag(arguments: Sequence[str]) -> None:
         raise TextseqError(f"--num-beams must be at least 1, found {options.num_beams}")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
-        from textseq.jobs import load_tagger
-        from textseq.tagging import BUFFER, CHARACTERS
+        from textseq.tasks.registry import load_tagger
+        from textseq.tasks.tagging.tagger import BUFFER, CHARACTERS
 
         tagger = load_tagger(options.model, device=options.device)
         unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")

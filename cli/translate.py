@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from textseq.command import parse, run
-from textseq.config import TranslationConfig, WritingPrecision
+from textseq.checkpoints.registry import find_model
+from textseq.commands.command import parse, run
+from textseq.commands.line_io import File, Flag, LineWork
+from textseq.config.decoding import WritingPrecision
 from textseq.errors import TextseqError
-from textseq.line_work import File, Flag, LineWork
-from textseq.shelf import find_model
+from textseq.tasks.translation.config import TranslationConfig
 
 if TYPE_CHECKING:
-    from textseq.shelf import Shelved
-    from textseq.translating import Translator
-    from textseq.translation import Translation
+    from textseq.checkpoints.registry import Shelved
+    from textseq.tasks.translation.processing import Translation
+    from textseq.tasks.translation.translator import Translator
+
 
 PROG = "textseq-translate"
 
@@ -85,7 +87,7 @@ def translate(arguments: Sequence[str]) -> None:
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
-        from textseq.translating import BUFFER
+        from textseq.tasks.translation.translator import BUFFER
 
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
@@ -110,9 +112,9 @@ def _opened(options: Translate) -> Translator:
         TextseqError: they cannot be had, or do not go together. What stands after a model and is none may have been
             meant as the text.
     """
-    from textseq.jobs import load_translator
-    from textseq.shelf import shelf
-    from textseq.translating import together
+    from textseq.checkpoints.registry import shelf
+    from textseq.tasks.registry import load_translator
+    from textseq.tasks.translation.translator import together
 
     precision: WritingPrecision = "int8" if options.int8 else "float32"
     loaded: list[Translator] = []
@@ -131,7 +133,7 @@ class _Answers:
     """The translations of sentences, as lines; ``picture`` is what is still to be drawn."""
 
     def __init__(self, translator: Translator, options: Translate) -> None:
-        from textseq.translation import Unfinished
+        from textseq.tasks.translation.processing import Unfinished
 
         self.translator, self.options = translator, options
         self.picture = options.plot_attention
@@ -139,7 +141,7 @@ class _Answers:
 
     def __call__(self, sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
         """As ``shards.Answers``."""
-        from textseq.translating import BUFFER
+        from textseq.tasks.translation.translator import BUFFER
 
         options = self.options
         translations = self.translator.stream(
@@ -156,7 +158,7 @@ class _Answers:
             yield from _lines(number, found, options)
             best = found[0]
             if self.picture is not None and best.attention is not None:
-                from textseq.attention_plots import attention_heat_map
+                from textseq.tasks.translation.plots import attention_heat_map
 
                 attention_heat_map(best.attention, best.source_tokens, best.tokens, self.picture)
                 self.picture = None
@@ -208,13 +210,13 @@ def _check(options: Translate) -> None:
             "leave it out, or start one process without torchrun"
         )
     if options.plot_attention is not None:
-        from textseq.attention_plots import check_picture
+        from textseq.io.files import check_picture
 
         check_picture(options.plot_attention, "--plot-attention")
 
 
 def _translators() -> list[Shelved]:
-    from textseq.shelf import shelf
+    from textseq.checkpoints.registry import shelf
 
     return [model for model in shelf() if model.facts.get("task") == "translator"]
 

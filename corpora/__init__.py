@@ -1,1 +1,3 @@
-"""The corpus recipes, one TOML file per corpus; ``textseq.corpus`` reads them."""
+"""The corpus recipes, one TOML file per corpus; ``textseq.data.text`` reads them."""
+
+from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from textseq.reference import Elman, adagrad, clip, cross_entropy, elman_backward, elman_forward, softmax
+from textseq.nn.reference import Elman, adagrad, clip, cross_entropy, elman_backward, elman_forward, softmax
 
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
 HIDDEN, WINDOW, STEPS, LEARNING_RATE, LIMIT = 64, 25, 1500, 0.1, 5.0

@@ -6,7 +6,8 @@ python examples/own_author.py my_text.txt
 import sys
 
 import textseq
-from textseq import DataConfig, LanguageModelConfig, TrainingConfig
+from textseq.config.training import TrainingConfig
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 
 textseq.train(
     text=sys.argv[1:],

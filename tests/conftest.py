@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from textseq.command import run
+from textseq.commands.command import run
 
 Result = tuple[int, str, str]
 """Exit code, stdout, stderr."""
@@ -48,11 +48,11 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     together, "back" for the other direction, "blind" without attention, and "nameless", which knows no languages."""
     import torch
 
-    from textseq.config import TranslationModelConfig
-    from textseq.models.translation_model import TranslationModel
-    from textseq.text import CharTokenizer
-    from textseq.translating import Translator
-    from textseq.vocabularies import Vocabularies
+    from textseq.tasks.translation.config import TranslationModelConfig
+    from textseq.tasks.translation.model import TranslationModel
+    from textseq.tasks.translation.translator import Translator
+    from textseq.tasks.translation.vocabularies import Vocabularies
+    from textseq.tokenizers.characters import CharTokenizer
 
     home = tmp_path_factory.mktemp("translators")
     letters = CharTokenizer.train([["abcdefghij klmnopqrstuvwxyz .,\u00e9\u00f1"]])

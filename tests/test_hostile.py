@@ -24,18 +24,21 @@ from mutations import Files, as_json, rehashed, zipped
 from safetensors.torch import load, save
 
 import textseq
-from textseq import documents, parameters, plain
-from textseq.corpus import own_text
-from textseq.corpus_recipes import read_recipe, recipe_files
-from textseq.documents import Document, members
+from textseq.checkpoints import size_limits as parameters
+from textseq.checkpoints.registry import read_json
+from textseq.config.base import LARGEST
+from textseq.data.corpora.catalog import read_recipe, recipe_files
+from textseq.data.corpora.text_formats import members
+from textseq.data.labelled import own_labelled
+from textseq.data.pairs import own_pairs
+from textseq.data.readers.word_vectors import read_vectors
+from textseq.data.text import own_text
+from textseq.data.word_vectors import Vectors
 from textseq.errors import TextseqError, unknown
-from textseq.labelled import own_labelled
-from textseq.pairs import own_pairs
-from textseq.settings import LARGEST
-from textseq.shelf import read_json
-from textseq.text import CharTokenizer
-from textseq.vector_files import read_vectors
-from textseq.vectors import Vectors
+from textseq.io import documents
+from textseq.io import files as plain
+from textseq.io.documents import Document
+from textseq.tokenizers.characters import CharTokenizer
 
 TASKS = ("language-model", "translator", "classifier", "tagger")
 DEEP = b"[" * 10**6 + b"]" * 10**6
@@ -257,7 +260,7 @@ def test_a_file_of_settings_has_a_largest_size(name: str, tmp_path: Path) -> Non
     "text", ["a = " + "[" * 10**5, "a = " + "9" * 10**5, "a = 1979-99-99", "\0", "a = nan"], ids=range(5)
 )
 def test_recipes_that_no_machine_reads_are_refused(text: str, tmp_path: Path) -> None:
-    from textseq.recipe import read_recipe as read_training_recipe
+    from textseq.config.recipes import read_recipe as read_training_recipe
 
     (tmp_path / "recipe.toml").write_text(text)
     with pytest.raises(TextseqError, match=r"is no TOML|unknown key"):
@@ -479,7 +482,7 @@ def test_an_archive_whose_names_are_not_the_text_that_they_say_is_refused(tmp_pa
 
 def test_a_tokenizer_too_large_to_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told when a run begins, not when its model is to be used."""
-    monkeypatch.setattr("textseq.tokenizer.LARGEST_FILE", 100)
+    monkeypatch.setattr("textseq.tokenizers.base.LARGEST_FILE", 100)
     with pytest.raises(TextseqError, match=r"may take 100 bytes, found \d+; lower --vocabulary-size"):
         CharTokenizer("".join(map(chr, range(64, 126)))).save(tmp_path / "new")
     assert not (tmp_path / "new").exists()

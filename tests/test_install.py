@@ -74,9 +74,9 @@ def test_this_environment_imports_textseq_alone(tmp_path: Path) -> None:
 
 def test_an_installed_copy_lists_and_writes(site: Path, tmp_path: Path) -> None:
     code = (
-        "import textseq, textseq.corpus; "
+        "import textseq, textseq.data.text; "
         f"assert textseq.__file__.startswith({str(site)!r}), textseq.__file__; "
-        "assert 'shakespeare' in textseq.corpus.corpus_names(); "
+        "assert 'shakespeare' in textseq.data.text.corpus_names(); "
         "print(len(textseq.load('shakespeare').generate('ROMEO:', max_new_tokens=20, seed=1)))"
     )
     done = python(code, site, tmp_path)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import textseq
-from textseq.command import run
-from textseq.corpus import load_corpus
-from textseq.corpus_recipes import read_recipe, recipe_files
-from textseq.labelled import load_labelled
-from textseq.pairs import load_pairs
-from textseq.shelf import SHIPPED, shelf
-from textseq.translation_metrics import bleu
+from textseq.checkpoints.registry import SHIPPED, shelf
+from textseq.commands.command import run
+from textseq.data.corpora.catalog import read_recipe, recipe_files
+from textseq.data.labelled import load_labelled
+from textseq.data.pairs import load_pairs
+from textseq.data.text import load_corpus
+from textseq.metrics.translation import bleu
 
 AUTHORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "language-model")
 EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)

@@ -8,97 +8,140 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from textseq.version import __version__ as __version__
+from textseq.config.training import TrainingConfig as TrainingConfig
+from textseq.data.readers.word_vectors import read_vectors as read_vectors
+from textseq.data.sources import LabelledSource as LabelledSource
+from textseq.data.sources import PairSource as PairSource
+from textseq.data.sources import TaggedSource as TaggedSource
+from textseq.data.word_vectors import Vectors as Vectors
+from textseq.errors import TextseqError as TextseqError
+from textseq.metrics.word_vectors import word_analogies as word_analogies
+from textseq.metrics.word_vectors import word_similarity as word_similarity
+from textseq.tasks.classification.classifier import Classification as Classification
+from textseq.tasks.classification.classifier import Classifier as Classifier
+from textseq.tasks.classification.config import ClassifierConfig as ClassifierConfig
+from textseq.tasks.classification.config import ClassifierTrainingConfig as ClassifierTrainingConfig
+from textseq.tasks.classification.config import LabelledConfig as LabelledConfig
+from textseq.tasks.classification.cross_validation import train_classifiers as train_classifiers
+from textseq.tasks.classification.run import train_classifier as train_classifier
+from textseq.tasks.language_model.config import DataConfig as DataConfig
+from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
+from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
+from textseq.tasks.language_model.generator import Score as Score
+from textseq.tasks.language_model.generator import Writer as Writer
+from textseq.tasks.language_model.memorization import Novelty as Novelty
+from textseq.tasks.language_model.memorization import novelty_of as novelty_of
+from textseq.tasks.registry import load as load
+from textseq.tasks.registry import load_classifier as load_classifier
+from textseq.tasks.registry import load_tagger as load_tagger
+from textseq.tasks.registry import load_translator as load_translator
+from textseq.tasks.registry import load_writer as load_writer
+from textseq.tasks.registry import resume as resume
+from textseq.tasks.registry import train as train
+from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
+from textseq.tasks.tagging.config import TaggerConfig as TaggerConfig
+from textseq.tasks.tagging.config import TaggerTrainingConfig as TaggerTrainingConfig
+from textseq.tasks.tagging.run import train_tagger as train_tagger
+from textseq.tasks.tagging.tagger import Tagger as Tagger
+from textseq.tasks.tagging.tagger import Tagging as Tagging
+from textseq.tasks.translation.config import PairConfig as PairConfig
+from textseq.tasks.translation.config import TranslationConfig as TranslationConfig
+from textseq.tasks.translation.config import TranslationModelConfig as TranslationModelConfig
+from textseq.tasks.translation.config import TranslatorTrainingConfig as TranslatorTrainingConfig
+from textseq.tasks.translation.processing import Translation as Translation
+from textseq.tasks.translation.run import train_translator as train_translator
+from textseq.tasks.translation.translator import Translator as Translator
+from textseq.version import __version__
 
 if TYPE_CHECKING:
-    from textseq.classifying import Classification as Classification
-    from textseq.classifying import Classifier as Classifier
-    from textseq.config import ClassifierConfig as ClassifierConfig
-    from textseq.config import ClassifierTrainingConfig as ClassifierTrainingConfig
-    from textseq.config import DataConfig as DataConfig
-    from textseq.config import GenerationConfig as GenerationConfig
-    from textseq.config import LabelledConfig as LabelledConfig
-    from textseq.config import LanguageModelConfig as LanguageModelConfig
-    from textseq.config import PairConfig as PairConfig
-    from textseq.config import TaggedConfig as TaggedConfig
-    from textseq.config import TaggerConfig as TaggerConfig
-    from textseq.config import TaggerTrainingConfig as TaggerTrainingConfig
-    from textseq.config import TrainingConfig as TrainingConfig
-    from textseq.config import TranslationConfig as TranslationConfig
-    from textseq.config import TranslationModelConfig as TranslationModelConfig
-    from textseq.config import TranslatorTrainingConfig as TranslatorTrainingConfig
+    from textseq.config.training import TrainingConfig as TrainingConfig
+    from textseq.data.readers.word_vectors import read_vectors as read_vectors
+    from textseq.data.sources import LabelledSource as LabelledSource
+    from textseq.data.sources import PairSource as PairSource
+    from textseq.data.sources import TaggedSource as TaggedSource
+    from textseq.data.word_vectors import Vectors as Vectors
     from textseq.errors import TextseqError as TextseqError
-    from textseq.jobs import load as load
-    from textseq.jobs import load_classifier as load_classifier
-    from textseq.jobs import load_tagger as load_tagger
-    from textseq.jobs import load_translator as load_translator
-    from textseq.jobs import load_writer as load_writer
-    from textseq.novelty import Novelty as Novelty
-    from textseq.novelty import novelty_of as novelty_of
-    from textseq.origin import LabelledSource as LabelledSource
-    from textseq.origin import PairSource as PairSource
-    from textseq.origin import TaggedSource as TaggedSource
-    from textseq.runs import resume as resume
-    from textseq.runs import train as train
-    from textseq.runs import train_classifier as train_classifier
-    from textseq.runs import train_classifiers as train_classifiers
-    from textseq.runs import train_tagger as train_tagger
-    from textseq.runs import train_translator as train_translator
-    from textseq.tagging import Tagger as Tagger
-    from textseq.tagging import Tagging as Tagging
-    from textseq.translating import Translator as Translator
-    from textseq.translation import Translation as Translation
-    from textseq.vector_files import read_vectors as read_vectors
-    from textseq.vectors import Vectors as Vectors
-    from textseq.word_tests import word_analogies as word_analogies
-    from textseq.word_tests import word_similarity as word_similarity
-    from textseq.writing import Score as Score
-    from textseq.writing import Writer as Writer
+    from textseq.metrics.word_vectors import word_analogies as word_analogies
+    from textseq.metrics.word_vectors import word_similarity as word_similarity
+    from textseq.tasks.classification.classifier import Classification as Classification
+    from textseq.tasks.classification.classifier import Classifier as Classifier
+    from textseq.tasks.classification.config import ClassifierConfig as ClassifierConfig
+    from textseq.tasks.classification.config import ClassifierTrainingConfig as ClassifierTrainingConfig
+    from textseq.tasks.classification.config import LabelledConfig as LabelledConfig
+    from textseq.tasks.classification.cross_validation import train_classifiers as train_classifiers
+    from textseq.tasks.classification.run import train_classifier as train_classifier
+    from textseq.tasks.language_model.config import DataConfig as DataConfig
+    from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
+    from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
+    from textseq.tasks.language_model.generator import Score as Score
+    from textseq.tasks.language_model.generator import Writer as Writer
+    from textseq.tasks.language_model.memorization import Novelty as Novelty
+    from textseq.tasks.language_model.memorization import novelty_of as novelty_of
+    from textseq.tasks.registry import load as load
+    from textseq.tasks.registry import load_classifier as load_classifier
+    from textseq.tasks.registry import load_tagger as load_tagger
+    from textseq.tasks.registry import load_translator as load_translator
+    from textseq.tasks.registry import load_writer as load_writer
+    from textseq.tasks.registry import resume as resume
+    from textseq.tasks.registry import train as train
+    from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
+    from textseq.tasks.tagging.config import TaggerConfig as TaggerConfig
+    from textseq.tasks.tagging.config import TaggerTrainingConfig as TaggerTrainingConfig
+    from textseq.tasks.tagging.run import train_tagger as train_tagger
+    from textseq.tasks.tagging.tagger import Tagger as Tagger
+    from textseq.tasks.tagging.tagger import Tagging as Tagging
+    from textseq.tasks.translation.config import PairConfig as PairConfig
+    from textseq.tasks.translation.config import TranslationConfig as TranslationConfig
+    from textseq.tasks.translation.config import TranslationModelConfig as TranslationModelConfig
+    from textseq.tasks.translation.config import TranslatorTrainingConfig as TranslatorTrainingConfig
+    from textseq.tasks.translation.processing import Translation as Translation
+    from textseq.tasks.translation.run import train_translator as train_translator
+    from textseq.tasks.translation.translator import Translator as Translator
 
 _HOMES = {
-    "Classification": "textseq.classifying",
-    "Classifier": "textseq.classifying",
-    "ClassifierConfig": "textseq.config",
-    "ClassifierTrainingConfig": "textseq.config",
-    "DataConfig": "textseq.config",
-    "GenerationConfig": "textseq.config",
-    "LabelledConfig": "textseq.config",
-    "LabelledSource": "textseq.origin",
-    "LanguageModelConfig": "textseq.config",
-    "Novelty": "textseq.novelty",
-    "PairConfig": "textseq.config",
-    "PairSource": "textseq.origin",
-    "Score": "textseq.writing",
-    "TaggedConfig": "textseq.config",
-    "TaggedSource": "textseq.origin",
-    "Tagger": "textseq.tagging",
-    "TaggerConfig": "textseq.config",
-    "TaggerTrainingConfig": "textseq.config",
-    "Tagging": "textseq.tagging",
+    "Classification": "textseq.tasks.classification.classifier",
+    "Classifier": "textseq.tasks.classification.classifier",
+    "ClassifierConfig": "textseq.tasks.classification.config",
+    "ClassifierTrainingConfig": "textseq.tasks.classification.config",
+    "DataConfig": "textseq.tasks.language_model.config",
+    "GenerationConfig": "textseq.tasks.language_model.config",
+    "LabelledConfig": "textseq.tasks.classification.config",
+    "LabelledSource": "textseq.data.sources",
+    "LanguageModelConfig": "textseq.tasks.language_model.config",
+    "Novelty": "textseq.tasks.language_model.memorization",
+    "PairConfig": "textseq.tasks.translation.config",
+    "PairSource": "textseq.data.sources",
+    "Score": "textseq.tasks.language_model.generator",
+    "TaggedConfig": "textseq.tasks.tagging.config",
+    "TaggedSource": "textseq.data.sources",
+    "Tagger": "textseq.tasks.tagging.tagger",
+    "TaggerConfig": "textseq.tasks.tagging.config",
+    "TaggerTrainingConfig": "textseq.tasks.tagging.config",
+    "Tagging": "textseq.tasks.tagging.tagger",
     "TextseqError": "textseq.errors",
-    "TrainingConfig": "textseq.config",
-    "Translation": "textseq.translation",
-    "TranslationConfig": "textseq.config",
-    "TranslationModelConfig": "textseq.config",
-    "Translator": "textseq.translating",
-    "TranslatorTrainingConfig": "textseq.config",
-    "Vectors": "textseq.vectors",
-    "Writer": "textseq.writing",
-    "word_analogies": "textseq.word_tests",
-    "word_similarity": "textseq.word_tests",
-    "train_classifiers": "textseq.runs",
-    "load": "textseq.jobs",
-    "load_classifier": "textseq.jobs",
-    "load_tagger": "textseq.jobs",
-    "load_translator": "textseq.jobs",
-    "load_writer": "textseq.jobs",
-    "novelty_of": "textseq.novelty",
-    "read_vectors": "textseq.vector_files",
-    "resume": "textseq.runs",
-    "train": "textseq.runs",
-    "train_classifier": "textseq.runs",
-    "train_tagger": "textseq.runs",
-    "train_translator": "textseq.runs",
+    "TrainingConfig": "textseq.config.training",
+    "Translation": "textseq.tasks.translation.processing",
+    "TranslationConfig": "textseq.tasks.translation.config",
+    "TranslationModelConfig": "textseq.tasks.translation.config",
+    "Translator": "textseq.tasks.translation.translator",
+    "TranslatorTrainingConfig": "textseq.tasks.translation.config",
+    "Vectors": "textseq.data.word_vectors",
+    "Writer": "textseq.tasks.language_model.generator",
+    "load": "textseq.tasks.registry",
+    "load_classifier": "textseq.tasks.registry",
+    "load_tagger": "textseq.tasks.registry",
+    "load_translator": "textseq.tasks.registry",
+    "load_writer": "textseq.tasks.registry",
+    "novelty_of": "textseq.tasks.language_model.memorization",
+    "read_vectors": "textseq.data.readers.word_vectors",
+    "resume": "textseq.tasks.registry",
+    "train": "textseq.tasks.registry",
+    "train_classifier": "textseq.tasks.classification.run",
+    "train_classifiers": "textseq.tasks.classification.cross_validation",
+    "train_tagger": "textseq.tasks.tagging.run",
+    "train_translator": "textseq.tasks.translation.run",
+    "word_analogies": "textseq.metrics.word_vectors",
+    "word_similarity": "textseq.metrics.word_vectors",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 LISTED = 60
 """Names that an error lists at most."""
+
 LONGEST = 100
 """Characters of a name that it shows."""
 

@@ -11,15 +11,17 @@ import torch
 from peers import driver
 from safetensors.torch import load_file, save_file
 
-from textseq.batches import Cursor
-from textseq.config import PairConfig, TokenizerConfig, TrainingConfig, TranslationModelConfig
-from textseq.models.translation_model import TranslationModel
-from textseq.pair_batches import PairBatch, PairBatches
-from textseq.pairs import read_sentence
-from textseq.text import WordTokenizer
-from textseq.training import Run, Training
-from textseq.translating import Translator
-from textseq.vocabularies import Vocabularies
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.training import TrainingConfig
+from textseq.data.batching import Cursor
+from textseq.data.pairs import read_sentence
+from textseq.tasks.translation.batches import PairBatch, PairBatches
+from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
+from textseq.tasks.translation.model import TranslationModel
+from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.vocabularies import Vocabularies
+from textseq.tokenizers.words import WordTokenizer
+from textseq.training.trainer import Run, Training
 
 MODEL = TranslationModelConfig(
     embedding_size=driver.EMBEDDING,

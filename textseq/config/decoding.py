@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
+from textseq.config.base import LARGEST_SEED, Settings, ranged
 from textseq.errors import TextseqError
-from textseq.settings import LARGEST_SEED, Settings, ranged
 
 WritingPrecision = Literal["float32", "int8"]
 """Of the products of a model that writes or translates."""
+
 ReadingPrecision = Literal["float32", "bfloat16"]
 """Of those of a classifier."""
+
 
 LARGEST_BIAS = 10_000
 """Beyond it, what the model itself says would be lost in rounding."""
@@ -85,58 +87,6 @@ class DecodingConfig(Settings):
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerationConfig(DecodingConfig):
-    """Writing: names and meanings as in Hugging Face's GenerationConfig.
-
-    The defaults suit small recurrent models: a temperature below 1 and no truncation of the distribution,
-    for their distribution has a heavier tail of nonsense than a large model's; Hugging Face's are 1.0 and top_k 50.
-    """
-
-    stop_strings: tuple[str, ...] = ()
-    """End a text before the first of these strings that it comes to."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslationConfig(DecodingConfig):
-    """Translating: beam search by default, and what only a translation has."""
-
-    max_new_tokens: int = ranged(2000, at_least=1)
-    """Tokens of a translation at most, its end included; fewer where --max-length-ratio says so."""
-    max_length_ratio: float = ranged(3.0, above=0)
-    """Tokens of a translation at most, for each token of its source (10 more are always allowed)."""
-    min_new_tokens: int = ranged(0, at_least=0)
-    """Tokens of a translation at least. Where the two limits above allow fewer, they win."""
-    temperature: float = ranged(0.0, at_least=0)
-    """With one beam: 0 takes the likeliest token at every step (greedy), more draws at random."""
-    num_beams: int = ranged(5, at_least=1, at_most=1000)
-    """Translations that the search keeps at every step; 1 is greedy, or draws if there is a temperature."""
-    length_penalty: float = ranged(1.0, at_least=0, at_most=10)
-    """The alpha of Wu et al. (2016): divides a translation's log-probability by ((5 + tokens) / 6) ** alpha, so that
-    long translations have a chance beside short ones."""
-    coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
-    """The beta of Wu et al. (2016): favours translations that looked at the whole source. Wants attention."""
-    short_list: bool = False
-    """Weigh only tokens that training found with the source's words: faster, with other words now and then."""
-    replace_unknown: bool = False
-    """Write for each <unk> the word of the source that the attention looked at most (for word models trained with
-    --rare-words unknown)."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges, and that several translations are asked for where there can be several."""
-        super().__post_init__()
-        if self.temperature > 0 and self.num_beams > 1:
-            raise TextseqError(
-                f"--temperature is for drawing at random, found it with --num-beams {self.num_beams}; leave it out, or "
-                "say --num-beams 1"
-            )
-        if self.num_return_sequences > 1 and self.num_beams == 1 and self.temperature == 0:
-            raise TextseqError(
-                f"--num-return-sequences {self.num_return_sequences} wants --num-beams of as many, or a --temperature "
-                "to draw with; one beam without it gives one translation"
-            )
-
-
 class DecodingSettings(TypedDict, total=False):
     """The fields of ``DecodingConfig``, as keywords."""
 
@@ -154,19 +104,3 @@ class DecodingSettings(TypedDict, total=False):
     early_stopping: Literal["heuristic", "never"]
     num_return_sequences: int
     seed: int | None
-
-
-class GenerationSettings(DecodingSettings, total=False):
-    """The fields of ``GenerationConfig``, as keywords."""
-
-    stop_strings: tuple[str, ...]
-
-
-class TranslationSettings(DecodingSettings, total=False):
-    """The fields of ``TranslationConfig``, as keywords."""
-
-    max_length_ratio: float
-    min_new_tokens: int
-    coverage_penalty: float
-    short_list: bool
-    replace_unknown: bool

@@ -5,11 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from textseq.config.base import LARGEST_SEED, Settings, ranged
 from textseq.errors import TextseqError
-from textseq.settings import LARGEST_SEED, Settings, ranged
+
+BatchSize = int | Literal["auto"]
+
+
+FIRST_BATCH = 16
+"""Rows that ``auto`` tries first."""
+
+
+def rows_of(batch_size: BatchSize) -> int:
+    """A batch size as a number; for ``auto`` the first that is tried."""
+    return FIRST_BATCH if batch_size == "auto" else batch_size
+
 
 OptimizerName = Literal["adamw", "sgd", "rmsprop", "adagrad"]
+
 ScheduleName = Literal["cosine", "linear", "constant", "plateau"]
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -98,54 +112,3 @@ class TrainingConfig(Settings):
         super().__post_init__()
         if self.max_epochs is None and self.max_steps is None and self.max_minutes is None:
             raise TextseqError("a run needs an end: give --max-epochs, --max-steps or --max-minutes")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslatorTrainingConfig(TrainingConfig):
-    """Training: optimizer, schedule, when to stop, what to write."""
-
-    learning_rate: float = ranged(2e-3, above=0)
-    """Peak learning rate."""
-    warmup_steps: int = ranged(300, at_least=0)
-    """Steps over which the learning rate rises to its peak; at most a tenth of a run with a cosine or a line."""
-    max_epochs: float | None = ranged(15.0, above=0)
-    """Stop after so many passes over the training pairs. The first limit that is reached counts."""
-    evaluate_every: int = ranged(500, at_least=1)
-    """Steps between evaluations on the validation part; the best model is kept."""
-    ema_decay: float = ranged(0.999, at_least=0, below=1)
-    """With more than 0, what is evaluated and kept as the best are not the weights themselves but their moving average
-    over the steps, in which the average before keeps this share."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierTrainingConfig(TrainingConfig):
-    """Training: optimizer, schedule, when to stop, what to write."""
-
-    learning_rate: float = ranged(1e-3, above=0)
-    """Peak learning rate."""
-    max_epochs: float | None = ranged(6.0, above=0)
-    """Stop after so many passes over the training texts. The first limit that is reached counts."""
-    evaluate_every: int = ranged(200, at_least=1)
-    """Steps between evaluations on the validation part; the best model is kept."""
-    evaluate_tokens: int = ranged(2_000_000, at_least=1)
-    """Tokens of the validation part that an evaluation reads during training: of more every second text is read, or
-    every third, and so on. (The final one reads all.)"""
-    best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
-    """What makes an evaluation the best: the highest accuracy, or the lowest loss, on the validation part."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaggerTrainingConfig(TrainingConfig):
-    """Training: optimizer, schedule, when to stop, what to write."""
-
-    learning_rate: float = ranged(3e-3, above=0)
-    """Peak learning rate."""
-    max_epochs: float | None = ranged(10.0, above=0)
-    """Stop after so many passes over the training sentences. The first limit that is reached counts."""
-    evaluate_every: int = ranged(200, at_least=1)
-    """Steps between evaluations on the validation part; the best model is kept."""
-    evaluate_tokens: int = ranged(2_000_000, at_least=1)
-    """Words of the validation part that an evaluation reads during training: of more every second sentence is read, or
-    every third, and so on. (The final one reads all.)"""
-    best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
-    """What makes an evaluation the best: the highest accuracy, or the lowest loss, on the validation part."""

@@ -1,1 +1,3 @@
 """Everything that writes text, over one ``step(tokens, state) -> (logits, state)``, whatever the model."""
+
+from __future__ import annotations

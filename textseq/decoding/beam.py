@@ -13,19 +13,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from textseq.cells import State, Step
-from textseq.config import DecodingConfig
-from textseq.decoding.rules import forced_table, ruled, rules_in_force
+from textseq.config.decoding import DecodingConfig
+from textseq.decoding.logits_processors import forced_table, ruled, rules_in_force
+from textseq.nn.cells import State, Step
 
 Ended = Callable[[Tensor], Tensor]
 """Written tokens (M, t) -> which of the M texts end with their last one, (M,) booleans."""
+
 
 NARROW_AT = 0.1
 """Share of the texts in the batch that are over when the rest is taken on without them. To copy what a translator
 remembers of a sentence costs about as much as a tenth of a step over it."""
 
+
 BLOCK = 64
 """Tokens of which the largest is found first, where a CPU looks for the best of many."""
+
 SEARCHED_BY_BLOCKS = 2**19
 """So many numbers at least."""
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 BLANK = 0
 """The number of the blank."""
+
 UNLIKELY = 14.0
 """Nats below a frame's likeliest label at which others are not looked at: less than a millionth."""
 

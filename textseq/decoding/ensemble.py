@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from textseq.cells import State, Step
+from textseq.nn.cells import State, Step
 
 
 def ensemble(steps: Sequence[Step], split: Sequence[int]) -> Step:

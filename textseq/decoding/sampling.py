@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from textseq.cells import State, Step
-from textseq.config import DecodingConfig
-from textseq.decoding.rules import forced_table, ruled, rules_in_force
-from textseq.graphs import Record, Recorded, Slot, on_cuda
+from textseq.config.decoding import DecodingConfig
+from textseq.decoding.logits_processors import forced_table, ruled, rules_in_force
+from textseq.nn.cells import State, Step
+from textseq.nn.kernels.cuda_graphs import Record, Recorded, Slot, on_cuda
 
 RECORDED = 100
 """Tokens from which it is worth while to record a step on a GPU."""

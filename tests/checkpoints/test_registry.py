@@ -1,0 +1,144 @@
+"""Models are found by path, run and shipped name; checkpoints by their numbers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from textseq.checkpoints import registry as shelf
+from textseq.checkpoints.registry import find_model, model_folder, newest, numbered, read_json
+from textseq.errors import TextseqError
+from textseq.io.paths import runs_folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, which is also the current folder, and an empty shelf of shipped models."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def model(place: Path, **facts: object) -> Path:
+    place.mkdir(parents=True)
+    (place / "config.json").write_text(json.dumps(facts))
+    return place
+
+
+def test_runs_live_under_home_or_here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runs_folder() == home / "home" / "runs"
+    monkeypatch.delenv("TEXTSEQ_HOME")
+    assert runs_folder().resolve() == home / "here" / "runs"
+
+
+def test_checkpoints_are_told_by_their_numbers(home: Path) -> None:
+    run = home / "run"
+    for name in ("last-9", "last-10", "best-3", "last-x", "last-", ".last-11.partial", "last-11.old", "best"):
+        (run / name).mkdir(parents=True)
+    (run / "last-12").write_text("a file is no checkpoint")
+    assert numbered(run, "last") == {9: run / "last-9", 10: run / "last-10"}
+    assert newest(run, "last") == run / "last-10"
+    assert newest(run, "best") == run / "best-3"
+    assert newest(home / "nowhere", "last") is None
+
+
+def test_a_run_is_its_best_checkpoint_or_its_last(home: Path) -> None:
+    run = home / "run"
+    last = model(run / "last-7")
+    assert model_folder(run) == last
+    best = model(run / "best-2")
+    assert model_folder(run) == best
+    assert model_folder(last) == last
+    assert model_folder(home / "here") is None
+
+
+def test_a_path_comes_before_a_run_and_a_run_before_what_ships(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shipped = model(shelf.SHIPPED / "bard")
+    assert find_model("bard") == shipped
+    assert caplog.messages == []
+    run = model(runs_folder() / "bard" / "best-1")
+    with caplog.at_level(logging.WARNING, "textseq"):
+        assert find_model("bard") == run
+    assert "hides the model 'bard' that ships with textseq" in caplog.text
+    model(home / "here" / "bard")
+    assert find_model("bard").resolve() == home / "here" / "bard"
+    assert find_model(str(shipped)) == shipped
+
+
+def test_a_folder_without_a_model_hides_none(home: Path) -> None:
+    (home / "here" / "bard").mkdir()  # such as the corpus that the run was trained on
+    with pytest.raises(TextseqError, match=r"bard is no model: it holds neither config\.json nor a checkpoint"):
+        find_model("bard")
+    shipped = model(shelf.SHIPPED / "bard")
+    assert find_model("bard") == shipped
+    (runs_folder() / "bard").mkdir(parents=True)
+    assert find_model("bard") == shipped
+
+
+def test_unknown_names_are_refused_with_the_nearest_match() -> None:
+    model(shelf.SHIPPED / "shakespeare")
+    model(runs_folder() / "mine" / "last-1")
+    with pytest.raises(TextseqError, match=r"unknown model 'shakespear'; did you mean 'shakespeare'.* mine, shakes"):
+        find_model("shakespear")
+    with pytest.raises(TextseqError, match="no model folder at runs/other; give a run's name"):
+        find_model("runs/other")
+    with pytest.raises(TextseqError, match="unknown model ''"):
+        find_model("")
+
+
+def test_the_shelf_shows_shipped_models_then_runs_and_no_damaged_ones() -> None:
+    model(shelf.SHIPPED / "bard", task="shipped")
+    model(shelf.SHIPPED / "bee")
+    model(runs_folder() / "bee" / "best-1", task="mine")
+    model(runs_folder() / "ant" / "last-1")
+    model(runs_folder() / ".hidden" / "last-1")
+    model(runs_folder() / "damaged" / "last-1")
+    (runs_folder() / "damaged" / "last-1" / "config.json").write_text("{")
+    (runs_folder() / "empty").mkdir()
+    (runs_folder() / "file").write_text("")
+    found = shelf.shelf()
+    assert [(one.name, one.shipped) for one in found] == [("bard", True), ("bee", False), ("ant", False)]
+    assert found[1].facts == {"task": "mine"}
+    assert found[1].place == runs_folder() / "bee"
+
+
+def test_there_need_be_no_models_at_all() -> None:
+    assert shelf.shelf() == []
+    with pytest.raises(TextseqError, match="unknown model 'any'; known: none"):
+        find_model("any")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is missing; restore the folder"),
+        (b"{", "is damaged .*; restore the folder"),
+        (b'{"a": "\xff"}', "is damaged .*; restore the folder"),
+        (b"[1]", "is damaged: a JSON object was wanted, found list"),
+    ],
+)
+def test_json_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TextseqError, match=rf"^\S*config\.json {message}") as told:
+        read_json(path)
+    assert "\n" not in str(told.value)
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"ż": [1, 2.5, null]}', encoding="utf-8")
+    assert read_json(path) == {"ż": [1, 2.5, None]}
+
+
+def test_the_shelf_needs_no_torch() -> None:
+    code = "import sys; from textseq.checkpoints.registry import shelf; shelf(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,336 @@
+"""The commands as a user meets them: help, lists, the whole path from text to text, and every kind of bad input.
+
+Each mistake gives one line on stderr and exit code 2, and leaves nothing half-written behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from textseq.commands.command import run
+from textseq.version import __version__
+
+TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 30
+TINY = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "4", "--window", "16", "--max-steps", "4"]
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Calls a command in this process, in a home of its own; returns exit code, stdout, stderr."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def call(name: str, *arguments: str | Path) -> tuple[int, str, str]:
+        module = importlib.import_module(f"textseq.cli.{name}")
+        function: Callable[[Sequence[str]], None] = getattr(module, name)
+        with pytest.raises(SystemExit) as stop:
+            run(f"textseq-{name}", function, [str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A file with a little text."""
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def trained(command: Command, text: Path, tmp_path: Path) -> Path:
+    """A run folder, hardly trained."""
+    code, _, err = command("train", "--text", text, "--name", "mine", *TINY)
+    assert code == 0, err
+    return tmp_path / "home" / "runs" / "mine"
+
+
+def refused(result: tuple[int, str, str], message: str) -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout."""
+    code, out, err = result
+    assert code == 2, (code, out, err)
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("textseq-")]
+    assert lines == err.splitlines()[-1:], err
+    assert "Traceback" not in err
+    assert re.search(message, lines[0]), lines[0]
+
+
+# The way that a user goes
+
+
+def test_from_text_to_text(command: Command, trained: Path) -> None:
+    for name in ("README.md", "log.jsonl", "curve.png"):
+        assert (trained / name).stat().st_size > 0
+    code, out, _ = command("sample", "--author", "mine", "--prompt", "To be", "--max-new-tokens", "30", "--seed", "3")
+    assert code == 0
+    assert out.startswith("To be")
+    assert len(out) == len("To be") + 30 + 1
+    assert out == command("sample", "--author", "mine", "--prompt", "To be", "--max-new-tokens", "30", "--seed", "3")[1]
+    code, out, _ = command("sample", "--model", trained, "--num-return-sequences", "3", "--max-new-tokens", "5")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("---")] == ["--- 1 ---", "--- 2 ---", "--- 3 ---"]
+
+
+def test_evaluate_prints_the_number_and_its_signature(command: Command, trained: Path, text: Path) -> None:
+    code, out, _ = command("evaluate", "--text", text, "--model", "mine")
+    assert code == 0
+    number, signature = out.splitlines()
+    assert re.fullmatch(
+        r"\d\.\d{4} nats per token, \d\.\d{4} bits per character, perplexity [\d.]+ \([\d,]+ tokens\)", number
+    )
+    assert signature.endswith(f"part:whole|tokenizer:char|state:carried|streams:1|version:{__version__}")
+    windowed = command("evaluate", "--text", text, "--model", "mine", "--window", "16")[1].splitlines()
+    assert "state:fresh-per-window|window:16" in windowed[1]
+    assert windowed[0] != number
+
+
+def test_a_model_is_trained_further(command: Command, trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("żółw i jeż\n" * 50, encoding="utf-8")
+    code, _, err = command("train", "--text", other, "--from", "mine", "--name", "further", *TINY[4:])
+    assert code == 0, err
+    assert "tokens were known there" in err
+
+
+def test_help_shows_examples_and_every_setting(command: Command) -> None:
+    code, out, _ = command("train", "--help")
+    assert code == 0
+    for words in (
+        "Examples:",
+        "textseq-train tinyshakespeare",
+        "--hidden-size",
+        "--max-minutes",
+        "--reset-probability",
+    ):
+        assert words in out
+
+
+@pytest.mark.parametrize("name", ["train", "sample", "translate", "evaluate"])
+def test_version(command: Command, name: str) -> None:
+    assert command(name, "--version") == (0, f"textseq-{name} {__version__}\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shell_completion_knows_the_flags(command: Command, shell: str) -> None:
+    code, out, _ = command("train", "--tyro-print-completion", shell)
+    assert code == 0
+    assert "hidden-size" in out
+
+
+def test_lists(command: Command, trained: Path) -> None:
+    corpora = command("train", "--list-corpora")[1]
+    for words in ("tinyshakespeare", "shakespeare", "licence:", "MB", "for:"):
+        assert words in corpora
+    assert "mine" in command("sample", "--list-authors")[1]
+    assert "tinyshakespeare-5min" in command("train", "--list-recipes")[1]
+    vectors = command("train", "--list-vectors")[1]
+    for words in (
+        "glove.6B  (English, 862.2 MB",
+        "glove.42B.300d",
+        "glove.840B.300d",
+        "licence: PDDL",
+        "nlp.stanford.edu",
+    ):
+        assert words in vectors
+
+
+def test_a_recipe_stands_under_the_flags(command: Command, text: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "small.toml"
+    recipe.write_text('[model]\nhidden_size = 6\ncell = "gru"\n[training]\nmax_steps = 2\n[data]\nwindow = 9\n')
+    code, _, err = command("train", "--recipe", recipe, "--text", text, "--name", "r", "--window", "11")
+    assert code == 0, err
+    facts = json.loads(next((tmp_path / "home" / "runs" / "r").glob("best-*/config.json")).read_text())
+    assert (facts["model"]["hidden_size"], facts["model"]["cell"], facts["data"]["window"]) == (6, "gru", 11)
+
+
+def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
+    command = f"{sys.executable} -m textseq.cli.sample --author {trained} --max-new-tokens 3000 | head -c 10"
+    code = f"from textseq.cli.sample import main; import sys; sys.argv[1:] = ['--author', {str(trained)!r}]; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None, command
+        process.stdout.read(5)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 0
+
+
+def test_ctrl_c_while_writing_exits_with_130(trained: Path) -> None:
+    code = (
+        "from textseq.cli.sample import main; import sys; "
+        f"sys.argv[1:] = ['--author', {str(trained)!r}, '--max-new-tokens', '100000000']; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "textseq-sample: stopped"
+    assert "Traceback" not in err
+
+
+# What can go wrong
+
+
+def test_missing_file(command: Command, tmp_path: Path) -> None:
+    refused(command("train", "--text", tmp_path / "nowhere.txt"), "nowhere.txt")
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_folder_without_text(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(command("train", "--text", tmp_path / "empty"), "empty")
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_empty_text(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    refused(command("train", "--text", tmp_path / "empty.txt"), r"no text in .*empty\.txt")
+
+
+def test_text_shorter_than_a_window(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("to be or not")
+    refused(command("train", "--text", tmp_path / "short.txt"), "longer than one window of 64 tokens, found 10")
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_undecodable_bytes(command: Command, tmp_path: Path) -> None:
+    bad = tmp_path / "latin.txt"
+    bad.write_bytes(TEXT.encode() + "caf\u00e9".encode("latin-1"))
+    offset = len(TEXT.encode()) + 3
+    refused(command("train", "--text", bad, *TINY), rf"{offset}.*--encoding|--encoding.*{offset}")
+    assert command("train", "--text", bad, "--encoding", "latin-1", *TINY)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_damaged_model_folder(command: Command, trained: Path, tmp_path: Path, name: str, harm: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(next(trained.glob("best-*")), folder)
+    if harm == "missing":
+        (folder / name).unlink()
+    else:
+        damaged = bytearray((folder / name).read_bytes())
+        damaged[len(damaged) // 2] ^= 0xFF
+        (folder / name).write_bytes(damaged)
+    refused(command("sample", "--author", folder), "config.json|" + re.escape(name))
+
+
+def test_model_of_a_newer_format(command: Command, trained: Path) -> None:
+    path = next(trained.glob("best-*")) / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 999}))
+    refused(command("sample", "--author", trained), "format 999.*upgrade textseq")
+
+
+def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> None:
+    refused(command("sample", "--author", "mina"), "unknown .*'mina'; did you mean 'mine'")
+    refused(command("train", "shakespear"), "unknown corpus 'shakespear'; did you mean 'shakespeare'")
+    refused(command("train", "--recipe", "tinyshakespear"), "did you mean")
+    refused(command("sample", "--author", "no/such/folder"), "no model folder at no/such/folder")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--hidden-size", "0"], "--hidden-size must be at least 1, found 0"),
+        (["--dropout", "1"], "--dropout must be .* less than 1, found 1"),
+        (["--learning-rate", "nan"], "--learning-rate must be more than 0, found nan"),
+        (["--learning-rate", "inf"], "--learning-rate must be finite and more than 0, found inf"),
+        (["--stride", "65"], r"--stride must be at most --window \(64\), found 65"),
+        (["--tie-embeddings"], "--tie-embeddings wants --embedding-size equal to --hidden-size"),
+        (["--validation", "0.9"], "validation"),
+        (["--device", "cuda:99"], "--device cuda:99 cannot be used here"),
+        (["--name", "a/b"], "--name wants a plain name"),
+        (["--name", ""], "--name wants a plain name .* found ''"),
+        (["--name", "x" * 300], "of 1 to 100 characters"),
+        (["--name", "a\nb"], r"found 'a\\nb'"),
+        (["--seed", str(10**22)], "--seed must be at least 0 and at most"),
+        (["--encoding", "utf-16"], "is not utf-16 text: .*utf-16-le or utf-16-be"),
+        (["--device", "meta"], "--device meta computes nothing"),
+        (["--encoding", "utf-9"], "utf-9"),
+    ],
+)
+def test_impossible_values(command: Command, text: Path, flags: list[str], message: str) -> None:
+    refused(command("train", "--text", text, *flags), message)
+
+
+def test_flags_that_cannot_be_parsed(command: Command) -> None:
+    code, out, err = command("train", "--hiden-size", "3")
+    assert (code, out) == (2, "")
+    assert "--hidden-size" in err
+    assert "Traceback" not in err
+
+
+def test_things_that_do_not_go_together(command: Command, text: Path, trained: Path) -> None:
+    refused(command("train"), "name a corpus")
+    refused(command("train", "tinyshakespeare", "--text", text), "one of the two")
+    refused(command("train", "--text", text, "--name", "mine"), "exists.*--resume.*--overwrite")
+    refused(command("train", "--resume", "mine", "--text", text), "--resume goes on")
+    refused(command("train", "--resume", "mine", "--hidden-size", "9"), "with a run as it is; leave out --hidden-size$")
+    for flag in (["--name", "n"], ["--overwrite"]):
+        refused(
+            command("train", "--resume", "mine", *flag), f"--resume goes on with a run as it is; leave out {flag[0]}$"
+        )
+    refused(command("train", "--resume", "mine", "--encoding", "latin-1"), "--resume goes on .*; leave out --encoding$")
+    refused(command("train", "--resume", "nothing"), "no run to resume")
+    refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same shape")
+    refused(command("sample"), "--author")
+    refused(
+        command("evaluate", "--model", "mine"), "nothing to measure on; name a corpus .*--text for a language model"
+    )
+    refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window must be at least 1")
+
+
+def test_a_recipe_serves_ones_own_text(command: Command, text: Path) -> None:
+    code, _, err = command("train", "--text", text, "--recipe", "tinyshakespeare-5min", "--name", "own", *TINY)
+    assert code == 0, err
+
+
+def test_a_run_is_found_by_name_beside_a_folder_of_that_name(command: Command, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    code, _, err = command("train", "--resume", "mine", "--max-steps", "3")
+    assert code == 0, err
+
+
+def test_a_corpus_that_is_not_here(command: Command) -> None:
+    refused(command("train", "tinyshakespeare"), r"tinyshakespeare.*--download|--download.*tinyshakespeare")
+
+
+def test_a_full_disk_while_saving(
+    command: Command, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        if "runs" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("finding out a handle's path wants /proc")
+    monkeypatch.setattr(os, "fsync", full)
+    refused(command("train", "--text", text, "--name", "full", *TINY), "disk is full")
+    assert not [path for path in (tmp_path / "home" / "runs").rglob("*") if path.name != "full"]

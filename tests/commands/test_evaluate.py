@@ -1,0 +1,267 @@
+"""textseq-evaluate with translators: measures with signatures, two systems compared, every mistake one line."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from textseq.commands.command import run
+from textseq.data.pairs import PairCorpus, own_pairs
+from textseq.metrics.translation import LengthBLEU, bleu_by_length
+from textseq.tasks.registry import load_translator
+from textseq.tasks.translation.translator import Translator, together
+
+Command = Callable[..., tuple[int, str, str]]
+SOURCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g", "one", "and then there were none of them"]
+TARGETS = ["un deux trois", "je suis ici.", "c'est comme ca", "a b c d", "un", "et puis il n'y en avait plus"]
+QUICK = ["--max-new-tokens", "20"]
+
+
+@pytest.fixture(autouse=True)
+def home(translators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The translators by name, and a test set beside."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(translators))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("test.en").write_text("\n".join(SOURCES) + "\n")
+    Path("test.fr").write_text("\n".join(TARGETS) + "\n")
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Calls the command in this process; returns exit code, stdout, stderr."""
+    evaluate: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.evaluate").evaluate
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            run("textseq-evaluate", evaluate, [*arguments, "--device", "cpu"])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+def measured(command: Command, *arguments: str, files: tuple[str, ...] = ("test.en", "test.fr")) -> list[str]:
+    code, out, err = command("--pairs", *files, *QUICK, *arguments)
+    assert (code, err) == (0, ""), err
+    return out.splitlines()
+
+
+def refused(result: tuple[int, str, str], message: str) -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout."""
+    code, out, err = result
+    assert (code, out) == (2, ""), result
+    assert len(err.splitlines()) == 1 and "Traceback" not in err
+    assert re.search(message, err), err
+
+
+def translations(translator: Translator) -> list[str]:
+    return [one.text for one in translator.translate(SOURCES, max_new_tokens=20)]
+
+
+def test_three_measures_with_their_recipes(command: Command) -> None:
+    lines = measured(command, "--model", "mine")
+    corpus = own_pairs([Path("test.en"), Path("test.fr")], source_language="en", target_language="fr", validation=0)
+    found, _ = load_translator("mine").measure(corpus, "train", max_new_tokens=20)
+    assert lines == [line for one in found for line in (str(one), one.signature)]
+    assert [line.split()[0] for line in lines[::2]] == ["BLEU", "chrF2", "TER"]
+    for signature in lines[1::2]:
+        assert signature.startswith(
+            "corpus:test.en and test.fr|part:whole|direction:en-fr|tokens:char-joint|models:1|precision:float32|"
+            "beams:5|length-penalty:1|max-new-tokens:20|nrefs:1|"
+        )
+
+
+def test_what_was_chosen_stands_in_the_signature(command: Command) -> None:
+    flags = ["--num-beams", "2", "--length-penalty", "0.6", "--coverage-penalty", "0.2", "--int8"]
+    lines = measured(command, "--model", "mine", "second", *flags, "--bleu-tokenizer", "intl")
+    wanted = "models:2|precision:int8|beams:2|length-penalty:0.6|max-new-tokens:20|coverage-penalty:0.2|"
+    assert all(wanted in line for line in lines[1::2])
+    assert "|tok:intl|" in lines[1]
+
+
+def test_translations_of_ones_own_are_perfect(command: Command) -> None:
+    measured(command, "--model", "mine", "second", "--write-translations", "out.fr")
+    best = Path("out.fr").read_text().splitlines()
+    assert best == translations(together([load_translator("mine"), load_translator("second")]))
+    lines = measured(command, "--model", "mine", "second", files=("test.en", "out.fr"))
+    assert [line.split(" (")[0] for line in lines[2::2]] == ["chrF2 100.00", "TER 0.00"]
+
+
+def test_long_sentences_are_measured_too(command: Command) -> None:
+    Path("long.en").write_text("ab " * 400 + "\n")
+    Path("long.fr").write_text("ab " * 400 + "\n")
+    assert len(measured(command, "--model", "mine", files=("long.en", "long.fr"))) == 6
+    Path("long.en").write_text("ab " * 7000 + "\n")
+    refused(
+        command("--pairs", "long.en", "long.fr", "--model", "mine"), "with a sentence of more than 20,000 characters"
+    )
+
+
+def test_two_models_are_compared(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Sequence[LengthBLEU]] = {}
+    monkeypatch.setattr(
+        "textseq.tasks.translation.plots.bleu_by_length_plot", lambda series, path: drawn.update(series)
+    )
+    Path("best.fr").write_text("\n".join(translations(load_translator("mine"))))
+    flags = ["--model", "mine", "--compare", "second", "--plot-length", "length.png"]
+    lines = measured(command, *flags, files=("test.en", "best.fr"))
+    assert [line for line in lines if line.endswith(":")] == ["mine:", "second:", "second -> mine:"]
+    mine, second, both = lines[1:7:2], lines[8:14:2], lines[15:21:2]
+    assert mine[1].startswith("chrF2 100.00")
+    assert second == measured(command, "--model", "second", files=("test.en", "best.fr"))[::2]
+    scores = [float(of[1].split()[1]) for of in (second, mine)]
+    found = re.fullmatch(r"chrF2 (\S+) -> (\S+) \((\S+), p = (\d\.\d{3})\)", both[1])
+    assert found and [float(found[1]), float(found[2])] == scores
+    assert float(found[3]) == pytest.approx(100 - scores[0], abs=0.011) and float(found[4]) < 0.05
+    assert lines[16].startswith("corpus:test.en and best.fr|part:whole|baseline:second|system:mine|nrefs:1|bs:1000|")
+    for name, translator in (("mine", load_translator("mine")), ("second", load_translator("second"))):
+        best = Path("best.fr").read_text().splitlines()
+        assert drawn[name] == bleu_by_length(SOURCES, translations(translator), best)
+    assert list(drawn) == ["mine", "second"] and drawn["mine"] != drawn["second"]
+
+
+def test_translations_of_others_are_compared(command: Command) -> None:
+    measured(command, "--model", "mine", "--write-translations", "theirs.txt")
+    lines = measured(command, "--model", "mine", "--compare-translations", "theirs.txt", "--plot-length", "length.png")
+    assert lines[1:7:2] == lines[8:14:2]
+    assert "part:whole|translations:theirs.txt|nrefs:1" in lines[9]
+    assert lines[14] == "theirs.txt -> mine:"
+    assert all(line.endswith("(+0.00, p = 1.000)") for line in lines[15:21:2])
+    assert Path("length.png").read_bytes().startswith(b"\x89PNG")
+    Path("theirs.txt").write_text("one\ntwo\n")
+    flags = ["--pairs", "test.en", "test.fr", "--model", "mine", "--compare-translations", "theirs.txt"]
+    refused(command(*flags), "wants a line for each of the 6 sentences, found 2 in theirs.txt")
+    Path("theirs.txt").write_bytes(b"one\ncaf\xe9\n")
+    refused(command(*flags), "line 2 of theirs.txt is not utf-8 text")
+
+
+def test_systems_are_drawn_under_the_ends_of_their_paths(
+    command: Command, translators: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Sequence[LengthBLEU]] = {}
+    monkeypatch.setattr(
+        "textseq.tasks.translation.plots.bleu_by_length_plot", lambda series, path: drawn.update(series)
+    )
+    place = str(translators / "runs" / "mine")
+    flags = ["--num-beams", "1", "--plot-length", "length.png"]
+    measured(command, "--model", place, *flags)
+    assert list(drawn) == ["runs/mine"]
+    drawn.clear()
+    Path("mine").write_text("one\n" * len(SOURCES))  # a file that is called as the model
+    lines = measured(command, "--model", "mine", "--compare-translations", "mine", *flags)
+    assert list(drawn) == ["mine", f"{Path.cwd().name}/mine"]
+    assert [line for line in lines if line.endswith(":")][:2] == ["mine:", f"{Path('mine').resolve()}:"]
+
+
+def test_one_model_by_two_names_is_not_compared(command: Command, translators: Path) -> None:
+    place = str(translators / "runs" / "mine")
+    refused(command("multi30k", "--model", "mine", "--compare", place), "--compare wants another model, found the same")
+
+
+def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def load_pairs(name: str, *, source: str, target: str, **rest: object) -> PairCorpus:
+        asked.append({"name": name, "source": source, "target": target, **rest})
+        pairs = list(zip(SOURCES, TARGETS, strict=True))
+        parts = {"validation": pairs[:1], "test": pairs[:2], "test_2017_flickr": pairs}
+        return PairCorpus("multi30k", "", "", "", parts, source, target)
+
+    monkeypatch.setattr("textseq.data.pairs.load_pairs", load_pairs)
+    code, out, _ = command("multi30k", "--model", "mine", *QUICK)
+    assert code == 0 and "corpus:multi30k|part:test|direction:en-fr" in out
+    code, out, _ = command("multi30k", "--model", "back", "--part", "test_2017_flickr", "--download", *QUICK)
+    assert code == 0 and "corpus:multi30k|part:test_2017_flickr|direction:fr-en" in out
+    assert asked == [
+        {"name": "multi30k", "source": "en", "target": "fr", "data": None, "download": False},
+        {"name": "multi30k", "source": "fr", "target": "en", "data": None, "download": True},
+    ]
+    refused(
+        command("multi30k", "--model", "mine", "--source", "de"), "translates en to fr, found de to fr; say --source en"
+    )
+    refused(command("multi30k", "--model", "nameless"), "does not know which languages .* say --source and --target")
+    code, out, _ = command("multi30k", "--model", "nameless", "--source", "de", "--target", "cs", *QUICK)
+    assert code == 0 and "direction:de-cs" in out
+
+
+def test_ones_own_pairs_in_columns(command: Command) -> None:
+    rows = [f"{number}\t{pair[1]}\t{pair[0]}" for number, pair in enumerate(zip(SOURCES, TARGETS, strict=True))]
+    Path("test.tsv").write_text("\n".join(["id\ttarget\tsource", *rows, "7\tempty\t"]) + "\n")
+    columns = ["--source-column", "source", "--target-column", "target"]
+    refused(
+        command("--pairs", "test.tsv", "--model", "mine", *columns), "1 of 7 lines with an empty sentence.*--empty drop"
+    )
+    code, out, err = command("--pairs", "test.tsv", *QUICK, "--model", "mine", *columns, "--empty", "drop")
+    assert (code, err) == (0, "Left out of test.tsv: 1 of 7 lines with an empty sentence (line 8).\n")
+    assert out.splitlines()[::2] == measured(command, "--model", "mine")[::2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--model mine", "nothing to measure on; name a corpus before the flags .*--pairs for a translator"),
+        ("--model mine multi30k", "nothing to measure on; name a corpus before the flags"),
+        ("--model mine --compare second multi30k", "nothing to measure on; name a corpus before the flags"),
+        ("--model mine test.en test.fr", "nothing to measure on; .* --pairs for a translator"),
+        ("test.en --model mine", "test.en is no corpus but a file; to measure on your own, give --pairs"),
+        ("test.en --model shakespeare", "test.en is no corpus but a file; to measure on your own, give --text"),
+        ("multi30k --model mine --compare", "--compare wants a model, found none; name one, or leave it out"),
+        (
+            "tatoeba-pol-eng --model mine",
+            "corpus 'tatoeba-pol-eng' has .*pl.*, and the model translates en to fr; name another corpus",
+        ),
+        ("multi30k --model mine --pairs test.en test.fr", "one of the two"),
+        ("--pairs test.en test.fr", "name the --model to measure; .* --list-models of textseq-translate, "),
+        ("--pairs test.en --model mine", "two aligned text files"),
+        ("--pairs test.en nowhere --model mine", "no file nowhere"),
+        ("--pairs test.en test.fr --model mine --part test", "--part is of a corpus, and --pairs is measured whole"),
+        ("--text test.en --model mine", "--text is for language models, and mine is none"),
+        ("multi30k --model mine --window 3", "--window is for language models, and mine is none"),
+        ("multi30k --model mine --streams 0", "--streams must be at least 1, found 0"),
+        ("shakespeare --model shakespeare --num-beams 3", "--num-beams is for translators, and shakespeare is none"),
+        ("shakespeare --model shakespeare --int8", "--int8 is for translators, and shakespeare is none"),
+        ("shakespeare --model shakespeare tolstoy", "one language model is measured at a time, found 2"),
+        ("shakespeare --model mine", "'shakespeare' is for a language-model; of pairs are multi30k"),
+        ("multi30k --model shakespeare", "'multi30k' is for a translator; of texts are austen, "),
+        ("multi30k --model mine shakespeare", r"found mine \(a translator\), shakespeare \(a language-model\)"),
+        (
+            "multi30k --model mine --compare shakespeare",
+            r"found mine \(a translator\), shakespeare \(a language-model\)",
+        ),
+        (
+            "multi30k --model mine --compare mine",
+            "--compare wants another model, found the same; .*--write-translations",
+        ),
+        ("multi30k --model mine --compare back", "same languages, found en to fr and fr to en"),
+        ("multi30k --model mine --compare x --compare-translations y", "unknown model 'x'"),
+        ("multi30k --model mine --compare back --compare-translations y", "one of the two"),
+        ("multi30k --model mine --compare-translations .", r"wants a file, found none at \."),
+        ("multi30k --model mine --bleu-tokenizer 13", "unknown value of --bleu-tokenizer '13'; did you mean '13a'"),
+        ("multi30k --model mine --num-return-sequences 2", "one translation of each sentence is measured"),
+        ("multi30k --model mine second --compare second mine", "--compare wants another model, found the same"),
+        ("multi30k --model mine --plot-length .", "--plot-length wants a file to write"),
+        (
+            "multi30k --model mine --plot-length new/a.png",
+            "--plot-length wants a file in a folder that exists, .*new; make",
+        ),
+        (
+            "multi30k --model mine --write-translations new/a",
+            "--write-translations wants a file in a folder that exists",
+        ),
+        ("multi30k --model mine --plot-length a.pdf", r"--plot-length is .* ends in \.png, found \.pdf in a\.pdf"),
+        ("multi30k --model mine --plot-length a", r"--plot-length is .* ends in \.png, found no ending in a"),
+        ("--pairs test.en test.fr --model mine --write-translations test.fr", "would write over test.fr"),
+        ("multi30k --model mine --write-translations a --plot-length a", "would write over a"),
+        ("multi30k --model mine", "multi30k.*--download|--download.*multi30k"),
+        ("multi30k --model mone", "unknown model 'mone'; did you mean 'mine'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(command: Command, flags: str, message: str) -> None:
+    refused(command(*flags.split()), message)
+    assert {path.name for path in Path().iterdir()} == {"test.en", "test.fr"}

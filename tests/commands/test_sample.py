@@ -1,0 +1,296 @@
+"""textseq-sample as a user meets it: every setting a flag, every look at a text, every mistake one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from textseq.commands.command import run
+from textseq.data.sources import Source
+from textseq.data.text import own_text
+from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
+from textseq.tasks.language_model.generator import Writer
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.tokenizers.characters import CharTokenizer
+
+TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 3
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place with a model that has learnt nothing, of a text that lies beside it."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    source = Source(text=(str(path),), validation=0)
+    torch.manual_seed(1)
+    config = LanguageModelConfig(hidden_size=8, embedding_size=4)
+    tokenizer = CharTokenizer.train([TEXT])
+    facts: dict[str, object] = {
+        "task": "language-model",
+        "model": config.to_dict(),
+        "source": {**source.to_dict(), "text": [str(path)]},
+        "corpus": {"name": "text.txt", "fingerprint": own_text([path], validation=0).fingerprint},
+    }
+    model = LanguageModel(config, tokenizer.size)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    writer = Writer(model, tokenizer, facts)
+    writer.save(tmp_path / "runs" / "given" / "best-1")  # a gift, which does not say where its text lies
+    writer.save(tmp_path / "runs" / "mine" / "best-1")
+    config_file = tmp_path / "runs" / "mine" / "best-1" / "config.json"
+    source_line = f'"source": {{"text": ["{path}"], "validation": 0, "corpus": null, "encoding": "utf-8"}},'
+    config_file.write_text(config_file.read_text().replace("{", "{" + source_line, 1))
+    return tmp_path
+
+
+@pytest.fixture
+def command(home: Path, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Calls the command in this process; returns exit code, stdout, stderr."""
+
+    sample: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.sample").sample
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            run("textseq-sample", sample, [str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+def written(command: Command, *arguments: str | Path) -> str:
+    code, out, err = command("--author", "mine", "--max-new-tokens", "60", *arguments)
+    assert (code, err) == (0, ""), err
+    return out
+
+
+def refused(result: tuple[int, str, str], message: str) -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout."""
+    code, out, err = result
+    assert (code, out) == (2, ""), (code, out, err)
+    assert len(err.splitlines()) == 1 and "Traceback" not in err
+    assert re.search(message, err), err
+
+
+def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    for item in dataclasses.fields(GenerationConfig):
+        assert "--" + item.name.replace("_", "-") in out
+    for words in ("--show-surprise", "--surprise-html", "--novelty", "TOKEN=BIAS", "--training-text"):
+        assert words in out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--min-p", "0.5"],
+        ["--typical-p", "0.8"],
+        ["--repetition-penalty", "1.3"],
+        ["--no-repeat-ngram-size", "2"],
+        ["--logit-bias", " =2", "e=-3.5", "t=1"],
+        ["--num-beams", "3"],
+        ["--num-beams", "3", "--length-penalty", "0.6", "--stop-strings", "e", "t"],
+    ],
+    ids=lambda flags: flags[0][2:],
+)
+def test_flags_change_the_text_and_the_seed_holds(command: Command, flags: list[str]) -> None:
+    text = written(command, "--seed", "2", *flags)
+    assert text == written(command, "--seed", "2", *flags)
+    assert text != written(command, "--seed", "2")
+
+
+def test_a_bias_bans_a_letter(command: Command) -> None:
+    letter = written(command, "--seed", "1")[0]
+    assert letter not in written(command, "--seed", "1", "--logit-bias", f"{letter}=-100").removesuffix("\n")
+    assert written(command, "--logit-bias", ",=-100", ":=100", "--seed", "1") == ":" * 60 + "\n"
+
+
+def test_beams_write_the_best_first(command: Command) -> None:
+    out = written(command, "--num-beams", "4", "--num-return-sequences", "3", "--prompt", "To")
+    texts = re.split(r"--- \d ---\n", out)[1:]
+    assert len(set(texts)) == 3
+    assert texts[0] == written(command, "--num-beams", "4", "--prompt", "To")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--min-p", "1.5"], "--min-p must be at least 0 and at most 1, found 1.5"),
+        (["--typical-p", "0"], "--typical-p must be at most 1 and more than 0, found 0"),
+        (["--repetition-penalty", "0"], "--repetition-penalty must be at least 0.01"),
+        (["--repetition-penalty", "inf"], "--repetition-penalty must be finite"),
+        (["--no-repeat-ngram-size", "-1"], "--no-repeat-ngram-size must be at least 0, found -1"),
+        (["--num-beams", "0"], "--num-beams must be at least 1.* found 0"),
+        (["--num-beams", "2", "--min-p", "0.1"], "--min-p is for drawing at random, found it with --num-beams 2"),
+        (["--num-beams", "2", "--num-return-sequences", "3"], r"must be at most --num-beams \(2\), found 3"),
+        (["--length-penalty", "-1"], "--length-penalty must be at least 0 and at most 10, found -1"),
+        (["--logit-bias", "e"], "--logit-bias wants TOKEN=NUMBER, found 'e'"),
+        (["--logit-bias", "e=much"], "--logit-bias wants TOKEN=NUMBER, found 'e=much'"),
+        (["--logit-bias", "e=nan"], "must lie between -10000 and 10000, found e=nan"),
+        (["--logit-bias", " the=-2"], "wants single tokens, found ' the', which this model .char. reads as ' ', 't'"),
+        (["--logit-bias", "ż=1"], "unknown token 'ż'"),
+        (["--show-surprise", "--max-new-tokens", "0"], "scoring wants a text"),
+        (["--text", "text.txt"], "say how to look at --text"),
+        (["--text", "text.txt", "--novelty", "--prompt", "To"], "with --text nothing is written: leave out --prompt"),
+        (["--text", "text.txt", "--novelty", "--top-k", "3"], "with --text nothing is written"),
+        (["--text", "nowhere.txt", "--show-surprise"], r"no file or folder nowhere\.txt"),
+        (["--novelty", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
+        (["--novelty", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
+        (["--novelty", "--corpus", "x", "--training-text", "text.txt"], "one of the two"),
+        (["--seed", str(2**64)], "--seed must be at least 0 and at most"),
+        (["--logit-bias", "e=1e308"], "must lie between -10000 and 10000, found e=1e"),
+        (["--num-beams", "3", "--length-penalty", "400"], "--length-penalty must be at least 0 and at most 10"),
+        (["--repetition-penalty", "1e-39"], "--repetition-penalty must be at least 0.01"),
+        (["--device", "meta"], "--device meta computes nothing"),
+        (["--surprise-html", "."], "wants a file to write, found ."),
+        (["--text", "text.txt", "--surprise-html", "text.txt"], "wants a file to write, found text.txt"),
+        (["--text", "text.txt", "--novelty", "--encoding", "utf-16"], "is not utf-16 text: .*utf-16-le or utf-16-be"),
+        (["--data", "."], "find the training text for --novelty; add it, or leave them out"),
+        (["--logit-bias", "<0x0>=2"], "'<0x0>' is never written; leave it out"),
+        (["--corpus", "shakespeare"], "are for --novelty; add it"),
+        (["--surprise-html", "text.txt/a.html"], r"cannot write .*text\.txt/a\.html"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_refused(command: Command, flags: list[str], message: str) -> None:
+    brief = [] if "--text" in flags or "--max-new-tokens" in flags else ["--max-new-tokens", "5"]
+    code, out, err = command("--author", "mine", *brief, *flags)
+    if "text.txt/a.html" in flags:
+        out = ""  # the text had been written by then
+    refused((code, out, err), message)
+
+
+# Surprise
+
+
+def test_figures_stand_under_the_text_where_there_is_no_terminal(command: Command) -> None:
+    text = written(command, "--seed", "3", "--prompt", "To").splitlines()
+    lines = written(command, "--seed", "3", "--prompt", "To", "--show-surprise").splitlines()
+    assert lines[0 : 2 * len(text) : 2] == text
+    for shown, figures in zip(lines[: 2 * len(text) : 2], lines[1 : 2 * len(text) : 2], strict=True):
+        assert re.fullmatch(r"\d+", figures) and len(figures) - len(shown) in (0, 1)
+    assert "nats per character" in lines[-1]
+
+
+def test_a_terminal_gets_colours(home: Path) -> None:
+    pty = pytest.importorskip("pty")
+    code = "from textseq.cli.sample import main; main()"
+    arguments = [sys.executable, "-c", code, "--author", "mine", "--text", "text.txt", "--show-surprise"]
+    for no_colour, wanted in (("", True), ("1", False)):
+        leader, follower = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_colour}
+        with subprocess.Popen(arguments, stdout=follower, env=environment, cwd=home):
+            os.close(follower)
+            shown = b""
+            while b"nats per character" not in shown:
+                shown += os.read(leader, 2**16)
+        os.close(leader)
+        assert (b"\x1b[38;5;16;48;5;" in shown) == wanted
+
+
+def test_a_page_shows_the_written_text(command: Command, home: Path) -> None:
+    page = home / "new" / "page.html"
+    text = written(command, "--seed", "3", "--surprise-html", page)
+    assert text == written(command, "--seed", "3")
+    spans = re.findall(r'<span class="s\d[^"]*" title="[\d.]+ nats, p=[\d.e-]+">(.*?)</span>', page.read_text(), re.S)
+    assert len(spans) == 60
+    assert [path.name for path in page.parent.iterdir()] == ["page.html"]
+    written(command, "--num-return-sequences", "3", "--surprise-html", page)
+    assert page.read_text().count('class="text"') == 3
+
+
+def test_a_given_text_is_looked_at(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = command("--author", "mine", "--text", "text.txt", "--show-surprise")
+    assert code == 0
+    assert out.splitlines()[0:4:2] == TEXT.splitlines()[:2]
+    assert out.splitlines()[-1].endswith(f"{len(TEXT)} characters")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    assert command("--author", "mine", "--text", "-", "--show-surprise")[1] == out
+    (home / "latin.txt").write_bytes("na\u00efve".encode("latin-1"))
+    refused(command("--author", "mine", "--text", "latin.txt", "--show-surprise"), "--encoding")
+    out = command("--author", "mine", "--text", "latin.txt", "--show-surprise", "--encoding", "latin-1")[1]
+    assert out.startswith("na\u00efve\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
+    refused(command("--author", "mine", "--text", "-", "--show-surprise"), "stdin is not utf-8 text.*--encoding")
+
+
+# Novelty
+
+
+def test_novelty_is_of_what_was_written_and_not_of_the_prompt(command: Command, home: Path) -> None:
+    out = written(command, "--seed", "3", "--prompt", TEXT[:50], "--novelty")
+    assert "of 60 characters" in out.splitlines()[-1]
+    found = re.search(r"longest run copied from text\.txt: (\d+) characters", out)
+    assert found and int(found[1]) < 20
+    code, out, _ = command("--author", "mine", "--text", "text.txt", "--novelty")
+    assert code == 0
+    assert f"longest run copied from text.txt: {len(TEXT)} characters" in out
+    assert "100.0% of" in out
+
+
+def test_novelty_against_another_text(command: Command, home: Path) -> None:
+    (home / "other").mkdir()
+    (home / "other" / "a.txt").write_text("nothing of the kind, that is the question\n")
+    out = command("--author", "given", "--text", "text.txt", "--novelty", "--training-text", "other")[1]
+    assert "from other: 22 characters, 5 words" in out and "', that is the question'" in out
+    refused(command("--author", "given", "--novelty"), r"was 'text\.txt'\); name it with --training-text")
+
+
+def test_every_text_has_its_report(command: Command) -> None:
+    out = written(command, "--num-return-sequences", "3", "--novelty", "--show-surprise")
+    assert out.count("longest run copied") == out.count("nats per character") == 3
+    assert re.findall(r"--- (\d) ---", out) == ["1", "2", "3"]
+
+
+@pytest.fixture
+def corpora(data_file: Callable[[str], Path]) -> Path:
+    """The folder of the corpora, asked for before ``home`` takes it away."""
+    return data_file("shakespeare/hamlet.txt").parents[1]
+
+
+def test_the_shipped_model_copies_little_from_its_corpus(corpora: Path, command: Command) -> None:
+    flags = ["--max-new-tokens", "200", "--seed", "1", "--novelty", "--data", corpora]
+    code, out, _ = command("--author", "shakespeare", *flags)
+    assert code == 0
+    found = re.search(r"longest run copied from shakespeare: (\d+) characters", out)
+    assert found and 5 < int(found[1]) < 60
+
+
+def test_a_temperature_next_to_zero_is_zero(command: Command) -> None:
+    frozen = written(command, "--temperature", "0", "--seed", "1")
+    for temperature in ("1e-7", "1e-46"):
+        assert written(command, "--temperature", temperature, "--seed", "1") == frozen
+
+
+def test_a_terminal_without_the_letters_gets_their_numbers(home: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    call = [sys.executable, "-c", "from textseq.cli.sample import main; main()", "--author", "tolstoy", "--seed", "1"]
+    done = subprocess.run([*call, "--max-new-tokens", "20"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u04" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_told(home: Path) -> None:
+    call = [sys.executable, "-c", "from textseq.cli.sample import main; main()", "--list-authors"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["textseq-sample: output: No space left on device"]

@@ -1,0 +1,357 @@
+"""textseq-train as a user meets it with translators: the task follows from what is named, and its flags with it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+import textseq
+from textseq.checkpoints import registry as shelf
+from textseq.commands.command import run
+from textseq.config.base import Settings
+from textseq.config.recipes import Recipe, read_recipe, recipes
+from textseq.data.corpora.catalog import list_corpora
+from textseq.tasks import registry as runs
+from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
+from textseq.tasks.language_model.config import LanguageModelConfig
+from textseq.tasks.translation.translator import Translator
+
+TINY = ["--embedding-size", "8", "--encoder-size", "8", "--hidden-size", "12", "--attention-size", "6"]
+SHORT = ["--tokenizer", "char", "--batch-size", "8", "--max-steps", "3"]
+
+Result = tuple[int, str, str]
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Calls the command in this process, in a home of its own; returns exit code, stdout, stderr."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> Result:
+        train = importlib.import_module("textseq.cli.train").train
+        with pytest.raises(SystemExit) as stop:
+            run("textseq-train", train, [str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]]:
+    """Calls the command and returns what it asked the library to do, which is not done."""
+
+    def call(*arguments: str | Path) -> dict[str, object]:
+        calls: list[dict[str, object]] = []
+        for name in ("train", "train_translator", "train_classifier", "train_tagger", "resume"):
+
+            def note(*given: object, task: str = name, **options: object) -> None:
+                calls.append({"call": task, "first": given[0] if given else None, **options})
+
+            monkeypatch.setattr(runs, name, note)
+        code, _, err = command(*arguments)
+        assert code == 0, err
+        return calls[0]
+
+    return call
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> list[Path]:
+    """Two aligned files."""
+    dice = random.Random(3)
+    lines = ["".join(dice.choices("abc", k=dice.randint(2, 5))) for _ in range(80)]
+    files = [tmp_path / "mine.en", tmp_path / "mine.de"]
+    for file, side in zip(files, (lines, [line.upper() for line in lines]), strict=True):
+        file.write_text("\n".join(side) + "\n", encoding="utf-8")
+    return files
+
+
+@pytest.fixture
+def trained(command: Command, pairs: list[Path], tmp_path: Path) -> Path:
+    """A translator's run, hardly trained."""
+    code, _, err = command("--pairs", *pairs, "--source", "en", "--target", "de", *TINY, *SHORT)
+    assert code == 0, err
+    return tmp_path / "home" / "runs" / "mine"
+
+
+def refused(result: Result, message: str) -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout."""
+    code, out, err = result
+    assert (code, out) == (2, ""), err
+    assert len(err.splitlines()) == 1, err
+    assert re.search(message, err), err
+
+
+# What is done
+
+
+def test_from_pairs_to_a_translator(command: Command, trained: Path) -> None:
+    translator = textseq.load(trained)
+    assert isinstance(translator, Translator)
+    assert (translator.facts["source_language"], translator.facts["target_language"]) == ("en", "de")
+    assert "textseq-translate --model mine" in (trained / "README.md").read_text()
+    code, _, err = command("--resume", "mine", "--max-steps", "5", "--evaluate-every", "2")
+    assert code == 0, err
+    assert "step 4: validation" in err and "BLEU" in err
+    assert textseq.load(trained).facts["step"] in (4, 5)
+    other = trained.parents[2] / "other.tsv"
+    other.write_text("".join(f"a{n} b\tB a{n}\n" for n in range(60)), encoding="utf-8")
+    code, _, err = command("--pairs", other, "--from", "mine", "--name", "further", *SHORT)
+    assert code == 0, err
+    assert "tokens were known there" in err
+
+
+def task_of(recipe: Recipe) -> str:
+    """What a recipe trains."""
+    (corpus,) = (corpus for corpus in list_corpora() if corpus.name == recipe["corpus"])
+    kinds = {"translator": corpus.languages, "classifier": corpus.labels, "tagger": corpus.task == "tagger"}
+    return recipe.get("task") or next((task for task, fits in kinds.items() if fits), "language-model")
+
+
+def put_model(folder: Path, name: str) -> None:
+    """What a recipe makes, as far as a command line looks at it."""
+    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "classifier": ClassifierConfig}
+    model = kind[task_of(recipe)](**recipe.get("model", {})).to_dict()
+    facts = {"task": task_of(recipe), "model": model, "data": recipe.get("data", {})}
+    (folder / "runs" / name).mkdir(parents=True)
+    (folder / "runs" / name / "config.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_is_what_is_asked_for(asked: Callable[..., dict[str, object]], name: str, tmp_path: Path) -> None:
+    recipe = read_recipe(name)
+    if "from" in recipe:
+        put_model(tmp_path / "home", recipe["from"])
+    found, task = asked("--recipe", name), task_of(recipe)
+    if task == "language-model":
+        assert (found["call"], found["first"]) == ("train", recipe["corpus"])
+    else:
+        origin = found["origin"]
+        assert isinstance(origin, textseq.PairSource | textseq.LabelledSource | textseq.TaggedSource)
+        assert (found["call"], origin.corpus) == (f"train_{task}", recipe["corpus"])
+        if isinstance(origin, textseq.PairSource):
+            assert (origin.source, origin.target) == (recipe["source"], recipe["target"])
+    assert found["start_from"] == recipe.get("from")
+    tables = recipe.get("model", {}), recipe.get("data", {}), recipe.get("training", {})
+    for part, table in zip(("model", "batching", "training"), tables, strict=True):
+        settings = found[part]
+        assert isinstance(settings, Settings)
+        assert {key: getattr(settings, key) for key in table} == table
+
+
+def test_a_recipe_begins_with_a_model_of_its_own_unless_another_is_named(
+    asked: Callable[..., dict[str, object]], command: Command, tmp_path: Path
+) -> None:
+    refused(
+        command("--recipe", "imdb"),
+        "recipe imdb begins with the model 'imdb-lm' .* make it first: textseq-train --recipe imdb-lm --name imdb-lm",
+    )
+    put_model(tmp_path / "home", "imdb-lm")
+    (tmp_path / "home" / "runs" / "imdb-lm").rename(tmp_path / "home" / "runs" / "mine")
+    found = asked("--recipe", "imdb", "--from", "mine")
+    model, batching = found["model"], found["batching"]
+    assert isinstance(model, ClassifierConfig) and isinstance(batching, LabelledConfig)
+    assert found["start_from"] == "mine" and model.hidden_size == 512 and batching.lowercase
+    refused(command("--recipe", "imdb", "--from", "other"), "unknown model 'other'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "corpus", "direction", "pairs"),
+    [
+        (["multi30k"], "multi30k", (None, None), ()),
+        (["--name", "shakespeare", "multi30k", "--source", "de"], "multi30k", ("de", None), ()),
+        (["--download", "multi30k", "--target=fr"], "multi30k", (None, "fr"), ()),
+        (["--task", "translator", "multi30k"], "multi30k", (None, None), ()),
+        (["--pairs", "a", "b", "--source", "en"], None, ("en", None), ("a", "b")),
+        (["--recipe", "multi30k-en-de", "--target", "fr"], "multi30k", ("en", "fr"), ()),
+        (["--recipe", "multi30k-en-de", "multi30k"], "multi30k", ("en", "de"), ()),
+        (["--recipe", "multi30k-en-de", "tatoeba-fra-eng"], "tatoeba-fra-eng", (None, None), ()),
+        (["--recipe", "multi30k-en-de", "--pairs", "a.tsv"], None, (None, None), ("a.tsv",)),
+    ],
+)
+def test_the_task_and_the_pairs_follow_from_what_is_named(
+    asked: Callable[..., dict[str, object]],
+    arguments: Sequence[str],
+    corpus: str | None,
+    direction: tuple[str | None, str | None],
+    pairs: tuple[str, ...],
+) -> None:
+    found = asked(*arguments)
+    origin = found["origin"]
+    assert isinstance(origin, textseq.PairSource)
+    assert found["call"] == "train_translator"
+    assert (origin.corpus, (origin.source, origin.target), origin.pairs) == (corpus, direction, pairs)
+    if "--recipe" in arguments:
+        model = found["model"]
+        assert isinstance(model, textseq.TranslationModelConfig)
+        assert model.embedding_dropout == 0.2
+
+
+def test_every_flag_arrives(asked: Callable[..., dict[str, object]], tmp_path: Path) -> None:
+    given = "--pairs a.tsv --validation-pairs b.tsv --source-column x --target-column y --encoding latin-1 --empty drop"
+    given += " --overlong drop --longest-sentence 9 --unreadable drop --validation 0.1 --source s --target t"
+    given += " --attention general --vocabulary separate --tie-embeddings none --best-by bleu --overwrite --name n"
+    found = asked(*given.split())
+    origin, model, batching, training = (found[part] for part in ("origin", "model", "batching", "training"))
+    assert isinstance(origin, textseq.PairSource)
+    assert asdict(origin) == {
+        "pairs": ("a.tsv",),
+        "validation_pairs": ("b.tsv",),
+        "source_column": "x",
+        "target_column": "y",
+        "encoding": "latin-1",
+        "empty": "drop",
+        "overlong": "drop",
+        "longest_sentence": 9,
+        "unreadable": "drop",
+        "validation": 0.1,
+        "source": "s",
+        "target": "t",
+        "corpus": None,
+    }
+    assert isinstance(model, textseq.TranslationModelConfig)
+    assert isinstance(batching, textseq.PairConfig)
+    assert isinstance(training, textseq.TranslatorTrainingConfig)
+    assert (model.attention, model.tie_embeddings, batching.vocabulary) == ("general", "none", "separate")
+    assert (training.best_by, found["overwrite"], found["name"]) == ("bleu", True, "n")
+
+
+def test_help_shows_the_flags_of_the_task(command: Command) -> None:
+    writers, translators = command("--help")[1], command("--task", "translator", "--help")[1]
+    assert "textseq-train --task translator --help" in writers
+    assert "textseq-train --task language-model --help" in translators
+    for flag, here in (("--text", writers), ("--reset-probability", writers), ("--pairs", translators)):
+        assert flag in here
+    for flag in ("--attention", "--subword-sampling", "--label-smoothing", "--source-column", "--empty"):
+        assert f"{flag} " in translators
+        assert f"{flag} " not in writers
+    assert "--stride" not in translators
+    assert "(default: 0.2)" in command("--recipe", "tatoeba-fr-en", "--help")[1]  # the recipe's dropout
+
+
+def test_recipes_of_both_tasks_are_listed(command: Command) -> None:
+    listed = command("--list-recipes")[1]
+    for name in ("tatoeba-en-fr", "multi30k-en-de", "tinyshakespeare"):
+        assert f"{name}  " in listed
+
+
+def test_one_learns_to_write_from_labelled_texts_too(asked: Callable[..., dict[str, object]]) -> None:
+    assert asked("imdb")["call"] == "train_classifier"
+    found = asked("imdb", "--task", "language-model", "--hidden-size", "9")
+    assert (found["call"], found["first"]) == ("train", "imdb")
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "translator"], "name a corpus, or give your own --pairs; 'textseq-train --list-corpora' shows"),
+        (
+            ["tinyshakespeare", "--task", "translator"],
+            "--task translator asks for a translator, corpus 'tinyshakespeare' for a language model; leave one of them",
+        ),
+        (["multi30k", "--task", "language-model"], "--task language-model asks for .*, corpus 'multi30k' for"),
+        (["--text", "a", "--pairs", "b"], "--text asks for a language model, --pairs for a translator; leave one of"),
+        (["--text", "a", "--pairs", "b", "--labelled", "c"], "--text asks for a language model, --pairs for a transl"),
+        (["tinyshakespeare", "--source", "en"], "corpus 'tinyshakespeare' asks for .*, --source for a translator"),
+        (["multi30k", "--recipe", "tinyshakespeare"], "--recipe tinyshakespeare asks for .*, corpus 'multi30k' for"),
+        (["--recipe", "multi30k-en-fr", "--text", "a"], "--recipe multi30k-en-fr asks for a translator, --text for"),
+        (["multi30k", "--pairs", "a", "b"], "name a corpus or give your own files with --pairs, one of the two"),
+        (["multi30k", "--source", "xx"], "unknown language of corpus 'multi30k': 'xx'; known: cs, de, en, fr"),
+        (["multi30k", "--source", "en", "--target", "en"], "wants two languages .*, found 'en' twice"),
+        (["multi30k"], r"multi30k.*--download"),
+        (["--pairs", "missing.en", "missing.de"], r"no file \S*missing\.en"),
+        (["--pairs", "mine.en"], "two aligned|tab|one .tsv"),
+        (["--pairs", "mine.en", "mine.de", "mine.en"], "two aligned"),
+        (["--pairs", "mine.en", "mine.de", "--encoding", "utf-9"], "unknown encoding 'utf-9'"),
+        (["--pairs", "mine.en", "mine.de", "--validation", "0.9"], "--validation must be at least 0 and at most 0.5"),
+        (["--pairs", "mine.en", "mine.de", "--longest-sentence", "1"], "longer than 1 character|1 char"),
+        (["--pairs", "mine.en", "mine.de", "--hidden-size", "0"], "--hidden-size must be at least 1, found 0"),
+        (["--pairs", "mine.en", "mine.de", "--attention", "dot", "--hidden-size", "9"], "--attention dot wants"),
+        (["--pairs", "mine.en", "mine.de", "--subword-sampling", "1", "--tokenizer", "char"], "--subword-sampling"),
+        (["--pairs", "mine.en", "mine.de", "--vocabulary", "separate"], "--vocabulary separate wants --tie-embeddings"),
+        (["--pairs", "mine.en", "mine.de", "--device", "cuda:99", "--tokenizer", "char"], "--device cuda:99 cannot be"),
+        (["--pairs", "mine.en", "mine.de", "--name", "a/b"], "--name wants a plain name"),
+        (["--pairs", "mine.en", "mine.de", "--from", "nobody"], "unknown model 'nobody'"),
+        (["--pairs", "mine.en", "mine.de", "--recipe", "multi30k-en-d"], "unknown recipe .* 'multi30k-en-de'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(
+    command: Command, pairs: list[Path], tmp_path: Path, arguments: Sequence[str], message: str
+) -> None:
+    refused(command(*arguments), message)
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "understood"),
+    [
+        (
+            ["multi30k", "--layers", "2"],
+            "read as the flags of a translator, as corpus 'multi30k' says; see ",
+        ),
+        (["--pairs", "a", "b", "--stride", "3"], "read as the flags of a translator, as --pairs says; see "),
+        (
+            ["tinyshakespeare", "--encoder-size", "9"],
+            "read as the flags of a language model, as corpus 'tiny",
+        ),
+        (
+            ["--attention", "dot"],
+            "read as the flags of a language model; see .* --task translator or --task classifier or --task tagger",
+        ),
+        (["--task", "translater"], "read as the flags of a language model; see "),
+    ],
+)
+def test_flags_of_the_other_task_are_refused_with_a_word_of_which_was_understood(
+    command: Command, arguments: Sequence[str], understood: str
+) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+    assert re.search(f"^textseq-train: {understood}", err.splitlines()[-1])
+
+
+def test_a_run_goes_on_as_it_is(command: Command, trained: Path, pairs: list[Path]) -> None:
+    for flags, named in (
+        (["--hidden-size", "9"], "--hidden-size"),
+        (["--vocabulary", "separate"], "--vocabulary"),
+        (["--source", "fr"], "--source"),
+        (["--pairs", *map(str, pairs)], "--pairs"),
+        (["--empty", "drop", "--validation", "0.3"], "--validation, --empty"),
+        (["multi30k"], "the corpus"),
+        (["--from", "mine", "--name", "n", "--overwrite"], "--name, --overwrite, --from"),
+        (["--recipe", "multi30k-en-de", "--dropout", "0.1"], "--recipe, --dropout"),
+    ):
+        code, out, err = command("--resume", "mine", *flags)
+        assert (code, out) == (2, ""), err
+        found = re.search(r"--resume goes on with a run as it is; leave out (.*)$", err)
+        assert found is not None, err
+        assert {*named.split(", ")} <= {*found[1].split(", ")}
+    refused(command("--resume", "mine", "--text", pairs[0]), "--resume mine asks for a translator, --text for a")
+    refused(command("--resume", "mine", "--task", "language-model"), "--task language-model asks for .*, --resume mine")
+    refused(command("--text", pairs[0], "--from", "mine"), "--from mine asks for a translator, --text for a language m")
+    refused(command("--pairs", *pairs), "run .*mine exists; go on with --resume")
+
+
+def test_a_resumed_run_whose_settings_are_damaged_is_one_line(command: Command, trained: Path) -> None:
+    path = next(trained.glob("last-*")) / "config.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "model": {"layers": 2}}))
+    refused(command("--resume", "mine"), "unknown setting in .* 'layers'")
+    path.write_text(json.dumps({**facts, "model": 3}))
+    refused(command("--resume", "mine"), "'model' wants a table, found 3")

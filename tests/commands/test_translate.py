@@ -1,0 +1,445 @@
+"""textseq-translate as a user meets it: a line for every line, nothing lost that was translated, one line of error."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import importlib
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from textseq.commands.command import run
+from textseq.data.pairs import written_sentence
+from textseq.io.lines import LONGEST
+from textseq.tasks.registry import load_translator
+from textseq.tasks.translation.config import TranslationConfig
+from textseq.tasks.translation.translator import Translator, together
+
+Command = Callable[..., tuple[int, str, str]]
+SENTENCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g"]
+CALL = [sys.executable, "-c", "from textseq.cli.translate import main; main()", "--model", "mine", "--num-beams", "1"]
+
+
+@pytest.fixture(autouse=True)
+def home(translators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The translators by name, in an empty folder."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(translators))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Calls the command in this process; returns exit code, stdout, stderr."""
+    translate: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.translate").translate
+
+    def call(stdin: str | bytes, *arguments: str | Path, model: Sequence[str] = ("mine",)) -> tuple[int, str, str]:
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        named = ["--model", *model] if model else []
+        with pytest.raises(SystemExit) as stop:
+            run("textseq-translate", translate, [*named, *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert isinstance(stop.value.code, int | None)
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+def but_for_notes(err: str) -> str:
+    """What these models write often meets the limit of its length, and that is told."""
+    return re.sub(r"note: (the translation of sentence|translations of further) .*\n", "", err)
+
+
+def written(result: tuple[int, str, str]) -> list[str]:
+    code, out, err = result
+    assert (code, err) == (0, ""), err
+    assert out.endswith("\n") or not out
+    return out.split("\n")[:-1]
+
+
+def refused(result: tuple[int, str, str], message: str, out: str = "") -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout but what is said."""
+    assert result[:2] == (2, out), result
+    err = result[2]
+    assert len(err.splitlines()) == 1 and "Traceback" not in err
+    assert re.search(message, err), err
+
+
+def expected(sentences: Sequence[str], **settings: int) -> list[str]:
+    return [one.text for one in load_translator("mine").translate(sentences, **settings)]  # type: ignore[arg-type]
+
+
+# A line for a line
+
+
+def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
+    code, out, _ = command("", "--help", model=())
+    assert code == 0
+    for item in dataclasses.fields(TranslationConfig):
+        assert "--" + item.name.replace("_", "-") in out
+    assert "Examples:" in out and "--plot-attention" in out
+
+
+def test_every_line_gives_a_line(command: Command) -> None:
+    best = expected(SENTENCES)
+    assert len(set(best)) == len(best)
+    assert written(command("\n".join(SENTENCES) + "\n")) == best
+    assert written(command("\n".join(SENTENCES))) == best, "the last line without its end"
+    assert written(command("\r\n".join(SENTENCES) + "\r\n")) == best
+    assert written(command("\ufeff" + "\n".join(SENTENCES))) == best, "a byte order mark"
+    spaced = f"\n{SENTENCES[0]}\n \t \n\n  {SENTENCES[1]} \n\n"
+    assert written(command(spaced)) == ["", best[0], "", "", best[1], ""]
+    assert written(command("")) == []
+    assert written(command("\n".join(SENTENCES), "--buffer", "1")) == best
+    assert len(written(command("Ж字\x00\u2028Ж\n\x0b\n"))) == 2, "characters that no one ever saw"
+
+
+def test_what_a_model_writes_stays_on_its_line() -> None:
+    assert written_sentence(" a\n b\r\u2028c\n") == "a  b c"  # a model that writes bytes may write any
+
+
+def test_flags_reach_the_search(command: Command) -> None:
+    text = "\n".join(SENTENCES)
+    assert written(command(text, "--num-beams", "1")) == expected(SENTENCES, num_beams=1)
+    assert written(command(text, "--max-new-tokens", "3")) == expected(SENTENCES, max_new_tokens=3)
+    drawn = ["--num-beams", "1", "--temperature", "1", "--seed"]
+    assert written(command(text, *drawn, "3")) == written(command(text, *drawn, "3"))
+    assert written(command(text, *drawn, "3")) != written(command(text, *drawn, "4"))
+    assert not any("e" in line for line in written(command(text, "--logit-bias", "e=-100")))
+    assert all(line.startswith("le chien") for line in written(command(text, "--prefix", "le chien")))
+
+
+def test_several_models_choose_together(command: Command) -> None:
+    both = together([load_translator("mine"), load_translator("second")])
+    best = [one.text for one in both.translate(SENTENCES)]
+    assert written(command("\n".join(SENTENCES), model=("mine", "second"))) == best != expected(SENTENCES)
+    refused(command("", model=("mine", "back")), "same languages, found en to fr and fr to en")
+
+
+def test_eight_bits_and_the_device_reach_the_model(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def load(name: str, **settings: str) -> Translator:
+        asked.append((name, settings))
+        return load_translator(name)
+
+    monkeypatch.setattr("textseq.tasks.registry.load_translator", load)
+    written(command("a", "--int8", "--device", "mps"))
+    written(command("a"))
+    assert asked == [
+        ("mine", {"device": "mps", "precision": "int8"}),
+        ("mine", {"device": "cpu", "precision": "float32"}),
+    ]
+
+
+# What is told of a translation
+
+
+def test_the_best_few(command: Command) -> None:
+    flags = ["--num-return-sequences", "2"]
+    lines = written(command("\n".join(["", *SENTENCES]), *flags))
+    found = [re.fullmatch(r"(\d+) \|\|\| (.*) \|\|\| (-?\d+\.\d{4})", line) for line in lines]
+    assert [match and int(match[1]) for match in found] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert [match and match[2] for match in found[2::2]] == expected(SENTENCES)
+    assert all(match is not None for match in found)
+    for first, second in zip(found[2::2], found[3::2], strict=True):
+        assert first and second and first[2] != second[2] and float(first[3]) >= float(second[3])
+    aligned = written(command("a b", *flags, "--alignment", "pharaoh"))
+    assert all(re.fullmatch(r"0 \|\|\| .* \|\|\| \S+ \|\|\| (\d+-\d+ ?)+", line) for line in aligned), aligned
+
+
+def test_alignments_count_the_words_of_both_sides(command: Command) -> None:
+    sentences = ["how are you", "i  am here, dear.", "", "Ж a"]
+    lines = written(command("\n".join(sentences), "--alignment", "pharaoh"))
+    texts = [line.rpartition("\t")[0] for line in lines]
+    assert texts == expected(sentences)
+    for sentence, text, line in zip(sentences, texts, lines, strict=True):
+        pairs = [tuple(map(int, pair.split("-"))) for pair in line.rpartition("\t")[2].split()]
+        assert [target for _, target in pairs] == list(range(len(text.split())))
+        assert all(0 <= source < len(sentence.split()) for source, _ in pairs)
+
+
+def test_json_says_it_all(command: Command) -> None:
+    records = [json.loads(line) for line in written(command("\n".join(SENTENCES) + "\n\n", "--json"))]
+    assert [record["text"] for record in records] == [*expected(SENTENCES), ""]
+    found = load_translator("mine").translate(SENTENCES)
+    for record, one in zip(records, found, strict=False):
+        assert list(record) == ["text", "score", "tokens", "source_tokens", "alignment"]
+        assert record["score"] == pytest.approx(one.score, abs=1e-4)
+        assert (record["tokens"], record["source_tokens"]) == (list(one.tokens), list(one.source_tokens))
+        assert record["alignment"] == [list(pair) for pair in one.alignment()]
+    assert records[-1] == {"text": "", "score": 0.0, "tokens": [], "source_tokens": [], "alignment": []}
+    several = [json.loads(line) for line in written(command("a b\n\nc", "--json", "--num-return-sequences", "3"))]
+    assert [len(record) for record in several] == [3, 3, 3]
+    assert json.loads(written(command("a b", "--json", model=("blind",)))[0])["alignment"] is None
+
+
+def test_json_holds_on_a_terminal_without_the_letters(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert command("a", "--json", "--prefix", "\u00e9\u00f1")[0] == 0
+    assert json.loads(shown.getvalue())["text"].startswith("\u00e9\u00f1")
+
+
+def test_a_picture_of_the_first_sentence(command: Command, tmp_path: Path) -> None:
+    picture = tmp_path / "look.png"
+    assert written(command("\nhow are you\nhere", "--plot-attention", picture)) == [
+        "",
+        *expected(["how are you", "here"]),
+    ]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused(command("", "--plot-attention", picture), "wants a sentence to draw, found none in stdin")
+    refused(command("\n \n", "--plot-attention", picture), "wants a sentence to draw", out="\n\n")
+    for flags in (["--plot-attention", "x.png"], ["--alignment", "pharaoh"]):
+        refused(command("a", *flags, model=("blind",)), "show the attention, of which this model has none")
+
+
+def test_a_prompt_answers_at_once(command: Command) -> None:
+    code, out, err = command("how are you\n\nhere\n", "--interactive")
+    assert (code, out.splitlines()) == (0, [expected(["how are you"])[0], "", expected(["here"])[0]])
+    assert err == "en> " * 4 + "\n"
+
+
+def test_a_terminal_gets_a_prompt_and_its_answers() -> None:
+    pty = pytest.importorskip("pty")
+    leader, follower = pty.openpty()
+    with subprocess.Popen(CALL, stdin=follower, stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        shown = b""
+        for line in (b"here\n", b"\n", b"\x04"):
+            while not shown.endswith(b"en> "):
+                shown += os.read(leader, 2**16)
+            os.write(leader, line)
+            shown += b"|"
+        assert process.wait(timeout=60) == 0
+    os.close(leader)
+    answer = expected(["here"], num_beams=1)[0].encode()
+    assert shown == b"en> |here\r\n" + answer + b"\r\nen> |\r\n\r\nen> |"
+
+
+# Files
+
+
+def test_files_in_and_out(command: Command, tmp_path: Path) -> None:
+    text = "\n".join(SENTENCES) + "\n"
+    Path("in.gz").write_bytes(gzip.compress(text.encode()))
+    Path("in.txt").write_text(text)
+    Path("out.txt").write_text("of before")
+    Path("link.txt").symlink_to("linked.txt")
+    for given, to in (("in.gz", "new.txt"), ("in.txt", "out.txt"), ("in.txt", "link.txt")):
+        assert written(command("", "--input", given, "--output", to)) == []
+        assert Path(to).read_text().splitlines() == expected(SENTENCES)
+    assert Path("link.txt").is_symlink()
+    assert not list(tmp_path.rglob("*.part"))
+    assert written(command("", "--output", "empty.txt")) == []
+    assert Path("empty.txt").read_bytes() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_as_it_is(command: Command) -> None:
+    os.mkfifo("pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(Path("pipe").read_text()))
+    reader.start()
+    assert written(command("\n".join(SENTENCES), "--output", "pipe")) == []
+    reader.join(timeout=60)
+    assert read == ["\n".join(expected(SENTENCES)) + "\n"]
+    assert [path.name for path in Path().iterdir()] == ["pipe"]
+
+
+def test_other_encodings(command: Command) -> None:
+    line = "\u00e9t\u00e9 \u00f1u"
+    for encoding in ("latin-1", "utf-16", "utf-16-le"):
+        assert written(command(f"a\n{line}\n".encode(encoding), "--encoding", encoding)) == expected(["a", line])
+    bad = "a\n".encode("utf-16") + b"x"
+    refused(
+        command(bad, "--encoding", "utf-16"),
+        "line 2 of stdin is not utf-16 text: byte 0x78",
+        out=expected(["a"])[0] + "\n",
+    )
+
+
+def test_sentences_flow_through(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of the input is read than the buffer holds before its translations are out."""
+    seen: list[int] = []
+    real = Translator.stream
+
+    def stream(self: Translator, sentences: Iterator[str], **settings: object) -> object:
+        read = 0
+
+        def counted() -> Iterator[str]:
+            nonlocal read
+            for sentence in sentences:
+                read += 1
+                yield sentence
+
+        for number, found in enumerate(real(self, counted(), **settings)):  # type: ignore[arg-type]
+            seen.append(read - number)
+            yield found
+
+    monkeypatch.setattr(Translator, "stream", stream)
+    written(command("a\n" * 50, "--buffer", "7", "--num-beams", "1"))
+    assert len(seen) == 50 and max(seen) == 7
+
+
+def test_a_line_without_end_is_cut(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    long = "a b " * (LONGEST // 2)
+    code, out, _ = command(f"here\n{long}\nhere\n{'x' * LONGEST}\n", "--num-beams", "1", "--max-new-tokens", "5")
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 4) and lines[0] == lines[2]
+    assert lines[1] == written(command(long[:1999], "--num-beams", "1", "--max-new-tokens", "5"))[0]
+    assert (
+        "note: line 2 of stdin has more than 20000 characters, of which the beginning is read; give it in parts"
+        in caplog.text
+    )
+    assert "note: sentence 2 has" not in caplog.text, "it is named once"
+    assert "line 4 of stdin" not in caplog.text
+
+
+# What can go wrong
+
+
+def test_what_came_before_a_fault_is_out(command: Command) -> None:
+    best = expected(["a", "b"])
+    bad = b"a\nb\ncaf\xe9 b\nc\n"
+    message = r"line 3 of stdin is not utf-8 text: byte 0xe9 at character 4; say with --encoding"
+    refused(command(bad), message, out="\n".join(best) + "\n")
+    Path("out.txt").write_text("of before")
+    refused(command(bad, "--output", "out.txt"), message + r".*what was written until then is in .*out\.txt\.part$")
+    assert Path("out.txt").read_text() == "of before"
+    assert Path("out.txt.part").read_text().splitlines() == best
+    refused(command("a", "--output", "out.txt"), r"out\.txt\.part exists, from a run that was stopped")
+    assert Path("out.txt.part").read_text().splitlines() == best
+    Path("bad.gz").write_bytes(gzip.compress(b"a\nb\n" + os.urandom(2**16))[:-9])
+    code, _, err = command("", "--input", "bad.gz", "--output", "gz.txt")
+    assert code == 2 and re.search(r"not utf-8|bad\.gz is damaged", err)
+    assert Path("gz.txt.part").read_text().splitlines()[:2] == best
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told(command: Command) -> None:
+    refused(command("a\n", "--output", "/dev/full"), "cannot write /dev/full: the disk is full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(CALL, input="here\n", stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "textseq-translate: output: No space left on device\n")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("flags", "ahead"), [(["--buffer", "1"], 1), ([], 512)])
+def test_nothing_translated_is_lost_when_it_is_stopped(
+    number: signal.Signals, code: int, flags: list[str], ahead: int, tmp_path: Path
+) -> None:
+    """But for the lines that are being translated, of which there are by default not so many."""
+    part = tmp_path / "out.txt.part"
+    call = [*CALL, *flags, "--output", "out.txt"]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"a\nb\n" * ahead)
+        process.stdin.flush()
+        late = time.monotonic() + 60
+        while not (part.exists() and part.read_bytes().count(b"\n") == 2 * ahead):
+            if process.poll() is not None or time.monotonic() > late:
+                process.kill()
+                pytest.fail("the lines do not come")
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert but_for_notes(err.decode()) == f"textseq-translate: stopped; what was written until then is in {part}\n"
+    assert part.read_text().splitlines() == expected(["a", "b"], num_beams=1) * ahead
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    call = [*CALL, "--buffer", "1"]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(b"a\n" * 20)
+        process.stdin.close()
+        process.stdout.readline()
+        process.stdout.close()
+        assert but_for_notes(process.stderr.read().decode()) == ""
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--input nowhere", "--input wants a file of sentences, found nothing at nowhere"),
+        ("--input .", "--input wants a file of sentences, found a folder at"),
+        ("--input in.txt --output in.txt", "--output would write over in.txt"),
+        ("--input in.txt --output ./link", "--output would write over in.txt"),
+        ("--output .", "--output wants a file to write, found the folder"),
+        ("--output out.gz", r"writes no packed files; leave it out and add: \| gzip > out.gz"),
+        ("--output in.txt/out", r"--output wants a file in a folder that exists, found none at .*/in\.txt; make it"),
+        ("--output nowhere/in/out", r"--output wants a file in a folder that exists, found none at .*/nowhere/in; "),
+        (
+            "--plot-attention nowhere/x.png",
+            r"--plot-attention wants a file in a folder that exists, found none at .*/no",
+        ),
+        ("--json --alignment pharaoh", "--json holds the alignment already; leave out --alignment"),
+        ("--plot-attention .", "--plot-attention wants a file to write, found the folder"),
+        (
+            "--plot-attention look.pdf",
+            r"--plot-attention is drawn as a PNG: .* ends in \.png, found \.pdf in look\.pdf",
+        ),
+        ("--output a --plot-attention a", "--plot-attention would write over a"),
+        ("--interactive --input in.txt", "answers the lines of stdin at once; leave out --input"),
+        ("--interactive --buffer 3", "leave out --input and --buffer"),
+        ("--buffer 0", "--buffer must be at least 1, found 0"),
+        ("--encoding utf-9", "unknown encoding 'utf-9'"),
+        ("--num-return-sequences 6", r"must be at most --num-beams \(5\), found 6"),
+        ("--num-beams 2 --min-p 0.1", "--min-p is for drawing at random"),
+        ("--logit-bias e", "--logit-bias wants TOKEN=NUMBER, found 'e'"),
+        ("--logit-bias the=1", "wants single tokens, found 'the'"),
+        ("--device cuda:99", "--device cuda:99 cannot be used here"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(command: Command, flags: str, message: str) -> None:
+    Path("in.txt").write_text("a\n")
+    Path("link").symlink_to("in.txt")
+    refused(command("a", *flags.split()), message)
+    assert {path.name for path in Path().iterdir()} == {"in.txt", "link"}
+
+
+def test_models_that_cannot_be_had(command: Command) -> None:
+    refused(command("a", model=()), "name a --model that translates: there are .*back, blind, mine, nameless, second")
+    refused(command("a", model=("mone",)), r"unknown model 'mone'; did you mean 'mine'\? known: [a-z, -]*$")
+    refused(result := command("a", model=("mine", "second", "it's", "me")), "unknown model 'it's'; known: ")
+    call = ["echo", "it's me", "|", "textseq-translate", "--model", "mine", "second"]
+    assert shlex.split(result[2].partition("; or, to translate it: ")[2]) == call
+    refused(command("a", model=("mine", "shakespeare")), "a translator is wanted, .* use .*textseq-sample[^;]*$")
+    refused(
+        command("a", model=("shakespeare",)), "a translator is wanted, .* is a language model; use .*textseq-sample"
+    )
+
+
+def test_the_models_are_listed(command: Command) -> None:
+    lines = written(command("", "--list-models", model=()))
+    assert [line.split()[0] for line in lines if "trained here" in line] == [
+        "back",
+        "blind",
+        "mine",
+        "nameless",
+        "second",
+    ]
+    assert lines[-3].startswith("mine  en to fr, Some pairs (trained here, "), "those that ship come first"
+
+
+def test_without_stdin(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    translate: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.translate").translate
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ValueError, match="stdin is closed; name a file with --input"):
+        translate(["--model", "mine"])

@@ -1,0 +1,318 @@
+"""Labelled texts: published counts, parts and folds that share no text, and what is wrong said before training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from textseq.checkpoints.registry import Facts
+from textseq.data.corpora.catalog import list_corpora
+from textseq.data.corpora.labelled_formats import _nodes
+from textseq.data.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
+from textseq.data.rows import Example
+from textseq.data.sources import LabelledSource
+from textseq.data.splits import NO_LETTERS, parted
+from textseq.data.token_files import token_file
+from textseq.errors import TextseqError
+from textseq.tokenizers.characters import CharTokenizer
+from textseq.training.provenance import overlap, shared_texts
+
+EXAMPLES: list[Example] = [(f"text number {n}", "abc"[n % 3]) for n in range(300)]
+
+COUNTS = {
+    # As published: Socher et al. 2013 and Kim 2014 (SST, TREC, Subj, MR), Pang and Lee 2004, Maas et al. 2011.
+    "sst2": (6920, 872, 1821),
+    "sst5": (8544, 1101, 2210),
+    "trec": (5452, 500),
+    "subj": (8000, 1000, 1000),
+    "sentence_polarity": (8530, 1066, 1066),
+    "movie_reviews": (1600, 200, 200),
+    "imdb": (22518, 2482, 25000),
+    # The two before imdb together.
+    "film_reviews": (10129, 1267, 1266),
+    # Without repetition within a sentence.
+    "sst2-phrases": (98557, 872, 1821),
+    "sst5-phrases": (306157, 1101, 2210),
+}
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.labels])
+def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
+    corpus = load_labelled(name, data=data_folder)
+    counts = []
+    for part in corpus.parts:
+        examples = list(corpus.examples(part))
+        counts.append(len(examples))
+        assert {label for _, label in examples} == set(corpus.labels)
+        assert all(text == text.strip() and text for text, _ in examples)
+    assert tuple(counts) == COUNTS[name]
+
+
+def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Path) -> None:
+    for name, parts in (("imdb", [("train", "validation"), ("test",)]), ("sentence_polarity", [("train",), ("test",)])):
+        corpus = load_labelled(name, data=data_folder)
+        for half in parts:
+            (_, most), (_, least) = Counter(label for part in half for _, label in corpus.examples(part)).most_common()
+            assert most == least
+
+
+def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None:
+    def all_of(name: str) -> Counter[tuple[str, str]]:
+        corpus = load_labelled(name, data=data_folder)
+        return Counter(example for part in corpus.parts for example in corpus.examples(part))
+
+    assert all_of("film_reviews") == all_of("sentence_polarity") + all_of("movie_reviews")
+
+
+def test_a_language_model_reads_the_texts_of_a_part_alone(data_folder: Path, tmp_path: Path) -> None:
+    corpus = load_text("trec", data=data_folder)
+    assert [*corpus.documents("test")] == [
+        (text,) for text, _ in load_labelled("trec", data=data_folder).examples("test")
+    ]
+    assert load_text("tinyshakespeare", data=data_folder).task == "language-model"
+    letters = CharTokenizer.train(corpus.documents("train"))
+    tokens = token_file(corpus, "train", letters, tmp_path)
+    assert len(tokens.document_starts) == 5452
+
+
+def test_a_tree_gives_its_phrases() -> None:
+    tree = "(3 (2 It) (4 (2 's) (3 (2 -LRB-) (3 lovely))))"
+    assert list(_nodes(tree)) == [
+        *[("2", "It"), ("2", "'s"), ("2", "("), ("3", "lovely")],
+        *[("3", "( lovely"), ("4", "'s ( lovely"), ("3", "It 's ( lovely")],
+    ]
+
+
+def test_parts_are_spread_over_labels_and_share_no_text() -> None:
+    twice = [*EXAMPLES, *((f"TEXT, number: {n}!", "a") for n in range(0, 300, 7))]
+    part_of = parted(twice, [0.5, 0.3, 0.2])
+    assert part_of == parted(twice, [0.5, 0.3, 0.2])
+    of_first = Counter(zip(part_of[:300], (label for _, label in EXAMPLES), strict=True))
+    assert {of_first[part, label] for part, label in of_first if part == 0} == {50}
+    assert {of_first[part, label] for part, label in of_first if part == 1} == {30}
+    for place, n in enumerate(range(0, 300, 7)):
+        assert part_of[300 + place] == part_of[n]
+    # What else there is does not move a text far: of 3,000 more, most stay where they were.
+    more = parted([*((f"new {n}", "abc"[n % 3]) for n in range(3000)), *EXAMPLES], [0.5, 0.3, 0.2])[3000:]
+    assert sum(one == other for one, other in zip(part_of, more, strict=False)) > 200
+
+
+def test_what_a_corpus_keeps_for_validation_may_be_learnt_from_too(data_folder: Path) -> None:
+    kept = load_labelled("sst2", data=data_folder)
+    whole = LabelledSource(corpus="sst2", validation=0).open(data=data_folder)
+    assert whole.parts == ("train", "test") and whole.fingerprint != kept.fingerprint
+    assert [*whole.examples("train")] == [*kept.examples("train"), *kept.examples("validation")]
+    assert LabelledSource(corpus="sst2", validation=0.3).open(data=data_folder).fingerprint == kept.fingerprint
+    shares = {share: LabelledSource(corpus="trec", validation=share).open(data=data_folder) for share in (0, 0.1, 0.2)}
+    assert [one.parts for one in shares.values()] == [("train", "test")] + 2 * [("train", "validation", "test")]
+    counts = [len([*one.examples("train")]) for one in shares.values()]
+    assert counts[0] == 5452 and [counts[0] - count for count in counts] == pytest.approx([0, 545, 1090], abs=60)
+    assert len({one.fingerprint for one in shares.values()}) == 3
+
+
+@pytest.mark.parametrize("folds", [2, 3, 10])
+def test_folds_are_disjoint_and_cover_everything(folds: int) -> None:
+    corpus = corpus_of(EXAMPLES)
+    seen: list[Example] = []
+    for number in range(folds):
+        fold = corpus.fold(number, folds)
+        parts = {part: set(fold.examples(part)) for part in fold.parts}
+        assert fold.parts == ("train", "validation", "test")
+        assert sum(map(len, parts.values())) == len(set.union(*parts.values())) == len(EXAMPLES)
+        assert abs(len(parts["test"]) - 300 / folds) <= 3
+        assert abs(len(parts["validation"]) - 30 * (1 - 1 / folds)) <= 3
+        seen += fold.examples("test")
+    assert sorted(seen) == sorted(EXAMPLES)
+    assert len({corpus.fold(number, folds).fingerprint for number in range(folds)}) == folds
+    assert corpus.fold(0, folds, validation=0).parts == ("train", "test")
+
+
+def test_folds_of_any_number_of_texts_are_a_partition() -> None:
+    for count in range(1, 40):
+        examples = [(f"text {number}", "a") for number in range(count)]
+        for folds in range(2, 30):
+            shares = [Fraction(1, folds), 1 - Fraction(1, folds)]
+            found = [parted(examples, shares, start=Fraction(number, folds)).count(0) for number in range(folds)]
+            assert sum(found) == count and max(found) - min(found) <= 1
+            tests = [
+                {place for place, part in enumerate(parted(examples, shares, start=Fraction(k, folds))) if part == 0}
+                for k in range(folds)
+            ]
+            assert len(set.union(*tests)) == count
+
+
+def test_more_folds_than_texts_are_refused() -> None:
+    corpus = corpus_of([(f"text {number}", "ab"[number % 2]) for number in range(12)])
+    assert corpus.fold(0, 3, validation=0.3).parts == ("train", "validation", "test")
+    with pytest.raises(TextseqError, match="50 folds of 'mine' want more texts than 12: fold 1 would have none f"):
+        corpus.fold(0, 50)
+    with pytest.raises(TextseqError, match="3 folds of 'mine' want more texts than 12: fold 1 would have none f"):
+        corpus.fold(0, 3, validation=0.05)
+
+
+def test_sentences_and_their_phrases_are_not_dealt_out_to_folds(data_folder: Path) -> None:
+    phrases = load_labelled("sst2-phrases", data=data_folder)
+    with pytest.raises(TextseqError, match=r"found sentences and their phrases in 'sst2-phrases'; take 'sst2'$"):
+        phrases.fold(0, 10)
+    load_labelled("sst2", data=data_folder).fold(0, 10)
+
+
+def test_texts_without_letters_are_dealt_out_too() -> None:
+    examples = [("🙂" * (1 + n), "ab"[n % 2]) for n in range(120)]
+    parts = parted(examples, [0.8, 0.2])
+    assert 20 <= parts.count(1) <= 28
+    assert parted([*examples, ("🙂", "b")], [0.5, 0.5])[-1] == parted([*examples, ("🙂", "b")], [0.5, 0.5])[0]
+
+
+@pytest.mark.parametrize(("number", "folds"), [(0, 1), (3, 3), (-1, 3)])
+def test_a_fold_that_is_none_is_refused(number: int, folds: int) -> None:
+    with pytest.raises(TextseqError, match="cross-validation wants 2 folds or more"):
+        corpus_of(EXAMPLES).fold(number, folds)
+
+
+def corpus_of(examples: Sequence[Example]) -> LabelledCorpus:
+    third = len(examples) // 3
+    contents = {"train": examples[:third], "test": examples[third:]}
+    return LabelledCorpus("mine", "Mine", "", "f", ("a", "b", "c"), contents)
+
+
+def write(path: Path, examples: Sequence[Example]) -> Path:
+    path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for text, label in examples), encoding="utf-8")
+    return path
+
+
+def test_ones_own_texts_are_parted(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.tsv", EXAMPLES)
+    corpus = own_labelled([path])
+    train, validation = (list(corpus.examples(part)) for part in ("train", "validation"))
+    assert sorted(train + validation) == sorted(EXAMPLES)
+    assert Counter(label for _, label in validation) == {"a": 10, "b": 10, "c": 10}
+    assert corpus.labels == ("a", "b", "c")
+    assert list(corpus.documents("validation")) == [(text,) for text, _ in validation]
+    assert own_labelled([path], validation=0).parts == ("train",)
+    assert own_labelled([path], validation=0.2).fingerprint != corpus.fingerprint == own_labelled([path]).fingerprint
+    held_out = write(tmp_path / "held.tsv", EXAMPLES[:5])
+    assert list(own_labelled([path], validation_paths=[held_out]).examples("validation")) == EXAMPLES[:5]
+    path.write_text("label\ttext\na\tone\n", encoding="utf-8")
+    with pytest.raises(TextseqError, match="has changed since it was divided: 1 texts where there were 300"):
+        list(corpus.examples("train"))
+
+
+def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    for examples, told in (
+        ([], "no texts in"),
+        ([("x", "a"), ("y", "a")], "two labels are wanted or more, found but 'a'"),
+        ([("x", "a"), ("y", "b")], "too few texts in .* to keep some for validation"),
+    ):
+        with pytest.raises(TextseqError, match=told):
+            own_labelled([write(path, examples)])
+    write(path, EXAMPLES)
+    strange = write(tmp_path / "held.tsv", [("x", "a"), ("y", "d")])
+    with pytest.raises(TextseqError, match="validation has the label 'd', which training never saw; training has a, b"):
+        own_labelled([path], validation_paths=[strange])
+    with pytest.raises(TextseqError, match=r"validation must be a share between 0 and 0\.5"):
+        own_labelled([path], validation=0.6)
+    with pytest.raises(TextseqError, match="longest must be 1 character or more"):
+        own_labelled([path], longest=0)
+    with pytest.raises(TextseqError, match="unknown encoding"):
+        own_labelled([path], encoding="utf-9")
+    with pytest.raises(TextseqError, match="unknown treatment"):
+        own_labelled([path], empty="keep")  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match="unknown part of corpus 'mine': 'dev'"):
+        corpus_of(EXAMPLES).examples("dev")
+    with pytest.raises(
+        TextseqError, match="corpus 'shakespeare' is for a language-model; of labelled texts are film_reviews, imdb"
+    ):
+        load_labelled("shakespeare")
+    with pytest.raises(TextseqError, match="unknown corpus 'sst'"):
+        load_labelled("sst")
+
+
+def test_corpora_that_share_texts_say_so_of_one_another(data_folder: Path) -> None:
+    overlaps = {recipe.name: set(recipe.overlaps) for recipe in list_corpora()}
+    for name, others in overlaps.items():
+        assert all(name in overlaps[other] for other in others)
+    texts: dict[str, set[str]] = {}
+    for name in ("sst2", "sst5", "sentence_polarity", "movie_reviews", "film_reviews", "subj", "trec"):
+        corpus = load_labelled(name, data=data_folder)
+        texts[name] = {
+            NO_LETTERS.sub("", text).casefold() for part in corpus.parts for text, _ in corpus.examples(part)
+        }
+        assert set(corpus.overlaps) == overlaps[name]
+    for name, own in texts.items():
+        for other, theirs in texts.items():
+            if name < other:
+                assert (len(own & theirs) > 20) == (other in overlaps[name]), (name, other, len(own & theirs))
+
+
+def test_labels_that_are_numbers_are_in_order_and_others_that_look_alike_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"text {n},{label}\n" for n in range(30) for label in ("10", "2", "Good", "1", "good"))
+    path.write_text("text,label\n" + rows)
+    corpus = own_labelled([path])
+    assert corpus.labels == ("1", "2", "10", "Good", "good")
+    assert any("The labels 'Good' and 'good' are taken for two" in note for note in corpus.notes)
+
+
+def test_labels_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},user{n // 2 * 2 + n % 2}\n" for n in range(100)))
+    with pytest.raises(TextseqError, match=r"100 labels for 100 texts in .* are no classes but names; say"):
+        own_labelled([path])
+
+
+def test_validation_files_without_a_text_are_named(tmp_path: Path) -> None:
+    path, empty = tmp_path / "a.csv", tmp_path / "none.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(20)))
+    empty.write_text("text,label\n")
+    with pytest.raises(TextseqError, match=r"no texts for validation in .*none\.csv; name other files"):
+        own_labelled([path], validation_paths=[empty])
+
+
+def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> None:
+    """Corpora of one split do not spoil each other; folds of either do, for they are parted otherwise."""
+
+    def known(*names: str, corpus: str = "sst2") -> str | None:
+        facts: Facts = {"corpus": {"name": names[0]}, "learnt_before": [*names[1:]]}
+        return overlap(facts, load_labelled(corpus, data=data_folder))
+
+    assert known("sst2") is None
+    assert known("sst2-phrases") is None
+    assert known("imdb", "sst5-phrases") is None
+    assert known("sst5-fold3of10") == "sst5-fold3of10"
+    assert known("imdb", "sst2-fold1of5") == "sst2-fold1of5"
+    assert known("sentence_polarity") == "sentence_polarity"
+    assert known("imdb", "sentence_polarity-fold1of10") == "sentence_polarity-fold1of10"
+    assert known("sentence_polarity-fold1of10", corpus="film_reviews") == "sentence_polarity-fold1of10"
+    assert known("trec", "imdb") is None
+
+
+def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tmp_path: Path) -> None:
+    def known(facts: Facts, corpus: str = "sst2") -> str | None:
+        origin = LabelledSource(corpus=corpus, folds=10)
+        fold = replace(origin, fold=1).open(data=data_folder)
+        return shared_texts(facts, origin, fold)
+
+    for name in ("sst2", "sst2-fold3of10"):
+        assert known({"corpus": {"name": name}}) == "'sst2'"
+        assert known({"corpus": {"name": "imdb"}, "learnt_before": [name]}) == "'sst2'"
+    assert known({"corpus": {"name": "sst2-phrases"}}) == "'sst2-phrases', which shares texts with 'sst2'"
+    assert known({"corpus": {"name": "imdb"}}) is None
+    assert known({}) is None
+    mine = tmp_path / "mine.csv"
+    mine.write_text("label,text\n" + "".join(f"{'ab'[n % 2]},text number {n}\n" for n in range(300)))
+    own = LabelledSource(labelled=(str(mine),), folds=2)
+    fold = replace(own, fold=1).open()
+    by_name: list[Facts] = [
+        {"corpus": {"name": "trec"}, "learnt_before": ["mine.csv"]},  # of which the path is not known
+        {"corpus": {"name": "mine.csv-fold2of3"}},
+    ]
+    assert [shared_texts(facts, own, fold) for facts in by_name] == ["'mine.csv'"] * 2
+    assert shared_texts({"source": {"labelled": [str(mine)]}, "corpus": {"name": "x"}}, own, fold) == str(mine)
+    assert shared_texts({"corpus": {"name": "other.csv"}}, own, fold) is None

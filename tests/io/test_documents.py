@@ -1,0 +1,217 @@
+"""Members of archives are read where they lie, NLTK's corpora by NLTK's readers, and each text is in one part only."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from textseq.data.corpora.catalog import list_corpora
+from textseq.data.corpora.text_formats import CorpusDocument, members
+from textseq.data.text import Corpus, load_corpus
+from textseq.errors import TextseqError
+from textseq.io.documents import CHUNK, Document
+
+DataFile = Callable[[str], Path]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "some.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("books/b.txt", "[B by C 1900]\r\n\r\nCaf\u00e9.\r\n".encode("latin-1"))
+        file.writestr("books/a.txt", b"x" * (2 * CHUNK + 5))
+        file.writestr("books/.DS_Store", b"\0")
+        file.writestr("tags/t01", b"\n\n\tIt/pps is/bez ``/`` so/rb ''/'' ./.\nYes/rb ./.\n\n\n\tThen/rb and/or/cc\n")
+    return path
+
+
+def text_of(document: Document) -> str:
+    return "".join(document.chunks())
+
+
+def test_members_are_found_by_pattern_in_order(archive: Path) -> None:
+    assert members(archive, ["books/*.txt"]) == ["books/a.txt", "books/b.txt"]
+    assert members(archive, ["tags/t[0-9][0-9]", "books/b.txt", "books/?.txt"]) == [
+        "tags/t01",
+        "books/b.txt",
+        "books/a.txt",
+    ]
+    with pytest.raises(TextseqError, match=r"some\.zip has no member 'books/\*\.csv'; it has books/\.DS_Store, "):
+        members(archive, ["books/a.txt", "books/*.csv"])
+
+
+def test_member_comes_in_chunks_and_pieces(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile.ZipFile, "extract", None)  # nothing is unpacked
+    document = Document(archive, "ascii", member="books/a.txt")
+    assert [len(chunk) for chunk in document.chunks()] == [CHUNK, CHUNK, 5]
+    piece = Document(archive, "ascii", member="books/a.txt", start=CHUNK - 1, stop=CHUNK + 1)
+    assert (text_of(piece), document.length()) == ("xx", 2 * CHUNK + 5)
+    assert [path.name for path in archive.parent.iterdir()] == ["some.zip"]
+
+
+@pytest.mark.parametrize("format", ["text", "plain", "nltk-book", "nltk-tagged"])
+def test_what_cannot_be_read_is_said(archive: Path, format: str) -> None:
+    with pytest.raises(TextseqError, match=r"some\.zip has no member 'books/c\.txt'; remove it"):
+        text_of(CorpusDocument(archive, "ascii", format=format, member="books/c.txt"))
+    with pytest.raises(TextseqError, match=r"cannot read .*other\.zip: No such file"):
+        text_of(CorpusDocument(archive.with_name("other.zip"), "ascii", format=format, member="books/a.txt"))
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+    with pytest.raises(TextseqError, match=r"some\.zip is no whole ZIP archive .*fetch it anew"):
+        text_of(CorpusDocument(archive, "ascii", format=format, member="books/a.txt"))
+    with pytest.raises(TextseqError, match=r"some\.zip is no whole ZIP archive"):
+        members(archive, ["*"])
+
+
+def test_damaged_member_is_said(archive: Path) -> None:
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"books/a.txt") + 60] ^= 255
+    archive.write_bytes(content)
+    with pytest.raises(TextseqError, match=r"some\.zip/books/a\.txt is damaged"):
+        text_of(Document(archive, "ascii", member="books/a.txt"))
+
+
+def test_errors_name_the_member(archive: Path) -> None:
+    with pytest.raises(TextseqError, match=r"some\.zip/books/b\.txt is not ascii text: byte 0xe9 at offset 20"):
+        text_of(Document(archive, "ascii", member="books/b.txt"))
+    with pytest.raises(TextseqError, match=r"some\.zip/books/b\.txt: found no title that is known"):
+        text_of(CorpusDocument(archive, "latin-1", format="ruslit", member="books/b.txt"))
+
+
+def test_compressed_files_are_read_as_they_are(tmp_path: Path) -> None:
+    text = "caf\u00e9\n" * (CHUNK // 4)
+    path = tmp_path / "a.TXT.GZ"
+    path.write_bytes(gzip.compress(text.encode()))
+    chunks = list(Document(path, "utf-8").chunks())
+    assert "".join(chunks) == text and len(chunks) > 1 and max(map(len, chunks)) <= CHUNK
+    assert list(Document(path, "utf-8").lines()) == text.splitlines()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.TXT.GZ"]
+    path.write_bytes(gzip.compress(text.encode())[:-4])
+    for read in (Document(path, "utf-8").chunks, Document(path, "utf-8").lines):
+        with pytest.raises(TextseqError, match=r"a\.TXT\.GZ is damaged .*; put a whole copy in its place"):
+            list(read())
+
+
+def test_lines_end_at_newlines_alone(tmp_path: Path, archive: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\u2028\x85\x0c\rtwo\r\n\n\ufeffthree\tfour".encode() + b"\xff\n")
+    assert list(Document(path, "utf-8").lines()) == ["one\u2028\x85\x0c\rtwo\r", "", "\ufeffthree\tfour\udcff"]
+    assert list(Document(archive, "latin-1", member="books/b.txt").lines()) == ["[B by C 1900]\r", "\r", "Caf\u00e9.\r"]
+    path.write_bytes("one\n".encode("utf-16")[:-1])
+    with pytest.raises(TextseqError, match=r"a\.txt is not utf-16 text: .*; say with --encoding"):
+        list(Document(path, "utf-16").lines())
+    with pytest.raises(TextseqError, match=r"cannot read .*b\.txt: No such file"):
+        list(Document(tmp_path / "b.txt", "utf-8").lines())
+
+
+def test_nltk_reads_books_and_tagged_texts(archive: Path) -> None:
+    assert text_of(CorpusDocument(archive, "latin-1", format="nltk-book", member="books/b.txt")) == "Caf\u00e9.\n"
+    tagged = CorpusDocument(archive, "ascii", format="nltk-tagged", member="tags/t01")
+    assert text_of(tagged) == "It is `` so '' .\nYes .\n\nThen and/or\n"
+
+
+def test_nltk_is_imported_only_to_read(archive: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom textseq.data.text import list_corpora\n"
+        "from textseq.io.documents import Document\n"
+        f"list_corpora(); list(Document(Path({str(archive)!r}), 'latin-1', member='books/b.txt').chunks())\n"
+        "assert 'nltk' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- the corpora that have recipes
+
+
+@cache
+def corpus(name: str, folder: Path) -> tuple[Corpus, dict[str, list[str]]]:
+    """A corpus, and the texts of each part."""
+    loaded = load_corpus(name, data=folder)
+    return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.parts}
+
+
+@pytest.fixture(params=[recipe.name for recipe in list_corpora() if recipe.task == "language-model"])
+def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
+    recipe = next(recipe for recipe in list_corpora() if recipe.name == request.param)
+    for file in recipe.files.values():
+        data_file(file.path)
+    return recipe.name
+
+
+def test_every_corpus_has_parts_that_share_nothing(name: str, data_folder: Path) -> None:
+    loaded, texts = corpus(name, data_folder)
+    assert {"train", "validation"} <= texts.keys()
+    assert all(text.strip() for part in texts.values() for text in part)
+    spans = sorted(
+        (str(document.path), document.member or "", document.start, document.stop or sys.maxsize)
+        for documents in loaded.contents.values()
+        for document in documents
+    )
+    for (*before, _, stop), (*after, start, _) in pairwise(spans):
+        assert before != after or stop <= start, (before, after)
+    sizes = {part: sum(map(len, texts[part])) for part in texts}
+    for part in texts.keys() - {"train"}:
+        assert 0.015 * sum(sizes.values()) < sizes[part] < 0.13 * sum(sizes.values()), (part, sizes)
+    long_lines = {
+        part: {line for text in texts[part] for line in text.splitlines() if len(line) > 60} for part in texts
+    }
+    for part in texts.keys() - {"train"}:  # a few lines are said twice by an author
+        assert len(long_lines[part] & long_lines["train"]) <= 0.01 * len(long_lines[part]), part
+
+
+def test_gutenberg_holds_out_books_of_known_authors(data_folder: Path, data_file: DataFile) -> None:
+    data_file("nltk_data/corpora/gutenberg.zip")
+    loaded, texts = corpus("gutenberg", data_folder)
+    names = {part: [document.name.rpartition("/")[2] for document in loaded.contents[part]] for part in loaded.parts}
+    assert names["validation"] == ["chesterton-thursday.txt"] and names["test"] == ["austen-persuasion.txt"]
+    assert len(names["train"]) == 13
+    for part in ("validation", "test"):
+        assert sum(names[part][0].split("-")[0] in other for other in names["train"]) == 2
+    joined = "".join(text for part in texts.values() for text in part)
+    assert not re.search(r"(?i)project gutenberg|\betext|small print!|[\r\x1a\t\x80-\x9f]|\n\n\n", joined)
+    assert {*joined} - {chr(code) for code in range(128)} == set("æèéî")  # two of the books are Latin-1
+    assert texts["test"][0].startswith("Chapter 1\n\nSir Walter Elliot, of Kellynch Hall")
+
+
+def test_brown_holds_out_texts_of_every_genre(data_folder: Path, data_file: DataFile) -> None:
+    data_file("nltk_data/corpora/brown.zip")
+    loaded, texts = corpus("brown", data_folder)
+    names = {part: [str(document.member) for document in loaded.contents[part]] for part in loaded.parts}
+    assert {part: len(names[part]) for part in names} == {"train": 395, "validation": 54, "test": 51}
+    genres = {part: {name[len("brown/c")] for name in names[part]} for part in names}
+    assert genres["train"] == genres["validation"] == genres["test"] == set("abcdefghjklmnpr")
+    assert {name[-1] for name in names["validation"]} == {"3"} and {name[-1] for name in names["test"]} == {"6"}
+    first = texts["train"][0]
+    assert first.startswith(
+        "The Fulton County Grand Jury said Friday an investigation of Atlanta's recent primary election produced"
+        " `` no evidence '' that any irregularities took place .\n\nThe jury further said"
+    )
+    words = Counter(word for part in texts.values() for text in part for word in text.split())
+    assert words.total() == 1_161_192  # what NLTK's book counts
+    assert sum("/nn" in word or "/at" in word for word in words) == 0
+
+
+def test_wikitext_2_is_the_published_one(data_folder: Path, data_file: DataFile) -> None:
+    data_file("wikitext-2/wikitext2.zip")
+    _, texts = corpus("wikitext-2", data_folder)
+    lines = {part: text.splitlines(keepends=True) for part, (text,) in texts.items()}
+    tokens = {part: [word for line in lines[part] for word in [*line.split(), "<eos>"]] for part in lines}
+    assert {part: (len(lines[part]), len(tokens[part])) for part in lines} == {
+        "train": (36_718, 2_088_628),
+        "validation": (3_760, 217_646),
+        "test": (4_358, 245_569),
+    }
+    vocabulary = set(tokens["train"])
+    assert len(vocabulary) == 33_278 and {"<unk>", "<eos>"} <= vocabulary
+    assert vocabulary >= {*tokens["validation"], *tokens["test"]}
+    assert texts["test"][0].encode() == data_file("wikitext-2/test.txt").read_bytes()

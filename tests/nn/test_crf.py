@@ -1,0 +1,110 @@
+"""The conditional random field against the sum over all sequences, one by one."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from textseq.nn.crf import ConditionalRandomField
+
+C, T = 3, 4
+LENGTHS = torch.tensor([4, 1, 3])
+
+
+@pytest.fixture
+def field() -> ConditionalRandomField:
+    torch.manual_seed(0)
+    made = ConditionalRandomField(C).double()
+    for parameter in made.parameters():
+        nn.init.normal_(parameter)
+    return made
+
+
+@pytest.fixture
+def scores() -> Tensor:
+    return torch.randn(len(LENGTHS), T, C, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
+
+
+def score(field: ConditionalRandomField, scores: Tensor, path: tuple[int, ...]) -> Tensor:
+    """s(y) of one sequence as the module's head has it."""
+    total = field.begin[path[0]] + field.end[path[-1]]
+    for place, label in enumerate(path):
+        total = total + scores[place, label]
+    for label, following in itertools.pairwise(path):
+        total = total + field.transitions[label, following]
+    return total
+
+
+def enumerated(field: ConditionalRandomField, scores: Tensor, length: int) -> dict[tuple[int, ...], float]:
+    """The log-probability of every sequence."""
+    paths = list(itertools.product(range(C), repeat=length))
+    return dict(zip(paths, torch.stack([score(field, scores, p) for p in paths]).log_softmax(0).tolist(), strict=True))
+
+
+def test_the_probabilities_are_those_of_all_sequences(field: ConditionalRandomField, scores: Tensor) -> None:
+    for row, length in enumerate(LENGTHS.tolist()):
+        for path, wanted in enumerated(field, scores[row], length).items():
+            labels = torch.full((1, T), 7)  # what follows the end does not matter, not even whether it is a label
+            labels[0, :length] = torch.tensor(path)
+            found = field.nats(scores[row : row + 1], labels, LENGTHS[row : row + 1])
+            assert found.item() == pytest.approx(-wanted)
+
+
+def test_the_best_is_the_best_of_all(field: ConditionalRandomField, scores: Tensor) -> None:
+    found = field.float().best(scores.float(), LENGTHS)
+    field.double()
+    for row, length in enumerate(LENGTHS.tolist()):
+        every = enumerated(field, scores[row], length)
+        assert tuple(found[row]) == max(every, key=lambda path: every[path])
+
+
+def test_the_marginals_are_those_of_all_sequences(field: ConditionalRandomField, scores: Tensor) -> None:
+    found = field.float().marginals(scores, LENGTHS)
+    field.double()
+    for row, length in enumerate(LENGTHS.tolist()):
+        every = enumerated(field, scores[row], length)
+        wanted = torch.zeros(T, C)
+        for path, log_p in every.items():
+            for place, label in enumerate(path):
+                wanted[place, label] += torch.tensor(log_p).exp()
+        torch.testing.assert_close(found[row], wanted, rtol=1e-4, atol=1e-5)
+    with torch.inference_mode():
+        torch.testing.assert_close(field.float().marginals(scores.float(), LENGTHS), found)
+
+
+def test_padding_changes_nothing(field: ConditionalRandomField, scores: Tensor) -> None:
+    labels = torch.randint(0, C, (len(LENGTHS), T), generator=torch.Generator().manual_seed(2))
+    together = field.nats(scores, labels, LENGTHS)
+    other = scores.clone()
+    for row, length in enumerate(LENGTHS.tolist()):
+        other[row, length:] = 1e4
+        alone = field.nats(scores[row : row + 1, :length], labels[row : row + 1, :length], LENGTHS[row : row + 1])
+        assert together[row].item() == pytest.approx(alone.item())
+    torch.testing.assert_close(field.nats(other, labels, LENGTHS), together)
+
+
+def test_without_transitions_it_is_a_softmax(scores: Tensor) -> None:
+    labels = torch.randint(0, C, (len(LENGTHS), T), generator=torch.Generator().manual_seed(2))
+    found = ConditionalRandomField(C).double().nats(scores, labels, LENGTHS)
+    each = -scores.log_softmax(dim=2).gather(2, labels.unsqueeze(2)).squeeze(2)
+    inside = torch.arange(T) < LENGTHS.unsqueeze(1)
+    torch.testing.assert_close(found, (each * inside).sum(dim=1))
+
+
+def test_it_learns_which_label_follows_which() -> None:
+    """The scores say nothing; only that labels take turns tells them."""
+    made = ConditionalRandomField(2)
+    labels = torch.tensor([[0, 1, 0, 1, 0], [1, 0, 1, 0, 1]])
+    lengths, nothing = torch.tensor([5, 5]), torch.zeros(2, 5, 2)
+    optimizer = torch.optim.Adam(made.parameters(), 0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        torch.autograd.backward(made.nats(nothing, labels, lengths).sum())
+        optimizer.step()
+    assert made.nats(nothing, labels, lengths).mean() < 0.75  # log 2: how it begins is open
+    hint = nothing.clone()
+    hint[0, 2, 0] = hint[1, 2, 1] = 1.0
+    assert made.best(hint, lengths) == labels.tolist()

@@ -1,0 +1,162 @@
+"""The loss: an output layer and its cross-entropy in one are the two one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
+
+from textseq.nn.kernels import linear_cross_entropy as losses
+from textseq.nn.kernels.linear_cross_entropy import output_nats, sampled_output, summed_nats
+
+V, E = 11, 5
+MANY = losses.BLOCK + 2 * losses.ROWS + 3
+
+SMOOTHING = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+
+
+@pytest.fixture(autouse=True)
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Differences are then errors, not rounding. Of so small a vocabulary many rows at a time would fit the cache."""
+    monkeypatch.setattr(losses, "CACHED", V * losses.ROWS)
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def drawn(rows: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """What the output layer reads, its weight and its bias; the right tokens."""
+    x, weight, bias = (torch.randn(shape, requires_grad=True) for shape in ((rows, E), (V, E), (V,)))
+    return (x, weight, bias), torch.randint(V, (rows,))
+
+
+def mean(nats: Tensor, penalty: Tensor | None, rows: int) -> Tensor:
+    """What training differentiates."""
+    return nats / rows if penalty is None else nats / rows + penalty
+
+
+@SMOOTHING
+@pytest.mark.parametrize("rows", [1, losses.ROWS, losses.ROWS + 1, losses.BLOCK, MANY])
+def test_it_is_a_linear_layer_and_its_cross_entropy(rows: int, smoothing: float) -> None:
+    given, targets = drawn(rows)
+    nats, penalty = output_nats(*given, targets, smoothing)
+    logits = linear(*given)
+    torch.testing.assert_close(nats, cross_entropy(logits, targets, reduction="sum"))
+    assert (penalty is None) == (smoothing == 0)
+    found, wanted = mean(nats, penalty, rows), cross_entropy(logits, targets, label_smoothing=smoothing)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.autograd.grad(found, given), torch.autograd.grad(wanted, given))
+
+
+@SMOOTHING
+def test_gradient_is_the_numerical_one(smoothing: float) -> None:
+    given, targets = drawn(3)
+
+    def run(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return mean(*output_nats(x, weight, bias, targets, smoothing), 3)
+
+    assert torch.autograd.gradcheck(run, given)
+
+
+def test_gradient_follows_what_is_made_of_the_sum() -> None:
+    """Gradient accumulation divides it, and asks for it again."""
+    given, targets = drawn(MANY)
+    nats, _ = output_nats(*given, targets)
+    whole = torch.autograd.grad(nats, given, retain_graph=True)
+    for found, wanted in zip(torch.autograd.grad(nats / 7, given), whole, strict=True):
+        torch.testing.assert_close(found, wanted / 7)
+
+
+@SMOOTHING
+def test_without_a_gradient_the_nats_are_the_same_and_nothing_is_smoothed(smoothing: float) -> None:
+    given, targets = drawn(MANY)
+    with torch.no_grad():
+        nats, penalty = output_nats(*given, targets, smoothing)
+    torch.testing.assert_close(nats, output_nats(*given, targets)[0])
+    assert penalty is None and not nats.requires_grad
+
+
+@SMOOTHING
+def test_bfloat16_is_nearly_the_same(smoothing: float) -> None:
+    torch.set_default_dtype(torch.float32)
+    given, targets = drawn(MANY)
+    exact = mean(*output_nats(*given, targets, smoothing), MANY)
+    with torch.autocast("cpu", torch.bfloat16):
+        nats, penalty = output_nats(*given, targets, smoothing)
+    rough = mean(nats, penalty, MANY)
+    assert nats.dtype == torch.float32 and rough.item() != exact.item()
+    assert rough.item() == pytest.approx(exact.item(), rel=0.01)
+    wanted, found = (torch.autograd.grad(total, given) for total in (exact, rough))
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=0, atol=0.02 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_keep_their_format(dtype: torch.dtype) -> None:
+    torch.set_default_dtype(dtype)
+    given, targets = drawn(9)
+    nats, penalty = output_nats(*given, targets, 0.1)
+    assert penalty is not None
+    assert {nats.dtype, penalty.dtype, summed_nats(linear(*given), targets).dtype} == {dtype}
+    assert {gradient.dtype for gradient in torch.autograd.grad(nats + penalty, given)} == {dtype}
+
+
+def test_tokens_that_are_held_to_be_impossible_cost_much_but_not_infinity() -> None:
+    given, targets = drawn(2)
+    x, weight, bias = (part.detach() for part in given)
+    bias[targets[0]] = -1e4
+    if targets[1] == targets[0]:
+        targets[1] = (targets[0] + 1) % V
+    nats, _ = output_nats(x, weight, bias.requires_grad_(), targets)
+    assert 87 < nats.item() < math.inf
+    (gradient,) = torch.autograd.grad(nats, bias)
+    assert gradient.isfinite().all() and gradient[targets[0]].item() == pytest.approx(-1)
+
+
+def test_rows_at_a_time_follow_from_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are, the loss is the same."""
+    given, targets = drawn(MANY)
+    found = []
+    for cached in (1, 5 * V * losses.ROWS, 10**9):
+        monkeypatch.setattr(losses, "CACHED", cached)
+        nats, _ = output_nats(*given, targets)
+        with torch.no_grad():
+            found.append((nats, output_nats(*given, targets)[0], *torch.autograd.grad(nats, given)))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
+
+
+def test_a_sample_of_all_other_tokens_is_the_whole_vocabulary() -> None:
+    (x, weight, bias), targets = drawn(4)
+    nats, _ = output_nats(x, *sampled_output(weight, bias, targets, V))
+    wanted, _ = output_nats(x, weight, bias, targets)
+    torch.testing.assert_close(nats, wanted)
+    given = x, weight, bias
+    torch.testing.assert_close(torch.autograd.grad(nats, given), torch.autograd.grad(wanted, given))
+
+
+def test_where_every_token_is_wanted_none_is_drawn() -> None:
+    (x, weight, bias), _ = drawn(V)
+    targets = torch.randperm(V)
+    nats, _ = output_nats(x, *sampled_output(weight, bias, targets, 3))
+    torch.testing.assert_close(nats, output_nats(x, weight, bias, targets)[0])
+
+
+def test_a_sample_gives_the_softmax_sum_on_average() -> None:
+    (x, weight, bias), targets = drawn(3)
+    wanted = linear(x, weight, bias).exp().sum(dim=1)  # (3,)
+    drawings = []
+    for _ in range(4000):
+        few, raised, right = sampled_output(weight, bias, targets, 2)
+        assert len(few) == len(set(targets.tolist())) + 2
+        torch.testing.assert_close(few[right], weight[targets])
+        drawings.append(linear(x, few, raised).exp().sum(dim=1))
+    sums = torch.stack(drawings)
+    error = (sums.mean(dim=0) - wanted).abs() / (sums.std(dim=0) / len(sums) ** 0.5)
+    assert error.max() < 4 and sums.std(dim=0).min() > 0

@@ -1,0 +1,391 @@
+"""The fused stack is the plain one and torch's own; windows, padding and resets change nothing they should not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from textseq.config.names import CellName
+from textseq.nn.cells import CELLS, State
+from textseq.nn.recurrent import Recurrent
+
+N, T, E, H = 3, 7, 4, 5
+
+EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
+FUSED_CELLS = pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.fused])
+KINDS: dict[str, Callable[..., Recurrent]] = {
+    "bare": Recurrent,
+    "residual": partial(Recurrent, residual=True),
+    "layer_norm": partial(Recurrent, layer_norm=True),
+    "both": partial(Recurrent, residual=True, layer_norm=True),
+}
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
+DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+
+
+@pytest.fixture(autouse=True)
+def in_float64() -> Iterator[None]:
+    """Differences are then errors, not rounding."""
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def random_state(stack: Recurrent, batch: int = N) -> State:
+    return tuple(torch.randn_like(part) for part in stack.initial_state(batch))
+
+
+def torchs_own(stack: Recurrent, cell: CellName) -> nn.RNNBase:
+    """``torch.nn``'s module for the whole stack, with the same weights."""
+    kind = CELLS[cell]
+    extra = {"nonlinearity": kind.nonlinearity} if kind.nonlinearity else {}
+    layers, both = len(stack.layers), stack.directions == 2
+    assert kind.fused is not None
+    twin = kind.fused(E, H, num_layers=layers, bidirectional=both, batch_first=True, **extra)
+    weights = {
+        name.replace("_l0", f"_l{layer}"): value
+        for layer, kernel in enumerate(stack.layers)
+        for name, value in kernel.state_dict().items()
+    }
+    twin.load_state_dict(weights)
+    return twin
+
+
+def gradients(module: nn.Module, outputs: Tensor, state: State, *inputs: Tensor) -> list[Tensor]:
+    """Of one number that every output enters with a weight of its own."""
+    total = sum(
+        ((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in (outputs, *state)),
+        torch.zeros(()),
+    )
+    return list(torch.autograd.grad(total, [*inputs, *module.parameters()]))
+
+
+@FUSED_CELLS
+@LAYERS
+@DIRECTIONS
+def test_fused_is_torch(cell: CellName, layers: int, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=layers, bidirectional=bidirectional)
+    twin = torchs_own(stack, cell)
+    x = torch.randn(N, T, E, requires_grad=True)
+    state = tuple(part.requires_grad_() for part in random_state(stack))
+    y, final = stack(x, state)
+    assert y.shape == (N, T, H * stack.directions)
+    assert [part.shape for part in final] == [part.shape for part in state]
+    y_torch, after = twin(x, state if len(state) > 1 else state[0])
+    final_torch = after if isinstance(after, tuple) else (after,)
+    torch.testing.assert_close((y, final), (y_torch, final_torch))
+    fast = gradients(stack, y, final, x, *state)
+    torch.testing.assert_close(fast, gradients(twin, y_torch, final_torch, x, *state))
+
+
+@EVERY_CELL
+@EVERY_KIND
+@DIRECTIONS
+@pytest.mark.parametrize("lengths", [None, torch.tensor([4, T, 1])], ids=["whole", "padded"])
+def test_fast_is_plain(cell: CellName, kind: str, bidirectional: bool, lengths: Tensor | None) -> None:
+    """With all that chance can take away at work, drawn once for both."""
+    stack = KINDS[kind](
+        cell, E, H, layers=3, bidirectional=bidirectional, dropout=0.4, locked_dropout=True,
+        weight_dropout=0.4,
+    )  # fmt: skip
+    x = torch.randn(N, T, E, requires_grad=True)
+    state = tuple(part.requires_grad_() for part in random_state(stack))
+    noise = stack.draw(N)
+    assert noise is not None
+    y, final = stack(x, state, lengths=lengths, noise=noise)
+    y_plain, final_plain = stack.forward_plain(x, state, lengths=lengths, noise=noise)
+    torch.testing.assert_close((y, final), (y_plain, final_plain))
+    torch.testing.assert_close(gradients(stack, y, final, x, *state), gradients(stack, y_plain, final_plain, x, *state))
+    assert not torch.allclose(y, stack(x, state, lengths=lengths, noise=stack.draw(N))[0])
+
+
+@EVERY_CELL
+@EVERY_KIND
+@LAYERS
+def test_one_window_is_several_with_the_state_carried(cell: CellName, kind: str, layers: int) -> None:
+    stack = KINDS[kind](cell, E, H, layers=layers)
+    x = torch.randn(N, T, E)
+    whole, final = stack(x)
+    state, pieces = None, []
+    for piece in (x[:, :1], x[:, 1:5], x[:, 5:]):
+        y, state = stack(piece, state)
+        pieces.append(y)
+    torch.testing.assert_close((torch.cat(pieces, dim=1), state), (whole, final))
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["fused", "plain"])
+@EVERY_CELL
+@DIRECTIONS
+def test_padded_batch_is_its_rows_alone(cell: CellName, bidirectional: bool, plain: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional)
+    run = stack.forward_plain if plain else stack
+    lengths = torch.tensor([4, T, 1])
+    x, state = torch.randn(N, T, E), random_state(stack)
+    y, final = run(x, state, lengths=lengths)
+    for row, length in enumerate(lengths.tolist()):
+        mine = slice(row, row + 1)
+        alone, ended = run(x[mine, :length], tuple(part[:, mine] for part in state))
+        torch.testing.assert_close(y[mine, :length], alone)
+        torch.testing.assert_close(tuple(part[:, mine] for part in final), ended)
+        assert (y[row, length:] == 0).all()
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional)
+    lengths = torch.tensor([T, 3, 5])
+    padding = torch.arange(T) >= lengths.unsqueeze(1)
+    x = torch.randn(N, T, E)
+    garbage = x.clone()
+    garbage[padding] = 1e9
+    for run in (stack, stack.forward_plain):
+        y, final = run(x, lengths=lengths)
+        again, final_again = run(garbage, lengths=lengths)
+        assert torch.equal(y, again)
+        assert all(map(torch.equal, final, final_again))
+        wanted, found = gradients(stack, y, final), gradients(stack, again, final_again)
+        torch.testing.assert_close(found, wanted)
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("within", [False, True], ids=["at the start", "within"])
+@pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
+def test_resets_in_a_window_are_separate_texts(cell: CellName, learned: bool, within: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, learn_initial_state=learned)
+    if stack.start is not None:
+        nn.init.normal_(stack.start)
+    x, state = torch.randn(N, T, E), random_state(stack)
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    resets[0, 0] = True
+    if within:
+        resets[0, 3] = True
+        resets[1, [2, 3, T - 1]] = True  # row 2 goes on throughout
+    y, final = stack(x, state, resets=resets)
+    for row in range(N):
+        mine = slice(row, row + 1)
+        carried: State | None = tuple(part[:, mine] for part in state)
+        cuts = sorted({0, *resets[row].nonzero().flatten().tolist(), T})
+        for start, end in itertools.pairwise(cuts):
+            piece, carried = stack(x[mine, start:end], None if resets[row, start] else carried)
+            torch.testing.assert_close(y[mine, start:end], piece)
+        torch.testing.assert_close(tuple(part[:, mine] for part in final), carried)
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_learned_initial_state_is_used_and_learns(cell: CellName, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional, learn_initial_state=True)
+    start = cast(nn.Parameter, stack.start)
+    assert "start" in dict(stack.named_parameters())
+    nn.init.normal_(start)
+    x = torch.randn(N, T, E)
+    wanted = tuple(part.unsqueeze(1).expand(-1, N, -1) for part in start)
+    torch.testing.assert_close(stack.initial_state(N), wanted)
+    y, _ = stack(x)
+    torch.testing.assert_close(y, stack(x, wanted)[0])
+    y.sum().backward()
+    assert start.grad is not None and (start.grad != 0).any(dim=2).all()
+
+
+@EVERY_CELL
+def test_learned_initial_state_learns_from_resets_alone(cell: CellName) -> None:
+    stack = Recurrent(cell, E, H, learn_initial_state=True)
+    start = cast(nn.Parameter, stack.start)
+    nn.init.uniform_(start)
+    x, state = torch.randn(N, T, E), random_state(stack)
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    y, _ = stack(x, state, resets=resets)
+    assert not any(part is not None for part in torch.autograd.grad(y.sum(), start, allow_unused=True))
+    resets[1, 3] = True
+    y, _ = stack(x, state, resets=resets)
+    assert (torch.autograd.grad(y.sum(), start)[0] != 0).any(dim=2).all()
+
+
+@EVERY_CELL
+def test_without_one_the_initial_state_is_zero(cell: CellName) -> None:
+    stack = Recurrent(cell, E, H, layers=2, bidirectional=True)
+    state = stack.initial_state(N)
+    assert len(state) == CELLS[cell].states
+    assert all(part.shape == (4, N, H) and not part.any() for part in state)
+
+
+@EVERY_CELL
+@EVERY_KIND
+@DIRECTIONS
+def test_forget_bias_is_one_and_the_rest_small(cell: CellName, kind: str, bidirectional: bool) -> None:
+    for layer in KINDS[kind](cell, E, H, layers=2, bidirectional=bidirectional).layers:
+        weights = dict(layer.named_parameters())
+        for side in ("_l0", "_l0_reverse")[: 1 + bidirectional]:
+            biases = (weights[f"bias_ih{side}"] + weights[f"bias_hh{side}"]).chunk(len(CELLS[cell].gates))
+            for gate, bias in zip(CELLS[cell].gates, biases, strict=True):
+                assert (bias == 1).all() if gate == "f" else (bias.abs() <= 2 * H**-0.5).all()
+            assert 0 < weights[f"weight_hh{side}"].abs().max() <= H**-0.5
+        for name, weight in weights.items():
+            assert not name.startswith("gain") or (weight == 1).all()
+
+
+@EVERY_CELL
+def test_dropout_stands_between_layers_in_training_only(cell: CellName) -> None:
+    x = torch.randn(N, T, E)
+    single = Recurrent(cell, E, H, dropout=0.5).train()
+    assert torch.equal(single(x)[0], single(x)[0])
+    stack = Recurrent(cell, E, H, layers=2, dropout=0.5).eval()
+    assert torch.equal(stack(x)[0], stack(x)[0])
+    torch.testing.assert_close(stack(x), stack.forward_plain(x))
+    stack.train()
+    assert not torch.equal(stack(x)[0], stack(x)[0])
+
+
+@EVERY_CELL
+@DIRECTIONS
+def test_dropout_stands_at_the_same_place_in_fused_and_plain(cell: CellName, bidirectional: bool) -> None:
+    stack = Recurrent(cell, E, H, layers=3, bidirectional=bidirectional)
+    stack.dropout.forward = nn.Hardtanh(0, 0.01)  # type: ignore[method-assign]  # like it, but without chance
+    x = torch.randn(N, T, E)
+    torch.testing.assert_close(stack(x), stack.forward_plain(x))
+
+
+@EVERY_CELL
+@EVERY_KIND
+@LAYERS
+@pytest.mark.parametrize("zoneout", [0.0, 0.3])
+def test_chain_of_steps_is_forward(cell: CellName, kind: str, layers: int, zoneout: float) -> None:
+    rates = (zoneout,) * CELLS[cell].states
+    stack = KINDS[kind](cell, E, H, layers=layers, zoneout=rates, dropout=0.5, weight_dropout=0.5).eval()
+    table, ids = torch.randn(9, E), torch.randint(9, (N, T))
+    start = state = random_state(stack)
+    gates = stack.input_gates(table)
+    outputs = []
+    for t in range(T):
+        y, state = stack.stepper()(gates[ids[:, t]], state)
+        outputs.append(y)
+    torch.testing.assert_close((torch.stack(outputs, dim=1), state), stack(table[ids], start))
+
+
+@EVERY_CELL
+def test_residual_adds_what_a_layer_read(cell: CellName) -> None:
+    torch.manual_seed(2)
+    bare = Recurrent(cell, E, H, layers=2)
+    torch.manual_seed(2)
+    stack = Recurrent(cell, E, H, layers=2, residual=True)
+    x = torch.randn(N, T, E)
+    first = Recurrent(cell, E, H)
+    first.layers[0] = bare.layers[0]
+    torch.testing.assert_close(stack(x)[0], bare(x)[0] + first(x)[0])
+    torch.testing.assert_close(stack(x)[1], bare(x)[1])
+
+
+@EVERY_CELL
+def test_dropped_weights_are_dropped_for_the_whole_window_and_the_gradient_skips_them(cell: CellName) -> None:
+    stack = Recurrent(cell, E, H, weight_dropout=0.5)
+    x = torch.randn(N, T, E)
+    noise = stack.draw(N)
+    assert noise is not None
+    (mask,) = noise.weights
+    y, _ = stack(x, noise=noise)
+    weight = stack.layers[0].get_parameter("weight_hh_l0")
+    (gradient,) = torch.autograd.grad(y.square().sum(), weight)
+    assert (gradient[mask == 0] == 0).all() and (gradient[mask != 0] != 0).any()
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight.mul_(mask)  # by hand
+    torch.testing.assert_close(stack.eval()(x)[0], y)
+    assert not torch.equal(before, weight)
+
+
+@FUSED_CELLS
+def test_dropped_weights_still_go_through_the_fused_kernel(cell: CellName, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Recurrent(cell, E, H, layers=2, weight_dropout=0.5)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("step by step")
+
+    monkeypatch.setattr("textseq.nn.recurrent.unroll", refuse)
+    stack(torch.randn(N, T, E))[0].sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())
+
+
+def test_one_noise_serves_a_window_read_in_pieces() -> None:
+    stack = Recurrent("lstm", E, H, layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5)
+    x, noise = torch.randn(N, T, E), stack.draw(N)
+    whole, final = stack(x, noise=noise)
+    head, state = stack(x[:, :3], noise=noise)
+    tail, after = stack(x[:, 3:], state, noise=noise)
+    torch.testing.assert_close((torch.cat([head, tail], dim=1), after), (whole, final))
+    resets = torch.zeros(N, T, dtype=torch.bool)
+    resets[:, 3] = True
+    y, _ = stack(x, resets=resets, noise=noise)
+    torch.testing.assert_close(y[:, 3:], stack(x[:, 3:], noise=noise)[0])
+
+
+def test_no_noise_is_drawn_where_nothing_is_locked_or_in_use() -> None:
+    assert Recurrent("lstm", E, H, layers=2, dropout=0.5).draw(N) is None
+    assert (
+        Recurrent("lstm", E, H, layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5).eval().draw(N) is None
+    )
+
+
+@EVERY_CELL
+def test_zoneout_of_nearly_all_keeps_the_old_state(cell: CellName) -> None:
+    rates = (0.999999,) * CELLS[cell].states
+    stack = Recurrent(cell, E, H, zoneout=rates)
+    x, state = torch.randn(N, T, E), random_state(stack)
+    for mode in (stack.train(), stack.eval()):
+        torch.testing.assert_close(mode(x, state)[1], state, rtol=1e-4, atol=1e-4)
+
+
+def test_state_keeps_its_number_format_under_autocast() -> None:
+    torch.set_default_dtype(torch.float32)
+    for cell in CELLS:
+        stack = Recurrent(cell, E, H, layers=2)
+        with torch.autocast("cpu", torch.bfloat16):
+            y, state = stack(torch.randn(N, T, E))
+        assert {part.dtype for part in state} == {torch.float32}
+        plain, _ = stack.forward_plain(torch.zeros(N, T, E))
+        assert plain.dtype == torch.float32
+        y.float().sum().backward()
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("kind", ["bare", "layer_norm"])
+def test_gradient_is_the_numerical_one_however_often_it_is_asked_for(cell: CellName, kind: str) -> None:
+    stack = KINDS[kind](cell, 2, 3)
+    x = torch.randn(2, 3, 2, requires_grad=True)
+    names = [name for name, _ in stack.named_parameters()]
+
+    def run(x: Tensor, *weights: Tensor) -> Tensor:
+        y, _ = torch.func.functional_call(stack, dict(zip(names, weights, strict=True)), (x,))
+        return cast(Tensor, y)
+
+    if isinstance(stack.layers[0], nn.RNNBase):  # torch's modules keep a list of their weights beside them
+        assert torch.autograd.gradcheck(lambda x: stack(x)[0], (x,))
+        return
+    assert torch.autograd.gradcheck(run, (x, *stack.parameters()))
+
+
+@EVERY_CELL
+def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell: CellName) -> None:
+    torch.set_default_dtype(torch.float32)
+    stack = Recurrent(cell, E, H, layers=2, weight_dropout=0.3)
+    x = torch.randn(N, T, E)
+    noise = stack.draw(N)
+    exact, _ = stack(x, noise=noise)
+    wanted = torch.autograd.grad(exact.square().sum(), list(stack.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = stack(x, noise=noise)
+    assert not torch.equal(y.float(), exact)
+    torch.testing.assert_close(y.float(), exact, rtol=0, atol=0.05)
+    for found, right in zip(
+        torch.autograd.grad(y.float().square().sum(), list(stack.parameters())), wanted, strict=True
+    ):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, right, rtol=0.1, atol=0.1 * float(right.abs().max()))

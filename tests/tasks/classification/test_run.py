@@ -1,0 +1,551 @@
+"""From labelled texts to a classifier: it learns, resumes as if never stopped, and says first what will not do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import textseq
+from textseq.checkpoints import registry as shelf
+from textseq.checkpoints.checkpoint import read_tensors, set_facts
+from textseq.checkpoints.registry import newest, read_json
+from textseq.config.training import TrainingConfig
+from textseq.data.labelled import LabelledCorpus
+from textseq.data.sources import LabelledSource
+from textseq.errors import Interrupted, TextseqError
+from textseq.metrics.classification import ClassificationMeasurement, together
+from textseq.tasks.classification.classifier import Classifier
+from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.tasks.classification.model import ClassifierModel
+from textseq.tasks.classification.run import _weights
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.translation.config import PairConfig, TranslatorTrainingConfig
+from textseq.training.optimizers import grouped
+from textseq.training.provenance import learnt_from, overlap
+from textseq.training.trainer import Training
+
+SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
+LETTERS = LabelledConfig(tokenizer="char", batch_size=8)
+QUICK = ClassifierTrainingConfig(max_steps=4, max_epochs=None, evaluate_every=2, warmup_steps=0)
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A table whose texts say what they are."""
+    rng = np.random.default_rng(1)
+    lines = ["label,text"]
+    for number in range(200):
+        words = rng.choice(["the", "film", "is", "a", "story", "of", "time"], rng.integers(2, 9)).tolist()
+        label = ("good", "bad")[number % 2]
+        words.insert(int(rng.integers(0, len(words))), {"good": "lovely", "bad": "awful"}[label])
+        lines.append(f"{label},{' '.join(words)} {number}")
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def train(
+    reviews: Path, said: list[str] | None = None, *, model: ClassifierConfig = SMALL,
+    training: ClassifierTrainingConfig = QUICK, name: str | None = None, start_from: str | None = None,
+) -> Classifier:  # fmt: skip
+    return textseq.train_classifier(
+        labelled=[reviews], model=model, batching=LETTERS, training=training, overwrite=True, name=name,
+        start_from=start_from, report=(said if said is not None else []).append,
+    )  # fmt: skip
+
+
+def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
+    said: list[str] = []
+    training = replace(QUICK, max_steps=120, evaluate_every=60, learning_rate=0.01)
+    words = LabelledConfig(batch_size=8)
+    classifier = textseq.train_classifier(
+        labelled=[reviews], model=SMALL, batching=words, training=training, report=said.append
+    )
+    assert classifier.classify(["a lovely story", "an awful film"])[0].label == "good"
+    assert [one.label for one in classifier.classify(["the time is lovely", "awful"])] == ["good", "bad"]
+    folder = home / "runs" / "reviews"
+    assert {"README.md", "curve.png", "log.jsonl"} <= {path.name for path in folder.iterdir()}
+    assert any("200 texts" in line or "180 texts (bad 90, good 90)" in line for line in said)
+    assert any(re.search(r"step 60: validation accuracy \d+\.\d\d%, ", line) for line in said)
+    assert any("classify with: textseq-classify --model reviews" in line for line in said)
+    again = textseq.load("reviews")
+    assert isinstance(again, Classifier)
+    assert again.classify(["awful"]) == classifier.classify(["awful"])
+    assert again.facts["temperature"] == classifier.temperature
+    assert "accuracy" in (folder / "README.md").read_text()
+    facts = json.loads((next(folder.glob("best-*")) / "config.json").read_text())
+    assert facts["labels"] == ["bad", "good"]
+    assert facts["results"][0]["signature"].startswith("corpus:reviews.csv|part:validation|tokens:word|labels:2")
+
+
+def last(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a run's last checkpoint."""
+    return read_tensors(next(folder.glob("last-*")) / "model.safetensors")
+
+
+def test_one_file_need_be_in_no_list(reviews: Path) -> None:
+    for given in (reviews, str(reviews), [reviews]):
+        classifier = textseq.train_classifier(
+            labelled=given, model=SMALL, batching=LETTERS, training=QUICK, overwrite=True
+        )
+        assert classifier.facts["source"]["labelled"] == [str(reviews)]  # type: ignore[index]
+
+
+def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> None:
+    training = replace(QUICK, max_steps=6, schedule="constant")
+    model = replace(SMALL, dropout=0.3, embedding_dropout=0.2, word_dropout=0.1, weight_dropout=0.2)
+    train(reviews, model=model, training=training, name="whole")
+    train(reviews, model=model, training=replace(training, max_steps=3), name="halves")
+    textseq.resume("halves", training=training)
+    ours, theirs = (last(home / "runs" / name) for name in ("halves", "whole"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_balanced_weights_count_rare_labels_more() -> None:
+    counts = np.array([90, 10])
+    assert _weights(ClassifierConfig(), counts) is None
+    found = _weights(ClassifierConfig(class_weights="balanced"), counts)
+    assert found is not None
+    assert found.tolist() == pytest.approx([5 / 9, 5])
+    assert (found.numpy() * counts).sum() == pytest.approx(100)  # the examples count 1 on average
+
+
+def test_a_model_is_trained_further_on_other_labels(reviews: Path, tmp_path: Path) -> None:
+    first = train(reviews, name="first")
+    other = tmp_path / "other.csv"
+    other.write_text("label,text\n" + "".join(f"{('good', 'odd')[n % 2]},text {n}!\n" for n in range(60)))
+    said: list[str] = []
+    training = replace(QUICK, max_steps=1, learning_rate=1e-9)
+    second = train(other, said, training=training, name="second", start_from="first")
+    assert second.labels == ("good", "odd")
+    row, before = second.labels.index("good"), first.labels.index("good")
+    torch.testing.assert_close(second.model.output.weight[row], first.model.output.weight[before])
+    assert second.tokenizer.fingerprint == first.tokenizer.fingerprint
+    assert any("the tokens are those of that model" in line for line in said)
+    with pytest.raises(TextseqError, match="--from wants a model of the same shape"):
+        train(other, model=replace(SMALL, hidden_size=9), start_from="first")
+
+
+def test_word_vectors_are_loaded(reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("lovely 1 2 3\nawful 4 5 6\n")
+    origin = LabelledSource(labelled=(str(reviews),), vectors=str(tmp_path / "v.txt"))
+    classifier = textseq.train_classifier(
+        origin=origin, model=replace(SMALL, embedding_size=3), training=replace(QUICK, frozen_steps=100)
+    )
+    assert classifier.vectors["lovely"].tolist() == [1, 2, 3]
+
+
+def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, home: Path) -> None:
+    train(reviews)
+    before = sorted((home / "runs" / "reviews").rglob("*"))
+    cases: list[tuple[dict[str, object], str]] = [
+        (
+            {"labelled": [reviews], "training": replace(QUICK, best_by="bleu")},
+            "--best-by bleu is not for a classifier, of which the best is told by accuracy or loss",
+        ),
+        ({"origin": LabelledSource(labelled=(str(reviews),), validation=0)}, "--best-by accuracy wants a validation"),
+        ({"origin": LabelledSource(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
+        ({"origin": LabelledSource()}, "name a corpus or give your own"),
+        ({"labelled": [reviews], "origin": LabelledSource()}, "origin says all of the texts"),
+        ({"labelled": [reviews], "start_from": "nobody"}, "unknown model 'nobody'"),
+    ]
+    for given, told in cases:
+        with pytest.raises(TextseqError, match=told):
+            textseq.train_classifier(overwrite=True, name="reviews", **given)  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match=r"the text of .* is not the one that the run began with"):
+        reviews.write_text(reviews.read_text() + "good,one more\n")
+        textseq.resume("reviews")
+    assert sorted((home / "runs" / "reviews").rglob("*")) == before
+
+
+def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(reviews: Path, home: Path) -> None:
+    said: list[str] = []
+
+    def validate(training: ClassifierTrainingConfig = QUICK) -> list[ClassificationMeasurement]:
+        origin = LabelledSource(labelled=(str(reviews),), folds=3)
+        return textseq.train_classifiers(origin, model=SMALL, batching=LETTERS, training=training, report=said.append)
+
+    found = validate()
+    assert sum(one.examples for one in found) == 200
+    names = [f"reviews-fold{number}of3" for number in (1, 2, 3)]
+    assert sorted(path.name for path in (home / "runs").iterdir()) == names
+    scores = np.array([one.accuracy for one in found])
+    assert said[-1].startswith(f"3 folds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
+    whole = together(found)
+    assert whole.examples == 200 and said[-1].endswith(f"all of them together:\n{whole.table()}")
+    texts = [set(LabelledSource(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
+    assert len(set.union(*texts)) == 200
+    weights = [last(home / "runs" / name) for name in names]
+    shutil.rmtree(home / "runs" / names[1])
+    again = validate()
+    assert [one.to_dict() for one in again] == [one.to_dict() for one in found]
+    assert all(torch.equal(last(home / "runs" / names[1])[name], weights[1][name]) for name in weights[1])
+    with pytest.raises(TextseqError, match="fold1of3 was made with other settings; --overwrite replaces it"):
+        validate(replace(QUICK, learning_rate=0.5))
+    with pytest.raises(TextseqError, match="several classifiers want --folds or --seeds"):
+        textseq.train_classifiers(LabelledSource(labelled=(str(reviews),)))
+    other = home / "other.csv"
+    other.write_text(reviews.read_text().replace("good,", "none,").replace("bad,", "good,").replace("none,", "bad,"))
+    origin = LabelledSource(labelled=(str(other),), folds=3)
+    with pytest.raises(TextseqError, match="fold1of3 learnt from other texts; --overwrite replaces it"):
+        textseq.train_classifiers(origin, name="reviews", model=SMALL, batching=LETTERS, training=QUICK)
+
+
+def test_folds_are_not_measured_with_a_model_that_knows_them(reviews: Path, home: Path) -> None:
+    train(reviews, name="knows")
+    origin = LabelledSource(labelled=(str(reviews),), folds=2)
+    with pytest.raises(
+        TextseqError, match=r"--folds measures on texts that the model has not seen, and .* has read 'reviews.csv'; b"
+    ):
+        textseq.train_classifiers(origin, training=QUICK, start_from="knows")
+    assert [path.name for path in (home / "runs").iterdir()] == ["knows"]
+
+
+def test_too_many_folds_are_refused_before_the_first_training(reviews: Path, home: Path) -> None:
+    few = home / "few.csv"
+    few.write_text("label,text\n" + "".join(f"{('good', 'bad')[n % 2]},text {n}\n" for n in range(6)))
+    for folds in (4, 50):
+        with pytest.raises(TextseqError, match=f"{folds} folds of 'few.csv' want more texts than 6"):
+            textseq.train_classifiers(LabelledSource(labelled=(str(few),), folds=folds), model=SMALL, batching=LETTERS)
+    assert not (home / "runs").exists()
+
+
+def test_other_tokens_than_those_of_the_first_model_are_refused(reviews: Path) -> None:
+    train(reviews, name="letters")
+    other = replace(LETTERS, tokenizer="byte")
+    with pytest.raises(TextseqError, match=r"--from takes over the tokens of .*, with --tokenizer char; found --token"):
+        textseq.train_classifier(labelled=[reviews], batching=other, training=QUICK, start_from="letters", name="x")
+
+
+def test_an_evaluation_reads_so_many_tokens_as_are_asked_for(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    whole = Classifier.logits_of
+
+    def counted(self: Classifier, some: Sequence[np.ndarray]) -> np.ndarray:
+        read.append(len(some))
+        return whole(self, some)
+
+    monkeypatch.setattr(Classifier, "logits_of", counted)
+    train(reviews, training=replace(QUICK, evaluate_tokens=100), name="few")
+    every, last_ = max(read), read[0]
+    assert every == 20 and 2 <= last_ <= 6  # of some 30 letters each; the final one reads all
+
+
+def test_what_a_model_learnt_from_is_remembered(reviews: Path, home: Path) -> None:
+    train(reviews, name="first")
+    (home / "other.csv").write_text(reviews.read_text() + "good,more\n")
+    train(home / "other.csv", name="second", start_from="first")
+    facts = textseq.load_classifier("second").facts
+    assert learnt_from(facts) == ["other.csv", "reviews.csv"]
+    known = LabelledCorpus("x", "x", "x", "x", ("a", "b"), {}, overlaps=("sst2", "reviews.csv"))
+    assert overlap(facts, known) == "reviews.csv"
+    assert overlap(facts, replace(known, overlaps=("sst2",))) is None
+
+
+def test_seeds_are_repeated_and_their_spread_told(reviews: Path, home: Path) -> None:
+    said: list[str] = []
+    few = replace(QUICK, max_steps=4, evaluate_every=4, seed=5)
+    how = {"model": SMALL, "batching": LETTERS, "training": few, "report": said.append}
+    origin = LabelledSource(labelled=(str(reviews),), seeds=2)
+    measured = textseq.train_classifiers(origin, **how)  # type: ignore[arg-type]
+    scores = np.array([one.accuracy for one in measured])
+    assert said[-1].startswith(f"2 seeds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
+    one, other = (last(home / "runs" / f"reviews-seed{seed}") for seed in (5, 6))
+    assert not torch.equal(one["output.weight"], other["output.weight"])
+    assert all("part:validation" in one.signature for one in measured)
+    again = textseq.train_classifiers(origin, **how)  # type: ignore[arg-type]
+    assert [one.accuracy for one in again] == [one.accuracy for one in measured]
+    both = replace(origin, folds=2, seeds=2)
+    assert len(textseq.train_classifiers(both, **how)) == 4  # type: ignore[arg-type]
+    assert said[-1].startswith("2 folds x 2 seeds: ")
+    assert (home / "runs" / "reviews-fold2of2-seed6").is_dir()
+
+
+# The commands
+
+
+TINY = ["--hidden-size", "8", "--embedding-size", "8", "--tokenizer", "char", "--max-steps", "2"]
+
+
+def refused(result: Result, message: str, out: str = "") -> None:
+    """One line on stderr that matches, exit code 2, nothing on stdout but what is said."""
+    assert result[:2] == (2, out), result
+    assert len(result[2].splitlines()) == 1 and "Traceback" not in result[2]
+    assert re.search(message, result[2]), result[2]
+
+
+def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
+    code, out, err = command("train", "--labelled", reviews, "--name", "mine", *TINY)
+    assert (code, out) == (0, ""), err
+    assert "validation: accuracy" in err
+    code, out, err = command("classify", "--model", "mine", stdin=b"lovely\n\nawful\r\n")
+    assert (code, err) == (0, "")
+    found = [line.split("\t") for line in out.splitlines()]
+    assert len(found) == 3
+    for label, probability in found:
+        assert label in ("good", "bad") and 0.5 <= float(probability) <= 1
+    code, out, err = command("classify", "--model", "mine", "--json", stdin=b"lovely\n")
+    record = json.loads(out)
+    assert record["label"] == found[0][0]
+    assert sum(record["probabilities"].values()) == pytest.approx(1)
+    (tmp_path / "in.txt").write_text("lovely\nawful\n")
+    assert command("classify", "--model", "mine", "--input", "in.txt", "--output", "out.tsv") == (0, "", "")
+    assert len((tmp_path / "out.tsv").read_text().splitlines()) == 2
+    assert "mine  bad, good; " in command("classify", "--list-models")[1]
+    (tmp_path / "rows.csv").write_text('n,body\n1,"lovely, and\nmore"\n2,awful\n')
+    code, out, err = command("classify", "--model", "mine", "--input", "rows.csv", "--text-column", "body")
+    assert (code, len(out.splitlines()), err) == (0, 2, "")
+    code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine", "--plot-confusion", "c.png")
+    assert code == 0, err
+    assert out.startswith("accuracy ") and "labels:2" in out and "has / given" in out
+    assert (tmp_path / "c.png").exists()
+    code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
+    assert code == 0, err
+    code, out, err = command("train", "--labelled", reviews, "--folds", "2", *TINY)
+    assert code == 0, err
+    assert re.search(r"\n2 folds: accuracy [\d.]+% \+- [\d.]+%", err)
+
+
+def test_the_command_explains(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
+    train(reviews, name="mine")
+    texts = b"a lovely story\nawful time\n"
+    code, out, err = command("classify", "--model", "mine", "--explain", "--explain-html", "why.html", stdin=texts)
+    assert (code, err) == (0, "")
+    blocks = [block.split("\n") for block in out.rstrip("\n").split("\n\n")]
+    assert [block[1].split() for block in blocks] == [["a", "lovely", "story"], ["awful", "time"]]
+    labels = [block[0].split("\t")[0] for block in blocks]
+    for label, block in zip(labels, blocks, strict=True):
+        assert re.fullmatch(rf"log odds [+-][\d.]+ of {label}: .* \(nats\)", block[-1])
+        assert len(block[2].split()) == len(block[1].split())
+    page = (tmp_path / "why.html").read_text()
+    assert page.count('<div class="text">') == 2
+    assert page.rstrip().endswith("</html>")
+    code, out, err = command("classify", "--model", "mine", "--explain", "--json", "--explain-label", "bad",
+                             "--explain-by", "gradient", stdin=texts)  # fmt: skip
+    records = [json.loads(line)["explanation"] for line in out.splitlines()]
+    assert [record["label"] for record in records] == ["bad", "bad"]
+    assert [word for word, _ in records[1]["words"]] == [" awful", " time"]
+
+
+def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
+    train(reviews, name="mine")
+    (tmp_path / "one.csv").write_text("label,text\ngood,x\ngood,y\n")
+    (tmp_path / "strange.csv").write_text("label,text\nodd,x\n")
+    (tmp_path / "quote.csv").write_text('label,text\ngood,"x\n')
+    cases: list[tuple[list[str], str]] = [
+        (["classify"], "name a --model that classifies: there are mine"),
+        (["classify", "--model", "nobody"], "unknown model 'nobody'"),
+        (["classify", "--model", "mine", "--input", "none.txt"], "--input wants a file of texts, found nothing"),
+        (["classify", "--model", "mine", "--text-column", "x"], "--text-column wants a table with --input"),
+        (["classify", "--model", "mine", "--buffer", "0"], "--buffer must be at least 1"),
+        (["classify", "--model", "mine", "--explain-by", "gradient"], "want --explain or --explain-html FILE"),
+        (["classify", "--model", "mine", "--explain", "--explain-label", "x"], "'x'; known: bad, good"),
+        (["classify", "--model", "mine", "--explain-html", "runs"], "--explain-html wants a file to write"),
+        (["train", "--labelled", "none.csv"], "no file none.csv|no file .*none.csv"),
+        (["train", "--labelled", "one.csv"], "two labels are wanted or more, found but 'good'"),
+        (["train", "--labelled", "quote.csv"], "in the record that begins in line 2 a quote is never closed"),
+        (["train", "--labelled", "reviews.csv", "--label-column", "stars"], "unknown column of .*: 'stars'"),
+        (["train", "--task", "classifier"], "name a corpus, or give your own --labelled"),
+        (["train", "sst2"], "'sst2' lacks 3 of 3 files.*--download"),
+        (["train", "sst2", "--text", "a"], "corpus 'sst2' asks for a classifier, --text for a language model"),
+        (["evaluate", "--model", "mine"], "nothing to measure on"),
+        (["evaluate", "--labelled", "strange.csv", "--model", "mine"], "label 'odd', which the model never saw"),
+        (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "--text", "a"], "--text is for language models"),
+        (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "mine"], "one classifier is measured at a time"),
+        (["evaluate", "sst2", "--labelled", "reviews.csv", "--model", "mine"], "name a corpus or give --labelled"),
+        (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "--plot-confusion", "c.jpg"], r"\.png"),
+        (["translate", "--model", "mine"], "a translator is wanted, mine is a classifier; use it with textseq-c"),
+    ]  # fmt: skip
+    for arguments, told in cases:
+        code, out, err = command(*arguments)
+        lines = [line for line in err.splitlines() if not line.startswith("Of ")]
+        assert (code, out, len(lines)) == (2, "", 1), (arguments, err)
+        assert re.search(told, lines[0]), (arguments, err)
+
+
+def test_bytes_that_are_no_text_lose_nothing_that_was_classified(command: Callable[..., Result], reviews: Path) -> None:
+    train(reviews, name="mine")
+    code, out, err = command("classify", "--model", "mine", stdin=b"lovely\nawful\ncaf\xe9\n")
+    assert code == 2
+    assert len(out.splitlines()) == 2
+    assert "line 3 of stdin is not utf-8 text: byte 0xe9 at character 4" in err
+
+
+# From a language model
+
+
+@pytest.fixture
+def writer(home: Path) -> Path:
+    """A language model's run, hardly trained."""
+    (home / "novel.txt").write_text("the lovely film is an awful story of time, and of a lovely time. " * 40)
+    textseq.train(
+        text=[home / "novel.txt"],
+        model=LanguageModelConfig(cell="gru", layers=2, hidden_size=10, embedding_size=7),
+        batching=DataConfig(tokenizer="word", batch_size=2, window=16),
+        training=TrainingConfig(max_steps=2, max_epochs=None),
+    )
+    return home / "runs" / "novel"
+
+
+def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(writer: Path, reviews: Path) -> None:
+    old = textseq.load_writer("novel")
+    said: list[str] = []
+    training = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    new = textseq.train_classifier(labelled=[reviews], training=training, start_from="novel", report=said.append)
+    assert new.tokenizer.fingerprint == old.tokenizer.fingerprint
+    config = new.model.config
+    assert (config.cell, config.layers, config.hidden_size, config.bidirectional) == ("gru", 2, 10, False)
+    theirs = old.model.state_dict()
+    shared = [name for name in new.model.state_dict() if name.startswith(("embedding", "recurrent"))]
+    assert len(shared) == 9
+    for name in shared:
+        torch.testing.assert_close(new.model.state_dict()[name], theirs[name])
+    assert any("weights from" in line for line in said)
+    textseq.train_classifiers(LabelledSource(labelled=(str(reviews),), seeds=2), training=training, start_from="novel")
+    assert textseq.load_classifier("reviews-seed2").model.config == config
+    with pytest.raises(TextseqError, match=r"--from wants a model of the same shape.*bidirectional"):
+        textseq.train_classifier(
+            labelled=[reviews], model=replace(config, bidirectional=True), start_from="novel", name="x"
+        )
+
+
+def test_a_second_direction_begins_anew_beside_that_of_a_language_model(reviews: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("good bad film " * 200)
+    textseq.train(
+        text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6), batching=DataConfig(tokenizer="word"),
+        training=TrainingConfig(max_steps=1, max_epochs=None), name="one",
+    )  # fmt: skip
+    theirs = textseq.load_writer("one").model.state_dict()
+    training = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    config = ClassifierConfig(hidden_size=10, embedding_size=6, bidirectional=True)
+    new = textseq.train_classifier(labelled=[reviews], model=config, training=training, start_from="one")
+    ours = new.model.state_dict()
+    for name in ("embedding.weight", "recurrent.layers.0.weight_ih_l0", "recurrent.layers.0.weight_hh_l0"):
+        torch.testing.assert_close(ours[name], theirs[name])
+    behind = ours["recurrent.layers.0.weight_hh_l0_reverse"]
+    assert behind.shape == (40, 10) and not torch.equal(behind, ours["recurrent.layers.0.weight_hh_l0"])
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_both_directions_begin_with_those_of_a_language_model_that_has_both(
+    reviews: Path, tmp_path: Path, bidirectional: bool
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("good bad film " * 200)
+    textseq.train(
+        text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6, bidirectional=True),
+        batching=DataConfig(tokenizer="word"), training=TrainingConfig(max_steps=1, max_epochs=None), name="both",
+    )  # fmt: skip
+    theirs = textseq.load_writer("both").model.state_dict()
+    training = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    asked = None if bidirectional else ClassifierConfig(hidden_size=10, embedding_size=6, bidirectional=False)
+    new = textseq.train_classifier(labelled=[reviews], model=asked, training=training, start_from="both")
+    ours = {name: value for name, value in new.model.state_dict().items() if name.startswith("recurrent")}
+    assert len(ours) == 4 + 4 * bidirectional and new.model.config.bidirectional == bidirectional
+    for name, tensor in ours.items():
+        stack = "reverse" if name.endswith("_reverse") else "recurrent"
+        torch.testing.assert_close(tensor, theirs[name.replace("recurrent", stack).removesuffix("_reverse")])
+
+
+def test_the_command_knows_the_shape_of_a_language_model(
+    writer: Path, reviews: Path, command: Callable[..., Result]
+) -> None:
+    code, _, err = command("train", "--labelled", reviews, "--from", "novel", "--name", "mine", "--max-steps", "2",
+                           "--unfreeze-epochs", "0.05", "--layer-decay", "0.4")  # fmt: skip
+    assert code == 0, err
+    assert "weights from" in err
+    found = textseq.load_classifier("mine")
+    assert found.model.config.hidden_size == 10
+    refused(command("train", "--text", reviews, "--from", "mine", "--name", "y"), "--from mine asks for a classifier")
+
+
+def test_layers_begin_to_learn_one_after_the_other_and_each_at_its_rate(reviews: Path) -> None:
+    model = replace(SMALL, layers=2, bidirectional=False)
+    moved: list[list[str]] = []
+    for steps in (1, 4, 7, 10):
+        # 23 batches an epoch: a layer more after every three steps.
+        training = replace(QUICK, max_steps=steps, unfreeze_epochs=3 / 23, schedule="constant", evaluate_every=100)
+        train(reviews, model=model, training=training, name=f"after{steps}")
+        now = last(Path("runs") / f"after{steps}")
+        if not moved:
+            torch.manual_seed(training.seed)
+            start = ClassifierModel(model, len(now["embedding.weight"]), 2).state_dict()
+        moved.append([name for name in start if not torch.equal(start[name], now[name])])
+    assert all(name.startswith("output") for name in moved[0])
+    assert {name[:18] for name in moved[1]} == {"output.weight", "output.bias", "recurrent.layers.1"}
+    assert {name[:18] for name in moved[2]} == {*(name[:18] for name in moved[1]), "recurrent.layers.0"}
+    assert {*moved[3]} - {*moved[2]} == {"embedding.weight"}
+
+
+def test_the_rate_of_a_layer_is_a_share_of_that_above() -> None:
+    made = ClassifierModel(replace(SMALL, layers=2), 9, 2)
+    groups = grouped(made.stages(), TrainingConfig(layer_decay=0.5))
+    assert [group["scale"] for group in groups] == [1, 0.5, 0.25, 0.125]
+    assert sum(len(group["params"]) for group in groups) == len([*made.parameters()])
+    assert groups[-1]["params"][0] is made.embedding.weight
+    assert groups[0]["params"][0] is made.output.weight
+
+
+def test_rates_by_layer_are_refused_where_layers_are_not_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(60)))
+    training = TranslatorTrainingConfig(max_steps=1, max_epochs=None, layer_decay=0.5)
+    with pytest.raises(
+        TextseqError, match="--layer-decay and --unfreeze-epochs are not for translators; leave them out"
+    ):
+        textseq.train_translator(pairs=["pairs.tsv"], training=training, batching=PairConfig(tokenizer="char"))
+
+
+def test_a_training_that_begins_with_what_spoils_its_measure_says_so(reviews: Path, home: Path) -> None:
+    train(reviews, name="whole")
+    said: list[str] = []
+    textseq.train_classifier(
+        labelled=[reviews], batching=LETTERS, training=QUICK, start_from="whole", name="again", report=said.append
+    )
+    assert not any("shares texts" in line for line in said)
+    checkpoint = newest(home / "runs" / "whole", "best")
+    assert checkpoint is not None
+    facts = read_json(checkpoint / "config.json")
+    facts["learnt_before"] = ["reviews.csv-fold1of3"]
+    set_facts(checkpoint, facts)
+    textseq.train_classifier(
+        labelled=[reviews], batching=LETTERS, training=QUICK, start_from="whole", name="third", report=said.append
+    )
+    note = "learnt from 'reviews.csv-fold1of3', which shares texts with 'reviews.csv': what is measured here says"
+    assert any(note in line for line in said)
+
+
+def test_stopped_folds_say_how_all_of_them_go_on(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Training.step
+
+    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+        signal.raise_signal(signal.SIGTERM)
+        return step(loop)
+
+    monkeypatch.setattr(Training, "step", stopping_step)
+    origin = LabelledSource(labelled=(str(reviews),), folds=2)
+    with pytest.raises(Interrupted, match=r"and saved; the same command goes on with it, and with the others$"):
+        textseq.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)
+    monkeypatch.setattr(Training, "step", step)
+    assert len(textseq.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)) == 2

@@ -1,0 +1,518 @@
+"""A loaded model writes and scores text, whatever the prompt, and finds its way by name."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+import textseq
+from textseq.checkpoints import checkpoint
+from textseq.checkpoints import registry as shelf
+from textseq.checkpoints.registry import Facts
+from textseq.config.decoding import WritingPrecision
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.training import TrainingConfig
+from textseq.data.text import own_text
+from textseq.errors import TextseqError
+from textseq.nn.cells import State
+from textseq.nn.kernels import inference_weights as packed
+from textseq.nn.kernels.inference_weights import PRECISIONS
+from textseq.tasks.language_model.batches import Streams
+from textseq.tasks.language_model.config import DataConfig, GenerationConfig, GenerationSettings, LanguageModelConfig
+from textseq.tasks.language_model.evaluate import measure
+from textseq.tasks.language_model.generator import START, Writer
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.tasks.registry import load_writer
+from textseq.tokenizers.base import Tokenizer
+from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
+from textseq.tokenizers.registry import TOKENIZERS
+from textseq.training.trainer import Run, Training
+
+TEXT = "one two three four five six seven,\n" * 60
+PROMPTS = ["", "the ", "\n", "Zażółć gęślą jaźń", "👩‍👩‍👧‍👦 says: ", "e\u0301", "a\r\n\tb\0c", "the cat " * 20]
+FACTS: Facts = {"task": "language-model", "corpus": {"title": "Counting"}}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Text:
+    """The text as ids."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.ids = tokenizer.encode(TEXT)
+        self.document_starts = np.zeros(1, np.int64)
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
+    """A model that has learnt to count to seven."""
+    tokenizer = CharTokenizer.train([TEXT])
+    torch.manual_seed(1)
+    config = LanguageModelConfig(hidden_size=32, embedding_size=8, dropout=0)
+    model = LanguageModel(config, tokenizer.size)
+    training = TrainingConfig(learning_rate=0.02, warmup_steps=0, max_epochs=None, max_steps=150)
+    streams = Streams(Text(tokenizer), DataConfig(batch_size=8, window=24), seed=1)
+    facts = {**FACTS, "model": config.to_dict()}
+    Training(model, streams, training, Run(tmp_path_factory.mktemp("run"), tokenizer, facts)).train()
+    return Writer(model, tokenizer, facts)
+
+
+@pytest.fixture(scope="module", params=["char", "byte"])
+def any_writer(request: pytest.FixtureRequest) -> Writer:
+    """A model that has learnt nothing, and so writes anything."""
+    tokenizer: Tokenizer = CharTokenizer("abcdeż") if request.param == "char" else ByteTokenizer()
+    torch.manual_seed(2)
+    config = LanguageModelConfig(cell="gru", layers=2, hidden_size=8, embedding_size=4, learn_initial_state=True)
+    model = LanguageModel(config, tokenizer.size)
+    return Writer(model, tokenizer, {**FACTS, "model": config.to_dict()})
+
+
+# Writing
+
+
+def test_it_writes_what_it_has_learnt(writer: Writer) -> None:
+    assert writer.generate("one", temperature=0, max_new_tokens=20) == "one two three four five"
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_text_is_the_prompt_and_what_follows(any_writer: Writer, prompt: str) -> None:
+    text = any_writer.generate(prompt, seed=3, max_new_tokens=20)
+    assert text.startswith(prompt)
+    assert text == any_writer.generate(prompt, seed=3, max_new_tokens=20)
+    assert "".join(any_writer.stream(prompt, seed=3, max_new_tokens=20)) == text
+    assert any_writer.generate_all(prompt, seed=3, max_new_tokens=20) == [text]
+    if any_writer.tokenizer.kind == "char":
+        assert len(text) == len(prompt) + 20
+    assert any_writer.generate(prompt, max_new_tokens=0) == prompt
+
+
+def test_the_seed_decides_the_text(any_writer: Writer) -> None:
+    texts = [any_writer.generate(seed=seed, max_new_tokens=40) for seed in range(5)]
+    assert len(set(texts)) == 5
+    assert any_writer.generate(max_new_tokens=40) != any_writer.generate(max_new_tokens=40)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    any_writer.generate(max_new_tokens=3)
+    assert torch.equal(torch.get_rng_state(), before)  # its randomness is its own
+
+
+def test_temperature_0_takes_the_likeliest_token_whatever_the_seed(any_writer: Writer) -> None:
+    model, tokenizer = any_writer.model, any_writer.tokenizer
+    ids = tokenizer.encode("abc").tolist()
+    context = [int(any_writer._start()), *ids]
+    for _ in range(30):
+        with torch.inference_mode():
+            logits, _ = model(torch.tensor([context]))
+        allowed = logits[0, -1].clone()
+        allowed[list(tokenizer.fallback)] = -torch.inf
+        context.append(int(allowed.argmax()))
+    greedy = "abc" + tokenizer.decode(context[1 + len(ids) :])
+    for seed in (None, 1, 2):
+        assert any_writer.generate("abc", temperature=0, seed=seed, max_new_tokens=30) == greedy
+    assert any_writer.generate("abc", top_k=1, seed=5, max_new_tokens=30) == greedy
+
+
+@pytest.mark.parametrize("prompt", ["", "żaba", "xyz€"])
+def test_fallback_tokens_are_never_written(any_writer: Writer, prompt: str) -> None:
+    text = any_writer.generate(prompt, seed=1, temperature=3.0, max_new_tokens=100)[len(prompt) :]
+    if any_writer.tokenizer.fallback:
+        assert set(text) <= set("abcdeż")
+        assert len(text) == 100
+
+
+def test_generate_all_writes_different_texts_side_by_side(any_writer: Writer) -> None:
+    texts = any_writer.generate_all("abc", num_return_sequences=5, seed=1, max_new_tokens=30)
+    assert len(set(texts)) == 5
+    assert all(text.startswith("abc") for text in texts)
+    assert texts == any_writer.generate_all("abc", num_return_sequences=5, seed=1, max_new_tokens=30)
+    greedy = any_writer.generate("abc", temperature=0, max_new_tokens=30)
+    assert any_writer.generate_all("abc", num_return_sequences=3, temperature=0, max_new_tokens=30) == [greedy] * 3
+
+
+@pytest.mark.parametrize("stops", [("four",), ("six", "five six"), ("t", "thr"), ("\n",), ("", "n,\no"), ("one",)])
+def test_a_text_ends_before_the_first_stop_string(writer: Writer, stops: tuple[str, ...]) -> None:
+    written = writer.generate("one", temperature=0, max_new_tokens=80).removeprefix("one")
+    cut = min(written.index(stop) for stop in stops if stop)
+    expected = "one" + written[:cut]  # a stop string in the prompt ends nothing
+    assert writer.generate("one", temperature=0, max_new_tokens=80, stop_strings=stops) == expected
+    assert (
+        writer.generate_all("one", temperature=0, max_new_tokens=80, stop_strings=stops, num_return_sequences=2)
+        == [expected] * 2
+    )
+
+
+def test_nothing_is_computed_after_a_stop_string(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, steps = writer._step, itertools.count()
+
+    def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        next(steps)
+        return step(tokens, state)
+
+    monkeypatch.setattr(writer, "_step", counted)
+    for write in (writer.generate, writer.generate_all):
+        write("one", temperature=0, max_new_tokens=80, stop_strings=("two",))
+    assert next(steps) == 2 * len("\none two"[:-1])
+
+
+def test_a_stop_string_that_does_not_come_holds_nothing_back(writer: Writer) -> None:
+    whole = writer.generate("one", temperature=0, max_new_tokens=30)
+    almost = whole[-3:] + "no"
+    assert writer.generate("one", temperature=0, max_new_tokens=30, stop_strings=(almost,)) == whole
+
+
+def test_streams_may_be_interleaved_and_leave_gradients_as_they_were(any_writer: Writer) -> None:
+    one, two = (any_writer.stream("ab", seed=seed, max_new_tokens=20) for seed in (1, 2))
+    pieces: list[tuple[str, str]] = []
+    for pair in itertools.zip_longest(one, two, fillvalue=""):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        pieces.append(pair)
+    assert not torch.is_inference_mode_enabled()
+    for seed, column in zip((1, 2), zip(*pieces, strict=True), strict=True):
+        assert "".join(column) == any_writer.generate("ab", seed=seed, max_new_tokens=20)
+
+
+def test_text_comes_as_it_is_written(writer: Writer) -> None:
+    stream = writer.stream("the", seed=1, max_new_tokens=10**9)
+    assert next(stream) == "the"
+    assert len("".join(itertools.islice(stream, 10))) == 10
+
+
+def test_settings_are_checked_before_anything_is_written(writer: Writer) -> None:
+    with pytest.raises(TextseqError, match="unknown setting in writing 'max_length'"):
+        writer.generate(max_length=3)  # type: ignore[call-arg]
+    with pytest.raises(TextseqError, match="unknown setting in writing 'max_length'"):
+        writer.stream(max_length=3)  # type: ignore[call-arg]
+    with pytest.raises(TextseqError, match="--temperature must be at least 0, found -1"):
+        writer.stream(temperature=-1.0)
+    with pytest.raises(TextseqError, match=r"one text at a time .* = 2; generate_all\(\) writes several"):
+        writer.generate(num_return_sequences=2)
+
+
+# Rules and beams
+
+
+RULES: list[dict[str, object]] = [
+    {"min_p": 0.05},
+    {"typical_p": 0.8},
+    {"repetition_penalty": 1.3},
+    {"no_repeat_ngram_size": 3},
+    {"logit_bias": {"a": 2.0, "b": -100.0}},
+    {"top_k": 5, "top_p": 0.9, "min_p": 0.01, "typical_p": 0.9, "repetition_penalty": 1.1, "no_repeat_ngram_size": 4},
+]
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: "+".join(rules))
+def test_the_seed_decides_the_text_under_every_rule(any_writer: Writer, rules: dict[str, object]) -> None:
+    settings = GenerationConfig.from_dict({"seed": 3, "max_new_tokens": 40, **rules}, where="here")
+    values: GenerationSettings = settings.to_dict()  # type: ignore[assignment]
+    text = any_writer.generate("abc", **values)
+    assert text.startswith("abc") and len(text) > 3
+    assert text == any_writer.generate("abc", **values) == "".join(any_writer.stream("abc", **values))
+    assert any_writer.generate_all("abc", **values) == [text]
+    stop = text[10]
+    stopped: GenerationSettings = {**values, "stop_strings": (stop,)}
+    assert any_writer.generate("abc", **stopped) == "abc" + text[3:].partition(stop)[0]
+    if "logit_bias" in rules:
+        assert "b" not in text[3:] and "a" in text[3:]
+
+
+def test_repeated_runs_are_not_written(writer: Writer) -> None:
+    free = writer.generate("one", temperature=0, max_new_tokens=120)
+    assert free.count(" two three") > 2
+    assert writer.generate("one", temperature=0, max_new_tokens=120, no_repeat_ngram_size=10).count(" two three") == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("the", "wants single tokens, found 'the', which this model .char. reads as 't', 'h', 'e'; name such tokens"),
+        ("", "wants single tokens, found '', which this model .char. reads as nothing"),
+        ("ż", "unknown token 'ż'; it stands nowhere in the training text"),
+        ("<0x>", "unknown token '<0x>'; did you mean '<0x"),
+    ],
+)
+def test_what_is_no_token_has_no_bias(writer: Writer, token: str, message: str) -> None:
+    for write in (writer.generate, writer.stream, writer.generate_all):
+        with pytest.raises(TextseqError, match=f"--logit-bias:? {message}"):
+            write("one", logit_bias={token: 1.0})
+
+
+def test_a_bias_takes_names_and_texts_of_tokens(any_writer: Writer) -> None:
+    names = ["<0x61>", "a"] if any_writer.tokenizer.kind == "byte" else ["a"]
+    for name in names:
+        assert any_writer.generate("", logit_bias={name: 100.0}, max_new_tokens=5) == "aaaaa"
+    with pytest.raises(TextseqError, match="must lie between -10000 and 10000, found a=inf; -100 bans a token"):
+        any_writer.generate(logit_bias={"a": np.inf})
+    with pytest.raises(TextseqError, match="--logit-bias wants strings with numbers, found 'a': 'much'"):
+        any_writer.generate(logit_bias={"a": "much"})  # type: ignore[dict-item]
+
+
+def test_tokens_of_several_characters_are_biased_whole() -> None:
+    tokenizer = TOKENIZERS["word"].train(["the cat sat on the mat the cat sat on the mat " * 3])
+    model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=4), tokenizer.size)
+    words = Writer(model, tokenizer, FACTS)
+    assert words.generate("the", logit_bias={" cat": 100.0}, max_new_tokens=3) == "the cat cat cat"
+    with pytest.raises(TextseqError, match="unknown token ' cats'; did you mean ' cat'"):
+        words.generate("the", logit_bias={" cats": 100.0})
+
+
+def test_one_beam_more_finds_nothing_less_likely_here(writer: Writer) -> None:
+    """A model that is sure of itself: greedy, beams and the batch of one agree."""
+    greedy = writer.generate("one", temperature=0, max_new_tokens=30)
+    texts = writer.generate_all("one", num_beams=4, num_return_sequences=4, max_new_tokens=30)
+    assert texts[0] == greedy == writer.generate("one", num_beams=4, max_new_tokens=30)
+    assert list(writer.stream("one", num_beams=4, max_new_tokens=30)) == ["one", greedy[3:]]
+    assert len(set(texts)) == 4
+    nats = [writer.score(text).nats for text in texts]
+    assert nats == sorted(nats)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_beams_take_no_chance(any_writer: Writer, seed: int) -> None:
+    text = any_writer.generate("ab", num_beams=3, max_new_tokens=20)
+    assert text == any_writer.generate("ab", num_beams=3, max_new_tokens=20, seed=seed, temperature=seed)
+    if any_writer.tokenizer.fallback:
+        assert set(text) <= set("abcdeż") and len(text) == 22
+
+
+def test_a_stop_string_ends_a_text_of_the_beam(writer: Writer) -> None:
+    whole = writer.generate("one", temperature=0, max_new_tokens=60)
+    texts = writer.generate_all("one", num_beams=3, num_return_sequences=3, max_new_tokens=60, stop_strings=(" f", ","))
+    assert whole.partition(" f")[0] in texts
+    assert not any(stop in text for text in texts for stop in (" f", ","))
+    assert len(set(texts)) == len(texts)
+    assert writer.generate("one", num_beams=3, max_new_tokens=0) == "one"
+
+
+def test_beams_stop_soon_after_their_stop_strings(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, steps = writer._step, itertools.count()
+
+    def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        next(steps)
+        return step(tokens, state)
+
+    monkeypatch.setattr(writer, "_step", counted)
+    writer.generate("one", num_beams=2, max_new_tokens=500, stop_strings=(" ", "\n"))
+    assert next(steps) < 100
+
+
+# Scoring
+
+
+def test_the_pieces_of_a_score_are_the_text(any_writer: Writer) -> None:
+    for text in ("the cat", "żółw 🐢 the", "\n\n", "a\0b"):
+        score = any_writer.score(text)
+        assert "".join(piece.text for piece in score.pieces) == text
+        assert sum(piece.nats for piece in score.pieces) == pytest.approx(score.nats)
+        assert [piece.text for piece in score.pieces] == list(text)  # no character of these is cut
+    turtle = any_writer.score("🐢")
+    assert len(turtle.tokens) > 1 and len(turtle.pieces) == 1
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 100])
+def test_a_long_text_is_scored_in_parts(any_writer: Writer, monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
+    whole = any_writer.score("abc dab cab")
+    monkeypatch.setattr("textseq.tasks.language_model.generator.SCORED", at_a_time)
+    assert any_writer.score("abc dab cab").surprise == pytest.approx(whole.surprise, rel=1e-5)
+
+
+SENSE = {
+    "To be, or not to be, that is the question": "Question the is that, be to not or, be to",
+    "I have not slept one wink": "I wink slept have one not",
+    "Good night, sweet prince": "Prince night, good sweet",
+    "My lord, the king is dead": "My lord, the king is daed",
+    "What is thy name?": "Whta si yht nmae?",
+    "The ghost of my father walks by night": "The thgos of my hefatr skalw by ginht",
+}
+
+
+@pytest.fixture(scope="module")
+def shakespeare() -> Writer:
+    return load_writer(Path(textseq.__file__).parent / "pretrained" / "shakespeare")
+
+
+@pytest.mark.parametrize("sense", SENSE)
+def test_sense_scores_better_than_nonsense_of_the_same_letters(shakespeare: Writer, sense: str) -> None:
+    nonsense = SENSE[sense]
+    assert sorted(sense.lower().replace(" ", "")) == sorted(nonsense.lower().replace(" ", ""))
+    assert shakespeare.score(sense).bits_per_character < 0.9 * shakespeare.score(nonsense).bits_per_character
+
+
+@pytest.mark.parametrize("text", ["the cat sat", "t", "żółw 🐢 the", "\n\n"])
+def test_a_score_adds_up(any_writer: Writer, text: str) -> None:
+    score, tokenizer = any_writer.score(text), any_writer.tokenizer
+    ids = tokenizer.encode(text)
+    assert score.tokens == tuple(tokenizer.vocabulary[token] for token in ids)
+    assert len(score.surprise) == len(ids)
+    assert score.characters == len(text)
+    assert score.nats == pytest.approx(sum(score.surprise))
+    assert score.nats_per_token == pytest.approx(score.nats / len(ids))
+    assert score.perplexity == pytest.approx(np.exp(score.nats / len(ids)))
+    assert score.bits_per_character == pytest.approx(score.nats / len(text) / np.log(2))
+    after_start = np.concatenate([any_writer._start().numpy(), ids])
+    assert score.nats == pytest.approx(measure(any_writer.model, after_start, source="").nats, rel=1e-5)
+    assert all(surprise > 0 for surprise in score.surprise)
+
+
+def test_a_score_is_the_model_s_own_probability(any_writer: Writer) -> None:
+    """Step by step through the writing path, which computes each cell in its plain form."""
+    ids = any_writer.tokenizer.encode("abca")
+    step, state = any_writer.model.stepper(), any_writer.model.initial_state(1)
+    token = any_writer._start()
+    for surprise, target in zip(any_writer.score("abca").surprise, ids, strict=True):
+        with torch.inference_mode():
+            logits, state = step(token, state)
+        assert surprise == pytest.approx(-float(logits.log_softmax(1)[0, target]), rel=1e-5)
+        token = torch.tensor([target])
+
+
+def test_a_text_like_the_learnt_one_scores_better_than_a_shuffled_one(writer: Writer) -> None:
+    text = TEXT[:200]
+    shuffled = "".join(np.random.default_rng(1).permutation(list(text)))
+    assert writer.score(text).nats_per_token < 0.2
+    assert writer.score(shuffled).nats_per_token > 2
+    assert writer.score("one two").nats < writer.score("one six").nats
+
+
+def test_an_empty_text_has_no_score(writer: Writer) -> None:
+    with pytest.raises(TextseqError, match="scoring wants a text, found an empty one; give at least one character"):
+        writer.score("")
+
+
+def test_a_corpus_is_measured_with_its_signature(writer: Writer, tmp_path: Path) -> None:
+    (tmp_path / "cats.txt").write_text(TEXT)
+    corpus = own_text([tmp_path / "cats.txt"], validation=0.25)
+    found = writer.measure(corpus, "validation")
+    ids = writer.tokenizer.encode(TEXT[-len(TEXT) // 4 :])
+    assert found.nats == pytest.approx(measure(writer.model, ids, source="").nats, rel=1e-5)
+    assert found.tokens == len(ids) - 1
+    expected = f"part:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}"
+    assert found.signature.endswith(expected)
+    windowed = writer.measure(corpus, "validation", window=5)
+    assert windowed.nats > found.nats
+    assert "state:fresh-per-window|window:5" in windowed.signature
+    with pytest.raises(TextseqError, match="test"):
+        writer.measure(corpus, "test")
+
+
+# Keeping and finding
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_saved_model_loads_and_writes_the_same(writer: Writer, tmp_path: Path, half: bool) -> None:
+    writer.save(tmp_path / "gift", half=half)
+    names = ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(path.name for path in (tmp_path / "gift").iterdir()) == names
+    again = load_writer(tmp_path / "gift")
+    assert again.facts.items() >= writer.facts.items()
+    weights = checkpoint.load(tmp_path / "gift").weights.values()
+    assert {tensor.dtype for tensor in weights} == {torch.float16 if half else torch.float32}
+    tolerance = 0.01 if half else 1e-9
+    assert again.score(TEXT[:99]).nats_per_token == pytest.approx(writer.score(TEXT[:99]).nats_per_token, abs=tolerance)
+    if not half:
+        assert again.generate("the", seed=4, max_new_tokens=40) == writer.generate("the", seed=4, max_new_tokens=40)
+
+
+def test_a_folder_that_exists_is_not_written_over(writer: Writer, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(TextseqError, match="mine exists; name a new folder or remove it"):
+        writer.save(tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_models_load_by_path_by_run_and_by_the_name_they_ship_under(
+    writer: Writer, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = writer.generate(seed=1, max_new_tokens=9)
+    for place in ("elsewhere/one", "runs/two/best-3", "shipped/three"):
+        writer.save(home / place)
+    for name in ("elsewhere/one", home / "elsewhere" / "one", "two", "runs/two", "runs/two/best-3", "three"):
+        assert load_writer(name).generate(seed=1, max_new_tokens=9) == text
+    assert caplog.messages == []
+    with pytest.raises(TextseqError, match="unknown model 'thre'; did you mean 'three'"):
+        load_writer("thre")
+    writer.save(home / "runs" / "three" / "last-1")
+    with caplog.at_level(logging.WARNING, "textseq"):
+        assert load_writer("three").generate(seed=1, max_new_tokens=9) == text
+    assert caplog.messages == [
+        f"note: the run {home}/runs/three hides the model 'three' that ships with textseq",
+    ]
+
+
+def test_a_task_that_this_version_does_not_know_is_refused(writer: Writer, tmp_path: Path) -> None:
+    Writer(writer.model, writer.tokenizer, {**writer.facts, "task": "juggler"}).save(tmp_path / "other")
+    with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'juggler'.* language-model"):
+        load_writer("other")
+
+
+def test_a_device_that_is_not_here_is_refused(writer: Writer, tmp_path: Path) -> None:
+    writer.save(tmp_path / "one")
+    with pytest.raises(TextseqError, match="--device cuda:99 cannot be used here"):
+        load_writer("one", device="cuda:99")
+
+
+def test_a_text_is_read_after_a_line_end_or_what_there_is(writer: Writer, any_writer: Writer) -> None:
+    assert int(writer._start()) == writer.tokenizer.vocabulary.index(START)
+    assert int(any_writer._start()) == {"char": 0, "byte": ord(START)}[any_writer.tokenizer.kind]
+
+
+def test_pieces_are_never_empty(any_writer: Writer) -> None:
+    def pieces() -> Iterator[str]:
+        yield from any_writer.stream(seed=1, max_new_tokens=50)
+        yield from any_writer.stream("ab", seed=1, max_new_tokens=50, stop_strings=("aa", "cde"))
+
+    assert all(pieces())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_writes_and_scores_alike(precision: WritingPrecision, writer: Writer, home: Path) -> None:
+    writer.save("counting")
+    loaded = load_writer("counting", precision=precision)
+    assert loaded.generate("one ", temperature=0, max_new_tokens=40) == writer.generate(
+        "one ", temperature=0, max_new_tokens=40
+    )
+    assert loaded.score("two three").nats == pytest.approx(writer.score("two three").nats)
+
+
+def test_int8_reaches_the_steps(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "FEWEST_INT8", 1)
+    tokens, state = torch.tensor([3]), writer.model.initial_state(1)
+    exact, rounded = (
+        Writer(writer.model, writer.tokenizer, writer.facts, precision)._step(tokens, state)[0]
+        for precision in get_args(WritingPrecision)
+    )
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact, rounded, rtol=0, atol=0.3)
+
+
+def test_the_choices_of_precision_are_the_table() -> None:
+    assert set(get_args(WritingPrecision)) == set(PRECISIONS)
+
+
+def test_an_unknown_precision_is_told(writer: Writer, home: Path) -> None:
+    writer.save("counting")
+    with pytest.raises(TextseqError, match="unknown precision 'int4'; did you mean 'int8'"):
+        load_writer("counting", precision="int4")  # type: ignore[arg-type]
+
+
+def test_a_text_of_which_nothing_is_left_is_told() -> None:
+    options = TokenizerConfig(tokenizer="word", punctuation="drop")
+    tokenizer = TOKENIZERS["word"].train([TEXT], options)
+    model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=4), tokenizer.size)
+    with pytest.raises(TextseqError, match="found one whose marks the tokenizer all drops"):
+        Writer(model, tokenizer, FACTS).score("!?")
+    assert Writer(model, tokenizer, FACTS).score("one!").tokens == ("one",)

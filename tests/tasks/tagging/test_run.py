@@ -1,0 +1,415 @@
+"""Runs of taggers: they learn, resume as if never stopped, are saved, measured and used; mistakes are told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import textseq
+from textseq.checkpoints.registry import newest
+from textseq.data.sources import TaggedSource
+from textseq.data.tagged import TaggedCorpus, own_tagged
+from textseq.errors import Interrupted, TextseqError
+from textseq.metrics.classification import measure_labels
+from textseq.metrics.tagging import TaggingMeasurement, measure_sequences, measure_tags
+from textseq.tasks.tagging.batches import frames_needed, tag_batch
+from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
+from textseq.tasks.tagging.lexicon import Lexicon
+from textseq.tasks.tagging.model import TaggerModel
+from textseq.tasks.tagging.tagger import Tagger, words_of
+from textseq.training.trainer import Training
+
+Result = tuple[int, str, str]
+SMALL = TaggerConfig(hidden_size=12, embedding_size=10, letter_size=6, letter_hidden_size=6)
+QUICK = TaggerTrainingConfig(max_steps=40, max_epochs=None, evaluate_every=20, warmup_steps=5, learning_rate=2e-2)
+TINY = ["--hidden-size", "8", "--embedding-size", "6", "--letter-hidden-size", "4", "--max-steps", "3", "--seed", "2"]
+NOUNS, VERBS = ("dog", "cat", "bird", "fish", "cow"), ("sees", "hears", "likes", "feeds")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sentences(home: Path) -> Path:
+    """Sentences in columns; new nouns end in -ling, which letters alone can tell."""
+    lines = []
+    for n in range(120):
+        first = f"{NOUNS[n % 5][:2]}{n}ling" if n % 3 == 0 else NOUNS[n % 5]
+        words = ["the", first, VERBS[n % 4], "a", NOUNS[(n // 5) % 5], "."]
+        tags = ["DET", "NOUN", "VERB", "DET", "NOUN", "."]
+        lines += [f"{word}\t{tag}" for word, tag in zip(words, tags, strict=True)] + [""]
+    (home / "own.conll").write_text("\n".join(lines))
+    return home / "own.conll"
+
+
+def train(sentences: Path, name: str = "mine", **settings: object) -> Tagger:
+    given = {"model": SMALL, "batching": TaggedConfig(batch_size=8), "training": QUICK, **settings}
+    return textseq.train_tagger(tagged=[sentences], name=name, report=lambda line: None, **given)  # type: ignore[arg-type]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    folder = newest(run, "last")
+    assert folder is not None
+    return load_file(folder / "model.safetensors")
+
+
+def test_it_learns_tags_and_unknown_words(sentences: Path) -> None:
+    said: list[str] = []
+    tagger = textseq.train_tagger(
+        tagged=[sentences], model=SMALL, batching=TaggedConfig(batch_size=8), training=QUICK, report=said.append
+    )
+    found = tagger.tag("the cat sees a duckling .")
+    assert found.tags == ("DET", "NOUN", "VERB", "DET", "NOUN", ".")
+    assert str(found).startswith("the/DET cat/NOUN")
+    assert all(0 < p <= 1 for p in found.probabilities)
+    assert any(("own: " in line and "5 tags" in line) or "4 tags" in line for line in said)
+    assert any("tag with: textseq-tag --model own" in line for line in said)
+    measured = tagger.measure(own_tagged([sentences]), "validation")
+    assert measured.accuracy > 0.95
+    assert measured.unknown[1] > 0
+    assert measured.unit == "words" and measured.examples == 12 * 6
+    again = textseq.load("own")
+    assert isinstance(again, Tagger)
+    assert again.tag("the cat sees a duckling .") == found
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = replace(SMALL, output="crf", layers=2)
+    train(sentences, name="whole", model=model)
+    step = Training.step
+
+    def stopped(self: Training) -> tuple[torch.Tensor, int]:
+        if self.progress.step == 23:
+            self.stop_signal = 2
+        return step(self)
+
+    monkeypatch.setattr(Training, "step", stopped)
+    with pytest.raises(Interrupted):
+        train(sentences, name="parts", model=model)
+    monkeypatch.undo()
+    monkeypatch.setenv("TEXTSEQ_HOME", str(sentences.parent))
+    textseq.resume("parts", report=lambda line: None)
+    one, other = weights(sentences.parent / "runs" / "whole"), weights(sentences.parent / "runs" / "parts")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    sentences.write_text(sentences.read_text() + "\n\na DET\ncow NOUN\n")
+    with pytest.raises(TextseqError, match="is not the one that the run began with"):
+        textseq.resume("parts", report=lambda line: None)
+
+
+def test_a_batch_of_lines_gives_what_each_gives_alone(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = train(sentences, model=replace(SMALL, output="crf"))
+    lines = ["the dog sees a cat .", "", "fish", "a bird hears the very big cow of the dog .", "  ", "x" * 300]
+    together = list(tagger.tag_lines(lines))
+    monkeypatch.setattr("textseq.tasks.tagging.tagger.WORDS_AT_ONCE", 4)
+    for line, found, again in zip(lines, together, tagger.tag_lines(lines, buffer=2), strict=True):
+        alone = tagger.tag(line)
+        assert alone.tags == found.tags == again.tags
+        assert alone.probabilities == pytest.approx(found.probabilities, abs=1e-5)
+    assert together[1] == together[4]
+    assert together[1].words == ()
+    assert tagger.tag(["New York", "sees"]).words == ("New York", "sees")
+
+
+def test_text_is_parted_into_words() -> None:
+    assert words_of('He doesn\'t say "no".') == ("He", "does", "n't", "say", '"', "no", '"', ".")
+    assert words_of("He doesn't.", "spaces") == ("He", "doesn't.")
+    assert words_of(" \t") == ()
+
+
+def test_the_measures_are_those_of_the_definitions() -> None:
+    p = np.log(np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [0.9, 0.1], [0.6, 0.4]]))
+    right, given = [0, 1, 0, 0, 1], [0, 1, 1, 0, 1]  # the last was given though it is not the likeliest by itself
+    found = measure_tags(p, right, given, [True, False, False, True, True], [2, 3], ("A", "B"), how="corpus:x")
+    assert found.accuracy == 0.8
+    assert found.confusion.tolist() == [[2, 1], [0, 2]]
+    assert found.unknown == (1, 2)
+    assert found.sentences == (1, 2)
+    assert found.interval == pytest.approx((2 / 3, 1))
+    assert found.nats == measure_labels(p, right, ("A", "B")).nats
+    assert "5 words; unknown words 50.00% of 2; whole sentences 50.00% of 2" in str(found)
+    assert found.to_dict()["sentences"] == [1, 2]
+    more = np.concatenate([p, np.full((5, 1), -9.0)], axis=1)  # a tag that no word has and none was given
+    again = measure_tags(more, right, given, [True] * 5, [2, 3], ("A", "B", "C"))
+    assert again.macro_f1 == found.macro_f1 == pytest.approx((0.8 + 0.8) / 2)
+    assert " words" in found.table().splitlines()[0]
+
+
+def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> None:
+    old = train(sentences, name="old")
+    other = sentences.with_name("other.conll")
+    other.write_text(sentences.read_text().replace("\tNOUN", "\tN").replace("cow", "yak"))
+    slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    new = train(other, name="new", start_from="old", training=slow, model=None)
+    assert new.model.config == old.model.config
+    row = {tag: n for n, tag in enumerate(old.labels)}
+    for n, tag in enumerate(new.labels):
+        same = torch.allclose(new.model.output.weight[n], old.model.output.weight[row.get(tag, 0)])
+        assert same == (tag in row)
+    words = ["the", "dog"]
+    torch.testing.assert_close(
+        new.model.embedding.weight[new.lexicon.encode(words)], old.model.embedding.weight[old.lexicon.encode(words)]
+    )
+    torch.testing.assert_close(new.model.recurrent.state_dict(), old.model.recurrent.state_dict())
+    with pytest.raises(TextseqError, match="a model of the same shape"):
+        train(other, name="x", start_from="old", model=replace(SMALL, hidden_size=13))
+
+
+def test_it_begins_with_word_vectors(sentences: Path, home: Path) -> None:
+    (home / "v.txt").write_text("".join(f"{word} {' '.join(['7'] * 10)}\n" for word in ("the", "dog")))
+    origin = TaggedSource(tagged=(str(sentences),), vectors=str(home / "v.txt"))
+    slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
+    made = textseq.train_tagger(origin=origin, model=SMALL, training=slow, report=lambda line: None)
+    (row,) = made.lexicon.encode(["dog"])
+    torch.testing.assert_close(made.model.embedding.weight[row], torch.full((10,), 7.0))
+    with pytest.raises(TextseqError, match="--vectors and --from"):
+        textseq.train_tagger(origin=origin, start_from="own", overwrite=True)
+
+
+@pytest.fixture
+def sounds(home: Path) -> Path:
+    """Letters and their sounds: x has two, and h is not heard."""
+    rng = np.random.default_rng(0)
+    said = {"a": "A", "b": "B", "x": "K S", "h": "", "o": "O"}
+    texts = {"".join(rng.choice(list("abxho"), rng.integers(2, 6))) for _ in range(300)} - {
+        "hh",
+        "hhh",
+        "hhhh",
+        "hhhhh",
+    }
+    lines = [f"{text}\t{' '.join(' '.join(said[letter] for letter in text).split())}" for text in sorted(texts)]
+    (home / "sounds.tsv").write_text("\n".join(lines) + "\n")
+    return home / "sounds.tsv"
+
+
+def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> None:
+    origin = TaggedSource(tagged=(str(sounds),), unaligned=True)
+    quick = replace(QUICK, max_steps=150, evaluate_every=50)
+    said: list[str] = []
+    batching = TaggedConfig(batch_size=16)
+    tagger = textseq.train_tagger(origin=origin, model=SMALL, batching=batching, training=quick, report=said.append)
+    assert tagger.model.config.output == "ctc" and not tagger.aligned
+    found = tagger.tag("baxho")
+    assert (found.tags, str(found)) == (("B", "A", "K", "S", "O"), "B A K S O")
+    assert found.words == tuple("baxho")
+    assert 0 < found.probabilities[0] <= 1
+    assert tagger.tag("baxho", num_beams=1).tags == found.tags
+    corpus = origin.open()
+    measured = tagger.measure_sequences(corpus, "validation")
+    assert measured.sequence_error_rate < 0.1
+    assert measured.error_rate <= measured.sequence_error_rate
+    assert any("right in every tag" in line for line in said)
+    again = textseq.load_tagger("sounds")
+    assert again.tag("baxho") == found
+    assert "sequence error rate" in (home / "runs" / "sounds" / "README.md").read_text()
+    alone = [tagger.tag(text) for text in ("ab", "", "xoxox")]
+    for one, other in zip(alone, tagger.tag_lines(["ab", "", "xoxox"]), strict=True):
+        assert one.tags == other.tags
+        assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
+    with pytest.raises(TextseqError, match="letters, with tags that are not aligned with them"):
+        tagger.measure(corpus, "validation")
+    with pytest.raises(TextseqError, match="not aligned, which wants --output ctc; found --output crf"):
+        textseq.train_tagger(origin=origin, model=replace(SMALL, output="crf"), name="x")
+    with pytest.raises(TextseqError, match="num_beams must be at least 1"):
+        tagger.tag("a", num_beams=0)
+
+
+def test_sequences_that_cannot_be_written_are_told_and_not_counted(home: Path) -> None:
+    """Two letters of one frame each have room for two tags, or for two that are the same and the blank between not."""
+    rows = [("A B", 1), ("A A", 1), ("A B A B A B A B A", 1), ("B", 3)]
+    path = home / "sounds.tsv"
+    texts = (f"{chr(97 + n)}{'ab' * more}\t{tags}\n" for n in range(20) for tags, more in rows)
+    path.write_text("".join(texts))
+    said: list[str] = []
+    quick = replace(QUICK, max_steps=2, evaluate_every=2, best_by="loss")
+    how = {"model": replace(SMALL, frames=1), "training": quick, "report": said.append}
+    tagger = textseq.train_tagger(origin=TaggedSource(tagged=(str(path),), unaligned=True), **how)  # type: ignore[arg-type]
+    told = [line for line in said if "more tags than --frames 1 can write, and teach nothing" in line]
+    assert len(told) >= 1 and all(line.endswith("--frames 3 would do for all") for line in told)
+    batch = tag_batch(tagger.lexicon, ["aba", "aba"], [[0, 1, 0], [0, 0, 0]])
+    alone = tag_batch(tagger.lexicon, ["aba"], [[0, 1, 0]])
+    with torch.no_grad():
+        both, one = (tagger.model.loss(some, None) for some in (batch, alone))
+    assert both.count == one.count == 3 and both.nats.item() == pytest.approx(one.nats.item(), rel=1e-5)
+    assert [frames_needed(tags) for tags in ([], [1], [1, 2], [1, 1], [1, 1, 1, 2])] == [0, 1, 2, 3, 6]
+    path.write_text("".join(f"a{chr(97 + n)}\tA B A B\n" for n in range(26)))
+    with pytest.raises(
+        TextseqError, match=r"of \d+ texts for training have more tags than --frames 1 can .* --frames 2"
+    ):
+        textseq.train_tagger(origin=TaggedSource(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
+
+
+def test_ctc_is_computed_where_it_can_be_deterministic(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = TaggerModel(replace(SMALL, output="ctc"), 5, 5, 3)
+    batch = tag_batch(Lexicon.train([("a", "b")] * 2, TaggedConfig()), ["ab", "ba"], [[0, 1], [2]])
+    plain = model.eval().loss(batch, None).nats
+    moved: list[Tensor] = []
+    cpu = Tensor.cpu
+
+    def counted(self: Tensor) -> Tensor:
+        moved.append(self)
+        return cpu(self)
+
+    monkeypatch.setattr(Tensor, "cpu", counted)
+    with deterministic_algorithms():
+        found = model.loss(batch, None).nats
+    assert len(moved) == 2 and found.item() == plain.item()
+
+
+@contextmanager
+def deterministic_algorithms() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> None:
+    tagger = textseq.train_tagger(tagged=[sentences], model=SMALL, training=replace(QUICK, max_steps=1))
+    with pytest.raises(TextseqError, match="unknown way to part words 'nltl'; did you mean 'nltk'"):
+        tagger.tag("a", words="nltl")  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match="tag_lines wants texts, found one string; put it into a list"):
+        next(tagger.tag_lines("a text"))
+
+
+@pytest.mark.parametrize("unaligned", [False, True])
+def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Path) -> None:
+    origin = TaggedSource(tagged=(str(sounds if unaligned else sentences),), unaligned=unaligned)
+    tagger = textseq.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
+    for text in (None, 3, b"ab", [1, 2], ["a", None]):
+        with pytest.raises(TextseqError, match="tag wants a sentence, or a list of its words, found"):
+            tagger.tag(text)  # type: ignore[arg-type]
+
+
+def test_tags_that_a_model_never_saw_are_told_without_alignment_too(sounds: Path, home: Path) -> None:
+    origin = TaggedSource(tagged=(str(sounds),), unaligned=True)
+    tagger = textseq.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
+    (home / "strange.tsv").write_text("ab\tA B\nbo\tB Z\n")
+    strange = TaggedSource(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
+    with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model never saw; it knows A, B, K, O, S$"):
+        tagger.measure_sequences(strange, "train")
+
+
+def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    whole = Tagger.measure
+
+    def measure(self: Tagger, corpus: TaggedCorpus, part: str = "test") -> TaggingMeasurement:
+        counts.append(sum(1 for _ in corpus.sentences(part)))
+        return whole(self, corpus, part)
+
+    monkeypatch.setattr(Tagger, "measure", measure)
+    quick = replace(QUICK, max_steps=1, evaluate_tokens=20)
+    textseq.train_tagger(tagged=[sentences], model=SMALL, training=quick, name="few")
+    during, last = counts
+    assert 1 <= during < last / 2
+
+
+def test_sequences_are_compared_with_the_nearest_that_is_right() -> None:
+    right: list[list[tuple[str, ...]]] = [[("K", "AE", "T")], [("T", "AH", "M"), ("T", "OW")], [("A",)]]
+    found = measure_sequences([("K", "T"), ("T", "OW"), ("A", "B")], right, how="corpus:x")
+    assert (found.wrong, found.sequences) == (2, 3)
+    assert found.error_rate == pytest.approx(2 / 6)
+    assert "sequence error rate 66.67%" in str(found) and "tag error rate 33.33%, 3 sequences" in str(found)
+    with pytest.raises(TextseqError, match="nothing to measure on"):
+        measure_sequences([], [])
+
+
+# The commands
+
+
+def test_from_letters_to_sounds(command: Callable[..., Result], sounds: Path) -> None:
+    code, out, err = command("train", "--tagged", sounds, "--unaligned", "--frames", "2", *TINY)
+    assert (code, out) == (0, ""), err
+    code, out, err = command("tag", "--model", "sounds", stdin=b"abx\n\n")
+    assert (code, err, len(out.split("\n"))) == (0, "", 3)
+    code, out, err = command("evaluate", "--tagged", sounds, "--model", "sounds")
+    assert code == 0, err
+    assert out.startswith("sequence error rate") and "output:ctc|beams:10" in out
+    for arguments, says in (
+        (
+            ["evaluate", "--tagged", sounds, "--model", "sounds", "--plot-confusion", "c.png"],
+            "wants a tag for each word",
+        ),
+        (["tag", "--model", "sounds", "--num-beams", "0"], "--num-beams must be at least 1"),
+    ):
+        code, out, err = command(*arguments)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), (arguments, err)
+        assert re.search(says, err), err
+
+
+def test_from_columns_to_tags(command: Callable[..., Result], sentences: Path, home: Path) -> None:
+    code, out, err = command("train", "--tagged", sentences, "--name", "mine", "--output", "crf", *TINY)
+    assert (code, out) == (0, ""), err
+    assert "validation: accuracy" in err
+    code, out, err = command("tag", "--model", "mine", stdin=b"the dog sees.\n\nfish\r\n")
+    assert (code, err) == (0, "")
+    lines = out.split("\n")
+    assert [pair.split("/")[0] for pair in lines[0].split()] == ["the", "dog", "sees", "."]
+    assert lines[1] == "" and len(lines) == 4
+    code, out, err = command("tag", "--model", "mine", "--json", "--words", "spaces", stdin=b"the dog sees.\n")
+    record = json.loads(out)
+    assert record["words"] == ["the", "dog", "sees."]
+    assert len(record["tags"]) == len(record["probabilities"]) == 3
+    (home / "in.txt").write_text("the dog\na cat\n")
+    assert command("tag", "--model", "mine", "--input", "in.txt", "--output", "out.txt") == (0, "", "")
+    assert len((home / "out.txt").read_text().splitlines()) == 2
+    assert "mine  ., DET, NOUN, VERB; " in command("tag", "--list-models")[1]
+    code, out, err = command("evaluate", "--tagged", sentences, "--model", "mine", "--plot-confusion", "c.png")
+    assert code == 0, err
+    assert out.startswith("accuracy ") and "output:crf" in out and "has / given" in out and "whole sentences" in out
+    assert (home / "c.png").exists()
+    code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
+    assert code == 0, err
+
+
+def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, home: Path) -> None:
+    train(sentences)
+    (home / "one.conll").write_text("a X\nb X\n")
+    (home / "strange.conll").write_text("a DET\nb Q\n")
+    cases: list[tuple[list[str], str]] = [
+        (["tag"], "name a --model that tags: there are mine"),
+        (["tag", "--model", "nobody"], "unknown model 'nobody'"),
+        (["tag", "--model", "shakespeare"], "a tagger is wanted, .* is a language model; use it with textseq-sample"),
+        (["classify", "--model", "mine"], "a classifier is wanted, mine is a tagger; use it with textseq-tag"),
+        (["train", "--tagged", "none.conll"], "found no file at"),
+        (["train", "--tagged", "one.conll"], "two tags are wanted or more, found but 'X'"),
+        (["train", "--tagged", "own.conll", "--tag-column", "7"], "with too few columns"),
+        (["train", "--tagged", "own.conll", "--best-by", "bleu"], "--best-by bleu is not for a tagger"),
+        (["train", "--task", "tagger"], "name a corpus, or give your own --tagged"),
+        (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
+        (["train", "treebank", "--task", "classifier"], "corpus 'treebank' for a tagger"),
+        (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model never saw"),
+        (["evaluate", "--labelled", "own.conll", "--model", "mine"], "--labelled is for classifiers"),
+        (["evaluate", "--tagged", "own.conll", "--model", "mine", "--part", "test"], "--tagged is measured whole"),
+        (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "are of --tagged; leave them out"),
+        (["evaluate", "--text", "a", "--model", "shakespeare", "--plot-confusion", "c.png"], "for classifiers and tag"),
+    ]  # fmt: skip
+    for arguments, told in cases:
+        code, out, err = command(*arguments)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), (arguments, err)
+        assert re.search(told, err), (arguments, err)
+
+
+def test_bytes_that_are_no_text_lose_nothing_that_was_tagged(command: Callable[..., Result], sentences: Path) -> None:
+    train(sentences)
+    code, out, err = command("tag", "--model", "mine", stdin=b"the dog\na cat\ncaf\xe9\n")
+    assert code == 2
+    assert len(out.splitlines()) == 2
+    assert "line 3 of stdin is not utf-8 text: byte 0xe9 at character 4" in err

@@ -1,0 +1,527 @@
+"""From sentence pairs to a whole run folder: a toy language learned; runs stopped and resumed; weights taken over."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import textseq
+from textseq.checkpoints import registry as shelf
+from textseq.checkpoints.checkpoint import read_tensors
+from textseq.checkpoints.model_card import model_card
+from textseq.checkpoints.registry import newest, read_json
+from textseq.config.training import TrainingConfig
+from textseq.data.sources import PairSource
+from textseq.errors import Interrupted, TextseqError
+from textseq.io.paths import runs_folder
+from textseq.tasks.translation import run as translation_runs
+from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
+from textseq.tasks.translation.spec import describe
+from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.vocabularies import SOURCE_FILE
+from textseq.training.trainer import Training
+
+WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
+MODEL = TranslationModelConfig(
+    embedding_size=32,
+    encoder_size=32,
+    hidden_size=64,
+    attention_size=32,
+    dropout=0.0,
+    embedding_dropout=0.0,
+    label_smoothing=0.0,
+)
+SMALL = TranslationModelConfig(embedding_size=8, encoder_size=8, hidden_size=12, attention_size=6)
+BATCHING = PairConfig(tokenizer="word", batch_size=32)
+
+
+def training(steps: int, *, best_by_bleu: bool = False, every: int = 100, ema: float = 0.9) -> TranslatorTrainingConfig:
+    return TranslatorTrainingConfig(
+        learning_rate=1e-2,
+        warmup_steps=10,
+        max_epochs=None,
+        max_steps=steps,
+        evaluate_every=every,
+        ema_decay=ema,
+        best_by="bleu" if best_by_bleu else "loss",
+        precision="float32",
+    )
+
+
+def translated(sentence: str) -> str:
+    return " ".join(WORDS[word] for word in sentence.split())
+
+
+def write_pairs(folder: Path, name: str = "toy", *, count: int = 300, seed: int = 1) -> list[Path]:
+    """Two aligned files of the toy language, in which each word has one translation."""
+    dice = random.Random(seed)
+    sentences = [" ".join(dice.choices([*WORDS], k=dice.randint(2, 5))) for _ in range(count)]
+    sides = {"en": sentences, "de": [translated(sentence) for sentence in sentences]}
+    for language, lines in sides.items():
+        (folder / f"{name}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [folder / f"{name}.{language}" for language in sides]
+
+
+def settle(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Make a folder the home of runs, without any models that ship."""
+    patch.setenv("TEXTSEQ_HOME", str(folder))
+    patch.delenv("TEXTSEQ_DATA", raising=False)
+    patch.setattr(shelf, "SHIPPED", folder / "shipped")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return settle(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def pairs(home: Path) -> list[Path]:
+    return write_pairs(home)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder of a run that learned the toy language, and what it said."""
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        home = settle(tmp_path_factory.mktemp("learned"), patch)
+        textseq.train_translator(
+            pairs=write_pairs(home, count=500),
+            source="en",
+            target="de",
+            model=MODEL,
+            batching=BATCHING,
+            training=training(150, every=50),
+            report=said.append,
+        )
+    return home / "runs" / "toy", said
+
+
+# What a run leaves
+
+
+def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
+    folder, said = learned
+    translator = textseq.load(folder)
+    assert isinstance(translator, Translator)
+    for sentence in ("one two three", "five four three two", "two two one five"):
+        assert translator.translate([sentence])[0].text == translated(sentence)
+        assert translator.translate([sentence], short_list=True)[0].text == translated(sentence)
+    results = translator.facts["results"]
+    assert isinstance(results, list)
+    assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
+    assert results[0]["score"] > 90
+    signature = results[0]["signature"]
+    for field in ("part:validation", "direction:en-de", "tokens:word-joint", "beams:5", "tok:13a"):
+        assert field in signature.split("|")
+    assert any(signature in line for line in said)
+    assert any(line.startswith("step 50: validation ") for line in said)
+    assert any("\n  = " in line for line in said), "no translation was shown"
+    assert said[-1].endswith(f"translate with: textseq-translate --model {folder.name}")
+
+
+@pytest.mark.parametrize(("epochs", "steps", "told"), [(2.0, None, True), (400.0, None, False), (2.0, 1, False)])
+def test_a_run_of_few_steps_is_told_to_be_short(
+    home: Path, pairs: list[Path], epochs: float, steps: int | None, told: bool
+) -> None:
+    """Unless so few were asked for."""
+    said: list[str] = []
+    short = replace(training(1), max_epochs=epochs, max_steps=steps, max_minutes=1e-4)
+    textseq.train_translator(pairs=pairs, model=MODEL, batching=BATCHING, training=short, report=said.append)
+    assert any("steps of so few pairs" in line for line in said) == told
+
+
+def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) -> None:
+    folder, _ = learned
+    names = {path.name.split("-")[0] for path in folder.iterdir()}
+    assert names == {"README.md", "best", "curve.png", "last", "log.jsonl"}
+    best = newest(folder, "best")
+    assert best is not None
+    wanted = {"config.json", "model.safetensors", "short-list.safetensors", "tokenizer.json"}
+    assert {path.name for path in best.iterdir()} == wanted
+    facts = read_json(best / "config.json")
+    assert (facts["task"], facts["source_language"], facts["target_language"]) == ("translator", "en", "de")
+    assert isinstance(textseq.load_translator(folder), Translator)
+    with pytest.raises(TextseqError, match=r"a language model is wanted, \S+ is a translator; use it with textseq-tra"):
+        textseq.load_writer(folder)
+
+
+def test_the_card_says_what_the_model_is(learned: tuple[Path, list[str]]) -> None:
+    folder, _ = learned
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    facts = textseq.load(folder).facts
+    results = facts["results"]
+    assert isinstance(results, list)
+    for words in (
+        "# toy\n",
+        "A recurrent encoder-decoder with additive attention that translates from en to de, with ",
+        "textseq-translate --model toy",
+        'textseq.load("toy").translate([',
+        "- Direction: from en to de.",
+        "| model.hidden_size | 64 |",
+        "| data.tokenizer | word |",
+        *(f"| {result['measure']} | {result['score']:.2f} | " for result in results),
+        *(f"`{result['signature'].replace('|', ' ')}` |" for result in results),
+    ):
+        assert words in card
+    assert "To be named" not in card  # the licence of one's own pairs is one's own affair
+    assert "per character" not in card
+
+
+def test_the_card_names_who_is_to_be_named() -> None:
+    corpus = {"name": "tatoeba", "title": "Tatoeba: pairs", "licence": "CC BY 2.0 (tatoeba.org)"}
+    card = model_card("mine", {"task": "translator", "corpus": corpus}, torch.nn.Linear(1, 1), describe)
+    assert "- To be named with the model: Tatoeba: pairs; CC BY 2.0 (tatoeba.org)." in card.splitlines()
+    assert "It was not measured" in card
+
+
+def test_a_run_is_named_after_its_files_or_its_direction(data_folder: Path, pairs: list[Path]) -> None:
+    for name in ("toy", "multi30k-fr-cs"):
+        (runs_folder() / name / "last-1").mkdir(parents=True)
+    with pytest.raises(TextseqError, match=r"the run \S+/runs/toy exists"):
+        textseq.train_translator(pairs=pairs)
+    with pytest.raises(TextseqError, match=r"the run \S+/runs/multi30k-fr-cs exists"):
+        textseq.train_translator("multi30k", source="fr", target="cs", data=data_folder)
+
+
+# Stopped and resumed
+
+CASES: Mapping[str, tuple[TranslationModelConfig, PairConfig, TranslatorTrainingConfig]] = {
+    "sampling": (
+        replace(SMALL, dropout=0.2, word_dropout=0.1),
+        PairConfig(vocabulary_size=300, subword_sampling=0.2, batch_size=8, window=6, longest=60),
+        replace(training(26, best_by_bleu=True, every=12), save_every=5),
+    ),
+    "separate": (
+        replace(
+            SMALL, cell="lstm", encoder_layers=2, decoder_layers=2, tie_embeddings="target", scheduled_sampling=0.3
+        ),
+        PairConfig(tokenizer="char", vocabulary="separate", batch_tokens=300, window=9),
+        replace(training(26, every=8, ema=0.0), save_every=7, accumulate=2, average="best", precision="bfloat16"),
+    ),
+}
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """All that a run leaves but the clock's part in it."""
+    last, best = newest(folder, "last"), newest(folder, "best")
+    assert last is not None and best is not None
+    progress = json.loads((last / "training.json").read_text())
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    clock = {"minutes", "tokens_per_second", "seconds"}
+    return {
+        "weights": (last / "model.safetensors").read_bytes(),
+        "best weights": (best / "model.safetensors").read_bytes(),
+        "state": (last / "training.safetensors").read_bytes(),
+        "progress": {name: value for name, value in progress.items() if name not in clock},
+        "log": [{name: value for name, value in line.items() if name not in clock} for line in log],
+        "results": read_json(best / "config.json")["results"],
+        "files": sorted(path.name.split("-")[0] for path in folder.iterdir()),
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_run_equals_one_never_stopped(
+    pairs: list[Path], home: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    model, batching, settings = CASES[case]
+
+    def train(name: str) -> None:
+        textseq.train_translator(pairs=pairs, name=name, model=model, batching=batching, training=settings)
+
+    train("whole")
+    step = Training.step
+    stops = [3, 4, 11, 12, 13]
+
+    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+        if stops and loop.progress.step == stops[0] - 1:
+            stops.pop(0)
+            signal.raise_signal(signal.SIGTERM)
+        return step(loop)
+
+    monkeypatch.setattr(Training, "step", stopping_step)
+    carried = []
+    calls: list[Callable[[], object]] = [lambda: train("stopped"), *[lambda: textseq.resume("stopped")] * len(stops)]
+    for call in calls[:-1]:
+        with pytest.raises(Interrupted, match=r"and saved; go on with: textseq-train --resume \S+stopped$"):
+            call()
+        last = newest(home / "runs" / "stopped", "last")
+        assert last is not None
+        carried.append("state.0" in read_tensors(last / "training.safetensors"))
+        torch.manual_seed(99)
+    calls[-1]()
+    assert any(carried), "no run was stopped inside a long target"
+    found, wanted = outcome(home / "runs" / "stopped"), outcome(home / "runs" / "whole")
+    for what in wanted:
+        assert found[what] == wanted[what], what
+
+
+def test_a_run_goes_on_under_a_later_limit(pairs: list[Path]) -> None:
+    def train(name: str, steps: int) -> None:
+        settings = replace(training(steps, every=20), schedule="constant")
+        textseq.train_translator(pairs=pairs, name=name, model=SMALL, batching=BATCHING, training=settings)
+
+    train("short", 20)
+    longer = textseq.resume("short", training=replace(training(40, every=20), schedule="constant"))
+    assert isinstance(longer, Translator)
+    train("long", 40)
+    ours, theirs = (textseq.load_translator(name).models[0].state_dict() for name in ("short", "long"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    with pytest.raises(TextseqError, match="goes on with the measure of its best checkpoint, loss; found --best-by bl"):
+        textseq.resume("short", training=training(50, best_by_bleu=True))
+
+
+def test_pairs_that_changed_are_refused(pairs: list[Path], home: Path) -> None:
+    textseq.train_translator(pairs=pairs, model=SMALL, batching=BATCHING, training=training(2))
+    before = outcome(home / "runs" / "toy")
+    kept = pairs[1].read_text(encoding="utf-8")
+    pairs[1].write_text(kept.replace("eins", "Eins", 1), encoding="utf-8")
+    with pytest.raises(TextseqError, match=r"the text of \S+toy is not the one that the run began with; bring that ba"):
+        textseq.resume("toy")
+    pairs[1].write_text(kept + "drei\n", encoding="utf-8")
+    with pytest.raises(TextseqError, match=r"300.*301|301.*300"):
+        textseq.resume("toy")
+    pairs[1].write_text(kept, encoding="utf-8")
+    textseq.resume("toy")
+    assert outcome(home / "runs" / "toy") == before
+
+
+def test_a_run_of_an_unknown_task_is_refused(pairs: list[Path], home: Path) -> None:
+    textseq.train_translator(pairs=pairs, model=SMALL, batching=BATCHING, training=training(2))
+    last = newest(home / "runs" / "toy", "last")
+    assert last is not None
+    facts = read_json(last / "config.json")
+    (last / "config.json").write_text(json.dumps({**facts, "task": "translate"}))
+    with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'translate'; did you mean 'translator'"):
+        textseq.resume("toy")
+
+
+# What is the best, and what decides it
+
+
+@pytest.mark.parametrize(("best_by_bleu", "step"), [(True, 6), (False, 9)])
+def test_the_best_is_picked_by_what_was_asked(
+    pairs: list[Path], monkeypatch: pytest.MonkeyPatch, best_by_bleu: bool, step: int
+) -> None:
+    scores = iter([10.0, 30.0, 20.0])
+    monkeypatch.setattr(translation_runs, "bleu", lambda found, references: next(scores))
+    said: list[str] = []
+    settings = training(9, best_by_bleu=best_by_bleu, every=3, ema=0.0)
+    translator = textseq.train_translator(
+        pairs=pairs, model=SMALL, batching=BATCHING, training=settings, report=said.append
+    )
+    assert translator.facts["step"] == step
+    assert any("BLEU 30.00 (greedy)" in line for line in said) == best_by_bleu
+
+
+def test_without_a_validation_part_the_average_is_the_model(pairs: list[Path], home: Path) -> None:
+    origin = PairSource(pairs=tuple(map(str, pairs)), validation=0.0)
+    said: list[str] = []
+    translator = textseq.train_translator(
+        origin=origin, model=SMALL, batching=BATCHING, training=training(4), report=said.append
+    )
+    assert "results" not in translator.facts
+    assert "It was not measured" in (home / "runs" / "toy" / "README.md").read_text()
+    last = newest(home / "runs" / "toy", "last")
+    assert last is not None
+    assert not torch.equal(
+        translator.models[0].state_dict()["output.bias"], read_tensors(last / "model.safetensors")["output.bias"]
+    )
+    assert translator.translate(["one two"], max_new_tokens=3)[0].source_tokens
+
+
+def test_validation_files_of_their_own_are_what_is_measured(pairs: list[Path], home: Path) -> None:
+    held_out = write_pairs(home, "held-out", count=7, seed=5)
+    origin = PairSource(pairs=tuple(map(str, pairs)), validation_pairs=tuple(map(str, held_out)))
+    said: list[str] = []
+    textseq.train_translator(origin=origin, model=SMALL, batching=BATCHING, training=training(2), report=said.append)
+    assert any("300 pairs" in line for line in said)  # none of them is kept back
+    first = held_out[0].read_text(encoding="utf-8").splitlines()[0]
+    assert any(line.startswith(f"  {first}\n  = ") for line in said)
+
+
+def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
+    pairs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+
+    def only_evaluate(run: translation_runs._TranslatorRun, **_: object) -> None:
+        run.model.eval()
+        found.append(run.evaluate().nats_per_token)
+
+    monkeypatch.setattr(translation_runs._TranslatorRun, "run", only_evaluate)
+    for window in (2, 3, 200):
+        batching = replace(BATCHING, tokenizer="char", window=window)
+        textseq.train_translator(pairs=pairs, model=SMALL, batching=batching, training=training(1), overwrite=True)
+    assert found[:2] == pytest.approx(found[2:] * 2, rel=1e-5)
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize(
+    ("model", "batching", "settings", "origin", "message"),
+    [
+        (
+            SMALL,
+            BATCHING,
+            {"average": "best"},
+            {"validation": 0.0},
+            "--average best wants a validation part and found n",
+        ),
+        (SMALL, BATCHING, {"best_by": "bleu"}, {"validation": 0.0}, "--best-by bleu wants a validation part and found"),
+        (
+            SMALL,
+            replace(BATCHING, longest=1),
+            {},
+            {},
+            "--longest 1 leaves no sentence pair to train on, found 2.. pairs",
+        ),
+        (
+            SMALL,
+            replace(BATCHING, vocabulary="separate"),
+            {},
+            {},
+            "--vocabulary separate wants --tie-embeddings target",
+        ),
+        (SMALL, BATCHING, {}, {"pairs": ("missing.en", "missing.de")}, r"no file \S+missing\.en"),
+        (SMALL, BATCHING, {}, {"pairs": ()}, "name a corpus or give your own files with --pairs, one of the two"),
+        (
+            SMALL,
+            BATCHING,
+            {},
+            {"corpus": "multi30k"},
+            "name a corpus or give your own files with --pairs, one of the two",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_replaced(
+    pairs: list[Path],
+    home: Path,
+    model: TranslationModelConfig,
+    batching: PairConfig,
+    settings: dict[str, object],
+    origin: dict[str, object],
+    message: str,
+) -> None:
+    (home / "runs" / "mine").mkdir(parents=True)
+    (home / "runs" / "mine" / "old.txt").write_text("of the old run")
+    source = PairSource.from_dict({"pairs": tuple(map(str, pairs)), **origin}, where="here")
+    with pytest.raises(TextseqError, match=message):
+        textseq.train_translator(
+            origin=source,
+            name="mine",
+            model=model,
+            batching=batching,
+            training=TrainingConfig.from_dict({**training(2).to_dict(), **settings}, where="here"),
+            overwrite=True,
+        )
+    assert [path.name for path in (home / "runs" / "mine").iterdir()] == ["old.txt"]
+
+
+# Two vocabularies, and weights from another model
+
+
+def test_separate_vocabularies_are_kept_apart(pairs: list[Path], home: Path) -> None:
+    translator = textseq.train_translator(
+        pairs=pairs,
+        model=replace(SMALL, tie_embeddings="target"),
+        batching=replace(BATCHING, vocabulary="separate"),
+        training=training(2),
+    )
+    loaded = textseq.load_translator("toy")
+    for vocabularies in (translator.vocabularies, loaded.vocabularies):
+        assert " one" in vocabularies.source.vocabulary and " one" not in vocabularies.target.vocabulary
+        assert " eins" in vocabularies.target.vocabulary and " eins" not in vocabularies.source.vocabulary
+        assert vocabularies.signature == "word-to-word"
+    best = newest(home / "runs" / "toy", "best")
+    assert best is not None and (best / SOURCE_FILE).is_file()
+    assert loaded.translate(["one two"])[0].text == translator.translate(["one two"])[0].text
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home: Path, joint: bool) -> None:
+    model = SMALL if joint else replace(SMALL, tie_embeddings="none")
+    batching = PairConfig(tokenizer="char", vocabulary="joint" if joint else "separate")
+    old = textseq.train_translator(pairs=pairs, name="old", model=model, batching=batching, training=training(5))
+    (home / "other.tsv").write_text("".join(f"a {n} zebra\tein {n} Zebra, ß\n" for n in range(50)), encoding="utf-8")
+    said: list[str] = []
+
+    def begin(name: str, start_from: str | None) -> Translator:
+        return textseq.train_translator(
+            pairs=[home / "other.tsv"],
+            name=name,
+            model=None if start_from else model,
+            batching=batching,
+            training=training(5),
+            start_from=start_from,
+            report=said.append,
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            translation_runs._TranslatorRun, "run", lambda run, **_: Translator([run.model], run.vocabularies, {})
+        )
+        new, fresh = begin("new", "old"), begin("fresh", None)
+    ours, theirs, drawn = (translator.models[0].state_dict() for translator in (new, old, fresh))
+    sides = {"source_embedding.weight": "source"} | dict.fromkeys(
+        ("embedding.weight", "output.weight", "output.bias"), "target"
+    )
+    moved = known = 0
+    for name in ours:
+        if name not in sides:
+            assert torch.equal(ours[name], theirs[name]), name
+            continue
+        rows = [(*getattr(of.vocabularies, sides[name]).vocabulary, "the end") for of in (new, old)]
+        known = 0
+        for row, token in enumerate(rows[0]):
+            before = rows[1].index(token) if token in rows[1] else None
+            wanted = drawn[name][row] if before is None else theirs[name][before]
+            assert torch.equal(ours[name][row], wanted), (name, token)
+            known += before is not None
+            moved += before not in (None, row)
+    assert moved
+    size = new.vocabularies.target.size
+    assert 20 < known - 1 < size
+    assert any(f"; {known - 1} of {size} tokens were known there" in line for line in said)
+
+
+def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs: list[Path]) -> None:
+    folder, _ = learned
+    settings = replace(training(1), learning_rate=1e-6)
+    further = textseq.train_translator(
+        pairs=pairs, source="en", target="de", batching=BATCHING, training=settings, start_from=str(folder)
+    )
+    assert further.translate(["five four one"])[0].text == "fünf vier eins"
+    assert further.facts["start_from"] == str(folder)
+    with pytest.raises(
+        TextseqError,
+        match=r"--from wants a model of the same shape: \S+ has embedding_size 32.* the flags ask for embedding_size 8",
+    ):
+        textseq.train_translator(pairs=pairs, name="n", model=SMALL, batching=BATCHING, start_from=str(folder))
+    with pytest.raises(TextseqError, match=r"--from wants a language-model, found a translator in \S+; name another"):
+        textseq.train(text=pairs[:1], name="n", start_from=str(folder))
+
+
+def test_an_origin_says_all_of_the_pairs(pairs: list[Path]) -> None:
+    origin = PairSource(pairs=tuple(map(str, pairs)))
+    with pytest.raises(TextseqError, match="origin says all of the pairs; leave out corpus, source, target and pairs"):
+        textseq.train_translator(pairs=pairs, origin=origin)
+
+
+def test_an_evaluation_reads_as_many_tokens_as_it_is_told(pairs: list[Path], home: Path) -> None:
+    losses, few = {}, replace(BATCHING, batch_size=4)
+    for tokens in (1, 200_000):
+        settings = replace(training(1), evaluate_tokens=tokens, learning_rate=1e-9)
+        textseq.train_translator(pairs=pairs, name=str(tokens), model=SMALL, batching=few, training=settings)
+        records = map(json.loads, (home / "runs" / str(tokens) / "log.jsonl").read_text().splitlines())
+        losses[tokens] = [r["validation_nats_per_token"] for r in records if "validation_nats_per_token" in r]
+    assert len(losses[1]) == len(losses[200_000]) == 1 and losses[1] != losses[200_000]

@@ -1,0 +1,232 @@
+"""A run that is killed at any moment and resumed equals one that was never stopped, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from killable import Server, outcome, write_texts
+
+import textseq
+from textseq.checkpoints.registry import newest
+from textseq.config.training import OptimizerName, ScheduleName, TrainingConfig
+from textseq.errors import Interrupted, TextseqError
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.language_model.generator import Writer
+from textseq.training.optimizers import OPTIMIZERS
+from textseq.training.trainer import Training
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="killing children wants fork and SIGKILL")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with texts of a few thousand letters."""
+    folder = tmp_path_factory.mktemp("resume")
+    write_texts(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTSEQ_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    made = Server(home)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=("lstm", "gru", "noise"))
+def never_stopped(request: pytest.FixtureRequest, server: Server, home: Path) -> str:
+    """A case, and its run that nobody stopped."""
+    case = str(request.param)
+    server.run(server.begin(f"whole-{case}", case))
+    return case
+
+
+def same(home: Path, ours: str, theirs: str) -> None:
+    found, wanted = outcome(home / "runs" / ours), outcome(home / "runs" / theirs)
+    for what in wanted:
+        assert found[what] == wanted[what], what
+
+
+@needs_fork
+def test_killed_at_random_moments(server: Server, home: Path, never_stopped: str) -> None:
+    dice = random.Random(1)
+    name = f"killed-{never_stopped}"
+    codes = []
+    for _ in range(5):
+        server.start(server.first_or_next(name, never_stopped), dies_after=dice.uniform(0.02, 0.4))
+        code, stderr = server.wait()
+        assert code in (0, -signal.SIGPROF), stderr
+        codes.append(code)
+    assert sum(map(bool, codes)) >= 3
+    server.run(server.first_or_next(name, never_stopped))
+    same(home, name, f"whole-{never_stopped}")
+
+
+@needs_fork
+def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: str) -> None:
+    """Every death comes right before a file or folder is opened, made, renamed or removed."""
+    dice = random.Random(2)
+    name = f"cut-{never_stopped}"
+    codes = []
+    for _ in range(5):
+        server.start(server.first_or_next(name, never_stopped), dies_at=dice.randrange(1, 90))
+        code, stderr = server.wait()
+        assert code in (0, -signal.SIGKILL), stderr
+        codes.append(code)
+    assert sum(map(bool, codes)) >= 3
+    server.run(server.first_or_next(name, never_stopped))
+    same(home, name, f"whole-{never_stopped}")
+    leftovers = [path.name for path in (home / "runs" / name).iterdir() if path.name.endswith(".partial")]
+    assert leftovers == []
+
+
+@needs_fork
+@pytest.mark.parametrize("case", ["translator", "classifier", "tagger"])
+def test_runs_of_other_tasks_killed_at_both(server: Server, home: Path, case: str) -> None:
+    """A shorter version of ``benchmarks/kills.py``, as the two above are."""
+    dice = random.Random(3)
+    server.run(server.begin(f"whole-{case}", case))
+    name = f"killed-{case}"
+    for how in ({"dies_at": dice.randrange(20, 90)}, {"dies_after": dice.uniform(0.1, 0.6)}) * 2:
+        server.start(server.first_or_next(name, case), **how)
+        code, stderr = server.wait()
+        assert code in (0, -signal.SIGKILL, -signal.SIGPROF), stderr
+    server.run(server.first_or_next(name, case))
+    same(home, name, f"whole-{case}")
+
+
+@needs_fork
+def test_asked_to_stop(server: Server, home: Path, never_stopped: str) -> None:
+    number, code = (signal.SIGTERM, 143) if never_stopped == "gru" else (signal.SIGINT, 130)
+    name = f"asked-{never_stopped}"
+    folder = home / "runs" / name
+    child = server.start(server.begin(name, never_stopped))
+    while not (folder / "log.jsonl").exists():
+        time.sleep(0.001)
+    os.kill(child, number)
+    found, stderr = server.wait()
+    assert found == code, stderr
+    step = json.loads((folder / newest_name(folder) / "training.json").read_text())["step"]
+    assert stderr.splitlines()[-1] == (
+        f"textseq-train: stopped at step {step} and saved; go on with: textseq-train --resume {folder}"
+    )
+    assert 0 < step < 60
+    assert (folder / "curve.png").exists()
+    server.run(["--resume", name])
+    same(home, name, f"whole-{never_stopped}")
+
+
+def newest_name(folder: Path) -> str:
+    last = newest(folder, "last")
+    assert last is not None
+    return last.name
+
+
+# In this process, without kills
+
+MODEL = LanguageModelConfig(hidden_size=8, embedding_size=8, dropout=0.2)
+DATA = DataConfig(batch_size=3, window=10)
+
+
+def settings(
+    steps: int = 30, *, optimizer: OptimizerName = "adamw", schedule: ScheduleName = "constant"
+) -> TrainingConfig:
+    return TrainingConfig(
+        optimizer=optimizer, schedule=schedule, learning_rate=1e-3, warmup_steps=0, max_steps=steps, evaluate_every=30
+    )
+
+
+def train(home: Path, name: str, training: TrainingConfig, text: Path | None = None) -> Path:
+    textseq.train(text=[text or home / "text.txt"], name=name, model=MODEL, batching=DATA, training=training)
+    return home / "runs" / name
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_goes_on_from_where_it_was(
+    home: Path, monkeypatch: pytest.MonkeyPatch, optimizer: OptimizerName
+) -> None:
+    training = settings(optimizer=optimizer, schedule="linear")
+    train(home, f"whole-{optimizer}", training)
+    step = Training.step
+
+    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+        if loop.progress.step == 12:
+            signal.raise_signal(signal.SIGTERM)
+        return step(loop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", stopping_step)
+        with pytest.raises(
+            Interrupted, match=rf"stopped at step 13 and saved; go on with: textseq-train --resume \S+{optimizer}$"
+        ):
+            train(home, f"stopped-{optimizer}", training)
+    torch.manual_seed(99)
+    textseq.resume(f"stopped-{optimizer}")
+    same(home, f"stopped-{optimizer}", f"whole-{optimizer}")
+
+
+def test_a_finished_run_stays_as_it_is(home: Path) -> None:
+    folder = train(home, "finished", settings())
+    before, card = outcome(folder), (folder / "README.md").read_text()
+    writer = textseq.resume(folder)
+    assert isinstance(writer, Writer)
+    assert outcome(folder) == before
+    assert (folder / "README.md").read_text() == card
+    assert writer.generate(seed=1, max_new_tokens=5)
+
+
+def test_a_finished_run_goes_on_under_a_later_limit(home: Path) -> None:
+    train(home, "longer", settings(30))
+    textseq.resume("longer", training=settings(60))
+    train(home, "long", settings(60))
+    same(home, "longer", "long")
+
+
+def test_a_text_that_changed_is_refused(home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "changing.txt"
+    text.write_text("a rose is a rose. " * 30)
+    folder = train(home, "changing", settings(5), text)
+    before = outcome(folder)
+    text.write_text("a rose is a nose. " * 30)
+    with pytest.raises(TextseqError, match=r"the text of \S+ is not the one that the run began with; bring that back"):
+        textseq.resume("changing")
+    text.unlink()
+    with pytest.raises(TextseqError, match=r"no file or folder \S+changing\.txt"):
+        textseq.resume("changing")
+    assert outcome(folder) == before
+
+
+def test_what_is_no_run_is_refused(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "empty", "nosuchrun"):
+        with pytest.raises(
+            TextseqError, match=r"there is no run to resume at \S+(empty|nosuchrun): it holds no checkp"
+        ):
+            textseq.resume(place)
+
+
+def test_another_optimizer_is_refused(home: Path) -> None:
+    train(home, "optimizer", settings(5, optimizer="sgd"))
+    with pytest.raises(TextseqError, match=r"the optimizer that it began with, sgd; found --optimizer adamw; leave it"):
+        textseq.resume("optimizer", training=settings(50))
+
+
+@pytest.mark.parametrize("file", ["training.safetensors", "training.json", "model.safetensors"])
+def test_a_damaged_checkpoint_is_refused(home: Path, file: str) -> None:
+    folder = train(home, f"damaged-{file}", settings(5))
+    path = folder / newest_name(folder) / file
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TextseqError, match=rf"{file} is damaged"):
+        textseq.resume(folder)

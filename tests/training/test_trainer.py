@@ -1,0 +1,631 @@
+"""The loop: it learns, keeps to its schedule and limits, keeps the best, and goes back where it diverges."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import itertools
+import json
+import math
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from textseq.checkpoints import checkpoint
+from textseq.checkpoints.registry import newest, numbered, read_json
+from textseq.config.training import OptimizerName, ScheduleName, TrainingConfig
+from textseq.data.batching import Cursor
+from textseq.errors import Interrupted, TextseqError
+from textseq.nn.cells import State
+from textseq.nn.losses import Loss
+from textseq.tasks.language_model.batches import Streams, WindowBatch
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.tokenizers.characters import CharTokenizer
+from textseq.training.devices import pick_device
+from textseq.training.optimizers import OPTIMIZERS, learning_rate
+from textseq.training.trainer import Evaluation, Run, Training
+
+TOKENIZER = CharTokenizer("abcdefgh")
+PLAIN = TrainingConfig(
+    optimizer="sgd",
+    momentum=0,
+    learning_rate=0.1,
+    schedule="constant",
+    warmup_steps=0,
+    max_epochs=None,
+    max_steps=20,
+)
+"""As little as there can be: a step is the gradient times the rate."""
+Gradient = Callable[[int], float]
+
+
+def settings(base: TrainingConfig = PLAIN, /, **changes: object) -> TrainingConfig:
+    return TrainingConfig.from_dict({**base.to_dict(), **changes}, where="the test")
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    return Run(tmp_path / "runs" / "test", TOKENIZER, {"task": "language-model"})
+
+
+@dataclass(frozen=True)
+class Text:
+    """The alphabet of eight letters, again and again: after each there is one that can follow."""
+
+    ids: np.ndarray
+    document_starts: np.ndarray
+
+
+ALPHABET = Text(np.tile(np.arange(8), 100), np.zeros(1, np.int64))
+
+
+def language_model(seed: int = 1) -> LanguageModel:
+    torch.manual_seed(seed)
+    return LanguageModel(LanguageModelConfig(hidden_size=24, embedding_size=8, dropout=0), TOKENIZER.size)
+
+
+def streams(**changes: object) -> Streams:
+    data = {"batch_size": 4, "window": 16, **changes}
+    return Streams(ALPHABET, DataConfig.from_dict(data, where="the test"), seed=1)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A batch that is nothing but its place in the data."""
+
+    place: int
+    learning_rate_factor: float = 1.0
+
+    rows = count = 1
+
+    def part(self, rows: slice) -> Number:
+        return self
+
+    def to(self, device: torch.device) -> Number:
+        return self
+
+
+class Numbers:
+    """A hundred of them to the epoch."""
+
+    def __init__(self, factors: Iterable[float] = itertools.repeat(1.0)) -> None:
+        self.factors = iter(factors)
+        self.served: list[int] = []
+
+    def batch(self, cursor: Cursor) -> tuple[Number, Cursor]:
+        self.served.append(cursor.position)
+        return Number(cursor.position, next(self.factors)), cursor._replace(position=cursor.position + 1)
+
+    def epochs(self, cursor: Cursor) -> float:
+        return cursor.position / 100
+
+
+class Stub(nn.Module):
+    """A model of two weights, whose loss at each call is told in advance and whose slope is all that is learnt."""
+
+    def __init__(self, loss: Gradient = lambda call: 1.0, slope: Gradient = lambda call: 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.losses, self.slope = loss, slope
+        self.calls = 0
+
+    def loss(self, batch: Number, state: State | None) -> Loss:
+        slope, nats = self.slope(self.calls), self.losses(self.calls)
+        self.calls += 1
+        total = self.weight.sum() + self.bias.sum()
+        nothing = total - total.detach()
+        nothing.register_hook(lambda gradient: gradient * slope)  # type: ignore[no-untyped-call]
+        return Loss(nothing + nats, 1, ())
+
+
+def looks(losses: Iterable[float]) -> Callable[[], Evaluation]:
+    """An evaluation that finds these losses, one after the other."""
+    iterator = iter(losses)
+
+    def evaluate() -> Evaluation:
+        loss = next(iterator)
+        return Evaluation(loss, {"nats_per_token": loss})
+
+    return evaluate
+
+
+def watched(loop: Training) -> tuple[list[float], list[Tensor]]:
+    """Two lists that fill with the rate and the gradient of every step."""
+    rates: list[float] = []
+    gradients: list[Tensor] = []
+
+    def hook(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        gradients.append(torch.cat([p.grad.flatten() for p in loop.parameters if p.grad is not None]).clone())
+
+    loop.learner.optimizer.register_step_pre_hook(hook)
+    return rates, gradients
+
+
+def log_of(run: Run) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+
+
+RATES: dict[OptimizerName, float] = {"adamw": 0.02, "sgd": 0.3, "rmsprop": 0.003, "adagrad": 0.1}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_learns(run: Run, optimizer: OptimizerName) -> None:
+    config = settings(optimizer=optimizer, learning_rate=RATES[optimizer], momentum=0.9, schedule="linear")
+    loop = Training(language_model(), streams(), settings(config, max_steps=150), run)
+    progress = loop.train()
+    losses = [line["loss"] for line in log_of(run)]
+    assert losses[0] > 1.5
+    assert losses[-1] < 0.1
+    assert (progress.step, progress.rewinds) == (150, 0)
+
+
+def test_every_optimizer_and_schedule_is_known() -> None:
+    assert set(OPTIMIZERS) == set(get_args(OptimizerName))
+    for schedule in get_args(ScheduleName):
+        assert learning_rate(settings(schedule=schedule), 0, 0.0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "quarter", "half", "end"),
+    [
+        ("cosine", (2 + math.sqrt(2)) / 4, 0.5, 0),
+        ("linear", 0.75, 0.5, 0),
+        ("constant", 1, 1, 1),
+        ("plateau", 1, 1, 1),
+    ],
+)
+def test_schedules_have_their_shapes(schedule: ScheduleName, quarter: float, half: float, end: float) -> None:
+    config = settings(schedule=schedule, learning_rate=3.0)
+    shares = [learning_rate(config, 1000, done) / 3 for done in (0, 0.25, 0.5, 1)]
+    assert shares == pytest.approx([1, quarter, half, end])
+
+
+@pytest.mark.parametrize("schedule", get_args(ScheduleName))
+def test_the_warm_up_rises_in_equal_steps_to_the_peak(schedule: ScheduleName) -> None:
+    config = settings(schedule=schedule, learning_rate=2.0, warmup_steps=4)
+    rates = [learning_rate(config, step, 0.0) for step in range(6)]
+    assert rates == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0, 2.0])
+
+
+def test_a_short_run_leaves_the_warm_up_after_a_tenth_of_it() -> None:
+    def rates(schedule: ScheduleName) -> list[float]:
+        config = settings(schedule=schedule, warmup_steps=300, learning_rate=1.0)
+        return [learning_rate(config, step, step / 20) for step in range(4)]
+
+    assert rates("linear") == pytest.approx([1 / 300, 0.5 * 0.95, 0.9, 0.85])
+    assert rates("constant") == pytest.approx([1 / 300, 2 / 300, 3 / 300, 4 / 300])
+
+
+def test_the_loop_keeps_to_the_schedule(run: Run) -> None:
+    config = settings(schedule="linear", learning_rate=1.0, warmup_steps=2, max_steps=10)
+    loop = Training(Stub(), Numbers(), config, run)
+    rates, _ = watched(loop)
+    loop.train()
+    assert rates == pytest.approx([0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_the_rate_follows_the_length_of_a_window(run: Run) -> None:
+    loop = Training(Stub(), Numbers([1.0, 0.5, 2.0]), settings(max_steps=3), run)
+    rates, _ = watched(loop)
+    loop.train()
+    assert rates == pytest.approx([0.1, 0.05, 0.2])
+
+
+def test_accumulated_gradients_are_the_mean_over_the_batches(run: Run) -> None:
+    model, batches = language_model(), streams()
+    twin = copy.deepcopy(model)
+    loop = Training(model, batches, settings(accumulate=2, clip_norm=None), run)
+    _, count = loop.step()
+    first, cursor = batches.batch(Cursor())
+    second, after = batches.batch(cursor)
+    loss = twin.loss(first, None)
+    next_loss = twin.loss(second, loss.state)
+    torch.autograd.backward((loss.nats + next_loss.nats) / (loss.count + next_loss.count))
+    for name, parameter in twin.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(model.get_parameter(name), parameter.detach() - 0.1 * parameter.grad)
+    assert (loop.progress.step, loop.progress.cursor, count) == (1, after, loss.count + next_loss.count)
+    assert loop.progress.tokens == count
+    assert loop.learner.state is not None
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(loop.learner.state, next_loss.state, strict=True))
+
+
+def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
+    model, batches = language_model(), streams()
+    twin = copy.deepcopy(model)
+    plain = model.loss
+
+    def penalised(batch: WindowBatch, state: State | None) -> Loss:
+        return replace(plain(batch, state), penalty=3 * model.output.bias.sum())
+
+    model.loss = penalised  # type: ignore[method-assign]
+    nats, count = Training(model, batches, settings(accumulate=2, clip_norm=None), run).step()
+    without, same = Training(twin, batches, settings(accumulate=2, clip_norm=None), run).step()
+    assert (nats, count) == (without, same)
+    torch.testing.assert_close(model.output.bias, twin.output.bias - 0.1 * 3)
+    torch.testing.assert_close(model.output.weight, twin.output.weight)
+
+
+@pytest.mark.parametrize(
+    ("slope", "limits", "expected"),
+    [
+        (100.0, {"clip_norm": 0.5}, [0.25] * 4),
+        (0.1, {"clip_norm": 0.5}, [0.1] * 4),
+        (-100.0, {"clip_norm": None, "clip_value": 0.3}, [-0.3] * 4),
+        (0.2, {"clip_norm": None, "clip_value": 0.3}, [0.2] * 4),
+        (100.0, {"clip_norm": 0.5, "clip_value": 0.1}, [0.1] * 4),
+        (100.0, {"clip_norm": None}, [100.0] * 4),
+    ],
+)
+def test_clipping_bounds_the_whole_gradient(
+    run: Run, slope: float, limits: dict[str, float | None], expected: list[float]
+) -> None:
+    loop = Training(Stub(slope=lambda call: slope), Numbers(), settings(max_steps=2, **limits), run)
+    _, gradients = watched(loop)
+    loop.train()
+    assert len(gradients) == 2
+    for gradient in gradients:
+        assert gradient.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Run) -> None:
+    model = language_model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    Training(model, streams(), settings(precision="bfloat16", max_steps=3), run).train()
+    assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
+    assert all(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [
+        ({"max_steps": 7}, 7),
+        ({"max_steps": None, "max_epochs": 0.25}, 25),
+        ({"max_steps": 7, "max_epochs": 0.25}, 7),
+        ({"max_steps": 70, "max_epochs": 0.25}, 25),
+    ],
+)
+def test_the_first_limit_that_is_reached_ends_the_run(run: Run, limits: dict[str, object], steps: int) -> None:
+    lines: list[str] = []
+    assert Training(Stub(), Numbers(), settings(**limits), run, report=lines.append).train().step == steps
+    first = "--max-steps 7" if steps == 7 else "--max-epochs 0.25"
+    assert [line.split(":")[0] for line in lines] == [f"{first} ends the run"]
+    assert log_of(run)[-1]["step"] == steps
+    assert read_json(numbered(run.folder, "last").popitem()[1] / "config.json")["step"] == steps
+
+
+def test_an_epoch_is_one_pass_over_the_text(run: Run) -> None:
+    batches = streams()
+    progress = Training(language_model(), batches, settings(max_steps=None, max_epochs=2.0), run).train()
+    assert progress.tokens == 2 * batches.tokens_per_epoch
+    assert progress.cursor == Cursor(2)
+
+
+def test_minutes_end_the_run_and_the_schedule_follows_the_clock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count(0.0, 0.5)
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    config = settings(max_steps=None, max_minutes=1.0, schedule="linear")
+    loop = Training(Stub(), Numbers(), config, run)
+    rates, _ = watched(loop)
+    progress = loop.train(show_progress=False)
+    assert progress.seconds >= 60
+    assert 30 < progress.step < 130
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.02 * rates[0]
+
+
+def test_the_plateau_schedule_halves_the_rate(run: Run) -> None:
+    config = settings(schedule="plateau", plateau_patience=2, evaluate_every=1, max_steps=8)
+    losses = [3.0, 2.0, 2.5, 2.0, 2.1, 2.2, 1.9, 2.0]
+    lines: list[str] = []
+    loop = Training(Stub(), Numbers(), config, run, evaluate=looks(losses), report=lines.append)
+    rates, _ = watched(loop)
+    loop.train()
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
+    assert "no better for 2 evaluations: learning rate 0.05" in lines
+    longer = settings(config, max_steps=10)
+    again = Training(Stub(), Numbers(), longer, run, evaluate=looks([1.0, 0.9]), resume=True, report=lines.append)
+    rates, _ = watched(again)
+    again.train()
+    assert rates == pytest.approx([0.025, 0.025])  # a resumed run keeps what was halved
+
+
+def test_patience_ends_the_run_and_it_stays_ended(run: Run) -> None:
+    config = settings(patience=2, evaluate_every=3, max_steps=100)
+    lines: list[str] = []
+    evaluate = looks([3.0, 2.0, 2.5, 2.0, 1.0])
+    progress = Training(Stub(), Numbers(), config, run, evaluate=evaluate, report=lines.append).train()
+    assert (progress.step, progress.best, progress.best_step) == (12, 2.0, 6)
+    assert lines[-2] == "no better for 2 evaluations: stopping early"
+    assert lines[-1].startswith("--patience 2 ends the run: 12 steps in ")
+    again = Training(Stub(), Numbers(), config, run, evaluate=evaluate, resume=True, report=lines.append)
+    assert again.train().step == 12
+    assert lines[-1] == "nothing is left to train: the run has reached --patience 2; a larger one goes on with it"
+    longer = Training(Stub(), Numbers(), settings(config, patience=3), run, evaluate=looks([1.0] * 99), resume=True)
+    assert longer.train().step > 12
+
+
+def test_the_best_checkpoint_is_the_one_of_the_lowest_loss(run: Run) -> None:
+    model = Stub()
+    losses = [3.0, 1.0, 2.0, 0.5, 0.7, 0.5]
+    seen: list[Tensor] = []
+    told = looks(losses)
+
+    def evaluate() -> Evaluation:
+        assert not model.training
+        seen.append(model.weight.detach().clone())
+        return told()
+
+    config = settings(evaluate_every=2, max_steps=12)
+    progress = Training(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
+    assert model.training
+    best = newest(run.folder, "best")
+    assert best is not None
+    assert torch.equal(checkpoint.read_tensors(best / "model.safetensors")["weight"], seen[3])
+    facts = read_json(best / "config.json")
+    assert (facts["step"], facts["best_validation_nats"]) == (8, 0.5) == (progress.best_step, progress.best)
+    assert [line["validation_nats_per_token"] for line in log_of(run) if "validation_nats_per_token" in line] == losses
+
+
+def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Run) -> None:
+    model = Stub()
+    found = iter([(3.0, -10.0), (1.0, -12.0), (2.0, -30.0), (0.5, -29.0), (0.7, -28.0)])  # loss, negated BLEU
+
+    def evaluate() -> Evaluation:
+        loss, criterion = next(found)
+        return Evaluation(loss, {"nats_per_token": loss}, criterion=criterion)
+
+    config = settings(evaluate_every=2, max_steps=20, patience=2)
+    progress = Training(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
+    assert (progress.step, progress.best, progress.best_nats, progress.best_step) == (10, -30.0, 2.0, 6)
+    best = newest(run.folder, "best")
+    assert best is not None
+    facts = read_json(best / "config.json")
+    assert (facts["step"], facts["best_validation_nats"]) == (6, 2.0)
+    assert checkpoint.read_tensors(best / "model.safetensors")["weight"].tolist() == pytest.approx([-0.3] * 3)
+
+
+def test_a_run_of_an_older_version_goes_on(run: Run) -> None:
+    """Its checkpoint knows no criterion but the loss and nothing of averages."""
+    config = settings(evaluate_every=10, save_every=10)
+    Training(Stub(), Numbers(), config, run, evaluate=looks([2.0, 1.5]), report=lambda line: None).train()
+    last = newest(run.folder, "last")
+    assert last is not None
+    plain = read_json(last / "training.json")
+    assert (plain.pop("best_nats"), plain.pop("kept")) == (1.5, {})
+    (last / "training.json").write_text(json.dumps(plain))
+    longer = settings(config, max_steps=40, average="last", ema_decay=0.5)
+    evaluate = looks([1.6, 1.7, 1.65])
+    again = Training(Stub(), Numbers(), longer, run, evaluate=evaluate, resume=True, report=lambda line: None)
+    assert (again.progress.best, again.progress.best_nats) == (1.5, 1.5)
+    assert list(again.train().kept) == ["30", "40"]
+    last = newest(run.folder, "last")
+    assert last is not None
+    assert read_json(last / "config.json")["best_validation_nats"] == 1.5
+
+
+def test_the_end_is_evaluated_and_saved_whatever_the_rhythm(run: Run) -> None:
+    config = settings(evaluate_every=1000, save_every=1000, max_steps=13)
+    Training(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
+    for kind in ("last", "best"):
+        (folder,) = run.folder.glob(f"{kind}-*")
+        assert read_json(folder / "config.json")["step"] == 13
+
+
+def test_the_log_has_one_object_to_a_line(run: Run) -> None:
+    config = settings(evaluate_every=8, save_every=15, max_steps=32)
+    evaluate = looks([2.0, 1.5, 1.2, 1.1])
+    loop = Training(
+        Stub(lambda call: 100.0 - call), Numbers(), config, run, evaluate=evaluate, report=lambda line: None
+    )
+    loop.train()
+    lines = log_of(run)
+    training = {int(line["step"]): line for line in lines if "loss" in line}
+    assert list(training) == [8, 10, 15, 16, 20, 24, 30, 32]  # every tenth step, evaluations, checkpoints, the end
+    before = 0
+    for step, line in training.items():
+        assert line["loss"] == pytest.approx(100 - (before + step - 1) / 2)  # the mean over the steps since the last
+        assert {"epoch", "minutes", "learning_rate", "tokens_per_second"} <= line.keys()
+        assert line["tokens_per_second"] >= 0
+        before = step
+    assert [line["step"] for line in lines if "validation_nats_per_token" in line] == [8, 16, 24, 32]
+
+
+def test_a_loss_that_is_no_number_rewinds_with_half_the_rate(run: Run) -> None:
+    model, batches = Stub(lambda call: math.nan if call == 17 else 1.0), Numbers()
+    lines: list[str] = []
+    loop = Training(model, batches, settings(save_every=8, max_steps=24), run, report=lines.append)
+    rates, _ = watched(loop)
+    progress = loop.train()
+    assert (progress.step, progress.rewinds) == (24, 1)
+    assert batches.served == [*range(20), *range(16, 24)]
+    assert rates == pytest.approx([0.1] * 20 + [0.05] * 8)
+    assert model.weight.tolist() == pytest.approx([-(16 * 0.1 + 8 * 0.05) / 2] * 3)  # a clipped slope of 1/2
+    assert lines[:-1] == [
+        "The loss diverged at step 20 (nan nats per token): back to step 16 with half the learning rate, 0.05 "
+        "(rewind 1 of 3)"
+    ]
+    log = log_of(run)
+    assert [line["step"] for line in log] == [8, 10, 16, 20, 24]
+    assert all(line["tokens_per_second"] >= 0 for line in log)
+
+
+def test_a_loss_that_runs_away_rewinds(run: Run) -> None:
+    batches = Numbers()
+    lines: list[str] = []
+    model = Stub(lambda call: 500.0 if call == 35 else 2.0 + 0.5 * (call % 2))
+    loop = Training(model, batches, settings(save_every=20, max_steps=60), run, report=lines.append)
+    assert loop.train().rewinds == 1
+    assert batches.served == [*range(40), *range(20, 60)]
+    assert "diverged at step 40" in lines[0]
+    log = log_of(run)
+    assert [line["step"] for line in log] == [10, 20, 30, 40, 50, 60]  # what was taken back is in no log
+    assert all(line["tokens_per_second"] > 0 for line in log)
+    assert "back to step 20 with half the learning rate, 0.05 (rewind 1 of 3)" in lines[0]
+
+
+def test_a_loss_that_only_wavers_does_not_rewind(run: Run) -> None:
+    model = Stub(lambda call: 2.0 + (call // 10 % 2))
+    assert Training(model, Numbers(), settings(max_steps=200), run).train().rewinds == 0
+
+
+def test_a_step_that_spoils_the_weights_is_never_saved(run: Run) -> None:
+    """The loss of a step says nothing of the weights after it."""
+    model = Stub(slope=lambda call: math.nan if call == 15 else 1.0)
+    lines: list[str] = []
+    config = settings(save_every=8, evaluate_every=16, max_steps=24)
+    loop = Training(model, Numbers(), config, run, evaluate=looks([1.0, 0.9]), report=lines.append)
+    progress = loop.train()
+    assert progress.rewinds == 1
+    assert "back to step 8" in lines[0]
+    assert model.weight.isfinite().all()
+    for kind in ("last", "best"):
+        (folder,) = run.folder.glob(f"{kind}-*")
+        assert checkpoint.read_tensors(folder / "model.safetensors")["weight"].isfinite().all()
+
+
+@pytest.mark.parametrize("rewinds", [0, 2])
+def test_a_run_that_goes_on_diverging_gives_up(run: Run, rewinds: int) -> None:
+    batches = Numbers()
+    lines: list[str] = []
+    config = settings(save_every=5, max_rewinds=rewinds)
+    loop = Training(Stub(lambda call: math.nan if call > 6 else 1.0), batches, config, run, report=lines.append)
+    rates, _ = watched(loop)
+    with pytest.raises(TextseqError, match=rf"diverged again at step 10 .* {rewinds} rewinds; .*--learning-rate"):
+        loop.train()
+    assert len(lines) == rewinds
+    assert batches.served == [*range(10), *[*range(5, 10)] * rewinds]
+    assert rates[-1] == pytest.approx(0.1 / 2**rewinds)
+    (last,) = run.folder.glob("last-*")
+    assert read_json(last / "config.json")["step"] == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["step", "evaluation"])
+def test_a_signal_saves_and_stops(run: Run, number: signal.Signals, moment: str) -> None:
+    def loss(call: int) -> float:
+        if call == 12 and moment == "step":
+            signal.raise_signal(number)
+        return 1.0
+
+    def evaluate() -> Evaluation:
+        if moment == "evaluation":
+            signal.raise_signal(number)
+        return Evaluation(1.0, {})
+
+    before = signal.getsignal(number)
+    config = settings(evaluate_every=12)
+    loop = Training(Stub(loss), Numbers(), config, run, evaluate=evaluate, report=lambda line: None)
+    with pytest.raises(Interrupted, match="stopped at step 13 and saved") as stopped:
+        loop.train()
+    assert stopped.value.code == 128 + number
+    assert signal.getsignal(number) == before
+    (last,) = run.folder.glob("last-*")
+    assert read_json(last / "config.json")["step"] == 13
+
+
+def test_a_second_ctrl_c_ends_at_once(run: Run) -> None:
+    def loss(call: int) -> float:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(Stub(loss), Numbers(), PLAIN, run).train()
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.open"])
+def test_a_full_disk_ends_the_run_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    loop = Training(Stub(), Numbers(), PLAIN, run)
+    reading = Path.open
+
+    def full(*arguments: object, **_: object) -> IO[str]:
+        if isinstance(arguments[0], Path) and arguments[0].name != "log.jsonl":
+            return reading(arguments[0])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(call, full)
+        with pytest.raises(TextseqError, match=r"cannot write \S+(last-2\S*|log\.jsonl): the disk is full"):
+            loop.train()
+    assert [path.name for path in run.folder.iterdir() if path.name != "log.jsonl"] == ["last-1"]
+
+
+def test_samples_are_shown_after_each_evaluation(run: Run) -> None:
+    lines: list[str] = []
+    config = settings(evaluate_every=10)
+    evaluate, sample = looks([2.0, 1.0]), iter(["first text", "second text"]).__next__
+    Training(Stub(), Numbers(), config, run, evaluate=evaluate, sample=sample, report=lines.append).train()
+    assert lines[:-1] == [
+        "step 10: validation 2.0000 nats per token",
+        "first text",
+        "step 20: validation 1.0000 nats per token",
+        "second text",
+    ]
+
+
+def test_tensorboard_gets_every_number_of_the_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str) -> None:
+            assert Path(folder) == run.folder / "tensorboard"
+
+        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+            written.append((tag, global_step))
+
+        def close(self) -> None:
+            written.append(("closed", 0))
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    config = settings(tensorboard=True, max_steps=10)
+    Training(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert {"loss", "tokens_per_second", "learning_rate", "validation_nats_per_token"} <= {
+        k for line in lines for k in line
+    }
+    numbers = [
+        (key, line["step"])
+        for line in lines
+        for key, value in line.items()
+        if key != "step" and isinstance(value, int | float)
+    ]
+    assert written == [*numbers, ("closed", 0)]
+
+
+def test_missing_tensorboard_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(TextseqError, match=r"--tensorboard wants TensorBoard; install .*textseq\[tensorboard\]"):
+        Training(Stub(), Numbers(), settings(tensorboard=True), run).train()
+
+
+def test_devices_are_picked_by_name() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in {"cpu", "cuda", "mps"}
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "hpu", ""])
+def test_devices_that_are_not_here_are_told_in_one_line(name: str) -> None:
+    wanted = rf"^--device {name} cannot be used here: .*; try --device auto$"
+    if name in {"gpu", ""}:
+        wanted = f"^--device wants cpu, cuda, cuda:1, mps or auto, found {name}; name one of them$"
+    with pytest.raises(TextseqError, match=wanted) as told:
+        pick_device(name)
+    assert "\n" not in str(told.value)

@@ -1,0 +1,1 @@
+"""Model folders: save, load, find by name, describe."""

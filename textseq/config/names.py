@@ -1,0 +1,14 @@
+"""What a model is: sizes, cells, attention, dropout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Task = Literal["language-model", "translator", "classifier", "tagger"]
+
+
+CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
+
+AttentionName = Literal["additive", "general", "dot", "none"]
+
+PoolingName = Literal["last", "mean", "max", "all", "attention"]

@@ -1,0 +1,1 @@
+"""Corpora and users' own files, splits, token files, batches, word vectors."""

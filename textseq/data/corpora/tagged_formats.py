@@ -1,0 +1,54 @@
+"""Formats of tagged corpora: trees, Brown tags, pronunciations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from textseq.data.corpora.labelled_formats import unescaped
+from textseq.data.rows import Tagged
+
+LEAF = re.compile(r"\(([^\s()]+) +([^\s()]+)\)|([()])")
+"""Sign and word of a tree's leaf, or a bracket of another node."""
+
+
+def _read_trees(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """The leaves of trees as the Penn Treebank writes them; traces, of which no sign tells a tag, are no words."""
+    words: list[str] = []
+    tags: list[str] = []
+    depth = 0
+    for sign, word, bracket in LEAF.findall(text):
+        depth += {"(": 1, ")": -1}.get(bracket, 0)
+        if sign in tag_of:
+            words.append(unescaped(word))
+            tags.append(tag_of[sign])
+        elif depth == 0 and words:
+            yield tuple(words), tuple(tags)
+            words, tags = [], []
+
+
+def _read_brown(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """Every line is a sentence of words, each with a slash and its sign, in lower case, after it."""
+    for line in text.split("\n"):
+        pairs = [token.rpartition("/") for token in line.split()]
+        if pairs:
+            words = tuple(unescaped(word) for word, _, _ in pairs)
+            yield words, tuple(tag_of[sign.upper()] for _, _, sign in pairs)
+
+
+def _read_pronunciations(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """Every line is a word, a number and the signs of its sounds; what is read are the letters."""
+    for line in text.splitlines():
+        word, _, *signs = line.split()
+        yield tuple(word.lower()), tuple(tag_of[sign] for sign in signs)
+
+
+TAGGED_FORMATS: dict[str, Callable[[str, Mapping[str, str]], Iterator[Tagged]]] = {
+    "trees": _read_trees,
+    "nltk-tagged": _read_brown,
+    "pronunciations": _read_pronunciations,
+}
+"""How the document of a recipe becomes sentences, by the format's name."""
+
+UNALIGNED = frozenset({"pronunciations"})
+"""Those in which the tags are not aligned with what is read."""

@@ -1,0 +1,1 @@
+"""Files, locks, lines, documents and paths; no torch."""

@@ -1,0 +1,270 @@
+"""The GRU over a window with its gradient by hand, alone and with attention: training's fast path.
+
+Autograd would note some thirty operations for every step, add up the gradient of the weights step by step, and keep
+every tensor between. Here a step is ten operations, what it leaves goes into one tensor for the whole window, and all
+gradients of weights are single products at the end. The equations are those of ``cells.gru_step`` and
+``attention.Additive``, whose unrolled twins this is tested against. On a GPU the GRU alone is cuDNN's.
+
+Shapes: T time, D directions, N batch, H hidden, S source time, A width of the comparison, C width of the context; time
+comes first. Under autocast the products are in its number format, all else in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from textseq.nn.kernels.additive_attention import best_for, folded_exp
+from textseq.nn.kernels.cuda_graphs import Recorded, Slot
+from textseq.nn.kernels.precision import product_format
+
+tanh_backward = torch.ops.aten.tanh_backward
+
+sigmoid_backward = torch.ops.aten.sigmoid_backward
+
+
+def gru_window(x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tensor:
+    """Run GRUs side by side over a window.
+
+    Args:
+        x_gates: the inputs' share of the gates, (T, D, N, 3H).
+        state: before the first step, (D, N, H).
+        hh: recurrent weights, (D, 3H, H).
+        bias: recurrent bias, (D, 3H).
+
+    Returns:
+        The state after every step, (T, D, N, H).
+    """
+    made: Tensor = _Gru.apply(x_gates, state, hh, bias)  # type: ignore[no-untyped-call]
+    return made
+
+
+def attentive_gru_window(
+    x_gates: Tensor,
+    state: Tensor,
+    hh: Tensor,
+    bias: Tensor,
+    context_weight: Tensor,
+    query_weight: Tensor,
+    score: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    padding: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a GRU over a window that looks at the source before every step, by additive attention.
+
+    Args:
+        x_gates: the words' share of the gates, (T, N, 3H).
+        state: before the first step, (N, H).
+        hh: recurrent weights, (3H, H).
+        bias: recurrent bias, (3H,).
+        context_weight: from the context to the gates, (3H, C).
+        query_weight: from the state to the query, (A, H).
+        score: v, (A,).
+        keys: (N, S, A).
+        values: (N, S, C).
+        padding: (N, S), minus infinity at padding, else 0.
+
+    Returns:
+        The state after every step (T, N, H), the contexts (T, N, C), and the attention's weights (T, N, S), which
+        carry no gradient.
+    """
+    made: tuple[Tensor, Tensor, Tensor] = _AttentiveGru.apply(  # type: ignore[no-untyped-call]
+        x_gates, state, hh, bias, context_weight, query_weight, score, keys, values, padding
+    )
+    return made
+
+
+class _Context(FunctionCtx):
+    saved_tensors: tuple[Tensor, ...]
+
+
+def _step(x: Tensor, h_gates: Tensor, h: Tensor, gates: Tensor, new: Tensor) -> None:
+    """One step: the new state goes into ``new`` (..., H), the values of r, z and n into ``gates`` (..., 3H)."""
+    two = 2 * h.shape[-1]
+    torch.add(x[..., :two], h_gates[..., :two], out=gates[..., :two])
+    gates[..., :two].sigmoid_()
+    r, z, n = gates.chunk(3, dim=-1)
+    torch.addcmul(x[..., two:], r, h_gates[..., two:], out=n)
+    n.tanh_()
+    torch.lerp(n, h, z, out=new)
+
+
+def _step_back(dh: Tensor, gates: Tensor, h_n: Tensor, h: Tensor, dx: Tensor, dp: Tensor) -> None:
+    """Its gradients: of the gates' input share into ``dx`` (..., 3H), of the recurrent product into ``dp``."""
+    size = h.shape[-1]
+    r, z, n = gates.chunk(3, dim=-1)
+    dx_n = dx[..., 2 * size :]
+    torch.addcmul(dh, dh, z, value=-1, out=dx_n)  # dh (1 - z)
+    dx_n.copy_(tanh_backward(dx_n, n))
+    torch.mul(dx_n, h_n, out=dx[..., :size])
+    torch.mul(dh, h - n, out=dx[..., size : 2 * size])
+    dx[..., : 2 * size].copy_(sigmoid_backward(dx[..., : 2 * size], gates[..., : 2 * size]))
+    dp[..., : 2 * size].copy_(dx[..., : 2 * size])
+    torch.mul(dx_n, r, out=dp[..., 2 * size : 3 * size])
+
+
+class _Gru(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: _Context, x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tensor:
+        steps, _, _, width = x_gates.shape
+        narrow = hh.to(product_format(hh))
+        turned = narrow.transpose(1, 2)
+        outputs = state.new_empty(steps, *state.shape)
+        gates = torch.empty_like(x_gates)
+        h_n = torch.empty_like(outputs)
+        h, size = state, width // 3
+        for t in range(steps):
+            h_gates = torch.bmm(h.to(narrow.dtype), turned) + bias.unsqueeze(1)
+            h_n[t] = h_gates[..., 2 * size :]
+            _step(x_gates[t], h_gates, h, gates[t], outputs[t])
+            h = outputs[t]
+        ctx.save_for_backward(outputs, gates, h_n, state, narrow)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        outputs, gates, h_n, state, hh = ctx.saved_tensors
+        dx, dp = torch.empty_like(gates), torch.empty_like(gates)
+        dh = torch.zeros_like(state)
+        for t in reversed(range(len(outputs))):
+            dh = dh + gradient[t]
+            before = outputs[t - 1] if t else state
+            _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
+            dh = (dh * gates[t].chunk(3, dim=-1)[1]).add_(torch.bmm(dp[t].to(hh.dtype), hh))
+        before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(hh.dtype)
+        d_hh = torch.einsum("tdng,tdnh->dgh", dp.to(hh.dtype), before).to(state.dtype)
+        return dx, dh, d_hh, dp.sum(dim=(0, 2))
+
+
+def _attentive_forward(
+    x_gates: Tensor,
+    state: Tensor,
+    both: Tensor,
+    bias: Tensor,
+    see: Tensor,
+    score: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    padding: Tensor,
+) -> tuple[Tensor, ...]:
+    """The loop over the steps: outputs, contexts, looks, gates, h_n and folded queries of all; keys come folded."""
+    steps, batch, width = x_gates.shape
+    size, dtype = width // 3, both.dtype
+    outputs = state.new_empty(steps, batch, size)
+    contexts = state.new_empty(steps, batch, values.shape[2])
+    looks = state.new_empty(steps, *padding.shape)
+    gates, h_n = torch.empty_like(x_gates), torch.empty_like(outputs)
+    queries = state.new_empty(steps, batch, len(score))
+    look, _ = best_for(keys)
+    h = state
+    with torch.autocast(state.device.type, enabled=False):
+        for t in range(steps):
+            product = (h.to(dtype) @ both.t()).to(state.dtype)  # recurrence and query
+            h_gates = product[:, :width] + bias
+            queries[t] = folded_exp(product[:, width:])
+            h_n[t] = h_gates[:, 2 * size :]
+            look(queries[t], keys, score, padding, values, weights=looks[t], context=contexts[t])
+            x = x_gates[t] + contexts[t].to(dtype) @ see.t()
+            _step(x, h_gates, h, gates[t], outputs[t])
+            h = outputs[t]
+    return outputs, contexts, looks, gates, h_n, queries
+
+
+def _attentive_backward(
+    d_outputs: Tensor,
+    d_contexts: Tensor,
+    outputs: Tensor,
+    contexts: Tensor,
+    looks: Tensor,
+    gates: Tensor,
+    h_n: Tensor,
+    queries: Tensor,
+    state: Tensor,
+    both: Tensor,
+    see: Tensor,
+    score: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> tuple[Tensor, ...]:
+    """The loop back: gradients of the gates' input shares, of recurrence and query, of the contexts; of the state
+    before the first step; of the keys over 4 v; of v for each sentence."""
+    dtype, width = both.dtype, gates.shape[2]
+    dx = torch.empty_like(gates)
+    dp = gates.new_empty(*gates.shape[:2], len(both))
+    seen = torch.empty_like(contexts)
+    d_keys, d_score = torch.zeros_like(keys), torch.zeros_like(queries[0])
+    _, look_back = best_for(keys)
+    dh = torch.zeros_like(state)
+    for t in reversed(range(len(outputs))):
+        dh = dh + d_outputs[t]
+        before = outputs[t - 1] if t else state
+        _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
+        torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=seen[t])
+        look_back(
+            queries[t], keys, score, values, looks[t], seen[t], d_query=dp[t, :, width:], d_keys=d_keys, d_score=d_score
+        )
+        dh = (dh * gates[t].chunk(3, dim=1)[1]).add_(dp[t].to(dtype) @ both)
+    return dx, dp, seen, dh, d_keys, d_score
+
+
+# Targets and sources of any length share the records of those a little longer: what the padding of the sources adds is
+# not looked at, and the steps behind the last one come to nothing in the loop back.
+_STEPS, _SOURCES, _AS_IT_IS = Slot("T"), Slot(".S"), Slot()
+
+_forward_recorded = Recorded(
+    _attentive_forward,
+    (_STEPS, *[_AS_IT_IS] * 5, _SOURCES, _SOURCES, Slot(".S", -torch.inf)),
+    (_STEPS, _STEPS, Slot("T.S"), *[_STEPS] * 3),
+)
+
+_backward_recorded = Recorded(
+    _attentive_backward,
+    (*[_STEPS] * 4, Slot("T.S"), *[_STEPS] * 3, *[_AS_IT_IS] * 4, _SOURCES, _SOURCES),
+    (*[_STEPS] * 3, _AS_IT_IS, _SOURCES, _AS_IT_IS),
+)
+
+
+class _AttentiveGru(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: _Context,
+        x_gates: Tensor,
+        state: Tensor,
+        hh: Tensor,
+        bias: Tensor,
+        context_weight: Tensor,
+        query_weight: Tensor,
+        score: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        padding: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        dtype = product_format(hh)
+        both = torch.cat([hh, query_weight]).to(dtype)  # (3H+A, H): one product for recurrence and query
+        see = context_weight.to(dtype)
+        keys, values = folded_exp(keys).contiguous(), values.contiguous()
+        run = _forward_recorded if state.is_cuda else _attentive_forward
+        outputs, contexts, looks, *further = run(
+            x_gates, state, both, bias, see, score, keys, values, padding.contiguous()
+        )
+        ctx.save_for_backward(outputs, contexts, looks, *further, state, both, see, score, keys, values)
+        ctx.mark_non_differentiable(looks)
+        return outputs, contexts, looks
+
+    @staticmethod
+    def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        outputs, contexts, looks, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
+        run = _backward_recorded if state.is_cuda else _attentive_backward
+        dx, dp, seen, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
+        dtype, width = both.dtype, dx.shape[2]
+        before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(dtype).flatten(0, 1)
+        d_both = (dp.to(dtype).flatten(0, 1).t() @ before).to(state.dtype)
+        d_see = (dx.to(dtype).flatten(0, 1).t() @ contexts.to(dtype).flatten(0, 1)).to(state.dtype)
+        d_values = torch.bmm(looks.permute(1, 2, 0), seen.transpose(0, 1))
+        d_bias = dp[:, :, :width].sum(dim=(0, 1))
+        return (
+            dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score.sum(dim=0), d_keys * (4 * score), d_values,
+            None,
+        )  # fmt: skip

@@ -1,0 +1,3 @@
+"""The models, one file per task."""
+
+from __future__ import annotations

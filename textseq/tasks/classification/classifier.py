@@ -1,0 +1,281 @@
+"""A classifier at work: texts in, labels out, with how sure it is.
+
+Shapes: N texts, T tokens, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, islice
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq.checkpoints import checkpoint
+from textseq.checkpoints.model_card import save_with_card
+from textseq.checkpoints.registry import Facts
+from textseq.config.decoding import ReadingPrecision
+from textseq.data.labelled import LabelledCorpus
+from textseq.data.word_vectors import Vectors, vectors_of
+from textseq.errors import TextseqError, unknown
+from textseq.io.lines import read_ahead
+from textseq.metrics.classification import ClassificationMeasurement, measure_labels
+from textseq.metrics.signature import measured_on
+from textseq.tasks.classification.batches import text_batch
+from textseq.tasks.classification.config import ClassifierConfig, ExplanationMethod
+from textseq.tasks.classification.explain import Explanation, contributions
+from textseq.tasks.classification.model import ClassifierModel
+from textseq.tasks.classification.spec import describe
+from textseq.tokenizers.base import Tokenizer, settled
+from textseq.tokenizers.words import WordTokenizer
+from textseq.training.devices import pick_device
+from textseq.training.distributed.group import ALONE, Processes
+
+BUFFER = 2048
+"""Texts that are sorted by length together."""
+
+CHARACTERS = 2**24
+"""Characters of them at most, but for the last, so that memory stays flat whatever comes."""
+
+HOTTEST = 1000
+"""What logits are divided by at most; calibration finds 20 at most."""
+
+TOKENS = 5000
+"""Tokens, with their padding, that are read side by side: four times as many take longer, for they fit no cache."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier says of a text."""
+
+    label: str
+    """The most probable one."""
+    probabilities: dict[str, float]
+    """Of all labels, calibrated on the validation part; they add up to 1."""
+
+    @property
+    def probability(self) -> float:
+        """Of the label."""
+        return self.probabilities[self.label]
+
+
+class Classifier:
+    """A model with its tokenizer and its labels.
+
+    Args:
+        model: in evaluation mode from here on.
+        tokenizer: the one that it was trained with.
+        facts: what ``config.json`` says of it.
+        precision: of the products when it classifies; it explains in float32.
+
+    Raises:
+        TextseqError: an unknown precision.
+    """
+
+    def __init__(
+        self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts, precision: ReadingPrecision = "float32"
+    ) -> None:
+        if precision not in get_args(ReadingPrecision):
+            raise unknown("precision of a classifier", precision, get_args(ReadingPrecision))
+        self.model = model.eval()
+        self.precision = precision
+        self.tokenizer = tokenizer
+        self.facts = facts
+        self.device = next(model.parameters()).device
+
+    def __repr__(self) -> str:
+        """Labels and size, as a person wants to see them."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"Classifier({', '.join(self.labels)}; {parameters:,} parameters)"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, in the order of the model's outputs."""
+        names = self.facts.get("labels")
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by, so that the probabilities are as sure as they are right."""
+        found = self.facts.get("temperature", 1.0)
+        return float(found) if isinstance(found, int | float) else 1.0
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """The label of each text; one without a word has whatever label the model gives to nothing.
+
+        Raises:
+            TextseqError: a text that is no text.
+        """
+        return list(self.classify_lines(texts))
+
+    def classify_lines(
+        self, texts: Iterable[str], *, buffer: int = BUFFER, progress: Callable[[int], object] = lambda count: None
+    ) -> Iterator[Classification]:
+        """The same of a stream of texts of any length, in its order and in flat memory.
+
+        Args:
+            texts: of which so many are read ahead as
+            buffer: says, or fewer if they are long, and sorted by length.
+            progress: told how many are done, now and then.
+        """
+        if isinstance(texts, str):
+            raise TextseqError("classify wants texts, found one string; put it into a list")
+        waiting = iter(texts)
+        while some := read_ahead(waiting, buffer, CHARACTERS):
+            for row in self.log_probabilities(some):
+                p = np.exp(row)
+                label = self.labels[int(row.argmax())]
+                yield Classification(label, dict(zip(self.labels, p.tolist(), strict=True)))
+            progress(len(some))
+
+    def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Of each text's labels, in nats and calibrated, (N, C)."""
+        return self._calibrated(self.logits(texts))
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """What the model says of each text's labels, (N, C), as it is."""
+        return self.logits_of([self.tokenizer.encode(read_text(text)) for text in texts])
+
+    def logits_of(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
+        """The same of texts as ids."""
+        found = np.zeros((len(encoded), len(self.labels)))
+        longest_first = sorted(range(len(encoded)), key=lambda number: -len(encoded[number]))
+        while longest_first:
+            wide = max(1, len(encoded[longest_first[0]]))
+            count = max(1, TOKENS // wide)
+            numbers, longest_first = longest_first[:count], longest_first[count:]
+            batch = text_batch([encoded[number] for number in numbers], [0] * len(numbers)).to(self.device)
+            narrow = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+            with torch.inference_mode(), narrow:
+                logits: Tensor = self.model(batch.ids, batch.lengths)
+            found[numbers] = logits.double().cpu().numpy()
+        return found
+
+    def explain(self, text: str, *, label: str | None = None, method: ExplanationMethod = "integrated") -> Explanation:
+        """What each word of a text did for its label, or for another one; see ``explaining``.
+
+        Args:
+            text: likewise.
+            label: the most probable one by default.
+            method: "integrated" gradients, which add up to what they explain, or "gradient" times input, which is
+                quick and does not.
+
+        Raises:
+            TextseqError: a text that is no text, a label that the model does not know, or no such method.
+        """
+        ids = self.tokenizer.encode(read_text(text))
+        log_p = self._calibrated(self.logits_of([ids]))[0]
+        if label is not None and label not in self.labels:
+            raise unknown("label", label, self.labels)
+        number = int(log_p.argmax()) if label is None else self.labels.index(label)
+        read = ids if len(ids) else np.zeros(1, np.int64)  # as ``text_batch`` has it
+        amounts, score, baseline = contributions(self.model, read, number, self.temperature, method)
+        pieces = self._pieces(text, ids, amounts.tolist()) if len(ids) else []
+        return Explanation(self.labels[number], float(np.exp(log_p[number])), score, baseline, tuple(pieces))
+
+    def _pieces(self, text: str, ids: np.ndarray, amounts: Sequence[float]) -> list[tuple[str, float]]:
+        """The text in pieces, each with the amounts of its tokens: as it was given, where tokens lose rare words."""
+        if isinstance(self.tokenizer, WordTokenizer) and "rare words" in self.tokenizer.loses:
+            return list(zip(self.tokenizer.surfaces(read_text(text)), amounts, strict=True))
+        return settled(self.tokenizer, ids.tolist(), amounts)
+
+    def measure(
+        self,
+        corpus: LabelledCorpus,
+        part: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        processes: Processes = ALONE,
+    ) -> ClassificationMeasurement:
+        """How often the labels of a part are found.
+
+        Args:
+            corpus: the texts.
+            part: of the corpus.
+            progress: told how many texts are done.
+            processes: those that measure together, all with the same model and corpus.
+
+        Raises:
+            TextseqError: the part has a label that the model never saw.
+        """
+        number_of = {label: number for number, label in enumerate(self.labels)}
+        rows, right = {}, []
+        examples = corpus.examples(part)
+        for turn in count():
+            if not (some := list(islice(examples, BUFFER))):
+                break
+            for _, label in some:
+                if label not in number_of:
+                    raise TextseqError(
+                        f"the {part} part of '{corpus.name}' has the label '{label}', which the model never saw; it "
+                        f"knows {', '.join(self.labels)}"
+                    )
+            if processes.turn(turn):
+                rows[turn] = torch.from_numpy(self.log_probabilities([text for text, _ in some]))
+            right += [number_of[label] for _, label in some]
+            progress(len(some))
+        found = torch.cat([torch.zeros(0, len(self.labels)), *processes.collect(rows)]).numpy()
+        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.tokenizer.signature}"
+        how += f"|precision:{self.precision}" if self.precision != "float32" else ""
+        return measure_labels(found, right, self.labels, how=how)
+
+    def _calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (N, C) -> log-probabilities in nats."""
+        scaled = logits / self.temperature
+        found: np.ndarray = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+        return found
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors of the tokens, by the words that these are: ``classifier.vectors.nearest("good")``."""
+        return vectors_of(self.tokenizer.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
+        return self.vectors.nearest(word, count)
+
+    def save(
+        self, folder: Path | str, *, half: bool = False, results: Sequence[ClassificationMeasurement] = ()
+    ) -> None:
+        """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
+        measured = [one.to_dict() for one in results]
+        save_with_card(Path(folder), self.model, self.tokenizer, self.facts, describe, half=half, results=measured)
+
+
+def read_text(text: str) -> str:
+    """The text as a model reads it, with one space before it, so that its first word is a token as within a text.
+
+    Raises:
+        TextseqError: it is no text.
+    """
+    if not isinstance(text, str):
+        raise TextseqError(f"texts are strings, found {type(text).__name__}; give strings")
+    return " " + text.strip()
+
+
+def open_classifier(
+    found: checkpoint.Checkpoint, device: str = "cpu", precision: ReadingPrecision = "float32"
+) -> Classifier:
+    """The classifier of a checkpoint.
+
+    Raises:
+        TextseqError: settings or weights that do not fit; an unknown precision.
+    """
+    where = str(found.folder / "config.json")
+    settings, labels = found.facts.get("model"), found.facts.get("labels")
+    if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
+        raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
+    temperature = found.facts.get("temperature", 1.0)
+    if not isinstance(temperature, int | float) or not 0 < temperature <= HOTTEST:
+        raise TextseqError(
+            f"{where} is damaged: its 'temperature' must be above 0, at most {HOTTEST}; restore the folder"
+        )
+    config = ClassifierConfig.from_dict(settings, where=where)
+    sizes = found.tokenizer.size, len(labels)
+    model = checkpoint.filled(lambda: ClassifierModel(config, *sizes), found.weights, found.folder)
+    return Classifier(model.to(pick_device(device)), found.tokenizer, found.facts, precision)

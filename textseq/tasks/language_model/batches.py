@@ -1,0 +1,158 @@
+"""Ids -> batches: N parallel streams of a text, cut into windows of T tokens.
+
+The text of L tokens is cut into N stretches of equal length, read side by side. Where a window begins depends
+on a ``Cursor`` alone, so a run that stops can go on at the very same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq.config.training import rows_of
+from textseq.data.batching import Cursor, Tokens
+from textseq.errors import TextseqError
+from textseq.tasks.language_model.config import DataConfig
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """One window of N streams."""
+
+    inputs: Tensor
+    """(N, T) ids."""
+    targets: Tensor
+    """(N, T) ids: the token after each input."""
+    resets: Tensor | None
+    """(N, T) booleans on the CPU, true where a stream starts afresh before that input."""
+    carry: int
+    """Tokens after which the state is handed to the next window: T, or the stride where windows overlap."""
+    scored: int
+    """Positions at the end of the window whose loss counts."""
+    learning_rate_factor: float = 1.0
+    """Length over usual length, where lengths are random (Merity et al. 2018, section 5)."""
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.inputs)
+
+    @property
+    def count(self) -> int:
+        """Predictions that are scored."""
+        return self.rows * self.scored
+
+    def part(self, rows: slice) -> WindowBatch:
+        """Some of the streams."""
+        resets = self.resets[rows] if self.resets is not None else None
+        return replace(
+            self,
+            inputs=self.inputs[rows],
+            targets=self.targets[rows],
+            resets=resets if resets is not None and resets.any() else None,
+        )
+
+    def to(self, device: torch.device) -> WindowBatch:
+        """The same batch with its ids on a device."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+        )
+
+
+class Streams:
+    """The windows of a text, epoch after epoch.
+
+    Every epoch cuts the text into streams at another place (the text taken as a ring), so that windows do not
+    begin at the same tokens again. A text too short for ``batch_size`` streams is read in as many as it fills.
+
+    Args:
+        tokens: the encoded text.
+        config: batch size, window, stride, resets.
+        seed: decides the cuts, the random lengths and the random resets.
+
+    Raises:
+        TextseqError: a text shorter than one window and the token after it.
+    """
+
+    def __init__(self, tokens: Tokens, config: DataConfig, seed: int) -> None:
+        length = len(tokens.ids)
+        if length < config.window + 1:
+            raise TextseqError(
+                f"the training text must be longer than one window of {config.window} tokens, found {length} "
+                f"tokens; give more text or a smaller --window"
+            )
+        self.tokens = tokens
+        self.config = config
+        self.seed = seed
+        self.streams = min(rows_of(config.batch_size), length // (config.window + 1))
+        self.stream_length = length // self.streams
+        self.tokens_per_epoch = self.streams * self.stream_length
+
+    def batch(self, cursor: Cursor) -> tuple[WindowBatch, Cursor]:
+        """The window at a place, and the place after it."""
+        config, ids = self.config, self.tokens.ids
+        rng = np.random.default_rng([self.seed, cursor.epoch, cursor.position])
+        stride = config.stride or config.window
+        length = self._window_length(rng)
+        length = min(length, self.stream_length - cursor.position)
+        offset = int(np.random.default_rng([self.seed, cursor.epoch]).integers(len(ids))) if cursor.epoch else 0
+        starts = (offset + cursor.position + self.stream_length * np.arange(self.streams)) % len(ids)  # (N,)
+        window = np.stack([_ring(ids, int(start), length + 1) for start in starts]).astype(np.int64)  # (N, T+1)
+        resets = self._document_resets(starts, length)
+        resets[:, 0] |= rng.random(self.streams) < config.reset_probability
+        resets[:, 0] |= cursor.position == 0
+        ids_t = torch.from_numpy(window)
+        carry = length if config.stride is None else min(stride, length)
+        batch = WindowBatch(
+            inputs=ids_t[:, :-1],
+            targets=ids_t[:, 1:],
+            resets=torch.from_numpy(resets) if resets.any() else None,
+            carry=carry,
+            scored=length if config.stride is None or cursor.position == 0 else length - (config.window - stride),
+            learning_rate_factor=length / config.window if config.random_window else 1.0,
+        )
+        done = cursor.position + length >= self.stream_length
+        return batch, Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + carry)
+
+    def resized(self, rows: int) -> Self:
+        """The same text in batches of so many rows."""
+        return type(self)(self.tokens, replace(self.config, batch_size=rows), self.seed)
+
+    def largest(self) -> Cursor:
+        """A place whose batch is as large as any."""
+        return Cursor()
+
+    def epochs(self, cursor: Cursor) -> float:
+        """Passes over the text that lie behind a place."""
+        return cursor.epoch + cursor.position / self.stream_length
+
+    def _window_length(self, rng: np.random.Generator) -> int:
+        """T, or with ``random_window`` a draw around T (with chance 0.05 around T/2), as AWD-LSTM draws it."""
+        t = self.config.window
+        if not self.config.random_window:
+            return t
+        base = t if rng.random() < 0.95 else t / 2
+        return int(np.clip(round(rng.normal(base, 5)), min(5, t), t + 20))
+
+    def _document_resets(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """(N, T), true where a document begins."""
+        resets = np.zeros((len(starts), length), dtype=bool)
+        total = len(self.tokens.ids)
+        begins = self.tokens.document_starts
+        for row, start in enumerate(starts):
+            for shift in (0, total):  # the ring: what lies beyond the end is the beginning
+                low, high = np.searchsorted(begins, [start - shift, start - shift + length])
+                resets[row, begins[low:high] - (start - shift)] = True
+        return resets
+
+
+def _ring(ids: np.ndarray, start: int, length: int) -> np.ndarray:
+    """``length`` ids from ``start``, going on at the beginning where the text ends."""
+    piece = ids[start : start + length]
+    return piece if len(piece) == length else np.concatenate([piece, ids[: length - len(piece)]])

@@ -1,0 +1,102 @@
+"""The loss of a language model on a text: with the state carried, or by windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from textseq.errors import TextseqError
+from textseq.metrics.language_model import Measurement
+from textseq.nn.kernels.linear_cross_entropy import summed_nats
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.version import __version__
+
+CHUNK = 2048
+"""Positions computed at a time; it changes memory and speed, not the result."""
+
+
+def measure(
+    model: LanguageModel,
+    ids: np.ndarray,
+    *,
+    source: str,
+    characters: float | None = None,
+    window: int | None = None,
+    streams: int = 1,
+    first: int | None = None,
+) -> Measurement:
+    """The loss of a language model on a text.
+
+    Every token but the first is predicted once. Without ``window`` the state is carried from a fresh state (zero,
+    or the model's learned one) over the whole text, or over each of ``streams`` equal parts read side by side
+    (faster, and each part begins afresh). With ``window`` each stretch of that many tokens begins afresh.
+
+    Args:
+        model: put into evaluation mode for the while.
+        ids: the text, (L,).
+        source: first fields of the signature, such as ``corpus:NAME|part:test|tokenizer:char``.
+        characters: characters of the whole text; None takes a token for a character.
+        window: tokens of each window, for the windowed measure.
+        streams: parts of the text, for the carried measure.
+        first: measure only so many predictions, from the beginning; the signature then says so.
+
+    Raises:
+        TextseqError: a text of fewer than two tokens.
+    """
+    if len(ids) < 2:
+        raise TextseqError(f"measuring wants a text of at least 2 tokens, found {len(ids)}; give more text")
+    whole = len(ids)
+    if first is not None and first < whole - 1:
+        ids = ids[: first + 1]
+        source += f"|first:{first}"
+    count = len(ids) - 1
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        if window is None:
+            nats = _carried(model, ids, min(streams, count))
+            how = f"state:carried|streams:{min(streams, count)}"
+        else:
+            nats = _windowed(model, ids, window)
+            how = f"state:fresh-per-window|window:{window}"
+    model.train(was_training)
+    share = (whole if characters is None else characters) * count / whole
+    return Measurement(nats, count, share, f"{source}|{how}|version:{__version__}")
+
+
+def _carried(model: LanguageModel, ids: np.ndarray, streams: int) -> float:
+    count = len(ids) - 1
+    length = -(-count // streams)  # the last stream may be shorter
+    device = next(model.parameters()).device
+    state = model.initial_state(streams)
+    total = 0.0
+    starts = length * np.arange(streams)
+    ends = np.minimum(starts + length, count)
+    step = max(1, CHUNK // streams)
+    for t in range(0, length, step):
+        columns = starts[:, None] + np.arange(t, min(t + step, length))[None, :]  # (N, T)
+        real = torch.from_numpy(columns < ends[:, None]).to(device)
+        columns = np.minimum(columns, count - 1)
+        inputs = torch.from_numpy(ids[columns].astype(np.int64)).to(device)
+        targets = torch.from_numpy(ids[columns + 1].astype(np.int64)).to(device)
+        logits, state = model(inputs, state)
+        total += float(summed_nats(logits[real], targets[real]))
+    return total
+
+
+def _windowed(model: LanguageModel, ids: np.ndarray, window: int) -> float:
+    count = len(ids) - 1
+    device = next(model.parameters()).device
+    whole = count // window
+    total = 0.0
+    rows = max(1, CHUNK // window)
+    pieces = [(first * window, min(rows, whole - first), window) for first in range(0, whole, rows)]
+    if count % window:
+        pieces.append((whole * window, 1, count % window))
+    for start, n, length in pieces:
+        block = ids[start : start + n * length + 1].astype(np.int64)
+        inputs = torch.from_numpy(block[:-1]).view(n, length).to(device)
+        targets = torch.from_numpy(block[1:]).view(n, length).to(device)
+        logits, _ = model(inputs, None)
+        total += float(summed_nats(logits, targets))
+    return total

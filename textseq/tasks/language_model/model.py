@@ -1,0 +1,188 @@
+"""Text -> next token, at every position: embedding, recurrent stack, output layer.
+
+Shapes: N batch, T time, E embedding, H hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from textseq.config.decoding import WritingPrecision
+from textseq.errors import unknown
+from textseq.nn.cells import CELLS, State, Step, Weights
+from textseq.nn.dropout import Dropout, keep_mask
+from textseq.nn.embedding import Embedding
+from textseq.nn.kernels.inference_weights import PRECISIONS
+from textseq.nn.kernels.linear_cross_entropy import output_nats, sampled_output
+from textseq.nn.losses import Loss
+from textseq.nn.recurrent import Recurrent
+from textseq.tasks.language_model.batches import WindowBatch
+from textseq.tasks.language_model.config import LanguageModelConfig
+
+
+class LanguageModel(nn.Module):
+    """A recurrent language model (Mikolov et al. 2010), over whatever a token is.
+
+    Args:
+        config: sizes and cell.
+        vocabulary_size: V.
+    """
+
+    def __init__(self, config: LanguageModelConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        locked = config.locked_dropout
+        self.embedding = Embedding(vocabulary_size, config.embedding_size)
+        self.embedding_dropout = Dropout(config.embedding_dropout, locked=locked)
+        self.recurrent = _stack(config)
+        self.reverse = _stack(config) if config.bidirectional else None
+        self.dropout = Dropout(config.dropout, locked=locked)
+        self.output = nn.Linear(config.hidden_size, vocabulary_size)
+        if config.tie_embeddings:
+            self.output.weight = self.embedding.weight
+
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters by layer, from the output down to the embedding; tied ones are of the output."""
+        own = [*self.output.parameters()]
+        below = [] if self.config.tie_embeddings else [[*self.embedding.parameters()]]
+        layers = zip(*(stack.stages() for stack in (self.recurrent, self.reverse) if stack is not None), strict=True)
+        return [own, *([*itertools.chain(*sides)] for sides in layers), *below]
+
+    def initial_state(self, batch: int) -> State:
+        """The state before a text, each tensor (L, N, H)."""
+        return self.recurrent.initial_state(batch)
+
+    def forward(self, ids: Tensor, state: State | None = None, *, resets: Tensor | None = None) -> tuple[Tensor, State]:
+        """Logits of the token after each position.
+
+        Args:
+            ids: (N, T).
+            state: the state before the first token; None for a fresh one.
+            resets: (N, T) booleans on the CPU, true where a row starts afresh before that token.
+
+        Returns:
+            Logits (N, T, V) and the state after the last token.
+        """
+        h, state = self.recurrent(self._embed(ids), state, resets=resets)  # (N, T, H)
+        return self._logits(h), state
+
+    def loss(self, batch: WindowBatch, state: State | None) -> Loss:
+        """The loss of one window of truncated back-propagation through time.
+
+        With ``batch.carry`` below T the next window overlaps this one (Williams and Peng 1990, step k1 and
+        length k2): the state handed on is the one after ``carry`` tokens, and only the last ``batch.scored``
+        positions count.
+
+        The stack that reads the other way round has its share in the penalty.
+        """
+        x = self._embed(batch.inputs)  # (N, T, E)
+        resets = batch.resets
+        noise = self.recurrent.draw(x.shape[0])
+        h, carried = self.recurrent(
+            x[:, : batch.carry], state, resets=None if resets is None else resets[:, : batch.carry], noise=noise
+        )
+        if batch.carry < x.shape[1]:
+            rest = None if resets is None else resets[:, batch.carry :]
+            tail, _ = self.recurrent(x[:, batch.carry :], carried, resets=rest, noise=noise)
+            h = torch.cat([h, tail], dim=1)
+        h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), as the kernels leave it in memory
+        outputs, targets = [h], [batch.targets[:, -batch.scored :].t().flatten()]
+        if self.reverse is not None and self.training:
+            h, before = self._read_back(batch, self.reverse)
+            outputs, targets = [*outputs, h], [*targets, before]
+        dropped = [self.dropout(h) for h in outputs]
+        layer: tuple[Tensor, Tensor, Tensor] = self.output.weight, self.output.bias, torch.cat(targets)
+        if self.training and self.config.sampled_softmax:
+            layer = sampled_output(*layer, self.config.sampled_softmax)
+        weight, bias, wanted = layer
+        ways = zip(dropped, torch.split(wanted, [len(part) for part in targets]), strict=True)
+        nats, *back = [output_nats(read.flatten(0, 1), weight, bias, right)[0] for read, right in ways]
+        further = [part / len(targets[1]) for part in back]
+        further += [cost for pair in zip(outputs, dropped, strict=True) for cost in self._penalties(*pair)]
+        state = tuple(part.detach() for part in carried)
+        return Loss(nats, len(targets[0]), state, torch.stack(further).sum() if further else None)
+
+    def _read_back(self, batch: WindowBatch, stack: Recurrent) -> tuple[Tensor, Tensor]:
+        """What a stack makes of a window from its end, and the token before each: (T, N, H) and (T*N,).
+
+        Nothing is carried: every window begins at its end with a fresh state. Documents start afresh, but for the last
+        token of a window, of which no one says whether a document begins with it.
+        """
+        resets = None
+        if batch.resets is not None:
+            # The token read at t is the input of t + 1: what follows it begins a document if the input of t + 2 does.
+            resets = pad(batch.resets.flip(1)[:, :-2], (min(2, batch.resets.shape[1]), 0))
+        h, _ = stack(self._embed(batch.targets.flip(1)), resets=resets)  # (N, T, H)
+        before = batch.inputs.flip(1)[:, -batch.scored :]
+        return h[:, -batch.scored :].transpose(0, 1), before.t().flatten()
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        """(N, T) -> (N, T, E), with time first in memory, as the recurrent kernels want it: that saves copies."""
+        ids = ids.t()
+        vectors: Tensor = self.embedding(ids)
+        if self.training and self.config.word_dropout:
+            kept = keep_mask(vectors.new_empty(self.embedding.num_embeddings, 1), self.config.word_dropout)
+            vectors = vectors * kept[ids]
+        dropped: Tensor = self.embedding_dropout(vectors)
+        return dropped.transpose(0, 1)
+
+    def _logits(self, h: Tensor) -> Tensor:
+        """(N, T, H) -> (N, T, V), in the memory layout that the kernels leave."""
+        logits: Tensor = self.output(self.dropout(h.transpose(0, 1)))
+        return logits.transpose(0, 1)
+
+    def _penalties(self, h: Tensor, dropped: Tensor) -> Iterator[Tensor]:
+        """AR and TAR (Merity et al. 2017, section 4.5): outputs should be small and change little; (T, N, H) each."""
+        config = self.config
+        if config.activation_penalty:
+            yield config.activation_penalty * dropped.float().square().mean()
+        if config.temporal_penalty and len(h) > 1:
+            yield config.temporal_penalty * h.float().diff(dim=0).square().mean()
+
+    def stepper(self, precision: WritingPrecision = "float32") -> Step:
+        """One step at a time for writing text, with the embedding folded into the first layer.
+
+        The input's share of the first layer's gates is a table with one row per token, made once here; change
+        the weights and it must be made again.
+
+        Args:
+            precision: a key of ``PRECISIONS``: the number format of the products.
+
+        Raises:
+            TextseqError: an unknown precision, or one that this device has no products for.
+        """
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        prepare = PRECISIONS[precision]
+        with torch.no_grad():
+            table = self.recurrent.input_gates(self.embedding.weight)  # (V, G*H)
+            stack = self.recurrent.stepper(prepare)
+            output = prepare(Weights(self.output.weight, self.output.bias))
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            h, state = stack(table.index_select(0, tokens), state)
+            return output.product(h), state
+
+        return step
+
+
+def _stack(config: LanguageModelConfig) -> Recurrent:
+    """The recurrent layers of one way of reading."""
+    return Recurrent(
+        config.cell,
+        config.embedding_size,
+        config.hidden_size,
+        layers=config.layers,
+        residual=config.residual,
+        layer_norm=config.layer_norm,
+        dropout=config.dropout,
+        locked_dropout=config.locked_dropout,
+        weight_dropout=config.weight_dropout,
+        zoneout=(config.zoneout, config.zoneout_cell)[: CELLS[config.cell].states],
+        learn_initial_state=config.learn_initial_state,
+    )

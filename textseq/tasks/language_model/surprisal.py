@@ -1,0 +1,120 @@
+"""A text coloured by how much each part of it surprised a model: for the terminal, as plain text, as an HTML page.
+
+Surprise is the negative log-likelihood of a token, in nats, given all that stands before it. Every character shows the
+whole surprise of the token that it belongs to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from textseq.io.colored_text import PAGE_END, Colour, page_begin, page_text, painted, span, visible
+
+WIDTH = 80
+"""Columns of the plain form, in which figures stand under the characters."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The shortest stretch of text that tokens make up: mostly one token, or the several that spell a character."""
+
+    text: str
+    nats: float
+    """The surprise of these tokens."""
+
+    @property
+    def probability(self) -> float:
+        """What the model gave them."""
+        return math.exp(-self.nats)
+
+
+@dataclass(frozen=True)
+class Shade(Colour):
+    """A colour of the scale."""
+
+    below: float
+    """It stands for a surprise of less than so many nats."""
+
+
+SCALE: tuple[Shade, ...] = (
+    Shade(153, "#afd7ff", 0.5),
+    Shade(158, "#afffd7", 1),
+    Shade(192, "#d7ff87", 2),
+    Shade(228, "#ffff87", 3),
+    Shade(221, "#ffd75f", 4),
+    Shade(208, "#ff8700", 6),
+    Shade(203, "#ff5f5f", math.inf),
+)
+"""From cool to hot."""
+
+
+def summary(pieces: Sequence[Piece]) -> str:
+    """The mean over the characters, in nats and in bits."""
+    nats, characters = sum(piece.nats for piece in pieces), sum(len(piece.text) for piece in pieces)
+    mean = nats / characters
+    return f"{mean:.2f} nats per character ({mean / math.log(2):.2f} bits), {characters:,} characters"
+
+
+def in_colour(pieces: Sequence[Piece]) -> str:
+    """The text for a terminal, with a legend under it; a line's end is shown as ↵."""
+    text = ""
+    for shade, run in groupby(pieces, _shade):
+        shown = visible("".join(piece.text for piece in run)).replace("\n", "↵\n")
+        # The colour ends with the line, or the terminal would paint the rest of the row.
+        text += "\n".join(painted(line, shade) for line in shown.split("\n"))
+    steps = " ".join(painted(f" {_bound(shade)} ", shade) for shade in SCALE)
+    return f"{text}\n\n{steps} nats (1 nat is 1.44 bits)\n{summary(pieces)}"
+
+
+def in_figures(pieces: Sequence[Piece]) -> str:
+    """The text without colours: under each character its surprise in whole nats, 9 for nine or more."""
+    lines = []
+    for row in _rows(pieces):
+        text = visible("".join(character for character, _ in row).removesuffix("\n"))
+        lines += [text, "".join(str(min(round(nats), 9)) for _, nats in row)]
+    lines += ["", f"Under each character: the surprise of its token in nats, 9 for nine or more. {summary(pieces)}"]
+    return "\n".join(lines)
+
+
+def web_page(title: str, texts: Sequence[Sequence[Piece]]) -> str:
+    """The texts as an HTML page that needs nothing else; each piece tells its surprise when it is pointed at."""
+    steps = " ".join(span(f"\u00a0{_bound(shade)}\u00a0", f"s{n}") for n, shade in enumerate(SCALE))
+    legend = f"""{steps} nats: the surprise of the token that a character belongs to. Point at it to see the number;
+1 nat is 1.44 bits."""
+    bodies = (page_text(summary(pieces), _spans(pieces)) for pieces in texts)
+    return "\n".join([page_begin(title, SCALE, legend), *bodies, PAGE_END, ""])
+
+
+def _spans(pieces: Sequence[Piece]) -> str:
+    return "".join(
+        span(
+            piece.text,
+            f"s{SCALE.index(_shade(piece))}" + " end" * (piece.text == "\n"),
+            f"{piece.nats:.2f} nats, p={piece.probability:.2g}",
+        )
+        for piece in pieces
+    )
+
+
+def _rows(pieces: Sequence[Piece]) -> Iterator[list[tuple[str, float]]]:
+    """Characters with their surprise, in rows that end with the line or at ``WIDTH``."""
+    row: list[tuple[str, float]] = []
+    for piece in pieces:
+        for character in piece.text:
+            row.append((character, piece.nats))
+            if character == "\n" or len(row) == WIDTH:
+                yield row
+                row = []
+    if row:
+        yield row
+
+
+def _shade(piece: Piece) -> Shade:
+    return next(shade for shade in SCALE if piece.nats < shade.below or shade is SCALE[-1])
+
+
+def _bound(shade: Shade) -> str:
+    return f"<{shade.below:g}" if math.isfinite(shade.below) else "more"

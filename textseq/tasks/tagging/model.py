@@ -1,0 +1,124 @@
+"""Sentence -> a tag for each word, or a sequence of tags: word vectors and letters, recurrent stack, output layer.
+
+Shapes: N batch, T words, E embedding, H hidden, D directions, V words known, L letters, U different words of a batch, C
+labels. With CTC the letters of a text stand where otherwise its words do, each of them for F frames; the blank comes
+before the labels, and is counted.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import ctc_loss
+
+from textseq.nn.cells import State
+from textseq.nn.crf import ConditionalRandomField
+from textseq.nn.dropout import Dropout
+from textseq.nn.embedding import Embedding
+from textseq.nn.kernels.linear_cross_entropy import summed_nats
+from textseq.nn.losses import Loss
+from textseq.nn.recurrent import Recurrent
+from textseq.tasks.tagging.batches import TagBatch
+from textseq.tasks.tagging.config import TaggerConfig
+
+
+class TaggerModel(nn.Module):
+    """A recurrent tagger (Lample et al. 2016, sections 2 and 4; without a CRF as Ling et al. 2015).
+
+    Args:
+        config: sizes and kinds.
+        vocabulary_size: V; the last word stands for all that are unknown.
+        letters: how many there are.
+        labels: how many tags there are.
+    """
+
+    def __init__(self, config: TaggerConfig, vocabulary_size: int, letters: int, labels: int) -> None:
+        super().__init__()
+        self.config = config
+        assert config.output != "auto"
+        self.unknown = vocabulary_size - 1
+        self.frames = config.frames if config.output == "ctc" else 1
+        self.embedding = Embedding(vocabulary_size, config.embedding_size)
+        spelled = config.letter_hidden_size if config.output != "ctc" else 0
+        # Drawn as word vectors are, but none of those that --frozen-steps is about.
+        drawn = Embedding(letters, config.letter_size).weight.detach() if spelled else None
+        self.letters = None if drawn is None else nn.Embedding(drawn.shape[0], drawn.shape[1], _weight=drawn)
+        self.speller = Recurrent(config.cell, config.letter_size, spelled, bidirectional=True) if spelled else None
+        width = config.embedding_size + 2 * spelled
+        self.place = nn.Parameter(torch.randn(self.frames, width) * width**-0.5) if self.frames > 1 else None
+        self.recurrent = Recurrent(
+            config.cell,
+            width,
+            config.hidden_size,
+            layers=config.layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+        )
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.dropout = Dropout(config.dropout)
+        self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels + (config.output == "ctc"))
+        self.crf = ConditionalRandomField(labels) if config.output == "crf" else None
+
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters by layer, from the output down to the embedding."""
+        heads = [self.output] + ([self.crf] if self.crf is not None else [])
+        below = [part for part in (self.embedding, self.letters, self.speller) if part is not None]
+        places = [self.place] if self.place is not None else []
+        own, first = ([parameter for part in parts for parameter in part.parameters()] for parts in (heads, below))
+        return [own, *self.recurrent.stages(), first + places]
+
+    def forward(self, batch: TagBatch) -> Tensor:
+        """Scores of the labels, (N, T, C), or (N, T*F, C)."""
+        vectors = self.embedding_dropout(self._embed(batch))  # (N, T, W)
+        if self.place is not None:
+            vectors = (vectors.unsqueeze(2) + self.place).flatten(1, 2)  # (N, T*F, W)
+        outputs, _ = self.recurrent(vectors, lengths=batch.lengths * self.frames)
+        scores: Tensor = self.output(self.dropout(outputs))
+        return scores
+
+    def loss(self, batch: TagBatch, state: State | None) -> Loss:
+        """The loss of a batch of whole sentences, per tag; nothing is carried from one to the next."""
+        scores, count = self(batch), int(batch.tag_counts.sum())
+        if self.config.output == "ctc":
+            log_p = scores.float().log_softmax(dim=2).transpose(0, 1)  # (T*F, N, C)
+            tags = batch.tags + 1
+            if torch.are_deterministic_algorithms_enabled():  # torch's CTC has none on a GPU
+                log_p, tags = log_p.cpu(), tags.cpu()
+            lengths = batch.lengths * self.frames
+            # What needs more frames than there are cannot be written: it teaches nothing, and is not counted.
+            nats = ctc_loss(log_p, tags, lengths, batch.tag_counts, reduction="sum", zero_infinity=True)
+            count = int(batch.tag_counts[batch.frames <= lengths].sum())
+            return Loss(nats.to(scores.device), max(count, 1), ())
+        if self.crf is not None:
+            return Loss(self.crf.nats(scores, batch.tags, batch.lengths).sum(), count, ())
+        real = (torch.arange(scores.shape[1]) < batch.lengths.unsqueeze(1)).to(scores.device)
+        return Loss(summed_nats(scores[real], batch.tags[real]), count, ())
+
+    def read(self, batch: TagBatch) -> tuple[list[list[int]], Tensor]:
+        """What the model finds for each sentence.
+
+        Returns:
+            The numbers of each sentence's tags, as they are likeliest together; with CTC none. And the
+            log-probabilities of each word's labels, whatever tags the others have, or of each frame's, in nats, as
+            ``forward`` has them.
+        """
+        scores: Tensor = self(batch).float()
+        if self.crf is not None:
+            marginals: Tensor = self.crf.marginals(scores, batch.lengths)
+            return self.crf.best(scores, batch.lengths), marginals.clamp(min=1e-30).log()
+        chosen = scores.argmax(dim=2).tolist() if self.config.output != "ctc" else [[] for _ in scores]
+        best = [tags[:length] for tags, length in zip(chosen, batch.lengths.tolist(), strict=True)]
+        return best, scores.log_softmax(dim=2)
+
+    def _embed(self, batch: TagBatch) -> Tensor:
+        """What stands for each word: its vector, and the two ends of what was read of its letters, (N, T, W)."""
+        ids = batch.ids
+        if self.training and self.config.word_dropout:
+            lost = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
+            ids = ids.masked_fill(lost, self.unknown)
+        vectors: Tensor = self.embedding(ids)
+        if self.letters is None or self.speller is None:
+            return vectors
+        _, after = self.speller(self.letters(batch.letters), lengths=batch.letter_counts)
+        spelled = after[0].transpose(0, 1).flatten(1).to(vectors.dtype)  # (U, 2*H)
+        return torch.cat([vectors, spelled[batch.forms]], dim=2)

@@ -1,0 +1,319 @@
+"""A tagger at work: sentences in, a tag for every word out; or with CTC a text in, a sequence of tags out.
+
+Shapes: N sentences, T words, or T frames of letters, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, islice
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from textseq.checkpoints import checkpoint
+from textseq.checkpoints.model_card import save_with_card
+from textseq.checkpoints.registry import Facts
+from textseq.config.decoding import WritingPrecision
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.data.tagged import TaggedCorpus
+from textseq.data.word_vectors import Vectors, vectors_of
+from textseq.decoding.ctc import greedy, prefix_beam
+from textseq.errors import TextseqError, unknown
+from textseq.io.lines import read_ahead
+from textseq.metrics.signature import measured_on
+from textseq.metrics.tagging import SequenceMeasurement, TaggingMeasurement, measure_sequences, measure_tags
+from textseq.tasks.tagging.batches import tag_batch
+from textseq.tasks.tagging.config import TaggerConfig
+from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon
+from textseq.tasks.tagging.model import TaggerModel
+from textseq.tasks.tagging.spec import describe
+from textseq.tokenizers.pretokenizer import WORDS
+from textseq.tokenizers.words import splitter
+from textseq.training.devices import pick_device
+from textseq.training.distributed.group import ALONE, Processes
+
+BEAMS = 10
+"""Sequences that a search with CTC keeps."""
+
+BUFFER = 2048
+"""Sentences that are sorted by length together."""
+
+CHARACTERS = 2**22
+"""Characters of them at most, but for the last, so that memory stays flat whatever comes."""
+
+WORDS_AT_ONCE = 20_000
+"""Words, with their padding, that are read side by side."""
+
+
+Parting = Literal["nltk", "spaces"]
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """What a tagger says of a sentence."""
+
+    words: tuple[str, ...]
+    """Or with CTC the letters."""
+    tags: tuple[str, ...]
+    """One for each word; or with CTC a sequence of its own."""
+    probabilities: tuple[float, ...]
+    """Of each tag, whatever tags the others have; or with CTC one, of the whole sequence (with one beam, of the
+    likeliest path to it)."""
+    aligned: bool = True
+
+    def __str__(self) -> str:
+        if not self.aligned:
+            return " ".join(self.tags)
+        return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
+
+
+class Tagger:
+    """A model with its lexicon and its tags.
+
+    Args:
+        model: in evaluation mode from here on.
+        lexicon: the one that it was trained with.
+        facts: what ``config.json`` says of it.
+    """
+
+    def __init__(self, model: TaggerModel, lexicon: Lexicon, facts: Facts) -> None:
+        self.model = model.eval()
+        self.lexicon = lexicon
+        self.facts = facts
+        self.device = next(model.parameters()).device
+
+    def __repr__(self) -> str:
+        """Labels and size, as a person wants to see them."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"Tagger({', '.join(self.labels)}; {parameters:,} parameters)"
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the tags, in the order of the model's outputs."""
+        names = self.facts.get("labels")
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    @property
+    def aligned(self) -> bool:
+        """Whether every word has a tag."""
+        return self.model.config.output != "ctc"
+
+    def tag(self, text: str | Sequence[str], *, words: Parting = "nltk", num_beams: int = BEAMS) -> Tagging:
+        """The words of a sentence with their tags.
+
+        Args:
+            text: a sentence, or its words; with CTC a text.
+            words: how a sentence is parted: words and marks by NLTK's Treebank rules ("don't," is do n't ,), or all
+                that stands between white space as one word. With CTC it does not matter.
+            num_beams: with CTC the sequences that the search keeps; 1 takes the likeliest path, which is quick.
+
+        Raises:
+            TextseqError: a text that is no text, or no beam.
+        """
+        return next(self.tag_lines([text], words=words, num_beams=num_beams))
+
+    def tag_lines(
+        self,
+        texts: Iterable[str | Sequence[str]],
+        *,
+        words: Parting = "nltk",
+        num_beams: int = BEAMS,
+        buffer: int = BUFFER,
+        progress: Callable[[int], object] = lambda count: None,
+    ) -> Iterator[Tagging]:
+        """The same of a stream of sentences of any length, in its order and in flat memory.
+
+        Args:
+            texts: of which so many are read ahead as
+            words: as ``tag``.
+            num_beams: likewise.
+            buffer: says, or fewer if they are long, and sorted by length.
+            progress: told how many are done, now and then.
+        """
+        if num_beams < 1:
+            raise TextseqError(f"num_beams must be at least 1, found {num_beams}")
+        if words not in get_args(Parting):
+            raise unknown("way to part words", words, get_args(Parting))
+        if isinstance(texts, str):
+            raise TextseqError("tag_lines wants texts, found one string; put it into a list")
+        waiting = iter(texts)
+        while some := read_ahead(waiting, buffer, CHARACTERS):
+            for text in some:
+                if not isinstance(text, str) and not (
+                    isinstance(text, Sequence) and all(isinstance(word, str) for word in text)
+                ):
+                    raise TextseqError(f"tag wants a sentence, or a list of its words, found {text!r:.60}")
+            if not self.aligned:
+                yield from self._sequences(["".join(text).strip() for text in some], num_beams)
+                progress(len(some))
+                continue
+            parted = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in some]
+            for sentence, (numbers, log_p) in zip(parted, self.read(parted), strict=True):
+                chosen = np.exp(log_p[np.arange(len(numbers)), numbers]).tolist()
+                yield Tagging(sentence, tuple(self.labels[number] for number in numbers), tuple(chosen))
+            progress(len(some))
+
+    def _sequences(self, texts: Sequence[str], num_beams: int) -> Iterator[Tagging]:
+        """The likeliest sequence of tags of each text, by CTC."""
+        for text, (_, log_p) in zip(texts, self.read(texts), strict=True):
+            found, nats = (
+                prefix_beam(log_p, num_beams)[0] if num_beams > 1 else (greedy(log_p), log_p.max(axis=1).sum())
+            )
+            tags = tuple(self.labels[number - 1] for number in found)  # without the blank
+            yield Tagging(tuple(text), tags, (float(np.exp(nats)),), aligned=False)
+
+    def read(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[int], npt.NDArray[np.float64]]]:
+        """The numbers of each sentence's tags, (T,), and the log-probabilities of all, in nats, (T, C).
+
+        With CTC, of each text, of which the letters are read, no numbers, and the log-probabilities of its frames.
+        """
+        found: list[tuple[list[int], npt.NDArray[np.float64]]] = [
+            ([], np.zeros((0, len(self.labels)))) for _ in sentences
+        ]
+        longest_first = sorted(
+            (number for number, words in enumerate(sentences) if words), key=lambda number: -len(sentences[number])
+        )
+        while longest_first:
+            count = max(1, WORDS_AT_ONCE // len(sentences[longest_first[0]]))
+            numbers, longest_first = longest_first[:count], longest_first[count:]
+            batch = tag_batch(self.lexicon, [sentences[number] for number in numbers], [[] for _ in numbers])
+            batch = batch.to(self.device)
+            with torch.inference_mode():
+                best, log_p = self.model.read(batch)
+            for number, tags, rows in zip(numbers, best, log_p.double().cpu().numpy(), strict=True):
+                found[number] = tags, rows[: len(sentences[number]) * self.model.frames]
+        return found
+
+    def measure(
+        self,
+        corpus: TaggedCorpus,
+        part: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        processes: Processes = ALONE,
+    ) -> TaggingMeasurement:
+        """How often the tags of a part are found.
+
+        Args:
+            corpus: the sentences.
+            part: of the corpus.
+            progress: told how many sentences are done.
+            processes: those that measure together, all with the same model and corpus.
+
+        Raises:
+            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
+                model are not aligned with words.
+        """
+        self._check(corpus, aligned=True)
+        number_of = {label: number for number, label in enumerate(self.labels)}
+        rows, given, right, known, lengths = {}, {}, [], [], []
+        sentences = corpus.sentences(part)
+        for turn in count():
+            if not (some := list(islice(sentences, BUFFER))):
+                break
+            for words, tags in some:
+                self._check_tags(tags, corpus, part)
+                right += [number_of[tag] for tag in tags]
+                known += (self.lexicon.encode(words) != self.lexicon.unknown).tolist()
+                lengths.append(len(words))
+            if processes.turn(turn):
+                found = [*self.read([words for words, _ in some])]
+                rows[turn] = torch.cat([torch.from_numpy(log_p) for _, log_p in found])
+                given[turn] = torch.tensor([tag for best, _ in found for tag in best])
+            progress(len(some))
+        log_p = torch.cat([torch.zeros(0, len(self.labels)), *processes.collect(rows)]).numpy()
+        best = [tag for some in processes.collect(given) for tag in some.tolist()]
+        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.lexicon.signature}"
+        how += f"|output:{self.model.config.output}"
+        return measure_tags(log_p, right, best, known, lengths, self.labels, how=how)
+
+    def measure_sequences(
+        self,
+        corpus: TaggedCorpus,
+        part: str = "test",
+        *,
+        num_beams: int = BEAMS,
+        progress: Callable[[int], object] = lambda count: None,
+    ) -> SequenceMeasurement:
+        """How often the sequences of a part are found, where tags are not aligned with what is read.
+
+        What is listed for a text more than once may be written in any of these ways.
+
+        Raises:
+            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
+                model are aligned with words.
+        """
+        self._check(corpus, aligned=False)
+        right: dict[str, list[tuple[str, ...]]] = {}
+        for letters, tags in corpus.sentences(part):
+            self._check_tags(tags, corpus, part)
+            right.setdefault("".join(letters), []).append(tags)
+        found = [one.tags for one in self.tag_lines(right, num_beams=num_beams, progress=progress)]
+        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:letters|output:ctc|beams:{num_beams}"
+        return measure_sequences(found, list(right.values()), how=how)
+
+    def _check(self, corpus: TaggedCorpus, *, aligned: bool) -> None:
+        for what, its in (("this model", self.aligned), (f"'{corpus.name}'", corpus.aligned)):
+            if its != aligned:
+                how = "words, each with a tag" if its else "letters, with tags that are not aligned with them (ctc)"
+                raise TextseqError(f"{what} has {how}, which is not what is measured here; name another")
+
+    def _check_tags(self, tags: Sequence[str], corpus: TaggedCorpus, part: str) -> None:
+        if strange := set(tags).difference(self.labels):
+            raise TextseqError(
+                f"the {part} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
+                f"it knows {', '.join(self.labels)}"
+            )
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors of the words that are known: ``tagger.vectors.nearest("good")``."""
+        return vectors_of(self.lexicon.words.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
+        return self.vectors.nearest(word, count)
+
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        half: bool = False,
+        results: Sequence[TaggingMeasurement | SequenceMeasurement] = (),
+    ) -> None:
+        """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
+        measured = [one.to_dict() for one in results]
+        save_with_card(Path(folder), self.model, self.lexicon, self.facts, describe, half=half, results=measured)
+
+
+def words_of(text: str, words: Parting = "nltk") -> tuple[str, ...]:
+    """The words of a text; see ``Tagger.tag``."""
+    if words == "spaces":
+        return tuple(text.split())
+    part = splitter(TokenizerConfig(tokenizer="word"))
+    return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in part(unit))
+
+
+def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Tagger:
+    """The tagger of a checkpoint.
+
+    Raises:
+        TextseqError: settings or weights that do not fit; a precision other than float32.
+    """
+    if precision != "float32":
+        raise TextseqError(f"a tagger computes in float32, found precision {precision}; leave it out")
+    where = str(found.folder / "config.json")
+    settings, labels = found.facts.get("model"), found.facts.get("labels")
+    if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
+        raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
+    config = TaggerConfig.from_dict(settings, where=where)
+    lexicon = load_lexicon(found.folder, found.tokenizer)
+    sizes = lexicon.size, lexicon.letters.size, len(labels)
+    model = checkpoint.filled(lambda: TaggerModel(config, *sizes), found.weights, found.folder)
+    return Tagger(model.to(pick_device(device)), lexicon, found.facts)

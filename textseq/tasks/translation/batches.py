@@ -1,0 +1,267 @@
+"""Sentence pairs as ids -> padded batches of like length.
+
+Every epoch shuffles the pairs, sorts them by length inside large pools, cuts the pools into batches and shuffles these:
+batches differ from epoch to epoch, and little of them is padding. Which batch comes when depends on a ``Cursor`` alone,
+so a run that stops can go on at the very same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textseq.config.training import rows_of
+from textseq.data.batching import Cursor, Tokens, pad
+from textseq.errors import TextseqError
+from textseq.tasks.translation.config import PairConfig
+
+POOL = 100
+"""Batches that are sorted by length together."""
+
+
+Place = tuple[np.ndarray, int, int | None]
+"""Which pairs, and where in their targets a window begins and ends (None: at the end of the longest)."""
+
+
+Resegment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""The ids of a sentence, and chance -> other ids of the same text."""
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """A window of the targets of N sentence pairs, with their whole sources."""
+
+    source: Tensor
+    """(N, S) ids, each sentence with ``end`` after it, then padding."""
+    source_lengths: Tensor
+    """(N,) real tokens of each, ``end`` counted; on the CPU."""
+    inputs: Tensor
+    """(N, T) ids that the decoder reads: the token before each target."""
+    targets: Tensor
+    """(N, T) ids that it is to write, ``end`` after the last token of a sentence, then padding."""
+    real: Tensor
+    """(N, T) booleans: what is no padding."""
+    count: int
+    """Targets that are no padding."""
+    first: bool = True
+    """Whether the window begins the targets; otherwise it goes on where the last batch ended."""
+    last: bool = True
+    """Whether no target goes on after the window."""
+    learning_rate_factor: float = 1.0
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.source)
+
+    def part(self, rows: slice) -> PairBatch:
+        """Some of the pairs; no source is padded beyond the longest of them."""
+        lengths, real = self.source_lengths[rows], self.real[rows]
+        return replace(
+            self,
+            source=self.source[rows, : int(lengths.max())],
+            source_lengths=lengths,
+            inputs=self.inputs[rows],
+            targets=self.targets[rows],
+            real=real,
+            count=int(real.sum()),
+        )
+
+    def to(self, device: torch.device) -> PairBatch:
+        """The same batch on a device; the source's lengths stay on the CPU."""
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True) for name in ("source", "inputs", "targets", "real")
+        }
+        return replace(self, **moved)
+
+
+def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ends: tuple[int, int]) -> PairBatch:
+    """The batch of some sentence pairs, with their whole targets.
+
+    Args:
+        sources: the ids of each.
+        targets: likewise.
+        ends: the token that ends a source, and the one that begins and ends a target.
+    """
+    source_end, end = ends
+    written = pad([np.append(ids, end) for ids in targets], end)  # (N, T)
+    lengths = torch.tensor([len(ids) + 1 for ids in targets])
+    return PairBatch(
+        source=pad([np.append(ids, source_end) for ids in sources], source_end),
+        source_lengths=torch.tensor([len(ids) + 1 for ids in sources]),
+        inputs=torch.cat([torch.full_like(written[:, :1], end), written[:, :-1]], dim=1),
+        targets=written,
+        real=torch.arange(written.shape[1]) < lengths.unsqueeze(1),
+        count=int(lengths.sum()),
+    )
+
+
+def window(batch: PairBatch, start: int, stop: int | None) -> PairBatch:
+    """A stretch of a batch's targets; without ``stop``, all that is left of them."""
+    stretch = slice(start, stop)
+    real = batch.real[:, stretch]
+    return replace(
+        batch,
+        inputs=batch.inputs[:, stretch],
+        targets=batch.targets[:, stretch],
+        real=real,
+        count=int(real.sum()),
+        first=start == 0,
+        last=stop is None or stop >= batch.targets.shape[1],
+    )
+
+
+class PairBatches:
+    """The batches of a parallel text, epoch after epoch.
+
+    Args:
+        sources: the encoded sources, each sentence a document.
+        targets: the encoded targets, likewise.
+        ends: the token that ends a source, and the one that begins and ends a target.
+        config: sizes.
+        seed: decides the order, and the fresh segmentations.
+        resegment: cuts the sentences of either side into other tokens, anew in every epoch; None leaves them.
+
+    Raises:
+        TextseqError: no pair is as short as ``config.longest``.
+    """
+
+    def __init__(
+        self,
+        sources: Tokens,
+        targets: Tokens,
+        ends: tuple[int, int],
+        config: PairConfig,
+        seed: int,
+        resegment: tuple[Resegment, Resegment] | None = None,
+    ) -> None:
+        assert len(sources.document_starts) == len(targets.document_starts)
+        self.sources, self.targets = sources, targets
+        self.ends, self.config, self.seed, self.resegment = ends, config, seed, resegment
+        self.source_lengths, self.target_lengths = _lengths(sources), _lengths(targets)
+        longest = np.maximum(self.source_lengths, self.target_lengths)
+        limit = config.longest or np.inf
+        self.kept = np.flatnonzero(longest <= limit)
+        self.left_out = len(longest) - len(self.kept)
+        if not len(self.kept):
+            raise TextseqError(
+                f"--longest {config.longest} leaves no sentence pair to train on, found {len(longest)} pairs, all of "
+                "more tokens; raise it or leave it out"
+            )
+        self._plan: tuple[int, list[Place]] = (-1, [])
+
+    def batch(self, cursor: Cursor) -> tuple[PairBatch, Cursor]:
+        """The batch at a place, and the place after it."""
+        plan = self._epoch(cursor.epoch)
+        pairs, start, stop = plan[cursor.position]
+        batch = self._pairs(pairs, cursor.epoch)
+        done = cursor.position + 1 == len(plan)
+        following = Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + 1)
+        return window(batch, start, stop), following
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of the first epoch; those of the others are as many, or nearly."""
+        return len(self._epoch(0))
+
+    def resized(self, rows: int) -> Self:
+        """The same pairs in batches of so many."""
+        config = replace(self.config, batch_size=rows)
+        return type(self)(self.sources, self.targets, self.ends, config, self.seed, self.resegment)
+
+    def largest(self) -> Cursor:
+        """The place of the largest batch, padding counted."""
+        longest = np.maximum(self.source_lengths, self.target_lengths)
+        return Cursor(0, int(np.argmax([len(pairs) * longest[pairs].max() for pairs, _, _ in self._epoch(0)])))
+
+    def epochs(self, cursor: Cursor) -> float:
+        """Passes over the text that lie behind a place."""
+        return cursor.epoch + (cursor.position / len(self._epoch(cursor.epoch)) if cursor.position else 0.0)
+
+    def _pairs(self, pairs: np.ndarray, epoch: int) -> PairBatch:
+        sources, targets = ([self._tokens(side, pair, epoch) for pair in pairs.tolist()] for side in range(2))
+        return pair_batch(sources, targets, self.ends)
+
+    def _tokens(self, side: int, pair: int, epoch: int) -> np.ndarray:
+        """A source (side 0) or target (side 1), as it is cut in an epoch."""
+        ids = _sentence((self.sources, self.targets)[side], pair)
+        if self.resegment is None:
+            return ids
+        return self.resegment[side](ids, np.random.default_rng([self.seed, epoch, pair, side]))
+
+    def _epoch(self, epoch: int) -> list[Place]:
+        """The batches of an epoch in order."""
+        if self._plan[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            lengths = self._lengths_in(epoch)
+            groups = self._groups(rng.permutation(self.kept), *lengths)
+            rng.shuffle(groups)
+            self._plan = (epoch, [place for group in groups for place in self._windows(group, lengths[1])])
+        return self._plan[1]
+
+    def _lengths_in(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of every source and every target in an epoch: a fresh segmentation has a length of its own."""
+        if self.resegment is None:
+            return self.source_lengths, self.target_lengths
+        sources, targets = np.zeros_like(self.source_lengths), np.zeros_like(self.target_lengths)
+        for pair in self.kept.tolist():
+            sources[pair], targets[pair] = (len(self._tokens(side, pair, epoch)) for side in range(2))
+        return sources, targets
+
+    def _windows(self, group: np.ndarray, target_lengths: np.ndarray) -> Iterator[Place]:
+        """The windows over the targets of some pairs; the last one takes all that is left."""
+        length = self.config.window
+        starts = range(0, int(target_lengths[group].max()) + 1, length)
+        for start in starts:
+            yield group, start, start + length if start != starts[-1] else None
+
+    def _groups(self, order: np.ndarray, source_lengths: np.ndarray, target_lengths: np.ndarray) -> list[np.ndarray]:
+        """Pairs in this order -> batches of like length."""
+        config = self.config
+        lengths = target_lengths[order] + 1
+        groups: list[np.ndarray] = []
+        size = rows_of(config.batch_size)
+        pool = POOL * size
+        if config.batch_tokens is not None:
+            pool = max(1, int(POOL * config.batch_tokens / lengths.mean()))
+        for start in range(0, len(order), pool):
+            pairs = order[start : start + pool]
+            pairs = pairs[np.lexsort((source_lengths[pairs], target_lengths[pairs]))]
+            if config.batch_tokens is None:
+                groups += np.split(pairs, range(size, len(pairs), size))
+            else:
+                groups += _fill(pairs, np.maximum(source_lengths, target_lengths)[pairs] + 1, config.batch_tokens)
+        return groups
+
+
+def _fill(pairs: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Cut pairs so that each batch has at most so many tokens on either side, with its padding, or one pair.
+
+    Args:
+        pairs: their numbers.
+        lengths: tokens of the longer side of each.
+        tokens: the limit.
+    """
+    cuts, first, longest = [], 0, 0
+    for place, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if place > first and (place + 1 - first) * longest > tokens:
+            cuts.append(place)
+            first, longest = place, length
+    return np.split(pairs, cuts)
+
+
+def _lengths(tokens: Tokens) -> np.ndarray:
+    """Tokens of each document."""
+    return np.diff(np.append(tokens.document_starts, len(tokens.ids)))
+
+
+def _sentence(tokens: Tokens, number: int) -> np.ndarray:
+    starts = tokens.document_starts
+    stop = starts[number + 1] if number + 1 < len(starts) else len(tokens.ids)
+    return tokens.ids[starts[number] : stop].astype(np.int64)

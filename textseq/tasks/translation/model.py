@@ -1,0 +1,306 @@
+"""Text -> text: an encoder reads the source from both ends, a decoder writes the target and looks back at it.
+
+Bahdanau, Cho and Bengio (2015), appendix A, but for this: the readout sees the new state s_i where the paper has
+s_{i-1}; its nonlinearity is tanh, maxout on request; the GRU's reset gate comes after the product (the cell
+``gru-reset-before`` has it before, as the paper); further layers of the decoder, if there are any, stand on the one
+that attends. Whatever the attention, it is asked from the state before the step; Luong et al. (2015) ask from the one
+after it.
+
+Shapes: N batch, S source time, T target time, E embedding, H hidden, C width of the encoder's outputs, V vocabulary.
+The token after the vocabulary, ``end``, ends sources and targets, and begins targets: embedding and output layer have
+V + 1 rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from textseq.config.decoding import WritingPrecision
+from textseq.errors import TextseqError, unknown
+from textseq.nn.attention import Memory
+from textseq.nn.attention_decoder import SIDE, AttentiveLayer
+from textseq.nn.cells import State, Step, Weights
+from textseq.nn.dropout import Dropout, keep_mask
+from textseq.nn.embedding import Embedding
+from textseq.nn.kernels.inference_weights import PRECISIONS, Prepare
+from textseq.nn.kernels.linear_cross_entropy import output_nats
+from textseq.nn.losses import Loss
+from textseq.nn.recurrent import Recurrent
+from textseq.nn.rnn_layer import step_weights
+from textseq.tasks.translation.batches import PairBatch
+from textseq.tasks.translation.config import TranslationModelConfig
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the decoder made of a window of targets."""
+
+    outputs: Tensor
+    """(T, N, H)."""
+    contexts: Tensor
+    """(T, N, C)."""
+    attention: Tensor
+    """(T, N, S)."""
+    state: State
+    """After the last step, each tensor (L, N, H)."""
+
+
+class TranslationModel(nn.Module):
+    """An attentional encoder-decoder.
+
+    Args:
+        config: sizes and kinds.
+        source_size: V of the source.
+        target_size: V of the target.
+
+    Raises:
+        TextseqError: embeddings to be tied over two vocabularies.
+    """
+
+    def __init__(self, config: TranslationModelConfig, source_size: int, target_size: int) -> None:
+        super().__init__()
+        if config.tie_embeddings == "all" and source_size != target_size:
+            raise TextseqError(
+                f"--tie-embeddings all wants one vocabulary, found two ({source_size} and {target_size} tokens); "
+                "use --vocabulary joint, or --tie-embeddings target"
+            )
+        self.config = config
+        width, hidden = config.embedding_size, config.hidden_size
+        values = 2 * config.encoder_size
+        self.source_end, self.end = source_size, target_size
+        self.embedding = Embedding(target_size + 1, width)
+        self.source_embedding = self.embedding if config.tie_embeddings == "all" else Embedding(source_size + 1, width)
+        self.encoder = Recurrent(
+            config.cell,
+            width,
+            config.encoder_size,
+            layers=config.encoder_layers,
+            bidirectional=True,
+            dropout=config.dropout,
+        )
+        self.decoder = AttentiveLayer(config.cell, config.attention, width, values, hidden, config.attention_size)
+        self.upper = (
+            Recurrent(config.cell, hidden, hidden, layers=config.decoder_layers - 1, dropout=config.dropout)
+            if config.decoder_layers > 1
+            else None
+        )
+        states = config.decoder_layers * self.decoder.cell.states
+        self.bridge = nn.Linear(config.encoder_size, states * hidden)
+        rows = width * (2 if config.readout == "maxout" else 1)
+        self.readout = nn.Linear(hidden + values + width, rows)
+        self.output = nn.Linear(width, target_size + 1)
+        if config.tie_embeddings == "none":
+            nn.init.normal_(self.output.weight, std=width**-0.5)
+        else:
+            self.output.weight = self.embedding.weight
+        nn.init.zeros_(self.output.bias)
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.dropout = Dropout(config.dropout)
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
+        """Read sources.
+
+        Args:
+            source: (N, S) ids, ``source_end`` after each sentence, then padding.
+            lengths: (N,) real tokens of each, on the CPU.
+
+        Returns:
+            What the decoder looks at, and its state before the first word, each tensor (L, N, H).
+        """
+        words = self._embed(self.source_embedding, source)  # (N, S, E)
+        values, after = self.encoder(words, lengths=lengths)
+        values = values.to(words.dtype)
+        forward, backward = after[0][-2], after[0][-1]  # of the last layer, (N, C/2) each
+        real = torch.arange(source.shape[1]) < lengths.unsqueeze(1)
+        padding = values.new_zeros(real.shape).masked_fill(~real.to(values.device), -torch.inf)
+        keys = self.decoder.attention.keys(values).to(values.dtype)
+        memory = Memory(values, keys, padding, torch.cat([forward, backward], dim=1))
+        start = torch.tanh(self.bridge(backward)).to(words.dtype)  # (N, L*states*H)
+        layers = self.config.decoder_layers
+        parts = start.view(len(source), layers, -1, self.config.hidden_size).transpose(0, 1)  # (L, N, states, H)
+        return memory, tuple(part.contiguous() for part in parts.unbind(2))
+
+    def decode(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, Reading]:
+        """Run the decoder over known targets.
+
+        Args:
+            inputs: (N, T) ids, the token before each target.
+            memory: from ``encode``.
+            state: likewise, or that after the window before.
+
+        Returns:
+            The vectors of the input tokens (T, N, E), and what the decoder made of them.
+        """
+        words = self._embed(self.embedding, inputs.t())  # (T, N, E)
+        lowest = tuple(part[0] for part in state)
+        outputs, contexts, attention, after = self.decoder(self.decoder.word_gates(words), memory, lowest)
+        after = tuple(part.unsqueeze(0) for part in after)
+        if self.upper is not None:
+            read = self.dropout(outputs).transpose(0, 1)
+            upper, above = self.upper(read, tuple(part[1:] for part in state))
+            outputs = upper.transpose(0, 1)
+            after = tuple(torch.cat(parts) for parts in zip(after, above, strict=True))
+        return words, Reading(outputs, contexts, attention, after)
+
+    def read_out(self, outputs: Tensor, contexts: Tensor, words: Tensor) -> Tensor:
+        """What the output layer reads: (..., H), (..., C) and (..., E) -> (..., E)."""
+        total = self.readout(torch.cat([outputs, contexts, words], dim=-1))
+        dropped: Tensor = self.dropout(self.squash(total))
+        return dropped.to(words.dtype)
+
+    def logits(self, outputs: Tensor, contexts: Tensor, words: Tensor) -> Tensor:
+        """Of what comes next: (..., H), (..., C) and (..., E) -> (..., V+1)."""
+        logits: Tensor = self.output(self.read_out(outputs, contexts, words))
+        return logits
+
+    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Logits (N, T, V+1) of every target, and the attention's weights (N, T, S)."""
+        memory, state = self.encode(batch.source, batch.source_lengths)
+        words, read = self.decode(batch.inputs, memory, state)
+        logits = self.logits(read.outputs, read.contexts, words)
+        return logits.transpose(0, 1), read.attention.transpose(0, 1)
+
+    def loss(self, batch: PairBatch, state: State | None) -> Loss:
+        """The loss of one window of the targets, over what is no padding.
+
+        The sources are read anew for every window; ``state`` is the decoder's after the window before.
+        """
+        memory, start = self.encode(batch.source, batch.source_lengths)
+        if not batch.first and state:
+            start = state
+        inputs = batch.inputs
+        if self.training and self.config.scheduled_sampling:
+            inputs = self._partly_predicted(batch, memory, start)
+        words, read = self.decode(inputs, memory, start)
+        real = batch.real.t()
+        read_out = self.read_out(read.outputs, read.contexts, words)[real]
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        nats, penalty = output_nats(read_out, self.output.weight, self.output.bias, batch.targets.t()[real], smoothing)
+        carried = () if batch.last else tuple(part.detach() for part in read.state)
+        return Loss(nats, batch.count, carried, penalty)
+
+    @torch.no_grad()
+    def _partly_predicted(self, batch: PairBatch, memory: Memory, state: State) -> Tensor:
+        """The inputs, some of them drawn from what the model makes of the true ones."""
+        words, read = self.decode(batch.inputs, memory, state)
+        inputs = batch.inputs.t().clone()
+        replaced = torch.rand(inputs[1:].shape, device=inputs.device) < self.config.scheduled_sampling
+        steps = zip(read.outputs, read.contexts, words, replaced, inputs[1:], strict=False)  # the last is the end's
+        for h, context, word, some, following in steps:  # one by one, for a vocabulary is large
+            logits = self.logits(h[some], context[some], word[some]).float()
+            chance = torch.empty_like(logits).exponential_()
+            following[some] = (logits.softmax(dim=1) / chance).argmax(dim=1)
+        return inputs.t()
+
+    def stepper(self, precision: WritingPrecision = "float32") -> Stepper:
+        """One step at a time for writing, with the embedding folded into gates and readout.
+
+        The tables, with one row for each token, are made once here; change the weights and they must be made again.
+
+        Args:
+            precision: a key of ``PRECISIONS``: the number format of the products.
+
+        Raises:
+            TextseqError: an unknown precision, or one that this device has no products for.
+        """
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        prepare, decoder, config = PRECISIONS[precision], self.decoder, self.config
+        seen = config.hidden_size + 2 * config.encoder_size
+        with torch.no_grad():
+            bounded = decoder.cell.bounded  # then states lie between -1 and 1, and with them values and contexts
+            readout = Weights(self.readout.weight[:, :seen], self.readout.bias, bounded=bounded)
+            output = Weights(self.output.weight, self.output.bias, bounded=config.readout == "tanh")
+            asking = decoder.attention.query_weights()
+            return Stepper(
+                self,
+                prepare,
+                gates_of=decoder.word_gates(self.embedding.weight),
+                words_of=linear(self.embedding.weight, self.readout.weight[:, seen:]),
+                own=prepare(replace(step_weights(decoder.layer, SIDE), bounded=bounded)),
+                query=None
+                if asking is None
+                else prepare(Weights(asking, torch.zeros_like(asking[:, 0]), bounded=bounded)),
+                from_context=prepare(replace(decoder.context_weights(), bounded=bounded)),
+                readout=prepare(readout),
+                plain_output=output,
+                output=prepare(output),
+                upper=self.upper.stepper(prepare) if self.upper is not None else None,
+            )
+
+    def _embed(self, embedding: Embedding, ids: Tensor) -> Tensor:
+        """(..., T) -> (..., T, E), with dropout."""
+        vectors: Tensor = embedding(ids)
+        if self.training and self.config.word_dropout:
+            vectors = vectors * keep_mask(vectors[..., :1], self.config.word_dropout)
+        dropped: Tensor = self.embedding_dropout(vectors)
+        return dropped
+
+    def squash(self, total: Tensor) -> Tensor:
+        """The readout's nonlinearity, (..., rows) -> (..., E)."""
+        if self.config.readout == "tanh":
+            return torch.tanh(total)
+        return total.reshape(*total.shape[:-1], -1, 2).amax(dim=-1)
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """The decoder a step at a time, with its weights made ready once."""
+
+    model: TranslationModel
+    prepare: Prepare
+    gates_of: Tensor
+    """The gates' share of each token, (V+1, G*H)."""
+    words_of: Tensor
+    """The readout's, (V+1, rows of the readout)."""
+    own: Weights
+    query: Weights | None
+    """Makes the attention's query of a state; None: it is the state."""
+    from_context: Weights
+    readout: Weights
+    plain_output: Weights
+    """The output layer as it is, to take some tokens from."""
+    output: Weights
+    upper: Step | None
+    tokens: Tensor | None = None
+    """The tokens that it chooses among, (U,), and names by their places; None is all."""
+
+    @torch.no_grad()
+    def among(self, tokens: Tensor) -> Stepper:
+        """The same over some tokens (U,) only: it reads and weighs their places 0 to U-1 instead of ids."""
+        some = replace(self.plain_output, hh=self.plain_output.hh[tokens], bias=self.plain_output.bias[tokens])
+        return replace(self, output=self.prepare(some), tokens=tokens)
+
+    def over(self, memory: Memory) -> Step:
+        """The step over the memory of M sentences.
+
+        Token ids (rows,) and the state before them -> logits of what follows (rows, V+1), and the new state. There are
+        equally many rows of each sentence, one after the other, and the memory is not copied for them. The state is
+        that of ``encode``, and after it the attention that every source position has had so far, (1, rows, S).
+        """
+        model, decoder = self.model, self.model.decoder
+        sentences, length = memory.padding.shape
+        look_at = decoder.attention.over(memory)
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            ids = tokens if self.tokens is None else self.tokens[tokens]
+            *parts, had = state
+            lowest = tuple(part[0] for part in parts)
+            query = lowest[0] if self.query is None else self.query.product(lowest[0])
+            context, look = look_at(query.view(sentences, -1, query.shape[1]))
+            context, look = context.flatten(0, 1), look.flatten(0, 1)
+            gates = self.gates_of[ids] + self.from_context.product(context)
+            after = decoder.cell.step(gates, lowest, self.own)
+            h, states = after[0], tuple(part.unsqueeze(0) for part in after)
+            if model.upper is not None and self.upper is not None:
+                h, above = self.upper(model.upper.input_gates(h), tuple(part[1:] for part in parts))
+                states = tuple(torch.cat(both) for both in zip(states, above, strict=True))
+            total = self.readout.product(torch.cat([h, context], dim=1)) + self.words_of[ids]
+            # Sentences that left the batch may have been the longest.
+            return self.output.product(model.squash(total)), (*states, had[:, :, :length] + look)
+
+        return step

@@ -1,0 +1,202 @@
+"""Tokenizers of characters and bytes, and the two ways in which every tokenizer spells what it never saw.
+
+A character without a token is written as the bytes of its UTF-8: with 256 tokens, one for each byte, or with 16
+half-bytes, two for each byte. Both are here, and how ids among which they stand become text again.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.errors import TextseqError
+from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, Tokenizer, encoded, pieces, said
+
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+"""The names of the bytes."""
+
+HALF_BYTES = tuple(f"<0x{half:X}>" for half in range(16))
+"""The names of the half-bytes."""
+
+# What half a byte without its other half counts as: a byte that no UTF-8 text has.
+_LONE_HALF = b"\xff"
+
+
+class ByteTokenizer(Tokenizer):
+    """Tokens are the 256 bytes of UTF-8, named ``<0x00>`` to ``<0xFF>``; the id is the byte."""
+
+    kind = "byte"
+
+    def __init__(self) -> None:
+        super().__init__(BYTES)
+
+    @classmethod
+    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
+        """The only byte tokenizer there is; the text is not read."""
+        return cls()
+
+    def encode(self, text: str) -> Ids:
+        return np.frombuffer(encoded(text, "utf-8"), np.uint8).astype(np.int64)
+
+    def _decode(self, ids: Ids) -> str:
+        return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def stream(self) -> StreamDecoder:
+        return ByteStream(self, [bytes((byte,)) for byte in range(256)])
+
+    def _settings(self) -> dict[str, object]:
+        return {}
+
+    @classmethod
+    def _from_settings(cls, data: Mapping[str, object]) -> Self:
+        return cls()
+
+
+class ByteStream(StreamDecoder):
+    """The stream of a tokenizer whose every token is some bytes of UTF-8.
+
+    Args:
+        tokenizer: whose ids will come.
+        utf8: the bytes of each of its tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, utf8: Sequence[bytes]) -> None:
+        self._tokenizer = tokenizer
+        self._bytes = utf8
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, token: int) -> str:
+        self._tokenizer.check(token)
+        return self._utf8.decode(self._bytes[token])
+
+    def finish(self) -> str:
+        return self._utf8.decode(b"", final=True)
+
+
+class CharTokenizer(Tokenizer):
+    """Tokens are the characters (code points) seen in training, and 16 half-bytes for all others.
+
+    Ids: the C characters in the order of their code points, then the half-bytes ``<0x0>`` to ``<0xF>``.
+    A character that training never saw is written as its UTF-8 bytes, the upper half of each byte first:
+    16 more outputs instead of 256 keep the softmax small, and unseen characters are rare.
+    """
+
+    kind = "char"
+
+    def __init__(self, characters: str) -> None:
+        """A tokenizer for these characters, all different and in ascending order (else a TextseqError)."""
+        codes = _code_points(characters)
+        if (codes[1:] <= codes[:-1]).any():
+            raise TextseqError("the characters of a char tokenizer must be different and in ascending order")
+        count = len(characters)
+        super().__init__((*characters, *HALF_BYTES), tuple(range(count, count + 16)))
+        self._characters = characters
+        self._codes = codes
+        # Code point -> id, -1 where unseen; the last entry stands for all that lie beyond the table.
+        self._table = np.full(int(codes[-1]) + 2 if count else 1, -1, np.int64)
+        self._table[codes] = np.arange(count)
+
+    @classmethod
+    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
+        seen = np.zeros(0x110000, np.bool_)
+        for piece in chain.from_iterable(map(pieces, documents)):
+            seen[_code_points(piece)] = True
+        return cls(_text(np.flatnonzero(seen)))
+
+    def encode(self, text: str) -> Ids:
+        codes = _code_points(text)
+        ids = self._table.take(codes, mode="clip")
+        unseen = ids < 0
+        if not unseen.any():
+            return ids
+        rare = codes[unseen]
+        utf8 = np.frombuffer(_text(rare).encode(), np.uint8).astype(np.int64)
+        lengths = np.ones(len(ids), np.int64)
+        lengths[unseen] = 2 * (1 + (rare >= 0x80) + (rare >= 0x800) + (rare >= 0x10000))
+        is_half = np.repeat(unseen, lengths)
+        spelled = np.empty(len(is_half), np.int64)
+        spelled[~is_half] = ids[~unseen]
+        spelled[is_half] = len(self._characters) + np.stack([utf8 >> 4, utf8 & 15], axis=1).ravel()
+        return spelled
+
+    def _decode(self, ids: Ids) -> str:
+        return decode_spelled(ids, len(self._characters), lambda run: _text(self._codes[run]))
+
+    def stream(self) -> StreamDecoder:
+        return SpellingStream(self, len(self._characters))
+
+    def _settings(self) -> dict[str, object]:
+        return {"characters": self._characters}
+
+    @classmethod
+    def _from_settings(cls, data: Mapping[str, object]) -> Self:
+        return cls(said(data, "characters", cls.kind))
+
+
+def decode_spelled(ids: Ids, first_half: int, plain: Callable[[Ids], str]) -> str:
+    """The text of ids (T,) of which those from ``first_half`` on are half-bytes.
+
+    Args:
+        ids: what to decode.
+        first_half: the id of the half-byte ``<0x0>``, which the other 15 follow.
+        plain: the text of ids without half-bytes.
+    """
+    is_half = ids >= first_half
+    if not is_half.any():
+        return plain(ids)
+    cuts = np.flatnonzero(is_half[1:] != is_half[:-1]) + 1
+    return "".join(
+        _decode_halves((run - first_half).astype(np.uint8)) if run[0] >= first_half else plain(run)
+        for run in np.split(ids, cuts)
+    )
+
+
+def _decode_halves(halves: npt.NDArray[np.uint8]) -> str:
+    """The text of half-bytes that stand together, wherever a byte among them is malformed."""
+    paired = len(halves) // 2 * 2
+    utf8 = (halves[0:paired:2] << 4 | halves[1:paired:2]).tobytes()
+    return (utf8 + _LONE_HALF * (len(halves) - paired)).decode("utf-8", "replace")
+
+
+class SpellingStream(StreamDecoder):
+    """The stream of a tokenizer whose tokens are text but for the half-bytes at the end of its vocabulary.
+
+    Args:
+        tokenizer: whose ids will come.
+        first_half: the id of the half-byte ``<0x0>``.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, first_half: int) -> None:
+        self._tokenizer = tokenizer
+        self._first_half = first_half
+        self._upper: int | None = None
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, token: int) -> str:
+        self._tokenizer.check(token)
+        half = token - self._first_half
+        if half < 0:
+            return self.finish() + self._tokenizer.vocabulary[token]
+        if self._upper is None:
+            self._upper = half
+            return ""
+        byte, self._upper = self._upper << 4 | half, None
+        return self._utf8.decode(bytes((byte,)))
+
+    def finish(self) -> str:
+        rest, self._upper = b"" if self._upper is None else _LONE_HALF, None
+        return self._utf8.decode(rest, final=True)
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(encoded(text, "utf-32-le"), "<u4")
+
+
+def _text(codes: npt.NDArray[np.integer]) -> str:
+    return codes.astype("<u4").tobytes().decode("utf-32-le")

@@ -1,0 +1,241 @@
+"""Tokens are words and marks with the space before them, parted by NLTK; what is no token is spelled."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, lru_cache
+from itertools import accumulate, chain, groupby, pairwise
+from typing import Self
+
+import numpy as np
+
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.errors import TextseqError
+from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, encoded, said
+from textseq.tokenizers.characters import HALF_BYTES, CharTokenizer, SpellingStream, decode_spelled
+from textseq.tokenizers.pretokenizer import REMEMBERED, WORDS, WORDS_AND_LINES, UnitTokenizer, count_units
+
+UNKNOWN = ("<unk>", " <unk>")
+"""What stands for a lost word, without and with a space before it."""
+
+_ENCODING = ("words", "lowercase", "stem", "punctuation", "rare_words")  # the options that decide encoding
+
+
+Splitter = Callable[[str], list[str]]
+
+
+class WordTokenizer(UnitTokenizer):
+    """Tokens are the frequent words and marks of the training text, each with the space before it (" the", ",").
+
+    Ids: white space, then words, both the most frequent first (equal ones by code point); then the characters
+    seen in training that are not among them, and 16 half-bytes, by which all other words are spelled as
+    ``CharTokenizer`` does. With ``rare_words="unknown"`` these are instead ``<unk>`` without and with a space,
+    and the tokenizer is not reversible.
+    """
+
+    kind = "word"
+
+    def __init__(self, words: Sequence[str], characters: str, unused: str, options: TokenizerConfig = DEFAULTS) -> None:
+        """A tokenizer of these words.
+
+        Args:
+            words: all different, and no names of other tokens.
+            characters: to spell other words with, all different and in ascending order.
+            unused: those of the characters that the training text never uses.
+            options: how text becomes words.
+
+        Raises:
+            TextseqError: words or characters that are not so.
+        """
+        speller = CharTokenizer(characters)
+        known = set(words)
+        rest = [character for character in characters if character not in known]
+        special = HALF_BYTES if options.rare_words == "spell" else UNKNOWN
+        vocabulary = (*words, *rest, *special)
+        if len(set(vocabulary)) < len(vocabulary):
+            raise TextseqError("the words of a word tokenizer must be different from each other and from other tokens")
+        self._first_special = len(vocabulary) - len(special)
+        specials = range(self._first_special, len(vocabulary))
+        # Without the special tokens: text that looks like their names is text.
+        self._ids = {token: number for number, token in enumerate(vocabulary[: self._first_special])}
+        fallback = (*(self._ids[character] for character in unused), *specials)
+        super().__init__(vocabulary, fallback, _loses(options))
+        self._words, self._unused, self._options = words, unused, options
+        self._speller = speller
+        self._spelling = np.array([*(self._ids[character] for character in characters), *specials])  # its ids -> ours
+        self._split = splitter(options)
+        self.units = _units(options)
+
+    @classmethod
+    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
+        units, forgotten = count_units(documents, _units(options))
+        split = splitter(options)
+        counts: Counter[str] = Counter()
+        for unit, count in units.items():
+            for word in split(unit):
+                counts[word] += count
+        special = HALF_BYTES if options.rare_words == "spell" else UNKNOWN
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        ranked = [word for word in ranked if word not in special]
+        white = [word for word in ranked if word.isspace()]
+        frequent = [word for word in ranked if counts[word] >= options.minimum_count and not word.isspace()]
+        words = white + frequent[: options.vocabulary_size]
+        if options.rare_words == "unknown":
+            return cls(words, "", "", options)
+        spelled = set(chain.from_iterable(counts.keys() - set(words)))
+        spelled.update(chain.from_iterable(chain.from_iterable(map(split, forgotten))))
+        characters = spelled.union(chain.from_iterable(words))
+        unused = characters - spelled - set(words)
+        return cls(words, "".join(sorted(characters)), "".join(sorted(unused)), options)
+
+    def surfaces(self, text: str) -> list[str]:
+        """What stands in the text for each token of ``encode``, case and endings kept; with unknown rare words only."""
+        plain = splitter(replace(self._options, lowercase=False, stem="none"))
+        units = self.units.findall(text)
+        pairs = ((plain(unit), self._split(unit)) for unit in units)
+        return [word for shown, read in pairs for word in (shown if len(shown) == len(read) else read)]
+
+    def _encode_units(self, units: list[str]) -> Iterable[Sequence[int]]:
+        return (tuple(chain.from_iterable(map(self._encode_word, self._split(unit)))) for unit in units)
+
+    def _encode_word(self, word: str) -> Sequence[int]:
+        if word in self._ids:
+            return (self._ids[word],)
+        if self._options.rare_words == "unknown":
+            bare = word.removeprefix(" ")
+            spaced = word.startswith(" ")
+            other = bare if spaced else f" {word}"  # "good ," and "good," are the same words
+            return (self._ids.get(other, self._first_special + spaced),)
+        spelled: list[int] = self._spelling[self._speller.encode(word)].tolist()
+        return spelled
+
+    def _decode(self, ids: Ids) -> str:
+        return decode_spelled(
+            ids, self._first_half, lambda run: "".join(map(self.vocabulary.__getitem__, run.tolist()))
+        )
+
+    def stream(self) -> StreamDecoder:
+        return SpellingStream(self, self._first_half)
+
+    @property
+    def _first_half(self) -> int:
+        """The id of the first half-byte, or the one after all ids where there are none."""
+        return self._first_special if self._options.rare_words == "spell" else self.size
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "words": list(self._words),
+            "characters": self._speller.to_json()["characters"],
+            "unused": self._unused,
+            "options": {name: getattr(self._options, name) for name in _ENCODING},
+        }
+
+    @classmethod
+    def _from_settings(cls, data: Mapping[str, object]) -> Self:
+        words, options = data.get("words"), data.get("options")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise TextseqError("a word tokenizer without its 'words'; restore it or train anew")
+        if not isinstance(options, dict):
+            raise TextseqError("a word tokenizer without its 'options'; restore it or train anew")
+        characters, unused = (said(data, key, cls.kind) for key in ("characters", "unused"))
+        encoded("".join(words), "utf-8")
+        if not set(unused) <= set(characters):
+            raise TextseqError("the unused characters of a word tokenizer must be among its characters")
+        read = TokenizerConfig.from_dict({**options, "tokenizer": cls.kind}, where="a word tokenizer")
+        return cls(words, characters, unused, read)
+
+
+def splitter(options: TokenizerConfig) -> Splitter:
+    """What parts a unit into words, as the options say; where these lose nothing, the words joined are the unit."""
+    part = _nltk_words if options.words == "nltk" else _whole
+    stem = _stemmer(options.stem) if options.stem != "none" else str
+
+    def split(unit: str) -> list[str]:
+        if unit.isspace():
+            return [unit]
+        text = unit.lower() if options.lowercase else unit
+        word = text.removeprefix(" ")
+        space = text[: len(text) - len(word)]
+        parts = part(word)
+        if options.punctuation == "merge":
+            runs = [list(run) for _, run in groupby(parts, _is_mark)]
+            parts = list(chain.from_iterable(["".join(run)] if _is_mark(run[0]) else run for run in runs))
+        words: list[str] = []
+        for found in parts:
+            mark = _is_mark(found)
+            if mark and options.punctuation == "drop":
+                space = space or " " * bool(words)  # or what stood on both sides would become one word
+            else:
+                words.append(space + (found if mark else stem(found)))
+                space = ""
+        return words
+
+    return split
+
+
+def _is_mark(part: str) -> bool:
+    return not any(map(str.isalnum, part))
+
+
+def _whole(word: str) -> list[str]:
+    return [word]
+
+
+@lru_cache(REMEMBERED)  # what training has parted need not be parted again to encode
+def _nltk_words(word: str) -> list[str]:
+    """The parts of a word by NLTK's rules, which are written for ASCII; see ``_Shown``."""
+    ends = [0, *accumulate(map(len, _nltk_tokenize()(word.translate(_SHOWN))))]
+    # NLTK only ever adds spaces to what it is shown; were that to change, words would stay whole, not be spoilt.
+    return [word[start:end] for start, end in pairwise(ends)] if ends[-1] == len(word) else [word]
+
+
+class _Shown(dict[int, int]):
+    """As what character each one is shown to NLTK: other scripts' marks as one that is always a word of its own."""
+
+    def __missing__(self, code: int) -> int:
+        mark = code >= 0x80 and unicodedata.category(chr(code))[0] in "PS"
+        self[code] = ord("”") if mark else code
+        return self[code]
+
+
+# NLTK rewrites the straight double quote, and knows apostrophes and hyphens in words as ASCII only.
+_SHOWN = _Shown({ord('"'): ord("”"), ord("’"): ord("'"), ord("‐"): ord("-"), ord("‑"): ord("-")})
+
+
+@cache
+def _nltk_tokenize() -> Splitter:
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    tokenize: Splitter = NLTKWordTokenizer().tokenize
+    return tokenize
+
+
+# Letters without which a word is none of the language: the stemmer would spoil it.
+_SCRIPTS = {"russian": "[\u0400-\u04ff]", "arabic": "[\u0600-\u06ff]"}
+
+
+@cache
+def _stemmer(language: str) -> Callable[[str], str]:
+    from nltk.stem.snowball import SnowballStemmer
+
+    stem: Callable[[str], str] = SnowballStemmer(language).stem
+    script = _SCRIPTS.get(language, "")
+    return lambda word: (stem(word.lower()) if re.search(script, word) else word.lower()) or word
+
+
+def _units(options: TokenizerConfig) -> re.Pattern[str]:
+    return WORDS if options.words == "nltk" else WORDS_AND_LINES
+
+
+def _loses(options: TokenizerConfig) -> tuple[str, ...]:
+    lost = {
+        "rare words": options.rare_words == "unknown",
+        "case": options.lowercase or options.stem != "none",
+        "word endings": options.stem != "none",
+        "punctuation": options.punctuation == "drop",
+    }
+    return tuple(what for what, is_lost in lost.items() if is_lost)

@@ -1,0 +1,1 @@
+"""Several processes, as torchrun starts them."""
