@@ -18,7 +18,7 @@ from table import Row, note
 from torch import Tensor
 
 from textseq.nn.attention import Memory
-from textseq.nn.attention_decoder import AttentiveLayer
+from textseq.nn.attention_decoder import AttentionDecoder
 from textseq.nn.cells import State
 from textseq.nn.kernels.cuda_graphs import AFTER
 from textseq.training.devices import pick_device
@@ -39,7 +39,7 @@ def main() -> None:
     device = pick_device(o.device)
     torch.manual_seed(0)
     n, s, t, h = o.batch_size, o.source, o.target, o.hidden_size
-    layer = AttentiveLayer("gru", "additive", h // 2, h, h, h).to(device)
+    layer = AttentionDecoder("gru", "additive", h // 2, h, h, h).to(device)
     words = torch.randn(t, n, h // 2, device=device)
     values = torch.randn(n, s, h, device=device, requires_grad=True)
     state = (torch.zeros(n, h, device=device),)

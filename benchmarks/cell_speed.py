@@ -39,7 +39,7 @@ def main() -> None:
     x = torch.randn(o.batch_size, o.window, o.hidden_size, device=device)
 
     def side(cell: CellName, extra: dict[str, object]) -> Callable[[], float]:
-        stack = Recurrent(cell, o.hidden_size, o.hidden_size, layers=o.layers, **extra).to(device)  # type: ignore[arg-type]
+        stack = Recurrent(cell, o.hidden_size, o.hidden_size, num_layers=o.layers, **extra).to(device)  # type: ignore[arg-type]
 
         def step() -> None:
             with torch.autocast(device.type, torch.bfloat16, enabled=o.precision == "bfloat16"):

@@ -36,7 +36,7 @@ from textseq.tasks.classification.classifier import Classifier, read_text
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tokenizers.words import WordTokenizer
-from textseq.training.trainer import Run, Training
+from textseq.training.trainer import Run, Trainer
 
 
 class Plain(nn.Module):
@@ -130,7 +130,7 @@ def main() -> None:
                 plain(*padded(texts, numbers)).argmax(dim=1)
         return in_a_round
 
-    def ours(training: Training) -> int:
+    def ours(training: Trainer) -> int:
         training.model.train()
         for _ in range(o.batches):
             training.step()
@@ -138,13 +138,13 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(1)
-        trainings: dict[Precision, Training] = {}
+        trainings: dict[Precision, Trainer] = {}
         for precision in ("float32", "bfloat16"):
             batches = TextBatches(texts, texts.labels, o.batch_size, 1)
             model = ClassifierModel(config, tokenizer.size, len(corpus.labels))
             settings = ClassifierTrainingConfig(precision=precision, best_by="loss")  # nothing is held out
             where = Run(Path(folder) / precision, tokenizer, {})
-            trainings[precision] = Training(model, batches, settings, where)
+            trainings[precision] = Trainer(model, batches, settings, where)
         used = ClassifierModel(config, tokenizer.size, len(corpus.labels))
         chosen = np.random.default_rng(1)
 

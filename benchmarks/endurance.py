@@ -16,7 +16,7 @@ import inputs
 import kills
 import memory
 
-PARTS = {"kills": kills.main, "inputs": inputs.main, "memory": memory.main}
+SPLITS = {"kills": kills.main, "inputs": inputs.main, "memory": memory.main}
 
 
 def main() -> None:
@@ -24,16 +24,16 @@ def main() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name == "all" and not rest:
         failed = 0
-        for part in PARTS.values():
+        for part in SPLITS.values():
             try:
                 part([])
             except SystemExit as stop:
                 failed |= bool(stop.code)
         sys.exit(failed)
-    if name not in PARTS:
+    if name not in SPLITS:
         print(__doc__)
         sys.exit(name not in {"-h", "--help"})
-    PARTS[name](rest)
+    SPLITS[name](rest)
 
 
 if __name__ == "__main__":

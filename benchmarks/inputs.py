@@ -184,8 +184,8 @@ def _texts(folder: Path) -> None:
     for encoding in ENCODINGS:
         with contextlib.suppress(TextseqError):
             corpus = own_text([folder], encoding=encoding)
-            for part in corpus.parts:
-                exhaust(chunk for document in corpus.documents(part) for chunk in document)
+            for split in corpus.splits:
+                exhaust(chunk for document in corpus.documents(split) for chunk in document)
     for path in sorted(folder.iterdir()):
         own_text([path])
 
@@ -212,8 +212,8 @@ def _own(opened: Callable[..., Any], rows: str, paths: Sequence[Path]) -> None:
         for options in ({}, {"empty": "drop", "overlong": "drop", "unreadable": "drop", "longest": 30}):
             with contextlib.suppress(TextseqError):
                 corpus = opened(paths, encoding=encoding, validation=0.3, **options)
-                for part in corpus.parts:
-                    exhaust(getattr(corpus, rows)(part))
+                for split in corpus.splits:
+                    exhaust(getattr(corpus, rows)(split))
 
 
 def _labelled(folder: Path) -> None:
@@ -234,15 +234,15 @@ def _tagged(folder: Path) -> None:
         for options in ({}, {"aligned": False}, {"overlong": "drop", "unreadable": "drop", "longest": 3}):
             with contextlib.suppress(TextseqError):
                 corpus = own_tagged(paths, encoding=encoding, validation=0.3, **options)
-                for part in corpus.parts:
-                    exhaust(corpus.sentences(part))
+                for split in corpus.splits:
+                    exhaust(corpus.sentences(split))
 
 
 def _model(folder: Path) -> None:
     with contextlib.suppress(TextseqError):
         training_text(shelf.read_json(folder / "config.json"))  # whatever the model is
     with contextlib.suppress(TextseqError):
-        shelf.told_apart(shelf.Shelved("mine", folder, shelf.read_json(folder / "config.json"), False))
+        shelf.told_apart(shelf.ModelEntry("mine", folder, shelf.read_json(folder / "config.json"), False))
     _work(textseq.load(folder))
     job = textseq.load(folder)
     job.save(folder / "again")
@@ -300,12 +300,12 @@ def _sentences(folder: Path) -> None:
     given = _object(folder / "settings.json")
     texts = given.pop("sentences", [])
     texts = texts if isinstance(texts, list) else []
-    for task in ("classifier", "tagger", "letters"):
+    for task in ("classification", "tagging", "letters"):
         with contextlib.suppress(TextseqError):
             job = _job(task)
-            exhaust(job.classify_lines(texts) if task == "classifier" else job.tag_lines(texts))
+            exhaust(job.stream(texts))
     given = {"max_new_tokens": 20, "attention": True} | given
-    exhaust(_job("translator").stream(texts, **given))
+    exhaust(_job("translation").stream(texts, **given))
 
 
 def _command(folder: Path) -> None:
@@ -345,21 +345,21 @@ def _object(path: Path) -> dict[str, Any]:
 
 MODELS: dict[str, type[Settings]] = {
     "language-model": textseq.LanguageModelConfig,
-    "translator": textseq.TranslationModelConfig,
-    "classifier": textseq.ClassifierConfig,
-    "tagger": textseq.TaggerConfig,
+    "translation": textseq.TranslationModelConfig,
+    "classification": textseq.ClassifierConfig,
+    "tagging": textseq.TaggerConfig,
 }
 BATCHINGS: dict[str, type[Settings]] = {
     "language-model": textseq.DataConfig,
-    "translator": textseq.PairConfig,
-    "classifier": textseq.LabelledConfig,
-    "tagger": textseq.TaggedConfig,
+    "translation": textseq.PairConfig,
+    "classification": textseq.LabelledConfig,
+    "tagging": textseq.TaggedConfig,
 }
 TRAININGS: dict[str, type[Settings]] = {
     "language-model": textseq.TrainingConfig,
-    "translator": textseq.TranslatorTrainingConfig,
-    "classifier": textseq.ClassifierTrainingConfig,
-    "tagger": textseq.TaggerTrainingConfig,
+    "translation": textseq.TranslatorTrainingConfig,
+    "classification": textseq.ClassifierTrainingConfig,
+    "tagging": textseq.TaggerTrainingConfig,
 }
 KINDS: list[type[Settings]] = [
     *MODELS.values(),
@@ -395,15 +395,15 @@ def made(task: str) -> Files:
     facts |= {"results": [], "textseq": textseq.__version__, "step": 1, "language": "English"}
     if task == "language-model":
         words = TOKENIZERS["word"].train([[ENGLISH]], TokenizerConfig(tokenizer="word"))
-        own = textseq.LanguageModelConfig(hidden_size=6, embedding_size=4, layers=2)
+        own = textseq.LanguageModelConfig(hidden_size=6, embedding_size=4, num_layers=2)
         facts |= {"task": task, "model": own.to_dict(), "source": {"text": ["text.txt"], "corpus": None}}
         job: Any = textseq.Writer(LanguageModel(own, words.size), words, facts)
-    elif task == "translator":
+    elif task == "translation":
         both = textseq.TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=6, attention_size=4)
         facts |= {"task": task, "model": both.to_dict(), "source_language": "en", "target_language": "fr"}
         model = TranslationModel(both, letters.size, letters.size)
         job = textseq.Translator([model], Vocabularies(letters, letters), facts)
-    elif task == "classifier":
+    elif task == "classification":
         reads = textseq.ClassifierConfig(hidden_size=6, embedding_size=4, window=8)
         facts |= {"task": task, "model": reads.to_dict(), "temperature": 1.5}
         job = textseq.Classifier(ClassifierModel(reads, letters.size, 2), letters, facts)
@@ -413,7 +413,7 @@ def made(task: str) -> Files:
             {"hidden_size": 6, "embedding_size": 4, "letter_size": 4, "letter_hidden_size": 4, "output": output},
             where="here",
         )
-        facts |= {"task": "tagger", "model": tags.to_dict()}
+        facts |= {"task": "tagging", "model": tags.to_dict()}
         lexicon = Lexicon.train([ENGLISH.split()], TaggedConfig())
         job = textseq.Tagger(TaggerModel(tags, lexicon.size, lexicon.letters.size, 2), lexicon, facts)
     with tempfile.TemporaryDirectory() as name:
@@ -549,11 +549,11 @@ def _json_inputs(wholes: Sequence[dict[str, Any]]) -> st.SearchStrategy[Files]:
 
 
 FLAGS: dict[str, list[str]] = {
-    "sample": ["--author", "--prompt", "--text", "--corpus", "--training-text", "--encoding", "--show-surprise"],
+    "sample": ["--author", "--prompt", "--text", "--corpus", "--training-text", "--encoding", "--show-surprisal"],
     "classify": ["--model", "--input", "--output", "--encoding", "--text-column", "--json", "--explain", "--buffer"],
     "tag": ["--model", "--input", "--output", "--encoding", "--words", "--num-beams", "--json", "--buffer"],
     "translate": ["--model", "--input", "--output", "--encoding", "--num-beams", "--json", "--buffer", "--prefix"],
-    "evaluate": ["--model", "--text", "--pairs", "--labelled", "--tagged", "--part", "--window", "--streams"],
+    "evaluate": ["--model", "--text", "--pairs", "--labelled", "--tagged", "--split", "--window", "--streams"],
     "train": ["--text", "--pairs", "--labelled", "--tagged", "--recipe", "--from", "--resume", "--task", "--name"],
 }
 """Of each command those that read something; any of its other flags come besides."""
@@ -587,7 +587,7 @@ def _arguments(draw: st.DrawFn, every: dict[str, list[str]]) -> Files:
     """A command, with files and models that it may name, and flags that make sense or none."""
     name = draw(st.sampled_from(sorted(FLAGS)))
     values = st.sampled_from(
-        [*FILES, "writer", "translator", "classifier", "tagger", "nowhere", ".", "", "-", "x" * 300]
+        [*FILES, "writer", "translation", "classification", "tagging", "nowhere", ".", "", "-", "x" * 300]
     )
     values |= st.sampled_from(
         ["0", "1", "-1", "2", "0.5", "nan", "inf", "1e999", "9" * 30, "utf-16", "rot13", "a=1", "a"]
@@ -598,7 +598,7 @@ def _arguments(draw: st.DrawFn, every: dict[str, list[str]]) -> Files:
     for _ in range(draw(st.integers(0, 4))):
         arguments += [draw(flags), *draw(st.lists(values, max_size=2))]
     if name != "train" and draw(st.booleans()):
-        task = {"sample": "writer", "translate": "translator", "classify": "classifier"}.get(name, "tagger")
+        task = {"sample": "writer", "translate": "translation", "classify": "classification"}.get(name, "tagging")
         arguments += ["--author" if name == "sample" else "--model", task]
     return {"arguments.json": json.dumps(arguments).encode()}
 

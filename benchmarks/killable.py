@@ -64,8 +64,8 @@ CASES = {
     "lstm": LIMITS
     + "60 "
     + (
-        "--text text.txt --cell lstm --layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 --tie-embeddings "
-        "--learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
+        "--text text.txt --cell lstm --num-layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 "
+        "--tie-embeddings --learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
         "--save-every 11 --evaluate-every 12 --ema-decay 0.95"
     ),
     "gru": LIMITS
@@ -78,26 +78,26 @@ CASES = {
     "noise": LIMITS
     + "60 "
     + (
-        "--text text.txt --cell lstm-peephole --layers 2 --hidden-size 10 --embedding-size 5 --residual --layer-norm "
-        "--dropout 0.2 --locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
+        "--text text.txt --cell lstm-peephole --num-layers 2 --hidden-size 10 --embedding-size 5 --residual "
+        "--layer-norm --dropout 0.2 --locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
         "--zoneout-cell 0.2 --activation-penalty 0.1 --temporal-penalty 0.1 --window 8 --batch-size 4 "
         "--precision bfloat16 --save-every 9 --evaluate-every 10 --ema-decay 0.9 --average last --average-count 3"
     ),
-    "translator": LIMITS
+    "translation": LIMITS
     + "30 "
     + (
         "--pairs pairs.tsv --vocabulary-size 300 --subword-sampling 0.3 --embedding-size 8 --encoder-size 8 "
         "--hidden-size 8 --attention-size 8 --word-dropout 0.1 --scheduled-sampling 0.5 --batch-size 8 "
         "--save-every 7 --evaluate-every 15 --ema-decay 0.9 --best-by bleu"
     ),
-    "classifier": LIMITS
+    "classification": LIMITS
     + "30 "
     + (
         "--labelled texts.csv --hidden-size 8 --embedding-size 8 --locked-dropout --weight-dropout 0.2 "
         "--adversarial 0.1 --batch-size 8 --window 9 --save-every 7 --evaluate-every 10 --optimizer sgd "
         "--learning-rate 0.1 --average last --average-count 2"
     ),
-    "tagger": LIMITS
+    "tagging": LIMITS
     + "30 "
     + (
         "--tagged words.conll --hidden-size 8 --embedding-size 8 --letter-size 5 --letter-hidden-size 6 --output crf "

@@ -114,7 +114,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--num-layers", type=int, default=2)
     o = parser.parse_args()
     count, rate, translator = weights(o.layers, o.hidden_size, 65), flops(), Translator()
     print(f"arithmetic: {rate / 1e9:,.0f} GFLOP/s in float32")

@@ -144,7 +144,7 @@ def write_sentences(folder: Path, count: float) -> None:
     write(folder / "in.txt", forever(lines, 5), lambda found, _: found >= count)
     config = TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=4, attention_size=4)
     model = TranslationModel(config, tokenizer.size, tokenizer.size)
-    facts: dict[str, object] = {"task": "translator", "model": config.to_dict()}
+    facts: dict[str, object] = {"task": "translation", "model": config.to_dict()}
     Translator([model], Vocabularies(tokenizer, tokenizer), facts).save(folder / "model")
 
 
@@ -174,7 +174,7 @@ def write_table(folder: Path, megabytes: float) -> None:
     write(folder / "in.csv", chain(["number,text\n"], forever(rows, 20)), lambda _, size: size >= megabytes * MEGABYTE)
     tokenizer = WordTokenizer.train([rows], TokenizerConfig(tokenizer="word"))
     config = ClassifierConfig(hidden_size=4, embedding_size=4, bidirectional=False)
-    facts: dict[str, object] = {"task": "classifier", "labels": ["good", "bad"], "model": config.to_dict()}
+    facts: dict[str, object] = {"task": "classification", "labels": ["good", "bad"], "model": config.to_dict()}
     Classifier(ClassifierModel(config, tokenizer.size, 2), tokenizer, facts).save(folder / "model")
 
 

@@ -141,7 +141,7 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
         note(Row(what, medians["ours, float32"], "characters/s", ratio, 10.0 if texts == 1 else None))
         return
     config = model.config
-    most = writing(config.layers, config.hidden_size, model.output.out_features, texts)
+    most = writing(config.num_layers, config.hidden_size, model.output.out_features, texts)
     share = medians["ours, float32"] / most
     print(f"{texts:>5}  {'float32 products alone':<24}{most:>10,.0f}   of which ours reach {share:.0%}")
     note(Row(f"writing {texts} at once, float32, over what its products allow", most * share, "characters/s", share))
@@ -149,7 +149,7 @@ def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
 
 def print_cost() -> None:
     """The loss of the shipped model with 8 bits against 32, on its validation text."""
-    writer = textseq.load_writer("shakespeare")
+    writer = textseq.load_generator("shakespeare")
     tokens = token_file(load_corpus("shakespeare"), "validation", writer.tokenizer, cache_folder())
     length = len(tokens.ids) // STREAMS
     ids = torch.from_numpy(tokens.ids[: STREAMS * length].astype("int64")).view(STREAMS, length)
@@ -175,13 +175,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--num-layers", type=int, default=2)
     parser.add_argument("--texts", type=int, nargs="+", default=[1, 64, 512])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     o = parser.parse_args()
     torch.manual_seed(0)
-    model = LanguageModel(LanguageModelConfig(layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65)
+    model = LanguageModel(LanguageModelConfig(num_layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65)
     model = model.eval().to(pick_device(o.device))
     print(f"{o.layers}x{o.hidden_size} LSTM, vocabulary 65, characters/s of all texts together, median of {o.rounds}")
     print(f"texts  {'side':<24}{'median':>10}")

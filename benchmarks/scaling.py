@@ -33,7 +33,7 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import ALONE, Order, joined
-from textseq.training.step import Learner
+from textseq.training.step import TrainStep
 
 V = 8000
 STEPS = 7
@@ -68,7 +68,7 @@ def main() -> None:
     """Measure, reckon and print; or be one of the processes that are measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--num-layers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=64, help="streams of one process, or of two together")
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--corpus-gb", type=float, default=10.0)
@@ -98,7 +98,7 @@ def main() -> None:
 def model_config(o: argparse.Namespace) -> LanguageModelConfig:
     """The model that is measured."""
     return LanguageModelConfig(
-        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, tie_embeddings=True, dropout=0.1
+        num_layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, tie_embeddings=True, dropout=0.1
     )
 
 
@@ -111,7 +111,7 @@ def work(o: argparse.Namespace) -> None:
     ids = np.random.default_rng(0).integers(V, size=2_000_000).astype(np.uint16)
     batching = DataConfig(batch_size=o.batch_size, window=o.window)
     streams = Streams(RandomTokens(ids, np.zeros(1, np.int64)), batching, seed=0)
-    learner = Learner(model, streams, TrainingConfig(precision="float32"), processes)
+    learner = TrainStep(model, streams, TrainingConfig(precision="float32"), processes)
     if not processes.leads:
         learner.follow(None, resume=False)  # type: ignore[arg-type]  # nothing is restored
         return

@@ -34,7 +34,7 @@ def stack_parser(description: str | None, *, rounds: int, steps: int) -> argpars
     """The flags of what trains a stack of layers, with the usual rounds and steps in each."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--num-layers", type=int, default=2)
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=rounds)

@@ -19,7 +19,7 @@ from pathlib import Path
 from conditions import print_conditions
 
 import textseq
-from textseq.data.tagged import TaggedCorpus, load_tagged
+from textseq.data.tagged import TaggedDataset, load_tagged
 from textseq.io.paths import runs_folder
 from textseq.tasks.tagging.tagger import Tagger
 
@@ -27,14 +27,14 @@ from textseq.tasks.tagging.tagger import Tagger
 def trained(corpus: str, output: str, seed: int) -> Tagger:
     """The tagger of a run, which is begun, or taken to its end."""
     name = f"{corpus}-{output}-{seed}"
-    flags = [corpus, "--task", "tagger", "--output", output, "--seed", str(seed), "--name", name]
+    flags = [corpus, "--task", "tagging", "--output", output, "--seed", str(seed), "--name", name]
     if (runs_folder() / name).exists():
         flags = ["--resume", name]
     subprocess.run([Path(sys.executable).parent / "textseq-train", *flags], check=True)
     return textseq.load_tagger(name)
 
 
-def perceptron(corpus: TaggedCorpus) -> tuple[float, float]:
+def perceptron(corpus: TaggedDataset) -> tuple[float, float]:
     """Accuracy of NLTK's tagger on the test part, of all words and of those that training never had."""
     from nltk.tag.perceptron import PerceptronTagger
 

@@ -108,7 +108,7 @@ def main() -> None:
             run = subprocess.run([*command, "--seed", str(seed), "--name", name], stderr=subprocess.PIPE, text=True)
             if run.returncode:
                 sys.exit(run.stderr)
-            note(o.recipe, seed, textseq.load_writer(name).model, validation)
+            note(o.recipe, seed, textseq.load_generator(name).model, validation)
         for seed in o.peer_seeds:
             if not minutes:
                 parser.error("the peer wants --minutes")

@@ -29,7 +29,7 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
-from textseq.training.trainer import Run, Training
+from textseq.training.trainer import Run, Trainer
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def main() -> None:
     device = pick_device(o.device)
     tokenizer = CharTokenizer("".join(chr(ord("!") + i) for i in range(65)))
     config = LanguageModelConfig(
-        layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell=o.cell, dropout=o.dropout
+        num_layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell=o.cell, dropout=o.dropout
     )
     batching = DataConfig(batch_size=o.batch_size, window=o.window)
     ids = np.random.default_rng(0).integers(65, size=2_000_000).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        whole = Training(
+        whole = Trainer(
             LanguageModel(config, tokenizer.size).to(device),
             Streams(RandomTokens(ids, np.array([0, 700_000])), batching, 0),
             TrainingConfig(precision=o.precision),

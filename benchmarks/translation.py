@@ -45,7 +45,7 @@ PRECISIONS = {"speed": ("float32", "bfloat16"), "translate": ("float32", "int8")
 REACH = {"speed": {"float32": 2.0}, "translate": {"float32": 2.0, "int8": 4.0}}
 """How many times the fastest peer's tokens per second ours are to be."""
 
-PARTS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
+SPLITS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
 """The parts of the text, and the names of Multi30k's files."""
 
 VOCABULARY = 8000
@@ -82,7 +82,7 @@ class Failed(Exception):
 
 def lines(data: Path, part: str, language: str) -> list[str]:
     """One side of a part of Multi30k, as it is."""
-    with gzip.open(data / "multi30k" / f"{PARTS[part]}.{language}.gz", "rt", encoding="utf-8", newline="\n") as file:
+    with gzip.open(data / "multi30k" / f"{SPLITS[part]}.{language}.gz", "rt", encoding="utf-8", newline="\n") as file:
         return [line.rstrip("\n") for line in file]
 
 
@@ -90,7 +90,7 @@ def prepare(data: Path, folder: Path) -> None:
     """Write the text as tokens between blanks, and beside it the pieces and the model that cut it."""
     import sentencepiece
 
-    texts = {(part, language): lines(data, part, language) for part in PARTS for language in ("en", "de")}
+    texts = {(part, language): lines(data, part, language) for part in SPLITS for language in ("en", "de")}
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts["train", "en"] + texts["train", "de"]),
@@ -258,7 +258,7 @@ def main() -> None:
     print(
         f"decoder GRU {driver.DECODER} with Bahdanau attention, dropout {driver.DROPOUT}, N {driver.SENTENCES}, Adam;"
     )
-    print(f"beam {driver.BEAM}, {o.sentences:,} sentences of {PARTS['test']}; medians of {o.rounds} rounds")
+    print(f"beam {driver.BEAM}, {o.sentences:,} sentences of {SPLITS['test']}; medians of {o.rounds} rounds")
     versions = {f"{result['package']} (torch {result['torch']})" for results in ran.values() for result in results}
     print(f"sides: {', '.join(sorted(versions)) or 'none'}")
     print_conditions()

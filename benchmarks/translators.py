@@ -24,7 +24,7 @@ from textseq.config.names import AttentionName
 from textseq.config.recipes import read_recipe
 from textseq.data.pairs import load_pairs
 from textseq.io.paths import runs_folder
-from textseq.metrics.translation import TranslationMeasurement
+from textseq.metrics.translation import TranslationScore
 from textseq.tasks.translation.translator import Translator
 
 
@@ -52,17 +52,17 @@ def main() -> None:
     for recipe in o.recipes:
         settings = read_recipe(recipe)
         corpus = load_pairs(settings["corpus"], source=settings["source"], target=settings["target"])
-        found: dict[tuple[str, str], list[TranslationMeasurement]] = {}
+        found: dict[tuple[str, str], list[TranslationScore]] = {}
         for seed in o.seeds:
             translator = trained(recipe, o.attention, seed)
-            for part in o.parts:
-                for measured in translator.measure(corpus, part)[0]:
-                    print(f"{recipe}, seed {seed}, {part}: {measured}\n  {measured.signature}", flush=True)
-                    found.setdefault((part, measured.name), []).append(measured)
-        for (part, measure), each in found.items():
+            for split in o.splits:
+                for measured in translator.measure(corpus, split)[0]:
+                    print(f"{recipe}, seed {seed}, {split}: {measured}\n  {measured.signature}", flush=True)
+                    found.setdefault((split, measured.name), []).append(measured)
+        for (split, measure), each in found.items():
             scores = [measured.score for measured in each]
             spread = f" +- {statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
-            rows.append(f"{recipe}, {part}: {measure} {statistics.mean(scores):.2f}{spread}, {len(scores)} seeds")
+            rows.append(f"{recipe}, {split}: {measure} {statistics.mean(scores):.2f}{spread}, {len(scores)} seeds")
     print("\n".join(rows))
     print_conditions()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from textseq.checkpoints.registry import find_model, of_task, told_apart
+from textseq.checkpoints.registry import find_model, models_of_task, told_apart
 from textseq.commands.command import parse, run
 from textseq.commands.line_io import Flag, LineWork
 from textseq.config.decoding import ReadingPrecision
@@ -90,10 +90,13 @@ def classify(arguments: Sequence[str]) -> None:
     """Parse, load, and classify line by line."""
     options = parse(Classify, PROG, arguments)
     if options.list_models:
-        print("\n".join(map(told_apart, of_task("classifier"))) or "No classifiers yet; train one with textseq-train.")
+        print(
+            "\n".join(map(told_apart, models_of_task("classification")))
+            or "No classifiers yet; train one with textseq-train."
+        )
         return
     if options.model is None:
-        known = ", ".join(model.name for model in of_task("classifier"))
+        known = ", ".join(model.name for model in models_of_task("classification"))
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that classifies: {some} ('{PROG} --list-models' tells more)")
     options.check("texts", {"--explain-html": options.explain_html})
@@ -147,7 +150,7 @@ def _answers(
                 waiting.append(text)
             yield text
 
-    found = classifier.classify_lines(noted(), buffer=options.ahead(BUFFER), progress=progress)
+    found = classifier.stream(noted(), buffer=options.ahead(BUFFER), progress=progress)
     for number, one in enumerate(found, start=first):
         why = None
         if explains:

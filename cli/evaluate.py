@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from textseq.checkpoints.registry import find_model, read_json
 from textseq.commands.command import parse, run
-from textseq.commands.evaluate_flags import Evaluate, _alone, _last_part, _tell, _together
+from textseq.commands.evaluate_flags import Evaluate, _alone, _last_split, _tell, _together
 from textseq.commands.evaluate_translation import _check, _measure_translations
 from textseq.config.base import Settings
 from textseq.config.decoding import ReadingPrecision
 from textseq.data.text import corpus_names
 from textseq.errors import TextseqError
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 if TYPE_CHECKING:
-    from textseq.metrics.classification import ClassificationMeasurement
-    from textseq.metrics.tagging import SequenceMeasurement
+    from textseq.metrics.classification import ClassificationMetrics
+    from textseq.metrics.tagging import SequenceMetrics
 
 
 PROG = "textseq-evaluate"
@@ -43,19 +43,19 @@ def evaluate(arguments: Sequence[str]) -> None:
     own = options.translators
     files_of: Mapping[str, tuple[str, Sequence[Path]]] = {
         "language-model": ("--text", options.language_models.text),
-        "translator": ("--pairs", own.pairs),
-        "classifier": ("--labelled", options.classifiers.labelled),
-        "tagger": ("--tagged", options.taggers.tagged),
+        "translation": ("--pairs", own.pairs),
+        "classification": ("--labelled", options.classifiers.labelled),
+        "tagging": ("--tagged", options.taggers.tagged),
     }
     if options.corpus is None and not any(files for _, files in files_of.values()):
         raise TextseqError(
             f"nothing to measure on; name a corpus before the flags ({PROG} CORPUS --model NAME), or give your own "
             "files: --pairs for a translator, --text for a language model, --labelled for a classifier, --tagged for a "
-            "tagger"
+            "tagging"
         )
     if "--compare" in arguments and not own.compare:
         raise TextseqError("--compare wants a model, found none; name one, or leave it out")
-    level = logging.WARNING if ranks().leads else logging.CRITICAL
+    level = logging.WARNING if environment().leads else logging.CRITICAL
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     folders = {name: find_model(name) for name in (*options.model, *own.compare)}
     tasks = {name: str(read_json(folder / "config.json").get("task")) for name, folder in folders.items()}
@@ -65,16 +65,16 @@ def evaluate(arguments: Sequence[str]) -> None:
     (task,) = set(tasks.values())
     groups: dict[str, tuple[str, tuple[Settings, ...]]] = {
         "language-model": ("language models", (options.language_models,)),
-        "translator": ("translators", (own, options.translating)),
-        "classifier": ("classifiers", (options.classifiers,)),
-        "tagger": ("taggers", (options.taggers,)),
+        "translation": ("translators", (own, options.translating)),
+        "classification": ("classifiers", (options.classifiers,)),
+        "tagging": ("taggers", (options.taggers,)),
     }
     for kind, (many, settings) in groups.items():
         for one in settings:
             if kind != task:
                 _refuse(one, many, options.model[0])
     flag, files = files_of[task]
-    if options.plot_confusion is not None and task not in {"classifier", "tagger"}:
+    if options.plot_confusion is not None and task not in {"classification", "tagging"}:
         raise TextseqError(
             f"--plot-confusion is for classifiers and taggers, found it with {options.model[0]}; leave it out"
         )
@@ -82,15 +82,15 @@ def evaluate(arguments: Sequence[str]) -> None:
         raise TextseqError(f"name a corpus or give {flag} to measure on, one of the two")
     if options.corpus is not None and options.corpus not in corpus_names() and Path(options.corpus).exists():
         raise TextseqError(f"{options.corpus} is no corpus but a file; to measure on your own, give {flag}")
-    if files and options.part is not None:
-        raise TextseqError(f"--part is of a corpus, and {flag} is measured whole; leave it out")
-    if task == "translator":
+    if files and options.split is not None:
+        raise TextseqError(f"--split is of a corpus, and {flag} is measured whole; leave it out")
+    if task == "translation":
         _check(options, folders)
         _measure_translations(options, folders)
     elif len(options.model) > 1:
         what = task.replace("-", " ")
         raise TextseqError(f"one {what} is measured at a time, found {len(options.model)}; leave some out")
-    elif task in {"classifier", "tagger"}:
+    elif task in {"classification", "tagging"}:
         _measure_labels(options, task, folders[options.model[0]])
     else:
         _measure_text(options, folders[options.model[0]])
@@ -99,26 +99,26 @@ def evaluate(arguments: Sequence[str]) -> None:
 def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
     from textseq.io.files import check_outputs, check_picture
     from textseq.metrics.confusion_plot import confusion_plot
-    from textseq.metrics.tagging import SequenceMeasurement
+    from textseq.metrics.tagging import SequenceMetrics
 
     check_outputs(
         {"--plot-confusion": options.plot_confusion}, [*options.classifiers.labelled, *options.taggers.tagged]
     )
     if options.plot_confusion is not None:
         check_picture(options.plot_confusion, "--plot-confusion")
-    found = (_measure_classes if task == "classifier" else _measure_tags)(options, folder)
-    if not ranks().leads:
+    found = (_measure_classes if task == "classification" else _measure_tags)(options, folder)
+    if not environment().leads:
         return
     print(found)
     print(found.signature)
-    if isinstance(found, SequenceMeasurement):
+    if isinstance(found, SequenceMetrics):
         return
     print(found.table())
     if options.plot_confusion is not None:
         confusion_plot(found.confusion, found.labels, options.plot_confusion)
 
 
-def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasurement:
+def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMetrics:
     from textseq.data.labelled import load_labelled, own_labelled
     from textseq.tasks.registry import load_classifier
     from textseq.training.provenance import overlap, spoiled
@@ -145,10 +145,10 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMeasureme
     classifier = load_classifier(folder, device=options.device, precision=precision)
     if (known := overlap(classifier.facts, corpus)) is not None:
         _tell(f"note: {spoiled(folder, known, corpus)}")
-    return classifier.measure(corpus, options.part or _last_part(corpus.parts), processes=_together(options))
+    return classifier.measure(corpus, options.split or _last_split(corpus.splits), process_group=_together(options))
 
 
-def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement | SequenceMeasurement:
+def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMetrics | SequenceMetrics:
     from textseq.data.tagged import load_tagged, own_tagged
     from textseq.tasks.registry import load_tagger
 
@@ -170,29 +170,29 @@ def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMeasurement 
             aligned=tagger.aligned,
         )
     _tell(*corpus.notes)
-    part = options.part or _last_part(corpus.parts)
+    split = options.split or _last_split(corpus.splits)
     if tagger.aligned:
-        return tagger.measure(corpus, part, processes=_together(options))
+        return tagger.measure(corpus, split, process_group=_together(options))
     _alone("sequences that are not aligned are")
     if options.plot_confusion is not None:
         raise TextseqError("--plot-confusion wants a tag for each word, which this model does not give; leave it out")
-    return tagger.measure_sequences(corpus, part)
+    return tagger.measure_sequences(corpus, split)
 
 
 def _measure_text(options: Evaluate, folder: Path) -> None:
     from textseq.data.labelled import load_text
     from textseq.data.text import own_text
-    from textseq.tasks.registry import load_writer
+    from textseq.tasks.registry import load_generator
 
     own = options.language_models
     _alone("a text, which a language model reads from its beginning to its end, is")
     if options.corpus is not None:
         corpus = load_text(options.corpus, data=options.data, download=options.download)
-        part = options.part or ("test" if "test" in corpus.parts else "validation")
+        split = options.split or ("test" if "test" in corpus.splits else "validation")
     else:
-        corpus, part = own_text(own.text, encoding=options.encoding, validation=0), "train"
-    writer = load_writer(folder, device=options.device)
-    found = writer.measure(corpus, part, window=own.window, streams=own.streams)
+        corpus, split = own_text(own.text, encoding=options.encoding, validation=0), "train"
+    writer = load_generator(folder, device=options.device)
+    found = writer.measure(corpus, split, window=own.window, streams=own.streams)
     print(found)
     print(found.signature)
 

@@ -18,7 +18,7 @@ from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import GenerationConfig
 
 if TYPE_CHECKING:
-    from textseq.data.token_files import TextCorpus
+    from textseq.data.token_files import DocumentSet
     from textseq.tasks.language_model.generator import Writer
 
 
@@ -39,17 +39,17 @@ class Looking:
     """Looking at the text: what surprised the model, and what it copied."""
 
     show_surprise: Flag = False
-    """Colour each character by its token's surprise under the model (at temperature 1, without rules). Where the output
-    is no terminal, or NO_COLOR is set, figures stand under the characters instead."""
+    """Colour each character by its token's surprisal under the model (at temperature 1, without rules). Where the
+    output is no terminal, or NO_COLOR is set, figures stand under the characters instead."""
     surprise_html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Write the same as a web page that needs nothing else."""
-    novelty: Flag = False
+    memorization: Flag = False
     """Report the longest run of the text (the prompt apart) that was copied from the training text, and the share of
     the text in copied runs of 30 characters or more."""
     corpus: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """The training text for --novelty: a corpus by name. Default: what the model was trained on."""
+    """The training text for --memorization: a corpus by name. Default: what the model was trained on."""
     training_text: Annotated[tuple[Path, ...], arg(metavar="PATH...", help_behavior_hint="")] = ()
-    """The training text for --novelty: files or folders."""
+    """The training text for --memorization: files or folders."""
     text: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Look at this text (- for stdin) and write none."""
     encoding: str = "utf-8"
@@ -69,8 +69,8 @@ class Sample:
       textseq-sample --author shakespeare --prompt "ROMEO:" --temperature 0.5 --seed 1
       textseq-sample --author mine --num-return-sequences 8 --max-new-tokens 200
       textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5 --max-new-tokens 100
-      textseq-sample --author shakespeare --show-surprise --novelty
-      textseq-sample --author shakespeare --text sonnet.txt --surprise-html sonnet.html
+      textseq-sample --author shakespeare --show-surprisal --memorization
+      textseq-sample --author shakespeare --text sonnet.txt --surprisal-html sonnet.html
       textseq-sample --list-authors
 
     The text goes to stdout as it is written.
@@ -108,10 +108,10 @@ def sample(arguments: Sequence[str]) -> None:
     looking = options.looking
     _check(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from textseq.tasks.registry import load_writer
+    from textseq.tasks.registry import load_generator
 
-    writer = load_writer(options.author, device=options.device, precision=options.precision)
-    training = _training_text(writer, looking) if looking.novelty else None
+    writer = load_generator(options.author, device=options.device, precision=options.precision)
+    training = _training_text(writer, looking) if looking.memorization else None
     scored = []
     for number, pieces in enumerate(_texts(writer, options), 1):
         if options.writing.num_return_sequences > 1:
@@ -126,9 +126,9 @@ def sample(arguments: Sequence[str]) -> None:
 
             print((in_colour if wants_colour(sys.stdout) else in_figures)(scored[-1]))
         if training is not None:
-            from textseq.tasks.language_model.memorization import novelty_of
+            from textseq.tasks.language_model.memorization import memorization_of
 
-            print(novelty_of(text.removeprefix(options.prompt), training))
+            print(memorization_of(text.removeprefix(options.prompt), training))
     if looking.surprise_html is not None:
         from textseq.io.files import replacing
         from textseq.tasks.language_model.surprisal import web_page
@@ -172,21 +172,21 @@ def _check(options: Sample) -> None:
     if looking.text is not None:
         if options.prompt or options.writing != GenerationConfig():
             raise TextseqError("with --text nothing is written: leave out --prompt and the writing options")
-        if not (looking.show_surprise or looking.surprise_html or looking.novelty):
-            raise TextseqError("say how to look at --text: --show-surprise, --surprise-html FILE or --novelty")
+        if not (looking.show_surprise or looking.surprise_html or looking.memorization):
+            raise TextseqError("say how to look at --text: --show-surprisal, --surprisal-html FILE or --memorization")
     if looking.surprise_html is not None and (
         looking.surprise_html.is_dir() or str(looking.surprise_html) == looking.text
     ):
-        raise TextseqError(f"--surprise-html wants a file to write, found {looking.surprise_html}; name another")
+        raise TextseqError(f"--surprisal-html wants a file to write, found {looking.surprise_html}; name another")
     if looking.corpus is not None and looking.training_text:
         raise TextseqError("name a --corpus or a --training-text, one of the two")
-    if (looking.corpus is not None or looking.training_text) and not looking.novelty:
-        raise TextseqError("--corpus and --training-text are for --novelty; add it")
-    if (looking.data is not None or looking.download) and not looking.novelty:
-        raise TextseqError("--data and --download find the training text for --novelty; add it, or leave them out")
+    if (looking.corpus is not None or looking.training_text) and not looking.memorization:
+        raise TextseqError("--corpus and --training-text are for --memorization; add it")
+    if (looking.data is not None or looking.download) and not looking.memorization:
+        raise TextseqError("--data and --download find the training text for --memorization; add it, or leave them out")
 
 
-def _training_text(writer: Writer, looking: Looking) -> TextCorpus:
+def _training_text(writer: Writer, looking: Looking) -> DocumentSet:
     from textseq.data.labelled import load_text
     from textseq.data.text import own_text
     from textseq.tasks.language_model.memorization import training_text

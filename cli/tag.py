@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from textseq.checkpoints.registry import find_model, of_task, told_apart
+from textseq.checkpoints.registry import find_model, models_of_task, told_apart
 from textseq.commands.command import parse, run
 from textseq.commands.line_io import Flag, LineWork
 from textseq.errors import TextseqError
@@ -63,10 +63,10 @@ def tag(arguments: Sequence[str]) -> None:
     """Parse, load, and tag line by line."""
     options = parse(Tag, PROG, arguments)
     if options.list_models:
-        print("\n".join(map(told_apart, of_task("tagger"))) or "No taggers yet; train one with textseq-train.")
+        print("\n".join(map(told_apart, models_of_task("tagging"))) or "No taggers yet; train one with textseq-train.")
         return
     if options.model is None:
-        known = ", ".join(model.name for model in of_task("tagger"))
+        known = ", ".join(model.name for model in models_of_task("tagging"))
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that tags: {some} ('{PROG} --list-models' tells more)")
     options.check("sentences", {})
@@ -81,7 +81,7 @@ def tag(arguments: Sequence[str]) -> None:
         unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
 
         def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
-            for one in tagger.tag_lines(
+            for one in tagger.stream(
                 texts,
                 words=options.words,
                 num_beams=options.num_beams,

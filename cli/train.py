@@ -21,18 +21,18 @@ from textseq.commands.train_flags import (
     OWN,
     WORDS,
     Options,
-    TrainClassifier,
-    TrainTagger,
-    TrainTranslator,
-    TrainWriter,
+    TrainClassification,
+    TrainLanguageModel,
+    TrainTagging,
+    TrainTranslation,
 )
 from textseq.config.names import Task
 from textseq.errors import TextseqError
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 if TYPE_CHECKING:
-    from textseq.config.recipes import Recipe
-    from textseq.data.corpora.catalog import Recipe as CorpusRecipe
+    from textseq.config.recipes import TrainingRecipe
+    from textseq.data.corpora.catalog import CorpusRecipe as CorpusRecipe
 
 
 PROG = "textseq-train"
@@ -51,7 +51,7 @@ def train(arguments: Sequence[str]) -> None:
     try:
         options = parse(type(base), PROG, arguments, base)
     except SystemExit as stop:
-        if stop.code and ranks().count == 1:
+        if stop.code and environment().count == 1:
             why = f", as {reason} says" if reason else ""
             others = " or ".join(f"--task {other}" for other in WORDS if other != task)
             print(
@@ -71,7 +71,7 @@ def train(arguments: Sequence[str]) -> None:
     if options.resume is None and options.corpus is None and not getattr(options.origin, OWN[task]):
         raise TextseqError(f"name a corpus, or give your own --{OWN[task]}; '{PROG} --list-corpora' shows the corpora")
     logging.basicConfig(
-        level=logging.WARNING if ranks().leads else logging.CRITICAL, format="%(message)s", stream=sys.stderr
+        level=logging.WARNING if environment().leads else logging.CRITICAL, format="%(message)s", stream=sys.stderr
     )
 
     if options.resume is not None:
@@ -84,14 +84,14 @@ def train(arguments: Sequence[str]) -> None:
             download=options.download,
             report=_report,
         )
-    elif not isinstance(options, TrainWriter):
+    elif not isinstance(options, TrainLanguageModel):
         learning: Mapping[type[Options], Callable[..., object]] = {
-            TrainTranslator: textseq.train_translator,
-            TrainClassifier: textseq.train_classifier,
-            TrainTagger: textseq.train_tagger,
+            TrainTranslation: textseq.train_translator,
+            TrainClassification: textseq.train_classifier,
+            TrainTagging: textseq.train_tagger,
         }
         learn = learning[type(options)]
-        if isinstance(options, TrainClassifier) and (options.origin.folds or options.origin.seeds):
+        if isinstance(options, TrainClassification) and (options.origin.folds or options.origin.seeds):
             learn = textseq.train_classifiers
         learn(
             origin=replace(options.origin, corpus=options.corpus),
@@ -99,7 +99,7 @@ def train(arguments: Sequence[str]) -> None:
             model=options.model,
             batching=options.batching,
             training=options.training,
-            start_from=options.from_,
+            init_from=options.from_,
             overwrite=options.overwrite,
             data=options.data,
             download=options.download,
@@ -115,7 +115,7 @@ def train(arguments: Sequence[str]) -> None:
             model=options.model,
             batching=options.batching,
             training=options.training,
-            start_from=options.from_,
+            init_from=options.from_,
             vectors=options.origin.vectors,
             overwrite=options.overwrite,
             data=options.data,
@@ -128,7 +128,7 @@ def _report(line: str) -> None:
     """A line between the updates of the progress bar; of several processes the first speaks."""
     from tqdm import tqdm
 
-    if not ranks().leads:
+    if not environment().leads:
         return
 
     tqdm.write(line, file=sys.stderr)
@@ -157,9 +157,9 @@ def _tasks() -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for corpus in list_corpora():
         others: dict[Task, bool] = {
-            "translator": bool(corpus.languages),
-            "classifier": bool(corpus.labels),
-            "tagger": corpus.task == "tagger",
+            "translation": bool(corpus.languages),
+            "classification": bool(corpus.labels),
+            "tagging": corpus.task == "tagging",
         }
         tasks[corpus.name] = next((task for task, fits in others.items() if fits), "language-model")
     return tasks
@@ -185,7 +185,7 @@ def _model(named: argparse.Namespace) -> Mapping[str, object]:
         ) from error
 
 
-def _recipe(named: argparse.Namespace) -> Recipe:
+def _recipe(named: argparse.Namespace) -> TrainingRecipe:
     from textseq.config.recipes import read_recipe
 
     return {} if named.recipe is None else read_recipe(named.recipe)
@@ -206,13 +206,13 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
         f"--recipe {named.recipe}": _recipe(named).get("task") or tasks.get(str(_recipe(named).get("corpus"))),
         corpus: tasks.get(named.corpus),
         **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
-        **{f"--{flag}": "translator" for flag in ("source", "target") if getattr(named, flag) is not None},
+        **{f"--{flag}": "translation" for flag in ("source", "target") if getattr(named, flag) is not None},
     }
-    written, tagged = asked[corpus] == "classifier", asked[corpus] == "language-model"
+    written, tagged = asked[corpus] == "classification", asked[corpus] == "language-model"
     stated = {named.task, _recipe(named).get("task")}
-    if ("language-model" in stated and written) or ("tagger" in stated and tagged):
+    if ("language-model" in stated and written) or ("tagging" in stated and tagged):
         del asked[corpus]  # one can learn to write from any text, whatever labels it has, and some texts have tags
-    if named.resume is None and asked[begun] == "language-model" and "classifier" in asked.values():
+    if named.resume is None and asked[begun] == "language-model" and "classification" in asked.values():
         del asked[begun]  # a classifier may begin with its stack
     found: dict[Task, str] = {}
     for what, wanted in asked.items():
@@ -231,7 +231,7 @@ def _defaults(named: argparse.Namespace, task: Task) -> Options:
     facts, recipe = _model(named), _recipe(named)
     if named.resume is not None:
         return options.over(facts, f"the run {named.resume}")
-    if named.from_ is not None and isinstance(options, TrainClassifier):
+    if named.from_ is not None and isinstance(options, TrainClassification):
         from textseq.tasks.classification.run import like, tokens_of
 
         fitting = like(facts.get("task"), facts.get("model")).to_dict()
@@ -243,7 +243,7 @@ def _defaults(named: argparse.Namespace, task: Task) -> Options:
     if corpus is not None and (own or named.corpus not in (None, corpus)):
         return options  # something else to learn from, with the settings of this recipe
     options = replace(options, corpus=corpus)
-    if isinstance(options, TrainTranslator):
+    if isinstance(options, TrainTranslation):
         options = replace(
             options, origin=replace(options.origin, source=recipe.get("source"), target=recipe.get("target"))
         )

@@ -21,7 +21,7 @@ from textseq.errors import TextseqError
 from textseq.tasks.translation.config import TranslationConfig
 
 if TYPE_CHECKING:
-    from textseq.checkpoints.registry import Shelved
+    from textseq.checkpoints.registry import ModelEntry
     from textseq.tasks.translation.processing import Translation
     from textseq.tasks.translation.translator import Translator
 
@@ -215,10 +215,10 @@ def _check(options: Translate) -> None:
         check_picture(options.plot_attention, "--plot-attention")
 
 
-def _translators() -> list[Shelved]:
+def _translators() -> list[ModelEntry]:
     from textseq.checkpoints.registry import shelf
 
-    return [model for model in shelf() if model.facts.get("task") == "translator"]
+    return [model for model in shelf() if model.facts.get("task") == "translation"]
 
 
 def _models() -> Iterator[str]:

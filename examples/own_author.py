@@ -21,4 +21,4 @@ textseq.train(
 
 # Fifty steps more, from where it stopped: the text, the state and the optimizer go on as if it had not.
 textseq.resume("own-author", training=TrainingConfig(max_steps=100, evaluate_every=50), report=print)
-print(textseq.load_writer("own-author").generate(max_new_tokens=200))
+print(textseq.load_generator("own-author").generate(max_new_tokens=200))

@@ -5,7 +5,7 @@ python examples/writing.py
 
 import textseq
 
-writer = textseq.load_writer("shakespeare")
+writer = textseq.load_generator("shakespeare")
 
 # The same seed gives the same text. A low temperature is careful, a high one is bold.
 for temperature in (0.3, 0.7, 1.0):

@@ -72,7 +72,7 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter)
         facts: dict[str, object] = {
-            "task": "translator",
+            "task": "translation",
             "model": settings.to_dict(),
             "source_language": source,
             "target_language": target,

@@ -40,7 +40,7 @@ from textseq.io import files as plain
 from textseq.io.documents import Document
 from textseq.tokenizers.characters import CharTokenizer
 
-TASKS = ("language-model", "translator", "classifier", "tagger")
+TASKS = ("language-model", "translation", "classification", "tagging")
 DEEP = b"[" * 10**6 + b"]" * 10**6
 LONG = b"9" * 10**6
 
@@ -89,7 +89,7 @@ def test_a_model_of_absurd_size_is_refused_before_memory_is_taken(task: str, siz
 
 @pytest.mark.parametrize("task", TASKS)
 def test_so_is_one_of_absurdly_many_layers(task: str, tmp_path: Path) -> None:
-    layers = "decoder_layers" if task == "translator" else "layers"
+    layers = "num_decoder_layers" if task == "translation" else "num_layers"
     files = edited(task, lambda facts: facts["model"].update({layers: 10**9}))
     with little_memory(), pytest.raises(TextseqError, match=r"do not fit its config\.json"):
         textseq.load(folder_of(files, tmp_path / "model"))
@@ -132,7 +132,7 @@ def test_weights_that_are_no_numbers_are_refused_by_name(task: str, number: floa
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int32, torch.bool, torch.complex64])
 def test_weights_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
-    files = inputs.made("classifier")
+    files = inputs.made("classification")
     weights = load(files["model.safetensors"])
     weights["output.bias"] = weights["output.bias"].to(dtype)
     with pytest.raises(TextseqError, match=f"'output.bias' has numbers of {dtype}"):
@@ -161,7 +161,7 @@ def _tensors(header: object, body: bytes = b"\0" * 64) -> bytes:
     ids=lambda data: f"{len(data)} bytes",
 )
 def test_a_header_that_lies_is_refused(data: bytes, tmp_path: Path) -> None:
-    files = rehashed(inputs.made("classifier") | {"model.safetensors": data})
+    files = rehashed(inputs.made("classification") | {"model.safetensors": data})
     with little_memory(), pytest.raises(TextseqError, match=r"model\.safetensors is damaged"):
         textseq.load(folder_of(files, tmp_path / "model"))
 
@@ -180,7 +180,7 @@ def test_a_model_folder_executes_nothing(name: str, tmp_path: Path, monkeypatch:
     torch.save({"a": _Calls()}, data)
     for harm in (pickle.dumps(_Calls()), data.getvalue()):
         with pytest.raises(TextseqError, match="damaged"):
-            textseq.load(folder_of(rehashed(inputs.made("classifier") | {name: harm}), tmp_path / "model"))
+            textseq.load(folder_of(rehashed(inputs.made("classification") | {name: harm}), tmp_path / "model"))
     files = edited("language-model", lambda facts: facts.update(task="__import__('os').system('touch ran')"))
     with pytest.raises(TextseqError, match="unknown task"):
         textseq.load(folder_of(files, tmp_path / "model"))
@@ -191,14 +191,14 @@ def test_a_model_folder_executes_nothing(name: str, tmp_path: Path, monkeypatch:
     "name", ["../config.json", "/etc/passwd", "a/../b", "", ".", "..", "a\0b", "a" * 5000, "\ud800"]
 )
 def test_the_files_of_a_model_lie_in_its_folder(name: str, tmp_path: Path) -> None:
-    files = edited("classifier", lambda facts: facts["sha256"].update({name: "0"}))
+    files = edited("classification", lambda facts: facts["sha256"].update({name: "0"}))
     with pytest.raises(TextseqError, match="is no file of this folder"):
         textseq.load(folder_of(files, tmp_path / "model"))
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf"), 10**400, "1", None], ids=range(7))
 def test_a_temperature_that_divides_nothing_is_refused(temperature: object, tmp_path: Path) -> None:
-    files = edited("classifier", lambda facts: facts.update(temperature=temperature))
+    files = edited("classification", lambda facts: facts.update(temperature=temperature))
     with pytest.raises(TextseqError, match="its 'temperature' must be above 0"):
         textseq.load(folder_of(files, tmp_path / "model"))
 
@@ -206,7 +206,7 @@ def test_a_temperature_that_divides_nothing_is_refused(temperature: object, tmp_
 def test_lists_show_models_whose_results_are_nonsense(
     tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
-    for task in ("language-model", "classifier"):
+    for task in ("language-model", "classification"):
         files = edited(task, lambda facts: facts.update(results=[{"accuracy": "x", "nats_per_token": [], "score": {}}]))
         (tmp_path / "runs" / task).mkdir(parents=True)
         folder_of(files, tmp_path / "runs" / task / "best-1")
@@ -217,19 +217,19 @@ def test_lists_show_models_whose_results_are_nonsense(
 
 
 def test_a_name_that_is_no_text_is_saved_by_its_number(tmp_path: Path) -> None:
-    files = edited("classifier", lambda facts: facts.update(labels=["\ud800", "ż"], corpus={"title": "\udfff"}))
+    files = edited("classification", lambda facts: facts.update(labels=["\ud800", "ż"], corpus={"title": "\udfff"}))
     loaded = textseq.load(folder_of(files, tmp_path / "model"))
     loaded.save(tmp_path / "again")
     assert read_json(tmp_path / "again" / "config.json")["labels"] == ["\ud800", "ż"]
 
 
-@pytest.mark.parametrize("task", ["translator", "tagger", "letters"])
+@pytest.mark.parametrize("task", ["translation", "tagging", "letters"])
 def test_any_number_of_sentences_may_be_read_ahead(task: str, tmp_path: Path) -> None:
     loaded = textseq.load(folder_of(inputs.made(task), tmp_path / "model"))
     if isinstance(loaded, textseq.Translator):
         assert len([*loaded.stream(["To be"], buffer=10**30, max_new_tokens=2)]) == 1
     elif isinstance(loaded, textseq.Tagger):
-        assert len([*loaded.tag_lines(["To be"], buffer=10**30)]) == 1
+        assert len([*loaded.stream(["To be"], buffer=10**30)]) == 1
 
 
 # JSON and TOML
@@ -241,12 +241,12 @@ def test_any_number_of_sentences_may_be_read_ahead(task: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_json_that_no_machine_reads_is_refused(name: str, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match=f"{name} is damaged"):
-        textseq.load(folder_of(rehashed(inputs.made("classifier") | {name: data}), tmp_path / "model"))
+        textseq.load(folder_of(rehashed(inputs.made("classification") | {name: data}), tmp_path / "model"))
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_file_of_settings_has_a_largest_size(name: str, tmp_path: Path) -> None:
-    place = folder_of(inputs.made("classifier"), tmp_path / "model")
+    place = folder_of(inputs.made("classification"), tmp_path / "model")
     with (place / name).open("wb") as file:
         file.truncate(2**40)  # which takes no room on the disk
     if name != "config.json":  # whose hash would take an hour
@@ -355,7 +355,7 @@ def test_a_packed_line_without_end_is_refused_in_little_memory(name: str, tmp_pa
         "a.tsv.gz": lambda: own_pairs([path]),
         "a.jsonl.gz": lambda: own_pairs([path]),
         "a.csv.gz": lambda: own_labelled([path]),
-        "a.conll.gz": lambda: textseq.TaggedSource(tagged=(str(path),)).open(),
+        "a.conll.gz": lambda: textseq.TaggedData(tagged=(str(path),)).open(),
         "vectors.txt.gz": lambda: read_vectors(path),
     }
     with little_memory(), pytest.raises(TextseqError, match=r"more than 16,777,216 characters|no file of word vectors"):
@@ -374,8 +374,8 @@ def test_a_text_of_a_label_is_read_in_part(tmp_path: Path, monkeypatch: pytest.M
 def test_a_text_to_look_at_is_not_endless(tmp_path: Path, command: Callable[..., tuple[int, str, str]]) -> None:
     path = _endless(tmp_path / "a.txt.gz", 2**24)
     for code, _, err in (
-        command("sample", "--author", "shakespeare", "--text", path, "--show-surprise"),
-        command("sample", "--author", "shakespeare", "--text", "-", "--show-surprise", stdin=b"a" * 5_000_000),
+        command("sample", "--author", "shakespeare", "--text", path, "--show-surprisal"),
+        command("sample", "--author", "shakespeare", "--text", "-", "--show-surprisal", stdin=b"a" * 5_000_000),
     ):
         assert code == 2 and "has at most 1,000,000 characters" in err
 
@@ -384,7 +384,7 @@ def test_a_text_that_is_packed_well_is_read_chunk_by_chunk(tmp_path: Path) -> No
     path = _endless(tmp_path / "a.txt.gz", 2**27)
     with little_memory(2**26):
         assert Document(path, "utf-8").length() == 2**27
-        assert own_text([path]).parts == ("train", "validation")
+        assert own_text([path]).splits == ("train", "validation")
 
 
 @pytest.mark.parametrize("size", [2**32 - 2, 10])

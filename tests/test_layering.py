@@ -108,7 +108,7 @@ def test_the_public_names_are_there_and_listed() -> None:
     ("module", "arguments"),
     [
         ("textseq.cli.train", ["--help"]),
-        ("textseq.cli.train", ["--task", "translator", "--help"]),
+        ("textseq.cli.train", ["--task", "translation", "--help"]),
         ("textseq.cli.train", ["--recipe", "multi30k-en-de", "--help"]),
         ("textseq.cli.train", ["--list-corpora"]),
         ("textseq.cli.train", ["--list-recipes"]),

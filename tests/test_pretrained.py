@@ -21,7 +21,7 @@ from textseq.metrics.translation import bleu
 
 AUTHORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "language-model")
 EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)
-TRANSLATORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "translator")
+TRANSLATORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "translation")
 EVERY_TRANSLATOR = pytest.mark.parametrize("name", TRANSLATORS)
 SENSE = {
     "shakespeare": ("My lord, the king is dead.", "Lord the dead is. king, My"),
@@ -37,15 +37,15 @@ TRANSLATIONS = {
 
 def test_one_author_of_each_language_ships() -> None:
     assert set(AUTHORS) == set(SENSE)
-    assert {textseq.load_writer(author).facts["language"] for author in AUTHORS} == {"English", "Polish", "Russian"}
+    assert {textseq.load_generator(author).facts["language"] for author in AUTHORS} == {"English", "Polish", "Russian"}
 
 
 @EVERY_AUTHOR
 def test_it_is_small_and_knows_its_numbers(author: str) -> None:
     assert sum(path.stat().st_size for path in (SHIPPED / author).rglob("*")) <= 8e6
-    results = textseq.load_writer(author).facts["results"]
+    results = textseq.load_generator(author).facts["results"]
     assert isinstance(results, list)
-    assert results[0]["signature"].startswith(f"corpus:{author}|part:test|tokenizer:char|state:carried|streams:1|")
+    assert results[0]["signature"].startswith(f"corpus:{author}|split:test|tokenizer:char|state:carried|streams:1|")
 
 
 @EVERY_AUTHOR
@@ -56,7 +56,7 @@ def test_it_measures_as_its_card_says(
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     for file in read_recipe(author, recipe_files()[author]).files.values():
         data_file(file.path)
-    writer = textseq.load_writer(author)
+    writer = textseq.load_generator(author)
     results = writer.facts["results"]
     assert isinstance(results, list)
     measured = writer.measure(load_corpus(author), "test", streams=64)
@@ -65,7 +65,7 @@ def test_it_measures_as_its_card_says(
 
 @EVERY_AUTHOR
 def test_it_finds_sense_likelier_than_nonsense(author: str) -> None:
-    writer = textseq.load_writer(author)
+    writer = textseq.load_generator(author)
     sense, nonsense = SENSE[author]
     assert sorted(sense.lower()) == sorted(nonsense.lower())
     assert writer.score(sense).bits_per_character < 0.9 * writer.score(nonsense).bits_per_character
@@ -73,7 +73,7 @@ def test_it_finds_sense_likelier_than_nonsense(author: str) -> None:
 
 @EVERY_AUTHOR
 def test_it_writes_in_its_letters(author: str) -> None:
-    writer = textseq.load_writer(author)
+    writer = textseq.load_generator(author)
     for text in writer.generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
         assert "\ufffd" not in text
         letters = [letter for letter in text.lower() if letter.isalpha()]
@@ -85,7 +85,7 @@ def test_it_writes_in_its_letters(author: str) -> None:
 
 
 def test_shakespeare_writes_plays() -> None:
-    for text in textseq.load_writer("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
+    for text in textseq.load_generator("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
         assert sum(line.endswith(":") for line in text.splitlines()) >= 1  # somebody speaks
 
 
@@ -100,7 +100,7 @@ def test_a_translator_is_small_and_knows_its_numbers_and_whose_sentences_it_lear
     assert sum(path.stat().st_size for path in (SHIPPED / name).rglob("*")) <= 12e6
     results = textseq.load_translator(name).facts["results"]
     assert isinstance(results, list)
-    begin = f"corpus:tatoeba-fra-eng|part:test|direction:{name.removeprefix('tatoeba-')}|"
+    begin = f"corpus:tatoeba-fra-eng|split:test|direction:{name.removeprefix('tatoeba-')}|"
     assert [row["measure"] for row in results[:3]] == ["BLEU", "chrF2", "TER"]
     assert all(row["signature"].startswith(begin) for row in results[:3])
     card = (SHIPPED / name / "README.md").read_text(encoding="utf-8")
@@ -143,12 +143,12 @@ OPINIONS = {
 
 
 def test_the_classifier_that_ships_is_small_and_knows_its_numbers_and_whose_texts_it_learnt() -> None:
-    shipped = [model.name for model in shelf() if model.shipped and model.facts["task"] == "classifier"]
+    shipped = [model.name for model in shelf() if model.shipped and model.facts["task"] == "classification"]
     assert shipped == ["sentiment"]
     assert sum(path.stat().st_size for path in (SHIPPED / "sentiment").rglob("*")) <= 8e6
     results = textseq.load_classifier("sentiment").facts["results"]
     assert isinstance(results, list)
-    assert results[0]["signature"].startswith("corpus:film_reviews|part:test|")
+    assert results[0]["signature"].startswith("corpus:film_reviews|split:test|")
     assert results[0]["accuracy"] > 0.75
     card = (SHIPPED / "sentiment" / "README.md").read_text(encoding="utf-8")
     assert "film_reviews" in card and "CC BY 4.0" in card and "Pang and Lee" in card
@@ -193,6 +193,6 @@ def test_measuring_on_texts_that_a_model_may_know_is_told(
     note = "sentiment learnt from 'film_reviews', which shares texts with 'sst2': what is measured here says little"
     for corpus in ("sst2", "film_reviews"):
         with pytest.raises(SystemExit):
-            run("textseq-evaluate", evaluate, [corpus, "--model", "sentiment", "--part", "validation"])
+            run("textseq-evaluate", evaluate, [corpus, "--model", "sentiment", "--split", "validation"])
         out, err = capfd.readouterr()
         assert out.startswith("accuracy ") and (note in err) == (corpus != "film_reviews")

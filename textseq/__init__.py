@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from textseq.config.training import TrainingConfig as TrainingConfig
 from textseq.data.readers.word_vectors import read_vectors as read_vectors
-from textseq.data.sources import LabelledSource as LabelledSource
-from textseq.data.sources import PairSource as PairSource
-from textseq.data.sources import TaggedSource as TaggedSource
+from textseq.data.sources import LabelledData as LabelledData
+from textseq.data.sources import PairData as PairData
+from textseq.data.sources import TaggedData as TaggedData
 from textseq.data.word_vectors import Vectors as Vectors
 from textseq.errors import TextseqError as TextseqError
 from textseq.metrics.word_vectors import word_analogies as word_analogies
@@ -29,13 +29,13 @@ from textseq.tasks.language_model.config import GenerationConfig as GenerationCo
 from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
 from textseq.tasks.language_model.generator import Score as Score
 from textseq.tasks.language_model.generator import Writer as Writer
-from textseq.tasks.language_model.memorization import Novelty as Novelty
-from textseq.tasks.language_model.memorization import novelty_of as novelty_of
+from textseq.tasks.language_model.memorization import Memorization as Memorization
+from textseq.tasks.language_model.memorization import memorization_of as memorization_of
 from textseq.tasks.registry import load as load
 from textseq.tasks.registry import load_classifier as load_classifier
+from textseq.tasks.registry import load_generator as load_generator
 from textseq.tasks.registry import load_tagger as load_tagger
 from textseq.tasks.registry import load_translator as load_translator
-from textseq.tasks.registry import load_writer as load_writer
 from textseq.tasks.registry import resume as resume
 from textseq.tasks.registry import train as train
 from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
@@ -56,9 +56,9 @@ from textseq.version import __version__
 if TYPE_CHECKING:
     from textseq.config.training import TrainingConfig as TrainingConfig
     from textseq.data.readers.word_vectors import read_vectors as read_vectors
-    from textseq.data.sources import LabelledSource as LabelledSource
-    from textseq.data.sources import PairSource as PairSource
-    from textseq.data.sources import TaggedSource as TaggedSource
+    from textseq.data.sources import LabelledData as LabelledData
+    from textseq.data.sources import PairData as PairData
+    from textseq.data.sources import TaggedData as TaggedData
     from textseq.data.word_vectors import Vectors as Vectors
     from textseq.errors import TextseqError as TextseqError
     from textseq.metrics.word_vectors import word_analogies as word_analogies
@@ -75,13 +75,13 @@ if TYPE_CHECKING:
     from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
     from textseq.tasks.language_model.generator import Score as Score
     from textseq.tasks.language_model.generator import Writer as Writer
-    from textseq.tasks.language_model.memorization import Novelty as Novelty
-    from textseq.tasks.language_model.memorization import novelty_of as novelty_of
+    from textseq.tasks.language_model.memorization import Memorization as Memorization
+    from textseq.tasks.language_model.memorization import memorization_of as memorization_of
     from textseq.tasks.registry import load as load
     from textseq.tasks.registry import load_classifier as load_classifier
+    from textseq.tasks.registry import load_generator as load_generator
     from textseq.tasks.registry import load_tagger as load_tagger
     from textseq.tasks.registry import load_translator as load_translator
-    from textseq.tasks.registry import load_writer as load_writer
     from textseq.tasks.registry import resume as resume
     from textseq.tasks.registry import train as train
     from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
@@ -106,14 +106,14 @@ _HOMES = {
     "DataConfig": "textseq.tasks.language_model.config",
     "GenerationConfig": "textseq.tasks.language_model.config",
     "LabelledConfig": "textseq.tasks.classification.config",
-    "LabelledSource": "textseq.data.sources",
+    "LabelledData": "textseq.data.sources",
     "LanguageModelConfig": "textseq.tasks.language_model.config",
-    "Novelty": "textseq.tasks.language_model.memorization",
+    "Memorization": "textseq.tasks.language_model.memorization",
     "PairConfig": "textseq.tasks.translation.config",
-    "PairSource": "textseq.data.sources",
+    "PairData": "textseq.data.sources",
     "Score": "textseq.tasks.language_model.generator",
     "TaggedConfig": "textseq.tasks.tagging.config",
-    "TaggedSource": "textseq.data.sources",
+    "TaggedData": "textseq.data.sources",
     "Tagger": "textseq.tasks.tagging.tagger",
     "TaggerConfig": "textseq.tasks.tagging.config",
     "TaggerTrainingConfig": "textseq.tasks.tagging.config",
@@ -131,8 +131,8 @@ _HOMES = {
     "load_classifier": "textseq.tasks.registry",
     "load_tagger": "textseq.tasks.registry",
     "load_translator": "textseq.tasks.registry",
-    "load_writer": "textseq.tasks.registry",
-    "novelty_of": "textseq.tasks.language_model.memorization",
+    "load_generator": "textseq.tasks.registry",
+    "memorization_of": "textseq.tasks.language_model.memorization",
     "read_vectors": "textseq.data.readers.word_vectors",
     "resume": "textseq.tasks.registry",
     "train": "textseq.tasks.registry",

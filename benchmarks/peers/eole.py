@@ -31,7 +31,7 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         name: {"path_src": str(job.text / f"{part}.en"), "path_tgt": str(job.text / f"{part}.de")}
         for name, part in (("corpus", "train"), ("valid", "val"))
     }
-    rnn = {"layers": 1, "rnn_type": "GRU"}
+    rnn = {"num_layers": 1, "rnn_type": "GRU"}
     model = {
         "architecture": "custom",  # "rnn" has no bidirectional encoder
         "embeddings": {"word_vec_size": driver.EMBEDDING, "position_encoding_type": None},

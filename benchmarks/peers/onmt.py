@@ -51,7 +51,7 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         "encoder_type": "brnn",
         "decoder_type": "rnn",
         "rnn_type": "GRU",
-        "layers": 1,
+        "num_layers": 1,
         "word_vec_size": driver.EMBEDDING,
         "enc_hid_size": 2 * driver.ENCODER,
         "dec_hid_size": driver.DECODER,

@@ -18,7 +18,7 @@ from textseq.checkpoints.registry import Facts, newest
 from textseq.config.names import CellName
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import LanguageModelConfig
-from textseq.tasks.language_model.generator import open_writer
+from textseq.tasks.language_model.generator import open_generator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
@@ -38,7 +38,7 @@ def language_model(
 ) -> LanguageModel:
     torch.manual_seed(seed)
     config = LanguageModelConfig(
-        cell=cell, hidden_size=hidden, embedding_size=8, layers=2, tie_embeddings=tied, learn_initial_state=tied
+        cell=cell, hidden_size=hidden, embedding_size=8, num_layers=2, tie_embeddings=tied, learn_initial_state=tied
     )
     return LanguageModel(config, tokenizer.size)
 
@@ -66,7 +66,7 @@ def save(run: Path, seed: int = 1) -> Path:
 
 
 def reopened(folder: Path) -> LanguageModel:
-    return open_writer(checkpoint.load(folder)).model
+    return open_generator(checkpoint.load(folder)).model
 
 
 def equal(a: LanguageModel, b: LanguageModel) -> bool:
@@ -94,7 +94,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path: Path, kind: str, tied: bool, c
     found = checkpoint.load(folder)
     assert found.facts.items() >= facts_of(model).items()
     assert found.tokenizer.fingerprint == tokenizer.fingerprint
-    writer = open_writer(found)
+    writer = open_generator(found)
     assert equal(writer.model, model)
     assert (writer.model.output.weight is writer.model.embedding.weight) == tied
     assert sum(tensor.numel() for tensor in found.weights.values()) == sum(p.numel() for p in model.parameters())
@@ -199,20 +199,20 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         checkpoint.load(folder)
 
 
-@pytest.mark.parametrize("change", [{"hidden_size": 9}, {"layers": 1}, {"layers": 3}, {"cell": "gru"}])
+@pytest.mark.parametrize("change", [{"hidden_size": 9}, {"num_layers": 1}, {"num_layers": 3}, {"cell": "gru"}])
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     model = language_model()
     facts = {**FACTS, "model": {**model.config.to_dict(), **change}}
     folder = checkpoint.save(tmp_path, "last", model, CHARACTERS, facts)
     with pytest.raises(TextseqError, match=r"the weights in \S*last-1 do not fit its config\.json \(\S+.*\)") as told:
-        open_writer(checkpoint.load(folder))
+        open_generator(checkpoint.load(folder))
     assert "\n" not in str(told.value)
 
 
 def test_settings_that_are_none_are_refused(tmp_path: Path) -> None:
     folder = checkpoint.save(tmp_path, "last", language_model(), CHARACTERS, FACTS)
     with pytest.raises(TextseqError, match=r"config\.json is damaged: it lacks 'model'"):
-        open_writer(checkpoint.load(folder))
+        open_generator(checkpoint.load(folder))
 
 
 def test_numbers_never_come_twice_and_only_the_newest_stays(tmp_path: Path) -> None:

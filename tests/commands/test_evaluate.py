@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from textseq.commands.command import run
-from textseq.data.pairs import PairCorpus, own_pairs
+from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
 from textseq.tasks.registry import load_translator
 from textseq.tasks.translation.translator import Translator, together
@@ -72,7 +72,7 @@ def test_three_measures_with_their_recipes(command: Command) -> None:
     assert [line.split()[0] for line in lines[::2]] == ["BLEU", "chrF2", "TER"]
     for signature in lines[1::2]:
         assert signature.startswith(
-            "corpus:test.en and test.fr|part:whole|direction:en-fr|tokens:char-joint|models:1|precision:float32|"
+            "corpus:test.en and test.fr|split:whole|direction:en-fr|tokens:char-joint|models:1|precision:float32|"
             "beams:5|length-penalty:1|max-new-tokens:20|nrefs:1|"
         )
 
@@ -119,7 +119,7 @@ def test_two_models_are_compared(command: Command, monkeypatch: pytest.MonkeyPat
     found = re.fullmatch(r"chrF2 (\S+) -> (\S+) \((\S+), p = (\d\.\d{3})\)", both[1])
     assert found and [float(found[1]), float(found[2])] == scores
     assert float(found[3]) == pytest.approx(100 - scores[0], abs=0.011) and float(found[4]) < 0.05
-    assert lines[16].startswith("corpus:test.en and best.fr|part:whole|baseline:second|system:mine|nrefs:1|bs:1000|")
+    assert lines[16].startswith("corpus:test.en and best.fr|split:whole|baseline:second|system:mine|nrefs:1|bs:1000|")
     for name, translator in (("mine", load_translator("mine")), ("second", load_translator("second"))):
         best = Path("best.fr").read_text().splitlines()
         assert drawn[name] == bleu_by_length(SOURCES, translations(translator), best)
@@ -167,17 +167,17 @@ def test_one_model_by_two_names_is_not_compared(command: Command, translators: P
 def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 
-    def load_pairs(name: str, *, source: str, target: str, **rest: object) -> PairCorpus:
+    def load_pairs(name: str, *, source: str, target: str, **rest: object) -> PairDataset:
         asked.append({"name": name, "source": source, "target": target, **rest})
         pairs = list(zip(SOURCES, TARGETS, strict=True))
         parts = {"validation": pairs[:1], "test": pairs[:2], "test_2017_flickr": pairs}
-        return PairCorpus("multi30k", "", "", "", parts, source, target)
+        return PairDataset("multi30k", "", "", "", parts, source, target)
 
     monkeypatch.setattr("textseq.data.pairs.load_pairs", load_pairs)
     code, out, _ = command("multi30k", "--model", "mine", *QUICK)
-    assert code == 0 and "corpus:multi30k|part:test|direction:en-fr" in out
-    code, out, _ = command("multi30k", "--model", "back", "--part", "test_2017_flickr", "--download", *QUICK)
-    assert code == 0 and "corpus:multi30k|part:test_2017_flickr|direction:fr-en" in out
+    assert code == 0 and "corpus:multi30k|split:test|direction:en-fr" in out
+    code, out, _ = command("multi30k", "--model", "back", "--split", "test_2017_flickr", "--download", *QUICK)
+    assert code == 0 and "corpus:multi30k|split:test_2017_flickr|direction:fr-en" in out
     assert asked == [
         {"name": "multi30k", "source": "en", "target": "fr", "data": None, "download": False},
         {"name": "multi30k", "source": "fr", "target": "en", "data": None, "download": True},
@@ -220,7 +220,7 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
         ("--pairs test.en test.fr", "name the --model to measure; .* --list-models of textseq-translate, "),
         ("--pairs test.en --model mine", "two aligned text files"),
         ("--pairs test.en nowhere --model mine", "no file nowhere"),
-        ("--pairs test.en test.fr --model mine --part test", "--part is of a corpus, and --pairs is measured whole"),
+        ("--pairs test.en test.fr --model mine --split test", "--split is of a corpus, and --pairs is measured whole"),
         ("--text test.en --model mine", "--text is for language models, and mine is none"),
         ("multi30k --model mine --window 3", "--window is for language models, and mine is none"),
         ("multi30k --model mine --streams 0", "--streams must be at least 1, found 0"),

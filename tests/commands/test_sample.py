@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from textseq.commands.command import run
-from textseq.data.sources import Source
+from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import Writer
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
-    source = Source(text=(str(path),), validation=0)
+    source = TextData(text=(str(path),), validation=0)
     torch.manual_seed(1)
     config = LanguageModelConfig(hidden_size=8, embedding_size=4)
     tokenizer = CharTokenizer.train([TEXT])
@@ -93,7 +93,7 @@ def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
     assert code == 0
     for item in dataclasses.fields(GenerationConfig):
         assert "--" + item.name.replace("_", "-") in out
-    for words in ("--show-surprise", "--surprise-html", "--novelty", "TOKEN=BIAS", "--training-text"):
+    for words in ("--show-surprisal", "--surprisal-html", "--memorization", "TOKEN=BIAS", "--training-text"):
         assert words in out
 
 
@@ -146,26 +146,32 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--logit-bias", "e=nan"], "must lie between -10000 and 10000, found e=nan"),
         (["--logit-bias", " the=-2"], "wants single tokens, found ' the', which this model .char. reads as ' ', 't'"),
         (["--logit-bias", "ż=1"], "unknown token 'ż'"),
-        (["--show-surprise", "--max-new-tokens", "0"], "scoring wants a text"),
+        (["--show-surprisal", "--max-new-tokens", "0"], "scoring wants a text"),
         (["--text", "text.txt"], "say how to look at --text"),
-        (["--text", "text.txt", "--novelty", "--prompt", "To"], "with --text nothing is written: leave out --prompt"),
-        (["--text", "text.txt", "--novelty", "--top-k", "3"], "with --text nothing is written"),
-        (["--text", "nowhere.txt", "--show-surprise"], r"no file or folder nowhere\.txt"),
-        (["--novelty", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
-        (["--novelty", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
-        (["--novelty", "--corpus", "x", "--training-text", "text.txt"], "one of the two"),
+        (
+            ["--text", "text.txt", "--memorization", "--prompt", "To"],
+            "with --text nothing is written: leave out --prompt",
+        ),
+        (["--text", "text.txt", "--memorization", "--top-k", "3"], "with --text nothing is written"),
+        (["--text", "nowhere.txt", "--show-surprisal"], r"no file or folder nowhere\.txt"),
+        (["--memorization", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
+        (["--memorization", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
+        (["--memorization", "--corpus", "x", "--training-text", "text.txt"], "one of the two"),
         (["--seed", str(2**64)], "--seed must be at least 0 and at most"),
         (["--logit-bias", "e=1e308"], "must lie between -10000 and 10000, found e=1e"),
         (["--num-beams", "3", "--length-penalty", "400"], "--length-penalty must be at least 0 and at most 10"),
         (["--repetition-penalty", "1e-39"], "--repetition-penalty must be at least 0.01"),
         (["--device", "meta"], "--device meta computes nothing"),
-        (["--surprise-html", "."], "wants a file to write, found ."),
-        (["--text", "text.txt", "--surprise-html", "text.txt"], "wants a file to write, found text.txt"),
-        (["--text", "text.txt", "--novelty", "--encoding", "utf-16"], "is not utf-16 text: .*utf-16-le or utf-16-be"),
-        (["--data", "."], "find the training text for --novelty; add it, or leave them out"),
+        (["--surprisal-html", "."], "wants a file to write, found ."),
+        (["--text", "text.txt", "--surprisal-html", "text.txt"], "wants a file to write, found text.txt"),
+        (
+            ["--text", "text.txt", "--memorization", "--encoding", "utf-16"],
+            "is not utf-16 text: .*utf-16-le or utf-16-be",
+        ),
+        (["--data", "."], "find the training text for --memorization; add it, or leave them out"),
         (["--logit-bias", "<0x0>=2"], "'<0x0>' is never written; leave it out"),
-        (["--corpus", "shakespeare"], "are for --novelty; add it"),
-        (["--surprise-html", "text.txt/a.html"], r"cannot write .*text\.txt/a\.html"),
+        (["--corpus", "shakespeare"], "are for --memorization; add it"),
+        (["--surprisal-html", "text.txt/a.html"], r"cannot write .*text\.txt/a\.html"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -182,7 +188,7 @@ def test_what_makes_no_sense_is_refused(command: Command, flags: list[str], mess
 
 def test_figures_stand_under_the_text_where_there_is_no_terminal(command: Command) -> None:
     text = written(command, "--seed", "3", "--prompt", "To").splitlines()
-    lines = written(command, "--seed", "3", "--prompt", "To", "--show-surprise").splitlines()
+    lines = written(command, "--seed", "3", "--prompt", "To", "--show-surprisal").splitlines()
     assert lines[0 : 2 * len(text) : 2] == text
     for shown, figures in zip(lines[: 2 * len(text) : 2], lines[1 : 2 * len(text) : 2], strict=True):
         assert re.fullmatch(r"\d+", figures) and len(figures) - len(shown) in (0, 1)
@@ -192,7 +198,7 @@ def test_figures_stand_under_the_text_where_there_is_no_terminal(command: Comman
 def test_a_terminal_gets_colours(home: Path) -> None:
     pty = pytest.importorskip("pty")
     code = "from textseq.cli.sample import main; main()"
-    arguments = [sys.executable, "-c", code, "--author", "mine", "--text", "text.txt", "--show-surprise"]
+    arguments = [sys.executable, "-c", code, "--author", "mine", "--text", "text.txt", "--show-surprisal"]
     for no_colour, wanted in (("", True), ("1", False)):
         leader, follower = pty.openpty()
         environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_colour}
@@ -207,39 +213,39 @@ def test_a_terminal_gets_colours(home: Path) -> None:
 
 def test_a_page_shows_the_written_text(command: Command, home: Path) -> None:
     page = home / "new" / "page.html"
-    text = written(command, "--seed", "3", "--surprise-html", page)
+    text = written(command, "--seed", "3", "--surprisal-html", page)
     assert text == written(command, "--seed", "3")
     spans = re.findall(r'<span class="s\d[^"]*" title="[\d.]+ nats, p=[\d.e-]+">(.*?)</span>', page.read_text(), re.S)
     assert len(spans) == 60
     assert [path.name for path in page.parent.iterdir()] == ["page.html"]
-    written(command, "--num-return-sequences", "3", "--surprise-html", page)
+    written(command, "--num-return-sequences", "3", "--surprisal-html", page)
     assert page.read_text().count('class="text"') == 3
 
 
 def test_a_given_text_is_looked_at(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, _ = command("--author", "mine", "--text", "text.txt", "--show-surprise")
+    code, out, _ = command("--author", "mine", "--text", "text.txt", "--show-surprisal")
     assert code == 0
     assert out.splitlines()[0:4:2] == TEXT.splitlines()[:2]
     assert out.splitlines()[-1].endswith(f"{len(TEXT)} characters")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    assert command("--author", "mine", "--text", "-", "--show-surprise")[1] == out
+    assert command("--author", "mine", "--text", "-", "--show-surprisal")[1] == out
     (home / "latin.txt").write_bytes("na\u00efve".encode("latin-1"))
-    refused(command("--author", "mine", "--text", "latin.txt", "--show-surprise"), "--encoding")
-    out = command("--author", "mine", "--text", "latin.txt", "--show-surprise", "--encoding", "latin-1")[1]
+    refused(command("--author", "mine", "--text", "latin.txt", "--show-surprisal"), "--encoding")
+    out = command("--author", "mine", "--text", "latin.txt", "--show-surprisal", "--encoding", "latin-1")[1]
     assert out.startswith("na\u00efve\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
-    refused(command("--author", "mine", "--text", "-", "--show-surprise"), "stdin is not utf-8 text.*--encoding")
+    refused(command("--author", "mine", "--text", "-", "--show-surprisal"), "stdin is not utf-8 text.*--encoding")
 
 
-# Novelty
+# Memorization
 
 
 def test_novelty_is_of_what_was_written_and_not_of_the_prompt(command: Command, home: Path) -> None:
-    out = written(command, "--seed", "3", "--prompt", TEXT[:50], "--novelty")
+    out = written(command, "--seed", "3", "--prompt", TEXT[:50], "--memorization")
     assert "of 60 characters" in out.splitlines()[-1]
     found = re.search(r"longest run copied from text\.txt: (\d+) characters", out)
     assert found and int(found[1]) < 20
-    code, out, _ = command("--author", "mine", "--text", "text.txt", "--novelty")
+    code, out, _ = command("--author", "mine", "--text", "text.txt", "--memorization")
     assert code == 0
     assert f"longest run copied from text.txt: {len(TEXT)} characters" in out
     assert "100.0% of" in out
@@ -248,13 +254,13 @@ def test_novelty_is_of_what_was_written_and_not_of_the_prompt(command: Command, 
 def test_novelty_against_another_text(command: Command, home: Path) -> None:
     (home / "other").mkdir()
     (home / "other" / "a.txt").write_text("nothing of the kind, that is the question\n")
-    out = command("--author", "given", "--text", "text.txt", "--novelty", "--training-text", "other")[1]
+    out = command("--author", "given", "--text", "text.txt", "--memorization", "--training-text", "other")[1]
     assert "from other: 22 characters, 5 words" in out and "', that is the question'" in out
-    refused(command("--author", "given", "--novelty"), r"was 'text\.txt'\); name it with --training-text")
+    refused(command("--author", "given", "--memorization"), r"was 'text\.txt'\); name it with --training-text")
 
 
 def test_every_text_has_its_report(command: Command) -> None:
-    out = written(command, "--num-return-sequences", "3", "--novelty", "--show-surprise")
+    out = written(command, "--num-return-sequences", "3", "--memorization", "--show-surprisal")
     assert out.count("longest run copied") == out.count("nats per character") == 3
     assert re.findall(r"--- (\d) ---", out) == ["1", "2", "3"]
 
@@ -266,7 +272,7 @@ def corpora(data_file: Callable[[str], Path]) -> Path:
 
 
 def test_the_shipped_model_copies_little_from_its_corpus(corpora: Path, command: Command) -> None:
-    flags = ["--max-new-tokens", "200", "--seed", "1", "--novelty", "--data", corpora]
+    flags = ["--max-new-tokens", "200", "--seed", "1", "--memorization", "--data", corpora]
     code, out, _ = command("--author", "shakespeare", *flags)
     assert code == 0
     found = re.search(r"longest run copied from shakespeare: (\d+) characters", out)

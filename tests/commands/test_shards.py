@@ -238,12 +238,17 @@ def home(translators: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(5)
     letters = CharTokenizer.train([["abcdefghij klmnopqrstuvwxyz .,"]])
     small = ClassifierConfig(hidden_size=8, embedding_size=6)
-    facts: dict[str, object] = {"task": "classifier", "labels": ["good", "bad"], "model": small.to_dict()}
+    facts: dict[str, object] = {"task": "classification", "labels": ["good", "bad"], "model": small.to_dict()}
     facts["corpus"] = {"name": "films", "title": "Films"}
     Classifier(ClassifierModel(small, letters.size, 2), letters, facts).save(runs / "films" / "best-1")
     lexicon = Lexicon.train([text.split() for text in SENTENCES if text], TaggedConfig())
     tags = TaggerConfig(hidden_size=6, embedding_size=5, letter_size=4, letter_hidden_size=3, output="softmax")
-    facts = {"task": "tagger", "labels": ["N", "V"], "model": tags.to_dict(), "corpus": {"name": "w", "title": "Words"}}
+    facts = {
+        "task": "tagging",
+        "labels": ["N", "V"],
+        "model": tags.to_dict(),
+        "corpus": {"name": "w", "title": "Words"},
+    }
     model = TaggerModel(tags, lexicon.size, lexicon.letters.size, 2)
     Tagger(model, lexicon, facts).save(runs / "words" / "best-1")
     return home
@@ -326,7 +331,7 @@ def test_long_sentences_are_not_all_read_ahead(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("textseq.tasks.tagging.tagger.CHARACTERS", 10)
     read: list[str] = []
     texts = (read.append(text) or text for text in ["abcd efgh"] * 6)  # type: ignore[func-returns-value]
-    ahead = [len(read) for _ in load_tagger("words").tag_lines(texts)]
+    ahead = [len(read) for _ in load_tagger("words").stream(texts)]
     assert ahead == [2, 2, 4, 4, 6, 6]
 
 

@@ -16,7 +16,7 @@ import textseq
 from textseq.checkpoints import registry as shelf
 from textseq.commands.command import run
 from textseq.config.base import Settings
-from textseq.config.recipes import Recipe, read_recipe, recipes
+from textseq.config.recipes import TrainingRecipe, read_recipe, recipes
 from textseq.data.corpora.catalog import list_corpora
 from textseq.tasks import registry as runs
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
@@ -114,16 +114,16 @@ def test_from_pairs_to_a_translator(command: Command, trained: Path) -> None:
     assert "tokens were known there" in err
 
 
-def task_of(recipe: Recipe) -> str:
+def task_of(recipe: TrainingRecipe) -> str:
     """What a recipe trains."""
     (corpus,) = (corpus for corpus in list_corpora() if corpus.name == recipe["corpus"])
-    kinds = {"translator": corpus.languages, "classifier": corpus.labels, "tagger": corpus.task == "tagger"}
+    kinds = {"translation": corpus.languages, "classification": corpus.labels, "tagging": corpus.task == "tagging"}
     return recipe.get("task") or next((task for task, fits in kinds.items() if fits), "language-model")
 
 
 def put_model(folder: Path, name: str) -> None:
     """What a recipe makes, as far as a command line looks at it."""
-    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "classifier": ClassifierConfig}
+    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "classification": ClassifierConfig}
     model = kind[task_of(recipe)](**recipe.get("model", {})).to_dict()
     facts = {"task": task_of(recipe), "model": model, "data": recipe.get("data", {})}
     (folder / "runs" / name).mkdir(parents=True)
@@ -140,11 +140,11 @@ def test_every_recipe_is_what_is_asked_for(asked: Callable[..., dict[str, object
         assert (found["call"], found["first"]) == ("train", recipe["corpus"])
     else:
         origin = found["origin"]
-        assert isinstance(origin, textseq.PairSource | textseq.LabelledSource | textseq.TaggedSource)
+        assert isinstance(origin, textseq.PairData | textseq.LabelledData | textseq.TaggedData)
         assert (found["call"], origin.corpus) == (f"train_{task}", recipe["corpus"])
-        if isinstance(origin, textseq.PairSource):
+        if isinstance(origin, textseq.PairData):
             assert (origin.source, origin.target) == (recipe["source"], recipe["target"])
-    assert found["start_from"] == recipe.get("from")
+    assert found["init_from"] == recipe.get("from")
     tables = recipe.get("model", {}), recipe.get("data", {}), recipe.get("training", {})
     for part, table in zip(("model", "batching", "training"), tables, strict=True):
         settings = found[part]
@@ -164,7 +164,7 @@ def test_a_recipe_begins_with_a_model_of_its_own_unless_another_is_named(
     found = asked("--recipe", "imdb", "--from", "mine")
     model, batching = found["model"], found["batching"]
     assert isinstance(model, ClassifierConfig) and isinstance(batching, LabelledConfig)
-    assert found["start_from"] == "mine" and model.hidden_size == 512 and batching.lowercase
+    assert found["init_from"] == "mine" and model.hidden_size == 512 and batching.lowercase
     refused(command("--recipe", "imdb", "--from", "other"), "unknown model 'other'")
 
 
@@ -174,7 +174,7 @@ def test_a_recipe_begins_with_a_model_of_its_own_unless_another_is_named(
         (["multi30k"], "multi30k", (None, None), ()),
         (["--name", "shakespeare", "multi30k", "--source", "de"], "multi30k", ("de", None), ()),
         (["--download", "multi30k", "--target=fr"], "multi30k", (None, "fr"), ()),
-        (["--task", "translator", "multi30k"], "multi30k", (None, None), ()),
+        (["--task", "translation", "multi30k"], "multi30k", (None, None), ()),
         (["--pairs", "a", "b", "--source", "en"], None, ("en", None), ("a", "b")),
         (["--recipe", "multi30k-en-de", "--target", "fr"], "multi30k", ("en", "fr"), ()),
         (["--recipe", "multi30k-en-de", "multi30k"], "multi30k", ("en", "de"), ()),
@@ -191,7 +191,7 @@ def test_the_task_and_the_pairs_follow_from_what_is_named(
 ) -> None:
     found = asked(*arguments)
     origin = found["origin"]
-    assert isinstance(origin, textseq.PairSource)
+    assert isinstance(origin, textseq.PairData)
     assert found["call"] == "train_translator"
     assert (origin.corpus, (origin.source, origin.target), origin.pairs) == (corpus, direction, pairs)
     if "--recipe" in arguments:
@@ -206,7 +206,7 @@ def test_every_flag_arrives(asked: Callable[..., dict[str, object]], tmp_path: P
     given += " --attention general --vocabulary separate --tie-embeddings none --best-by bleu --overwrite --name n"
     found = asked(*given.split())
     origin, model, batching, training = (found[part] for part in ("origin", "model", "batching", "training"))
-    assert isinstance(origin, textseq.PairSource)
+    assert isinstance(origin, textseq.PairData)
     assert asdict(origin) == {
         "pairs": ("a.tsv",),
         "validation_pairs": ("b.tsv",),
@@ -230,8 +230,8 @@ def test_every_flag_arrives(asked: Callable[..., dict[str, object]], tmp_path: P
 
 
 def test_help_shows_the_flags_of_the_task(command: Command) -> None:
-    writers, translators = command("--help")[1], command("--task", "translator", "--help")[1]
-    assert "textseq-train --task translator --help" in writers
+    writers, translators = command("--help")[1], command("--task", "translation", "--help")[1]
+    assert "textseq-train --task translation --help" in writers
     assert "textseq-train --task language-model --help" in translators
     for flag, here in (("--text", writers), ("--reset-probability", writers), ("--pairs", translators)):
         assert flag in here
@@ -260,10 +260,11 @@ def test_one_learns_to_write_from_labelled_texts_too(asked: Callable[..., dict[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "translator"], "name a corpus, or give your own --pairs; 'textseq-train --list-corpora' shows"),
+        (["--task", "translation"], "name a corpus, or give your own --pairs; 'textseq-train --list-corpora' shows"),
         (
-            ["tinyshakespeare", "--task", "translator"],
-            "--task translator asks for a translator, corpus 'tinyshakespeare' for a language model; leave one of them",
+            ["tinyshakespeare", "--task", "translation"],
+            "--task translation asks for a translator, corpus 'tinyshakespeare' for a language model; leave one of "
+            "them",
         ),
         (["multi30k", "--task", "language-model"], "--task language-model asks for .*, corpus 'multi30k' for"),
         (["--text", "a", "--pairs", "b"], "--text asks for a language model, --pairs for a translator; leave one of"),
@@ -302,7 +303,7 @@ def test_a_mistake_is_one_line(
     ("arguments", "understood"),
     [
         (
-            ["multi30k", "--layers", "2"],
+            ["multi30k", "--num-layers", "2"],
             "read as the flags of a translator, as corpus 'multi30k' says; see ",
         ),
         (["--pairs", "a", "b", "--stride", "3"], "read as the flags of a translator, as --pairs says; see "),
@@ -312,7 +313,7 @@ def test_a_mistake_is_one_line(
         ),
         (
             ["--attention", "dot"],
-            "read as the flags of a language model; see .* --task translator or --task classifier or --task tagger",
+            "read as the flags of a language model; see .* --task translation or --task classification or --task tag",
         ),
         (["--task", "translater"], "read as the flags of a language model; see "),
     ],
@@ -351,7 +352,7 @@ def test_a_run_goes_on_as_it_is(command: Command, trained: Path, pairs: list[Pat
 def test_a_resumed_run_whose_settings_are_damaged_is_one_line(command: Command, trained: Path) -> None:
     path = next(trained.glob("last-*")) / "config.json"
     facts = json.loads(path.read_text())
-    path.write_text(json.dumps({**facts, "model": {"layers": 2}}))
+    path.write_text(json.dumps({**facts, "model": {"num_layers": 2}}))
     refused(command("--resume", "mine"), "unknown setting in .* 'layers'")
     path.write_text(json.dumps({**facts, "model": 3}))
     refused(command("--resume", "mine"), "'model' wants a table, found 3")

@@ -16,7 +16,7 @@ from textseq.config.base import Settings
 from textseq.config.names import Task
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig
-from textseq.data.sources import PairSource
+from textseq.data.sources import PairData
 from textseq.errors import TextseqError
 from textseq.nn.cells import CELLS
 from textseq.tasks.language_model.config import DataConfig, GenerationConfig, GenerationSettings, LanguageModelConfig
@@ -39,7 +39,7 @@ CLASSES: tuple[type[Settings], ...] = (
     PairConfig,
     TranslatorTrainingConfig,
     TranslationConfig,
-    PairSource,
+    PairData,
 )
 EVERY_CLASS = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 FIELDS = [(kind, item) for kind in CLASSES for item in dataclasses.fields(kind)]
@@ -212,7 +212,7 @@ def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
     noise = {"dropout": 0.5, "embedding_dropout": 0.5, "word_dropout": 0.5, "weight_dropout": 0.5, "zoneout": 0.5}
     noise |= {"locked_dropout": True, "zoneout_cell": 0.5, "activation_penalty": 1.0, "temporal_penalty": 1.0}
     noise |= {"sampled_softmax": 9}
-    others = {"cell": "lstm-peephole", "layers": 2, "hidden_size": 64, "embedding_size": 5, "residual": True}
+    others = {"cell": "lstm-peephole", "num_layers": 2, "hidden_size": 64, "embedding_size": 5, "residual": True}
     others |= {"layer_norm": True, "tie_embeddings": True, "learn_initial_state": True, "bidirectional": True}
     plain = LanguageModelConfig(embedding_size=640)
     assert set(noise) | set(others) == set(plain.to_dict())
@@ -243,7 +243,7 @@ def test_settings_of_translators_that_exclude_one_another_are_refused() -> None:
 def test_translation_models_of_one_shape_differ_in_their_noise_alone() -> None:
     noise = {"dropout": 0.5, "embedding_dropout": 0.5, "word_dropout": 0.5, "label_smoothing": 0.5}
     noise |= {"scheduled_sampling": 0.5}
-    others: dict[str, object] = {"cell": "lstm", "encoder_layers": 2, "decoder_layers": 2, "embedding_size": 5}
+    others: dict[str, object] = {"cell": "lstm", "num_encoder_layers": 2, "num_decoder_layers": 2, "embedding_size": 5}
     others |= {"encoder_size": 5, "hidden_size": 5, "attention": "general", "attention_size": 5, "readout": "maxout"}
     others |= {"tie_embeddings": "target"}
     plain = TranslationModelConfig()

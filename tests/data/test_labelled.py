@@ -13,10 +13,10 @@ import pytest
 from textseq.checkpoints.registry import Facts
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.corpora.labelled_formats import _nodes
-from textseq.data.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
+from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
 from textseq.data.rows import Example
-from textseq.data.sources import LabelledSource
-from textseq.data.splits import NO_LETTERS, parted
+from textseq.data.sources import LabelledData
+from textseq.data.splits import NO_LETTERS, split_by_hash
 from textseq.data.token_files import token_file
 from textseq.errors import TextseqError
 from textseq.tokenizers.characters import CharTokenizer
@@ -45,8 +45,8 @@ COUNTS = {
 def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
     corpus = load_labelled(name, data=data_folder)
     counts = []
-    for part in corpus.parts:
-        examples = list(corpus.examples(part))
+    for split in corpus.splits:
+        examples = list(corpus.examples(split))
         counts.append(len(examples))
         assert {label for _, label in examples} == set(corpus.labels)
         assert all(text == text.strip() and text for text, _ in examples)
@@ -54,17 +54,22 @@ def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
 
 
 def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Path) -> None:
-    for name, parts in (("imdb", [("train", "validation"), ("test",)]), ("sentence_polarity", [("train",), ("test",)])):
+    for name, splits in (
+        ("imdb", [("train", "validation"), ("test",)]),
+        ("sentence_polarity", [("train",), ("test",)]),
+    ):
         corpus = load_labelled(name, data=data_folder)
-        for half in parts:
-            (_, most), (_, least) = Counter(label for part in half for _, label in corpus.examples(part)).most_common()
+        for half in splits:
+            (_, most), (_, least) = Counter(
+                label for split in half for _, label in corpus.examples(split)
+            ).most_common()
             assert most == least
 
 
 def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None:
     def all_of(name: str) -> Counter[tuple[str, str]]:
         corpus = load_labelled(name, data=data_folder)
-        return Counter(example for part in corpus.parts for example in corpus.examples(part))
+        return Counter(example for split in corpus.splits for example in corpus.examples(split))
 
     assert all_of("film_reviews") == all_of("sentence_polarity") + all_of("movie_reviews")
 
@@ -90,26 +95,26 @@ def test_a_tree_gives_its_phrases() -> None:
 
 def test_parts_are_spread_over_labels_and_share_no_text() -> None:
     twice = [*EXAMPLES, *((f"TEXT, number: {n}!", "a") for n in range(0, 300, 7))]
-    part_of = parted(twice, [0.5, 0.3, 0.2])
-    assert part_of == parted(twice, [0.5, 0.3, 0.2])
+    part_of = split_by_hash(twice, [0.5, 0.3, 0.2])
+    assert part_of == split_by_hash(twice, [0.5, 0.3, 0.2])
     of_first = Counter(zip(part_of[:300], (label for _, label in EXAMPLES), strict=True))
-    assert {of_first[part, label] for part, label in of_first if part == 0} == {50}
-    assert {of_first[part, label] for part, label in of_first if part == 1} == {30}
+    assert {of_first[split, label] for split, label in of_first if split == 0} == {50}
+    assert {of_first[split, label] for split, label in of_first if split == 1} == {30}
     for place, n in enumerate(range(0, 300, 7)):
         assert part_of[300 + place] == part_of[n]
     # What else there is does not move a text far: of 3,000 more, most stay where they were.
-    more = parted([*((f"new {n}", "abc"[n % 3]) for n in range(3000)), *EXAMPLES], [0.5, 0.3, 0.2])[3000:]
+    more = split_by_hash([*((f"new {n}", "abc"[n % 3]) for n in range(3000)), *EXAMPLES], [0.5, 0.3, 0.2])[3000:]
     assert sum(one == other for one, other in zip(part_of, more, strict=False)) > 200
 
 
 def test_what_a_corpus_keeps_for_validation_may_be_learnt_from_too(data_folder: Path) -> None:
     kept = load_labelled("sst2", data=data_folder)
-    whole = LabelledSource(corpus="sst2", validation=0).open(data=data_folder)
-    assert whole.parts == ("train", "test") and whole.fingerprint != kept.fingerprint
+    whole = LabelledData(corpus="sst2", validation=0).open(data=data_folder)
+    assert whole.splits == ("train", "test") and whole.fingerprint != kept.fingerprint
     assert [*whole.examples("train")] == [*kept.examples("train"), *kept.examples("validation")]
-    assert LabelledSource(corpus="sst2", validation=0.3).open(data=data_folder).fingerprint == kept.fingerprint
-    shares = {share: LabelledSource(corpus="trec", validation=share).open(data=data_folder) for share in (0, 0.1, 0.2)}
-    assert [one.parts for one in shares.values()] == [("train", "test")] + 2 * [("train", "validation", "test")]
+    assert LabelledData(corpus="sst2", validation=0.3).open(data=data_folder).fingerprint == kept.fingerprint
+    shares = {share: LabelledData(corpus="trec", validation=share).open(data=data_folder) for share in (0, 0.1, 0.2)}
+    assert [one.splits for one in shares.values()] == [("train", "test")] + 2 * [("train", "validation", "test")]
     counts = [len([*one.examples("train")]) for one in shares.values()]
     assert counts[0] == 5452 and [counts[0] - count for count in counts] == pytest.approx([0, 545, 1090], abs=60)
     assert len({one.fingerprint for one in shares.values()}) == 3
@@ -121,15 +126,15 @@ def test_folds_are_disjoint_and_cover_everything(folds: int) -> None:
     seen: list[Example] = []
     for number in range(folds):
         fold = corpus.fold(number, folds)
-        parts = {part: set(fold.examples(part)) for part in fold.parts}
-        assert fold.parts == ("train", "validation", "test")
-        assert sum(map(len, parts.values())) == len(set.union(*parts.values())) == len(EXAMPLES)
-        assert abs(len(parts["test"]) - 300 / folds) <= 3
-        assert abs(len(parts["validation"]) - 30 * (1 - 1 / folds)) <= 3
+        splits = {split: set(fold.examples(split)) for split in fold.splits}
+        assert fold.splits == ("train", "validation", "test")
+        assert sum(map(len, splits.values())) == len(set.union(*splits.values())) == len(EXAMPLES)
+        assert abs(len(splits["test"]) - 300 / folds) <= 3
+        assert abs(len(splits["validation"]) - 30 * (1 - 1 / folds)) <= 3
         seen += fold.examples("test")
     assert sorted(seen) == sorted(EXAMPLES)
     assert len({corpus.fold(number, folds).fingerprint for number in range(folds)}) == folds
-    assert corpus.fold(0, folds, validation=0).parts == ("train", "test")
+    assert corpus.fold(0, folds, validation=0).splits == ("train", "test")
 
 
 def test_folds_of_any_number_of_texts_are_a_partition() -> None:
@@ -137,10 +142,14 @@ def test_folds_of_any_number_of_texts_are_a_partition() -> None:
         examples = [(f"text {number}", "a") for number in range(count)]
         for folds in range(2, 30):
             shares = [Fraction(1, folds), 1 - Fraction(1, folds)]
-            found = [parted(examples, shares, start=Fraction(number, folds)).count(0) for number in range(folds)]
+            found = [split_by_hash(examples, shares, start=Fraction(number, folds)).count(0) for number in range(folds)]
             assert sum(found) == count and max(found) - min(found) <= 1
             tests = [
-                {place for place, part in enumerate(parted(examples, shares, start=Fraction(k, folds))) if part == 0}
+                {
+                    place
+                    for place, split in enumerate(split_by_hash(examples, shares, start=Fraction(k, folds)))
+                    if split == 0
+                }
                 for k in range(folds)
             ]
             assert len(set.union(*tests)) == count
@@ -148,7 +157,7 @@ def test_folds_of_any_number_of_texts_are_a_partition() -> None:
 
 def test_more_folds_than_texts_are_refused() -> None:
     corpus = corpus_of([(f"text {number}", "ab"[number % 2]) for number in range(12)])
-    assert corpus.fold(0, 3, validation=0.3).parts == ("train", "validation", "test")
+    assert corpus.fold(0, 3, validation=0.3).splits == ("train", "validation", "test")
     with pytest.raises(TextseqError, match="50 folds of 'mine' want more texts than 12: fold 1 would have none f"):
         corpus.fold(0, 50)
     with pytest.raises(TextseqError, match="3 folds of 'mine' want more texts than 12: fold 1 would have none f"):
@@ -164,9 +173,12 @@ def test_sentences_and_their_phrases_are_not_dealt_out_to_folds(data_folder: Pat
 
 def test_texts_without_letters_are_dealt_out_too() -> None:
     examples = [("🙂" * (1 + n), "ab"[n % 2]) for n in range(120)]
-    parts = parted(examples, [0.8, 0.2])
-    assert 20 <= parts.count(1) <= 28
-    assert parted([*examples, ("🙂", "b")], [0.5, 0.5])[-1] == parted([*examples, ("🙂", "b")], [0.5, 0.5])[0]
+    splits = split_by_hash(examples, [0.8, 0.2])
+    assert 20 <= splits.count(1) <= 28
+    assert (
+        split_by_hash([*examples, ("🙂", "b")], [0.5, 0.5])[-1]
+        == split_by_hash([*examples, ("🙂", "b")], [0.5, 0.5])[0]
+    )
 
 
 @pytest.mark.parametrize(("number", "folds"), [(0, 1), (3, 3), (-1, 3)])
@@ -175,10 +187,10 @@ def test_a_fold_that_is_none_is_refused(number: int, folds: int) -> None:
         corpus_of(EXAMPLES).fold(number, folds)
 
 
-def corpus_of(examples: Sequence[Example]) -> LabelledCorpus:
+def corpus_of(examples: Sequence[Example]) -> LabelledDataset:
     third = len(examples) // 3
     contents = {"train": examples[:third], "test": examples[third:]}
-    return LabelledCorpus("mine", "Mine", "", "f", ("a", "b", "c"), contents)
+    return LabelledDataset("mine", "Mine", "", "f", ("a", "b", "c"), contents)
 
 
 def write(path: Path, examples: Sequence[Example]) -> Path:
@@ -189,12 +201,12 @@ def write(path: Path, examples: Sequence[Example]) -> Path:
 def test_ones_own_texts_are_parted(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.tsv", EXAMPLES)
     corpus = own_labelled([path])
-    train, validation = (list(corpus.examples(part)) for part in ("train", "validation"))
+    train, validation = (list(corpus.examples(split)) for split in ("train", "validation"))
     assert sorted(train + validation) == sorted(EXAMPLES)
     assert Counter(label for _, label in validation) == {"a": 10, "b": 10, "c": 10}
     assert corpus.labels == ("a", "b", "c")
     assert list(corpus.documents("validation")) == [(text,) for text, _ in validation]
-    assert own_labelled([path], validation=0).parts == ("train",)
+    assert own_labelled([path], validation=0).splits == ("train",)
     assert own_labelled([path], validation=0.2).fingerprint != corpus.fingerprint == own_labelled([path]).fingerprint
     held_out = write(tmp_path / "held.tsv", EXAMPLES[:5])
     assert list(own_labelled([path], validation_paths=[held_out]).examples("validation")) == EXAMPLES[:5]
@@ -242,7 +254,7 @@ def test_corpora_that_share_texts_say_so_of_one_another(data_folder: Path) -> No
     for name in ("sst2", "sst5", "sentence_polarity", "movie_reviews", "film_reviews", "subj", "trec"):
         corpus = load_labelled(name, data=data_folder)
         texts[name] = {
-            NO_LETTERS.sub("", text).casefold() for part in corpus.parts for text, _ in corpus.examples(part)
+            NO_LETTERS.sub("", text).casefold() for split in corpus.splits for text, _ in corpus.examples(split)
         }
         assert set(corpus.overlaps) == overlaps[name]
     for name, own in texts.items():
@@ -295,7 +307,7 @@ def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> No
 
 def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tmp_path: Path) -> None:
     def known(facts: Facts, corpus: str = "sst2") -> str | None:
-        origin = LabelledSource(corpus=corpus, folds=10)
+        origin = LabelledData(corpus=corpus, folds=10)
         fold = replace(origin, fold=1).open(data=data_folder)
         return shared_texts(facts, origin, fold)
 
@@ -307,7 +319,7 @@ def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tm
     assert known({}) is None
     mine = tmp_path / "mine.csv"
     mine.write_text("label,text\n" + "".join(f"{'ab'[n % 2]},text number {n}\n" for n in range(300)))
-    own = LabelledSource(labelled=(str(mine),), folds=2)
+    own = LabelledData(labelled=(str(mine),), folds=2)
     fold = replace(own, fold=1).open()
     by_name: list[Facts] = [
         {"corpus": {"name": "trec"}, "learnt_before": ["mine.csv"]},  # of which the path is not known

@@ -20,7 +20,7 @@ from textseq.config.tokenizer import TokenizerConfig
 from textseq.data import pairs as pairs_module
 from textseq.data.corpora import catalog as corpus_recipes
 from textseq.data.corpora.catalog import list_corpora
-from textseq.data.pairs import PairCorpus, load_pairs, own_pairs, read_sentence, written_sentence
+from textseq.data.pairs import PairDataset, load_pairs, own_pairs, read_sentence, written_sentence
 from textseq.data.rows import Pair
 from textseq.data.splits import normalised, shared
 from textseq.data.text import load_corpus
@@ -31,8 +31,8 @@ DataFile = Callable[[str], Path]
 RECIPES = {recipe.name: recipe for recipe in list_corpora() if recipe.languages}
 
 
-def everything(corpus: PairCorpus) -> dict[str, list[Pair]]:
-    return {part: list(corpus.pairs(part)) for part in corpus.parts}
+def everything(corpus: PairDataset) -> dict[str, list[Pair]]:
+    return {split: list(corpus.pairs(split)) for split in corpus.splits}
 
 
 # -- sentences
@@ -77,20 +77,20 @@ BEGINS = {
 def test_corpora_of_pairs_are_listed() -> None:
     assert RECIPES.keys() == SIZES.keys()
     for recipe in RECIPES.values():
-        assert recipe.task == "translator"
+        assert recipe.task == "translation"
         assert len(recipe.languages) == len(recipe.language.split(", ")) >= 2
-    assert {recipe.task for recipe in list_corpora() if recipe.labels} == {"classifier"}
+    assert {recipe.task for recipe in list_corpora() if recipe.labels} == {"classification"}
     others = [recipe for recipe in list_corpora() if not (recipe.languages or recipe.labels)]
-    assert {recipe.task for recipe in others} == {"language-model", "tagger"}
-    assert all(recipe.tags for recipe in others if recipe.task == "tagger")
+    assert {recipe.task for recipe in others} == {"language-model", "tagging"}
+    assert all(recipe.tags for recipe in others if recipe.task == "tagging")
 
 
 def test_parts_have_these_pairs(name: str, data_folder: Path) -> None:
-    parts = loaded(name, data_folder)
-    assert {part: len(pairs) for part, pairs in parts.items()} == SIZES[name]
-    source, target = parts["test"][0]
+    splits = loaded(name, data_folder)
+    assert {split: len(pairs) for split, pairs in splits.items()} == SIZES[name]
+    source, target = splits["test"][0]
     assert (source, target[: len(BEGINS[name][1])]) == BEGINS[name]
-    for sentence in {sentence for pairs in parts.values() for pair in pairs for sentence in pair}:
+    for sentence in {sentence for pairs in splits.values() for pair in pairs for sentence in pair}:
         assert sentence and sentence == sentence.strip() and len(sentence.splitlines()) == 1
         assert "\t" not in sentence or name == "multi30k"  # which has a few
 
@@ -99,10 +99,10 @@ def test_tatoeba_keeps_every_pair_once_and_leaks_nothing(data_folder: Path, data
     for name in SIZES.keys() - {"multi30k"}:
         (file,) = RECIPES[name].files.values()
         data_file(file.path)
-        parts = loaded(name, data_folder)
+        splits = loaded(name, data_folder)
         for side in (0, 1):
             for form in (str, normalised):
-                kept = {part: {form(pair[side]) for pair in pairs} for part, pairs in parts.items()}
+                kept = {split: {form(pair[side]) for pair in pairs} for split, pairs in splits.items()}
                 assert not kept["train"] & kept["test"]
                 assert not kept["train"] & kept["validation"]
                 assert not kept["validation"] & kept["test"]
@@ -116,18 +116,18 @@ def test_multi30k_shares_next_to_nothing(data_folder: Path, data_file: DataFile)
     """The published split is kept as it is; sentences on both sides are few."""
     data_file("multi30k/train.en.gz")
     for source, target in (("en", "de"), ("fr", "cs")):
-        parts = loaded("multi30k", data_folder, source, target)
-        assert all(shared(parts["train"], parts[part]) <= 5 for part in parts if part != "train")
+        splits = loaded("multi30k", data_folder, source, target)
+        assert all(shared(splits["train"], splits[split]) <= 5 for split in splits if split != "train")
 
 
 def test_multi30k_is_read_line_by_line(data_folder: Path, data_file: DataFile) -> None:
-    for stem, part in (("train", "train"), ("val", "validation"), ("test_2016_flickr", "test")):
+    for stem, split in (("train", "train"), ("val", "validation"), ("test_2016_flickr", "test")):
         for language in ("en", "de", "fr", "cs"):
             lines = gzip.decompress(data_file(f"multi30k/{stem}.{language}.gz").read_bytes()).decode().split("\n")
             other = "de" if language == "en" else "en"
             corpus = load_pairs("multi30k", source=language, target=other, data=data_folder)
-            assert [source for source, _ in corpus.pairs(part)] == [line.strip() for line in lines[:-1]]
-            assert list(corpus.pairs(stem)) == list(corpus.pairs(part))  # by the name of its files
+            assert [source for source, _ in corpus.pairs(split)] == [line.strip() for line in lines[:-1]]
+            assert list(corpus.pairs(stem)) == list(corpus.pairs(split))  # by the name of its files
 
 
 def test_directions(data_folder: Path, data_file: DataFile) -> None:
@@ -145,7 +145,7 @@ def test_directions(data_folder: Path, data_file: DataFile) -> None:
     assert directed("tatoeba-pol-eng", source="pl") == ("pl", "en")
     forth = loaded("tatoeba-pol-eng", data_folder)
     back = loaded("tatoeba-pol-eng", data_folder, "pl", "en")
-    assert back == {part: [(target, source) for source, target in pairs] for part, pairs in forth.items()}
+    assert back == {split: [(target, source) for source, target in pairs] for split, pairs in forth.items()}
     fingerprints = [
         load_pairs("multi30k", source=source, target=target, data=data_folder).fingerprint
         for source, target in (("en", "de"), ("de", "en"), ("en", "fr"))
@@ -156,7 +156,7 @@ def test_directions(data_folder: Path, data_file: DataFile) -> None:
 def test_czech_has_no_test_of_2017(data_folder: Path, data_file: DataFile) -> None:
     data_file("multi30k/train.cs.gz")
     corpus = load_pairs("multi30k", source="en", target="cs", data=data_folder)
-    assert corpus.parts == ("train", "validation", "test")
+    assert corpus.splits == ("train", "validation", "test")
     with pytest.raises(TextseqError, match=r"unknown part of corpus 'multi30k' \(en to cs\): 'test_2017_flickr'"):
         corpus.pairs("test_2017_flickr")
 
@@ -189,7 +189,7 @@ def test_newer_releases_have_a_third_column(tmp_path: Path, monkeypatch: pytest.
         "".join(f'{word} = "x"\n' for word in words)
         + f"""
 name = "mine"
-task = "translator"
+task = "translation"
 encoding = "utf-8"
 format = "text"
 folder = "."
@@ -201,9 +201,9 @@ files = {{ "deu.txt" = {{ bytes = {len(content)}, sha256 = "{digest}" }} }}
 """
     )
     monkeypatch.setattr(corpus_recipes, "recipe_files", lambda: {"mine": text})
-    parts = everything(load_pairs("mine", source="de", data=tmp_path))
-    assert {part: len(pairs) for part, pairs in parts.items()} == {"train": 140, "validation": 20, "test": 40}
-    assert {pair for pairs in parts.values() for pair in pairs} == {
+    splits = everything(load_pairs("mine", source="de", data=tmp_path))
+    assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 140, "validation": 20, "test": 40}
+    assert {pair for pairs in splits.values() for pair in pairs} == {
         (f"Geh {number}.", f"Go {number}.") for number in range(200)
     }
 
@@ -255,14 +255,14 @@ def own(tmp_path: Path, lines: list[str], name: str = "own.tsv") -> Path:
 def test_own_pairs_keep_a_share_that_is_in_no_training_pair(tmp_path: Path) -> None:
     chance = random.Random(1)
     lines = [f"The {chance.randrange(600)}.\tDie {chance.randrange(600)}!" for _ in range(1000)]
-    parts = everything(own_pairs([own(tmp_path, lines)], validation=0.1))
-    assert {part: len(pairs) for part, pairs in parts.items()} == {"train": 900, "validation": 100}
-    assert shared(parts["train"], parts["validation"]) == 0
-    assert Counter("\t".join(pair) for pairs in parts.values() for pair in pairs) == Counter(lines)
-    order = [lines.index("\t".join(pair)) for pair in parts["train"]]
+    splits = everything(own_pairs([own(tmp_path, lines)], validation=0.1))
+    assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 900, "validation": 100}
+    assert shared(splits["train"], splits["validation"]) == 0
+    assert Counter("\t".join(pair) for pairs in splits.values() for pair in pairs) == Counter(lines)
+    order = [lines.index("\t".join(pair)) for pair in splits["train"]]
     first = {line: number for number, line in reversed(list(enumerate(lines)))}
-    assert order == [first["\t".join(pair)] for pair in parts["train"]]
-    assert own_pairs([tmp_path / "own.tsv"], validation=0).parts == ("train",)
+    assert order == [first["\t".join(pair)] for pair in splits["train"]]
+    assert own_pairs([tmp_path / "own.tsv"], validation=0).splits == ("train",)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_own_validation_has_a_floor(count: int, share: float, held_out: int, tmp
     """50 pairs, or a tenth of all; that they are few is noted."""
     path = own(tmp_path, [f"one {number}\teins {number}" for number in range(count)])
     corpus = own_pairs([path], validation=share)
-    assert [len(part) for part in everything(corpus).values()] == [count - held_out, *[held_out] * (held_out > 0)]
+    assert [len(split) for split in everything(corpus).values()] == [count - held_out, *[held_out] * (held_out > 0)]
     pairs = "1 pair" if held_out == 1 else f"{held_out} pairs"
     few = (f"Validation rests on {pairs}; measures from so few say little.",)
     assert corpus.notes == (few if held_out else ())
@@ -302,7 +302,7 @@ def test_validation_of_a_hundred_pairs_is_not_few(tmp_path: Path) -> None:
 def test_languages_are_read_from_the_files(tmp_path: Path) -> None:
     """And tell a header and the keys of JSON, of the validation's files too."""
 
-    def languages(corpus: PairCorpus) -> tuple[str, str]:
+    def languages(corpus: PairDataset) -> tuple[str, str]:
         return corpus.source_language, corpus.target_language
 
     aligned = [own(tmp_path, [f"{side} {number}" for number in range(20)], f"a.{side}") for side in ("en", "fr")]
@@ -323,7 +323,7 @@ def test_languages_are_read_from_the_files(tmp_path: Path) -> None:
 def test_own_validation_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs_module, "MOST_VALIDATION", 7)
     path = own(tmp_path, [f"one {number}\teins {number}" for number in range(100)])
-    assert [len(part) for part in everything(own_pairs([path], validation=0.5)).values()] == [93, 7]
+    assert [len(split) for split in everything(own_pairs([path], validation=0.5)).values()] == [93, 7]
 
 
 def test_own_validation_files(tmp_path: Path) -> None:
@@ -421,7 +421,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
             file.write(json.dumps(pair) + "\n")
     tracemalloc.start()
     corpus = own_pairs([path], longest=20_000)
-    count = sum(1 for part in corpus.parts for _ in corpus.pairs(part))
+    count = sum(1 for split in corpus.splits for _ in corpus.pairs(split))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 300 and peak < 0.1 * path.stat().st_size

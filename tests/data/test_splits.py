@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.data.rows import Pair
-from textseq.data.splits import normalised, shared, split
+from textseq.data.splits import normalised, shared, split_pairs
 
 SHARES = {"validation": 0.1, "test": 0.2}
 
@@ -39,7 +39,7 @@ sentences = st.text("abAB ?!.é", max_size=4)
 
 @given(st.lists(st.tuples(sentences, sentences), max_size=30))
 def test_no_sentence_is_in_two_parts(pairs: list[Pair]) -> None:
-    part_of = split(pairs, SHARES)
+    part_of = split_pairs(pairs, SHARES)
     assert len(part_of) == len(pairs)
     for (one, first), (other, second) in permutations(zip(pairs, part_of, strict=True), 2):
         if first != second:
@@ -51,7 +51,7 @@ def test_no_sentence_is_in_two_parts(pairs: list[Pair]) -> None:
 def test_groups_are_what_a_search_finds() -> None:
     """The plain way: grow a group from one pair until no other pair shares a sentence with it."""
     pairs = many(300)
-    part_of = split(pairs, {str(number): 0.02 for number in range(20)})
+    part_of = split_pairs(pairs, {str(number): 0.02 for number in range(20)})
     left = set(range(len(pairs)))
     while left:
         group = {left.pop()}
@@ -68,20 +68,22 @@ def test_groups_are_what_a_search_finds() -> None:
 def test_a_long_chain_is_one_group() -> None:
     chain = [(f"a{number // 2}", f"b{(number + 1) // 2}") for number in range(2000)]
     random.Random(3).shuffle(chain)
-    assert set(split(chain, SHARES)) == {0}
+    assert set(split_pairs(chain, SHARES)) == {0}
 
 
 def test_shares_are_met_and_limited() -> None:
     pairs = [(f"one {number}", f"eins {number}") for number in range(1000)]
-    assert Counter(split(pairs, SHARES)) == {0: 700, 1: 100, 2: 200}
-    assert Counter(split(pairs, SHARES, at_most=150)) == {0: 750, 1: 100, 2: 150}
-    assert Counter(split(pairs[:3], {"validation": 0.02})) == {0: 2, 1: 1}
-    assert split([], SHARES) == b""
-    assert Counter(split(pairs[:300], {"validation": 0.02}, at_least=20)) == {0: 280, 1: 20}
-    assert Counter(split(pairs[:99], {"validation": 0.02}, at_least=20)) == {0: 90, 1: 9}  # a tenth, not more
-    assert Counter(split(pairs[:9], {"validation": 0.02}, at_least=20)) == {0: 8, 1: 1}
-    assert split(pairs, SHARES, at_least=100) == split(pairs, SHARES)  # a floor below the shares changes nothing
-    counts = Counter(split(many(3000), SHARES))  # groups of all sizes
+    assert Counter(split_pairs(pairs, SHARES)) == {0: 700, 1: 100, 2: 200}
+    assert Counter(split_pairs(pairs, SHARES, at_most=150)) == {0: 750, 1: 100, 2: 150}
+    assert Counter(split_pairs(pairs[:3], {"validation": 0.02})) == {0: 2, 1: 1}
+    assert split_pairs([], SHARES) == b""
+    assert Counter(split_pairs(pairs[:300], {"validation": 0.02}, at_least=20)) == {0: 280, 1: 20}
+    assert Counter(split_pairs(pairs[:99], {"validation": 0.02}, at_least=20)) == {0: 90, 1: 9}  # a tenth, not more
+    assert Counter(split_pairs(pairs[:9], {"validation": 0.02}, at_least=20)) == {0: 8, 1: 1}
+    assert split_pairs(pairs, SHARES, at_least=100) == split_pairs(
+        pairs, SHARES
+    )  # a floor below the shares changes nothing
+    counts = Counter(split_pairs(many(3000), SHARES))  # groups of all sizes
     assert counts[1] == 300 and counts[2] == 600
 
 
@@ -89,37 +91,37 @@ def test_large_groups_are_not_preferred() -> None:
     """Though the order is of the smallest hash in a group, and large groups have smaller ones."""
     pairs = [(f"one {number}", f"eins {number}") for number in range(3000)]
     pairs += [(f"two {number // 10}", f"zwei {number}") for number in range(3000)]
-    part_of = split(pairs, {"validation": 0.2})
+    part_of = split_pairs(pairs, {"validation": 0.2})
     large = sum(part_of[3000:]) / sum(part_of)
     assert 0.4 < large < 0.6
 
 
 def test_neither_order_nor_direction_matters() -> None:
     pairs = many(500)
-    part_of = dict(zip(pairs, split(pairs, SHARES), strict=True))
+    part_of = dict(zip(pairs, split_pairs(pairs, SHARES), strict=True))
     shuffled = random.Random(2).sample(pairs, len(pairs))
-    assert dict(zip(shuffled, split(shuffled, SHARES), strict=True)) == part_of
+    assert dict(zip(shuffled, split_pairs(shuffled, SHARES), strict=True)) == part_of
     swapped = [(target, source) for source, target in pairs]
-    assert split(swapped, SHARES) == split(pairs, SHARES)
+    assert split_pairs(swapped, SHARES) == split_pairs(pairs, SHARES)
 
 
 def test_a_file_that_grows_keeps_most_of_its_parts() -> None:
     pairs = [(f"one {number}", f"eins {number}") for number in range(2000)]
-    before = split(pairs, SHARES)
+    before = split_pairs(pairs, SHARES)
     more = [(f"two {number}", f"zwei {number}") for number in range(200)]
-    after = split([*more, *pairs], SHARES)[len(more) :]
-    for part in (1, 2):
-        kept = sum(one == other == part for one, other in zip(before, after, strict=True))
-        assert kept > 0.85 * before.count(part)
+    after = split_pairs([*more, *pairs], SHARES)[len(more) :]
+    for split in (1, 2):
+        kept = sum(one == other == split for one, other in zip(before, after, strict=True))
+        assert kept > 0.85 * before.count(split)
 
 
 def test_sentences_without_words_glue_nothing_and_train() -> None:
     pairs = [(f"Say {number}", "?!") for number in range(100)] + [("...", f"Sag {number}") for number in range(100)]
     pairs += [("?!", "...")] * 3 + [(f"one {number}", f"eins {number}") for number in range(100)]
-    part_of = split(pairs, {"validation": 0.1})
+    part_of = split_pairs(pairs, {"validation": 0.1})
     assert set(part_of[:203]) == {0} and sum(part_of[203:]) == 30
     alike = [("Say 1", f"Sag {number}") for number in range(5)]
-    assert split([*pairs, *alike], {"validation": 0.5})[-5:] == bytes(5)  # a group that has a "?!"
+    assert split_pairs([*pairs, *alike], {"validation": 0.5})[-5:] == bytes(5)  # a group that has a "?!"
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def test_every_corpus_has_its_sentences(name: str, data_folder: Path) -> None:
     corpus = load_tagged(name, data=data_folder)
     sentences = words = 0
     used: Counter[str] = Counter()
-    for part in corpus.parts:
-        for its_words, tags in corpus.sentences(part):
+    for split in corpus.splits:
+        for its_words, tags in corpus.sentences(split):
             assert len(tags) > 0 and (len(its_words) == len(tags)) >= corpus.aligned
             assert all(word and not word.isspace() for word in its_words)
             sentences, words = sentences + 1, words + len(tags)
@@ -41,7 +41,7 @@ def test_every_corpus_has_its_sentences(name: str, data_folder: Path) -> None:
     assert (sentences, words) == (COUNTS[name], WORDS[name])
     assert set(used) == set(corpus.labels)
     assert len(corpus.labels) == TAGS[name]
-    assert corpus.parts == ("train", "validation", "test")
+    assert corpus.splits == ("train", "validation", "test")
 
 
 def test_the_first_sentence_of_the_treebank(data_folder: Path) -> None:
@@ -114,11 +114,11 @@ def test_what_is_not_aligned_has_a_tab(tmp_path: Path) -> None:
 def test_all_pronunciations_of_a_word_are_in_one_part(data_folder: Path) -> None:
     corpus = load_tagged("cmudict", data=data_folder)
     assert not corpus.aligned
-    parts = {part: {"".join(letters) for letters, _ in corpus.sentences(part)} for part in corpus.parts}
-    assert sum(map(len, parts.values())) == 123_455
-    assert not parts["train"] & (parts["test"] | parts["validation"])
-    assert len(parts["test"]) == pytest.approx(12_345, rel=0.01)
-    assert ("cat" in parts["train"]) + ("cat" in parts["test"]) + ("cat" in parts["validation"]) == 1
+    splits = {split: {"".join(letters) for letters, _ in corpus.sentences(split)} for split in corpus.splits}
+    assert sum(map(len, splits.values())) == 123_455
+    assert not splits["train"] & (splits["test"] | splits["validation"])
+    assert len(splits["test"]) == pytest.approx(12_345, rel=0.01)
+    assert ("cat" in splits["train"]) + ("cat" in splits["test"]) + ("cat" in splits["validation"]) == 1
 
 
 def write(folder: Path, text: str, name: str = "own.txt") -> Path:
@@ -131,13 +131,13 @@ MANY = "".join(f"word{n} NOUN\nruns VERB\n\n" for n in range(60))
 
 def test_own_sentences_are_parted_and_none_is_lost(tmp_path: Path) -> None:
     corpus = own_tagged([write(tmp_path, MANY + MANY)])
-    parts = {part: [" ".join(words) for words, _ in corpus.sentences(part)] for part in corpus.parts}
-    assert sum(map(len, parts.values())) == 120
-    assert not set(parts["train"]) & set(parts["validation"])
-    assert len(set(parts["validation"])) == 6
+    splits = {split: [" ".join(words) for words, _ in corpus.sentences(split)] for split in corpus.splits}
+    assert sum(map(len, splits.values())) == 120
+    assert not set(splits["train"]) & set(splits["validation"])
+    assert len(set(splits["validation"])) == 6
     assert corpus.labels == ("NOUN", "VERB")
     whole = own_tagged([tmp_path / "own.txt"], validation=0)
-    assert whole.parts == ("train",)
+    assert whole.splits == ("train",)
     assert whole.fingerprint != corpus.fingerprint
     other = own_tagged([write(tmp_path, MANY)], validation_paths=[write(tmp_path, "a NOUN\n", "v.txt")])
     assert [*other.sentences("validation")] == [(("a",), ("NOUN",))]

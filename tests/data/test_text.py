@@ -24,15 +24,15 @@ from textseq.data.corpora import labelled_formats
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS
 from textseq.data.corpora.text_formats import FORMATS
-from textseq.data.text import Corpus, corpus_names, load_corpus, own_text
+from textseq.data.text import TextDataset, corpus_names, load_corpus, own_text
 from textseq.errors import TextseqError
 from textseq.io.documents import CHUNK, Document
 
 DataFile = Callable[[str], Path]
 
 
-def texts(corpus: Corpus, part: str) -> list[str]:
-    return ["".join(document) for document in corpus.documents(part)]
+def texts(corpus: TextDataset, split: str) -> list[str]:
+    return ["".join(document) for document in corpus.documents(split)]
 
 
 def play(tmp_path: Path, raw: str) -> str:
@@ -58,7 +58,7 @@ def test_names_and_rows_need_neither_files_nor_network(monkeypatch: pytest.Monke
     for row in rows.values():
         assert row.language and row.licence and row.purpose and row.homepage.startswith("https://")
         assert "\n" not in row.title + row.purpose + row.licence
-        known = labelled_formats.FORMATS if row.labels else TAGGED_FORMATS if row.task == "tagger" else FORMATS
+        known = labelled_formats.FORMATS if row.labels else TAGGED_FORMATS if row.task == "tagging" else FORMATS
         assert {row.format, *row.formats.values()} <= known.keys()
         assert not row.tags or row.format in TAGGED_FORMATS
 
@@ -98,7 +98,7 @@ def test_tinyshakespeare_is_split_as_everybody_splits_it(data_file: DataFile, da
     (train,), (validation,) = texts(corpus, "train"), texts(corpus, "validation")
     assert (len(train), len(validation)) == (1_003_854, 111_540)  # nanoGPT's shakespeare_char
     assert train + validation == whole
-    assert corpus.parts == ("train", "validation")
+    assert corpus.splits == ("train", "validation")
     with pytest.raises(TextseqError, match="'tinyshakespeare' has no test part; it has train and validation"):
         corpus.documents("test")
     with pytest.raises(TextseqError, match=r"'valid'; did you mean 'validation'\?"):
@@ -108,7 +108,7 @@ def test_tinyshakespeare_is_split_as_everybody_splits_it(data_file: DataFile, da
 def test_shakespeare_is_split_by_whole_pieces(data_file: DataFile, data_folder: Path) -> None:
     data_file("shakespeare/macbeth.txt")
     corpus = load_corpus("shakespeare", data=data_folder)
-    names = {part: [document.path.name for document in corpus.contents[part]] for part in corpus.parts}
+    names = {split: [document.path.name for document in corpus.contents[split]] for split in corpus.splits}
     assert names["test"] == ["macbeth.txt", "twelfthnight.txt"]
     assert names["validation"] == ["twogentlemenofverona.txt"]
     assert len(names["train"]) == 39 and names["train"] == sorted(names["train"])
@@ -133,7 +133,7 @@ def test_every_document_gives_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path:
     head = 'format = "text"\nsplit = { test = 0.2, validation = 0.3 }\n'
     recipe_of(monkeypatch, tmp_path, head, a="0123456789", b="abcdefghij")
     corpus = load_corpus("mine", data=tmp_path)
-    assert {part: texts(corpus, part) for part in corpus.parts} == {
+    assert {split: texts(corpus, split) for split in corpus.splits} == {
         "train": ["01234", "abcde"],
         "validation": ["567", "fgh"],
         "test": ["89", "ij"],
@@ -198,7 +198,7 @@ OPENING = FRONT + "\tTHE PLAY\n\n\nACT I\n\n\n\nSCENE I\tA room, with\n\ta door.
         ("ANNA\t[Aside]  Yes\n\tno [Sits] more [To\n\tBERT]\n", "ANNA:\nYes\nno more\n"),
         ("ANNA\t[Aside]\n\n\tYes\n", "ANNA:\nYes\n"),
         ("ANNA\tYes\n\n\t[Exeunt BERT\n\tand all.\n\nBERT\tNo\n", "ANNA:\nYes\n\nBERT:\nNo\n"),  # never closed
-        ("ANNA\tYes\n\n\t[Noise [within]  Bow-wow]\n\n\tNo\n", "ANNA:\nYes\nNo\n"),  # one in another
+        ("ANNA\tYes\n\n\t[DropoutMasks [within]  Bow-wow]\n\n\tNo\n", "ANNA:\nYes\nNo\n"),  # one in another
         ("ANNA\t[Exit]\n\nBERT\tNo\n", "BERT:\nNo\n"),  # who says nothing has no speech
         ("ANNA OF\nTHE HILL\tYes\n", "ANNA OF THE HILL:\nYes\n"),
         ("ANNA\tYes\nOF THE HILL\n\nBERT\tNo\n", "ANNA OF THE HILL:\nYes\n\nBERT:\nNo\n"),
@@ -226,8 +226,8 @@ def test_poem_keeps_verses_and_stanzas(tmp_path: Path) -> None:
 
 def shakespeare(data_folder: Path) -> Iterator[tuple[str, str]]:
     corpus = load_corpus("shakespeare", data=data_folder)
-    for part in corpus.parts:
-        for document, text in zip(corpus.contents[part], texts(corpus, part), strict=True):
+    for split in corpus.splits:
+        for document, text in zip(corpus.contents[split], texts(corpus, split), strict=True):
             yield document.path.name, text
 
 
@@ -301,7 +301,7 @@ def test_own_files_are_documents_and_the_end_is_validation(tmp_path: Path) -> No
     assert corpus.task == "language-model" and corpus.encoding == "utf-8" and corpus.notes == ()
     assert texts(corpus, "train") == ["0123456789", "abcde"]
     assert texts(corpus, "validation") == ["fghij"]
-    assert own_text([first], validation=0).parts == ("train",)
+    assert own_text([first], validation=0).splits == ("train",)
     assert texts(own_text([first, first, tmp_path], validation=0), "train") == ["0123456789", "abcdefghij"]
 
 
@@ -328,10 +328,10 @@ def test_no_character_is_lost_or_used_twice(pieces: list[str], share: float) -> 
             return
         corpus = own_text(paths, validation=share)
         train = "".join(texts(corpus, "train"))
-        validation = "".join(texts(corpus, "validation")) if "validation" in corpus.parts else ""
+        validation = "".join(texts(corpus, "validation")) if "validation" in corpus.splits else ""
         assert train + validation == "".join(pieces)
         assert len(train) == max(int((1 - share) * len("".join(pieces))), 1)
-        assert all(text for part in corpus.parts for text in texts(corpus, part))
+        assert all(text for split in corpus.splits for text in texts(corpus, split))
 
 
 def test_folder_of_source_code(tmp_path: Path) -> None:
@@ -369,9 +369,9 @@ def test_large_file_comes_in_chunks(tmp_path: Path) -> None:
     path = tmp_path / "large.txt"
     path.write_text(text, encoding="utf-8")
     corpus = own_text([path], validation=0.4)
-    chunks = {part: [list(document) for document in corpus.documents(part)] for part in corpus.parts}
-    assert all(0 < len(chunk) <= CHUNK for part in chunks.values() for (*document,) in part for chunk in document)
-    train, validation = ("".join(document) for part in chunks.values() for document in part)
+    chunks = {split: [list(document) for document in corpus.documents(split)] for split in corpus.splits}
+    assert all(0 < len(chunk) <= CHUNK for split in chunks.values() for (*document,) in split for chunk in document)
+    train, validation = ("".join(document) for split in chunks.values() for document in split)
     assert train + validation == text and len(train) == int(0.6 * len(text))
 
 

@@ -38,7 +38,7 @@ class Stub:
 
     def __init__(self, *train: str, chunk: int = 7, valid: tuple[str, ...] = ()) -> None:
         self.name = "stub"
-        self.parts: tuple[str, ...] = ("train", "valid")
+        self.splits: tuple[str, ...] = ("train", "valid")
         self.texts = {"train": train or DOCUMENTS, "valid": valid}
         self.chunk = chunk
         self.reads = 0
@@ -47,9 +47,9 @@ class Stub:
     def fingerprint(self) -> str:
         return repr(self.texts)
 
-    def documents(self, part: str) -> Iterator[Iterator[str]]:
+    def documents(self, split: str) -> Iterator[Iterator[str]]:
         self.reads += 1
-        return (self.chunks(text) for text in self.texts[part])
+        return (self.chunks(text) for text in self.texts[split])
 
     def chunks(self, text: str) -> Iterator[str]:
         return (text[start : start + self.chunk] for start in range(0, len(text), self.chunk))
@@ -355,9 +355,9 @@ def test_one_makes_what_many_want_at_once(tmp_path: Path, monkeypatch: pytest.Mo
         return done
 
     class Slow(Stub):
-        def documents(self, part: str) -> Iterator[Iterator[str]]:
+        def documents(self, split: str) -> Iterator[Iterator[str]]:
             all(come.acquire(timeout=5) for _ in range(many - 1))
-            return super().documents(part)
+            return super().documents(split)
 
     monkeypatch.setattr(textseq.io.files, "take", counted)
     corpora = [Slow() for _ in range(many)]
@@ -441,7 +441,7 @@ def test_unknown_parts_are_named(tmp_path: Path) -> None:
     corpus = Stub()
     with pytest.raises(TextseqError, match="unknown part of corpus 'stub' 'vaild'; did you mean 'valid'"):
         token_file(corpus, "vaild", CharTokenizer("a"), tmp_path)
-    corpus.parts = ("test",)
+    corpus.splits = ("test",)
     with pytest.raises(TextseqError, match="unknown part of corpus 'stub' 'train'"):
         tokenizer_for(corpus, CHAR, tmp_path)
     assert corpus.reads == 0 and files(tmp_path) == []

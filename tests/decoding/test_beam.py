@@ -25,7 +25,7 @@ END = 3
 def model(cell: CellName = "lstm", seed: int = 1) -> LanguageModel:
     """A model whose logits depend on all that it has read."""
     torch.manual_seed(seed)
-    made = LanguageModel(LanguageModelConfig(cell=cell, layers=2, hidden_size=6, embedding_size=4), V)
+    made = LanguageModel(LanguageModelConfig(cell=cell, num_layers=2, hidden_size=6, embedding_size=4), V)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=1.2)
     return made.eval()

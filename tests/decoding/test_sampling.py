@@ -14,7 +14,7 @@ from torch import Tensor
 
 from textseq.config.names import CellName
 from textseq.decoding import logits_processors as rules
-from textseq.decoding.logits_processors import NOISE, RULES, Rule, rules_in_force
+from textseq.decoding.logits_processors import LOGITS_PROCESSORS, NOISE, LogitsProcessor, active_processors
 from textseq.decoding.sampling import draw, sample
 from textseq.decoding.stopping import StopStrings
 from textseq.nn.cells import CELLS, Step
@@ -34,17 +34,19 @@ def kept(logits: Tensor) -> list[set[int]]:
     return [set(np.flatnonzero(row > -np.inf).tolist()) for row in logits.numpy()]
 
 
-def ruled(logits: Tensor, config: GenerationConfig, history: Tensor | None = None, end: int | None = None) -> Tensor:
+def apply_processors(
+    logits: Tensor, config: GenerationConfig, history: Tensor | None = None, end: int | None = None
+) -> Tensor:
     """The logits under the rules in force."""
     if history is None:
         history = torch.zeros(len(logits), 1, dtype=torch.int64)
-    return rules.ruled(logits, history, config, rules_in_force(config), end=end)
+    return rules.apply_processors(logits, history, config, active_processors(config), end=end)
 
 
 def only(history: Tensor | None = None, end: int | None = None, **values: float) -> Callable[[Tensor], Tensor]:
     """The rules of these settings and no others."""
     config = GenerationConfig.from_dict({"temperature": 1, **values}, where="here")
-    return lambda logits: ruled(logits, config, history, end)
+    return lambda logits: apply_processors(logits, config, history, end)
 
 
 def rising(seed: int = 1) -> torch.Generator:
@@ -89,7 +91,7 @@ def test_top_p_keeps_the_smallest_set_that_holds_p(scores: list[int], p: float) 
 def test_something_can_always_be_drawn(scores: list[int], temperature: float, k: int | None, p: float) -> None:
     logits = torch.tensor([scores, [0] * len(scores)]) / 10
     config = GenerationConfig(temperature=temperature, top_k=k, top_p=p)
-    found = ruled(logits, config)
+    found = apply_processors(logits, config)
     chance = found.softmax(dim=1)
     assert all(kept(chance.log()))
     torch.testing.assert_close(chance.sum(dim=1), torch.ones(2))
@@ -97,10 +99,10 @@ def test_something_can_always_be_drawn(scores: list[int], temperature: float, k:
     assert (chance.gather(1, tokens.unsqueeze(1)) > 0).all()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.setting)
-def test_a_rule_that_is_off_would_change_nothing(rule: Rule) -> None:
+@pytest.mark.parametrize("rule", LOGITS_PROCESSORS, ids=lambda rule: rule.setting)
+def test_a_rule_that_is_off_would_change_nothing(rule: LogitsProcessor) -> None:
     config = GenerationConfig.from_dict({"temperature": 1, rule.setting: rule.off}, where="here")
-    assert rules_in_force(config) == ()
+    assert active_processors(config) == ()
     if rule.setting != "no_repeat_ngram_size":  # there is no n-gram of no token
         logits = some_logits()
         history = torch.zeros(len(logits), 1, dtype=torch.int64)
@@ -108,7 +110,7 @@ def test_a_rule_that_is_off_would_change_nothing(rule: Rule) -> None:
 
 
 def test_by_default_only_the_temperature_is_in_force() -> None:
-    assert [rule.setting for rule in rules_in_force(GenerationConfig())] == ["temperature"]
+    assert [rule.setting for rule in active_processors(GenerationConfig())] == ["temperature"]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
@@ -128,7 +130,7 @@ def test_temperature_zero_is_the_likeliest_token() -> None:
 
 def test_rules_apply_in_hugging_faces_order() -> None:
     """The history's rules, then temperature, which flattens what the others read, and each reads what is left."""
-    assert [rule.setting for rule in RULES] == [
+    assert [rule.setting for rule in LOGITS_PROCESSORS] == [
         "repetition_penalty", "no_repeat_ngram_size", "temperature", "top_k", "top_p", "min_p", "typical_p",
     ]  # fmt: skip
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
@@ -176,7 +178,7 @@ def test_typical_p_keeps_the_nearest_to_the_entropy(scores: list[int], p: float)
 
 
 def test_typical_p_may_leave_the_likeliest_out() -> None:
-    logits = torch.tensor([[0.4, *[0.1] * 6]]).log()  # the entropy is nearer to the surprise of the others
+    logits = torch.tensor([[0.4, *[0.1] * 6]]).log()  # the entropy is nearer to the surprisal of the others
     assert kept(only(typical_p=0.25)(logits)) == [{1, 2, 3}]
     assert kept(only(top_p=0.25)(logits)) == [{0}]
 
@@ -251,7 +253,9 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
         assert kept(only(history, end, no_repeat_ngram_size=1)(logits)) == [wanted]
     config = GenerationConfig(temperature=1, no_repeat_ngram_size=1)
     logits = torch.tensor([[1.0, 1.0, 1.0]]).log()
-    assert kept(rules.ruled(logits, history, config, rules_in_force(config), end=end, may_end=False)) == [{0, 1}]
+    assert kept(rules.apply_processors(logits, history, config, active_processors(config), end=end, may_end=False)) == [
+        {0, 1}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +272,7 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
 def test_draws_come_as_often_as_the_softmax_says(config: GenerationConfig) -> None:
     n = 20_000
     logits = some_logits(1)
-    counts = draw(ruled(logits, config).expand(n, -1), rising()).bincount(minlength=V)
+    counts = draw(apply_processors(logits, config).expand(n, -1), rising()).bincount(minlength=V)
     scaled = logits[0].double() / config.temperature
     ranked = scaled.argsort(descending=True)
     out = ranked[config.top_k :] if config.top_k else ranked[:0]
@@ -289,7 +293,7 @@ def test_draws_come_as_often_as_the_softmax_says(config: GenerationConfig) -> No
 
 def model(cell: CellName = "lstm") -> LanguageModel:
     torch.manual_seed(1)
-    made = LanguageModel(LanguageModelConfig(cell=cell, layers=2, hidden_size=6, embedding_size=4), V)
+    made = LanguageModel(LanguageModelConfig(cell=cell, num_layers=2, hidden_size=6, embedding_size=4), V)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=1.5)
     torch.nn.init.zeros_(made.output.bias)

@@ -17,7 +17,7 @@ import pytest
 
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.corpora.text_formats import CorpusDocument, members
-from textseq.data.text import Corpus, load_corpus
+from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError
 from textseq.io.documents import CHUNK, Document
 
@@ -134,10 +134,10 @@ def test_nltk_is_imported_only_to_read(archive: Path) -> None:
 
 
 @cache
-def corpus(name: str, folder: Path) -> tuple[Corpus, dict[str, list[str]]]:
+def corpus(name: str, folder: Path) -> tuple[TextDataset, dict[str, list[str]]]:
     """A corpus, and the texts of each part."""
     loaded = load_corpus(name, data=folder)
-    return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.parts}
+    return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.splits}
 
 
 @pytest.fixture(params=[recipe.name for recipe in list_corpora() if recipe.task == "language-model"])
@@ -172,7 +172,7 @@ def test_every_corpus_has_parts_that_share_nothing(name: str, data_folder: Path)
 def test_gutenberg_holds_out_books_of_known_authors(data_folder: Path, data_file: DataFile) -> None:
     data_file("nltk_data/corpora/gutenberg.zip")
     loaded, texts = corpus("gutenberg", data_folder)
-    names = {part: [document.name.rpartition("/")[2] for document in loaded.contents[part]] for part in loaded.parts}
+    names = {part: [document.name.rpartition("/")[2] for document in loaded.contents[part]] for part in loaded.splits}
     assert names["validation"] == ["chesterton-thursday.txt"] and names["test"] == ["austen-persuasion.txt"]
     assert len(names["train"]) == 13
     for part in ("validation", "test"):
@@ -186,7 +186,7 @@ def test_gutenberg_holds_out_books_of_known_authors(data_folder: Path, data_file
 def test_brown_holds_out_texts_of_every_genre(data_folder: Path, data_file: DataFile) -> None:
     data_file("nltk_data/corpora/brown.zip")
     loaded, texts = corpus("brown", data_folder)
-    names = {part: [str(document.member) for document in loaded.contents[part]] for part in loaded.parts}
+    names = {part: [str(document.member) for document in loaded.contents[part]] for part in loaded.splits}
     assert {part: len(names[part]) for part in names} == {"train": 395, "validation": 54, "test": 51}
     genres = {part: {name[len("brown/c")] for name in names[part]} for part in names}
     assert genres["train"] == genres["validation"] == genres["test"] == set("abcdefghjklmnpr")

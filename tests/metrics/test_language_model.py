@@ -14,7 +14,7 @@ from textseq.config.names import CellName
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.metrics import language_model as metrics
-from textseq.metrics.language_model import Measurement, bits_per_character, perplexity
+from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
 from textseq.nn.cells import CELLS
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model.config import LanguageModelConfig
@@ -31,7 +31,7 @@ IDS = np.random.default_rng(1).integers(V, size=L).astype(np.uint8)
 def made(cell: CellName = "lstm", *, learned: bool = False) -> LanguageModel:
     torch.manual_seed(1)
     config = LanguageModelConfig(
-        cell=cell, layers=2, hidden_size=6, embedding_size=4, dropout=0.5, learn_initial_state=learned
+        cell=cell, num_layers=2, hidden_size=6, embedding_size=4, dropout=0.5, learn_initial_state=learned
     )
     model = LanguageModel(config, V)
     for parameter in model.parameters():  # so that what came before matters, and how far back
@@ -117,7 +117,7 @@ def test_measuring_leaves_the_model_as_it_was(training: bool) -> None:
 
 def test_signature_is_the_recipe_of_the_number() -> None:
     model = made()
-    source = "corpus:a|part:test|tokenizer:char"
+    source = "corpus:a|split:test|tokenizer:char"
     assert measure(model, IDS, source=source).signature == f"{source}|state:carried|streams:1|version:{__version__}"
     assert "|state:carried|streams:3|" in measure(model, IDS, source=source, streams=3).signature
     assert "|state:carried|streams:40|" in measure(model, IDS, source=source, streams=1000).signature
@@ -151,7 +151,7 @@ def test_more_than_there_is_means_all(first: int) -> None:
 
 
 def test_a_measurement_is_told_in_one_line() -> None:
-    told = str(Measurement(nats=2000 * math.log(2), tokens=1000, characters=4000, signature="x"))
+    told = str(LanguageModelMetrics(nats=2000 * math.log(2), tokens=1000, characters=4000, signature="x"))
     assert told == "1.3863 nats per token, 0.5000 bits per character, perplexity 4.000 (1,000 tokens)"
 
 

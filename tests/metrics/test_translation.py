@@ -22,7 +22,7 @@ from textseq.metrics.translation import (
     METRICS,
     TOKENIZERS,
     Comparison,
-    TranslationMeasurement,
+    TranslationScore,
     bleu,
     bleu_by_length,
     compare,
@@ -174,7 +174,7 @@ def test_the_same_translations_give_the_same_numbers() -> None:
 
 
 def test_signature_is_the_recipe_of_the_number() -> None:
-    how = "corpus:multi30k|part:test|beam:5"
+    how = "corpus:multi30k|split:test|beam:5"
     found = measure_translations(TRANSLATIONS, REFERENCES, resamples=100, how=how)
     ends = f"|version:{sacrebleu.__version__}|textseq:{__version__}"
     wanted = [
@@ -314,7 +314,7 @@ def test_names_and_numbers_that_are_wrong() -> None:
 
 
 def test_how_they_are_told() -> None:
-    measured = TranslationMeasurement("BLEU", 31.004, (29.5, 32.256), "x")
+    measured = TranslationScore("BLEU", 31.004, (29.5, 32.256), "x")
     assert str(measured) == "BLEU 31.00 (95 % between 29.50 and 32.26)"
     wanted = {"signature": "x", "measure": "BLEU", "score": 31.004, "interval_95": [29.5, 32.256]}
     assert json.loads(json.dumps(measured.to_dict())) == wanted
@@ -329,7 +329,7 @@ def without(table: dict[str, object], key: str) -> dict[str, object]:
 
 def test_numbers_are_plain_and_fit_json() -> None:
     for found in measure_translations(TRANSLATIONS, REFERENCES, resamples=100):
-        assert TranslationMeasurement(**asdict(found)) == found and json.dumps(found.to_dict())
+        assert TranslationScore(**asdict(found)) == found and json.dumps(found.to_dict())
     for compared in compare(TRANSLATIONS, REFERENCES, REFERENCES, resamples=100):
         assert json.dumps(compared.to_dict())
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from textseq.config.names import AttentionName, CellName
 from textseq.nn import reference
 from textseq.nn.attention import ATTENTIONS, Additive, Memory
-from textseq.nn.attention_decoder import SIDE, AttentiveLayer
+from textseq.nn.attention_decoder import SIDE, AttentionDecoder
 from textseq.nn.cells import CELLS, State
 
 T, N, S, E, A, H = 5, 3, 6, 4, 7, 8
@@ -33,9 +33,9 @@ def in_float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def made(cell: CellName, attention: AttentionName = "additive") -> tuple[AttentiveLayer, Tensor, Memory, State]:
+def made(cell: CellName, attention: AttentionName = "additive") -> tuple[AttentionDecoder, Tensor, Memory, State]:
     """A layer, vectors of words (T, N, E), a memory and a state, which all want a gradient."""
-    layer = AttentiveLayer(cell, attention, E, H, H, A)
+    layer = AttentionDecoder(cell, attention, E, H, H, A)
     padding = torch.zeros(N, S).masked_fill(torch.arange(S) >= LENGTHS.unsqueeze(1), -torch.inf)
     values = (torch.randn(N, S, H) * (padding == 0).unsqueeze(2)).requires_grad_()
     memory = Memory(values, layer.attention.keys(values), padding, torch.randn(N, H, requires_grad=True))
@@ -43,7 +43,7 @@ def made(cell: CellName, attention: AttentionName = "additive") -> tuple[Attenti
     return layer, torch.randn(T, N, E, requires_grad=True), memory, state
 
 
-def leaves(layer: AttentiveLayer, words: Tensor, memory: Memory, state: State) -> list[Tensor]:
+def leaves(layer: AttentionDecoder, words: Tensor, memory: Memory, state: State) -> list[Tensor]:
     """All that a gradient is wanted of; the keys' one ends in the values and their own weights."""
     return [words, memory.values, memory.summary, *state, *layer.parameters()]
 

@@ -26,7 +26,7 @@ KINDS: dict[str, Callable[..., Recurrent]] = {
     "both": partial(Recurrent, residual=True, layer_norm=True),
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
-LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
+LAYERS = pytest.mark.parametrize("num_layers", [1, 2, 3])
 DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 
 
@@ -72,7 +72,7 @@ def gradients(module: nn.Module, outputs: Tensor, state: State, *inputs: Tensor)
 @LAYERS
 @DIRECTIONS
 def test_fused_is_torch(cell: CellName, layers: int, bidirectional: bool) -> None:
-    stack = Recurrent(cell, E, H, layers=layers, bidirectional=bidirectional)
+    stack = Recurrent(cell, E, H, num_layers=layers, bidirectional=bidirectional)
     twin = torchs_own(stack, cell)
     x = torch.randn(N, T, E, requires_grad=True)
     state = tuple(part.requires_grad_() for part in random_state(stack))
@@ -93,7 +93,7 @@ def test_fused_is_torch(cell: CellName, layers: int, bidirectional: bool) -> Non
 def test_fast_is_plain(cell: CellName, kind: str, bidirectional: bool, lengths: Tensor | None) -> None:
     """With all that chance can take away at work, drawn once for both."""
     stack = KINDS[kind](
-        cell, E, H, layers=3, bidirectional=bidirectional, dropout=0.4, locked_dropout=True,
+        cell, E, H, num_layers=3, bidirectional=bidirectional, dropout=0.4, locked_dropout=True,
         weight_dropout=0.4,
     )  # fmt: skip
     x = torch.randn(N, T, E, requires_grad=True)
@@ -111,7 +111,7 @@ def test_fast_is_plain(cell: CellName, kind: str, bidirectional: bool, lengths: 
 @EVERY_KIND
 @LAYERS
 def test_one_window_is_several_with_the_state_carried(cell: CellName, kind: str, layers: int) -> None:
-    stack = KINDS[kind](cell, E, H, layers=layers)
+    stack = KINDS[kind](cell, E, H, num_layers=layers)
     x = torch.randn(N, T, E)
     whole, final = stack(x)
     state, pieces = None, []
@@ -125,7 +125,7 @@ def test_one_window_is_several_with_the_state_carried(cell: CellName, kind: str,
 @EVERY_CELL
 @DIRECTIONS
 def test_padded_batch_is_its_rows_alone(cell: CellName, bidirectional: bool, plain: bool) -> None:
-    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional)
+    stack = Recurrent(cell, E, H, num_layers=2, bidirectional=bidirectional)
     run = stack.forward_plain if plain else stack
     lengths = torch.tensor([4, T, 1])
     x, state = torch.randn(N, T, E), random_state(stack)
@@ -141,7 +141,7 @@ def test_padded_batch_is_its_rows_alone(cell: CellName, bidirectional: bool, pla
 @EVERY_CELL
 @DIRECTIONS
 def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: bool) -> None:
-    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional)
+    stack = Recurrent(cell, E, H, num_layers=2, bidirectional=bidirectional)
     lengths = torch.tensor([T, 3, 5])
     padding = torch.arange(T) >= lengths.unsqueeze(1)
     x = torch.randn(N, T, E)
@@ -160,7 +160,7 @@ def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: b
 @pytest.mark.parametrize("within", [False, True], ids=["at the start", "within"])
 @pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
 def test_resets_in_a_window_are_separate_texts(cell: CellName, learned: bool, within: bool) -> None:
-    stack = Recurrent(cell, E, H, layers=2, learn_initial_state=learned)
+    stack = Recurrent(cell, E, H, num_layers=2, learn_initial_state=learned)
     if stack.start is not None:
         nn.init.normal_(stack.start)
     x, state = torch.randn(N, T, E), random_state(stack)
@@ -183,7 +183,7 @@ def test_resets_in_a_window_are_separate_texts(cell: CellName, learned: bool, wi
 @EVERY_CELL
 @DIRECTIONS
 def test_learned_initial_state_is_used_and_learns(cell: CellName, bidirectional: bool) -> None:
-    stack = Recurrent(cell, E, H, layers=2, bidirectional=bidirectional, learn_initial_state=True)
+    stack = Recurrent(cell, E, H, num_layers=2, bidirectional=bidirectional, learn_initial_state=True)
     start = cast(nn.Parameter, stack.start)
     assert "start" in dict(stack.named_parameters())
     nn.init.normal_(start)
@@ -212,7 +212,7 @@ def test_learned_initial_state_learns_from_resets_alone(cell: CellName) -> None:
 
 @EVERY_CELL
 def test_without_one_the_initial_state_is_zero(cell: CellName) -> None:
-    stack = Recurrent(cell, E, H, layers=2, bidirectional=True)
+    stack = Recurrent(cell, E, H, num_layers=2, bidirectional=True)
     state = stack.initial_state(N)
     assert len(state) == CELLS[cell].states
     assert all(part.shape == (4, N, H) and not part.any() for part in state)
@@ -222,7 +222,7 @@ def test_without_one_the_initial_state_is_zero(cell: CellName) -> None:
 @EVERY_KIND
 @DIRECTIONS
 def test_forget_bias_is_one_and_the_rest_small(cell: CellName, kind: str, bidirectional: bool) -> None:
-    for layer in KINDS[kind](cell, E, H, layers=2, bidirectional=bidirectional).layers:
+    for layer in KINDS[kind](cell, E, H, num_layers=2, bidirectional=bidirectional).layers:
         weights = dict(layer.named_parameters())
         for side in ("_l0", "_l0_reverse")[: 1 + bidirectional]:
             biases = (weights[f"bias_ih{side}"] + weights[f"bias_hh{side}"]).chunk(len(CELLS[cell].gates))
@@ -238,7 +238,7 @@ def test_dropout_stands_between_layers_in_training_only(cell: CellName) -> None:
     x = torch.randn(N, T, E)
     single = Recurrent(cell, E, H, dropout=0.5).train()
     assert torch.equal(single(x)[0], single(x)[0])
-    stack = Recurrent(cell, E, H, layers=2, dropout=0.5).eval()
+    stack = Recurrent(cell, E, H, num_layers=2, dropout=0.5).eval()
     assert torch.equal(stack(x)[0], stack(x)[0])
     torch.testing.assert_close(stack(x), stack.forward_plain(x))
     stack.train()
@@ -248,7 +248,7 @@ def test_dropout_stands_between_layers_in_training_only(cell: CellName) -> None:
 @EVERY_CELL
 @DIRECTIONS
 def test_dropout_stands_at_the_same_place_in_fused_and_plain(cell: CellName, bidirectional: bool) -> None:
-    stack = Recurrent(cell, E, H, layers=3, bidirectional=bidirectional)
+    stack = Recurrent(cell, E, H, num_layers=3, bidirectional=bidirectional)
     stack.dropout.forward = nn.Hardtanh(0, 0.01)  # type: ignore[method-assign]  # like it, but without chance
     x = torch.randn(N, T, E)
     torch.testing.assert_close(stack(x), stack.forward_plain(x))
@@ -260,7 +260,7 @@ def test_dropout_stands_at_the_same_place_in_fused_and_plain(cell: CellName, bid
 @pytest.mark.parametrize("zoneout", [0.0, 0.3])
 def test_chain_of_steps_is_forward(cell: CellName, kind: str, layers: int, zoneout: float) -> None:
     rates = (zoneout,) * CELLS[cell].states
-    stack = KINDS[kind](cell, E, H, layers=layers, zoneout=rates, dropout=0.5, weight_dropout=0.5).eval()
+    stack = KINDS[kind](cell, E, H, num_layers=layers, zoneout=rates, dropout=0.5, weight_dropout=0.5).eval()
     table, ids = torch.randn(9, E), torch.randint(9, (N, T))
     start = state = random_state(stack)
     gates = stack.input_gates(table)
@@ -274,9 +274,9 @@ def test_chain_of_steps_is_forward(cell: CellName, kind: str, layers: int, zoneo
 @EVERY_CELL
 def test_residual_adds_what_a_layer_read(cell: CellName) -> None:
     torch.manual_seed(2)
-    bare = Recurrent(cell, E, H, layers=2)
+    bare = Recurrent(cell, E, H, num_layers=2)
     torch.manual_seed(2)
-    stack = Recurrent(cell, E, H, layers=2, residual=True)
+    stack = Recurrent(cell, E, H, num_layers=2, residual=True)
     x = torch.randn(N, T, E)
     first = Recurrent(cell, E, H)
     first.layers[0] = bare.layers[0]
@@ -304,7 +304,7 @@ def test_dropped_weights_are_dropped_for_the_whole_window_and_the_gradient_skips
 
 @FUSED_CELLS
 def test_dropped_weights_still_go_through_the_fused_kernel(cell: CellName, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = Recurrent(cell, E, H, layers=2, weight_dropout=0.5)
+    stack = Recurrent(cell, E, H, num_layers=2, weight_dropout=0.5)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("step by step")
@@ -315,7 +315,7 @@ def test_dropped_weights_still_go_through_the_fused_kernel(cell: CellName, monke
 
 
 def test_one_noise_serves_a_window_read_in_pieces() -> None:
-    stack = Recurrent("lstm", E, H, layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5)
+    stack = Recurrent("lstm", E, H, num_layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5)
     x, noise = torch.randn(N, T, E), stack.draw(N)
     whole, final = stack(x, noise=noise)
     head, state = stack(x[:, :3], noise=noise)
@@ -328,9 +328,10 @@ def test_one_noise_serves_a_window_read_in_pieces() -> None:
 
 
 def test_no_noise_is_drawn_where_nothing_is_locked_or_in_use() -> None:
-    assert Recurrent("lstm", E, H, layers=2, dropout=0.5).draw(N) is None
+    assert Recurrent("lstm", E, H, num_layers=2, dropout=0.5).draw(N) is None
     assert (
-        Recurrent("lstm", E, H, layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5).eval().draw(N) is None
+        Recurrent("lstm", E, H, num_layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5).eval().draw(N)
+        is None
     )
 
 
@@ -346,7 +347,7 @@ def test_zoneout_of_nearly_all_keeps_the_old_state(cell: CellName) -> None:
 def test_state_keeps_its_number_format_under_autocast() -> None:
     torch.set_default_dtype(torch.float32)
     for cell in CELLS:
-        stack = Recurrent(cell, E, H, layers=2)
+        stack = Recurrent(cell, E, H, num_layers=2)
         with torch.autocast("cpu", torch.bfloat16):
             y, state = stack(torch.randn(N, T, E))
         assert {part.dtype for part in state} == {torch.float32}
@@ -375,7 +376,7 @@ def test_gradient_is_the_numerical_one_however_often_it_is_asked_for(cell: CellN
 @EVERY_CELL
 def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell: CellName) -> None:
     torch.set_default_dtype(torch.float32)
-    stack = Recurrent(cell, E, H, layers=2, weight_dropout=0.3)
+    stack = Recurrent(cell, E, H, num_layers=2, weight_dropout=0.3)
     x = torch.randn(N, T, E)
     noise = stack.draw(N)
     exact, _ = stack(x, noise=noise)

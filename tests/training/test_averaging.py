@@ -23,7 +23,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.nn.cells import State
 from textseq.nn.losses import Loss
 from textseq.tokenizers.characters import CharTokenizer
-from textseq.training.trainer import Evaluation, Run, Training
+from textseq.training.trainer import Evaluation, Run, Trainer
 
 TARGET = torch.linspace(-1, 1, 12)
 
@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> Run:
 
 
 @dataclass(frozen=True)
-class Noise:
+class DropoutMasks:
     """A batch: where the target seems to be, seen through noise."""
 
     seen: Tensor
@@ -58,19 +58,19 @@ class Noise:
 
     rows = count = 1
 
-    def part(self, rows: slice) -> Noise:
+    def slice_rows(self, rows: slice) -> DropoutMasks:
         return self
 
-    def to(self, device: torch.device) -> Noise:
+    def to(self, device: torch.device) -> DropoutMasks:
         return self
 
 
 class Noises:
     """A hundred to the epoch; the same place has the same noise."""
 
-    def batch(self, cursor: Cursor) -> tuple[Noise, Cursor]:
+    def batch(self, cursor: Cursor) -> tuple[DropoutMasks, Cursor]:
         noise = torch.randn(12, generator=torch.Generator().manual_seed(cursor.position))
-        return Noise(TARGET + noise), cursor._replace(position=cursor.position + 1)
+        return DropoutMasks(TARGET + noise), cursor._replace(position=cursor.position + 1)
 
     def epochs(self, cursor: Cursor) -> float:
         return cursor.position / 100
@@ -86,7 +86,7 @@ class Quadratic(nn.Module):
         self.broken = set(broken)
         self.calls = 0
 
-    def loss(self, batch: Noise, state: State | None) -> Loss:
+    def loss(self, batch: DropoutMasks, state: State | None) -> Loss:
         self.calls += 1
         distance = (torch.cat([self.weight, self.bias]) - batch.seen).square().sum() / 2
         return Loss(distance * math.nan if self.calls in self.broken else distance, 1, ())
@@ -125,7 +125,7 @@ class Trial:
         self.measured: list[Tensor] = []  # the weights at each evaluation
         self.said: list[str] = []
         evaluate = self.evaluate if validation else None
-        self.loop = Training(
+        self.loop = Trainer(
             self.model, Noises(), config, run, evaluate=evaluate, report=self.said.append, resume=resume
         )
         self.raw = {0: weights(self.model)}  # by step; what a rewind took back is overwritten
@@ -438,7 +438,7 @@ def test_a_run_killed_after_its_last_checkpoint_does_the_same_again(
 def test_a_rewind_takes_the_averages_back(run: Run) -> None:
     config = settings(ema_decay=0.9, average="last", average_count=3, evaluate_every=5)
     trial = Trial(run, config, model=Quadratic(broken=[37])).train()
-    assert trial.loop.progress.rewinds == 1  # from step 40 back to 20, over the evaluations at 25, 30 and 35
+    assert trial.loop.progress.rollbacks == 1  # from step 40 back to 20, over the evaluations at 25, 30 and 35
     *_, third, second, first, mean = trial.measured
     for step, measured in ((50, third), (55, second), (60, first)):
         torch.testing.assert_close(measured, trial.moving(0.9, step))

@@ -29,10 +29,10 @@ from textseq.errors import TextseqError
 from textseq.io.files import sha256
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.training.run_folder import LOCK
-from textseq.training.trainer import Training
+from textseq.training.trainer import Trainer
 
 Command = Callable[..., tuple[int, str, str]]
-Change = Callable[[Training], None]
+Change = Callable[[Trainer], None]
 FLAGS = (
     "--text text.txt --hidden-size 8 --embedding-size 8 --window 10 --batch-size 3 --max-steps 30 --save-every 5 "
     "--evaluate-every 15 --ema-decay 0.9"
@@ -69,18 +69,18 @@ def train(name: str, *, training: TrainingConfig | None = None, overwrite: bool 
 @pytest.fixture
 def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Change], None]:
     """Do something once to the loop, right after a step of its."""
-    step = Training.step
+    step = Trainer.step
 
     def plant(number: int, change: Change) -> None:
         waiting = [change]
 
-        def changed(loop: Training) -> tuple[torch.Tensor, int]:
+        def changed(loop: Trainer) -> tuple[torch.Tensor, int]:
             done = step(loop)
             if loop.progress.step == number and waiting:
                 waiting.pop()(loop)
             return done
 
-        monkeypatch.setattr(Training, "step", changed)
+        monkeypatch.setattr(Trainer, "step", changed)
 
     return plant
 
@@ -98,7 +98,7 @@ def test_a_second_training_in_a_folder_is_refused_and_disturbs_nothing(
     train("alone")
     refused = r"^another process trains in \S+twice; wait for its end, stop it, or choose another --name$"
 
-    def others(loop: Training) -> None:
+    def others(loop: Trainer) -> None:
         before = content(loop.run.folder)
         with torch.random.fork_rng():  # which is another's in another process
             with pytest.raises(TextseqError, match=refused):
@@ -235,7 +235,7 @@ def test_what_to_do_about_a_damaged_checkpoint_is_told(home: Path, command: Comm
     assert len(err.splitlines()) == 1
     with pytest.raises(TextseqError, match=rf"\(--from {folder} begins with the best weights of the run\)$"):
         textseq.resume("hurt")
-    assert textseq.train(text="text.txt", name="after", start_from=str(folder), training=TrainingConfig(max_steps=1))
+    assert textseq.train(text="text.txt", name="after", init_from=str(folder), training=TrainingConfig(max_steps=1))
 
 
 # Disks
@@ -354,26 +354,26 @@ def test_a_clock_that_jumps_and_the_times_of_files_change_nothing(home: Path, mo
 # Numbers that are none
 
 
-def in_weights(loop: Training) -> None:
+def in_weights(loop: Trainer) -> None:
     with torch.no_grad():
         loop.learner.token_vectors[0][3, 2] = math.nan
 
 
-def in_optimizer(loop: Training) -> None:
+def in_optimizer(loop: Trainer) -> None:
     loop.learner.optimizer.state[loop.parameters[-1]]["exp_avg"][0] = math.nan
 
 
-def in_average(loop: Training) -> None:
+def in_average(loop: Trainer) -> None:
     in_weights(loop)
     loop.averages.moving[0][0] = math.nan
 
 
-def in_state(loop: Training) -> None:
+def in_state(loop: Trainer) -> None:
     assert loop.learner.state is not None
     loop.learner.state[0][0] = math.inf
 
 
-def in_batch(loop: Training) -> None:
+def in_batch(loop: Trainer) -> None:
     """The next batch alone, whose factor of the learning rate is none."""
     batch = loop.learner.batches.batch
 

@@ -79,7 +79,7 @@ def test_a_run_records_versions_seed_command_and_the_hash_of_its_text(text: Path
 
 def test_a_model_that_is_given_away_says_not_how_its_files_were_called(text: Path, tmp_path: Path) -> None:
     train(text, "mine")
-    textseq.load_writer("mine").save(tmp_path / "gift")
+    textseq.load_generator("mine").save(tmp_path / "gift")
     for file in ("config.json", "README.md"):
         told = (tmp_path / "gift" / file).read_text()
         assert torch.__version__ in told

@@ -21,7 +21,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import Writer
 from textseq.training.optimizers import OPTIMIZERS
-from textseq.training.trainer import Training
+from textseq.training.trainer import Trainer
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="killing children wants fork and SIGKILL")
 
@@ -91,7 +91,7 @@ def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: 
 
 
 @needs_fork
-@pytest.mark.parametrize("case", ["translator", "classifier", "tagger"])
+@pytest.mark.parametrize("case", ["translation", "classification", "tagging"])
 def test_runs_of_other_tasks_killed_at_both(server: Server, home: Path, case: str) -> None:
     """A shorter version of ``benchmarks/kills.py``, as the two above are."""
     dice = random.Random(3)
@@ -157,15 +157,15 @@ def test_every_optimizer_goes_on_from_where_it_was(
 ) -> None:
     training = settings(optimizer=optimizer, schedule="linear")
     train(home, f"whole-{optimizer}", training)
-    step = Training.step
+    step = Trainer.step
 
-    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+    def stopping_step(loop: Trainer) -> tuple[torch.Tensor, int]:
         if loop.progress.step == 12:
             signal.raise_signal(signal.SIGTERM)
         return step(loop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "step", stopping_step)
+        patch.setattr(Trainer, "step", stopping_step)
         with pytest.raises(
             Interrupted, match=rf"stopped at step 13 and saved; go on with: textseq-train --resume \S+{optimizer}$"
         ):

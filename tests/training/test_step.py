@@ -47,10 +47,10 @@ from textseq.tokenizers.characters import CharTokenizer
 from textseq.training import auto_batch_size as batch_size
 from textseq.training import step as learner
 from textseq.training.auto_batch_size import fitting
-from textseq.training.distributed.environment import Ranks, ranks
+from textseq.training.distributed.environment import DistributedEnvironment, environment
 from textseq.training.distributed.group import Order, joined
-from textseq.training.step import Batches, BatchLike, Learner, woven
-from textseq.training.trainer import Run, Training
+from textseq.training.step import Batches, BatchLike, TrainStep, woven
+from textseq.training.trainer import Run, Trainer
 
 V = 9
 PLAIN = TrainingConfig(
@@ -74,7 +74,7 @@ def text(documents: int, longest: int, seed: int = 1) -> Text:
 
 def writer() -> tuple[nn.Module, Batches]:
     """Its streams begin with a learnt state, which has a gradient in few steps; and it has a penalty."""
-    sizes = {"hidden_size": 7, "embedding_size": 5, "layers": 2, "dropout": 0.0, "temporal_penalty": 0.3}
+    sizes = {"hidden_size": 7, "embedding_size": 5, "num_layers": 2, "dropout": 0.0, "temporal_penalty": 0.3}
     config = LanguageModelConfig(**sizes, learn_initial_state=True)  # type: ignore[arg-type]
     return LanguageModel(config, V), Streams(text(40, 60), DataConfig(batch_size=7, window=6), seed=1)
 
@@ -107,9 +107,9 @@ def tagger(output: TagOutput = "crf", per_letter: int | None = None) -> tuple[nn
 
 TASKS: dict[str, Callable[[], tuple[nn.Module, Batches]]] = {
     "writer": writer,
-    "translator": translator,
-    "classifier": classifier,
-    "tagger": tagger,
+    "translation": translator,
+    "classification": classifier,
+    "tagging": tagger,
 }
 
 
@@ -125,7 +125,7 @@ def settings(**changes: object) -> TrainingConfig:
 CONFIGS = {"plain": settings(), "accumulated": settings(accumulate=2), "adamw": settings(optimizer="adamw")}
 
 
-def learn(leader: Learner, steps: int) -> dict[str, Tensor]:
+def learn(leader: TrainStep, steps: int) -> dict[str, Tensor]:
     """What some steps make of a model: weights, losses and carried state."""
     losses: list[float] = []
     states: dict[str, Tensor] = {}
@@ -141,10 +141,10 @@ def learn(leader: Learner, steps: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("pieces", [2, 3, 100])
-def test_pieces_of_a_batch_give_the_gradient_of_the_whole(task: str, pieces: int) -> None:
+def test_pieces_of_a_batch_give_the_gradient_of_the_whole(task: str, micro_batches: int) -> None:
     model, batches = made(task)
-    whole = learn(Learner(copy.deepcopy(model), batches, CONFIGS["accumulated"]), 6)
-    cut = learn(Learner(model, batches, replace(CONFIGS["accumulated"], pieces=pieces)), 6)
+    whole = learn(TrainStep(copy.deepcopy(model), batches, CONFIGS["accumulated"]), 6)
+    cut = learn(TrainStep(model, batches, replace(CONFIGS["accumulated"], micro_batches=micro_batches)), 6)
     assert whole.keys() == cut.keys()
     for name in whole:
         torch.testing.assert_close(cut[name], whole[name], msg=name)
@@ -204,31 +204,31 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.mark.parametrize(("error", "rows", "pieces"), [("cuda", 2, 4), ("cpu", 4, 2), ("python", 1, 8)])
 def test_a_step_that_does_not_fit_is_done_in_pieces_and_that_is_said_once(
-    place: Run, error: str, rows: int, pieces: int
+    place: Run, error: str, rows: int, micro_batches: int
 ) -> None:
     _, batches = made("writer")
     lines: list[str] = []
     model = Narrow(rows, ERRORS[error])
-    loop = Training(model, batches, settings(accumulate=2, max_steps=6), place, report=lines.append)
+    loop = Trainer(model, batches, settings(accumulate=2, max_steps=6), place, report=lines.append)
     loop.train(show_progress=False)
     assert [line for line in lines if "fit" in line] == [
-        f"step 1 did not fit into memory: batches are cut into {pieces} pieces from now on, which gives the same "
-        "gradient and takes longer"
+        f"step 1 did not fit into memory: batches are cut into {micro_batches} micro-batches from now on, which gives "
+        "the same gradient and takes longer"
     ]
-    plain = Learner(made("writer")[0], batches, settings(accumulate=2))
+    plain = TrainStep(made("writer")[0], batches, settings(accumulate=2))
     for _ in range(6):
         plain.step(0.5)
     for ours, theirs in zip(model.parameters(), plain.parameters, strict=True):
         torch.testing.assert_close(ours, theirs)
-    again = Training(model, batches, settings(accumulate=2, max_steps=8), place, resume=True, report=lines.append)
+    again = Trainer(model, batches, settings(accumulate=2, max_steps=8), place, resume=True, report=lines.append)
     again.train(show_progress=False)
-    assert again.progress.pieces == pieces
+    assert again.progress.micro_batches == micro_batches
     assert len([line for line in lines if "fit" in line]) == 1
 
 
 def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Run) -> None:
     with pytest.raises(TextseqError, match=r"memory ran out at step 1 with a batch in single rows; .*--window"):
-        Training(Narrow(0, MemoryError), made("writer")[1], settings(), place).train(show_progress=False)
+        Trainer(Narrow(0, MemoryError), made("writer")[1], settings(), place).train(show_progress=False)
 
 
 @pytest.mark.parametrize(
@@ -240,19 +240,19 @@ def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Run) -> None:
 )  # fmt: skip
 def test_a_checkpoint_that_tells_of_no_such_progress_is_refused(place: Run, key: str, value: object) -> None:
     model, batches = made("writer")
-    Training(model, batches, settings(max_steps=4), place).train(show_progress=False)
+    Trainer(model, batches, settings(max_steps=4), place).train(show_progress=False)
     (last,) = place.folder.glob("last-*")
     facts = json.loads((last / "training.json").read_text())
     (last / "training.json").write_text(json.dumps({**facts, key: value}))
     refused = r"last-\d is (no checkpoint|damaged).*restore the folder|is no run on this text"
     with pytest.raises(TextseqError, match=refused):
-        Training(model, batches, settings(max_steps=5), place, resume=True)
+        Trainer(model, batches, settings(max_steps=5), place, resume=True)
 
 
 def test_any_other_error_is_not_taken_for_a_lack_of_memory(place: Run) -> None:
     model = Narrow(0, lambda: RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        Training(model, made("writer")[1], settings(), place).train(show_progress=False)
+        Trainer(model, made("writer")[1], settings(), place).train(show_progress=False)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_auto_says_so_where_nothing_fits() -> None:
         fitting(Narrow(0, MemoryError), batches, PLAIN)
 
 
-@pytest.mark.parametrize("task", ["translator", "classifier", "tagger"])
+@pytest.mark.parametrize("task", ["translation", "classification", "tagging"])
 def test_the_largest_batch_is_found(task: str) -> None:
     _, batches = made(task)
     if isinstance(batches, PairBatches):
@@ -314,19 +314,22 @@ def test_the_largest_batch_is_found(task: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({}, Ranks()),
-        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, Ranks(3, 4, 1, 4)),
-        ({"RANK": "3", "WORLD_SIZE": "4"}, Ranks(3, 4, 3, 4)),
-        ({"RANK": "", "WORLD_SIZE": "1"}, Ranks()),
-        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, Ranks(3, 4, 1, 2)),
+        ({}, DistributedEnvironment()),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, DistributedEnvironment(3, 4, 1, 4)),
+        ({"RANK": "3", "WORLD_SIZE": "4"}, DistributedEnvironment(3, 4, 3, 4)),
+        ({"RANK": "", "WORLD_SIZE": "1"}, DistributedEnvironment()),
+        (
+            {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"},
+            DistributedEnvironment(3, 4, 1, 2),
+        ),
     ],
 )
 def test_the_launcher_says_which_process_this_is(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: Ranks
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: DistributedEnvironment
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert ranks() == expected
+    assert environment() == expected
 
 
 @pytest.mark.parametrize("variables", [{"RANK": "two"}, {"RANK": "2", "WORLD_SIZE": "2"}, {"WORLD_SIZE": "-1"}])
@@ -334,7 +337,7 @@ def test_a_launcher_that_talks_nonsense_is_told(monkeypatch: pytest.MonkeyPatch,
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(TextseqError, match="RANK must be a number from 0 to WORLD_SIZE - 1, found RANK="):
-        ranks()
+        environment()
 
 
 def together(count: int, *arguments: str, folder: Path) -> list[tuple[int, str]]:
@@ -361,20 +364,20 @@ def test_several_processes_learn_what_one_does(tmp_path: Path) -> None:
     for task in TASKS:
         for kind, config in CONFIGS.items():
             model, batches = made(task)
-            expected = learn(Learner(model, batches, config), 6)
+            expected = learn(TrainStep(model, batches, config), 6)
             for name, tensor in expected.items():
                 if config.optimizer == "adamw" and name != "losses":
                     continue  # it makes a whole step of what is but rounding
                 what = f"{task}.{kind}.{name}"
                 torch.testing.assert_close(found[what], tensor, rtol=1e-4, atol=1e-5, msg=what)
-    for name, tensor in learn(Learner(*made("writer"), CONFIGS["plain"]), 6).items():
+    for name, tensor in learn(TrainStep(*made("writer"), CONFIGS["plain"]), 6).items():
         torch.testing.assert_close(found[f"lacking.{name}"], tensor, rtol=1e-4, atol=1e-5, msg=name)
     assert bool(found["same weights in all"]) and bool(found["own random numbers"])
 
 
 TEXT = "the rose is not a rose, and the sun is not the moon.\n" * 60
 TRAIN = (
-    "--text text.txt --name mine --hidden-size 12 --embedding-size 6 --layers 2 --dropout 0.3 --batch-size 5 "
+    "--text text.txt --name mine --hidden-size 12 --embedding-size 6 --num-layers 2 --dropout 0.3 --batch-size 5 "
     "--window 8 --schedule constant --precision float32 --save-every 4 --evaluate-every 6 --max-epochs 1000"
 )
 
@@ -439,9 +442,9 @@ def test_a_loss_that_is_no_number_in_any_process_takes_all_of_them_back(home: Pa
 def test_memory_that_runs_out_on_the_way_back_ends_the_job_in_words(home: Path) -> None:
     done = together(2, "lack", "1", *TRAIN.split(), "--max-steps", "14", folder=home)
     assert [code for code, _ in done] == [2, 2], done
-    told = "memory ran out in process 1 at step 7; go on from the last checkpoint with --resume and --pieces 2"
+    told = "memory ran out in process 1 at step 7; go on from the last checkpoint with --resume and --micro-batches 2"
     assert f"textseq-train (process 1): {told}" in said_by(done)
-    resumed = together(2, "train", "--resume", "mine", "--pieces", "2", folder=home)
+    resumed = together(2, "train", "--resume", "mine", "--micro-batches", "2", folder=home)
     assert [code for code, _ in resumed] == [0, 0], resumed
 
 
@@ -467,30 +470,30 @@ def test_several_processes_do_not_train_one_model_after_the_other(home: Path) ->
 
 def _learn_together(target: Path) -> None:
     """Every task, as the first process or as one of those that follow."""
-    processes = joined("cpu")
+    process_group = joined("cpu")
     found: dict[str, Tensor] = {}
     for task in TASKS:
         for kind, config in CONFIGS.items():
             model, batches = made(task)
-            one = Learner(model, batches, config, processes)
-            if not processes.leads:
+            one = TrainStep(model, batches, config, process_group)
+            if not process_group.leads:
                 one.follow(target, resume=False)
                 continue
             found |= {f"{task}.{kind}.{name}": tensor for name, tensor in learn(one, 6).items()}
-            processes.order(Order.END)
-    if processes.rank == 1:  # which is short of memory, and the others never know
+            process_group.order(Order.END)
+    if process_group.rank == 1:  # which is short of memory, and the others never know
         model, batches = Narrow(1, MemoryError), made("writer")[1]
     else:
         model, batches = made("writer")
-    one = Learner(model, batches, CONFIGS["plain"], processes)
-    if processes.leads:
+    one = TrainStep(model, batches, CONFIGS["plain"], process_group)
+    if process_group.leads:
         found |= {f"lacking.{name}": tensor for name, tensor in learn(one, 6).items()}
-        processes.order(Order.END)
+        process_group.order(Order.END)
     else:
         one.follow(target, resume=False)
     sums = {"sum": torch.stack([parameter.double().sum() for parameter in model.parameters()]).sum()}
-    seen = processes.gather(sums | {"random": torch.rand(3)})
-    if processes.leads:
+    seen = process_group.gather(sums | {"random": torch.rand(3)})
+    if process_group.leads:
         found["same weights in all"] = torch.tensor(all(torch.equal(one["sum"], seen[0]["sum"]) for one in seen))
         found["own random numbers"] = torch.tensor(not torch.equal(seen[0]["random"], seen[1]["random"]))
         save_file(found, target)
@@ -498,15 +501,15 @@ def _learn_together(target: Path) -> None:
 
 def _fail_in_a_step(how: str, rank: int) -> None:
     """Die before the seventh step, lack memory in the middle of its gradient, or once find a loss that is no number."""
-    plain = learner.Learner._learn
+    plain = learner.TrainStep._learn
     found = 0
 
     def lack(gradient: Tensor) -> Tensor:
         raise MemoryError
 
-    def learn(self: Learner, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, State]:
+    def learn(self: TrainStep, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, State]:
         nonlocal found
-        if self.processes.rank != rank or self.progress.step != 6:
+        if self.process_group.rank != rank or self.progress.step != 6:
             return plain(self, whole, state, last=last)
         if how == "nan":
             found += 1
@@ -520,7 +523,7 @@ def _fail_in_a_step(how: str, rank: int) -> None:
         finally:
             hook.remove()
 
-    learner.Learner._learn = learn  # type: ignore[method-assign]
+    learner.TrainStep._learn = learn  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
 from textseq.training.optimizers import OPTIMIZERS, learning_rate
-from textseq.training.trainer import Evaluation, Run, Training
+from textseq.training.trainer import Evaluation, Run, Trainer
 
 TOKENIZER = CharTokenizer("abcdefgh")
 PLAIN = TrainingConfig(
@@ -90,7 +90,7 @@ class Number:
 
     rows = count = 1
 
-    def part(self, rows: slice) -> Number:
+    def slice_rows(self, rows: slice) -> Number:
         return self
 
     def to(self, device: torch.device) -> Number:
@@ -142,7 +142,7 @@ def looks(losses: Iterable[float]) -> Callable[[], Evaluation]:
     return evaluate
 
 
-def watched(loop: Training) -> tuple[list[float], list[Tensor]]:
+def watched(loop: Trainer) -> tuple[list[float], list[Tensor]]:
     """Two lists that fill with the rate and the gradient of every step."""
     rates: list[float] = []
     gradients: list[Tensor] = []
@@ -165,12 +165,12 @@ RATES: dict[OptimizerName, float] = {"adamw": 0.02, "sgd": 0.3, "rmsprop": 0.003
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_learns(run: Run, optimizer: OptimizerName) -> None:
     config = settings(optimizer=optimizer, learning_rate=RATES[optimizer], momentum=0.9, schedule="linear")
-    loop = Training(language_model(), streams(), settings(config, max_steps=150), run)
+    loop = Trainer(language_model(), streams(), settings(config, max_steps=150), run)
     progress = loop.train()
     losses = [line["loss"] for line in log_of(run)]
     assert losses[0] > 1.5
     assert losses[-1] < 0.1
-    assert (progress.step, progress.rewinds) == (150, 0)
+    assert (progress.step, progress.rollbacks) == (150, 0)
 
 
 def test_every_optimizer_and_schedule_is_known() -> None:
@@ -212,14 +212,14 @@ def test_a_short_run_leaves_the_warm_up_after_a_tenth_of_it() -> None:
 
 def test_the_loop_keeps_to_the_schedule(run: Run) -> None:
     config = settings(schedule="linear", learning_rate=1.0, warmup_steps=2, max_steps=10)
-    loop = Training(Stub(), Numbers(), config, run)
+    loop = Trainer(Stub(), Numbers(), config, run)
     rates, _ = watched(loop)
     loop.train()
     assert rates == pytest.approx([0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
 
 
 def test_the_rate_follows_the_length_of_a_window(run: Run) -> None:
-    loop = Training(Stub(), Numbers([1.0, 0.5, 2.0]), settings(max_steps=3), run)
+    loop = Trainer(Stub(), Numbers([1.0, 0.5, 2.0]), settings(max_steps=3), run)
     rates, _ = watched(loop)
     loop.train()
     assert rates == pytest.approx([0.1, 0.05, 0.2])
@@ -228,7 +228,7 @@ def test_the_rate_follows_the_length_of_a_window(run: Run) -> None:
 def test_accumulated_gradients_are_the_mean_over_the_batches(run: Run) -> None:
     model, batches = language_model(), streams()
     twin = copy.deepcopy(model)
-    loop = Training(model, batches, settings(accumulate=2, clip_norm=None), run)
+    loop = Trainer(model, batches, settings(accumulate=2, clip_norm=None), run)
     _, count = loop.step()
     first, cursor = batches.batch(Cursor())
     second, after = batches.batch(cursor)
@@ -253,8 +253,8 @@ def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
         return replace(plain(batch, state), penalty=3 * model.output.bias.sum())
 
     model.loss = penalised  # type: ignore[method-assign]
-    nats, count = Training(model, batches, settings(accumulate=2, clip_norm=None), run).step()
-    without, same = Training(twin, batches, settings(accumulate=2, clip_norm=None), run).step()
+    nats, count = Trainer(model, batches, settings(accumulate=2, clip_norm=None), run).step()
+    without, same = Trainer(twin, batches, settings(accumulate=2, clip_norm=None), run).step()
     assert (nats, count) == (without, same)
     torch.testing.assert_close(model.output.bias, twin.output.bias - 0.1 * 3)
     torch.testing.assert_close(model.output.weight, twin.output.weight)
@@ -274,7 +274,7 @@ def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
 def test_clipping_bounds_the_whole_gradient(
     run: Run, slope: float, limits: dict[str, float | None], expected: list[float]
 ) -> None:
-    loop = Training(Stub(slope=lambda call: slope), Numbers(), settings(max_steps=2, **limits), run)
+    loop = Trainer(Stub(slope=lambda call: slope), Numbers(), settings(max_steps=2, **limits), run)
     _, gradients = watched(loop)
     loop.train()
     assert len(gradients) == 2
@@ -285,7 +285,7 @@ def test_clipping_bounds_the_whole_gradient(
 def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Run) -> None:
     model = language_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    Training(model, streams(), settings(precision="bfloat16", max_steps=3), run).train()
+    Trainer(model, streams(), settings(precision="bfloat16", max_steps=3), run).train()
     assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
     assert all(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
@@ -301,7 +301,7 @@ def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Run) -> None
 )
 def test_the_first_limit_that_is_reached_ends_the_run(run: Run, limits: dict[str, object], steps: int) -> None:
     lines: list[str] = []
-    assert Training(Stub(), Numbers(), settings(**limits), run, report=lines.append).train().step == steps
+    assert Trainer(Stub(), Numbers(), settings(**limits), run, report=lines.append).train().step == steps
     first = "--max-steps 7" if steps == 7 else "--max-epochs 0.25"
     assert [line.split(":")[0] for line in lines] == [f"{first} ends the run"]
     assert log_of(run)[-1]["step"] == steps
@@ -310,7 +310,7 @@ def test_the_first_limit_that_is_reached_ends_the_run(run: Run, limits: dict[str
 
 def test_an_epoch_is_one_pass_over_the_text(run: Run) -> None:
     batches = streams()
-    progress = Training(language_model(), batches, settings(max_steps=None, max_epochs=2.0), run).train()
+    progress = Trainer(language_model(), batches, settings(max_steps=None, max_epochs=2.0), run).train()
     assert progress.tokens == 2 * batches.tokens_per_epoch
     assert progress.cursor == Cursor(2)
 
@@ -319,7 +319,7 @@ def test_minutes_end_the_run_and_the_schedule_follows_the_clock(run: Run, monkey
     seconds = itertools.count(0.0, 0.5)
     monkeypatch.setattr("time.monotonic", lambda: next(seconds))
     config = settings(max_steps=None, max_minutes=1.0, schedule="linear")
-    loop = Training(Stub(), Numbers(), config, run)
+    loop = Trainer(Stub(), Numbers(), config, run)
     rates, _ = watched(loop)
     progress = loop.train(show_progress=False)
     assert progress.seconds >= 60
@@ -332,13 +332,13 @@ def test_the_plateau_schedule_halves_the_rate(run: Run) -> None:
     config = settings(schedule="plateau", plateau_patience=2, evaluate_every=1, max_steps=8)
     losses = [3.0, 2.0, 2.5, 2.0, 2.1, 2.2, 1.9, 2.0]
     lines: list[str] = []
-    loop = Training(Stub(), Numbers(), config, run, evaluate=looks(losses), report=lines.append)
+    loop = Trainer(Stub(), Numbers(), config, run, evaluate=looks(losses), report=lines.append)
     rates, _ = watched(loop)
     loop.train()
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
     assert "no better for 2 evaluations: learning rate 0.05" in lines
     longer = settings(config, max_steps=10)
-    again = Training(Stub(), Numbers(), longer, run, evaluate=looks([1.0, 0.9]), resume=True, report=lines.append)
+    again = Trainer(Stub(), Numbers(), longer, run, evaluate=looks([1.0, 0.9]), resume=True, report=lines.append)
     rates, _ = watched(again)
     again.train()
     assert rates == pytest.approx([0.025, 0.025])  # a resumed run keeps what was halved
@@ -348,14 +348,14 @@ def test_patience_ends_the_run_and_it_stays_ended(run: Run) -> None:
     config = settings(patience=2, evaluate_every=3, max_steps=100)
     lines: list[str] = []
     evaluate = looks([3.0, 2.0, 2.5, 2.0, 1.0])
-    progress = Training(Stub(), Numbers(), config, run, evaluate=evaluate, report=lines.append).train()
+    progress = Trainer(Stub(), Numbers(), config, run, evaluate=evaluate, report=lines.append).train()
     assert (progress.step, progress.best, progress.best_step) == (12, 2.0, 6)
     assert lines[-2] == "no better for 2 evaluations: stopping early"
     assert lines[-1].startswith("--patience 2 ends the run: 12 steps in ")
-    again = Training(Stub(), Numbers(), config, run, evaluate=evaluate, resume=True, report=lines.append)
+    again = Trainer(Stub(), Numbers(), config, run, evaluate=evaluate, resume=True, report=lines.append)
     assert again.train().step == 12
     assert lines[-1] == "nothing is left to train: the run has reached --patience 2; a larger one goes on with it"
-    longer = Training(Stub(), Numbers(), settings(config, patience=3), run, evaluate=looks([1.0] * 99), resume=True)
+    longer = Trainer(Stub(), Numbers(), settings(config, patience=3), run, evaluate=looks([1.0] * 99), resume=True)
     assert longer.train().step > 12
 
 
@@ -371,7 +371,7 @@ def test_the_best_checkpoint_is_the_one_of_the_lowest_loss(run: Run) -> None:
         return told()
 
     config = settings(evaluate_every=2, max_steps=12)
-    progress = Training(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
+    progress = Trainer(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
     assert model.training
     best = newest(run.folder, "best")
     assert best is not None
@@ -390,7 +390,7 @@ def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Run) -> None:
         return Evaluation(loss, {"nats_per_token": loss}, criterion=criterion)
 
     config = settings(evaluate_every=2, max_steps=20, patience=2)
-    progress = Training(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
+    progress = Trainer(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
     assert (progress.step, progress.best, progress.best_nats, progress.best_step) == (10, -30.0, 2.0, 6)
     best = newest(run.folder, "best")
     assert best is not None
@@ -402,7 +402,7 @@ def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Run) -> None:
 def test_a_run_of_an_older_version_goes_on(run: Run) -> None:
     """Its checkpoint knows no criterion but the loss and nothing of averages."""
     config = settings(evaluate_every=10, save_every=10)
-    Training(Stub(), Numbers(), config, run, evaluate=looks([2.0, 1.5]), report=lambda line: None).train()
+    Trainer(Stub(), Numbers(), config, run, evaluate=looks([2.0, 1.5]), report=lambda line: None).train()
     last = newest(run.folder, "last")
     assert last is not None
     plain = read_json(last / "training.json")
@@ -410,7 +410,7 @@ def test_a_run_of_an_older_version_goes_on(run: Run) -> None:
     (last / "training.json").write_text(json.dumps(plain))
     longer = settings(config, max_steps=40, average="last", ema_decay=0.5)
     evaluate = looks([1.6, 1.7, 1.65])
-    again = Training(Stub(), Numbers(), longer, run, evaluate=evaluate, resume=True, report=lambda line: None)
+    again = Trainer(Stub(), Numbers(), longer, run, evaluate=evaluate, resume=True, report=lambda line: None)
     assert (again.progress.best, again.progress.best_nats) == (1.5, 1.5)
     assert list(again.train().kept) == ["30", "40"]
     last = newest(run.folder, "last")
@@ -420,7 +420,7 @@ def test_a_run_of_an_older_version_goes_on(run: Run) -> None:
 
 def test_the_end_is_evaluated_and_saved_whatever_the_rhythm(run: Run) -> None:
     config = settings(evaluate_every=1000, save_every=1000, max_steps=13)
-    Training(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
+    Trainer(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
     for kind in ("last", "best"):
         (folder,) = run.folder.glob(f"{kind}-*")
         assert read_json(folder / "config.json")["step"] == 13
@@ -429,9 +429,7 @@ def test_the_end_is_evaluated_and_saved_whatever_the_rhythm(run: Run) -> None:
 def test_the_log_has_one_object_to_a_line(run: Run) -> None:
     config = settings(evaluate_every=8, save_every=15, max_steps=32)
     evaluate = looks([2.0, 1.5, 1.2, 1.1])
-    loop = Training(
-        Stub(lambda call: 100.0 - call), Numbers(), config, run, evaluate=evaluate, report=lambda line: None
-    )
+    loop = Trainer(Stub(lambda call: 100.0 - call), Numbers(), config, run, evaluate=evaluate, report=lambda line: None)
     loop.train()
     lines = log_of(run)
     training = {int(line["step"]): line for line in lines if "loss" in line}
@@ -448,10 +446,10 @@ def test_the_log_has_one_object_to_a_line(run: Run) -> None:
 def test_a_loss_that_is_no_number_rewinds_with_half_the_rate(run: Run) -> None:
     model, batches = Stub(lambda call: math.nan if call == 17 else 1.0), Numbers()
     lines: list[str] = []
-    loop = Training(model, batches, settings(save_every=8, max_steps=24), run, report=lines.append)
+    loop = Trainer(model, batches, settings(save_every=8, max_steps=24), run, report=lines.append)
     rates, _ = watched(loop)
     progress = loop.train()
-    assert (progress.step, progress.rewinds) == (24, 1)
+    assert (progress.step, progress.rollbacks) == (24, 1)
     assert batches.served == [*range(20), *range(16, 24)]
     assert rates == pytest.approx([0.1] * 20 + [0.05] * 8)
     assert model.weight.tolist() == pytest.approx([-(16 * 0.1 + 8 * 0.05) / 2] * 3)  # a clipped slope of 1/2
@@ -468,8 +466,8 @@ def test_a_loss_that_runs_away_rewinds(run: Run) -> None:
     batches = Numbers()
     lines: list[str] = []
     model = Stub(lambda call: 500.0 if call == 35 else 2.0 + 0.5 * (call % 2))
-    loop = Training(model, batches, settings(save_every=20, max_steps=60), run, report=lines.append)
-    assert loop.train().rewinds == 1
+    loop = Trainer(model, batches, settings(save_every=20, max_steps=60), run, report=lines.append)
+    assert loop.train().rollbacks == 1
     assert batches.served == [*range(40), *range(20, 60)]
     assert "diverged at step 40" in lines[0]
     log = log_of(run)
@@ -480,7 +478,7 @@ def test_a_loss_that_runs_away_rewinds(run: Run) -> None:
 
 def test_a_loss_that_only_wavers_does_not_rewind(run: Run) -> None:
     model = Stub(lambda call: 2.0 + (call // 10 % 2))
-    assert Training(model, Numbers(), settings(max_steps=200), run).train().rewinds == 0
+    assert Trainer(model, Numbers(), settings(max_steps=200), run).train().rollbacks == 0
 
 
 def test_a_step_that_spoils_the_weights_is_never_saved(run: Run) -> None:
@@ -488,9 +486,9 @@ def test_a_step_that_spoils_the_weights_is_never_saved(run: Run) -> None:
     model = Stub(slope=lambda call: math.nan if call == 15 else 1.0)
     lines: list[str] = []
     config = settings(save_every=8, evaluate_every=16, max_steps=24)
-    loop = Training(model, Numbers(), config, run, evaluate=looks([1.0, 0.9]), report=lines.append)
+    loop = Trainer(model, Numbers(), config, run, evaluate=looks([1.0, 0.9]), report=lines.append)
     progress = loop.train()
-    assert progress.rewinds == 1
+    assert progress.rollbacks == 1
     assert "back to step 8" in lines[0]
     assert model.weight.isfinite().all()
     for kind in ("last", "best"):
@@ -498,18 +496,18 @@ def test_a_step_that_spoils_the_weights_is_never_saved(run: Run) -> None:
         assert checkpoint.read_tensors(folder / "model.safetensors")["weight"].isfinite().all()
 
 
-@pytest.mark.parametrize("rewinds", [0, 2])
-def test_a_run_that_goes_on_diverging_gives_up(run: Run, rewinds: int) -> None:
+@pytest.mark.parametrize("rollbacks", [0, 2])
+def test_a_run_that_goes_on_diverging_gives_up(run: Run, rollbacks: int) -> None:
     batches = Numbers()
     lines: list[str] = []
-    config = settings(save_every=5, max_rewinds=rewinds)
-    loop = Training(Stub(lambda call: math.nan if call > 6 else 1.0), batches, config, run, report=lines.append)
+    config = settings(save_every=5, max_rollbacks=rollbacks)
+    loop = Trainer(Stub(lambda call: math.nan if call > 6 else 1.0), batches, config, run, report=lines.append)
     rates, _ = watched(loop)
-    with pytest.raises(TextseqError, match=rf"diverged again at step 10 .* {rewinds} rewinds; .*--learning-rate"):
+    with pytest.raises(TextseqError, match=rf"diverged again at step 10 .* {rollbacks} rollbacks; .*--learning-rate"):
         loop.train()
-    assert len(lines) == rewinds
-    assert batches.served == [*range(10), *[*range(5, 10)] * rewinds]
-    assert rates[-1] == pytest.approx(0.1 / 2**rewinds)
+    assert len(lines) == rollbacks
+    assert batches.served == [*range(10), *[*range(5, 10)] * rollbacks]
+    assert rates[-1] == pytest.approx(0.1 / 2**rollbacks)
     (last,) = run.folder.glob("last-*")
     assert read_json(last / "config.json")["step"] == 5
 
@@ -529,7 +527,7 @@ def test_a_signal_saves_and_stops(run: Run, number: signal.Signals, moment: str)
 
     before = signal.getsignal(number)
     config = settings(evaluate_every=12)
-    loop = Training(Stub(loss), Numbers(), config, run, evaluate=evaluate, report=lambda line: None)
+    loop = Trainer(Stub(loss), Numbers(), config, run, evaluate=evaluate, report=lambda line: None)
     with pytest.raises(Interrupted, match="stopped at step 13 and saved") as stopped:
         loop.train()
     assert stopped.value.code == 128 + number
@@ -545,13 +543,13 @@ def test_a_second_ctrl_c_ends_at_once(run: Run) -> None:
         return 1.0
 
     with pytest.raises(KeyboardInterrupt):
-        Training(Stub(loss), Numbers(), PLAIN, run).train()
+        Trainer(Stub(loss), Numbers(), PLAIN, run).train()
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.open"])
 def test_a_full_disk_ends_the_run_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    loop = Training(Stub(), Numbers(), PLAIN, run)
+    loop = Trainer(Stub(), Numbers(), PLAIN, run)
     reading = Path.open
 
     def full(*arguments: object, **_: object) -> IO[str]:
@@ -570,7 +568,7 @@ def test_samples_are_shown_after_each_evaluation(run: Run) -> None:
     lines: list[str] = []
     config = settings(evaluate_every=10)
     evaluate, sample = looks([2.0, 1.0]), iter(["first text", "second text"]).__next__
-    Training(Stub(), Numbers(), config, run, evaluate=evaluate, sample=sample, report=lines.append).train()
+    Trainer(Stub(), Numbers(), config, run, evaluate=evaluate, sample=sample, report=lines.append).train()
     assert lines[:-1] == [
         "step 10: validation 2.0000 nats per token",
         "first text",
@@ -596,7 +594,7 @@ def test_tensorboard_gets_every_number_of_the_log(run: Run, monkeypatch: pytest.
     module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     config = settings(tensorboard=True, max_steps=10)
-    Training(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
+    Trainer(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert {"loss", "tokens_per_second", "learning_rate", "validation_nats_per_token"} <= {
         k for line in lines for k in line
@@ -613,7 +611,7 @@ def test_tensorboard_gets_every_number_of_the_log(run: Run, monkeypatch: pytest.
 def test_missing_tensorboard_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(TextseqError, match=r"--tensorboard wants TensorBoard; install .*textseq\[tensorboard\]"):
-        Training(Stub(), Numbers(), settings(tensorboard=True), run).train()
+        Trainer(Stub(), Numbers(), settings(tensorboard=True), run).train()
 
 
 def test_devices_are_picked_by_name() -> None:

@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).parents[1] / "pretrained"
 
 
 @dataclass(frozen=True)
-class Shelved:
+class ModelEntry:
     """A model that ``load`` finds by name."""
 
     name: str
@@ -89,16 +89,16 @@ def find_model(name: str) -> Path:
     raise unknown("model", name, {model.name for model in shelf()})
 
 
-def shelf() -> list[Shelved]:
+def shelf() -> list[ModelEntry]:
     """Every model that can be loaded by name, shipped ones first; damaged ones are left out."""
-    found: dict[str, Shelved] = {}
+    found: dict[str, ModelEntry] = {}
     for home, shipped in ((SHIPPED, True), (runs_folder(), False)):
         for place in sorted(home.iterdir()) if home.is_dir() else ():
             folder = model_folder(place) if place.is_dir() and not place.name.startswith(".") else None
             if folder is None:
                 continue
             try:
-                found[place.name] = Shelved(place.name, place, read_json(folder / "config.json"), shipped)
+                found[place.name] = ModelEntry(place.name, place, read_json(folder / "config.json"), shipped)
             except TextseqError:
                 continue
     return list(found.values())
@@ -122,12 +122,12 @@ def read_json(path: Path) -> Facts:
     return facts
 
 
-def of_task(task: str) -> list[Shelved]:
+def models_of_task(task: str) -> list[ModelEntry]:
     """The models that there are for a task."""
     return [model for model in shelf() if model.facts.get("task") == task]
 
 
-def told_apart(model: Shelved) -> str:
+def told_apart(model: ModelEntry) -> str:
     """A line about a model that gives labels: which, learnt from what, and how often they are right."""
     corpus, results, labels = (model.facts.get(key) for key in ("corpus", "results", "labels"))
     title = corpus.get("title") if isinstance(corpus, dict) else None

@@ -20,7 +20,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from textseq.errors import Interrupted, TextseqError
-from textseq.training.distributed.environment import Ranks, first_to_fail, ranks
+from textseq.training.distributed.environment import DistributedEnvironment, environment, first_to_fail
 from textseq.version import __version__
 
 Options = TypeVar("Options")
@@ -61,7 +61,7 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str], default: 
         refused = _cause(stop)
         if refused is not None:
             raise refused from None
-        if first_to_fail(ranks()):
+        if first_to_fail(environment()):
             sys.stderr.write(said.getvalue())
         raise
 
@@ -131,9 +131,9 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that the terminal has not are shown by their numbers
             stream.reconfigure(errors="backslashreplace")
-    own = Ranks()
+    own = DistributedEnvironment()
     try:
-        own = ranks()
+        own = environment()
         if sys.stdout is None:
             raise TextseqError("stdout is closed; send it to a file or to /dev/null")
         command(sys.argv[1:] if arguments is None else arguments)

@@ -13,11 +13,11 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from textseq.config.base import Settings, ranged
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import TranslationConfig
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 if TYPE_CHECKING:
-    from textseq.metrics.translation import Comparison, TranslationMeasurement
-    from textseq.training.distributed.group import Processes
+    from textseq.metrics.translation import Comparison, TranslationScore
+    from textseq.training.distributed.group import ProcessGroup
 
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
@@ -26,7 +26,7 @@ File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 
 Name = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
 
-Treatment = Literal["refuse", "drop"]
+OnError = Literal["refuse", "drop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +112,9 @@ class Evaluate:
 
     Examples:
       textseq-evaluate shakespeare --model shakespeare
-      textseq-evaluate tinyshakespeare --model mine --part validation --window 100
+      textseq-evaluate tinyshakespeare --model mine --split validation --window 100
       textseq-evaluate --text chapter.txt --model mine
-      textseq-evaluate multi30k --model en-de --part test_2017_flickr
+      textseq-evaluate multi30k --model en-de --split test_2017_flickr
       textseq-evaluate --pairs test.en test.de --model en-de second third --num-beams 10
       textseq-evaluate multi30k --model en-de --compare en-de-small --plot-length length.png
       textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
@@ -129,17 +129,17 @@ class Evaluate:
     model: Annotated[tuple[str, ...], arg(aliases=["--author"], metavar="MODEL...", help_behavior_hint="")] = ()
     """What to measure: a model's folder, a run's name, or a model that ships with textseq. More than one translator
     choose every token together."""
-    part: str | None = None
+    split: str | None = None
     """Part of the corpus. Default: test, or validation where there is no test part."""
     encoding: str = "utf-8"
     """Encoding of --text, --pairs, --labelled, --tagged and --compare-translations."""
-    empty: Treatment = "refuse"
+    empty: OnError = "refuse"
     """What to do with pairs of --pairs of which a sentence is empty, or empty texts of --labelled: refuse the file, or
     leave them out."""
-    overlong: Treatment = "refuse"
+    overlong: OnError = "refuse"
     """The same of pairs with a sentence of more than 20,000 characters, of texts of more than a million, and of tagged
     sentences of more than 1,000 words."""
-    unreadable: Treatment = "refuse"
+    unreadable: OnError = "refuse"
     """The same of lines without a tab or a label, of damaged JSON, of bytes that are not text."""
     plot_confusion: File = None
     """Draw which labels a classifier or tagger took for which, as a PNG whose name ends in .png."""
@@ -158,26 +158,26 @@ class Evaluate:
     translating: TranslationConfig = field(default_factory=TranslationConfig)
 
 
-def _last_part(parts: Sequence[str]) -> str:
+def _last_split(splits: Sequence[str]) -> str:
     """What is measured unless a user says otherwise: the part that nothing was decided on."""
-    return next(part for part in ("test", "validation", "train") if part in parts)
+    return next(split for split in ("test", "validation", "train") if split in splits)
 
 
-def _show(found: Sequence[TranslationMeasurement | Comparison], heading: str = "") -> None:
+def _show(found: Sequence[TranslationScore | Comparison], heading: str = "") -> None:
     """Numbers, each with its signature."""
-    if heading and ranks().leads:
+    if heading and environment().leads:
         print(heading)
-    for one in found if ranks().leads else ():
+    for one in found if environment().leads else ():
         print(f"{one}\n{one.signature}", flush=True)
 
 
 def _tell(*notes: str) -> None:
     """What a user should know; of several processes the first says it."""
-    for note in notes if ranks().leads else ():
+    for note in notes if environment().leads else ():
         print(note, file=sys.stderr)
 
 
-def _together(options: Evaluate) -> Processes:
+def _together(options: Evaluate) -> ProcessGroup:
     """The processes that measure together."""
     from textseq.training.devices import pick_device
     from textseq.training.distributed.group import joined
@@ -187,5 +187,5 @@ def _together(options: Evaluate) -> Processes:
 
 def _alone(what: str) -> None:
     """Refuse several processes for what one must measure."""
-    if (count := ranks().count) > 1:
+    if (count := environment().count) > 1:
         raise TextseqError(f"{what} measured by one process, found {count} (torchrun); start one")

@@ -14,11 +14,11 @@ from textseq.data.corpora.catalog import list_corpora
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import LONGEST
 from textseq.metrics.translation import TOKENIZERS
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 if TYPE_CHECKING:
-    from textseq.data.pairs import PairCorpus
-    from textseq.metrics.translation import TranslationMeasurement
+    from textseq.data.pairs import PairDataset
+    from textseq.metrics.translation import TranslationScore
     from textseq.tasks.translation.translator import Translator
 
 
@@ -34,22 +34,22 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         found = " and ".join(" to ".join(one.languages) for one in (translator, baseline))
         raise TextseqError(f"--compare wants a model of the same languages, found {found}; name another")
     corpus = _pairs(options, *translator.languages)
-    part = options.part or next(part for part in ("test", "validation", "train") if part in corpus.parts)
+    split = options.split or next(split for split in ("test", "validation", "train") if split in corpus.splits)
     _tell(*corpus.notes)
-    sources, references = (list(side) for side in zip(*corpus.pairs(part), strict=True))
+    sources, references = (list(side) for side in zip(*corpus.pairs(split), strict=True))
     theirs = _given(own.compare_translations, options.encoding, len(sources)) if own.compare_translations else []
 
     name, other = " + ".join(options.model), str(own.compare_translations or " + ".join(own.compare))
     other = str(Path(other).resolve()) if other == name else other  # a file that is called as the model
-    measured, translations = _translated(translator, corpus, part, len(sources), options)
+    measured, translations = _translated(translator, corpus, split, len(sources), options)
     systems = [translations]
-    place = f"corpus:{corpus.name}|part:{part if len(corpus.parts) > 1 else 'whole'}"
+    place = f"corpus:{corpus.name}|split:{split if len(corpus.splits) > 1 else 'whole'}"
     if not other:
         _show(measured)
     else:
         _show(measured, f"{name}:")
         if baseline is not None:
-            measured, theirs = _translated(baseline, corpus, part, len(sources), options)
+            measured, theirs = _translated(baseline, corpus, split, len(sources), options)
         else:
             measured = measure_translations(theirs, references, tokenize=tokenize, how=f"{place}|translations:{other}")
         _show(measured, f"{other}:")
@@ -57,7 +57,7 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         compared = compare(theirs, translations, references, tokenize=tokenize, how=of)
         _show(compared, f"{other} -> {name}:")
         systems.append(theirs)
-    if not ranks().leads:
+    if not environment().leads:
         return
     if own.write_translations is not None:
         with replacing(own.write_translations) as (file,):
@@ -77,7 +77,7 @@ def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
     return together(found) if len(found) > 1 else found[0]
 
 
-def _pairs(options: Evaluate, source: str, target: str) -> PairCorpus:
+def _pairs(options: Evaluate, source: str, target: str) -> PairDataset:
     """What is measured, in the languages of the model."""
     from textseq.data.pairs import load_pairs, own_pairs
 
@@ -128,17 +128,17 @@ def _given(path: Path, encoding: str, wanted: int) -> list[str]:
 
 
 def _translated(
-    translator: Translator, corpus: PairCorpus, part: str, sentences: int, options: Evaluate
-) -> tuple[list[TranslationMeasurement], list[str]]:
+    translator: Translator, corpus: PairDataset, split: str, sentences: int, options: Evaluate
+) -> tuple[list[TranslationScore], list[str]]:
     """The measures of a translator, and its translations."""
     from tqdm import tqdm
 
-    quiet = not sys.stderr.isatty() or not ranks().leads
+    quiet = not sys.stderr.isatty() or not environment().leads
     with tqdm(total=sentences, unit=" sentences", disable=quiet, leave=False) as bar:
         return translator.measure(
             corpus,
-            part,
-            processes=_together(options),
+            split,
+            process_group=_together(options),
             tokenize=options.translators.bleu_tokenizer,
             progress=bar.update,
             **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},

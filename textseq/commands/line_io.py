@@ -21,7 +21,7 @@ from textseq.errors import TextseqError
 from textseq.io.documents import Document
 from textseq.io.files import check_outputs, growing
 from textseq.io.lines import LONGEST, Lines
-from textseq.training.distributed.environment import Ranks, launched, ranks
+from textseq.training.distributed.environment import DistributedEnvironment, environment, launched
 from textseq.version import __version__
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class LineWork:
     the same command again where something stopped it."""
 
     @property
-    def place(self) -> Ranks | None:
+    def place(self) -> DistributedEnvironment | None:
         """Which process this is, where a launcher started it to answer its share of a file: if it is alone, so that the
         work can be gone on with."""
-        own = ranks()
+        own = environment()
         return own if launched() and (own.count > 1 or None not in (self.input, self.output)) else None
 
     @property
@@ -175,7 +175,7 @@ class LineWork:
                 if texts.fault is not None:
                     raise texts.fault
 
-    def _shards(self, own: Ranks, models: Iterable[Path], lines: int) -> Shards:
+    def _shards(self, own: DistributedEnvironment, models: Iterable[Path], lines: int) -> Shards:
         """This process's share of the work."""
         assert self.input is not None and self.output is not None  # as ``check`` has seen
         about = self.input.stat()

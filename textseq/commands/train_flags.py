@@ -11,7 +11,7 @@ from tyro.conf import Fixed, FlagCreatePairsOff, Positional, Suppress, arg
 
 from textseq.config.names import Task
 from textseq.config.training import TrainingConfig
-from textseq.data.sources import LabelledSource, PairSource, Source, TaggedSource
+from textseq.data.sources import LabelledData, PairData, TaggedData, TextData
 from textseq.errors import TextseqError
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
@@ -20,9 +20,9 @@ from textseq.tasks.translation.config import PairConfig, TranslationModelConfig,
 
 WORDS: Mapping[Task, str] = {
     "language-model": "a language model",
-    "translator": "a translator",
-    "classifier": "a classifier",
-    "tagger": "a tagger",
+    "translation": "a translator",
+    "classification": "a classifier",
+    "tagging": "a tagger",
 }
 
 
@@ -32,7 +32,7 @@ Files = Annotated[tuple[str, ...], arg(metavar="PATH...", help_behavior_hint="")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text(Source):
+class Text(TextData):
     """Your own text."""
 
     corpus: Suppress[Fixed[str | None]] = None
@@ -40,7 +40,7 @@ class Text(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs(PairSource):
+class Pairs(PairData):
     """Your own sentence pairs, or which languages of a corpus."""
 
     corpus: Suppress[Fixed[str | None]] = None
@@ -49,7 +49,7 @@ class Pairs(PairSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled(LabelledSource):
+class Labelled(LabelledData):
     """Your own labelled texts."""
 
     corpus: Suppress[Fixed[str | None]] = None
@@ -59,7 +59,7 @@ class Labelled(LabelledSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaggedText(TaggedSource):
+class TaggedText(TaggedData):
     """Your own tagged sentences."""
 
     corpus: Suppress[Fixed[str | None]] = None
@@ -117,7 +117,7 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainWriter(Train):
+class TrainLanguageModel(Train):
     """Train a recurrent network on a text, or on sentence pairs to translate.
 
     Examples:
@@ -127,7 +127,7 @@ class TrainWriter(Train):
       textseq-train --text more.txt --from mine         train a model further on another text
       textseq-train --list-corpora                      what there is to learn from
       textseq-train multi30k --source en --target de    a translator, from a corpus of sentence pairs
-      textseq-train --task translator --help            the flags of translators; below are those of language models
+      textseq-train --task translation --help            the flags of translators; below are those of language models
 
     The run is written to runs/NAME (under TEXTSEQ_HOME if that is set): the last and the best checkpoint,
     log.jsonl, curve.png and a model card. Ctrl-C saves and says how to go on. Then: textseq-sample --author NAME.
@@ -140,7 +140,7 @@ class TrainWriter(Train):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainTranslator(Train):
+class TrainTranslation(Train):
     """Train a recurrent encoder-decoder with attention to translate.
 
     Examples:
@@ -163,7 +163,7 @@ class TrainTranslator(Train):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainClassifier(Train):
+class TrainClassification(Train):
     """Train a recurrent network to classify texts.
 
     Examples:
@@ -188,12 +188,12 @@ class TrainClassifier(Train):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainTagger(Train):
+class TrainTagging(Train):
     """Train a recurrent network to tag the words of sentences.
 
     Examples:
       textseq-train treebank                                      a corpus of tagged sentences by name
-      textseq-train brown --task tagger --output crf              one that is a text as well
+      textseq-train brown --task tagging --output crf              one that is a text as well
       textseq-train --tagged train.conll --name mine              your own sentences: a word and its tag to a line
       textseq-train --tagged train.conllu --validation-tagged dev.conllu --tag-column 5
       textseq-train treebank --vectors glove.6B                   begin with word vectors
@@ -210,19 +210,19 @@ class TrainTagger(Train):
     training: TaggerTrainingConfig = field(default_factory=TaggerTrainingConfig)
 
 
-Options = TrainWriter | TrainTranslator | TrainClassifier | TrainTagger
+Options = TrainLanguageModel | TrainTranslation | TrainClassification | TrainTagging
 
 OPTIONS: Mapping[Task, type[Options]] = {
-    "language-model": TrainWriter,
-    "translator": TrainTranslator,
-    "classifier": TrainClassifier,
-    "tagger": TrainTagger,
+    "language-model": TrainLanguageModel,
+    "translation": TrainTranslation,
+    "classification": TrainClassification,
+    "tagging": TrainTagging,
 }
 
 OWN: Mapping[Task, str] = {
     "language-model": "text",
-    "translator": "pairs",
-    "classifier": "labelled",
-    "tagger": "tagged",
+    "translation": "pairs",
+    "classification": "labelled",
+    "tagging": "tagged",
 }
 """The flag, and the field, that names one's own files."""

@@ -36,7 +36,7 @@ class DecodingConfig(Settings):
     min_p: float = ranged(0.0, at_least=0, at_most=1)
     """Draw only from tokens at least so likely, as a share of the likeliest token's probability."""
     typical_p: float = ranged(1.0, above=0, at_most=1)
-    """Draw from the tokens whose surprise is nearest to the expected one, until they hold this share of the
+    """Draw from the tokens whose surprisal is nearest to the expected one, until they hold this share of the
     probability: neither the dull nor the wild."""
     repetition_penalty: float = ranged(1.0, at_least=0.01, at_most=100)
     """Above 1 makes every token that was read or written already less likely (1.2 is usual). For tokenizers by

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Task = Literal["language-model", "translator", "classifier", "tagger"]
+Task = Literal["language-model", "translation", "classification", "tagging"]
 
 
 CellName = Literal["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]

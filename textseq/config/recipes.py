@@ -17,8 +17,8 @@ KEYS |= dict.fromkeys(("model", "data", "training"), dict)
 """The keys of a recipe and what they hold in TOML."""
 
 
-Recipe = TypedDict(
-    "Recipe",
+TrainingRecipe = TypedDict(
+    "TrainingRecipe",
     {
         "title": str,
         "corpus": str,
@@ -40,7 +40,7 @@ def recipes() -> dict[str, str]:
     return {path.stem: read_recipe(path.stem).get("title", "") for path in sorted(FOLDER.glob("*.toml"))}
 
 
-def read_recipe(name: str) -> Recipe:
+def read_recipe(name: str) -> TrainingRecipe:
     """A recipe by name or file: its title, corpus, and tables ``model``, ``data`` and ``training``.
 
     Which settings the tables may have depends on the task, which is that of the corpus unless the recipe says another,
@@ -67,4 +67,4 @@ def read_recipe(name: str) -> Recipe:
             raise TextseqError(f"the recipe {path} wants {kind} for '{key}', found {value!r}; mend it")
     if recipe.get("task") not in (None, *get_args(Task)):
         raise unknown(f"task in the recipe {path}", str(recipe["task"]), get_args(Task))
-    return cast(Recipe, recipe)
+    return cast(TrainingRecipe, recipe)

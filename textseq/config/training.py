@@ -63,7 +63,7 @@ class TrainingConfig(Settings):
     rest learns to use them."""
     accumulate: int = ranged(1, at_least=1)
     """Batches whose gradients are added up before each step of the optimizer."""
-    pieces: int = ranged(1, at_least=1)
+    micro_batches: int = ranged(1, at_least=1)
     """Pieces that each batch is cut into, taken one after the other: with the same gradient it takes longer and needs
     less memory. Doubled where memory runs out."""
     max_epochs: float | None = ranged(10.0, above=0)
@@ -81,7 +81,7 @@ class TrainingConfig(Settings):
     final one reads all; of a text up to 500,000.)"""
     save_every: int = ranged(500, at_least=1)
     """Steps between checkpoints."""
-    max_rewinds: int = ranged(3, at_least=0)
+    max_rollbacks: int = ranged(3, at_least=0)
     """Times that a diverged run goes back to its last checkpoint with half the learning rate before it gives up."""
     best_by: Literal["loss", "bleu", "accuracy"] = "loss"
     """What makes an evaluation the best: the lowest validation loss, or the highest BLEU (translators only) or accuracy

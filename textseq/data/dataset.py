@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from textseq.data.corpora.catalog import Recipe
+from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
 from textseq.data.corpora.text_formats import CorpusDocument, members
 from textseq.errors import TextseqError
 from textseq.io.documents import Document
 
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 def check_share(validation: float, usual: float = 0.1) -> None:
@@ -32,7 +32,7 @@ def check_encoding(encoding: str) -> None:
         raise TextseqError(f"unknown encoding '{encoding}'; usual are utf-8, latin-1, cp1252") from error
 
 
-def documents_of(recipe: Recipe, local: Mapping[str, LocalFile]) -> dict[str, Document]:
+def documents_of(recipe: CorpusRecipe, local: Mapping[str, LocalFile]) -> dict[str, Document]:
     """The documents of a recipe by name: a file's own name or, of an archive, the members' names."""
     documents: dict[str, Document] = {}
     for name, file in local.items():

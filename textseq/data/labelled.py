@@ -1,7 +1,7 @@
 """Labelled texts to learn classification from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
 
-Either gives a ``LabelledCorpus``: parts ("train", "validation", "test", as there are), each a series of examples (text,
-label) that are read from the files as they are asked for.
+Either gives a ``LabelledDataset``: parts ("train", "validation", "test", as there are), each a series of examples
+(text, label) that are read from the files as they are asked for.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 from textseq.data.corpora.catalog import list_corpora, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.labelled_formats import FORMATS, NESTED
-from textseq.data.dataset import PARTS, check_encoding, check_share, fingerprint_of
-from textseq.data.readers.labelled import LabelledFile, LabelledFolder, own_file
-from textseq.data.readers.row_errors import Treatment, left_out
+from textseq.data.dataset import SPLITS, check_encoding, check_share, fingerprint_of
+from textseq.data.readers.labelled import LabelledFile, LabelledFolder, read_own_file
+from textseq.data.readers.row_errors import OnError, left_out
 from textseq.data.rows import Example
-from textseq.data.splits import Chain, Share, own_parts, parted, recipe_parts
-from textseq.data.text import Corpus, load_corpus
+from textseq.data.splits import ConcatDataset, Subset, own_splits, recipe_splits, split_by_hash
+from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError, unknown
 
 LABELLED_VERSION = 1  # to be raised when a corpus's files give other examples, or other parts, than before
@@ -40,7 +40,7 @@ LONGEST = 1_000_000
 
 
 @dataclass(frozen=True)
-class LabelledCorpus:
+class LabelledDataset:
     """Labelled texts, and what is known of them.
 
     ``labels`` are all that there are, in the order of the recipe, or sorted. ``notes`` are sentences that a user should
@@ -57,7 +57,7 @@ class LabelledCorpus:
     licence: str = "unknown"
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
-    task: str = "classifier"
+    task: str = "classification"
     overlaps: tuple[str, ...] = ()
     """Corpora that share texts with it."""
     same_split: tuple[str, ...] = ()
@@ -66,26 +66,27 @@ class LabelledCorpus:
     """Whether there are texts that are parts of others, such as phrases of sentences."""
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[str, ...]:
         """The parts there are, in the order train, validation, test."""
-        return tuple(part for part in PARTS if part in self.contents)
+        return tuple(split for split in SPLITS if split in self.contents)
 
-    def examples(self, part: str) -> Iterator[Example]:
+    def examples(self, split: str) -> Iterator[Example]:
         """The texts of a part with their labels, in the order of the files.
 
         Raises:
             TextseqError: the corpus has no such part; or, while it is read, a file is gone or has changed.
         """
-        if part not in self.contents:
-            raise unknown(f"part of corpus '{self.name}':", part, self.parts)
-        return iter(self.contents[part])
+        if split not in self.contents:
+            raise unknown(f"part of corpus '{self.name}':", split, self.splits)
+        return iter(self.contents[split])
 
-    def documents(self, part: str) -> Iterator[tuple[str]]:
+    def documents(self, split: str) -> Iterator[tuple[str]]:
         """The texts of a part, each a document of one chunk: what ``tokens.token_file`` wants."""
-        return ((text,) for text, _ in self.examples(part))
+        return ((text,) for text, _ in self.examples(split))
 
-    def with_validation(self, share: float) -> LabelledCorpus:
-        """The same corpus; where it has no validation part, a share of the training part is that (see ``parted``).
+    def with_validation(self, share: float) -> LabelledDataset:
+        """The same corpus; where it has no validation part, a share of the training part is that (see
+        ``split_by_hash``).
 
         With a share of 0 there is none: what the corpus keeps for validation is in the training part.
         """
@@ -93,14 +94,14 @@ class LabelledCorpus:
             return self
         whole = self.contents["train"]
         if not share:
-            contents = {part: rows for part, rows in self.contents.items() if part != "validation"}
-            contents["train"] = Chain((whole, self.contents["validation"]))
+            contents = {split: rows for split, rows in self.contents.items() if split != "validation"}
+            contents["train"] = ConcatDataset((whole, self.contents["validation"]))
             return replace(self, contents=contents, fingerprint=fingerprint_of(self.fingerprint, share))
-        part_of = cache(lambda: parted(whole, [1 - share, share]))
-        divided = {part: Share(whole, part_of, place) for place, part in enumerate(("train", "validation"))}
+        split_of = cache(lambda: split_by_hash(whole, [1 - share, share]))
+        divided = {split: Subset(whole, split_of, place) for place, split in enumerate(("train", "validation"))}
         return replace(self, contents={**self.contents, **divided}, fingerprint=fingerprint_of(self.fingerprint, share))
 
-    def fold(self, number: int, folds: int, *, validation: float = 0.1) -> LabelledCorpus:
+    def fold(self, number: int, folds: int, *, validation: float = 0.1) -> LabelledDataset:
         """The corpus for one round of cross-validation: all its examples, parted anew.
 
         Every example is in the test part of one fold. Texts that differ in case, spaces and marks alone are in one
@@ -122,23 +123,23 @@ class LabelledCorpus:
             )
         if folds < 2 or not 0 <= number < folds:
             raise TextseqError(f"cross-validation wants 2 folds or more, and one of them; found {number} of {folds}")
-        whole = Chain(tuple(self.contents.values()))
+        whole = ConcatDataset(tuple(self.contents.values()))
         kept = (1 - Fraction(1, folds)) * Fraction(validation)
         sizes = [Fraction(1, folds), kept, 1 - Fraction(1, folds) - kept]
         # The test of each fold is a stretch of one order of all texts; what follows it, round the end, is the others.
-        part_of = parted(whole, sizes, start=Fraction(number, folds))
+        split_of = split_by_hash(whole, sizes, start=Fraction(number, folds))
         names = ("test", "validation", "train") if validation else ("test", "", "train")
-        contents = {name: Share(whole, lambda: part_of, place) for place, name in enumerate(names) if name}
-        if lacking := [part for place, part in enumerate(names) if part and place not in part_of]:
+        contents = {name: Subset(whole, lambda: split_of, place) for place, name in enumerate(names) if name}
+        if lacking := [split for place, split in enumerate(names) if split and place not in split_of]:
             raise TextseqError(
-                f"{folds} folds of '{self.name}' want more texts than {len(part_of):,}: fold {number + 1} would have "
+                f"{folds} folds of '{self.name}' want more texts than {len(split_of):,}: fold {number + 1} would have "
                 f"none for {lacking[0]}; ask for fewer"
             )
         fingerprint = fingerprint_of(self.fingerprint, number, folds, validation)
         return replace(self, contents=contents, fingerprint=fingerprint, name=f"{self.name}-fold{number + 1}of{folds}")
 
 
-def load_labelled(name: str, *, data: Path | None = None, download: bool = False) -> LabelledCorpus:
+def load_labelled(name: str, *, data: Path | None = None, download: bool = False) -> LabelledDataset:
     """A corpus of labelled texts by name, every file found and verified.
 
     Args:
@@ -155,7 +156,7 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
     def read(file: str, document: str, text: str) -> Iterator[Example]:
         return FORMATS[recipe.formats.get(file, recipe.format)](text, document, recipe.labels)
 
-    return LabelledCorpus(
+    return LabelledDataset(
         name=name,
         title=recipe.title,
         purpose=recipe.purpose,
@@ -170,11 +171,11 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
             *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
             *(list(recipe.labels.items()), [(file, found.sha256) for file, found in local.items()]),
         ),
-        contents=recipe_parts(recipe, local, read, lambda example: example),
+        contents=recipe_splits(recipe, local, read, lambda example: example),
     )
 
 
-def load_text(name: str, *, data: Path | None = None, download: bool = False) -> Corpus | LabelledCorpus:
+def load_text(name: str, *, data: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
     """A corpus to learn to write from, by name: a text, or labelled texts, of which the labels do not matter.
 
     Raises:
@@ -193,11 +194,11 @@ def own_labelled(
     validation: float = 0.1,
     validation_paths: Sequence[Path] = (),
     longest: int = LONGEST,
-    empty: Treatment = "refuse",
-    overlong: Treatment = "refuse",
-    unreadable: Treatment = "refuse",
+    empty: OnError = "refuse",
+    overlong: OnError = "refuse",
+    unreadable: OnError = "refuse",
     fewest_labels: int = 2,
-) -> LabelledCorpus:
+) -> LabelledDataset:
     """A user's own labelled texts, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
 
     Args:
@@ -205,8 +206,8 @@ def own_labelled(
         text_column: the texts' column or key; without it one that is known by its name (see ``labelled_files``).
         label_column: the same of the labels.
         encoding: any of Python's text encodings.
-        validation: the share of the texts that is the validation part, of every label alike (see ``parted``), from 0
-            (no validation part) to 0.5.
+        validation: the share of the texts that is the validation part, of every label alike (see
+            ``split_by_hash``), from 0 (no validation part) to 0.5.
         validation_paths: files of their own for validation, as ``paths``; nothing is then taken from these.
         longest: characters that a text has at most.
         empty: "drop" leaves out empty texts instead of refusing the file.
@@ -224,31 +225,33 @@ def own_labelled(
     check_encoding(encoding)
     drop = left_out(empty=empty, overlong=overlong, unreadable=unreadable)
     notes: list[str] = []
-    digests = {part: hashlib.sha256() for part in ("train", "validation")}
-    counts: dict[str, dict[str, int]] = {part: {} for part in digests}
+    digests = {split: hashlib.sha256() for split in ("train", "validation")}
+    counts: dict[str, dict[str, int]] = {split: {} for split in digests}
 
     def opened(some: Sequence[Path]) -> list[LabelledFile | LabelledFolder]:
         columns = text_column, label_column
-        return [own_file(path, columns, encoding=encoding, notes=notes, longest=longest, drop=drop) for path in some]
+        return [
+            read_own_file(path, columns, encoding=encoding, notes=notes, longest=longest, drop=drop) for path in some
+        ]
 
-    def surveyed(files: Sequence[LabelledFile | LabelledFolder], part: str) -> Iterator[Example]:
+    def surveyed(files: Sequence[LabelledFile | LabelledFolder], split: str) -> Iterator[Example]:
         for file in files:
             for text, label in file.surveyed(notes):
-                digests[part].update(f"{len(text)} {len(label)} {text}{label}".encode())
-                counts[part][label] = counts[part].get(label, 0) + 1
+                digests[split].update(f"{len(text)} {len(label)} {text}{label}".encode())
+                counts[split][label] = counts[split].get(label, 0) + 1
                 yield text, label
 
     training, held_out = opened(paths), opened(validation_paths)
-    part_of = parted(surveyed(training, "train"), [1 - validation, validation])
+    split_of = split_by_hash(surveyed(training, "train"), [1 - validation, validation])
     where = ", ".join(map(str, paths))
-    if not part_of:
+    if not split_of:
         raise TextseqError(f"no texts in {where}: it is empty, or all were left out; name others")
     labels = tuple(sorted(counts["train"], key=_by_number))
     if len(labels) < fewest_labels:
         raise TextseqError(f"two labels are wanted or more, found but '{labels[0]}' in {where}; name what has others")
-    if fewest_labels > 1 and MANY_LABELS < len(labels) > len(part_of) / 2:
+    if fewest_labels > 1 and MANY_LABELS < len(labels) > len(split_of) / 2:
         raise TextseqError(
-            f"{len(labels):,} labels for {len(part_of):,} texts in {where} are no classes but names; say with "
+            f"{len(labels):,} labels for {len(split_of):,} texts in {where} are no classes but names; say with "
             "--label-column where the labels are"
         )
     notes += _alike(labels)
@@ -262,16 +265,16 @@ def own_labelled(
                 f"validation has the label '{strange[0]}', which training never saw; training has {', '.join(labels)}"
             )
     elif validation:
-        digests["validation"].update(part_of)
-    parts = Chain(tuple(training)), Chain(tuple(held_out)) if held_out else None
-    return LabelledCorpus(
+        digests["validation"].update(split_of)
+    splits = ConcatDataset(tuple(training)), ConcatDataset(tuple(held_out)) if held_out else None
+    return LabelledDataset(
         name=" and ".join(path.name for path in paths),
         title=where,
         purpose="your own texts",
         encoding=encoding,
         labels=labels,
         fingerprint=fingerprint_of(LABELLED_VERSION, [digest.hexdigest() for digest in digests.values()]),
-        contents=own_parts(*parts, part_of, validation, what=f"texts in {where}"),
+        contents=own_splits(*splits, split_of, validation, what=f"texts in {where}"),
         notes=tuple(notes),
     )
 

@@ -1,6 +1,6 @@
 """Sentence pairs to learn translation from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
 
-Either gives a ``PairCorpus``: parts ("train", "validation", "test", further tests), each a series of pairs
+Either gives a ``PairDataset``: parts ("train", "validation", "test", further tests), each a series of pairs
 (source sentence, target sentence) that are read from the files as they are asked for.
 """
 
@@ -16,13 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from textseq.data.corpora.catalog import Recipe, recipe_of
+from textseq.data.corpora.catalog import CorpusRecipe, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.dataset import check_encoding, check_share, documents_of, fingerprint_of
-from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, own_file
-from textseq.data.readers.row_errors import Treatment, left_out
+from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file
+from textseq.data.readers.row_errors import OnError, left_out
 from textseq.data.rows import Pair
-from textseq.data.splits import SPLIT_VERSION, shared, split
+from textseq.data.splits import SPLIT_VERSION, shared, split_pairs
 from textseq.errors import TextseqError, unknown
 
 Side = Literal["source", "target", "both"]
@@ -58,7 +58,7 @@ def written_sentence(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class PairCorpus:
+class PairDataset:
     """Sentence pairs, and what is known of them.
 
     ``notes`` are sentences that a user should read. ``fingerprint`` is a hex SHA-256 of all that decides
@@ -78,24 +78,24 @@ class PairCorpus:
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
     other_names: Mapping[str, str] = field(default_factory=dict)
-    task: str = "translator"
+    task: str = "translation"
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[str, ...]:
         """The parts there are, in the order train, validation, test, further tests."""
         return tuple(self.contents)
 
-    def pairs(self, part: str) -> Iterator[Pair]:
+    def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a part in the order of the file, without white space around the sentences.
 
         Raises:
             TextseqError: the corpus has no such part; or, while it is read, a file is gone or has changed.
         """
-        part = self.other_names.get(part, part)
-        if part not in self.contents:
+        split = self.other_names.get(split, split)
+        if split not in self.contents:
             direction = f"{self.source_language} to {self.target_language}"
-            raise unknown(f"part of corpus '{self.name}' ({direction}):", part, {*self.parts, *self.other_names})
-        return iter(self.contents[part])
+            raise unknown(f"part of corpus '{self.name}' ({direction}):", split, {*self.splits, *self.other_names})
+        return iter(self.contents[split])
 
     def side(self, side: Side) -> PairSide:
         """The sentences of one side, or of both, as a text to make tokens of."""
@@ -109,7 +109,7 @@ class PairSide:
     They are as ``read_sentence`` gives them. It is what ``tokens.token_file`` and ``tokens.tokenizer_for`` want.
     """
 
-    corpus: PairCorpus
+    corpus: PairDataset
     side: Side
 
     @property
@@ -119,32 +119,32 @@ class PairSide:
         return f"{self.corpus.name}-{languages.get(self.side, self.side)}"
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[str, ...]:
         """The parts of the corpus."""
-        return self.corpus.parts
+        return self.corpus.splits
 
     @property
     def fingerprint(self) -> str:
         """A hex SHA-256 of all that decides these sentences."""
         return fingerprint_of(self.corpus.fingerprint, self.side)
 
-    def documents(self, part: str) -> Iterator[tuple[str]]:
+    def documents(self, split: str) -> Iterator[tuple[str]]:
         """Each sentence of a part, as a document of one chunk."""
         for place in {"source": [0], "target": [1], "both": [0, 1]}[self.side]:
-            for pair in self.corpus.pairs(part):
+            for pair in self.corpus.pairs(split):
                 yield (read_sentence(pair[place]),)
 
 
 @dataclass(frozen=True)
-class _Share:
+class _Subset:
     """The pairs of one part among all, of which ``part_of()`` tells the numbers of their parts."""
 
     pairs: Iterable[Pair]
-    part_of: Callable[[], bytes]
-    part: int
+    split_of: Callable[[], bytes]
+    split: int
 
     def __iter__(self) -> Iterator[Pair]:
-        numbers, wanted, count = self.part_of(), bytes([self.part]), 0
+        numbers, wanted, count = self.split_of(), bytes([self.split]), 0
         for count, pair in enumerate(self.pairs, start=1):
             if numbers[count - 1 : count] == wanted:
                 yield pair
@@ -160,7 +160,7 @@ def load_pairs(
     target: str | None = None,
     data: Path | None = None,
     download: bool = False,
-) -> PairCorpus:
+) -> PairDataset:
     """A corpus of sentence pairs by name, every file that the direction needs found and verified.
 
     Args:
@@ -185,20 +185,20 @@ def load_pairs(
             f"corpus '{name}' wants two languages to translate between, found '{source}' twice;"
             f" it has {', '.join(recipe.languages)}"
         )
-    aligned = _aligned_parts(recipe, source, target) if recipe.lists else {}
+    aligned = _aligned_splits(recipe, source, target) if recipe.lists else {}
     if aligned:  # the other languages are not needed
         recipe = replace(recipe, files={file: recipe.files[file] for pair in aligned.values() for file in pair})
     local = find(recipe, data=data, download=download)
     documents = documents_of(recipe, local)
     contents: dict[str, Iterable[Pair]] = {
-        part: PairFile((documents[first], documents[second]), "aligned") for part, (first, second) in aligned.items()
+        split: PairFile((documents[first], documents[second]), "aligned") for split, (first, second) in aligned.items()
     }
     if not aligned:
         columns = recipe.languages.index(source), recipe.languages.index(target)
         whole = PairFile(tuple(documents.values()), "tab-separated", columns)
-        part_of = cache(lambda: split(whole, recipe.shares))  # only when it is needed, as it takes some seconds
-        contents = {part: _Share(whole, part_of, number) for number, part in enumerate(("train", *recipe.shares))}
-    return PairCorpus(
+        split_of = cache(lambda: split_pairs(whole, recipe.shares))  # only when it is needed, as it takes some seconds
+        contents = {split: _Subset(whole, split_of, number) for number, split in enumerate(("train", *recipe.shares))}
+    return PairDataset(
         name=name,
         title=recipe.title,
         purpose=recipe.purpose,
@@ -211,21 +211,21 @@ def load_pairs(
             *(recipe.languages, source, target, [(file, found.sha256) for file, found in local.items()]),
         ),
         contents=contents,
-        other_names={files[0].split(".")[0]: part for part, files in aligned.items()},
+        other_names={files[0].split(".")[0]: split for split, files in aligned.items()},
     )
 
 
-def _aligned_parts(recipe: Recipe, source: str, target: str) -> dict[str, tuple[str, str]]:
+def _aligned_splits(recipe: CorpusRecipe, source: str, target: str) -> dict[str, tuple[str, str]]:
     """The files of the two languages, of each part that has both."""
     files: dict[tuple[str, str], str] = {}
     for file in recipe.files:
-        parts = (part for part, names in recipe.lists.items() if any(fnmatchcase(file, name) for name in names))
-        files[next(parts, "train"), file.split(".")[1]] = file
+        splits = (split for split, names in recipe.lists.items() if any(fnmatchcase(file, name) for name in names))
+        files[next(splits, "train"), file.split(".")[1]] = file
     assert len(files) == len(recipe.files), "a part of a recipe has two files of one language"
     return {
-        part: (files[part, source], files[part, target])
-        for part in ("train", *recipe.lists)
-        if (part, source) in files and (part, target) in files
+        split: (files[split, source], files[split, target])
+        for split in ("train", *recipe.lists)
+        if (split, source) in files and (split, target) in files
     }
 
 
@@ -240,18 +240,18 @@ def own_pairs(
     validation: float = 0.02,
     validation_paths: Sequence[Path] = (),
     longest: int = LONGEST,
-    empty: Treatment = "refuse",
-    overlong: Treatment = "refuse",
-    unreadable: Treatment = "refuse",
-) -> PairCorpus:
+    empty: OnError = "refuse",
+    overlong: OnError = "refuse",
+    unreadable: OnError = "refuse",
+) -> PairDataset:
     """A user's own pairs, every line of them checked. A file whose name ends in ".gz" is unpacked while it is read.
 
     Args:
         paths: two aligned text files, of the sources and of the targets, a sentence to a line; or one file: .tsv, .tab
             or .txt (columns between tabs, without quotes), .jsonl or .ndjson (an object to a line).
         source_column: the source's column in the header of a tab-separated file; without both names the first two
-            columns count, unless the first line is seen to be a header (see ``pair_files.own_file``). Of JSON the key;
-            without both names "source" and "target" or, where these are missing, the languages; objects
+            columns count, unless the first line is seen to be a header (see ``pair_files.read_own_file``). Of JSON the
+            key; without both names "source" and "target" or, where these are missing, the languages; objects
             under the key "translation" are looked into.
         target_column: the same of the target.
         source_language: its code, such as "en"; None means what the endings of two aligned files say (a.en, a.fr), or
@@ -278,11 +278,13 @@ def own_pairs(
     drop = left_out(empty=empty, overlong=overlong, unreadable=unreadable)
     languages = languages_of(paths, source_language, target_language)
     notes: list[str] = []
-    digests = {part: hashlib.sha256() for part in ("train", "validation")}
+    digests = {split: hashlib.sha256() for split in ("train", "validation")}
 
     def opened(some: Sequence[Path]) -> PairFile:
         columns = source_column, target_column
-        return own_file(some, columns, languages=languages, encoding=encoding, longest=longest, drop=drop, notes=notes)
+        return read_own_file(
+            some, columns, languages=languages, encoding=encoding, longest=longest, drop=drop, notes=notes
+        )
 
     training = opened(paths)
     seen = _hashed(_some(training, notes), digests["train"])
@@ -294,21 +296,21 @@ def own_pairs(
             notes.append(f"Validation pairs with a sentence that is in training too, which flatters: {again:,}.")
         contents["validation"] = held_out
     elif validation:
-        part_of = split(seen, {"validation": validation}, at_least=FEWEST_VALIDATION, at_most=MOST_VALIDATION)
-        if len(set(part_of)) < 2:
+        split_of = split_pairs(seen, {"validation": validation}, at_least=FEWEST_VALIDATION, at_most=MOST_VALIDATION)
+        if len(set(split_of)) < 2:
             raise TextseqError(
                 f"{training.name} has too few pairs that share no sentence to keep some for validation"
-                f" ({_counted(len(part_of))}); give validation files of their own, or --validation 0"
+                f" ({_counted(len(split_of))}); give validation files of their own, or --validation 0"
             )
-        digests["validation"].update(part_of)
-        contents = {part: _Share(training, lambda: part_of, number) for number, part in enumerate(digests)}
+        digests["validation"].update(split_of)
+        contents = {split: _Subset(training, lambda: split_of, number) for number, split in enumerate(digests)}
     else:
         deque(seen, maxlen=0)
     if "validation" in contents:
         few = sum(1 for _ in islice(contents["validation"], FEW_VALIDATION))
         if few < FEW_VALIDATION:
             notes.append(f"Validation rests on {_counted(few)}; measures from so few say little.")
-    return PairCorpus(
+    return PairDataset(
         name=" and ".join(path.name for path in paths),
         title=", ".join(map(str, paths)),
         purpose="your own pairs",

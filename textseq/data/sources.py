@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from textseq.config.base import Settings, ranged
-from textseq.data.labelled import LabelledCorpus, load_labelled, load_text, own_labelled
-from textseq.data.pairs import PairCorpus, load_pairs, own_pairs
-from textseq.data.tagged import TaggedCorpus, load_tagged, own_tagged
-from textseq.data.text import Corpus, own_text
+from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
+from textseq.data.pairs import PairDataset, load_pairs, own_pairs
+from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
+from textseq.data.text import TextDataset, own_text
 from textseq.errors import TextseqError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Settings):
+class TextData(Settings):
     """What a run learns from: a corpus by name, or one's own files."""
 
     corpus: str | None = None
@@ -31,7 +31,7 @@ class Source(Settings):
     """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
     .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> Corpus | LabelledCorpus:
+    def open(self, *, data: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
         """The corpus, its files found and verified.
 
         Raises:
@@ -45,7 +45,7 @@ class Source(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSource(Settings):
+class PairData(Settings):
     """Your own sentence pairs, or which languages of a corpus."""
 
     source: str | None = None
@@ -79,7 +79,7 @@ class PairSource(Settings):
     corpus: str | None = None
     """A corpus by name."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> PairCorpus:
+    def open(self, *, data: Path | None = None, download: bool = False) -> PairDataset:
         """The pairs, their files found and verified.
 
         Raises:
@@ -106,7 +106,7 @@ class PairSource(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledSource(Settings):
+class LabelledData(Settings):
     """Your own labelled texts."""
 
     labelled: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class LabelledSource(Settings):
     corpus: str | None = None
     """A corpus by name."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> LabelledCorpus:
+    def open(self, *, data: Path | None = None, download: bool = False) -> LabelledDataset:
         """The texts, their files found and verified.
 
         Raises:
@@ -160,7 +160,7 @@ class LabelledSource(Settings):
         found = self._whole(data, download)
         return found if self.corpus is None else found.with_validation(self.validation)
 
-    def _whole(self, data: Path | None, download: bool) -> LabelledCorpus:
+    def _whole(self, data: Path | None, download: bool) -> LabelledDataset:
         """The texts as they are parted without folds."""
         if self.corpus is not None:
             return load_labelled(self.corpus, data=data, download=download)
@@ -179,7 +179,7 @@ class LabelledSource(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaggedSource(Settings):
+class TaggedData(Settings):
     """Your own tagged sentences."""
 
     tagged: tuple[str, ...] = ()
@@ -212,7 +212,7 @@ class TaggedSource(Settings):
     corpus: str | None = None
     """A corpus by name."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> TaggedCorpus:
+    def open(self, *, data: Path | None = None, download: bool = False) -> TaggedDataset:
         """The sentences, their files found and verified.
 
         Raises:

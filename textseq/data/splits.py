@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from textseq.data.corpora.catalog import Recipe
+from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
 from textseq.data.rows import Example, Pair
 from textseq.errors import TextseqError
@@ -45,7 +45,7 @@ def key(sentence: str) -> int:
     return _number(words.encode("utf-8", "surrogatepass")) if words else WORDLESS
 
 
-def split(
+def split_pairs(
     pairs: Iterable[Pair], shares: Mapping[str, float], *, at_least: int = 1, at_most: int | None = None
 ) -> bytes:
     """The part of each of P pairs, as P bytes: 0 is training, 1 the first part of ``shares``, and so on.
@@ -77,18 +77,18 @@ def split(
     fewest = max(min(at_least, len(group) // 10), 1)
     most = len(group) if at_most is None else at_most
     wanted = [min(max(round(share * len(group)), fewest), most) for share in shares.values()]
-    part_of = np.zeros(len(size), np.uint8)
+    split_of = np.zeros(len(size), np.uint8)
     places = np.fromiter((_number(int(one).to_bytes(8)) for one in smallest), np.uint64, len(smallest))
     for one in np.argsort(places):
         if trains[one]:
             continue
-        part = next((part for part, room in enumerate(wanted) if size[one] <= room), None)
-        if part is not None:
-            wanted[part] -= int(size[one])
-            part_of[one] = part + 1
+        split = next((split for split, room in enumerate(wanted) if size[one] <= room), None)
+        if split is not None:
+            wanted[split] -= int(size[one])
+            split_of[one] = split + 1
         elif not any(wanted):
             break
-    return part_of[group].tobytes()
+    return split_of[group].tobytes()
 
 
 def _number(content: bytes) -> int:
@@ -134,7 +134,7 @@ NO_LETTERS = re.compile(r"[\W_]+")
 Row = TypeVar("Row")
 
 
-def parted(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
+def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
     """Deal examples out to parts, the same on every machine: the number of the part of each example.
 
     The texts of each label are put in the order of a hash of their letters and digits, without case (of a text that has
@@ -157,18 +157,18 @@ def parted(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, st
     for key in sorted(label_of):
         of_label.setdefault(label_of[key], []).append(key)
     ends = [*accumulate(sizes)][:-1]
-    part_of: dict[bytes, int] = {}
+    split_of: dict[bytes, int] = {}
     for ordered in of_label.values():
         count, first = len(ordered), round(start * len(ordered))
         bounds = [round((start + end) * count) - first for end in ends]
         for place, key in enumerate(ordered):
             turned = (place - first) % count
-            part_of[key] = sum(turned >= bound for bound in bounds)
-    return bytes(part_of[key] for key in keys)
+            split_of[key] = sum(turned >= bound for bound in bounds)
+    return bytes(split_of[key] for key in keys)
 
 
 @dataclass(frozen=True)
-class Chain(Generic[Row]):
+class ConcatDataset(Generic[Row]):
     """The examples of several sources, one after the other."""
 
     sources: tuple[Iterable[Row], ...]
@@ -179,17 +179,17 @@ class Chain(Generic[Row]):
 
 
 @dataclass(frozen=True)
-class Share(Generic[Row]):
+class Subset(Generic[Row]):
     """The examples of one part among all, of which ``part_of()`` tells the numbers of their parts."""
 
     examples: Iterable[Row]
-    part_of: Callable[[], bytes]
-    part: int
+    split_of: Callable[[], bytes]
+    split: int
 
     def __iter__(self) -> Iterator[Row]:
-        numbers, count = self.part_of(), 0
+        numbers, count = self.split_of(), 0
         for count, example in enumerate(self.examples, start=1):
-            if count <= len(numbers) and numbers[count - 1] == self.part:
+            if count <= len(numbers) and numbers[count - 1] == self.split:
                 yield example
         if count != len(numbers):
             raise TextseqError(
@@ -213,7 +213,7 @@ class EveryNth(Generic[Row]):
 class RecipeRows(Generic[Row]):
     """The rows of those documents of a recipe that are wanted."""
 
-    recipe: Recipe
+    recipe: CorpusRecipe
     local: Mapping[str, LocalFile]
     read: Callable[[str, str, str], Iterator[Row]]
     """The rows of a document: of the recipe's file, the document's name, and its text."""
@@ -226,8 +226,8 @@ class RecipeRows(Generic[Row]):
                 yield from self.read(file, name, text)
 
 
-def recipe_parts(
-    recipe: Recipe,
+def recipe_splits(
+    recipe: CorpusRecipe,
     local: Mapping[str, LocalFile],
     read: Callable[[str, str, str], Iterator[Row]],
     key: Callable[[Row], Example],
@@ -238,35 +238,35 @@ def recipe_parts(
         recipe: says which.
         local: its files.
         read: as ``RecipeRows`` has it.
-        key: the text and the label by which ``parted`` deals a row out.
+        key: the text and the label by which ``split_by_hash`` deals a row out.
     """
     if recipe.shares:
         whole = RecipeRows(recipe, local, read)
         sizes = [1 - sum(recipe.shares.values()), *recipe.shares.values()]
-        part_of = cache(lambda: parted(map(key, whole), sizes))
-        return {part: Share(whole, part_of, place) for place, part in enumerate(("train", *recipe.shares))}
+        split_of = cache(lambda: split_by_hash(map(key, whole), sizes))
+        return {split: Subset(whole, split_of, place) for place, split in enumerate(("train", *recipe.shares))}
 
     def is_of(wanted: str) -> Callable[[str], bool]:
         def fits(document: str) -> bool:
             lists = recipe.lists.items()
             return wanted == next(
-                (part for part, names in lists if any(fnmatchcase(document, name) for name in names)), "train"
+                (split for split, names in lists if any(fnmatchcase(document, name) for name in names)), "train"
             )
 
         return fits
 
-    return {part: RecipeRows(recipe, local, read, is_of(part)) for part in ("train", *recipe.lists)}
+    return {split: RecipeRows(recipe, local, read, is_of(split)) for split in ("train", *recipe.lists)}
 
 
-def own_parts(
-    whole: Iterable[Row], held_out: Iterable[Row] | None, part_of: bytes, validation: float, *, what: str
+def own_splits(
+    whole: Iterable[Row], held_out: Iterable[Row] | None, split_of: bytes, validation: float, *, what: str
 ) -> dict[str, Iterable[Row]]:
     """The parts of a user's own rows.
 
     Args:
         whole: all rows but those of
         held_out: the files for validation alone; None without such files.
-        part_of: the number of each row's part, as ``parted`` gives it.
+        split_of: the number of each row's part, as ``split_by_hash`` gives it.
         validation: the share that is the second part; 0: all rows are the first.
         what: the rows are, and where they come from, for the message.
 
@@ -277,9 +277,9 @@ def own_parts(
         return {"train": whole, "validation": held_out}
     if not validation:
         return {"train": whole}
-    if len(set(part_of)) < 2:
+    if len(set(split_of)) < 2:
         raise TextseqError(
-            f"too few {what} to keep some for validation ({len(part_of)}); give validation files of their own, or "
+            f"too few {what} to keep some for validation ({len(split_of)}); give validation files of their own, or "
             "--validation 0"
         )
-    return {part: Share(whole, lambda: part_of, place) for place, part in enumerate(("train", "validation"))}
+    return {split: Subset(whole, lambda: split_of, place) for place, split in enumerate(("train", "validation"))}

@@ -1,7 +1,7 @@
 """Tagged sentences to learn tagging from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
 
-Either gives a ``TaggedCorpus``: parts ("train", "validation", "test", as there are), each a series of sentences (words,
-tags) that are read from the files as they are asked for.
+Either gives a ``TaggedDataset``: parts ("train", "validation", "test", as there are), each a series of sentences
+(words, tags) that are read from the files as they are asked for.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from textseq.data.corpora.catalog import recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS, UNALIGNED
-from textseq.data.dataset import PARTS, check_encoding, check_share, fingerprint_of
-from textseq.data.readers.row_errors import Treatment, left_out
+from textseq.data.dataset import SPLITS, check_encoding, check_share, fingerprint_of
+from textseq.data.readers.row_errors import OnError, left_out
 from textseq.data.readers.tagged import TaggedFile, own_tagged_file
 from textseq.data.rows import Tagged
-from textseq.data.splits import Chain, own_parts, parted, recipe_parts
+from textseq.data.splits import ConcatDataset, own_splits, recipe_splits, split_by_hash
 from textseq.errors import TextseqError, unknown
 
 TAGGED_VERSION = 1  # to be raised when a corpus's files give other sentences, or other parts, than before
@@ -28,7 +28,7 @@ LONGEST = 1000
 
 
 @dataclass(frozen=True)
-class TaggedCorpus:
+class TaggedDataset:
     """Tagged sentences, and what is known of them.
 
     ``labels`` are all tags that there are, in the order of the recipe, or sorted. ``notes`` are sentences that a user
@@ -45,27 +45,27 @@ class TaggedCorpus:
     licence: str = "unknown"
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
-    task: str = "tagger"
+    task: str = "tagging"
     aligned: bool = True
     """Whether each word has a tag; otherwise letters are read, and the tags are a sequence of its own."""
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[str, ...]:
         """The parts there are, in the order train, validation, test."""
-        return tuple(part for part in PARTS if part in self.contents)
+        return tuple(split for split in SPLITS if split in self.contents)
 
-    def sentences(self, part: str) -> Iterator[Tagged]:
+    def sentences(self, split: str) -> Iterator[Tagged]:
         """The words of each sentence of a part, with their tags, in the order of the files.
 
         Raises:
             TextseqError: the corpus has no such part; or, while it is read, a file is gone or has changed.
         """
-        if part not in self.contents:
-            raise unknown(f"part of corpus '{self.name}':", part, self.parts)
-        return iter(self.contents[part])
+        if split not in self.contents:
+            raise unknown(f"part of corpus '{self.name}':", split, self.splits)
+        return iter(self.contents[split])
 
 
-def load_tagged(name: str, *, data: Path | None = None, download: bool = False) -> TaggedCorpus:
+def load_tagged(name: str, *, data: Path | None = None, download: bool = False) -> TaggedDataset:
     """A corpus of tagged sentences by name, every file found and verified.
 
     Args:
@@ -83,7 +83,7 @@ def load_tagged(name: str, *, data: Path | None = None, download: bool = False) 
     def read(file: str, document: str, text: str) -> Iterator[Tagged]:
         return TAGGED_FORMATS[recipe.format](text, tag_of)
 
-    return TaggedCorpus(
+    return TaggedDataset(
         name=name,
         title=recipe.title,
         purpose=recipe.purpose,
@@ -95,7 +95,7 @@ def load_tagged(name: str, *, data: Path | None = None, download: bool = False) 
             *(TAGGED_VERSION, recipe.encoding, recipe.format, recipe.members, recipe.split),
             *(list(recipe.tags.items()), [(file, found.sha256) for file, found in local.items()]),
         ),
-        contents=recipe_parts(recipe, local, read, lambda tagged: ("".join(tagged[0]), "")),
+        contents=recipe_splits(recipe, local, read, lambda tagged: ("".join(tagged[0]), "")),
         aligned=recipe.format not in UNALIGNED,
     )
 
@@ -109,11 +109,11 @@ def own_tagged(
     validation: float = 0.1,
     validation_paths: Sequence[Path] = (),
     longest: int = LONGEST,
-    overlong: Treatment = "refuse",
-    unreadable: Treatment = "refuse",
+    overlong: OnError = "refuse",
+    unreadable: OnError = "refuse",
     fewest_tags: int = 2,
     aligned: bool = True,
-) -> TaggedCorpus:
+) -> TaggedDataset:
     """A user's own tagged sentences, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
 
     Args:
@@ -140,8 +140,8 @@ def own_tagged(
     check_encoding(encoding)
     drop = left_out(overlong=overlong, unreadable=unreadable)
     notes: list[str] = []
-    digests = {part: hashlib.sha256() for part in ("train", "validation")}
-    tags: dict[str, set[str]] = {part: set() for part in digests}
+    digests = {split: hashlib.sha256() for split in ("train", "validation")}
+    tags: dict[str, set[str]] = {split: set() for split in digests}
 
     def opened(some: Sequence[Path]) -> list[TaggedFile]:
         columns = word_column, tag_column
@@ -150,18 +150,18 @@ def own_tagged(
             for path in some
         ]
 
-    def surveyed(files: Sequence[TaggedFile], part: str) -> Iterator[tuple[str, str]]:
+    def surveyed(files: Sequence[TaggedFile], split: str) -> Iterator[tuple[str, str]]:
         """Each sentence as one text, without a label."""
         for file in files:
             for words, its in file.surveyed(notes):
-                digests[part].update(repr((words, its)).encode())
-                tags[part].update(its)
+                digests[split].update(repr((words, its)).encode())
+                tags[split].update(its)
                 yield (" " if aligned else "").join(words), ""
 
     training, held_out = opened(paths), opened(validation_paths)
     where = ", ".join(map(str, paths))
-    part_of = parted(surveyed(training, "train"), [1 - validation, validation])
-    if not part_of:
+    split_of = split_by_hash(surveyed(training, "train"), [1 - validation, validation])
+    if not split_of:
         raise TextseqError(f"no sentences in {where}: it is empty, or all were left out; name others")
     labels = tuple(sorted(tags["train"]))
     if len(labels) < fewest_tags:
@@ -180,16 +180,16 @@ def own_tagged(
                 f"validation has the tag '{strange[0]}', which training never saw; training has {', '.join(labels)}"
             )
     elif validation:
-        digests["validation"].update(part_of)
-    parts = Chain(tuple(training)), Chain(tuple(held_out)) if held_out else None
-    return TaggedCorpus(
+        digests["validation"].update(split_of)
+    splits = ConcatDataset(tuple(training)), ConcatDataset(tuple(held_out)) if held_out else None
+    return TaggedDataset(
         name=" and ".join(path.name for path in paths),
         title=where,
         purpose="your own sentences",
         encoding=encoding,
         labels=labels,
         fingerprint=fingerprint_of(TAGGED_VERSION, [digest.hexdigest() for digest in digests.values()]),
-        contents=own_parts(*parts, part_of, validation, what=f"sentences in {where}"),
+        contents=own_splits(*splits, split_of, validation, what=f"sentences in {where}"),
         notes=tuple(notes),
         aligned=aligned,
     )

@@ -1,6 +1,6 @@
 """Where text comes from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
 
-Either gives a ``Corpus``: parts ("train", "validation", "test", as there are), each a series of
+Either gives a ``TextDataset``: parts ("train", "validation", "test", as there are), each a series of
 documents, each document a series of chunks of text, so that a large file never lies in memory.
 """
 
@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
-from textseq.data.corpora.catalog import Recipe, recipe_files, recipe_of
+from textseq.data.corpora.catalog import CorpusRecipe, recipe_files, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.text_formats import FORMATS, FORMATS_VERSION
-from textseq.data.dataset import PARTS, check_encoding, check_share, documents_of, fingerprint_of
+from textseq.data.dataset import SPLITS, check_encoding, check_share, documents_of, fingerprint_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading
 from textseq.io.files import sha256
@@ -30,7 +30,7 @@ BINARY = re.compile(
 
 
 @dataclass(frozen=True)
-class Corpus:
+class TextDataset:
     """Text, and what is known of it.
 
     ``notes`` are sentences that a user should read. ``fingerprint`` is a hex SHA-256 of all that decides
@@ -49,21 +49,21 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[str, ...]:
         """The parts there are, in the order train, validation, test."""
-        return tuple(part for part in PARTS if part in self.contents)
+        return tuple(split for split in SPLITS if split in self.contents)
 
-    def documents(self, part: str) -> Iterator[Iterator[str]]:
+    def documents(self, split: str) -> Iterator[Iterator[str]]:
         """Each document of a part, as an iterator of chunks of at most 2**20 characters.
 
         Raises:
             TextseqError: the corpus has no such part.
         """
-        if part not in PARTS:
-            raise unknown("part of a corpus", part, PARTS)
-        if part not in self.contents:
-            raise TextseqError(f"corpus '{self.name}' has no {part} part; it has {' and '.join(self.parts)}")
-        return (document.chunks() for document in self.contents[part])
+        if split not in SPLITS:
+            raise unknown("part of a corpus", split, SPLITS)
+        if split not in self.contents:
+            raise TextseqError(f"corpus '{self.name}' has no {split} part; it has {' and '.join(self.splits)}")
+        return (document.chunks() for document in self.contents[split])
 
 
 def corpus_names() -> list[str]:
@@ -71,7 +71,7 @@ def corpus_names() -> list[str]:
     return list(recipe_files())
 
 
-def load_corpus(name: str, *, data: Path | None = None, download: bool = False) -> Corpus:
+def load_corpus(name: str, *, data: Path | None = None, download: bool = False) -> TextDataset:
     """A corpus by name, every file found and verified.
 
     Args:
@@ -90,7 +90,7 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     decides = [recipe.encoding, recipe.format, FORMATS_VERSION, recipe.split]
     if recipe.formats or recipe.members:  # said by few recipes
         decides.append((recipe.formats, recipe.members))
-    return Corpus(
+    return TextDataset(
         name=name,
         title=recipe.title,
         task=recipe.task,
@@ -103,7 +103,7 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     )
 
 
-def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: float = 0.1) -> Corpus:
+def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: float = 0.1) -> TextDataset:
     """A user's own files and folders as a corpus, each file one document.
 
     Folders are searched to the bottom, in sorted order, but for hidden files and folders and
@@ -142,7 +142,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     if left_out:
         notes = (f"Files left out, as not {encoding} text: {len(left_out)} (the first is {left_out[0]}).",)
     hashes = [_hashed(document) for document in lengths]
-    return Corpus(
+    return TextDataset(
         name=paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         title=where,
         task="language-model",
@@ -189,24 +189,24 @@ def _looks_binary(document: Document) -> bool:
     return ending is not None or "\0" in next(document.chunks(), "")[: 2**13]
 
 
-def _parts(recipe: Recipe, documents: Mapping[str, Document]) -> dict[str, tuple[Document, ...]]:
+def _parts(recipe: CorpusRecipe, documents: Mapping[str, Document]) -> dict[str, tuple[Document, ...]]:
     """Whole documents as the recipe lists them, or of every document its shares."""
     if recipe.shares:
         divided = [_divide({document: document.length()}, recipe.shares) for document in documents.values()]
-        return {part: tuple(chain.from_iterable(one[part] for one in divided)) for part in ("train", *recipe.shares)}
-    part_of: dict[str, str] = {}
-    for part, patterns in recipe.lists.items():
+        return {split: tuple(chain.from_iterable(one[split] for one in divided)) for split in ("train", *recipe.shares)}
+    split_of: dict[str, str] = {}
+    for split, patterns in recipe.lists.items():
         for pattern in patterns:
             listed = [name for name in documents if fnmatchcase(name, pattern)]
-            if not listed or not part_of.keys().isdisjoint(listed):
+            if not listed or not split_of.keys().isdisjoint(listed):
                 raise TextseqError(
-                    f"recipe '{recipe.name}': '{pattern}' in the {part} part must name documents, of no other part;"
+                    f"recipe '{recipe.name}': '{pattern}' in the {split} part must name documents, of no other part;"
                     f" there are {', '.join([*documents][:5])}..."
                 )
-            part_of |= dict.fromkeys(listed, part)
+            split_of |= dict.fromkeys(listed, split)
     return {
-        part: tuple(document for name, document in documents.items() if part_of.get(name, "train") == part)
-        for part in ("train", *recipe.lists)
+        split: tuple(document for name, document in documents.items() if split_of.get(name, "train") == split)
+        for split in ("train", *recipe.lists)
     }
 
 
@@ -214,11 +214,11 @@ def _divide(lengths: Mapping[Document, int], shares: Mapping[str, float]) -> dic
     """Cut the documents, joined: the last share of the characters is the last part, and so on; train is the rest."""
     whole, begin = sum(lengths.values()), 0
     contents = {}
-    for place, part in enumerate(("train", *shares)):
+    for place, split in enumerate(("train", *shares)):
         end = max(int((1 - sum([*shares.values()][place:])) * whole), 1)
-        contents[part] = tuple(_span(lengths, begin, end))
+        contents[split] = tuple(_span(lengths, begin, end))
         begin = end
-    return {part: documents for part, documents in contents.items() if documents}
+    return {split: documents for split, documents in contents.items() if documents}
 
 
 def _span(lengths: Mapping[Document, int], begin: int, end: int) -> Iterator[Document]:

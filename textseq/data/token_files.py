@@ -30,24 +30,24 @@ from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer
 
 TOKENS_FORMAT = 3
 
-TRAIN_PART = "train"
+TRAIN_SPLIT = "train"
 
 CHECK_FILE = "sha256"
 """Beside a tokenizer in the cache: its fingerprint."""
 
 
-class TextCorpus(Protocol):
+class DocumentSet(Protocol):
     """What a token file is made from: a ``Corpus``, or anything alike."""
 
     @property
     def name(self) -> str: ...
     @property
-    def parts(self) -> tuple[str, ...]: ...
+    def splits(self) -> tuple[str, ...]: ...
     @property
     def fingerprint(self) -> str:
         """Changes whenever the text or its split does."""
 
-    def documents(self, part: str) -> Iterable[Iterable[str]]:
+    def documents(self, split: str) -> Iterable[Iterable[str]]:
         """The part's documents, each as chunks of its text."""
 
 
@@ -67,7 +67,7 @@ class TokenFile:
     """The file of the ids."""
 
 
-def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> Tokenizer:
+def tokenizer_for(corpus: DocumentSet, options: TokenizerConfig, cache: Path) -> Tokenizer:
     """The tokenizer of these options trained on the corpus's train part; trained once, then read from the cache.
 
     One that is damaged is trained anew. Of several processes that want it at once one trains it, and the others wait.
@@ -76,7 +76,7 @@ def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> 
         TextseqError: the corpus has no train part, the options do not fit it, or the cache cannot be written.
     """
     kind = options.tokenizer
-    _check_part(corpus, TRAIN_PART)
+    _check_split(corpus, TRAIN_SPLIT)
     heeded = (f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind])
     folder = cache / "tokenizers" / _key(corpus, kind, kind, corpus.fingerprint, str(TOKENIZER_FORMAT), *heeded)
     if (found := _trained(folder, kind)) is not None:
@@ -84,7 +84,7 @@ def tokenizer_for(corpus: TextCorpus, options: TokenizerConfig, cache: Path) -> 
     with locked(folder.with_suffix(".lock")):
         if (found := _trained(folder, kind)) is not None:  # meanwhile
             return found
-        tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_PART), options)
+        tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_SPLIT), options)
         if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
             raise TextseqError(
                 f"no word of '{corpus.name}' occurs {options.minimum_count} times; lower --minimum-count or give more "
@@ -105,7 +105,7 @@ def _trained(folder: Path, kind: str) -> Tokenizer | None:
     return None
 
 
-def token_file(corpus: TextCorpus, part: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
+def token_file(corpus: DocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
     """One part of a corpus as ids; encoded once, then mapped from the cache.
 
     Files in the cache that do not fit their header, or whose header does not fit what is asked for, are
@@ -116,16 +116,16 @@ def token_file(corpus: TextCorpus, part: str, tokenizer: Tokenizer, cache: Path)
         TextseqError: the corpus has no such part, the part has no text, the text cannot be encoded, or
             the cache cannot be written (a full disk leaves nothing behind).
     """
-    _check_part(corpus, part)
+    _check_split(corpus, split)
     recipe = _Recipe(
         format=TOKENS_FORMAT,
         corpus=corpus.name,
         fingerprint=corpus.fingerprint,
-        part=part,
+        split=split,
         tokenizer=tokenizer.fingerprint,
         dtype=np.min_scalar_type(tokenizer.size - 1).newbyteorder("<").str,
     )
-    stem = _key(corpus, part, *(str(value) for value in asdict(recipe).values()))
+    stem = _key(corpus, split, *(str(value) for value in asdict(recipe).values()))
     path = cache / "tokens" / f"{stem}.ids"
     if (found := _open(path, recipe)) is not None:
         return found
@@ -145,7 +145,7 @@ class _Recipe:
     format: int
     corpus: str
     fingerprint: str
-    part: str
+    split: str
     tokenizer: str
     dtype: str
 
@@ -168,7 +168,7 @@ class _Counts:
             yield chunk
 
 
-def _write(path: Path, recipe: _Recipe, corpus: TextCorpus, tokenizer: Tokenizer) -> None:
+def _write(path: Path, recipe: _Recipe, corpus: DocumentSet, tokenizer: Tokenizer) -> None:
     counts, hashes = _Counts(), (hashlib.sha256(), hashlib.sha256())
     with replacing(path, path.with_suffix(".documents"), path.with_suffix(".json")) as (ids, starts, header):
 
@@ -176,7 +176,7 @@ def _write(path: Path, recipe: _Recipe, corpus: TextCorpus, tokenizer: Tokenizer
             hashes[number].update(data)
             file.write(data)
 
-        for document in corpus.documents(recipe.part):
+        for document in corpus.documents(recipe.split):
             write(1, starts, np.array(counts.tokens, "<i8").tobytes())
             counts.documents += 1
             for tokens in tokenizer.encode_chunks(counts.text(document)):
@@ -184,7 +184,7 @@ def _write(path: Path, recipe: _Recipe, corpus: TextCorpus, tokenizer: Tokenizer
                 counts.tokens += len(tokens)
         if counts.tokens == 0:
             raise TextseqError(
-                f"part '{recipe.part}' of corpus '{corpus.name}' has no text "
+                f"part '{recipe.split}' of corpus '{corpus.name}' has no text "
                 f"({counts.documents} documents, 0 tokens); give it some, or use another part"
             )
         header.write(json.dumps(_header(recipe, counts, *(each.hexdigest() for each in hashes)), indent=1).encode())
@@ -213,12 +213,12 @@ def _open(path: Path, recipe: _Recipe) -> TokenFile | None:
     return TokenFile(ids, starts, counts.characters, counts.utf8_bytes, path)
 
 
-def _key(corpus: TextCorpus, label: str, *what: str) -> str:
+def _key(corpus: DocumentSet, label: str, *what: str) -> str:
     """A file name for all of this: one that says to people what it is, then a digest that tells it apart."""
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     return re.sub(r"[^\w-]+", "-", f"{corpus.name[:40]}-{label[:20]}-{digest}", flags=re.ASCII)
 
 
-def _check_part(corpus: TextCorpus, part: str) -> None:
-    if part not in corpus.parts:
-        raise unknown(f"part of corpus '{corpus.name}'", part, corpus.parts)
+def _check_split(corpus: DocumentSet, split: str) -> None:
+    if split not in corpus.splits:
+        raise unknown(f"part of corpus '{corpus.name}'", split, corpus.splits)

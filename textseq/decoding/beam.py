@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.decoding import DecodingConfig
-from textseq.decoding.logits_processors import forced_table, ruled, rules_in_force
+from textseq.decoding.logits_processors import active_processors, apply_processors, forced_table
 from textseq.nn.cells import State, Step
 
 Ended = Callable[[Tensor], Tensor]
@@ -98,7 +98,7 @@ def beam_search(
         For each of the N texts its hypotheses, best first: at most K, fewer where there are not so many texts.
     """
     beams, length = config.num_beams, prompt.shape[1]
-    rules = [rule for rule in rules_in_force(config) if rule.reads_history]
+    rules = [rule for rule in active_processors(config) if rule.reads_history]
     # Where no step can add to a score, a text is over once its finished hypotheses lead for good.
     falling = config.repetition_penalty >= 1 and (bias is None or bool((bias <= 0).all()))
     if config.max_new_tokens == 0 or len(prompt) == 0:
@@ -117,7 +117,7 @@ def beam_search(
     for t in range(1, int(most.max()) + 1):
         logits, state = step(history[:, -1], state)
         logits = logits.float()
-        gains = ruled(logits, history, config, rules, bias=bias, end=end, may_end=t > min_new_tokens)
+        gains = apply_processors(logits, history, config, rules, bias=bias, end=end, may_end=t > min_new_tokens)
         must = table[texts, t - 1] if t <= table.shape[1] else None
         totals, rows, tokens = _extend(logits, gains, totals, must, beams)  # (M, K) each
         history = torch.cat([history.index_select(0, rows.flatten()), tokens.view(-1, 1)], dim=1)

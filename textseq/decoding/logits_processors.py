@@ -1,8 +1,8 @@
 """What may come next: rules that change logits before a token is chosen.
 
 A token that may not be chosen gets minus infinity. Names, meanings and order are those of Hugging Face's
-``GenerationConfig``: a bias on single tokens first, then ``RULES``. Shapes: N texts side by side, t tokens of each
-that were read so far (the prompt's and its own), V vocabulary.
+``GenerationConfig``: a bias on single tokens first, then ``LOGITS_PROCESSORS``. Shapes: N texts side by side, t tokens
+of each that were read so far (the prompt's and its own), V vocabulary.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def by_min_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int |
 
 
 def by_typical_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Keep the tokens whose surprise is nearest to the entropy, until they reach p (Meister et al. 2023, section 4)."""
+    """Keep the tokens whose surprisal is nearest to the entropy, until they reach p (Meister et al. 2023, section
+    4)."""
     log_p = logits.log_softmax(dim=1)
     entropy = -(log_p.exp() * log_p).nansum(dim=1, keepdim=True)
     return _first_to_reach(config.typical_p, logits, (-log_p - entropy).abs())
@@ -114,7 +115,7 @@ def _first_to_reach(share: float, logits: Tensor, rank: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rule:
+class LogitsProcessor:
     """A rule and the setting that it follows."""
 
     setting: str
@@ -127,28 +128,28 @@ class Rule:
     """Whether it looks at what was written. Such rules hold in beam search too; the others shape chance only."""
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("repetition_penalty", 1, by_repetition, reads_history=True),
-    Rule("no_repeat_ngram_size", 0, by_ngrams, reads_history=True),
-    Rule("temperature", 1, by_temperature),
-    Rule("top_k", None, by_top_k),
-    Rule("top_p", 1, by_top_p),
-    Rule("min_p", 0, by_min_p),
-    Rule("typical_p", 1, by_typical_p),
+LOGITS_PROCESSORS: tuple[LogitsProcessor, ...] = (
+    LogitsProcessor("repetition_penalty", 1, by_repetition, reads_history=True),
+    LogitsProcessor("no_repeat_ngram_size", 0, by_ngrams, reads_history=True),
+    LogitsProcessor("temperature", 1, by_temperature),
+    LogitsProcessor("top_k", None, by_top_k),
+    LogitsProcessor("top_p", 1, by_top_p),
+    LogitsProcessor("min_p", 0, by_min_p),
+    LogitsProcessor("typical_p", 1, by_typical_p),
 )
 """In the order that they are applied."""
 
 
-def rules_in_force(config: DecodingConfig) -> tuple[Rule, ...]:
+def active_processors(config: DecodingConfig) -> tuple[LogitsProcessor, ...]:
     """The rules that change something under these settings."""
-    return tuple(rule for rule in RULES if getattr(config, rule.setting) != rule.off)
+    return tuple(rule for rule in LOGITS_PROCESSORS if getattr(config, rule.setting) != rule.off)
 
 
-def ruled(
+def apply_processors(
     logits: Tensor,
     history: Tensor,
     config: DecodingConfig,
-    rules: Iterable[Rule],
+    rules: Iterable[LogitsProcessor],
     *,
     bias: Tensor | None = None,
     end: int | None = None,

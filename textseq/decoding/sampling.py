@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.decoding import DecodingConfig
-from textseq.decoding.logits_processors import forced_table, ruled, rules_in_force
+from textseq.decoding.logits_processors import active_processors, apply_processors, forced_table
 from textseq.nn.cells import State, Step
 from textseq.nn.kernels.cuda_graphs import Record, Recorded, Slot, on_cuda
 
@@ -73,7 +73,7 @@ def sample(
         nothing else; when all are, no more comes.
     """
     assert limits is None or end is not None
-    rules = rules_in_force(config)
+    rules = active_processors(config)
     looks_back = any(rule.reads_history for rule in rules)
     history = prompt
     table = forced_table(forced, prompt.device)  # (N, F)
@@ -87,7 +87,9 @@ def sample(
         return
     for t in range(1, config.max_new_tokens + 1):
         logits, state = step(tokens, state)
-        logits = ruled(logits.float(), history, config, rules, bias=bias, end=end, may_end=t > min_new_tokens)
+        logits = apply_processors(
+            logits.float(), history, config, rules, bias=bias, end=end, may_end=t > min_new_tokens
+        )
         tokens = draw(logits, generator)
         if t <= table.shape[1]:
             must = table[:, t - 1]
@@ -114,11 +116,11 @@ def _recorded_steps(
     bias: Tensor | None,
 ) -> Iterator[Tensor]:
     """The same for texts that neither end nor look back, from a record of the step; ``tokens`` (N,) end the prompts."""
-    rules = rules_in_force(config)
+    rules = active_processors(config)
 
     def advance(tokens: Tensor, noise: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         logits, state = step(tokens, state)
-        return _drawn(ruled(logits.float(), tokens.unsqueeze(1), config, rules, bias=bias), noise), *state
+        return _drawn(apply_processors(logits.float(), tokens.unsqueeze(1), config, rules, bias=bias), noise), *state
 
     recorded = Recorded(advance, [Slot()] * (2 + len(state)), [Slot()] * (1 + len(state)), record)
     logits, _ = step(tokens, state)  # which say of what shape the noise is

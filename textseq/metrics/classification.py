@@ -25,7 +25,7 @@ KEPT = 100
 
 
 @dataclass(frozen=True)
-class LabelMeasure:
+class LabelMetrics:
     """How well one label is told from the others, all from 0 to 1."""
 
     label: str
@@ -44,7 +44,7 @@ class LabelMeasure:
 
 
 @dataclass(frozen=True)
-class ClassificationMeasurement:
+class ClassificationMetrics:
     """How often labels are right."""
 
     labels: tuple[str, ...]
@@ -70,11 +70,11 @@ class ClassificationMeasurement:
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
-    def of_labels(self) -> list[LabelMeasure]:
+    def of_labels(self) -> list[LabelMetrics]:
         """Precision and recall of each label."""
         given, have, right = self.confusion.sum(axis=0), self.confusion.sum(axis=1), np.diag(self.confusion)
         return [
-            LabelMeasure(label, float(hit / max(of, 1)), float(hit / max(there, 1)), int(there))
+            LabelMetrics(label, float(hit / max(of, 1)), float(hit / max(there, 1)), int(there))
             for label, hit, of, there in zip(self.labels, right, given, have, strict=True)
         ]
 
@@ -144,7 +144,7 @@ def measure_labels(
     *,
     given: Sequence[int] | None = None,
     how: str = "",
-) -> ClassificationMeasurement:
+) -> ClassificationMetrics:
     """Measure what a classifier said.
 
     Args:
@@ -152,7 +152,7 @@ def measure_labels(
         right: the number of each text's label, (N,).
         labels: C names.
         given: the number of the label that each text was given, (N,); by default the most probable one.
-        how: first fields of the signature, such as ``corpus:sst2|part:test``.
+        how: first fields of the signature, such as ``corpus:sst2|split:test``.
 
     Raises:
         TextseqError: there is no text.
@@ -167,16 +167,16 @@ def measure_labels(
     interval = _interval(float(hits.mean()), len(hits))
     nats = -float(log_probabilities[np.arange(len(truth)), truth].mean())
     fields = [how] * bool(how) + [f"labels:{len(labels)}", f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
-    return ClassificationMeasurement(tuple(labels), confusion, interval, nats, "|".join(fields))
+    return ClassificationMetrics(tuple(labels), confusion, interval, nats, "|".join(fields))
 
 
-def together(parts: Sequence[ClassificationMeasurement]) -> ClassificationMeasurement:
+def together(parts: Sequence[ClassificationMetrics]) -> ClassificationMetrics:
     """Several measures of one kind as one: of folds, which have no text in common, or of the same texts again."""
     first, weights = parts[0], [one.examples for one in parts]
     nats = float(np.average([one.nats for one in parts], weights=weights))
     confusion = np.sum([one.confusion for one in parts], axis=0)
     interval = _interval(float(np.trace(confusion) / confusion.sum()), int(confusion.sum()))
-    return ClassificationMeasurement(first.labels, confusion, interval, nats, first.signature, first.unit)
+    return ClassificationMetrics(first.labels, confusion, interval, nats, first.signature, first.unit)
 
 
 def _interval(accuracy: float, count: int) -> tuple[float, float]:

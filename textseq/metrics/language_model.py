@@ -21,7 +21,7 @@ def bits_per_character(nats: float, characters: float) -> float:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class LanguageModelMetrics:
     """How well a language model predicts a text."""
 
     nats: float

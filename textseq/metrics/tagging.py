@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from textseq.errors import TextseqError
-from textseq.metrics.classification import RESAMPLES, SEED, ClassificationMeasurement, _interval, measure_labels
+from textseq.metrics.classification import RESAMPLES, SEED, ClassificationMetrics, _interval, measure_labels
 from textseq.version import __version__
 
 
 @dataclass(frozen=True)
-class TaggingMeasurement(ClassificationMeasurement):
+class TaggingMetrics(ClassificationMetrics):
     """How often the tags of words are right; the interval is that of resampled sentences."""
 
     unit: str = "words"
@@ -42,7 +42,7 @@ def measure_tags(
     labels: Sequence[str],
     *,
     how: str = "",
-) -> TaggingMeasurement:
+) -> TaggingMetrics:
     """Measure what a tagger said of the words of all sentences, one after the other.
 
     Args:
@@ -65,7 +65,7 @@ def measure_tags(
     resamples = (rng.integers(len(counts), size=len(counts)) for _ in range(RESAMPLES))
     shares = [of_sentence[drawn].sum() / counts[drawn].sum() for drawn in resamples]
     low, high = np.quantile(shares, (0.025, 0.975))
-    return TaggingMeasurement(
+    return TaggingMetrics(
         found.labels,
         found.confusion,
         (float(low), float(high)),
@@ -77,7 +77,7 @@ def measure_tags(
 
 
 @dataclass(frozen=True)
-class SequenceMeasurement:
+class SequenceMetrics:
     """How often sequences that are not aligned with what was read are right."""
 
     error_rate: float
@@ -115,7 +115,7 @@ class SequenceMeasurement:
 
 def measure_sequences(
     given: Sequence[Sequence[str]], right: Sequence[Sequence[Sequence[str]]], *, how: str = ""
-) -> SequenceMeasurement:
+) -> SequenceMetrics:
     """Compare sequences with what is right by their edit distance.
 
     Args:
@@ -136,4 +136,4 @@ def measure_sequences(
         edits, tags, wrong = edits + nearest, tags + length, wrong + (nearest > 0)
     fields = [how] * bool(how) + [f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
     interval = _interval(wrong / len(given), len(given))
-    return SequenceMeasurement(edits / max(tags, 1), interval, wrong, len(given), "|".join(fields))
+    return SequenceMetrics(edits / max(tags, 1), interval, wrong, len(given), "|".join(fields))

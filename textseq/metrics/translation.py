@@ -30,7 +30,7 @@ Of what sacreBLEU offers these need no further package and no download.
 
 
 @dataclass(frozen=True)
-class TranslationMeasurement:
+class TranslationScore:
     """How near translations come to their references, by one measure."""
 
     name: str
@@ -122,7 +122,7 @@ def measure_translations(
     resamples: int = 1000,
     tokenize: str = "13a",
     how: str = "",
-) -> list[TranslationMeasurement]:
+) -> list[TranslationScore]:
     """Measure translations, by each of ``metrics`` in their order.
 
     sacreBLEU's defaults: BLEU of up to 4 words, cased, smoothed "exp" (Papineni et al. 2002, Post 2018); chrF2 of up
@@ -136,7 +136,7 @@ def measure_translations(
             interval leaves what the measure can give.
         tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``. With those for languages that put no spaces between
             words, TER counts characters of Chinese and Japanese as words.
-        how: first fields of the signature, such as ``corpus:multi30k|part:test_2016_flickr|beam:5``.
+        how: first fields of the signature, such as ``corpus:multi30k|split:test_2016_flickr|beam:5``.
 
     Raises:
         TextseqError: counts that differ, no sentence, what is no text, an unknown measure or tokenizer, too few
@@ -155,7 +155,7 @@ def measure_translations(
         scores = sorted(float(one.score) for one in resampled)
         interval = scores[resamples // 40], scores[-1 - resamples // 40]
         signature = _joined(how, str(metric.get_signature()))
-        measured.append(TranslationMeasurement(score.name, float(score.score), interval, signature))
+        measured.append(TranslationScore(score.name, float(score.score), interval, signature))
     return measured
 
 

@@ -18,7 +18,7 @@ from textseq.config.names import AttentionName, CellName
 from textseq.nn.attention import ATTENTIONS, Additive, Memory
 from textseq.nn.cells import CELLS, State, Weights, gru_step
 from textseq.nn.kernels.additive_attention import best_for, folded_exp
-from textseq.nn.kernels.gru import attentive_gru_window
+from textseq.nn.kernels.gru import attention_gru_window
 from textseq.nn.kernels.unroll import Ledger, deferred
 from textseq.nn.rnn_layer import SIDES, make_layer, step_weights
 
@@ -28,7 +28,7 @@ Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A state of the decoder (N, H) -> context (N, C) and weights (N, S)."""
 
 
-class AttentiveLayer(nn.Module):
+class AttentionDecoder(nn.Module):
     """One recurrent layer whose input is a word and the context of an attention.
 
     ``forward`` is the fast path; ``forward_plain`` computes the same without putting gradients off.
@@ -83,7 +83,7 @@ class AttentiveLayer(nn.Module):
         if not torch.is_grad_enabled():
             return self.forward_plain(gates, memory, state)
         if self.cell.step is gru_step and isinstance(self.attention, Additive):
-            outputs, contexts, looks = attentive_gru_window(
+            outputs, contexts, looks = attention_gru_window(
                 gates,
                 state[0],
                 self.layer.get_parameter("weight_hh" + SIDE),

@@ -65,7 +65,7 @@ def gru_layer(
 
 
 @dataclass(frozen=True)
-class Noise:
+class DropoutMasks:
     """What chance takes away for a whole window, drawn once."""
 
     activations: tuple[Tensor | None, ...]
@@ -84,7 +84,7 @@ class Recurrent(nn.Module):
         cell: a key of ``CELLS``.
         input_size: E, the width of the input vectors.
         hidden_size: H, the width of every layer and direction.
-        layers: L.
+        num_layers: L.
         bidirectional: read the text from both ends; each layer then has output width 2H.
         residual: add to the output of every layer but the first what it read, before dropout (Wu et al. 2016, eq. 6).
         layer_norm: normalise inside the cell; see ``cells.Weights``.
@@ -101,7 +101,7 @@ class Recurrent(nn.Module):
         input_size: int,
         hidden_size: int,
         *,
-        layers: int = 1,
+        num_layers: int = 1,
         bidirectional: bool = False,
         residual: bool = False,
         layer_norm: bool = False,
@@ -126,11 +126,11 @@ class Recurrent(nn.Module):
                 bidirectional=bidirectional,
                 layer_norm=layer_norm,
             )
-            for index in range(layers)
+            for index in range(num_layers)
         )
         self.dropout = Dropout(dropout, locked=locked_dropout)
         self.start = (
-            nn.Parameter(torch.zeros(self.cell.states, layers * self.directions, hidden_size))
+            nn.Parameter(torch.zeros(self.cell.states, num_layers * self.directions, hidden_size))
             if learn_initial_state
             else None
         )
@@ -143,19 +143,19 @@ class Recurrent(nn.Module):
         shape = (len(self.layers) * self.directions, batch, self.hidden_size)
         return tuple(like.new_zeros(shape) for _ in range(self.cell.states))
 
-    def stages(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, the last one first, and then those of the initial state if they are learned."""
         first = [] if self.start is None else [[self.start]]
         return [[*layer.parameters()] for layer in reversed(self.layers)] + first
 
-    def draw(self, batch: int) -> Noise | None:
+    def draw(self, batch: int) -> DropoutMasks | None:
         """What chance takes away for one window of so many rows; None if that is nothing."""
         p, weight_p = self.dropout.p * self.dropout.locked, self.weight_dropout
         if not self.training or not (p or weight_p):
             return None
         like: Tensor = next(self.parameters())
         width = self.hidden_size * self.directions
-        return Noise(
+        return DropoutMasks(
             tuple(
                 keep_mask(like.new_empty(1, batch, width), p) if p and index else None
                 for index in range(len(self.layers))
@@ -175,7 +175,7 @@ class Recurrent(nn.Module):
         *,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
-        noise: Noise | None = None,
+        noise: DropoutMasks | None = None,
     ) -> tuple[Tensor, State]:
         """Run the stack over a window.
 
@@ -215,14 +215,14 @@ class Recurrent(nn.Module):
         state: State | None = None,
         *,
         lengths: Tensor | None = None,
-        noise: Noise | None = None,
+        noise: DropoutMasks | None = None,
     ) -> tuple[Tensor, State]:
         """The same as ``forward`` without resets, step by step with the cell's own ``step``."""
         state = self.initial_state(x.shape[0]) if state is None else state
         return self._run(x, state, lengths, noise or self.draw(x.shape[0]), self._plain)
 
     def _run(
-        self, x: Tensor, state: State, lengths: Tensor | None, noise: Noise | None, run: RunLayer
+        self, x: Tensor, state: State, lengths: Tensor | None, noise: DropoutMasks | None, run: RunLayer
     ) -> tuple[Tensor, State]:
         """The layers one upon the other, each by ``run``."""
         finals: list[State] = []
@@ -246,7 +246,7 @@ class Recurrent(nn.Module):
         x: Tensor,
         state: State,
         lengths: Tensor | None,
-        noise: Noise | None,
+        noise: DropoutMasks | None,
         *,
         resets: Tensor | None = None,
     ) -> tuple[Tensor, State]:
@@ -276,7 +276,7 @@ class Recurrent(nn.Module):
         x: Tensor,
         state: State,
         lengths: Tensor | None,
-        noise: Noise | None,
+        noise: DropoutMasks | None,
         *,
         defer: bool = False,
     ) -> tuple[Tensor, State]:
@@ -348,7 +348,7 @@ class Recurrent(nn.Module):
         """The first layer's share of the input for each vector of a table: (V, E) -> (V, G*H)."""
         return input_gates(self.layers[0], SIDES[0], x)
 
-    def _weight_masks(self, index: int, noise: Noise | None) -> tuple[Tensor, ...]:
+    def _weight_masks(self, index: int, noise: DropoutMasks | None) -> tuple[Tensor, ...]:
         """For each direction of a layer; none where nothing is dropped."""
         return noise.weights[index * self.directions : (index + 1) * self.directions] if noise else ()
 
@@ -379,7 +379,7 @@ def _call(
     return y, after if isinstance(after, tuple) else (after,)
 
 
-RunLayer = Callable[[int, Tensor, State, Tensor | None, Noise | None], tuple[Tensor, State]]
+RunLayer = Callable[[int, Tensor, State, Tensor | None, DropoutMasks | None], tuple[Tensor, State]]
 
 
 def _segments(resets: Tensor) -> Iterator[tuple[int, int]]:

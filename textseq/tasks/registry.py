@@ -18,8 +18,8 @@ from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError, unknown
 from textseq.tasks.classification.classifier import Classifier, open_classifier
 from textseq.tasks.classification.run import resume_classifier
-from textseq.tasks.language_model.generator import Writer, open_writer
-from textseq.tasks.language_model.run import resume_writer, train_writer
+from textseq.tasks.language_model.generator import Writer, open_generator
+from textseq.tasks.language_model.run import resume_language_model, train_language_model
 from textseq.tasks.tagging.run import resume_tagger
 from textseq.tasks.tagging.tagger import Tagger, open_tagger
 from textseq.tasks.translation.run import resume_translator
@@ -33,10 +33,10 @@ Precision = WritingPrecision | ReadingPrecision
 
 
 JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, Any], Job]] = {
-    "language-model": open_writer,
-    "translator": open_translator,
-    "classifier": open_classifier,
-    "tagger": open_tagger,
+    "language-model": open_generator,
+    "translation": open_translator,
+    "classification": open_classifier,
+    "tagging": open_tagger,
 }
 """What opens a checkpoint, by its task."""
 
@@ -61,7 +61,7 @@ def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float
     return JOBS[task](found, device, precision)
 
 
-def load_writer(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
+def load_generator(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
     """``load``, for a model that must be a language model; any other is a TextseqError too."""
     loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Writer):
@@ -107,7 +107,7 @@ def _other(wanted: str, name: str | Path, found: Job) -> TextseqError:
 log = logging.getLogger("textseq")
 
 
-train = train_writer
+train = train_language_model
 
 
 class Resume(Protocol):
@@ -126,10 +126,10 @@ class Resume(Protocol):
 
 
 RESUME: dict[str, Resume] = {
-    "language-model": resume_writer,
-    "translator": resume_translator,
-    "classifier": resume_classifier,
-    "tagger": resume_tagger,
+    "language-model": resume_language_model,
+    "translation": resume_translator,
+    "classification": resume_classifier,
+    "tagging": resume_tagger,
 }
 """By the task."""
 

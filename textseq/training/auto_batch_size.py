@@ -17,8 +17,8 @@ from torch import nn
 from textseq.config.training import FIRST_BATCH, TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.errors import TextseqError
-from textseq.training.distributed.environment import ranks
-from textseq.training.step import Batches, Learner
+from textseq.training.distributed.environment import environment
+from textseq.training.step import Batches, TrainStep
 
 Sized = TypeVar("Sized", bound="SizedBatches")
 
@@ -76,11 +76,11 @@ def fitting(
         TextseqError: not even the smallest batch fits.
     """
     device = next(model.parameters()).device
-    own = ranks()
+    own = environment()
     room = (free or free_memory)(device) * ROOM / (own.beside if device.type == "cpu" else 1)
     copies = 2 if own.count == 1 else 3  # the optimizer's memory, and the gradients on their way
     room -= copies * sum(p.numel() * p.element_size() for p in model.parameters())
-    config = replace(config, accumulate=1, pieces=1)
+    config = replace(config, accumulate=1, micro_batches=1)
     best: Fit | None = None
     fastest, rows, taken = 0.0, FIRST_BATCH, 0.0
     before = _mark(device)
@@ -89,7 +89,7 @@ def fitting(
             why = "a larger batch would not fit into memory"
             break
         sized = batches.resized(rows)
-        learner, place = Learner(model, sized, config), sized.largest()
+        learner, place = TrainStep(model, sized, config), sized.largest()
         seconds: list[float] = []
         gradient = None
         for _ in range(TRIES):

@@ -11,7 +11,7 @@ import torch
 
 from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 
 def pick_device(name: str) -> torch.device:
@@ -20,7 +20,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         TextseqError: a device that does not exist or is not here.
     """
-    own = ranks()
+    own = environment()
     if own.count > 1 and name.startswith("cuda:"):
         raise TextseqError(
             f"--device {name} is for one process, found {own.count}, each with a GPU of its own; say cuda"

@@ -48,9 +48,9 @@ OPTIMIZERS: dict[OptimizerName, Callable[[Groups, TrainingConfig], torch.optim.O
 }
 
 
-def grouped(stages: Sequence[Parameters], config: TrainingConfig) -> Groups:
+def grouped(layer_groups: Sequence[Parameters], config: TrainingConfig) -> Groups:
     """The parameters by layer, from the output down, each with its share of the learning rate."""
-    return [{"params": stage, "scale": config.layer_decay**depth} for depth, stage in enumerate(stages)]
+    return [{"params": stage, "scale": config.layer_decay**depth} for depth, stage in enumerate(layer_groups)]
 
 
 def _fusable(groups: Groups) -> bool:
@@ -58,7 +58,7 @@ def _fusable(groups: Groups) -> bool:
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
-    """The scheduled learning rate, before rewinds and plateaus lower it.
+    """The scheduled learning rate, before rollbacks and plateaus lower it.
 
     Args:
         config: schedule, peak and warm-up.

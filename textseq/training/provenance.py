@@ -17,9 +17,9 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.registry import Facts
 from textseq.config.base import Settings
 from textseq.config.names import Task
-from textseq.data.labelled import FOLD, LabelledCorpus
-from textseq.data.sources import LabelledSource
-from textseq.training.distributed.environment import ranks
+from textseq.data.labelled import FOLD, LabelledDataset
+from textseq.data.sources import LabelledData
+from textseq.training.distributed.environment import environment
 from textseq.version import __version__
 
 
@@ -54,14 +54,14 @@ def facts_of(
         settings: of model, data and training.
         further: what only this task has to say.
     """
-    tables, (start_from, base) = (one.to_dict() for one in settings), begun
+    tables, (init_from, base) = (one.to_dict() for one in settings), begun
     return {
         "task": task,
         "textseq": __version__,
         "source": origin.to_dict(),
         "corpus": {key: getattr(corpus, key) for key in ("name", "title", "licence", "fingerprint")},
         **further,
-        "start_from": start_from,
+        "init_from": init_from,
         "learnt_before": learnt_from(base.facts) if base is not None else [],
         **dict(zip(("model", "data", "training"), tables, strict=True)),
     }
@@ -74,7 +74,7 @@ def learnt_from(facts: Facts) -> list[str]:
     return [*own, *(map(str, before) if isinstance(before, list) else [])]
 
 
-def overlap(facts: Facts, corpus: LabelledCorpus) -> str | None:
+def overlap(facts: Facts, corpus: LabelledDataset) -> str | None:
     """What a model learnt from that shares texts with those that a corpus is measured on, if anything does.
 
     The corpus itself does not, nor what is parted in the same way; but folds of either do.
@@ -90,7 +90,7 @@ def overlap(facts: Facts, corpus: LabelledCorpus) -> str | None:
     return None
 
 
-def spoiled(model: Path, known: str, corpus: LabelledCorpus) -> str:
+def spoiled(model: Path, known: str, corpus: LabelledDataset) -> str:
     """What is to be said where a model learnt from what ``overlap`` found."""
     return (
         f"{model} learnt from '{known}', which shares texts with '{corpus.name}': what is measured here says little "
@@ -98,7 +98,7 @@ def spoiled(model: Path, known: str, corpus: LabelledCorpus) -> str:
     )
 
 
-def shared_texts(facts: Facts, origin: LabelledSource, corpus: LabelledCorpus) -> str | None:
+def shared_texts(facts: Facts, origin: LabelledData, corpus: LabelledDataset) -> str | None:
     """What a model learnt from of all that an origin names: a corpus, or a file; None if it is nothing."""
     names = {FOLD.sub("", name) for name in learnt_from(facts)}
     whole = FOLD.sub("", corpus.name)
@@ -135,7 +135,7 @@ def made_with(device: torch.device) -> Facts:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
-        "processes": ranks().count,
+        "processes": environment().count,
         "command": shown(sys.argv),
     }
 

@@ -24,8 +24,8 @@ from textseq.training.distributed.group import Order, joined
 from textseq.training.log import learning_curve, summary_writer
 from textseq.training.provenance import changes, made_with
 from textseq.training.run_folder import alone
-from textseq.training.step import Batches, Learner
-from textseq.training.trainer import Evaluation, Run, Training
+from textseq.training.step import Batches, TrainStep
+from textseq.training.trainer import Evaluation, Run, Trainer
 
 
 def load_vectors(
@@ -62,7 +62,7 @@ class TaskRun(ABC, Generic[Job]):
     Args:
         folder: the run's.
         facts: for ``config.json``.
-        parts: those of what is learnt from.
+        splits: those of what is learnt from.
         training: limits, seed and device.
         report: where lines about the run go.
 
@@ -84,14 +84,14 @@ class TaskRun(ABC, Generic[Job]):
         self,
         folder: Path,
         facts: Facts,
-        parts: Sequence[str],
+        splits: Sequence[str],
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
         self.folder, self.training, self.report = folder, training, report
         self.facts = {**facts, "training": training.to_dict()}
         self.device = pick_device(training.device)
-        self.processes = joined(self.device.type)
+        self.process_group = joined(self.device.type)
         now = made_with(self.device)
         self.facts.pop("gone_on_with", None)
         if note := changes(self.facts.setdefault("made_with", now), now):
@@ -99,7 +99,7 @@ class TaskRun(ABC, Generic[Job]):
             self.facts["gone_on_with"] = now
         if training.tensorboard:
             summary_writer()  # if it is missing, that is said before anything is replaced
-        self.measured = "validation" in parts
+        self.measured = "validation" in splits
         if not self.measured:
             refuse_unmeasured(training)
 
@@ -136,9 +136,11 @@ class TaskRun(ABC, Generic[Job]):
             Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
             TextseqError: another process trains in the folder, or has meanwhile; whatever the loop cannot mend.
         """
-        if not self.processes.leads:
+        if not self.process_group.leads:
             with deterministic(self.device, self.training.deterministic):
-                Learner(self.model, self.batches, self.training, self.processes).follow(self.folder, resume=resume)
+                TrainStep(self.model, self.batches, self.training, self.process_group).follow(
+                    self.folder, resume=resume
+                )
             return self.open(checkpoint.load(find_model(str(self.folder.resolve()))))
         with alone(self.folder, keep=resume, overwrite=overwrite):
             return self._run(resume)
@@ -153,7 +155,7 @@ class TaskRun(ABC, Generic[Job]):
             file.write(
                 model_card(self.folder.name, found.facts, self.model, lambda _, *found: self.describe(*found)).encode()
             )
-        self.processes.order(Order.END)
+        self.process_group.order(Order.END)
         self.report(f"the model is in {self.folder}; {self.use} {self.folder.name}")
         return job
 
@@ -163,9 +165,9 @@ class TaskRun(ABC, Generic[Job]):
         assert isinstance(data, dict)
         if data["batch_size"] != "auto":
             return batches
-        found = fitting(self.model, batches, self.training) if self.processes.leads else None
+        found = fitting(self.model, batches, self.training) if self.process_group.leads else None
         # Of several processes each takes so many rows; the first has tried it for all.
-        rows = int(self.processes.total(found.rows if found else 0)) * self.processes.count
+        rows = int(self.process_group.total(found.rows if found else 0)) * self.process_group.count
         self.facts["data"] = {**data, "batch_size": rows}
         if found:
             self.report(f"--batch-size auto: {rows}; {found.why}")
@@ -177,7 +179,7 @@ class TaskRun(ABC, Generic[Job]):
         assert isinstance(data, dict)
         return batches.resized(int(data["batch_size"]))
 
-    def begin_with_vectors(
+    def load_vectors(
         self, table: Tensor, tokens: Sequence[str], name: str | None, *, data: Path | None, download: bool
     ) -> None:
         """Fill the table of the tokens' vectors with those that others made, if there is a name; see ``embedding``."""
@@ -188,7 +190,7 @@ class TaskRun(ABC, Generic[Job]):
     def _train(self, resume: bool) -> checkpoint.Checkpoint:
         """Train to the end; returns the best model."""
         self.report(f"{self.folder}: {self.summary}, on {self.device}")
-        loop = Training(
+        loop = Trainer(
             self.model,
             self.batches,
             self.training,
@@ -197,13 +199,13 @@ class TaskRun(ABC, Generic[Job]):
             report=self.report,
             sample=self.sample,
             resume=resume,
-            processes=self.processes,
+            process_group=self.process_group,
         )
         try:
             with deterministic(self.device, self.training.deterministic):
                 loop.train()
         except Interrupted as stop:
-            self.processes.order(Order.END, stop.code)
+            self.process_group.order(Order.END, stop.code)
             raise Interrupted(f"{stop}; go on with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
             if loop.log.path.exists():

@@ -17,13 +17,13 @@ from textseq.errors import TextseqError
 from textseq.io.locks import locked
 from textseq.io.paths import runs_folder
 from textseq.training.devices import pick_precision
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 BEST_BY: Mapping[Task, tuple[str, ...]] = {
     "language-model": ("loss",),
-    "translator": ("loss", "bleu"),
-    "classifier": ("accuracy", "loss"),
-    "tagger": ("accuracy", "loss"),
+    "translation": ("loss", "bleu"),
+    "classification": ("accuracy", "loss"),
+    "tagging": ("accuracy", "loss"),
 }
 """What the best checkpoint of a task may be the best by."""
 
@@ -40,7 +40,7 @@ def new_folder(name: str, *, overwrite: bool) -> Path:
     if name in {"", ".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
         raise TextseqError(f"--name wants a plain name without slashes, of 1 to 100 characters, found {name!r}")
     folder = runs_folder() / name
-    if not overwrite and ranks().leads:  # the others may find what the first has begun
+    if not overwrite and environment().leads:  # the others may find what the first has begun
         _refuse_taken(folder)
     return folder
 
@@ -134,7 +134,7 @@ def going_on(training: TrainingConfig | None, before: TrainingConfig, folder: Pa
     return training
 
 
-def begun_with(name: str | None, *tasks: str, vectors: str | None = None) -> checkpoint.Checkpoint | None:
+def load_init_model(name: str | None, *tasks: str, vectors: str | None = None) -> checkpoint.Checkpoint | None:
     """The model whose weights a run begins with, if there is one; ``vectors`` are what it might begin with instead.
 
     Raises:

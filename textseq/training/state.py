@@ -42,11 +42,11 @@ class Progress:
     best_nats: float | None = None
     """Validation loss of the same evaluation, nats per token."""
     best_step: int = 0
-    stale: int = 0
+    evaluations_without_improvement: int = 0
     """Evaluations since the best one."""
     rate_factor: float = 1.0
-    """What rewinds and plateaus have left of the learning rate."""
-    rewinds: int = 0
+    """What rollbacks and plateaus have left of the learning rate."""
+    rollbacks: int = 0
     smoothed: float | None = None
     lowest: float | None = None
     """Lowest smoothed training loss, nats per token."""
@@ -57,10 +57,10 @@ class Progress:
     """Evaluations whose weights are kept for their mean: see ``averaging.Kept``."""
     rows: int = 0
     """N of the last batch."""
-    pieces: int = 1
+    micro_batches: int = 1
     """Pieces that batches are cut into since memory ran out: see ``learner``."""
     processes: int = 1
-    """Processes that the state was gathered from."""
+    """ProcessGroup that the state was gathered from."""
 
     def __post_init__(self) -> None:
         """A run of an older version had no other criterion than the loss."""

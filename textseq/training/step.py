@@ -29,7 +29,7 @@ from textseq.nn.cells import State
 from textseq.nn.embedding import Embedding
 from textseq.nn.losses import Loss
 from textseq.training.devices import is_out_of_memory
-from textseq.training.distributed.group import ALONE, Order, Processes
+from textseq.training.distributed.group import ALONE, Order, ProcessGroup
 from textseq.training.optimizers import OPTIMIZERS, Parameters, clip, grouped
 from textseq.training.state import Progress, gather, random_states, set_random_states, spread
 
@@ -47,7 +47,7 @@ class BatchLike(Protocol):
     def count(self) -> int:
         """Predictions in it, over which the mean of the loss goes."""
 
-    def part(self, rows: slice) -> BatchLike:
+    def slice_rows(self, rows: slice) -> BatchLike:
         """Some of its rows, of which there is one at least."""
 
     def to(self, device: torch.device) -> BatchLike: ...
@@ -60,32 +60,32 @@ class Batches(Protocol):
     def epochs(self, cursor: Cursor) -> float: ...
 
 
-class Learner:
+class TrainStep:
     """A model with its optimizer, its place in the data, and the state that is carried there.
 
     Args:
         model: has ``loss(batch, state)``.
         batches: where its batches come from.
         config: optimizer, limits, seed.
-        processes: those that learn together, of which all must have the same model.
+        process_group: those that learn together, of which all must have the same model.
     """
 
     def __init__(
-        self, model: nn.Module, batches: Batches, config: TrainingConfig, processes: Processes = ALONE
+        self, model: nn.Module, batches: Batches, config: TrainingConfig, process_group: ProcessGroup = ALONE
     ) -> None:
         self.device = next(model.parameters()).device
-        self.model, self.batches, self.config, self.processes = model, batches, config, processes
+        self.model, self.batches, self.config, self.process_group = model, batches, config, process_group
         self.progress = Progress()
         self.state: State | None = None
         """Of this process's own rows."""
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         tables = [part for part in model.modules() if isinstance(part, Embedding)]
         self.token_vectors = [parameter for table in tables for parameter in table.parameters()]
-        self.stages = _stages(model, self.parameters, config)
-        self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.stages, config), config)
+        self.layer_groups = _layer_groups(model, self.parameters, config)
+        self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.layer_groups, config), config)
         self.objective: nn.Module = _Objective(model)
-        if processes.count > 1:
-            with processes.all_there(), warnings.catch_warnings():
+        if process_group.count > 1:
+            with process_group.all_there(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has a new name since torch 2.12
                 self.objective = DistributedDataParallel(
                     _Objective(model, spare=True), broadcast_buffers=False, find_unused_parameters=True
@@ -95,8 +95,8 @@ class Learner:
 
     def begin(self, step: int = 0) -> None:
         """Start the random numbers: each process has its own, and has others where it joins at a later step."""
-        mixed = np.random.SeedSequence([self.config.seed, self.processes.rank, step]).generate_state(1, np.uint64)
-        plain = self.processes.rank == 0 and step == 0
+        mixed = np.random.SeedSequence([self.config.seed, self.process_group.rank, step]).generate_state(1, np.uint64)
+        plain = self.process_group.rank == 0 and step == 0
         torch.manual_seed(self.config.seed if plain else int(mixed[0]))
 
     def step(self, rate: float) -> tuple[Tensor, int]:
@@ -111,19 +111,19 @@ class Learner:
         Raises:
             TextseqError: memory for it is lacking, or another process is.
         """
-        self.processes.order(Order.STEP, rate)
+        self.process_group.order(Order.STEP, rate)
         return self._step(rate)
 
     def look(self) -> tuple[float, int]:
         """The summed nats and the count of all predictions since the last look."""
-        self.processes.order(Order.LOOK)
+        self.process_group.order(Order.LOOK)
         return self._look()
 
     def gather(self) -> dict[str, Tensor]:
         """Everything in tensors that decides what comes next, beside the weights, each under a name."""
-        self.processes.order(Order.GATHER)
+        self.process_group.order(Order.GATHER)
         own, *others = self._gather()
-        self.progress.processes = self.processes.count
+        self.progress.processes = self.process_group.count
         tensors = gather(self.parameters, self.optimizer)
         for rank, part in enumerate((own, *others)):
             prefix = f"process{rank}." if rank else ""
@@ -145,7 +145,7 @@ class Learner:
         Raises:
             TextseqError: there is none, or it is damaged.
         """
-        self.processes.order(Order.RESTORE)
+        self.process_group.order(Order.RESTORE)
         found = self._restore(folder)
         if not rewinding:
             try:
@@ -167,7 +167,7 @@ class Learner:
             if not resume:
                 self.begin()
             while True:
-                order, value = self.processes.receive()
+                order, value = self.process_group.receive()
                 if order is Order.STEP:
                     self._step(value)
                 elif order is Order.LOOK:
@@ -232,26 +232,26 @@ class Learner:
             state: of this process's rows.
             last: whether the step ends with it.
         """
-        rank, every = self.processes.rank, self.processes.count
+        rank, every = self.process_group.rank, self.process_group.count
         # Every process must take part, even where there are fewer rows: then its row is one that does not count.
         spare = rank >= whole.rows
-        own = whole if every == 1 else whole.part(slice(0, 1) if spare else slice(rank, None, every))
+        own = whole if every == 1 else whole.slice_rows(slice(0, 1) if spare else slice(rank, None, every))
         # DistributedDataParallel takes the mean over the processes, and what is wanted is their sum.
         scale = 0.0 if spare else every / self.config.accumulate
-        pieces = min(max(self.progress.pieces, self.config.pieces), own.rows)
+        micro_batches = min(max(self.progress.micro_batches, self.config.micro_batches), own.rows)
         nats: list[Tensor] = []
         states: list[State] = []
-        for piece in range(pieces):
-            rows = slice(piece, None, pieces)
-            batch = own if pieces == 1 else own.part(rows)
-            carried = state if pieces == 1 or not state else tuple(part[:, rows] for part in state)
-            with self._synchronised(last and piece == pieces - 1):
+        for piece in range(micro_batches):
+            rows = slice(piece, None, micro_batches)
+            batch = own if micro_batches == 1 else own.slice_rows(rows)
+            carried = state if micro_batches == 1 or not state else tuple(part[:, rows] for part in state)
+            with self._synchronised(last and piece == micro_batches - 1):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
                     summed, penalty, after = self.objective(batch.to(self.device), carried)
                 mean = summed / whole.count
                 if penalty is not None and batch.count:
                     mean = mean + penalty * (batch.count / whole.count)
-                self.sending = every > 1 and last and piece == pieces - 1
+                self.sending = every > 1 and last and piece == micro_batches - 1
                 torch.autograd.backward(mean * scale)
             nats.append(summed.detach() * (scale > 0))
             states.append(after)
@@ -261,23 +261,23 @@ class Learner:
         """Where gradients are added up over all processes, or are not yet."""
         if not isinstance(self.objective, DistributedDataParallel):
             return contextlib.nullcontext()
-        return self.processes.all_there() if wanted else self.objective.no_sync()
+        return self.process_group.all_there() if wanted else self.objective.no_sync()
 
     def _take_smaller(self, rows: int) -> None:
         """After a step that did not fit into memory: cut batches into twice as many pieces from now on."""
         progress = self.progress
-        pieces = max(progress.pieces, self.config.pieces)
+        micro_batches = max(progress.micro_batches, self.config.micro_batches)
         if self.sending:  # the others wait for gradients of which some are on their way: there is no way back
             raise TextseqError(
-                f"memory ran out in process {self.processes.rank} at step {progress.step + 1}; go on from the last "
-                f"checkpoint with --resume and --pieces {2 * pieces}"
+                f"memory ran out in process {self.process_group.rank} at step {progress.step + 1}; go on from the last "
+                f"checkpoint with --resume and --micro-batches {2 * micro_batches}"
             )
-        if pieces >= -(-rows // self.processes.count):
+        if micro_batches >= -(-rows // self.process_group.count):
             raise TextseqError(
                 f"memory ran out at step {progress.step + 1} with a batch in single rows; give the run more memory, or "
                 "train anew with a smaller --window or smaller layers"
             )
-        progress.pieces = 2 * pieces
+        progress.micro_batches = 2 * micro_batches
         self.optimizer.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -288,7 +288,7 @@ class Learner:
         frozen = [*self.token_vectors] if progress.step < config.frozen_steps else []
         if config.unfreeze_epochs:
             learning = 1 + int(self.batches.epochs(progress.cursor) / config.unfreeze_epochs)
-            frozen += [parameter for stage in self.stages[learning:] for parameter in stage]
+            frozen += [parameter for stage in self.layer_groups[learning:] for parameter in stage]
         return frozen
 
     def _look(self) -> tuple[float, int]:
@@ -297,12 +297,12 @@ class Learner:
             nats += float(summed)
             count += predictions
         self.pending.clear()
-        return self.processes.total(nats), count
+        return self.process_group.total(nats), count
 
     def _gather(self) -> list[dict[str, Tensor]]:
         state = {f"state.{index}": part for index, part in enumerate(self.state or ())}
-        own = {"pieces": torch.tensor(self.progress.pieces)}
-        return self.processes.gather(state | own | random_states(self.device))
+        own = {"pieces": torch.tensor(self.progress.micro_batches)}
+        return self.process_group.gather(state | own | random_states(self.device))
 
     def _restore(self, folder: Path) -> tuple[dict[str, Tensor], Facts]:
         place = newest(folder, "last")
@@ -310,11 +310,11 @@ class Learner:
             raise TextseqError(f"{folder} holds no checkpoint to resume from; train it anew")
         tensors, plain = checkpoint.load_training(place)
         checkpoint.load_weights(self.model, checkpoint.read_tensors(place / "model.safetensors"), place)
-        rank, every = self.processes.rank, self.processes.count
+        rank, every = self.process_group.rank, self.process_group.count
         own = f"process{rank}." if rank else ""
         try:
             self.progress = Progress.of(plain)
-            self.progress.pieces = int(tensors.get(f"{own}pieces", torch.tensor(self.progress.pieces)))
+            self.progress.micro_batches = int(tensors.get(f"{own}pieces", torch.tensor(self.progress.micro_batches)))
             state = spread(tensors, self.parameters, self.optimizer)
             if f"{own}random.cpu" in tensors:
                 states = {name.removeprefix(own): tensors[name] for name in tensors if name.startswith(f"{own}random.")}
@@ -382,15 +382,15 @@ def _deaf() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stages(model: nn.Module, parameters: Parameters, config: TrainingConfig) -> list[Parameters]:
+def _layer_groups(model: nn.Module, parameters: Parameters, config: TrainingConfig) -> list[Parameters]:
     """The parameters by layer, from the output down, if the model tells them apart; else all in one.
 
     Raises:
         TextseqError: it does not, and the settings are of layers.
     """
-    stages: Callable[[], list[Parameters]] | None = getattr(model, "stages", None)
-    if stages is not None:
-        return stages()
+    layer_groups: Callable[[], list[Parameters]] | None = getattr(model, "stages", None)
+    if layer_groups is not None:
+        return layer_groups()
     if config.layer_decay != 1 or config.unfreeze_epochs:
         raise TextseqError("--layer-decay and --unfreeze-epochs are not for translators; leave them out")
     return [parameters]

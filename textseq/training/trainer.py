@@ -28,11 +28,11 @@ from textseq.checkpoints.registry import Facts
 from textseq.config.training import TrainingConfig
 from textseq.errors import Interrupted, TextseqError
 from textseq.training.averaging import Averages, in_use, refuse_unmeasured
-from textseq.training.distributed.group import ALONE, Processes
+from textseq.training.distributed.group import ALONE, ProcessGroup
 from textseq.training.log import RunLog
 from textseq.training.optimizers import learning_rate
 from textseq.training.state import Progress
-from textseq.training.step import Batches, Learner
+from textseq.training.step import Batches, TrainStep
 
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, and between two looks at the loss: each look waits for the GPU."""
@@ -74,7 +74,7 @@ class Evaluation:
         return self.words or f"{self.nats_per_token:.4f} nats per token"
 
 
-class Training:
+class Trainer:
     """One run of the loop.
 
     Args:
@@ -86,7 +86,7 @@ class Training:
         report: shows a line or a block of text to the user, between the progress bar's updates.
         sample: text to show after each evaluation, where the task has something to show.
         resume: go on from the run's last checkpoint instead of beginning.
-        processes: those that train together, of which this one leads; the others ``follow`` with a ``Learner``.
+        process_group: those that train together, of which this one leads; the others ``follow`` with a ``TrainStep``.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Training:
         report: Callable[[str], None] = tqdm.write,
         sample: Callable[[], str] | None = None,
         resume: bool = False,
-        processes: Processes = ALONE,
+        process_group: ProcessGroup = ALONE,
     ) -> None:
         self.model = model
         self.batches = batches
@@ -109,7 +109,7 @@ class Training:
         self.evaluate = evaluate
         self.report = report
         self.sample = sample
-        self.learner = Learner(model, batches, config, processes)
+        self.learner = TrainStep(model, batches, config, process_group)
         self.parameters = self.learner.parameters
         self.averages = Averages(run.folder, self.parameters, config)
         self.stop_signal: int | None = None
@@ -181,12 +181,12 @@ class Training:
 
     def step(self) -> tuple[Tensor, int]:
         """One step of the optimizer; returns its summed nats and their count."""
-        pieces = self.progress.pieces
+        micro_batches = self.progress.micro_batches
         done = self.learner.step(self.rate())
-        if self.progress.pieces > pieces:
+        if self.progress.micro_batches > micro_batches:
             self.report(
-                f"step {self.progress.step} did not fit into memory: batches are cut into {self.progress.pieces} "
-                "pieces from now on, which gives the same gradient and takes longer"
+                f"step {self.progress.step} did not fit into memory: batches are cut into "
+                f"{self.progress.micro_batches} micro-batches from now on, which gives the same gradient and takes longer"
             )
         self.averages.update(self.progress.step)
         return done
@@ -215,7 +215,7 @@ class Training:
             f"--max-minutes {config.max_minutes or 0:g}": progress.seconds / 60 / (config.max_minutes or math.inf),
         }
         if config.patience is not None:  # it is no measure of how far a run has come, only of its end
-            shares[f"--patience {config.patience}"] = float(progress.stale >= config.patience)
+            shares[f"--patience {config.patience}"] = float(progress.evaluations_without_improvement >= config.patience)
         return shares
 
     def _look(self, bar: tqdm[NoReturn], *, whole: bool) -> bool:
@@ -254,21 +254,21 @@ class Training:
     def _rewind(self, nats: float) -> None:
         """Go back to the last checkpoint with half the learning rate."""
         failed = self.progress
-        if failed.rewinds >= self.config.max_rewinds:
+        if failed.rollbacks >= self.config.max_rollbacks:
             raise TextseqError(
                 f"the loss diverged again at step {failed.step} ({nats:.4g} nats per {self.run.unit}) after "
-                f"{failed.rewinds} rewinds; train anew with a smaller --learning-rate or --clip-norm"
+                f"{failed.rollbacks} rollbacks; train anew with a smaller --learning-rate or --clip-norm"
             )
         self._restore(rewinding=True)
         progress = self.progress
-        progress.rewinds = failed.rewinds + 1
+        progress.rollbacks = failed.rollbacks + 1
         progress.rate_factor = failed.rate_factor / 2
         progress.seconds = failed.seconds
         self._reckon_speed_from_here()
         self.report(
             f"The loss diverged at step {failed.step} ({nats:.4g} nats per {self.run.unit}): back to step "
-            f"{progress.step} with half the learning rate, {self.rate():.3g} (rewind {progress.rewinds} of "
-            f"{self.config.max_rewinds})"
+            f"{progress.step} with half the learning rate, {self.rate():.3g} (rewind {progress.rollbacks} of "
+            f"{self.config.max_rollbacks})"
         )
 
     def _evaluate(self) -> None:
@@ -284,14 +284,16 @@ class Training:
                 self.report(text)
             progress.kept = self.averages.keep(progress.kept, progress.step, evaluation.cost)
             if self._keep_if_best(evaluation):
-                progress.stale = 0
+                progress.evaluations_without_improvement = 0
                 return
-        progress.stale += 1
-        if config.schedule == "plateau" and progress.stale % config.plateau_patience == 0:
+        progress.evaluations_without_improvement += 1
+        if config.schedule == "plateau" and progress.evaluations_without_improvement % config.plateau_patience == 0:
             progress.rate_factor /= 2
-            self.report(f"no better for {progress.stale} evaluations: learning rate {self.rate():.3g}")
-        if config.patience is not None and progress.stale >= config.patience:
-            self.report(f"no better for {progress.stale} evaluations: stopping early")
+            self.report(
+                f"no better for {progress.evaluations_without_improvement} evaluations: learning rate {self.rate():.3g}"
+            )
+        if config.patience is not None and progress.evaluations_without_improvement >= config.patience:
+            self.report(f"no better for {progress.evaluations_without_improvement} evaluations: stopping early")
 
     def _measure_mean(self) -> None:
         """Measure the mean of the kept weights; it becomes the best checkpoint if no evaluation was as good."""
@@ -356,7 +358,7 @@ class Training:
         try:
             yield
         except TextseqError:
-            if self.learner.processes.count > 1:
+            if self.learner.process_group.count > 1:
                 previous.clear()  # the launcher is about to end this process too: it must have the time to say why
             raise
         finally:

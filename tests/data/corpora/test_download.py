@@ -18,7 +18,7 @@ from typing import IO
 import pytest
 
 from textseq.data.corpora import download as fetch
-from textseq.data.corpora.catalog import Recipe, read_recipe
+from textseq.data.corpora.catalog import CorpusRecipe, read_recipe
 from textseq.data.corpora.download import find
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -117,7 +117,7 @@ def target(home: Path) -> Path:
     return home / "cache/corpora/fruit/apple pie.txt"
 
 
-def recipe(*urls: str, digest: str = DIGEST) -> Recipe:
+def recipe(*urls: str, digest: str = DIGEST) -> CorpusRecipe:
     text = RECIPE.format(urls=", ".join(f'"{url}"' for url in urls), size=len(BODY), digest=digest)
     return read_recipe("fruit", text)
 

@@ -206,7 +206,7 @@ def works(author: str, folder: Path) -> dict[str, str]:
     """The whole text of each work, its parts joined."""
     corpus = load_corpus(author, data=folder)
     joined: dict[str, str] = {}
-    for part in corpus.parts:
+    for part in corpus.splits:
         for document, chunks in zip(corpus.contents[part], corpus.documents(part), strict=True):
             joined[document.path.name] = joined.get(document.path.name, "") + "".join(chunks)
     return joined

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from textseq.data.readers import labelled as labelled_files
-from textseq.data.readers.labelled import Texts, own_file
-from textseq.data.readers.row_errors import FaultKind
+from textseq.data.readers.labelled import Texts, read_own_file
+from textseq.data.readers.row_errors import RowErrorKind
 from textseq.data.rows import Example
 from textseq.errors import TextseqError
 from textseq.io import documents
@@ -47,10 +47,10 @@ def opened(
     notes: list[str] | None = None,
     encoding: str = "utf-8",
     longest: int | None = None,
-    drop: tuple[FaultKind, ...] = (),
+    drop: tuple[RowErrorKind, ...] = (),
 ) -> list[Example]:
     notes = [] if notes is None else notes
-    file = own_file(path, columns, encoding=encoding, notes=notes, longest=longest, drop=frozenset(drop))
+    file = read_own_file(path, columns, encoding=encoding, notes=notes, longest=longest, drop=frozenset(drop))
     found = list(file.surveyed(notes))
     assert list(file) == found  # and so they are read again
     return found
@@ -155,7 +155,7 @@ def test_a_faulty_row_is_refused_or_left_out(
     assert fault in str(refused.value)
     assert f"leave them out with --{kind}" in str(refused.value)
     notes: list[str] = []
-    drop: FaultKind = next(one for one in ("empty", "overlong", "unreadable") if one.startswith(kind))
+    drop: RowErrorKind = next(one for one in ("empty", "overlong", "unreadable") if one.startswith(kind))
     found = opened(path, longest=50, drop=(drop,), notes=notes)
     assert found[0] == (found[0][0], "a")
     assert len(found) in (1, 2)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, own_file
-from textseq.data.readers.row_errors import FaultKind
+from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file
+from textseq.data.readers.row_errors import RowErrorKind
 from textseq.errors import TextseqError
 
 Write = Callable[[str, bytes | str], Path]
@@ -33,9 +33,9 @@ def opened(
     notes: list[str] | None = None,
     encoding: str = "utf-8",
     longest: int | None = None,
-    drop: frozenset[FaultKind] = frozenset(),
+    drop: frozenset[RowErrorKind] = frozenset(),
 ) -> PairFile:
-    return own_file(
+    return read_own_file(
         paths,
         columns,
         encoding=encoding,
@@ -81,7 +81,7 @@ def test_tab_separated_columns(write: Write) -> None:
 )
 def test_a_first_line_that_may_be_a_header_is_named(first: str, told: bool, write: Write) -> None:
     notes: list[str] = []
-    own_file([write("h.tsv", f"{first}\na b\tc d")], (None, None), encoding="utf-8", notes=notes)
+    read_own_file([write("h.tsv", f"{first}\na b\tc d")], (None, None), encoding="utf-8", notes=notes)
     wanted = "'en' and 'de', is read as a pair; if it is a header, say --source en --target de."
     assert any(wanted in note for note in notes) == told
 
@@ -179,7 +179,7 @@ def test_languages_by_the_endings(
 )
 def test_json_by_languages(line: dict[str, object], write: Write) -> None:
     path = write("a.jsonl", "no object\n{}\n" + json.dumps(line) + "\n")
-    drop: frozenset[FaultKind] = frozenset({"unreadable"})
+    drop: frozenset[RowErrorKind] = frozenset({"unreadable"})
     assert surveyed(opened(path, languages=("en", "fr"), drop=drop)) == [("Go.", "Va.")]
 
 
@@ -262,7 +262,7 @@ def test_aligned_and_compressed(write: Write) -> None:
 
 def test_lengths_that_differ_are_said(write: Write) -> None:
     short, long = write("short.en", "one\ntwo\n"), write("long.de", "eins\n\n\nvier\nfünf")
-    everything: frozenset[FaultKind] = frozenset({"empty", "overlong", "unreadable"})
+    everything: frozenset[RowErrorKind] = frozenset({"empty", "overlong", "unreadable"})
     message = r"found 5 in .*long\.de and 2 in .*short\.en; .*long\.de has 3 more"
     with pytest.raises(TextseqError, match=message):
         surveyed(opened(long, short, drop=everything))
@@ -289,14 +289,14 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
     ],
 )
 def test_faulty_lines_are_refused_or_left_out(
-    name: str, content: bytes, kind: FaultKind, message: str, write: Write
+    name: str, content: bytes, kind: RowErrorKind, message: str, write: Write
 ) -> None:
     path = write(name, content)
     with pytest.raises(TextseqError, match=rf"{name}: .*{message}"):
         surveyed(opened(path, longest=5))
     with pytest.raises(TextseqError, match=rf"{name}: line \d+ is one with"):
         list(opened(path, longest=5))
-    everything: frozenset[FaultKind] = frozenset({"empty", "overlong", "unreadable"})
+    everything: frozenset[RowErrorKind] = frozenset({"empty", "overlong", "unreadable"})
     with pytest.raises(TextseqError, match=message):
         surveyed(opened(path, longest=5, drop=everything - {kind}))
     notes: list[str] = []

@@ -106,12 +106,12 @@ def test_where_nothing_can_be_recorded_it_goes_on_without(caplog: pytest.LogCapt
 def test_the_attending_decoder_is_the_same_from_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(1)
     record = StandIn()
-    plain: list[Function] = [gru._attentive_forward, gru._attentive_backward]
+    plain: list[Function] = [gru._attention_forward, gru._attention_backward]
     recorded = [
         Recorded(function, there.inputs, there.outputs, record)
         for function, there in zip(plain, (gru._forward_recorded, gru._backward_recorded), strict=True)
     ]
-    window: Callable[..., tuple[Tensor, Tensor, Tensor]] = gru.attentive_gru_window
+    window: Callable[..., tuple[Tensor, Tensor, Tensor]] = gru.attention_gru_window
     n, h, a, c = 3, 4, 5, 6
     for steps, length in [(8, 8), (3, 7), (6, 5), (8, 1), (1, 8), (5, 6)] * 2:
         padding = torch.zeros(n, length)
@@ -126,8 +126,8 @@ def test_the_attending_decoder_is_the_same_from_a_record(monkeypatch: pytest.Mon
         found = []
         for ways in (recorded, plain):
             with monkeypatch.context() as patch:
-                patch.setattr(gru, "_attentive_forward", ways[0])
-                patch.setattr(gru, "_attentive_backward", ways[1])
+                patch.setattr(gru, "_attention_forward", ways[0])
+                patch.setattr(gru, "_attention_backward", ways[1])
                 outputs, contexts, looks = window(*given, padding)
                 loss = outputs.square().sum() + contexts.sin().sum()
                 found.append((outputs, contexts, looks, *torch.autograd.grad(loss, given)))

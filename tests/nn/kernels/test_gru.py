@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from textseq.nn.cells import CELLS, Weights
-from textseq.nn.kernels.gru import attentive_gru_window, gru_window
+from textseq.nn.kernels.gru import attention_gru_window, gru_window
 from textseq.nn.kernels.unroll import unroll
 from textseq.nn.recurrent import Recurrent, gru_layer
 from textseq.nn.rnn_layer import SIDES
@@ -37,13 +37,13 @@ def drawn(*shapes: tuple[int, ...]) -> list[Tensor]:
 def attending(
     steps: int, batch: int, h: int, s: int, a: int, c: int
 ) -> tuple[Callable[..., tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
-    """``attentive_gru_window`` over sources with most padding in the last row, and the other tensors that it takes."""
+    """``attention_gru_window`` over sources with most padding in the last row, and the other tensors that it takes."""
     given = drawn(
         (steps, batch, 3 * h), (batch, h), (3 * h, h), (3 * h,), (3 * h, c), (a, h), (a,), (batch, s, a), (batch, s, c)
     )
     lengths = torch.linspace(s, 1, batch).long().unsqueeze(1)
     padding = torch.zeros(batch, s).masked_fill(torch.arange(s) >= lengths, -torch.inf)
-    return partial(attentive_gru_window, padding=padding), given
+    return partial(attention_gru_window, padding=padding), given
 
 
 @pytest.mark.parametrize("directions", [1, 2])
@@ -155,7 +155,7 @@ def test_dropped_weights_are_those_that_the_masks_name(bidirectional: bool) -> N
 
 
 def test_a_stack_trains_by_these_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = Recurrent("gru", E, H, layers=2, bidirectional=True, weight_dropout=0.5)
+    stack = Recurrent("gru", E, H, num_layers=2, bidirectional=True, weight_dropout=0.5)
     x = torch.randn(N, T, E)
 
     def refuse(*_: object, **__: object) -> None:

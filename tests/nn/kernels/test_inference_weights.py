@@ -47,7 +47,7 @@ def test_steps_with_prepared_weights_are_the_plain_steps(
 
     monkeypatch.setattr(packed, "PackedLinear", counted)
     torch.manual_seed(1)
-    stack = Recurrent(cell, 8, H, layers=2, layer_norm=layer_norm).eval()
+    stack = Recurrent(cell, 8, H, num_layers=2, layer_norm=layer_norm).eval()
     with torch.inference_mode():
         gates = stack.input_gates(torch.randn(9, rows, 8))  # (T, N, G*H)
         steps, states = [stack.stepper(), stack.stepper(packed.packed)], [stack.initial_state(rows)] * 2

@@ -101,7 +101,7 @@ def test_int8_steps_are_near_float32_steps(
     monkeypatch.setattr(packed, "FEWEST_INT8", 0)
     torch.manual_seed(1)
     config = LanguageModelConfig(
-        cell=cell, layers=2, hidden_size=H, embedding_size=16, residual=residual, layer_norm=layer_norm
+        cell=cell, num_layers=2, hidden_size=H, embedding_size=16, residual=residual, layer_norm=layer_norm
     )
     model = LanguageModel(config, V).eval()
     ids = torch.randint(V, (N, T))
@@ -126,7 +126,7 @@ def test_unknown_precision_offers_the_nearest() -> None:
 
 def test_int8_costs_the_shipped_model_at_most_a_hundredth_of_a_nat() -> None:
     """On 4,800 characters that the model itself writes, in eight texts side by side."""
-    model = textseq.load_writer("shakespeare").model
+    model = textseq.load_generator("shakespeare").model
     texts, prompt = 8, torch.zeros(8, 1, dtype=torch.long)
     generator = torch.Generator().manual_seed(1)
     start = model.initial_state(texts)
@@ -167,7 +167,7 @@ def test_what_may_leave_the_bound_is_looked_at(kind: str, monkeypatch: pytest.Mo
         "rnn-relu" if kind == "rnn-relu" else "lstm",
         4,
         16,
-        layers=4,
+        num_layers=4,
         residual=kind == "residual",
         learn_initial_state=kind == "learned",
     )

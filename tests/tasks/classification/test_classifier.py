@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import textseq
-from textseq.data.labelled import LabelledCorpus
+from textseq.data.labelled import LabelledDataset
 from textseq.errors import TextseqError
 from textseq.metrics.classification import calibrated, measure_labels, together
 from textseq.metrics.confusion_plot import confusion_plot
@@ -34,7 +34,7 @@ def classifier() -> Classifier:
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
     facts: dict[str, object] = {
-        "task": "classifier",
+        "task": "classification",
         "labels": [*LABELS],
         "model": config.to_dict(),
         "temperature": 2.0,
@@ -43,8 +43,8 @@ def classifier() -> Classifier:
     return Classifier(model, letters, facts)
 
 
-def corpus(examples: list[tuple[str, str]]) -> LabelledCorpus:
-    return LabelledCorpus("mine", "Mine", "", "f", LABELS, {"test": examples})
+def corpus(examples: list[tuple[str, str]]) -> LabelledDataset:
+    return LabelledDataset("mine", "Mine", "", "f", LABELS, {"test": examples})
 
 
 def test_a_batch_gives_what_each_text_gives_alone(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_batch_gives_what_each_text_gives_alone(classifier: Classifier, monkey
         assert found.probability == max(found.probabilities.values())
     assert together[0].probabilities == pytest.approx(together[-1].probabilities, abs=1e-6)
     monkeypatch.setattr("textseq.tasks.classification.classifier.TOKENS", 30)
-    for found, again in zip(together, classifier.classify_lines(TEXTS, buffer=2), strict=True):
+    for found, again in zip(together, classifier.stream(TEXTS, buffer=2), strict=True):
         assert again.probabilities == pytest.approx(found.probabilities, abs=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_lines_are_read_only_as_far_ahead_as_said(classifier: Classifier) -> Non
             read.append(text)
             yield text
 
-    answers = classifier.classify_lines(noted(), buffer=2, progress=done.append)
+    answers = classifier.stream(noted(), buffer=2, progress=done.append)
     next(answers)
     assert len(read) == 2
     assert len(list(answers)) == len(TEXTS) - 1
@@ -150,7 +150,7 @@ def test_a_part_is_measured(classifier: Classifier) -> None:
     said = [one.label for one in classifier.classify(TEXTS)]
     found = classifier.measure(corpus([*zip(TEXTS, said, strict=True)]))
     assert found.accuracy == 1
-    assert found.signature.startswith("corpus:mine|part:whole|tokens:char|")
+    assert found.signature.startswith("corpus:mine|split:whole|tokens:char|")
     with pytest.raises(TextseqError, match="has the label 'bad ', which the model never saw; it knows good, bad, so"):
         classifier.measure(corpus([("x", "bad ")]))
 
@@ -172,7 +172,7 @@ def test_long_texts_are_not_gathered_without_bound(classifier: Classifier, monke
             taken += 1
             yield "a long text " * 5
 
-    answers = classifier.classify_lines(texts())
+    answers = classifier.stream(texts())
     next(answers)
     assert taken == 2
     assert len([*answers]) == 49
@@ -220,7 +220,7 @@ def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(
         TextseqError, match=r"a language model is wanted, .* is a classifier; use it with textseq-class"
     ):
-        textseq.load_writer(tmp_path / "given")
+        textseq.load_generator(tmp_path / "given")
     narrow = textseq.load(tmp_path / "given", precision="bfloat16")
     assert isinstance(narrow, Classifier) and narrow.precision == "bfloat16"
     with pytest.raises(TextseqError, match=r"unknown precision of a classifier 'int8'; known: bfloat16, float32"):

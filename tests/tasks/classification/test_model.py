@@ -22,12 +22,12 @@ POOLINGS: tuple[PoolingName, ...] = get_args(PoolingName)
 LENGTHS = (5, 12, 1, 12, 8, 4)
 
 
-def model(pooling: PoolingName = "all", *, window: int = 400, bidirectional: bool = False, layers: int = 1,
+def model(pooling: PoolingName = "all", *, window: int = 400, bidirectional: bool = False, num_layers: int = 1,
           cell: CellName = "lstm", readout: int = 0) -> ClassifierModel:  # fmt: skip
     torch.manual_seed(1)
     config = ClassifierConfig(
-        cell=cell, pooling=pooling, window=window, bidirectional=bidirectional, layers=layers, readout_size=readout,
-        hidden_size=6, embedding_size=5, dropout=0, embedding_dropout=0,
+        cell=cell, pooling=pooling, window=window, bidirectional=bidirectional, num_layers=num_layers,
+        readout_size=readout, hidden_size=6, embedding_size=5, dropout=0, embedding_dropout=0,
     )  # fmt: skip
     made = ClassifierModel(config, 20, 3)
     for parameter in made.parameters():
@@ -41,12 +41,14 @@ def batch() -> TextBatch:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize(("bidirectional", "layers", "cell"), [(False, 1, "gru"), (True, 2, "lstm"), (True, 1, "rnn")])
+@pytest.mark.parametrize(
+    ("bidirectional", "num_layers", "cell"), [(False, 1, "gru"), (True, 2, "lstm"), (True, 1, "rnn")]
+)
 @pytest.mark.parametrize("window", [4, 400])
 def test_a_padded_batch_is_its_texts_alone(
-    pooling: PoolingName, bidirectional: bool, layers: int, cell: CellName, window: int
+    pooling: PoolingName, bidirectional: bool, num_layers: int, cell: CellName, window: int
 ) -> None:
-    made, texts = model(pooling, window=window, bidirectional=bidirectional, layers=layers, cell=cell), batch()
+    made, texts = model(pooling, window=window, bidirectional=bidirectional, num_layers=num_layers, cell=cell), batch()
     together = made(texts.ids, texts.lengths)
     for row, length in enumerate(LENGTHS):
         alone = made(texts.ids[row : row + 1, :length], texts.lengths[row : row + 1])
@@ -57,12 +59,12 @@ def test_a_padded_batch_is_its_texts_alone(
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("window", [1, 3, 5, 12])
-def test_windows_give_what_the_whole_text_gives(pooling: PoolingName, layers: int, window: int) -> None:
+def test_windows_give_what_the_whole_text_gives(pooling: PoolingName, num_layers: int, window: int) -> None:
     texts = batch()
-    whole = model(pooling, layers=layers)(texts.ids, texts.lengths)
-    torch.testing.assert_close(model(pooling, layers=layers, window=window)(texts.ids, texts.lengths), whole)
+    whole = model(pooling, num_layers=num_layers)(texts.ids, texts.lengths)
+    torch.testing.assert_close(model(pooling, num_layers=num_layers, window=window)(texts.ids, texts.lengths), whole)
 
 
 def test_the_second_direction_sees_its_window_and_the_first_token_last() -> None:

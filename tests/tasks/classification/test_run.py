@@ -19,10 +19,10 @@ from textseq.checkpoints import registry as shelf
 from textseq.checkpoints.checkpoint import read_tensors, set_facts
 from textseq.checkpoints.registry import newest, read_json
 from textseq.config.training import TrainingConfig
-from textseq.data.labelled import LabelledCorpus
-from textseq.data.sources import LabelledSource
+from textseq.data.labelled import LabelledDataset
+from textseq.data.sources import LabelledData
 from textseq.errors import Interrupted, TextseqError
-from textseq.metrics.classification import ClassificationMeasurement, together
+from textseq.metrics.classification import ClassificationMetrics, together
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.model import ClassifierModel
@@ -31,7 +31,7 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.translation.config import PairConfig, TranslatorTrainingConfig
 from textseq.training.optimizers import grouped
 from textseq.training.provenance import learnt_from, overlap
-from textseq.training.trainer import Training
+from textseq.training.trainer import Trainer
 
 SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
 LETTERS = LabelledConfig(tokenizer="char", batch_size=8)
@@ -66,11 +66,11 @@ def reviews(tmp_path: Path) -> Path:
 
 def train(
     reviews: Path, said: list[str] | None = None, *, model: ClassifierConfig = SMALL,
-    training: ClassifierTrainingConfig = QUICK, name: str | None = None, start_from: str | None = None,
+    training: ClassifierTrainingConfig = QUICK, name: str | None = None, init_from: str | None = None,
 ) -> Classifier:  # fmt: skip
     return textseq.train_classifier(
         labelled=[reviews], model=model, batching=LETTERS, training=training, overwrite=True, name=name,
-        start_from=start_from, report=(said if said is not None else []).append,
+        init_from=init_from, report=(said if said is not None else []).append,
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
     assert "accuracy" in (folder / "README.md").read_text()
     facts = json.loads((next(folder.glob("best-*")) / "config.json").read_text())
     assert facts["labels"] == ["bad", "good"]
-    assert facts["results"][0]["signature"].startswith("corpus:reviews.csv|part:validation|tokens:word|labels:2")
+    assert facts["results"][0]["signature"].startswith("corpus:reviews.csv|split:validation|tokens:word|labels:2")
 
 
 def last(folder: Path) -> dict[str, torch.Tensor]:
@@ -137,19 +137,19 @@ def test_a_model_is_trained_further_on_other_labels(reviews: Path, tmp_path: Pat
     other.write_text("label,text\n" + "".join(f"{('good', 'odd')[n % 2]},text {n}!\n" for n in range(60)))
     said: list[str] = []
     training = replace(QUICK, max_steps=1, learning_rate=1e-9)
-    second = train(other, said, training=training, name="second", start_from="first")
+    second = train(other, said, training=training, name="second", init_from="first")
     assert second.labels == ("good", "odd")
     row, before = second.labels.index("good"), first.labels.index("good")
     torch.testing.assert_close(second.model.output.weight[row], first.model.output.weight[before])
     assert second.tokenizer.fingerprint == first.tokenizer.fingerprint
     assert any("the tokens are those of that model" in line for line in said)
     with pytest.raises(TextseqError, match="--from wants a model of the same shape"):
-        train(other, model=replace(SMALL, hidden_size=9), start_from="first")
+        train(other, model=replace(SMALL, hidden_size=9), init_from="first")
 
 
 def test_word_vectors_are_loaded(reviews: Path, tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("lovely 1 2 3\nawful 4 5 6\n")
-    origin = LabelledSource(labelled=(str(reviews),), vectors=str(tmp_path / "v.txt"))
+    origin = LabelledData(labelled=(str(reviews),), vectors=str(tmp_path / "v.txt"))
     classifier = textseq.train_classifier(
         origin=origin, model=replace(SMALL, embedding_size=3), training=replace(QUICK, frozen_steps=100)
     )
@@ -164,11 +164,11 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
             {"labelled": [reviews], "training": replace(QUICK, best_by="bleu")},
             "--best-by bleu is not for a classifier, of which the best is told by accuracy or loss",
         ),
-        ({"origin": LabelledSource(labelled=(str(reviews),), validation=0)}, "--best-by accuracy wants a validation"),
-        ({"origin": LabelledSource(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
-        ({"origin": LabelledSource()}, "name a corpus or give your own"),
-        ({"labelled": [reviews], "origin": LabelledSource()}, "origin says all of the texts"),
-        ({"labelled": [reviews], "start_from": "nobody"}, "unknown model 'nobody'"),
+        ({"origin": LabelledData(labelled=(str(reviews),), validation=0)}, "--best-by accuracy wants a validation"),
+        ({"origin": LabelledData(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
+        ({"origin": LabelledData()}, "name a corpus or give your own"),
+        ({"labelled": [reviews], "origin": LabelledData()}, "origin says all of the texts"),
+        ({"labelled": [reviews], "init_from": "nobody"}, "unknown model 'nobody'"),
     ]
     for given, told in cases:
         with pytest.raises(TextseqError, match=told):
@@ -182,8 +182,8 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
 def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(reviews: Path, home: Path) -> None:
     said: list[str] = []
 
-    def validate(training: ClassifierTrainingConfig = QUICK) -> list[ClassificationMeasurement]:
-        origin = LabelledSource(labelled=(str(reviews),), folds=3)
+    def validate(training: ClassifierTrainingConfig = QUICK) -> list[ClassificationMetrics]:
+        origin = LabelledData(labelled=(str(reviews),), folds=3)
         return textseq.train_classifiers(origin, model=SMALL, batching=LETTERS, training=training, report=said.append)
 
     found = validate()
@@ -194,7 +194,7 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     assert said[-1].startswith(f"3 folds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
     whole = together(found)
     assert whole.examples == 200 and said[-1].endswith(f"all of them together:\n{whole.table()}")
-    texts = [set(LabelledSource(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
+    texts = [set(LabelledData(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
     assert len(set.union(*texts)) == 200
     weights = [last(home / "runs" / name) for name in names]
     shutil.rmtree(home / "runs" / names[1])
@@ -204,21 +204,21 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     with pytest.raises(TextseqError, match="fold1of3 was made with other settings; --overwrite replaces it"):
         validate(replace(QUICK, learning_rate=0.5))
     with pytest.raises(TextseqError, match="several classifiers want --folds or --seeds"):
-        textseq.train_classifiers(LabelledSource(labelled=(str(reviews),)))
+        textseq.train_classifiers(LabelledData(labelled=(str(reviews),)))
     other = home / "other.csv"
     other.write_text(reviews.read_text().replace("good,", "none,").replace("bad,", "good,").replace("none,", "bad,"))
-    origin = LabelledSource(labelled=(str(other),), folds=3)
+    origin = LabelledData(labelled=(str(other),), folds=3)
     with pytest.raises(TextseqError, match="fold1of3 learnt from other texts; --overwrite replaces it"):
         textseq.train_classifiers(origin, name="reviews", model=SMALL, batching=LETTERS, training=QUICK)
 
 
 def test_folds_are_not_measured_with_a_model_that_knows_them(reviews: Path, home: Path) -> None:
     train(reviews, name="knows")
-    origin = LabelledSource(labelled=(str(reviews),), folds=2)
+    origin = LabelledData(labelled=(str(reviews),), folds=2)
     with pytest.raises(
         TextseqError, match=r"--folds measures on texts that the model has not seen, and .* has read 'reviews.csv'; b"
     ):
-        textseq.train_classifiers(origin, training=QUICK, start_from="knows")
+        textseq.train_classifiers(origin, training=QUICK, init_from="knows")
     assert [path.name for path in (home / "runs").iterdir()] == ["knows"]
 
 
@@ -227,7 +227,7 @@ def test_too_many_folds_are_refused_before_the_first_training(reviews: Path, hom
     few.write_text("label,text\n" + "".join(f"{('good', 'bad')[n % 2]},text {n}\n" for n in range(6)))
     for folds in (4, 50):
         with pytest.raises(TextseqError, match=f"{folds} folds of 'few.csv' want more texts than 6"):
-            textseq.train_classifiers(LabelledSource(labelled=(str(few),), folds=folds), model=SMALL, batching=LETTERS)
+            textseq.train_classifiers(LabelledData(labelled=(str(few),), folds=folds), model=SMALL, batching=LETTERS)
     assert not (home / "runs").exists()
 
 
@@ -235,7 +235,7 @@ def test_other_tokens_than_those_of_the_first_model_are_refused(reviews: Path) -
     train(reviews, name="letters")
     other = replace(LETTERS, tokenizer="byte")
     with pytest.raises(TextseqError, match=r"--from takes over the tokens of .*, with --tokenizer char; found --token"):
-        textseq.train_classifier(labelled=[reviews], batching=other, training=QUICK, start_from="letters", name="x")
+        textseq.train_classifier(labelled=[reviews], batching=other, training=QUICK, init_from="letters", name="x")
 
 
 def test_an_evaluation_reads_so_many_tokens_as_are_asked_for(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,10 +255,10 @@ def test_an_evaluation_reads_so_many_tokens_as_are_asked_for(reviews: Path, monk
 def test_what_a_model_learnt_from_is_remembered(reviews: Path, home: Path) -> None:
     train(reviews, name="first")
     (home / "other.csv").write_text(reviews.read_text() + "good,more\n")
-    train(home / "other.csv", name="second", start_from="first")
+    train(home / "other.csv", name="second", init_from="first")
     facts = textseq.load_classifier("second").facts
     assert learnt_from(facts) == ["other.csv", "reviews.csv"]
-    known = LabelledCorpus("x", "x", "x", "x", ("a", "b"), {}, overlaps=("sst2", "reviews.csv"))
+    known = LabelledDataset("x", "x", "x", "x", ("a", "b"), {}, overlaps=("sst2", "reviews.csv"))
     assert overlap(facts, known) == "reviews.csv"
     assert overlap(facts, replace(known, overlaps=("sst2",))) is None
 
@@ -267,7 +267,7 @@ def test_seeds_are_repeated_and_their_spread_told(reviews: Path, home: Path) -> 
     said: list[str] = []
     few = replace(QUICK, max_steps=4, evaluate_every=4, seed=5)
     how = {"model": SMALL, "batching": LETTERS, "training": few, "report": said.append}
-    origin = LabelledSource(labelled=(str(reviews),), seeds=2)
+    origin = LabelledData(labelled=(str(reviews),), seeds=2)
     measured = textseq.train_classifiers(origin, **how)  # type: ignore[arg-type]
     scores = np.array([one.accuracy for one in measured])
     assert said[-1].startswith(f"2 seeds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
@@ -366,7 +366,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["train", "--labelled", "one.csv"], "two labels are wanted or more, found but 'good'"),
         (["train", "--labelled", "quote.csv"], "in the record that begins in line 2 a quote is never closed"),
         (["train", "--labelled", "reviews.csv", "--label-column", "stars"], "unknown column of .*: 'stars'"),
-        (["train", "--task", "classifier"], "name a corpus, or give your own --labelled"),
+        (["train", "--task", "classification"], "name a corpus, or give your own --labelled"),
         (["train", "sst2"], "'sst2' lacks 3 of 3 files.*--download"),
         (["train", "sst2", "--text", "a"], "corpus 'sst2' asks for a classifier, --text for a language model"),
         (["evaluate", "--model", "mine"], "nothing to measure on"),
@@ -401,7 +401,7 @@ def writer(home: Path) -> Path:
     (home / "novel.txt").write_text("the lovely film is an awful story of time, and of a lovely time. " * 40)
     textseq.train(
         text=[home / "novel.txt"],
-        model=LanguageModelConfig(cell="gru", layers=2, hidden_size=10, embedding_size=7),
+        model=LanguageModelConfig(cell="gru", num_layers=2, hidden_size=10, embedding_size=7),
         batching=DataConfig(tokenizer="word", batch_size=2, window=16),
         training=TrainingConfig(max_steps=2, max_epochs=None),
     )
@@ -409,24 +409,24 @@ def writer(home: Path) -> Path:
 
 
 def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(writer: Path, reviews: Path) -> None:
-    old = textseq.load_writer("novel")
+    old = textseq.load_generator("novel")
     said: list[str] = []
     training = replace(QUICK, max_steps=1, learning_rate=1e-12)
-    new = textseq.train_classifier(labelled=[reviews], training=training, start_from="novel", report=said.append)
+    new = textseq.train_classifier(labelled=[reviews], training=training, init_from="novel", report=said.append)
     assert new.tokenizer.fingerprint == old.tokenizer.fingerprint
     config = new.model.config
-    assert (config.cell, config.layers, config.hidden_size, config.bidirectional) == ("gru", 2, 10, False)
+    assert (config.cell, config.num_layers, config.hidden_size, config.bidirectional) == ("gru", 2, 10, False)
     theirs = old.model.state_dict()
     shared = [name for name in new.model.state_dict() if name.startswith(("embedding", "recurrent"))]
     assert len(shared) == 9
     for name in shared:
         torch.testing.assert_close(new.model.state_dict()[name], theirs[name])
     assert any("weights from" in line for line in said)
-    textseq.train_classifiers(LabelledSource(labelled=(str(reviews),), seeds=2), training=training, start_from="novel")
+    textseq.train_classifiers(LabelledData(labelled=(str(reviews),), seeds=2), training=training, init_from="novel")
     assert textseq.load_classifier("reviews-seed2").model.config == config
     with pytest.raises(TextseqError, match=r"--from wants a model of the same shape.*bidirectional"):
         textseq.train_classifier(
-            labelled=[reviews], model=replace(config, bidirectional=True), start_from="novel", name="x"
+            labelled=[reviews], model=replace(config, bidirectional=True), init_from="novel", name="x"
         )
 
 
@@ -437,10 +437,10 @@ def test_a_second_direction_begins_anew_beside_that_of_a_language_model(reviews:
         text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6), batching=DataConfig(tokenizer="word"),
         training=TrainingConfig(max_steps=1, max_epochs=None), name="one",
     )  # fmt: skip
-    theirs = textseq.load_writer("one").model.state_dict()
+    theirs = textseq.load_generator("one").model.state_dict()
     training = replace(QUICK, max_steps=1, learning_rate=1e-12)
     config = ClassifierConfig(hidden_size=10, embedding_size=6, bidirectional=True)
-    new = textseq.train_classifier(labelled=[reviews], model=config, training=training, start_from="one")
+    new = textseq.train_classifier(labelled=[reviews], model=config, training=training, init_from="one")
     ours = new.model.state_dict()
     for name in ("embedding.weight", "recurrent.layers.0.weight_ih_l0", "recurrent.layers.0.weight_hh_l0"):
         torch.testing.assert_close(ours[name], theirs[name])
@@ -458,10 +458,10 @@ def test_both_directions_begin_with_those_of_a_language_model_that_has_both(
         text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6, bidirectional=True),
         batching=DataConfig(tokenizer="word"), training=TrainingConfig(max_steps=1, max_epochs=None), name="both",
     )  # fmt: skip
-    theirs = textseq.load_writer("both").model.state_dict()
+    theirs = textseq.load_generator("both").model.state_dict()
     training = replace(QUICK, max_steps=1, learning_rate=1e-12)
     asked = None if bidirectional else ClassifierConfig(hidden_size=10, embedding_size=6, bidirectional=False)
-    new = textseq.train_classifier(labelled=[reviews], model=asked, training=training, start_from="both")
+    new = textseq.train_classifier(labelled=[reviews], model=asked, training=training, init_from="both")
     ours = {name: value for name, value in new.model.state_dict().items() if name.startswith("recurrent")}
     assert len(ours) == 4 + 4 * bidirectional and new.model.config.bidirectional == bidirectional
     for name, tensor in ours.items():
@@ -482,7 +482,7 @@ def test_the_command_knows_the_shape_of_a_language_model(
 
 
 def test_layers_begin_to_learn_one_after_the_other_and_each_at_its_rate(reviews: Path) -> None:
-    model = replace(SMALL, layers=2, bidirectional=False)
+    model = replace(SMALL, num_layers=2, bidirectional=False)
     moved: list[list[str]] = []
     for steps in (1, 4, 7, 10):
         # 23 batches an epoch: a layer more after every three steps.
@@ -500,8 +500,8 @@ def test_layers_begin_to_learn_one_after_the_other_and_each_at_its_rate(reviews:
 
 
 def test_the_rate_of_a_layer_is_a_share_of_that_above() -> None:
-    made = ClassifierModel(replace(SMALL, layers=2), 9, 2)
-    groups = grouped(made.stages(), TrainingConfig(layer_decay=0.5))
+    made = ClassifierModel(replace(SMALL, num_layers=2), 9, 2)
+    groups = grouped(made.layer_groups(), TrainingConfig(layer_decay=0.5))
     assert [group["scale"] for group in groups] == [1, 0.5, 0.25, 0.125]
     assert sum(len(group["params"]) for group in groups) == len([*made.parameters()])
     assert groups[-1]["params"][0] is made.embedding.weight
@@ -521,7 +521,7 @@ def test_a_training_that_begins_with_what_spoils_its_measure_says_so(reviews: Pa
     train(reviews, name="whole")
     said: list[str] = []
     textseq.train_classifier(
-        labelled=[reviews], batching=LETTERS, training=QUICK, start_from="whole", name="again", report=said.append
+        labelled=[reviews], batching=LETTERS, training=QUICK, init_from="whole", name="again", report=said.append
     )
     assert not any("shares texts" in line for line in said)
     checkpoint = newest(home / "runs" / "whole", "best")
@@ -530,22 +530,22 @@ def test_a_training_that_begins_with_what_spoils_its_measure_says_so(reviews: Pa
     facts["learnt_before"] = ["reviews.csv-fold1of3"]
     set_facts(checkpoint, facts)
     textseq.train_classifier(
-        labelled=[reviews], batching=LETTERS, training=QUICK, start_from="whole", name="third", report=said.append
+        labelled=[reviews], batching=LETTERS, training=QUICK, init_from="whole", name="third", report=said.append
     )
     note = "learnt from 'reviews.csv-fold1of3', which shares texts with 'reviews.csv': what is measured here says"
     assert any(note in line for line in said)
 
 
 def test_stopped_folds_say_how_all_of_them_go_on(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Training.step
+    step = Trainer.step
 
-    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+    def stopping_step(loop: Trainer) -> tuple[torch.Tensor, int]:
         signal.raise_signal(signal.SIGTERM)
         return step(loop)
 
-    monkeypatch.setattr(Training, "step", stopping_step)
-    origin = LabelledSource(labelled=(str(reviews),), folds=2)
+    monkeypatch.setattr(Trainer, "step", stopping_step)
+    origin = LabelledData(labelled=(str(reviews),), folds=2)
     with pytest.raises(Interrupted, match=r"and saved; the same command goes on with it, and with the others$"):
         textseq.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)
-    monkeypatch.setattr(Training, "step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     assert len(textseq.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)) == 2

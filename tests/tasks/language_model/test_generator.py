@@ -29,11 +29,11 @@ from textseq.tasks.language_model.config import DataConfig, GenerationConfig, Ge
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.generator import START, Writer
 from textseq.tasks.language_model.model import LanguageModel
-from textseq.tasks.registry import load_writer
+from textseq.tasks.registry import load_generator
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
 from textseq.tokenizers.registry import TOKENIZERS
-from textseq.training.trainer import Run, Training
+from textseq.training.trainer import Run, Trainer
 
 TEXT = "one two three four five six seven,\n" * 60
 PROMPTS = ["", "the ", "\n", "Zażółć gęślą jaźń", "👩‍👩‍👧‍👦 says: ", "e\u0301", "a\r\n\tb\0c", "the cat " * 20]
@@ -66,7 +66,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
     training = TrainingConfig(learning_rate=0.02, warmup_steps=0, max_epochs=None, max_steps=150)
     streams = Streams(Text(tokenizer), DataConfig(batch_size=8, window=24), seed=1)
     facts = {**FACTS, "model": config.to_dict()}
-    Training(model, streams, training, Run(tmp_path_factory.mktemp("run"), tokenizer, facts)).train()
+    Trainer(model, streams, training, Run(tmp_path_factory.mktemp("run"), tokenizer, facts)).train()
     return Writer(model, tokenizer, facts)
 
 
@@ -75,7 +75,7 @@ def any_writer(request: pytest.FixtureRequest) -> Writer:
     """A model that has learnt nothing, and so writes anything."""
     tokenizer: Tokenizer = CharTokenizer("abcdeż") if request.param == "char" else ByteTokenizer()
     torch.manual_seed(2)
-    config = LanguageModelConfig(cell="gru", layers=2, hidden_size=8, embedding_size=4, learn_initial_state=True)
+    config = LanguageModelConfig(cell="gru", num_layers=2, hidden_size=8, embedding_size=4, learn_initial_state=True)
     model = LanguageModel(config, tokenizer.size)
     return Writer(model, tokenizer, {**FACTS, "model": config.to_dict()})
 
@@ -205,7 +205,7 @@ def test_settings_are_checked_before_anything_is_written(writer: Writer) -> None
 # Rules and beams
 
 
-RULES: list[dict[str, object]] = [
+LOGITS_PROCESSORS: list[dict[str, object]] = [
     {"min_p": 0.05},
     {"typical_p": 0.8},
     {"repetition_penalty": 1.3},
@@ -215,7 +215,7 @@ RULES: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: "+".join(rules))
+@pytest.mark.parametrize("rules", LOGITS_PROCESSORS, ids=lambda rules: "+".join(rules))
 def test_the_seed_decides_the_text_under_every_rule(any_writer: Writer, rules: dict[str, object]) -> None:
     settings = GenerationConfig.from_dict({"seed": 3, "max_new_tokens": 40, **rules}, where="here")
     values: GenerationSettings = settings.to_dict()  # type: ignore[assignment]
@@ -327,7 +327,7 @@ def test_the_pieces_of_a_score_are_the_text(any_writer: Writer) -> None:
 def test_a_long_text_is_scored_in_parts(any_writer: Writer, monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
     whole = any_writer.score("abc dab cab")
     monkeypatch.setattr("textseq.tasks.language_model.generator.SCORED", at_a_time)
-    assert any_writer.score("abc dab cab").surprise == pytest.approx(whole.surprise, rel=1e-5)
+    assert any_writer.score("abc dab cab").surprisal == pytest.approx(whole.surprisal, rel=1e-5)
 
 
 SENSE = {
@@ -342,7 +342,7 @@ SENSE = {
 
 @pytest.fixture(scope="module")
 def shakespeare() -> Writer:
-    return load_writer(Path(textseq.__file__).parent / "pretrained" / "shakespeare")
+    return load_generator(Path(textseq.__file__).parent / "pretrained" / "shakespeare")
 
 
 @pytest.mark.parametrize("sense", SENSE)
@@ -357,15 +357,15 @@ def test_a_score_adds_up(any_writer: Writer, text: str) -> None:
     score, tokenizer = any_writer.score(text), any_writer.tokenizer
     ids = tokenizer.encode(text)
     assert score.tokens == tuple(tokenizer.vocabulary[token] for token in ids)
-    assert len(score.surprise) == len(ids)
+    assert len(score.surprisal) == len(ids)
     assert score.characters == len(text)
-    assert score.nats == pytest.approx(sum(score.surprise))
+    assert score.nats == pytest.approx(sum(score.surprisal))
     assert score.nats_per_token == pytest.approx(score.nats / len(ids))
     assert score.perplexity == pytest.approx(np.exp(score.nats / len(ids)))
     assert score.bits_per_character == pytest.approx(score.nats / len(text) / np.log(2))
     after_start = np.concatenate([any_writer._start().numpy(), ids])
     assert score.nats == pytest.approx(measure(any_writer.model, after_start, source="").nats, rel=1e-5)
-    assert all(surprise > 0 for surprise in score.surprise)
+    assert all(surprisal > 0 for surprisal in score.surprisal)
 
 
 def test_a_score_is_the_model_s_own_probability(any_writer: Writer) -> None:
@@ -373,10 +373,10 @@ def test_a_score_is_the_model_s_own_probability(any_writer: Writer) -> None:
     ids = any_writer.tokenizer.encode("abca")
     step, state = any_writer.model.stepper(), any_writer.model.initial_state(1)
     token = any_writer._start()
-    for surprise, target in zip(any_writer.score("abca").surprise, ids, strict=True):
+    for surprisal, target in zip(any_writer.score("abca").surprisal, ids, strict=True):
         with torch.inference_mode():
             logits, state = step(token, state)
-        assert surprise == pytest.approx(-float(logits.log_softmax(1)[0, target]), rel=1e-5)
+        assert surprisal == pytest.approx(-float(logits.log_softmax(1)[0, target]), rel=1e-5)
         token = torch.tensor([target])
 
 
@@ -417,7 +417,7 @@ def test_a_saved_model_loads_and_writes_the_same(writer: Writer, tmp_path: Path,
     writer.save(tmp_path / "gift", half=half)
     names = ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert sorted(path.name for path in (tmp_path / "gift").iterdir()) == names
-    again = load_writer(tmp_path / "gift")
+    again = load_generator(tmp_path / "gift")
     assert again.facts.items() >= writer.facts.items()
     weights = checkpoint.load(tmp_path / "gift").weights.values()
     assert {tensor.dtype for tensor in weights} == {torch.float16 if half else torch.float32}
@@ -441,13 +441,13 @@ def test_models_load_by_path_by_run_and_by_the_name_they_ship_under(
     for place in ("elsewhere/one", "runs/two/best-3", "shipped/three"):
         writer.save(home / place)
     for name in ("elsewhere/one", home / "elsewhere" / "one", "two", "runs/two", "runs/two/best-3", "three"):
-        assert load_writer(name).generate(seed=1, max_new_tokens=9) == text
+        assert load_generator(name).generate(seed=1, max_new_tokens=9) == text
     assert caplog.messages == []
     with pytest.raises(TextseqError, match="unknown model 'thre'; did you mean 'three'"):
-        load_writer("thre")
+        load_generator("thre")
     writer.save(home / "runs" / "three" / "last-1")
     with caplog.at_level(logging.WARNING, "textseq"):
-        assert load_writer("three").generate(seed=1, max_new_tokens=9) == text
+        assert load_generator("three").generate(seed=1, max_new_tokens=9) == text
     assert caplog.messages == [
         f"note: the run {home}/runs/three hides the model 'three' that ships with textseq",
     ]
@@ -456,13 +456,13 @@ def test_models_load_by_path_by_run_and_by_the_name_they_ship_under(
 def test_a_task_that_this_version_does_not_know_is_refused(writer: Writer, tmp_path: Path) -> None:
     Writer(writer.model, writer.tokenizer, {**writer.facts, "task": "juggler"}).save(tmp_path / "other")
     with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'juggler'.* language-model"):
-        load_writer("other")
+        load_generator("other")
 
 
 def test_a_device_that_is_not_here_is_refused(writer: Writer, tmp_path: Path) -> None:
     writer.save(tmp_path / "one")
     with pytest.raises(TextseqError, match="--device cuda:99 cannot be used here"):
-        load_writer("one", device="cuda:99")
+        load_generator("one", device="cuda:99")
 
 
 def test_a_text_is_read_after_a_line_end_or_what_there_is(writer: Writer, any_writer: Writer) -> None:
@@ -481,7 +481,7 @@ def test_pieces_are_never_empty(any_writer: Writer) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_precision_writes_and_scores_alike(precision: WritingPrecision, writer: Writer, home: Path) -> None:
     writer.save("counting")
-    loaded = load_writer("counting", precision=precision)
+    loaded = load_generator("counting", precision=precision)
     assert loaded.generate("one ", temperature=0, max_new_tokens=40) == writer.generate(
         "one ", temperature=0, max_new_tokens=40
     )
@@ -506,7 +506,7 @@ def test_the_choices_of_precision_are_the_table() -> None:
 def test_an_unknown_precision_is_told(writer: Writer, home: Path) -> None:
     writer.save("counting")
     with pytest.raises(TextseqError, match="unknown precision 'int4'; did you mean 'int8'"):
-        load_writer("counting", precision="int4")  # type: ignore[arg-type]
+        load_generator("counting", precision="int4")  # type: ignore[arg-type]
 
 
 def test_a_text_of_which_nothing_is_left_is_told() -> None:

@@ -10,10 +10,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from textseq.data.sources import Source
+from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.errors import TextseqError
-from textseq.tasks.language_model.memorization import LEAST, Novelty, copied_lengths, novelty_of, training_text
+from textseq.tasks.language_model.memorization import (
+    LEAST,
+    Memorization,
+    copied_lengths,
+    memorization_of,
+    training_text,
+)
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=300)
 
@@ -22,14 +28,14 @@ class Documents:
     """A corpus of given documents, in chunks of some characters."""
 
     name = "given"
-    parts = ("train",)
+    splits = ("train",)
     fingerprint = "-"
 
     def __init__(self, *documents: str, chunk: int = 7) -> None:
         self.texts, self.chunk = documents, chunk
 
-    def documents(self, part: str) -> Iterator[Iterator[str]]:
-        assert part == "train"
+    def documents(self, split: str) -> Iterator[Iterator[str]]:
+        assert split == "train"
         for text in self.texts:
             yield (text[at : at + self.chunk] for at in range(0, len(text), self.chunk))
 
@@ -58,7 +64,7 @@ def test_every_run_is_found_wherever_the_corpus_is_cut(text: str, documents: lis
 @UNHURRIED
 @given(st.text("ab", max_size=60), st.text("ab", max_size=80), st.integers(1, 9))
 def test_the_report_is_that_of_the_naive_search(text: str, document: str, chunk: int) -> None:
-    found = novelty_of(text, Documents(document, chunk=chunk))
+    found = memorization_of(text, Documents(document, chunk=chunk))
     lengths = naive(text, [document])
     assert found.length == max(lengths, default=0)
     assert found.run in document and found.run in text
@@ -70,36 +76,36 @@ def test_the_report_is_that_of_the_naive_search(text: str, document: str, chunk:
 
 
 def test_no_run_reaches_over_the_end_of_a_document() -> None:
-    assert novelty_of("abcdef", Documents("abc", "def")).length == 3
-    assert novelty_of("abcdef", Documents("xabc" + "def")).length == 6
+    assert memorization_of("abcdef", Documents("abc", "def")).length == 3
+    assert memorization_of("abcdef", Documents("xabc" + "def")).length == 6
 
 
 def test_only_long_runs_count_as_copied() -> None:
     source = "the quick brown fox jumps over the lazy dog, they say"
     text = f"He wrote: {source[:LEAST]}! And {source[-10:]}!"
-    found = novelty_of(text, Documents("something else", source))
+    found = memorization_of(text, Documents("something else", source))
     assert (found.start, found.length, found.copied) == (10, LEAST, LEAST)
     assert found.words == len(source[:LEAST].split())
     assert found.share == pytest.approx(LEAST / len(text))
-    assert novelty_of(text, Documents(source[: LEAST - 1])).copied == 0
-    assert novelty_of(source, Documents(source)).share == 1
+    assert memorization_of(text, Documents(source[: LEAST - 1])).copied == 0
+    assert memorization_of(source, Documents(source)).share == 1
 
 
 def test_the_report_says_it_in_words() -> None:
     text = "One.\nthe quick brown fox jumps over the lazy dog"
-    assert str(novelty_of(text, Documents(text[5:]))).splitlines() == [
+    assert str(memorization_of(text, Documents(text[5:]))).splitlines() == [
         "longest run copied from given: 43 characters, 9 words, from character 6 (line 2) of what was written: "
         "'the quick brown fox jumps over the lazy dog'",
         "copied in runs of 30 characters or more: 89.6% of 48 characters",
     ]
-    long = Novelty("ab" * 500, 0, 1000, 1000, "given")
+    long = Memorization("ab" * 500, 0, 1000, 1000, "given")
     assert len(str(long).splitlines()[0]) < 180 and " ... " in str(long)
 
 
 def test_a_text_of_nothing_and_a_text_of_its_own() -> None:
-    assert novelty_of("", Documents("abc")) == Novelty("", 0, 0, 0, "given")
-    assert novelty_of("xyz", Documents("abc")) == Novelty("xyz", 0, 0, 0, "given")
-    assert novelty_of("xyz", Documents()).share == 0
+    assert memorization_of("", Documents("abc")) == Memorization("", 0, 0, 0, "given")
+    assert memorization_of("xyz", Documents("abc")) == Memorization("xyz", 0, 0, 0, "given")
+    assert memorization_of("xyz", Documents()).share == 0
 
 
 def test_the_corpus_streams_through() -> None:
@@ -110,8 +116,8 @@ def test_the_corpus_streams_through() -> None:
             yield "abcdefgh" * 125
 
     corpus = Documents()
-    corpus.documents = lambda part: iter([endless()])  # type: ignore[method-assign]
-    assert novelty_of("xxhabcx", corpus).run == "habc"
+    corpus.documents = lambda split: iter([endless()])  # type: ignore[method-assign]
+    assert memorization_of("xxhabcx", corpus).run == "habc"
 
 
 # The text that a model was trained on
@@ -124,17 +130,17 @@ def test_the_training_text_is_found_by_what_the_model_says(
     monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
     path = tmp_path / "mine.txt"
     path.write_text("to be or not to be, that is the question\n" * 9)
-    source = Source(text=(str(path),), validation=0.5)
+    source = TextData(text=(str(path),), validation=0.5)
     corpus = source.open()
     facts: dict[str, object] = {
         "source": {**source.to_dict(), "text": [str(path)]},
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
     }
     assert training_text(facts).fingerprint == corpus.fingerprint
-    assert novelty_of("that is the question", training_text(facts)).length == 20
+    assert memorization_of("that is the question", training_text(facts)).length == 20
     assert caplog.messages == []
     path.write_text("something else altogether " * 9)
-    assert novelty_of("that is the question", training_text(facts)).length < 20
+    assert memorization_of("that is the question", training_text(facts)).length < 20
     assert "no longer the very text" in caplog.text
     path.unlink()
     with pytest.raises(TextseqError, match=r"mine\.txt"):
@@ -156,5 +162,5 @@ def test_a_real_text_is_searched_whole(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.txt", "b.txt")]
     for number, path in enumerate(paths):
         path.write_text("".join(f"sentence {n} of book {number}. " for n in range(5000)), encoding="utf-8")
-    found = novelty_of("It says: sentence 4999 of book 1. sentence 0", own_text(paths, validation=0))
+    found = memorization_of("It says: sentence 4999 of book 1. sentence 0", own_text(paths, validation=0))
     assert found.run == " sentence 4999 of book 1. "

@@ -35,7 +35,7 @@ PLAIN = LanguageModelConfig(hidden_size=H, embedding_size=4, dropout=0.0)
 def made(
     cell: CellName = "lstm",
     *,
-    layers: int = 1,
+    num_layers: int = 1,
     tie: bool = False,
     learned: bool = False,
     base: LanguageModelConfig = PLAIN,
@@ -44,7 +44,7 @@ def made(
     config = replace(
         base,
         cell=cell,
-        layers=layers,
+        num_layers=num_layers,
         embedding_size=H if tie else 4,
         tie_embeddings=tie,
         learn_initial_state=learned,
@@ -72,10 +72,10 @@ def windows(length: int, window: int, stride: int | None) -> list[WindowBatch]:
 
 
 @EVERY_CELL
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
-def test_stepper_is_forward_position_by_position(cell: CellName, layers: int, learned: bool) -> None:
-    model = made(cell, layers=layers, learned=learned).eval()
+def test_stepper_is_forward_position_by_position(cell: CellName, num_layers: int, learned: bool) -> None:
+    model = made(cell, num_layers=num_layers, learned=learned).eval()
     ids = torch.randint(V, (N, T))
     logits, final = model(ids)
     assert logits.shape == (N, T, V)
@@ -92,7 +92,7 @@ def test_stepper_is_forward_with_everything_on(cell: CellName) -> None:
         PLAIN, residual=True, layer_norm=True, dropout=0.5, embedding_dropout=0.5, word_dropout=0.5,
         weight_dropout=0.5, locked_dropout=True, zoneout=0.3,
     )  # fmt: skip
-    model = made(cell, layers=3, base=noisy).eval()
+    model = made(cell, num_layers=3, base=noisy).eval()
     ids = torch.randint(V, (N, T))
     logits, final = model(ids)
     step, state = model.stepper(), model.initial_state(N)
@@ -105,7 +105,7 @@ def test_stepper_is_forward_with_everything_on(cell: CellName) -> None:
 @EVERY_CELL
 @pytest.mark.parametrize(("carry", "scored"), [(T, T), (2, T), (1, 1), (3, 2), (2, 3)])
 def test_loss_sums_nats_over_exactly_the_scored_positions(cell: CellName, carry: int, scored: int) -> None:
-    model = made(cell, layers=2)
+    model = made(cell, num_layers=2)
     resets = torch.zeros(N, T, dtype=torch.bool)
     resets[0, 1] = resets[1, 3] = True
     batch = random_batch(carry=carry, scored=scored, resets=resets)
@@ -152,7 +152,7 @@ def test_tied_weights_are_one_matrix() -> None:
 @pytest.mark.parametrize("stride", [1, 2, T, None])
 def test_truncation_is_strict(cell: CellName, stride: int | None) -> None:
     """The gradient of a window's loss reaches all that window's inputs, and nothing before them."""
-    model = made(cell, layers=2)
+    model = made(cell, num_layers=2)
     vectors: list[Tensor] = []
     model.embedding.register_forward_hook(lambda module, given, out: vectors.append(out))
     state: State | None = None
@@ -172,7 +172,7 @@ def test_truncation_is_strict(cell: CellName, stride: int | None) -> None:
 @EVERY_CELL
 @pytest.mark.parametrize("stride", [1, 2, 4, T, None])
 def test_overlapped_windows_give_the_logits_of_one_long_pass(cell: CellName, stride: int | None) -> None:
-    model = made(cell, layers=2).eval()
+    model = made(cell, num_layers=2).eval()
     read: list[Tensor] = []  # by the output layer
     model.dropout.register_forward_hook(lambda module, given, out: read.append(out))
     state: State | None = None
@@ -192,7 +192,7 @@ def test_overlapped_windows_give_the_logits_of_one_long_pass(cell: CellName, str
 
 @EVERY_CELL
 def test_bfloat16_gives_about_the_same_loss(cell: CellName) -> None:
-    model = made(cell, layers=2).float()
+    model = made(cell, num_layers=2).float()
     batches = windows(N * 20, T, 2)
     totals = []
     for enabled in (False, True):
@@ -233,7 +233,7 @@ def test_dropped_words_are_dropped_whole_and_everywhere_in_the_window() -> None:
 @pytest.mark.parametrize("locked", [False, True])
 def test_every_noise_is_for_training_alone(kind: str, locked: bool) -> None:
     noisy = LanguageModelConfig.from_dict({**PLAIN.to_dict(), "locked_dropout": locked, kind: 0.5}, where="here")
-    model = made(layers=2, base=noisy)
+    model = made(num_layers=2, base=noisy)
     ids = torch.randint(V, (N, T))
     assert not torch.equal(model(ids)[0], model(ids)[0])
     model.eval()
@@ -258,7 +258,9 @@ def test_a_sampled_softmax_is_for_training_alone() -> None:
 
 def test_overlapping_windows_share_their_noise() -> None:
     """A window read in two pieces, so that a state can be taken between them, is still one window."""
-    model = made(layers=2, base=replace(PLAIN, dropout=0.5, locked_dropout=True, weight_dropout=0.5, word_dropout=0.5))
+    model = made(
+        num_layers=2, base=replace(PLAIN, dropout=0.5, locked_dropout=True, weight_dropout=0.5, word_dropout=0.5)
+    )
     losses = []
     batch = random_batch()
     for carry in (T, 2):
@@ -272,16 +274,16 @@ BOTH_WAYS = replace(PLAIN, bidirectional=True)
 
 @EVERY_CELL
 @pytest.mark.parametrize("scored", [T, 2])
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("num_layers", [1, 2])
 def test_the_reverse_stack_is_a_language_model_of_the_text_read_from_its_end(
-    cell: CellName, layers: int, scored: int
+    cell: CellName, num_layers: int, scored: int
 ) -> None:
-    model, batch = made(cell, layers=layers, base=BOTH_WAYS), random_batch(scored=scored)
-    mirror = made(cell, layers=layers)
+    model, batch = made(cell, num_layers=num_layers, base=BOTH_WAYS), random_batch(scored=scored)
+    mirror = made(cell, num_layers=num_layers)
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("recurrent.")}
     mirror.load_state_dict({name.replace("reverse.", "recurrent."): value for name, value in weights.items()})
     back = WindowBatch(batch.targets.flip(1), batch.inputs.flip(1), None, carry=T, scored=scored)
-    found, ahead = model.loss(batch, None), made(cell, layers=layers, base=BOTH_WAYS)
+    found, ahead = model.loss(batch, None), made(cell, num_layers=num_layers, base=BOTH_WAYS)
     assert found.penalty is not None and found.count == N * scored
     torch.testing.assert_close(found.penalty, mirror.loss(back, None).nats / found.count)
     ahead.reverse = None
@@ -318,7 +320,7 @@ def test_what_is_learnt_the_other_way_round_leaves_writing_and_measures_alone() 
     found = model.loss(batch, None)
     torch.testing.assert_close(found.nats, plain.loss(batch, None).nats)
     assert found.penalty is None
-    assert [len(stage) for stage in model.stages()] == [2, 8, 1]
+    assert [len(stage) for stage in model.layer_groups()] == [2, 8, 1]
 
 
 def test_both_ways_share_one_sample_of_the_softmax() -> None:

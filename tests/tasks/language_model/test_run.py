@@ -22,7 +22,7 @@ from textseq.config.recipes import read_recipe, recipes
 from textseq.config.tokenizer import TokenizerName
 from textseq.config.training import ScheduleName, TrainingConfig
 from textseq.data.corpora.catalog import list_corpora
-from textseq.data.sources import Source
+from textseq.data.sources import TextData
 from textseq.data.word_vectors import Vectors
 from textseq.errors import TextseqError
 from textseq.nn.embedding import load_rows
@@ -70,7 +70,7 @@ def train(
     config: LanguageModelConfig | None = None,
     steps: int = 3,
     rate: float = 0.01,
-    start_from: str | None = None,
+    init_from: str | None = None,
     overwrite: bool = False,
     validation: float = 0.1,
     tokenizer: TokenizerName = "char",
@@ -80,10 +80,10 @@ def train(
     return textseq.train(
         text=[text],
         name=name,
-        model=config or (None if start_from else model()),
+        model=config or (None if init_from else model()),
         batching=DataConfig(batch_size=4, window=16, tokenizer=tokenizer),
         training=training,
-        start_from=start_from,
+        init_from=init_from,
         overwrite=overwrite,
         validation=validation,
         report=(said if said is not None else []).append,
@@ -155,12 +155,12 @@ def test_a_run_leaves_a_whole_folder(home: Path) -> None:
         assert words in card
     assert f"{results[0]['nats_per_token']:.4f} |" in card
     assert any(carried in line for line in said)
-    assert textseq.load_writer("cats").generate(seed=1) == writer.generate(seed=1)
+    assert textseq.load_generator("cats").generate(seed=1) == writer.generate(seed=1)
 
 
 def test_the_result_is_the_best_checkpoint_measured_by_hand() -> None:
     train(write("cats.txt", TEXT), steps=10)
-    writer = textseq.load_writer("cats")
+    writer = textseq.load_generator("cats")
     held_out = TEXT[int(0.9 * len(TEXT)) :]
     ids = torch.from_numpy(writer.tokenizer.encode(held_out))
     with torch.inference_mode():
@@ -177,7 +177,7 @@ def test_without_a_validation_part_the_last_checkpoint_is_the_model(home: Path) 
     folder = home / "runs" / "cats"
     assert newest(folder, "best") is None
     assert "It was not measured" in (folder / "README.md").read_text()
-    assert textseq.load_writer("cats").generate(seed=1, max_new_tokens=5)
+    assert textseq.load_generator("cats").generate(seed=1, max_new_tokens=5)
 
 
 def test_a_run_that_exists_is_refused_and_overwrite_replaces_it(home: Path) -> None:
@@ -244,9 +244,10 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
     other = write("other.txt", "Żółwie to the cat, a turtle! " * 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "textseq.tasks.language_model.run._WriterRun.run", lambda run, **_: Writer(run.model, run.tokenizer, {})
+            "textseq.tasks.language_model.run.LanguageModelRun.run",
+            lambda run, **_: Writer(run.model, run.tokenizer, {}),
         )
-        new = train(other, "new", start_from="old", said=said)
+        new = train(other, "new", init_from="old", said=said)
         fresh = train(other, "fresh", config=config)
     ours, theirs, drawn = (writer.model.state_dict() for writer in (new, old, fresh))
     for name in ours:
@@ -344,7 +345,7 @@ def test_vectors_that_will_not_do_are_refused_before_anything_is_replaced(home: 
     with pytest.raises(TextseqError, match=r"vectors of 4 numbers are wanted, .*has 3 .*--embedding-size"):
         with_vectors(KNOWN, size=4)
     with pytest.raises(TextseqError, match="--vectors and --from"):
-        textseq.train(text=[Path("cats.txt")], vectors="mine.vec", start_from="cats", overwrite=True)
+        textseq.train(text=[Path("cats.txt")], vectors="mine.vec", init_from="cats", overwrite=True)
     with pytest.raises(
         TextseqError, match=r"unknown file, or name of word vectors, 'glove\.6b'; did you mean 'glove\.6B"
     ):
@@ -365,10 +366,10 @@ def test_a_writer_knows_neighbours() -> None:
 def test_a_model_is_trained_further(home: Path) -> None:
     text = write("cats.txt", TEXT)
     before = train(text, "old", steps=60, rate=0.05).score(TEXT[:90]).nats_per_token
-    after = train(text, "new", steps=1, rate=1e-6, start_from="old")
+    after = train(text, "new", steps=1, rate=1e-6, init_from="old")
     assert after.score(TEXT[:90]).nats_per_token == pytest.approx(before, abs=0.05)
     assert before < 2
-    assert after.facts["start_from"] == "old"
+    assert after.facts["init_from"] == "old"
 
 
 @pytest.mark.parametrize(
@@ -381,13 +382,13 @@ def test_other_sizes_are_refused(home: Path, config: LanguageModelConfig) -> Non
         TextseqError,
         match=r"--from wants a model of the same shape: \S+ has \w+ \S+, the flags ask for \w+ \S+; leave the flags",
     ):
-        train(text, "new", config=config, start_from="old")
+        train(text, "new", config=config, init_from="old")
     assert not (home / "runs" / "new").exists()
 
 
 def test_from_an_unknown_model_is_refused() -> None:
     with pytest.raises(TextseqError, match="unknown model 'nobody'"):
-        train(write("cats.txt", TEXT), start_from="nobody")
+        train(write("cats.txt", TEXT), init_from="nobody")
 
 
 # What was saved is read back
@@ -402,7 +403,7 @@ def test_settings_are_read_back(home: Path) -> None:
     assert saved(facts, last, "model", LanguageModelConfig) == config
     assert saved(facts, last, "data", DataConfig) == DataConfig(batch_size=4, window=16, tokenizer="byte")
     assert saved(facts, last, "training", TrainingConfig).max_steps == 3
-    assert saved(facts, last, "source", Source).text == (str(home / "cats.txt"),)
+    assert saved(facts, last, "source", TextData).text == (str(home / "cats.txt"),)
     damaged = r"config\.json is damaged: it lacks '{}'; restore the folder"
     with pytest.raises(TextseqError, match=damaged.format("model")):
         saved({**facts, "model": 3}, last, "model", LanguageModelConfig)
@@ -457,11 +458,11 @@ def test_every_recipe_fits_the_settings(name: str) -> None:
         assert found["source"] != found["target"]
     elif corpus.labels and found.get("task") != "language-model":
         kinds = (ClassifierConfig, LabelledConfig, ClassifierTrainingConfig)
-    elif corpus.task == "tagger":
+    elif corpus.task == "tagging":
         kinds = (TaggerConfig, TaggedConfig, TaggerTrainingConfig)
     assert {found[key] for key in ("source", "target") if key in found} <= set(corpus.languages)
-    for part, kind in zip((found.get("model"), found.get("data"), found.get("training")), kinds, strict=True):
-        values = part or {}
+    for split, kind in zip((found.get("model"), found.get("data"), found.get("training")), kinds, strict=True):
+        values = split or {}
         made = kind.from_dict(values, where=name).to_dict()
         assert {key: made[key] for key in values} == values
     assert found.get("from", name) in recipes()

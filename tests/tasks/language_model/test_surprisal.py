@@ -1,4 +1,4 @@
-"""A coloured text is the same text, and each colour and figure is the surprise that it stands for."""
+"""A coloured text is the same text, and each colour and figure is the surprisal that it stands for."""
 
 from __future__ import annotations
 

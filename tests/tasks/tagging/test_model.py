@@ -47,7 +47,7 @@ def model_of(lexicon: Lexicon, config: TaggerConfig) -> TaggerModel:
 @pytest.mark.parametrize("output", ["softmax", "crf"])
 @pytest.mark.parametrize("letters", [0, 3])
 def test_a_padded_batch_gives_what_each_sentence_gives_alone(lexicon: Lexicon, output: TagOutput, letters: int) -> None:
-    model = model_of(lexicon, replace(SMALL, output=output, letter_hidden_size=letters, layers=2))
+    model = model_of(lexicon, replace(SMALL, output=output, letter_hidden_size=letters, num_layers=2))
     batch = tag_batch(lexicon, WORDS, NUMBERS)
     with torch.no_grad():
         scores, (best, log_p) = model(batch), model.read(batch)
@@ -156,8 +156,8 @@ def test_word_dropout_hides_words_in_training_only(lexicon: Lexicon) -> None:
 
 
 def test_its_stages_are_all_parameters_once(lexicon: Lexicon) -> None:
-    model = model_of(lexicon, replace(SMALL, output="crf", layers=2))
-    stages = model.stages()
-    assert len(stages) == 4
-    assert sorted(id(p) for stage in stages for p in stage) == sorted(map(id, model.parameters()))
-    assert any(p is model.embedding.weight for p in stages[-1])
+    model = model_of(lexicon, replace(SMALL, output="crf", num_layers=2))
+    layer_groups = model.layer_groups()
+    assert len(layer_groups) == 4
+    assert sorted(id(p) for stage in layer_groups for p in stage) == sorted(map(id, model.parameters()))
+    assert any(p is model.embedding.weight for p in layer_groups[-1])

@@ -17,17 +17,17 @@ from torch import Tensor
 
 import textseq
 from textseq.checkpoints.registry import newest
-from textseq.data.sources import TaggedSource
-from textseq.data.tagged import TaggedCorpus, own_tagged
+from textseq.data.sources import TaggedData
+from textseq.data.tagged import TaggedDataset, own_tagged
 from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.classification import measure_labels
-from textseq.metrics.tagging import TaggingMeasurement, measure_sequences, measure_tags
+from textseq.metrics.tagging import TaggingMetrics, measure_sequences, measure_tags
 from textseq.tasks.tagging.batches import frames_needed, tag_batch
 from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
 from textseq.tasks.tagging.lexicon import Lexicon
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.tagger import Tagger, words_of
-from textseq.training.trainer import Training
+from textseq.training.trainer import Trainer
 
 Result = tuple[int, str, str]
 SMALL = TaggerConfig(hidden_size=12, embedding_size=10, letter_size=6, letter_hidden_size=6)
@@ -88,16 +88,16 @@ def test_it_learns_tags_and_unknown_words(sentences: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = replace(SMALL, output="crf", layers=2)
+    model = replace(SMALL, output="crf", num_layers=2)
     train(sentences, name="whole", model=model)
-    step = Training.step
+    step = Trainer.step
 
-    def stopped(self: Training) -> tuple[torch.Tensor, int]:
+    def stopped(self: Trainer) -> tuple[torch.Tensor, int]:
         if self.progress.step == 23:
             self.stop_signal = 2
         return step(self)
 
-    monkeypatch.setattr(Training, "step", stopped)
+    monkeypatch.setattr(Trainer, "step", stopped)
     with pytest.raises(Interrupted):
         train(sentences, name="parts", model=model)
     monkeypatch.undo()
@@ -114,9 +114,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(sentences: Path, monke
 def test_a_batch_of_lines_gives_what_each_gives_alone(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tagger = train(sentences, model=replace(SMALL, output="crf"))
     lines = ["the dog sees a cat .", "", "fish", "a bird hears the very big cow of the dog .", "  ", "x" * 300]
-    together = list(tagger.tag_lines(lines))
+    together = list(tagger.stream(lines))
     monkeypatch.setattr("textseq.tasks.tagging.tagger.WORDS_AT_ONCE", 4)
-    for line, found, again in zip(lines, together, tagger.tag_lines(lines, buffer=2), strict=True):
+    for line, found, again in zip(lines, together, tagger.stream(lines, buffer=2), strict=True):
         alone = tagger.tag(line)
         assert alone.tags == found.tags == again.tags
         assert alone.probabilities == pytest.approx(found.probabilities, abs=1e-5)
@@ -154,7 +154,7 @@ def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> Non
     other = sentences.with_name("other.conll")
     other.write_text(sentences.read_text().replace("\tNOUN", "\tN").replace("cow", "yak"))
     slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
-    new = train(other, name="new", start_from="old", training=slow, model=None)
+    new = train(other, name="new", init_from="old", training=slow, model=None)
     assert new.model.config == old.model.config
     row = {tag: n for n, tag in enumerate(old.labels)}
     for n, tag in enumerate(new.labels):
@@ -166,18 +166,18 @@ def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> Non
     )
     torch.testing.assert_close(new.model.recurrent.state_dict(), old.model.recurrent.state_dict())
     with pytest.raises(TextseqError, match="a model of the same shape"):
-        train(other, name="x", start_from="old", model=replace(SMALL, hidden_size=13))
+        train(other, name="x", init_from="old", model=replace(SMALL, hidden_size=13))
 
 
 def test_it_begins_with_word_vectors(sentences: Path, home: Path) -> None:
     (home / "v.txt").write_text("".join(f"{word} {' '.join(['7'] * 10)}\n" for word in ("the", "dog")))
-    origin = TaggedSource(tagged=(str(sentences),), vectors=str(home / "v.txt"))
+    origin = TaggedData(tagged=(str(sentences),), vectors=str(home / "v.txt"))
     slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
     made = textseq.train_tagger(origin=origin, model=SMALL, training=slow, report=lambda line: None)
     (row,) = made.lexicon.encode(["dog"])
     torch.testing.assert_close(made.model.embedding.weight[row], torch.full((10,), 7.0))
     with pytest.raises(TextseqError, match="--vectors and --from"):
-        textseq.train_tagger(origin=origin, start_from="own", overwrite=True)
+        textseq.train_tagger(origin=origin, init_from="own", overwrite=True)
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def sounds(home: Path) -> Path:
 
 
 def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> None:
-    origin = TaggedSource(tagged=(str(sounds),), unaligned=True)
+    origin = TaggedData(tagged=(str(sounds),), unaligned=True)
     quick = replace(QUICK, max_steps=150, evaluate_every=50)
     said: list[str] = []
     batching = TaggedConfig(batch_size=16)
@@ -217,7 +217,7 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
     assert again.tag("baxho") == found
     assert "sequence error rate" in (home / "runs" / "sounds" / "README.md").read_text()
     alone = [tagger.tag(text) for text in ("ab", "", "xoxox")]
-    for one, other in zip(alone, tagger.tag_lines(["ab", "", "xoxox"]), strict=True):
+    for one, other in zip(alone, tagger.stream(["ab", "", "xoxox"]), strict=True):
         assert one.tags == other.tags
         assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
     with pytest.raises(TextseqError, match="letters, with tags that are not aligned with them"):
@@ -237,7 +237,7 @@ def test_sequences_that_cannot_be_written_are_told_and_not_counted(home: Path) -
     said: list[str] = []
     quick = replace(QUICK, max_steps=2, evaluate_every=2, best_by="loss")
     how = {"model": replace(SMALL, frames=1), "training": quick, "report": said.append}
-    tagger = textseq.train_tagger(origin=TaggedSource(tagged=(str(path),), unaligned=True), **how)  # type: ignore[arg-type]
+    tagger = textseq.train_tagger(origin=TaggedData(tagged=(str(path),), unaligned=True), **how)  # type: ignore[arg-type]
     told = [line for line in said if "more tags than --frames 1 can write, and teach nothing" in line]
     assert len(told) >= 1 and all(line.endswith("--frames 3 would do for all") for line in told)
     batch = tag_batch(tagger.lexicon, ["aba", "aba"], [[0, 1, 0], [0, 0, 0]])
@@ -250,7 +250,7 @@ def test_sequences_that_cannot_be_written_are_told_and_not_counted(home: Path) -
     with pytest.raises(
         TextseqError, match=r"of \d+ texts for training have more tags than --frames 1 can .* --frames 2"
     ):
-        textseq.train_tagger(origin=TaggedSource(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
+        textseq.train_tagger(origin=TaggedData(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
 
 
 def test_ctc_is_computed_where_it_can_be_deterministic(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,13 +284,13 @@ def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> No
     tagger = textseq.train_tagger(tagged=[sentences], model=SMALL, training=replace(QUICK, max_steps=1))
     with pytest.raises(TextseqError, match="unknown way to part words 'nltl'; did you mean 'nltk'"):
         tagger.tag("a", words="nltl")  # type: ignore[arg-type]
-    with pytest.raises(TextseqError, match="tag_lines wants texts, found one string; put it into a list"):
-        next(tagger.tag_lines("a text"))
+    with pytest.raises(TextseqError, match="stream wants texts, found one string; put it into a list"):
+        next(tagger.stream("a text"))
 
 
 @pytest.mark.parametrize("unaligned", [False, True])
 def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Path) -> None:
-    origin = TaggedSource(tagged=(str(sounds if unaligned else sentences),), unaligned=unaligned)
+    origin = TaggedData(tagged=(str(sounds if unaligned else sentences),), unaligned=unaligned)
     tagger = textseq.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     for text in (None, 3, b"ab", [1, 2], ["a", None]):
         with pytest.raises(TextseqError, match="tag wants a sentence, or a list of its words, found"):
@@ -298,10 +298,10 @@ def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Pa
 
 
 def test_tags_that_a_model_never_saw_are_told_without_alignment_too(sounds: Path, home: Path) -> None:
-    origin = TaggedSource(tagged=(str(sounds),), unaligned=True)
+    origin = TaggedData(tagged=(str(sounds),), unaligned=True)
     tagger = textseq.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     (home / "strange.tsv").write_text("ab\tA B\nbo\tB Z\n")
-    strange = TaggedSource(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
+    strange = TaggedData(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
     with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model never saw; it knows A, B, K, O, S$"):
         tagger.measure_sequences(strange, "train")
 
@@ -310,9 +310,9 @@ def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, mon
     counts: list[int] = []
     whole = Tagger.measure
 
-    def measure(self: Tagger, corpus: TaggedCorpus, part: str = "test") -> TaggingMeasurement:
-        counts.append(sum(1 for _ in corpus.sentences(part)))
-        return whole(self, corpus, part)
+    def measure(self: Tagger, corpus: TaggedDataset, split: str = "test") -> TaggingMetrics:
+        counts.append(sum(1 for _ in corpus.sentences(split)))
+        return whole(self, corpus, split)
 
     monkeypatch.setattr(Tagger, "measure", measure)
     quick = replace(QUICK, max_steps=1, evaluate_tokens=20)
@@ -392,12 +392,12 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
         (["train", "--tagged", "one.conll"], "two tags are wanted or more, found but 'X'"),
         (["train", "--tagged", "own.conll", "--tag-column", "7"], "with too few columns"),
         (["train", "--tagged", "own.conll", "--best-by", "bleu"], "--best-by bleu is not for a tagger"),
-        (["train", "--task", "tagger"], "name a corpus, or give your own --tagged"),
+        (["train", "--task", "tagging"], "name a corpus, or give your own --tagged"),
         (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
-        (["train", "treebank", "--task", "classifier"], "corpus 'treebank' for a tagger"),
+        (["train", "treebank", "--task", "classification"], "corpus 'treebank' for a tagger"),
         (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model never saw"),
         (["evaluate", "--labelled", "own.conll", "--model", "mine"], "--labelled is for classifiers"),
-        (["evaluate", "--tagged", "own.conll", "--model", "mine", "--part", "test"], "--tagged is measured whole"),
+        (["evaluate", "--tagged", "own.conll", "--model", "mine", "--split", "test"], "--tagged is measured whole"),
         (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "are of --tagged; leave them out"),
         (["evaluate", "--text", "a", "--model", "shakespeare", "--plot-confusion", "c.png"], "for classifiers and tag"),
     ]  # fmt: skip

@@ -25,7 +25,7 @@ SOURCES, TARGETS = (3, 6, 1, 4), (5, 2, 7, 1)
 
 EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
 EVERY_ATTENTION = pytest.mark.parametrize("attention", ATTENTIONS)
-LAYERS = pytest.mark.parametrize("layers", [1, 3])
+LAYERS = pytest.mark.parametrize("num_layers", [1, 3])
 
 PLAIN = TranslationModelConfig(
     embedding_size=E, encoder_size=C // 2, hidden_size=H, attention_size=6, dropout=0, embedding_dropout=0,
@@ -42,9 +42,9 @@ def in_float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def made(config: TranslationModelConfig = PLAIN, *, layers: int = 1, size: int = V) -> TranslationModel:
+def made(config: TranslationModelConfig = PLAIN, *, num_layers: int = 1, size: int = V) -> TranslationModel:
     torch.manual_seed(1)
-    model = TranslationModel(replace(config, encoder_layers=layers, decoder_layers=layers), size, V)
+    model = TranslationModel(replace(config, num_encoder_layers=num_layers, num_decoder_layers=num_layers), size, V)
     nn.init.normal_(model.output.bias)
     return model
 
@@ -75,7 +75,7 @@ def in_windows(model: TranslationModel, batch: PairBatch, cuts: list[int]) -> li
 @EVERY_CELL
 @EVERY_ATTENTION
 def test_batch_is_its_pairs_alone(cell: CellName, attention: AttentionName) -> None:
-    model = made(replace(PLAIN, cell=cell, attention=attention), layers=2)
+    model = made(replace(PLAIN, cell=cell, attention=attention), num_layers=2)
     batch = random_batch()
     logits, looks = model(batch)
     assert logits.shape == (4, 8, V + 1) and looks.shape == (4, 8, 7)
@@ -107,7 +107,7 @@ def test_loss_sums_the_nats_of_all_targets_and_counts_no_padding() -> None:
 
 
 def test_what_stands_in_the_padding_changes_nothing() -> None:
-    model, batch = made(layers=2), random_batch()
+    model, batch = made(num_layers=2), random_batch()
     at_padding = torch.arange(batch.source.shape[1]) >= batch.source_lengths.unsqueeze(1)
     other = replace(
         batch,
@@ -126,8 +126,8 @@ def test_what_stands_in_the_padding_changes_nothing() -> None:
 @EVERY_CELL
 @LAYERS
 @pytest.mark.parametrize("cuts", [[3], [1, 2, 6], [7]])
-def test_one_long_window_is_several_with_the_state_carried(cell: CellName, layers: int, cuts: list[int]) -> None:
-    model, batch = made(replace(PLAIN, cell=cell), layers=layers), random_batch()
+def test_one_long_window_is_several_with_the_state_carried(cell: CellName, num_layers: int, cuts: list[int]) -> None:
+    model, batch = made(replace(PLAIN, cell=cell), num_layers=num_layers), random_batch()
     whole = model.loss(batch, None)
     found = in_windows(model, batch, cuts)
     torch.testing.assert_close(torch.stack([nats for nats, _, _ in found]).sum(), whole.nats)
@@ -135,7 +135,7 @@ def test_one_long_window_is_several_with_the_state_carried(cell: CellName, layer
     *earlier, last = [state for _, _, state in found]
     assert last == ()
     for state in earlier:
-        assert [part.shape for part in state] == [(layers, 4, H)] * CELLS[cell].states
+        assert [part.shape for part in state] == [(num_layers, 4, H)] * CELLS[cell].states
         assert not any(part.requires_grad for part in state), "detached"
 
 
@@ -161,8 +161,8 @@ def test_a_window_that_begins_the_targets_begins_afresh() -> None:
 
 @EVERY_CELL
 @LAYERS
-def test_steps_one_by_one_are_the_window(cell: CellName, layers: int) -> None:
-    model, batch = made(replace(PLAIN, cell=cell), layers=layers), random_batch()
+def test_steps_one_by_one_are_the_window(cell: CellName, num_layers: int) -> None:
+    model, batch = made(replace(PLAIN, cell=cell), num_layers=num_layers), random_batch()
     with torch.no_grad():
         memory, state = model.encode(batch.source, batch.source_lengths)
         words, read = model.decode(batch.inputs, memory, state)
@@ -182,7 +182,7 @@ def test_stepper_is_forward_position_by_position(cell: CellName, attention: Atte
     """With two rows of each sentence, and the attention that every source position had summed up."""
     options = {"cell": cell, "attention": attention, "readout": readout}
     model, batch = (
-        made(TranslationModelConfig.from_dict(PLAIN.to_dict() | options, where="here"), layers=2),
+        made(TranslationModelConfig.from_dict(PLAIN.to_dict() | options, where="here"), num_layers=2),
         random_batch(),
     )
     with torch.no_grad():
@@ -199,17 +199,17 @@ def test_stepper_is_forward_position_by_position(cell: CellName, attention: Atte
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @LAYERS
-def test_the_decoder_begins_with_what_the_encoder_knew_at_the_first_word(cell: CellName, layers: int) -> None:
+def test_the_decoder_begins_with_what_the_encoder_knew_at_the_first_word(cell: CellName, num_layers: int) -> None:
     """Bahdanau et al. (2015), appendix A.2.2: s_0 = tanh(W h_1), h_1 read from the end; likewise for further layers."""
-    model, batch = made(replace(PLAIN, cell=cell), layers=layers), random_batch()
+    model, batch = made(replace(PLAIN, cell=cell), num_layers=num_layers), random_batch()
     memory, state = model.encode(batch.source, batch.source_lengths)
     backward = memory.values[:, 0, C // 2 :]
     rows = torch.arange(len(batch.source))
     forward = memory.values[rows, batch.source_lengths - 1, : C // 2]
     torch.testing.assert_close(memory.summary, torch.cat([forward, backward], dim=1))
-    assert [part.shape for part in state] == [(layers, 4, H)] * CELLS[cell].states
+    assert [part.shape for part in state] == [(num_layers, 4, H)] * CELLS[cell].states
     parts = torch.split(torch.tanh(model.bridge(backward)), H, dim=1)
-    wanted = [part[layer] for layer in range(layers) for part in state]
+    wanted = [part[layer] for layer in range(num_layers) for part in state]
     torch.testing.assert_close(wanted, list(parts))
 
 
@@ -254,21 +254,21 @@ def test_two_vocabularies_cannot_share_one_matrix() -> None:
         assert model(source)[0].shape == (1, 2, V + 1)
 
 
-# Noise, and what else is for training alone
+# DropoutMasks, and what else is for training alone
 
 
 @pytest.mark.parametrize("noise", NOISES)
 @LAYERS
-def test_every_noise_is_for_training_alone(noise: str, layers: int) -> None:
+def test_every_noise_is_for_training_alone(noise: str, num_layers: int) -> None:
     config = TranslationModelConfig.from_dict({**PLAIN.to_dict(), noise: NOISES[noise]}, where="here")
-    model, batch = made(config, layers=layers), random_batch()
+    model, batch = made(config, num_layers=num_layers), random_batch()
     noisy = {model.loss(batch, None).nats.item() for _ in range(3)}
     assert len(noisy) == 3
-    torch.testing.assert_close(model.eval().loss(batch, None).nats, made(layers=layers).loss(batch, None).nats)
+    torch.testing.assert_close(model.eval().loss(batch, None).nats, made(num_layers=num_layers).loss(batch, None).nats)
 
 
 def test_dropout_between_decoder_layers_is_beside_that_of_the_readout() -> None:
-    model, batch = made(replace(PLAIN, dropout=0.5), layers=2), random_batch()
+    model, batch = made(replace(PLAIN, dropout=0.5), num_layers=2), random_batch()
     seen: list[Tensor] = []
     assert model.upper is not None
     model.upper.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
@@ -336,7 +336,7 @@ def test_label_smoothing_is_a_penalty_beside_the_true_loss() -> None:
 @EVERY_CELL
 def test_bfloat16_gives_about_the_same_loss(cell: CellName) -> None:
     torch.set_default_dtype(torch.float32)
-    model, batch = made(replace(PLAIN, cell=cell, label_smoothing=0.1), layers=2), random_batch()
+    model, batch = made(replace(PLAIN, cell=cell, label_smoothing=0.1), num_layers=2), random_batch()
     exact = model.loss(batch, None)
     with torch.autocast("cpu", torch.bfloat16):
         rough = model.loss(batch, None)

@@ -46,8 +46,8 @@ ODD = [
     "\ue000", "\u200d", "_x", "{}",
     "ذهبت", "إلى", "הלכתי", "中文", "日本語", "한국어", "สวัสดี", "नमस्ते", "👩‍👧", "x" * 99,
 ]  # fmt: skip
-PARTS = [LengthBLEU("≤5", 1311, 41.2), LengthBLEU("6–10", 12, 38.0), LengthBLEU(">10", 1, 20.5)]
-WORSE = [LengthBLEU(part.words, part.sentences, part.bleu / 2) for part in PARTS]
+SPLITS = [LengthBLEU("≤5", 1311, 41.2), LengthBLEU("6–10", 12, 38.0), LengthBLEU(">10", 1, 20.5)]
+WORSE = [LengthBLEU(part.words, part.sentences, part.bleu / 2) for part in SPLITS]
 
 
 def spread(targets: int, sources: int) -> np.ndarray:
@@ -357,13 +357,13 @@ def test_a_picture_is_a_png_by_name_too(tmp_path: Path) -> None:
         with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: wanted a name that ends in \.png, found"):
             attention_heat_map(spread(6, 5), SOURCE, TARGET, tmp_path / name)
         with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: wanted a name that ends in \.png, found"):
-            bleu_by_length_plot({"a": PARTS}, tmp_path / name)
+            bleu_by_length_plot({"a": SPLITS}, tmp_path / name)
     assert not list(tmp_path.iterdir())
     check_picture(Path("A.PNG"))
 
 
 def test_bleu_by_length_has_a_line_for_each_system(tmp_path: Path) -> None:
-    series = {"with attention": PARTS, "_without $attention$": WORSE}
+    series = {"with attention": SPLITS, "_without $attention$": WORSE}
     figure = bleu_by_length_figure(series)
     (axes,) = figure.axes
     assert [np.asarray(line.get_ydata()).tolist() for line in axes.lines] == [
@@ -384,7 +384,7 @@ def test_series_that_cannot_be_drawn_together() -> None:
         with pytest.raises(TextseqError, match="wants at least 1 range of lengths, found none; measure first"):
             bleu_by_length_figure(empty)
     with pytest.raises(TextseqError, match="wants the same sentences for all systems, found others; measure all alike"):
-        bleu_by_length_figure({"a": PARTS, "b": PARTS[:2]})
+        bleu_by_length_figure({"a": SPLITS, "b": SPLITS[:2]})
 
 
 def test_a_bleu_of_zero_is_drawn_whole() -> None:
@@ -395,7 +395,7 @@ def test_a_bleu_of_zero_is_drawn_whole() -> None:
 
 def test_long_names_of_systems_are_not_cut() -> None:
     long = "runs/" + "first/" * 20 + "best-10 + second"
-    (axes,) = bleu_by_length_figure({long: PARTS, "b": WORSE}).axes
+    (axes,) = bleu_by_length_figure({long: SPLITS, "b": WORSE}).axes
     legend = axes.get_legend()
     assert legend is not None
     first, second = shown(list(legend.get_texts()))

@@ -18,7 +18,7 @@ from textseq.checkpoints.checkpoint import read_tensors
 from textseq.checkpoints.model_card import model_card
 from textseq.checkpoints.registry import newest, read_json
 from textseq.config.training import TrainingConfig
-from textseq.data.sources import PairSource
+from textseq.data.sources import PairData
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
 from textseq.tasks.translation import run as translation_runs
@@ -26,7 +26,7 @@ from textseq.tasks.translation.config import PairConfig, TranslationModelConfig,
 from textseq.tasks.translation.spec import describe
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import SOURCE_FILE
-from textseq.training.trainer import Training
+from textseq.training.trainer import Trainer
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 MODEL = TranslationModelConfig(
@@ -114,7 +114,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert isinstance(translator, Translator)
     for sentence in ("one two three", "five four three two", "two two one five"):
         assert translator.translate([sentence])[0].text == translated(sentence)
-        assert translator.translate([sentence], short_list=True)[0].text == translated(sentence)
+        assert translator.translate([sentence], shortlist=True)[0].text == translated(sentence)
     results = translator.facts["results"]
     assert isinstance(results, list)
     assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
@@ -148,10 +148,10 @@ def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) ->
     wanted = {"config.json", "model.safetensors", "short-list.safetensors", "tokenizer.json"}
     assert {path.name for path in best.iterdir()} == wanted
     facts = read_json(best / "config.json")
-    assert (facts["task"], facts["source_language"], facts["target_language"]) == ("translator", "en", "de")
+    assert (facts["task"], facts["source_language"], facts["target_language"]) == ("translation", "en", "de")
     assert isinstance(textseq.load_translator(folder), Translator)
     with pytest.raises(TextseqError, match=r"a language model is wanted, \S+ is a translator; use it with textseq-tra"):
-        textseq.load_writer(folder)
+        textseq.load_generator(folder)
 
 
 def test_the_card_says_what_the_model_is(learned: tuple[Path, list[str]]) -> None:
@@ -178,7 +178,7 @@ def test_the_card_says_what_the_model_is(learned: tuple[Path, list[str]]) -> Non
 
 def test_the_card_names_who_is_to_be_named() -> None:
     corpus = {"name": "tatoeba", "title": "Tatoeba: pairs", "licence": "CC BY 2.0 (tatoeba.org)"}
-    card = model_card("mine", {"task": "translator", "corpus": corpus}, torch.nn.Linear(1, 1), describe)
+    card = model_card("mine", {"task": "translation", "corpus": corpus}, torch.nn.Linear(1, 1), describe)
     assert "- To be named with the model: Tatoeba: pairs; CC BY 2.0 (tatoeba.org)." in card.splitlines()
     assert "It was not measured" in card
 
@@ -202,7 +202,12 @@ CASES: Mapping[str, tuple[TranslationModelConfig, PairConfig, TranslatorTraining
     ),
     "separate": (
         replace(
-            SMALL, cell="lstm", encoder_layers=2, decoder_layers=2, tie_embeddings="target", scheduled_sampling=0.3
+            SMALL,
+            cell="lstm",
+            num_encoder_layers=2,
+            num_decoder_layers=2,
+            tie_embeddings="target",
+            scheduled_sampling=0.3,
         ),
         PairConfig(tokenizer="char", vocabulary="separate", batch_tokens=300, window=9),
         replace(training(26, every=8, ema=0.0), save_every=7, accumulate=2, average="best", precision="bfloat16"),
@@ -238,16 +243,16 @@ def test_a_resumed_run_equals_one_never_stopped(
         textseq.train_translator(pairs=pairs, name=name, model=model, batching=batching, training=settings)
 
     train("whole")
-    step = Training.step
+    step = Trainer.step
     stops = [3, 4, 11, 12, 13]
 
-    def stopping_step(loop: Training) -> tuple[torch.Tensor, int]:
+    def stopping_step(loop: Trainer) -> tuple[torch.Tensor, int]:
         if stops and loop.progress.step == stops[0] - 1:
             stops.pop(0)
             signal.raise_signal(signal.SIGTERM)
         return step(loop)
 
-    monkeypatch.setattr(Training, "step", stopping_step)
+    monkeypatch.setattr(Trainer, "step", stopping_step)
     carried = []
     calls: list[Callable[[], object]] = [lambda: train("stopped"), *[lambda: textseq.resume("stopped")] * len(stops)]
     for call in calls[:-1]:
@@ -323,7 +328,7 @@ def test_the_best_is_picked_by_what_was_asked(
 
 
 def test_without_a_validation_part_the_average_is_the_model(pairs: list[Path], home: Path) -> None:
-    origin = PairSource(pairs=tuple(map(str, pairs)), validation=0.0)
+    origin = PairData(pairs=tuple(map(str, pairs)), validation=0.0)
     said: list[str] = []
     translator = textseq.train_translator(
         origin=origin, model=SMALL, batching=BATCHING, training=training(4), report=said.append
@@ -340,7 +345,7 @@ def test_without_a_validation_part_the_average_is_the_model(pairs: list[Path], h
 
 def test_validation_files_of_their_own_are_what_is_measured(pairs: list[Path], home: Path) -> None:
     held_out = write_pairs(home, "held-out", count=7, seed=5)
-    origin = PairSource(pairs=tuple(map(str, pairs)), validation_pairs=tuple(map(str, held_out)))
+    origin = PairData(pairs=tuple(map(str, pairs)), validation_pairs=tuple(map(str, held_out)))
     said: list[str] = []
     textseq.train_translator(origin=origin, model=SMALL, batching=BATCHING, training=training(2), report=said.append)
     assert any("300 pairs" in line for line in said)  # none of them is kept back
@@ -353,11 +358,11 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
 ) -> None:
     found: list[float] = []
 
-    def only_evaluate(run: translation_runs._TranslatorRun, **_: object) -> None:
+    def only_evaluate(run: translation_runs.TranslationRun, **_: object) -> None:
         run.model.eval()
         found.append(run.evaluate().nats_per_token)
 
-    monkeypatch.setattr(translation_runs._TranslatorRun, "run", only_evaluate)
+    monkeypatch.setattr(translation_runs.TranslationRun, "run", only_evaluate)
     for window in (2, 3, 200):
         batching = replace(BATCHING, tokenizer="char", window=window)
         textseq.train_translator(pairs=pairs, model=SMALL, batching=batching, training=training(1), overwrite=True)
@@ -414,7 +419,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_replaced(
 ) -> None:
     (home / "runs" / "mine").mkdir(parents=True)
     (home / "runs" / "mine" / "old.txt").write_text("of the old run")
-    source = PairSource.from_dict({"pairs": tuple(map(str, pairs)), **origin}, where="here")
+    source = PairData.from_dict({"pairs": tuple(map(str, pairs)), **origin}, where="here")
     with pytest.raises(TextseqError, match=message):
         textseq.train_translator(
             origin=source,
@@ -455,20 +460,20 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home:
     (home / "other.tsv").write_text("".join(f"a {n} zebra\tein {n} Zebra, ß\n" for n in range(50)), encoding="utf-8")
     said: list[str] = []
 
-    def begin(name: str, start_from: str | None) -> Translator:
+    def begin(name: str, init_from: str | None) -> Translator:
         return textseq.train_translator(
             pairs=[home / "other.tsv"],
             name=name,
-            model=None if start_from else model,
+            model=None if init_from else model,
             batching=batching,
             training=training(5),
-            start_from=start_from,
+            init_from=init_from,
             report=said.append,
         )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            translation_runs._TranslatorRun, "run", lambda run, **_: Translator([run.model], run.vocabularies, {})
+            translation_runs.TranslationRun, "run", lambda run, **_: Translator([run.model], run.vocabularies, {})
         )
         new, fresh = begin("new", "old"), begin("fresh", None)
     ours, theirs, drawn = (translator.models[0].state_dict() for translator in (new, old, fresh))
@@ -498,21 +503,21 @@ def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs:
     folder, _ = learned
     settings = replace(training(1), learning_rate=1e-6)
     further = textseq.train_translator(
-        pairs=pairs, source="en", target="de", batching=BATCHING, training=settings, start_from=str(folder)
+        pairs=pairs, source="en", target="de", batching=BATCHING, training=settings, init_from=str(folder)
     )
     assert further.translate(["five four one"])[0].text == "fünf vier eins"
-    assert further.facts["start_from"] == str(folder)
+    assert further.facts["init_from"] == str(folder)
     with pytest.raises(
         TextseqError,
         match=r"--from wants a model of the same shape: \S+ has embedding_size 32.* the flags ask for embedding_size 8",
     ):
-        textseq.train_translator(pairs=pairs, name="n", model=SMALL, batching=BATCHING, start_from=str(folder))
+        textseq.train_translator(pairs=pairs, name="n", model=SMALL, batching=BATCHING, init_from=str(folder))
     with pytest.raises(TextseqError, match=r"--from wants a language-model, found a translator in \S+; name another"):
-        textseq.train(text=pairs[:1], name="n", start_from=str(folder))
+        textseq.train(text=pairs[:1], name="n", init_from=str(folder))
 
 
 def test_an_origin_says_all_of_the_pairs(pairs: list[Path]) -> None:
-    origin = PairSource(pairs=tuple(map(str, pairs)))
+    origin = PairData(pairs=tuple(map(str, pairs)))
     with pytest.raises(TextseqError, match="origin says all of the pairs; leave out corpus, source, target and pairs"):
         textseq.train_translator(pairs=pairs, origin=origin)
 

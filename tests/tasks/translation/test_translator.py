@@ -18,20 +18,20 @@ from torch import Tensor, nn
 
 from textseq.checkpoints.registry import Facts
 from textseq.config.tokenizer import TokenizerConfig
-from textseq.data.pairs import PairCorpus, read_sentence
+from textseq.data.pairs import PairDataset, read_sentence
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.nn.cells import State
 from textseq.nn.kernels import inference_weights as packed
-from textseq.tasks.registry import load_translator, load_writer
+from textseq.tasks.registry import load_generator, load_translator
 from textseq.tasks.translation import search as sources
 from textseq.tasks.translation.batches import pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.processing import END, LONGEST, NAMED, Sentence, Translation, different
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
-from textseq.tasks.translation.shortlist import ShortList
+from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator, together
 from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.tokenizers.base import Tokenizer
@@ -41,11 +41,11 @@ from textseq.tokenizers.words import UNKNOWN, WordTokenizer
 
 LETTERS = CharTokenizer.train([["abcdefgh "]])
 TINY = {"embedding_size": 8, "encoder_size": 8, "hidden_size": 16, "attention_size": 8}
-FACTS: Facts = {"task": "translator", "source_language": "en", "target_language": "de"}
+FACTS: Facts = {"task": "translation", "source_language": "en", "target_language": "de"}
 KINDS: dict[str, dict[str, object]] = {
     "usual": {},
-    "deep": {"cell": "lstm", "attention": "general", "decoder_layers": 2, "encoder_layers": 2},
-    "dot": {"cell": "gru-reset-before", "attention": "dot", "decoder_layers": 3, "readout": "maxout"},
+    "deep": {"cell": "lstm", "attention": "general", "num_decoder_layers": 2, "num_encoder_layers": 2},
+    "dot": {"cell": "gru-reset-before", "attention": "dot", "num_decoder_layers": 3, "readout": "maxout"},
     "blind": {"attention": "none"},
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
@@ -725,7 +725,7 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
     with pytest.raises(TextseqError, match="several models cannot be saved as one; save each by itself"):
         together([loaded, loaded]).save(tmp_path / "both")
     with pytest.raises(TextseqError, match=r"a language model is wanted, .* is a translator") as e:
-        load_writer(folder)
+        load_generator(folder)
     assert "\n" not in str(e.value)
     if not joint:
         for damage, message in (
@@ -753,9 +753,9 @@ def test_a_writer_is_no_translator(tmp_path: Path) -> None:
 # Measures
 
 
-def corpus(source: str = "en", target: str = "de", *parts: str) -> PairCorpus:
+def corpus(source: str = "en", target: str = "de", *parts: str) -> PairDataset:
     pairs = [(text, other) for text, other in zip(texts(12), texts(12, seed=2), strict=True)]
-    return PairCorpus(
+    return PairDataset(
         name="some", title="Some", purpose="", fingerprint="", contents={part: pairs for part in parts or ("a", "b")},
         source_language=source, target_language=target, other_names={"older": "b"},
     )  # fmt: skip
@@ -805,7 +805,7 @@ def test_a_measure_wants_the_models_languages() -> None:
         made().measure(corpus("de", "en"), "a")
     with pytest.raises(TextseqError, match="unknown part of corpus 'some'"):
         made().measure(corpus(), "test")
-    nameless = made(facts={"task": "translator"})
+    nameless = made(facts={"task": "translation"})
     assert nameless.languages == ("source", "target")
     assert nameless.measure(corpus(), "a", metrics=["chrf"], num_beams=1)[1]
 
@@ -821,19 +821,19 @@ def test_results_stand_on_the_card(tmp_path: Path) -> None:
 # A short list
 
 
-def with_list(translator: Translator, found: ShortList) -> Translator:
-    vocabularies = replace(translator.vocabularies, short_list=found)
+def with_list(translator: Translator, found: Shortlist) -> Translator:
+    vocabularies = replace(translator.vocabularies, shortlist=found)
     return Translator(translator.models, vocabularies, translator.facts, translator.precision)
 
 
-def random_list(translator: Translator, each: int = 3) -> ShortList:
+def random_list(translator: Translator, each: int = 3) -> Shortlist:
     """For every token of the source some letters, whichever."""
     source_end, target_end = translator.vocabularies.ends
     rng = np.random.default_rng(4)
     letters = [token for token in range(target_end) if token not in translator.vocabularies.target.fallback]
     lists = [rng.choice(letters, size=each, replace=False) for _ in range(source_end)]
     lists.append(np.array([0, target_end]))
-    return ShortList(np.concatenate(lists).astype(np.int32), np.cumsum([0, *map(len, lists)]))
+    return Shortlist(np.concatenate(lists).astype(np.int32), np.cumsum([0, *map(len, lists)]))
 
 
 @EVERY_KIND
@@ -844,13 +844,13 @@ def test_a_batch_is_its_sentences_alone(kind: str, how: str) -> None:
     translator = with_list(translator, random_list(translator))
     sentences = texts(6)
     if how == "drawn":  # chance is shared out among the sentences of a batch
-        alone = [translator.translate_all([text], **wish(how, short_list=True)) for text in sentences[:1]]
-        again = translator.translate_all(sentences[:1], **wish(how, short_list=True))
+        alone = [translator.translate_all([text], **wish(how, shortlist=True)) for text in sentences[:1]]
+        again = translator.translate_all(sentences[:1], **wish(how, shortlist=True))
         assert_same(again[0], alone[0][0])
         return
-    every = translator.translate_all(sentences, **wish(how, short_list=True))
+    every = translator.translate_all(sentences, **wish(how, shortlist=True))
     for text, found in zip(sentences, every, strict=True):
-        assert_same(found, translator.translate_all([text], **wish(how, short_list=True))[0])
+        assert_same(found, translator.translate_all([text], **wish(how, shortlist=True))[0])
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -860,11 +860,11 @@ def test_a_list_of_everything_changes_nothing(how: str, precision: str) -> None:
     translator = Translator(translator.models, translator.vocabularies, translator.facts, precision)  # type: ignore[arg-type]
     source_end, target_end = translator.vocabularies.ends
     tokens = np.tile(np.arange(target_end + 1, dtype=np.int32), source_end + 1)
-    translator = with_list(translator, ShortList(tokens, np.arange(source_end + 2) * (target_end + 1)))
+    translator = with_list(translator, Shortlist(tokens, np.arange(source_end + 2) * (target_end + 1)))
     for text in texts(4):
         found, wanted = (
             translator.translate_all(
-                [text], **wish(how, no_repeat_ngram_size=3, repetition_penalty=1.1, short_list=short)
+                [text], **wish(how, no_repeat_ngram_size=3, repetition_penalty=1.1, shortlist=short)
             )[0]
             for short in (True, False)
         )
@@ -877,19 +877,19 @@ def test_nothing_is_written_that_is_not_listed() -> None:
     translator = with_list(translator, found)
     sentences = texts(20)
     vocabulary = translator.vocabularies
-    for text, one in zip(sentences, translator.translate(sentences, short_list=True), strict=True):
+    for text, one in zip(sentences, translator.translate(sentences, shortlist=True), strict=True):
         listed = found.of(vocabulary.source.encode(read_sentence(text)))
         names = {"</s>", *(vocabulary.target.vocabulary[token] for token in listed if token < vocabulary.target.size)}
         assert set(one.tokens) <= names
     free = translator.translate(sentences)
-    assert [one.text for one in free] != [one.text for one in translator.translate(sentences, short_list=True)]
+    assert [one.text for one in free] != [one.text for one in translator.translate(sentences, shortlist=True)]
 
 
 def test_probabilities_are_those_among_the_list() -> None:
     """Of a translation that ends at once: it has one token, the end, and competes with what is listed only."""
     translator = made()
     translator = with_list(translator, random_list(translator))
-    short, (model,) = translator.vocabularies.short_list, translator.models
+    short, (model,) = translator.vocabularies.shortlist, translator.models
     assert short is not None
     for text in texts(4):
         source = translator.vocabularies.source.encode(read_sentence(text))
@@ -897,7 +897,7 @@ def test_probabilities_are_those_among_the_list() -> None:
             logits, _ = model(pair_batch([source], [np.array([], np.int64)], translator.vocabularies.ends))
         listed = torch.from_numpy(short.of(source))
         wanted = logits[0, 0, listed].log_softmax(dim=0)[listed == model.end]
-        found = translator.translate([text], short_list=True, num_beams=16, max_new_tokens=1, length_penalty=0.0)[0]
+        found = translator.translate([text], shortlist=True, num_beams=16, max_new_tokens=1, length_penalty=0.0)[0]
         assert found.tokens == (END,)
         assert found.score == pytest.approx(float(wanted), abs=1e-4)
 
@@ -906,7 +906,7 @@ def test_prefixes_are_kept_whatever_the_list_says() -> None:
     translator = made()
     translator = with_list(translator, random_list(translator, each=1))
     for how in HOW:
-        for one in translator.translate_all(["abc"], prefixes=["hgfe"], **wish(how, short_list=True))[0]:
+        for one in translator.translate_all(["abc"], prefixes=["hgfe"], **wish(how, shortlist=True))[0]:
             assert one.text.startswith("hgfe")
 
 
@@ -914,7 +914,7 @@ def test_biases_and_ends_keep_their_meaning() -> None:
     translator = made()
     translator = with_list(translator, random_list(translator, each=4))
     for how in HOW:
-        settings = wish(how, logit_bias={"a": -100.0, "b": -100.0}, min_new_tokens=4, short_list=True)
+        settings = wish(how, logit_bias={"a": -100.0, "b": -100.0}, min_new_tokens=4, shortlist=True)
         for text in texts(4):
             for one in translator.translate_all([text], **settings)[0]:
                 assert not {"a", "b"} & set(one.text) and len(one.tokens) >= 4
@@ -925,14 +925,14 @@ def test_several_models_choose_among_one_list() -> None:
     found = random_list(one)
     pair = together([with_list(made(seed=seed), found) for seed in (2, 3)])
     sentences = texts(4)
-    every = pair.translate_all(sentences, **wish("beams", short_list=True))
+    every = pair.translate_all(sentences, **wish("beams", shortlist=True))
     for text, each in zip(sentences, every, strict=True):
-        assert_same(each, pair.translate_all([text], **wish("beams", short_list=True))[0])
+        assert_same(each, pair.translate_all([text], **wish("beams", shortlist=True))[0])
 
 
 def test_a_model_without_one_says_so() -> None:
-    with pytest.raises(TextseqError, match="--short-list wants a model with a short list, found one without"):
-        made().translate(["a"], short_list=True)
+    with pytest.raises(TextseqError, match="--shortlist wants a model with a short list, found one without"):
+        made().translate(["a"], shortlist=True)
 
 
 def test_it_stands_in_the_folder_of_the_model(tmp_path: Path) -> None:
@@ -940,11 +940,11 @@ def test_it_stands_in_the_folder_of_the_model(tmp_path: Path) -> None:
     found = random_list(translator)
     with_list(translator, found).save(tmp_path / "model")
     again = load_translator(tmp_path / "model")
-    assert again.vocabularies.short_list is not None
-    np.testing.assert_array_equal(again.vocabularies.short_list.tokens, found.tokens)
-    np.testing.assert_array_equal(again.vocabularies.short_list.starts, found.starts)
+    assert again.vocabularies.shortlist is not None
+    np.testing.assert_array_equal(again.vocabularies.shortlist.tokens, found.tokens)
+    np.testing.assert_array_equal(again.vocabularies.shortlist.starts, found.starts)
     translator.save(tmp_path / "without")
-    assert load_translator(tmp_path / "without").vocabularies.short_list is None
+    assert load_translator(tmp_path / "without").vocabularies.shortlist is None
 
 
 def test_steps_over_some_tokens_are_those_over_all() -> None:

@@ -36,7 +36,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CorpusRecipe:
     """What a corpus is and which files it is made of, as its TOML file says.
 
     ``format`` says how a file becomes text, ``formats`` so of the files that differ; ``strips`` what is
@@ -88,7 +88,7 @@ class Recipe:
     @property
     def is_text(self) -> bool:
         """Whether it is a text, rather than pairs, labelled texts or tags alone."""
-        return not self.languages and not self.labels and self.task != "tagger"
+        return not self.languages and not self.labels and self.task != "tagging"
 
     @property
     def shares(self) -> dict[str, float]:
@@ -133,7 +133,7 @@ def recipe_files(folder: str = "") -> dict[str, str]:
     return {name: files[name].read_text("utf-8") for name in sorted(files)}
 
 
-def read_recipe(name: str, text: str) -> Recipe:
+def read_recipe(name: str, text: str) -> CorpusRecipe:
     """The recipe that a TOML text holds.
 
     Raises:
@@ -145,7 +145,7 @@ def read_recipe(name: str, text: str) -> Recipe:
     except ValueError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
     optional = ("formats", "members", "languages", "labels", "tags", "overlaps", "same_split")
-    words = [item.name for item in fields(Recipe) if item.name not in {*optional, "split", "files"}]
+    words = [item.name for item in fields(CorpusRecipe) if item.name not in {*optional, "split", "files"}]
     _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
     for key, value in table.items():
         _check_shape(name, key, value, SHAPES.get(key, str))
@@ -173,7 +173,7 @@ def read_recipe(name: str, text: str) -> Recipe:
     _check_keys(name, formats, (), files)
     _check_keys(name, members, (), files)
     given = {word: table[word] for word in words}
-    recipe = Recipe(
+    recipe = CorpusRecipe(
         **given,
         split=split,
         formats=formats,
@@ -197,7 +197,7 @@ def read_recipe(name: str, text: str) -> Recipe:
     return recipe
 
 
-def recipe_of(name: str, what: str, fits: Callable[[Recipe], object]) -> Recipe:
+def recipe_of(name: str, what: str, fits: Callable[[CorpusRecipe], object]) -> CorpusRecipe:
     """The recipe of a corpus of one kind, by name.
 
     Args:
@@ -218,7 +218,7 @@ def recipe_of(name: str, what: str, fits: Callable[[Recipe], object]) -> Recipe:
     return recipe
 
 
-def list_corpora() -> list[Recipe]:
+def list_corpora() -> list[CorpusRecipe]:
     """Every recipe, sorted by name: its name, language, licence, bytes, purpose... needs no corpus file."""
     return [read_recipe(name, text) for name, text in recipe_files().items()]
 

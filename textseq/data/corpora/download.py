@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from textseq.data.corpora.catalog import DataFile, Recipe, Source
+from textseq.data.corpora.catalog import CorpusRecipe, DataFile, Source
 from textseq.errors import TextseqError
 from textseq.io.locks import locked
 from textseq.io.paths import cache_folder
@@ -40,7 +40,7 @@ class _Unreachable(Exception):
     """A source that gave no (or no whole) file; the next one may."""
 
 
-def find(recipe: Recipe, *, data: Path | None = None, download: bool = False) -> dict[str, LocalFile]:
+def find(recipe: CorpusRecipe, *, data: Path | None = None, download: bool = False) -> dict[str, LocalFile]:
     """Find and verify every file of a recipe, in its order.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.data.readers.row_errors import NO_OBJECT, SURROGATE, Fault, FaultKind, no_text, sound, surveyed
+from textseq.data.readers.row_errors import NO_OBJECT, SURROGATE, RowError, RowErrorKind, no_text, sound, surveyed
 from textseq.data.readers.tables import (
     ENDINGS,
     LABEL_COLUMNS,
@@ -26,15 +26,15 @@ from textseq.data.rows import Example
 from textseq.errors import TextseqError
 from textseq.io.documents import LONGEST_LINE, Document, NotText, lines_of
 
-EMPTY = Fault("empty", "with an empty text")
+EMPTY = RowError("empty", "with an empty text")
 
-NO_LABEL = Fault("unreadable", "without a label")
+NO_LABEL = RowError("unreadable", "without a label")
 
-TOO_FEW = Fault("unreadable", "with too few columns")
+TOO_FEW = RowError("unreadable", "with too few columns")
 
-TOO_MANY = Fault("unreadable", "with more columns than the header")
+TOO_MANY = RowError("unreadable", "with more columns than the header")
 
-NO_NAME = Fault("unreadable", "with a label that has a line end, a tab or another character that cannot be seen")
+NO_NAME = RowError("unreadable", "with a label that has a line end, a tab or another character that cannot be seen")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LabelledFile:
     layout: str
     columns: tuple[str, str]
     longest: int | None = None
-    drop: frozenset[FaultKind] = frozenset()
+    drop: frozenset[RowErrorKind] = frozenset()
 
     @property
     def name(self) -> str:
@@ -64,10 +64,10 @@ class LabelledFile:
         """
         yield from sound(self.rows(), self.name, self.drop)
 
-    def rows(self) -> Iterator[tuple[int, Example | Fault]]:
+    def rows(self) -> Iterator[tuple[int, Example | RowError]]:
         """The number of the line where each example begins, from 1, and the example or what is wrong."""
         for number, row in LAYOUTS[self.layout](self):
-            yield number, row if isinstance(row, Fault) else self._sound(row[0].strip(), row[1].strip())
+            yield number, row if isinstance(row, RowError) else self._sound(row[0].strip(), row[1].strip())
 
     def surveyed(self, notes: list[str]) -> Iterator[Example]:
         """The examples, read for the first time: at the end all faults are said, or noted where they are left out.
@@ -77,7 +77,7 @@ class LabelledFile:
         """
         yield from surveyed(self.rows(), self.name, self.drop, notes)
 
-    def _sound(self, text: str, label: str) -> Example | Fault:
+    def _sound(self, text: str, label: str) -> Example | RowError:
         """The example, or what is wrong with it."""
         if not text:
             return EMPTY
@@ -89,7 +89,7 @@ class LabelledFile:
             if (fault := no_text(part, self.document.encoding)) is not None:
                 return fault
         if self.longest is not None and len(text) > self.longest:
-            return Fault("overlong", f"with a text of more than {self.longest:,} characters")
+            return RowError("overlong", f"with a text of more than {self.longest:,} characters")
         return text, label
 
 
@@ -100,7 +100,7 @@ class LabelledFolder:
     path: Path
     encoding: str
     longest: int | None = None
-    drop: frozenset[FaultKind] = frozenset()
+    drop: frozenset[RowErrorKind] = frozenset()
 
     @property
     def name(self) -> str:
@@ -114,12 +114,12 @@ class LabelledFolder:
             TextseqError: a file cannot be read, or has a fault that is not to be left out.
         """
         for file, row in self.rows():
-            if not isinstance(row, Fault):
+            if not isinstance(row, RowError):
                 yield row
             elif row.kind not in self.drop:
                 raise TextseqError(f"{file} is one {row.says}; mend it, or leave it out with --{row.kind} drop")
 
-    def rows(self) -> Iterator[tuple[Path, Example | Fault]]:
+    def rows(self) -> Iterator[tuple[Path, Example | RowError]]:
         """Each file, and its text and label or what is wrong."""
         for folder in sorted(_visible(self.path)):
             if folder.is_dir():
@@ -135,7 +135,7 @@ class LabelledFolder:
         """
         left_out: list[Path] = []
         for file, row in self.rows():
-            if isinstance(row, Fault):
+            if isinstance(row, RowError):
                 if row.kind not in self.drop:
                     raise TextseqError(f"{file} is one {row.says}; mend it, or leave it out with --{row.kind} drop")
                 left_out.append(file)
@@ -144,19 +144,19 @@ class LabelledFolder:
         if left_out:
             notes.append(f"Files left out of {self.path}: {len(left_out):,} (the first is {left_out[0]}).")
 
-    def _example(self, file: Path, label: str) -> Example | Fault:
+    def _example(self, file: Path, label: str) -> Example | RowError:
         if not label.isprintable():  # nor are bytes of another encoding
             return NO_NAME
         try:
             text = _joined(Document(file, self.encoding).chunks()).strip()
         except NotText:
-            return Fault("unreadable", f"with what is not {self.encoding} text (--encoding says what it is)")
+            return RowError("unreadable", f"with what is not {self.encoding} text (--encoding says what it is)")
         if not text:
             return EMPTY
         if (fault := no_text(text, self.encoding)) is not None:
             return fault
         if len(text) > (longest := LONGEST_LINE if self.longest is None else min(self.longest, LONGEST_LINE)):
-            return Fault("overlong", f"with a text of more than {longest:,} characters")
+            return RowError("overlong", f"with a text of more than {longest:,} characters")
         return text, label
 
 
@@ -168,14 +168,14 @@ def _joined(chunks: Iterator[str]) -> str:
     return text
 
 
-def own_file(
+def read_own_file(
     path: Path,
     columns: tuple[str | None, str | None] = (None, None),
     *,
     encoding: str = "utf-8",
     notes: list[str],
     longest: int | None = None,
-    drop: frozenset[FaultKind] = frozenset(),
+    drop: frozenset[RowErrorKind] = frozenset(),
 ) -> LabelledFile | LabelledFolder:
     """The examples in a user's file or folder, whose layout follows from its name.
 
@@ -245,8 +245,8 @@ class Texts:
     def __iter__(self) -> Iterator[str]:
         try:
             for number, row in LAYOUTS[self.file.layout](self.file):
-                text = "" if isinstance(row, Fault) else row[0]
-                fault = row if isinstance(row, Fault) else no_text(text, self.file.document.encoding)
+                text = "" if isinstance(row, RowError) else row[0]
+                fault = row if isinstance(row, RowError) else no_text(text, self.file.document.encoding)
                 if fault is not None and fault != EMPTY:
                     raise TextseqError(f"{self.file.name}: line {number} is one {fault.says}; mend it")
                 yield text
@@ -254,7 +254,7 @@ class Texts:
             self.fault = error
 
 
-def _table(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
+def _table(file: LabelledFile) -> Iterator[tuple[int, Example | RowError]]:
     """Two of the columns; the others are not read."""
     records = _records(file.document, file.layout)
     header = [name.strip() for name in next(records, (1, []))[1]]
@@ -271,7 +271,7 @@ def _table(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
             yield number, (cells[text], cells[label])
 
 
-def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
+def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | RowError]]:
     """Two values of the object in each line; labels may be numbers or truth values."""
     text, label = file.columns
     for number, line in enumerate(lines_of(file.document), start=1):
@@ -281,11 +281,11 @@ def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | Fault]]:
         if fields is None:
             yield number, NO_OBJECT
         elif text not in fields or label not in fields:
-            yield number, Fault("unreadable", f"without the key '{text if text not in fields else label}'")
+            yield number, RowError("unreadable", f"without the key '{text if text not in fields else label}'")
         elif not isinstance(fields[text], str):
-            yield number, Fault("unreadable", f"with a '{text}' that is no string")
+            yield number, RowError("unreadable", f"with a '{text}' that is no string")
         elif not isinstance(fields[label], str | int | float) or fields[label] != fields[label]:  # NaN is no label
-            yield number, Fault("unreadable", f"with a '{label}' that is no string or number")
+            yield number, RowError("unreadable", f"with a '{label}' that is no string or number")
         else:
             yield number, (str(fields[text]), str(fields[label]))
 
@@ -303,7 +303,7 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-LAYOUTS: dict[str, Callable[[LabelledFile], Iterator[tuple[int, Example | Fault]]]] = {
+LAYOUTS: dict[str, Callable[[LabelledFile], Iterator[tuple[int, Example | RowError]]]] = {
     "comma-separated": _table,
     "tab-separated": _table,
     "json-lines": _json_lines,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from textseq.data.readers.row_errors import NO_OBJECT, SHOWN, Fault, FaultKind, no_text, sound, surveyed
+from textseq.data.readers.row_errors import NO_OBJECT, SHOWN, RowError, RowErrorKind, no_text, sound, surveyed
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document
@@ -38,9 +38,9 @@ CODE = re.compile("[a-z]{2,3}([-_][A-Za-z]{2,4})?")
 NO_LANGUAGES = {"src", "tgt", "trg", "txt", "tsv", "tab", "csv", "gz", "in", "out", "ref", "hyp", "old", "new"}
 
 
-EMPTY = Fault("empty", "with an empty sentence")
+EMPTY = RowError("empty", "with an empty sentence")
 
-TOO_FEW = Fault("unreadable", "with too few columns between tabs")
+TOO_FEW = RowError("unreadable", "with too few columns between tabs")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PairFile:
     layout: str
     columns: Columns = (0, 1)
     longest: int | None = None
-    drop: frozenset[FaultKind] = frozenset()
+    drop: frozenset[RowErrorKind] = frozenset()
 
     @property
     def name(self) -> str:
@@ -71,10 +71,10 @@ class PairFile:
         """
         yield from sound(self.rows(), self.name, self.drop)
 
-    def rows(self) -> Iterator[tuple[int, Pair | Fault]]:
+    def rows(self) -> Iterator[tuple[int, Pair | RowError]]:
         """The number of each line that is to hold a pair, from 1, and the pair or what is wrong."""
         for number, row in LAYOUTS[self.layout](self):
-            yield number, row if isinstance(row, Fault) else self._sound(cleaned(row[0]), cleaned(row[1]))
+            yield number, row if isinstance(row, RowError) else self._sound(cleaned(row[0]), cleaned(row[1]))
 
     def surveyed(self, notes: list[str]) -> Iterator[Pair]:
         """The pairs, read for the first time: at the end all faults are said, or noted where they are left out.
@@ -95,7 +95,7 @@ class PairFile:
         source, target = texts if len(texts) == 2 else ("KEY", "KEY")
         return f"line {number} has the keys {keys}; say which with --source-column {source} --target-column {target}"
 
-    def _sound(self, source: str, target: str) -> Pair | Fault:
+    def _sound(self, source: str, target: str) -> Pair | RowError:
         """The pair, or what is wrong with its sentences."""
         if not source or not target:
             return EMPTY
@@ -103,11 +103,11 @@ class PairFile:
             if (fault := no_text(sentence, self.documents[0].encoding)) is not None:
                 return fault
             if self.longest is not None and len(sentence) > self.longest:
-                return Fault("overlong", f"with a sentence of more than {self.longest:,} characters")
+                return RowError("overlong", f"with a sentence of more than {self.longest:,} characters")
         return source, target
 
 
-def own_file(
+def read_own_file(
     paths: Sequence[Path],
     columns: tuple[str | None, str | None],
     *,
@@ -115,7 +115,7 @@ def own_file(
     notes: list[str],
     languages: tuple[str, str] = UNKNOWN,
     longest: int | None = None,
-    drop: frozenset[FaultKind] = frozenset(),
+    drop: frozenset[RowErrorKind] = frozenset(),
 ) -> PairFile:
     """The pairs in a user's one or two files, whose layout follows from how many there are and from their names.
 
@@ -217,7 +217,7 @@ def _header(cells: Sequence[str], languages: tuple[str, str]) -> tuple[str, str]
     return None
 
 
-def _tab_separated(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
+def _tab_separated(file: PairFile) -> Iterator[tuple[int, Pair | RowError]]:
     """Two of the columns; the others are not read, and quotes are text like any other."""
     (document,) = file.documents
     lines = enumerate(document.lines(), start=1)
@@ -240,24 +240,24 @@ def _tab_separated(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
             yield number, TOO_FEW
 
 
-def _json_lines(file: PairFile) -> Iterator[tuple[int, Pair | Fault]]:
+def _json_lines(file: PairFile) -> Iterator[tuple[int, Pair | RowError]]:
     """Two strings of the object in each line, or of an object in it under "translation", as Hugging Face has them."""
     (document,) = file.documents
     for number, line in enumerate(document.lines(), start=1):
         yield number, _json_pair(line, file.columns) if line.strip() else EMPTY
 
 
-def _json_pair(line: str, keys: Columns) -> Pair | Fault:
+def _json_pair(line: str, keys: Columns) -> Pair | RowError:
     fields = _fields(line)
     if fields is None:
         return NO_OBJECT
     sentences = []
     for key in map(str, keys):
         if key not in fields:
-            return Fault("unreadable", f"without the key '{key}'")
+            return RowError("unreadable", f"without the key '{key}'")
         sentence = fields[key]
         if not isinstance(sentence, str):
-            return Fault("unreadable", f"with a '{key}' that is no string")
+            return RowError("unreadable", f"with a '{key}' that is no string")
         sentences.append(sentence)
     return sentences[0], sentences[1]
 
@@ -295,7 +295,7 @@ ENDINGS = {
 
 
 # How pairs lie in documents.
-LAYOUTS: dict[str, Callable[[PairFile], Iterator[tuple[int, Pair]] | Iterator[tuple[int, Pair | Fault]]]] = {
+LAYOUTS: dict[str, Callable[[PairFile], Iterator[tuple[int, Pair]] | Iterator[tuple[int, Pair | RowError]]]] = {
     "aligned": _aligned,
     "tab-separated": _tab_separated,
     "json-lines": _json_lines,

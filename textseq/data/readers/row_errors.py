@@ -10,9 +10,9 @@ from typing import Literal, TypeVar, get_args
 
 from textseq.errors import TextseqError, unknown
 
-FaultKind = Literal["empty", "overlong", "unreadable"]
+RowErrorKind = Literal["empty", "overlong", "unreadable"]
 
-Treatment = Literal["refuse", "drop"]
+OnError = Literal["refuse", "drop"]
 
 Row = TypeVar("Row")
 
@@ -23,53 +23,53 @@ SHOWN = 5  # line numbers, or keys, that an error names
 
 
 @dataclass(frozen=True)
-class Fault:
+class RowError:
     """What is wrong with a line: the option that decides about it, and how an error says it."""
 
-    kind: FaultKind
+    kind: RowErrorKind
     says: str
 
 
-NUL = Fault("unreadable", "with a NUL character")
+NUL = RowError("unreadable", "with a NUL character")
 
-NO_OBJECT = Fault("unreadable", "without a JSON object")
+NO_OBJECT = RowError("unreadable", "without a JSON object")
 
 
-def left_out(*, empty: Treatment = "refuse", overlong: Treatment, unreadable: Treatment) -> frozenset[FaultKind]:
+def left_out(*, empty: OnError = "refuse", overlong: OnError, unreadable: OnError) -> frozenset[RowErrorKind]:
     """The kinds of faults whose lines are to be left out; an unknown treatment is a TextseqError."""
-    treatments: dict[FaultKind, Treatment] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
+    treatments: dict[RowErrorKind, OnError] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
     for treatment in treatments.values():
-        if treatment not in get_args(Treatment):
-            raise unknown("treatment of faulty lines", treatment, get_args(Treatment))
+        if treatment not in get_args(OnError):
+            raise unknown("treatment of faulty lines", treatment, get_args(OnError))
     return frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
 
 
-def no_text(text: str, encoding: str) -> Fault | None:
+def no_text(text: str, encoding: str) -> RowError | None:
     """What makes a text unreadable, if anything does."""
     if "\0" in text:
         return NUL
     if not text.isascii() and SURROGATE.search(text):
-        return Fault("unreadable", f"with what is not {encoding} text (--encoding says what it is)")
+        return RowError("unreadable", f"with what is not {encoding} text (--encoding says what it is)")
     return None
 
 
-def sound(rows: Iterator[tuple[int, Row | Fault]], name: str, drop: frozenset[FaultKind]) -> Iterator[Row]:
+def sound(rows: Iterator[tuple[int, Row | RowError]], name: str, drop: frozenset[RowErrorKind]) -> Iterator[Row]:
     """The rows of a file that was surveyed before.
 
     Raises:
         TextseqError: a row has a fault that is not to be left out.
     """
     for number, row in rows:
-        if not isinstance(row, Fault):
+        if not isinstance(row, RowError):
             yield row
         elif row.kind not in drop:
             raise TextseqError(f"{name}: line {number} is one {row.says}; mend it, or leave it out")
 
 
 def surveyed(
-    rows: Iterator[tuple[int, Row | Fault]],
+    rows: Iterator[tuple[int, Row | RowError]],
     name: str,
-    drop: frozenset[FaultKind],
+    drop: frozenset[RowErrorKind],
     notes: list[str],
     remedy: Callable[[], str] = lambda: "mend them",
     unit: str = "lines",
@@ -87,12 +87,12 @@ def surveyed(
     Raises:
         TextseqError: rows have faults that are not to be left out.
     """
-    times: Counter[Fault] = Counter()
-    lines: dict[Fault, list[str]] = {}
+    times: Counter[RowError] = Counter()
+    lines: dict[RowError, list[str]] = {}
     count = 0
     for number, row in rows:
         count += 1
-        if not isinstance(row, Fault):
+        if not isinstance(row, RowError):
             yield row
             continue
         times[row] += 1

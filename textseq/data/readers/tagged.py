@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.data.readers.row_errors import Fault, FaultKind, no_text, sound, surveyed
+from textseq.data.readers.row_errors import RowError, RowErrorKind, no_text, sound, surveyed
 from textseq.data.rows import Tagged
 from textseq.errors import TextseqError
 from textseq.io.documents import Document, lines_of
@@ -15,13 +15,13 @@ from textseq.io.documents import Document, lines_of
 CONLL_U = (2, 4)
 """Columns of word and universal part of speech in a .conllu file."""
 
-TOO_FEW = Fault("unreadable", "with too few columns")
+TOO_FEW = RowError("unreadable", "with too few columns")
 
-NO_TAB = Fault("unreadable", "without a text, a tab and tags after it")
+NO_TAB = RowError("unreadable", "without a text, a tab and tags after it")
 
-NO_WORD = Fault("unreadable", "with a word or a tag that is empty")
+NO_WORD = RowError("unreadable", "with a word or a tag that is empty")
 
-NO_NAME = Fault("unreadable", "with a tag that has a character that cannot be seen")
+NO_NAME = RowError("unreadable", "with a tag that has a character that cannot be seen")
 
 COMMENT = re.compile(r"#\s*(newdoc|newpar|[\w.:-]+\s*=)")
 """How Universal Dependencies write what is no word, before a sentence."""
@@ -40,7 +40,7 @@ class TaggedFile:
     document: Document
     columns: tuple[int, int]
     longest: int
-    drop: frozenset[FaultKind] = frozenset()
+    drop: frozenset[RowErrorKind] = frozenset()
     aligned: bool = True
     """Otherwise every line is a text, a tab and its tags between spaces; letters are read, ``longest`` at most."""
     universal: bool = False
@@ -62,11 +62,11 @@ class TaggedFile:
         """
         yield from surveyed(self.rows(), self.document.name, self.drop, notes, unit="sentences")
 
-    def rows(self) -> Iterator[tuple[int, Tagged | Fault]]:
+    def rows(self) -> Iterator[tuple[int, Tagged | RowError]]:
         """The number of the line where each sentence begins, or is wrong, and the sentence or what is wrong."""
         return self._columns() if self.aligned else self._unaligned()
 
-    def _unaligned(self) -> Iterator[tuple[int, Tagged | Fault]]:
+    def _unaligned(self) -> Iterator[tuple[int, Tagged | RowError]]:
         for number, line in enumerate(lines_of(self.document), start=1):
             text, _, tags = (part.strip() for part in line.partition("\t"))
             fault = no_text(line, self.document.encoding)
@@ -75,10 +75,10 @@ class TaggedFile:
             if fault is None and not (text and tags):
                 fault = NO_TAB
             if fault is None and len(text) > self.longest:
-                fault = Fault("overlong", f"with more than {self.longest:,} letters")
+                fault = RowError("overlong", f"with more than {self.longest:,} letters")
             yield number, fault or (tuple(text), tuple(tags.split()))
 
-    def _columns(self) -> Iterator[tuple[int, Tagged | Fault]]:
+    def _columns(self) -> Iterator[tuple[int, Tagged | RowError]]:
         first, fault = 0, None  # the line where the sentence begins, or where its first fault is
         words: list[str] = []
         tags: list[str] = []
@@ -93,13 +93,13 @@ class TaggedFile:
                 if not words and fault is None:
                     first = number
                 found = self._cells(cells)
-                if not isinstance(found, Fault):
+                if not isinstance(found, RowError):
                     words.append(found[0])
                     tags.append(found[1])
                 elif fault is None:
                     first, fault = number, found
                 if fault is None and len(words) > self.longest:
-                    first, fault = number, Fault("overlong", f"with more than {self.longest:,} words")
+                    first, fault = number, RowError("overlong", f"with more than {self.longest:,} words")
                 if fault is not None:
                     words, tags = [], []  # what is wrong need not be kept
             elif words or fault is not None:
@@ -108,7 +108,7 @@ class TaggedFile:
         if words or fault is not None:
             yield first, fault or (tuple(words), tuple(tags))
 
-    def _cells(self, cells: Sequence[str]) -> tuple[str, str] | Fault:
+    def _cells(self, cells: Sequence[str]) -> tuple[str, str] | RowError:
         """A word and its tag, or what is wrong with them."""
         at = [column - 1 if column > 0 else len(cells) + column for column in self.columns]
         if not all(0 <= place < len(cells) for place in at) or at[0] == at[1]:
@@ -128,7 +128,7 @@ def own_tagged_file(
     *,
     encoding: str = "utf-8",
     longest: int,
-    drop: frozenset[FaultKind] = frozenset(),
+    drop: frozenset[RowErrorKind] = frozenset(),
     aligned: bool = True,
 ) -> TaggedFile:
     """The tagged sentences in a user's file; packed if its name ends in .gz.

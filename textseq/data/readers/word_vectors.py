@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from textseq.data.corpora.catalog import Recipe, read_recipe, recipe_files
+from textseq.data.corpora.catalog import CorpusRecipe, read_recipe, recipe_files
 from textseq.data.corpora.download import find
 from textseq.data.word_vectors import Row, Vectors
 from textseq.errors import TextseqError, unknown
@@ -44,7 +44,7 @@ BLOCK = 2**20
 """Bytes that are read at once of a binary file."""
 
 
-def list_vectors() -> list[Recipe]:
+def list_vectors() -> list[CorpusRecipe]:
     """The public word vectors that have a name here, sorted by it."""
     return [read_recipe(name, text) for name, text in recipe_files("vectors").items()]
 

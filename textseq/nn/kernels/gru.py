@@ -40,7 +40,7 @@ def gru_window(x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tens
     return made
 
 
-def attentive_gru_window(
+def attention_gru_window(
     x_gates: Tensor,
     state: Tensor,
     hh: Tensor,
@@ -70,7 +70,7 @@ def attentive_gru_window(
         The state after every step (T, N, H), the contexts (T, N, C), and the attention's weights (T, N, S), which
         carry no gradient.
     """
-    made: tuple[Tensor, Tensor, Tensor] = _AttentiveGru.apply(  # type: ignore[no-untyped-call]
+    made: tuple[Tensor, Tensor, Tensor] = _AttentionGru.apply(  # type: ignore[no-untyped-call]
         x_gates, state, hh, bias, context_weight, query_weight, score, keys, values, padding
     )
     return made
@@ -138,7 +138,7 @@ class _Gru(torch.autograd.Function):
         return dx, dh, d_hh, dp.sum(dim=(0, 2))
 
 
-def _attentive_forward(
+def _attention_forward(
     x_gates: Tensor,
     state: Tensor,
     both: Tensor,
@@ -172,7 +172,7 @@ def _attentive_forward(
     return outputs, contexts, looks, gates, h_n, queries
 
 
-def _attentive_backward(
+def _attention_backward(
     d_outputs: Tensor,
     d_contexts: Tensor,
     outputs: Tensor,
@@ -214,19 +214,19 @@ def _attentive_backward(
 _STEPS, _SOURCES, _AS_IT_IS = Slot("T"), Slot(".S"), Slot()
 
 _forward_recorded = Recorded(
-    _attentive_forward,
+    _attention_forward,
     (_STEPS, *[_AS_IT_IS] * 5, _SOURCES, _SOURCES, Slot(".S", -torch.inf)),
     (_STEPS, _STEPS, Slot("T.S"), *[_STEPS] * 3),
 )
 
 _backward_recorded = Recorded(
-    _attentive_backward,
+    _attention_backward,
     (*[_STEPS] * 4, Slot("T.S"), *[_STEPS] * 3, *[_AS_IT_IS] * 4, _SOURCES, _SOURCES),
     (*[_STEPS] * 3, _AS_IT_IS, _SOURCES, _AS_IT_IS),
 )
 
 
-class _AttentiveGru(torch.autograd.Function):
+class _AttentionGru(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: _Context,
@@ -245,7 +245,7 @@ class _AttentiveGru(torch.autograd.Function):
         both = torch.cat([hh, query_weight]).to(dtype)  # (3H+A, H): one product for recurrence and query
         see = context_weight.to(dtype)
         keys, values = folded_exp(keys).contiguous(), values.contiguous()
-        run = _forward_recorded if state.is_cuda else _attentive_forward
+        run = _forward_recorded if state.is_cuda else _attention_forward
         outputs, contexts, looks, *further = run(
             x_gates, state, both, bias, see, score, keys, values, padding.contiguous()
         )
@@ -256,7 +256,7 @@ class _AttentiveGru(torch.autograd.Function):
     @staticmethod
     def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         outputs, contexts, looks, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
-        run = _backward_recorded if state.is_cuda else _attentive_backward
+        run = _backward_recorded if state.is_cuda else _attention_backward
         dx, dp, seen, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
         dtype, width = both.dtype, dx.shape[2]
         before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(dtype).flatten(0, 1)

@@ -37,7 +37,7 @@ class TextBatch:
     count = rows
     """Predictions: one for each text."""
 
-    def part(self, rows: slice) -> TextBatch:
+    def slice_rows(self, rows: slice) -> TextBatch:
         """Some of the texts, padded no further than the longest of them."""
         lengths = self.lengths[rows]
         return replace(self, ids=self.ids[rows, : int(lengths.max())], lengths=lengths, labels=self.labels[rows])

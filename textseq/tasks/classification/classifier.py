@@ -20,12 +20,12 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
 from textseq.config.decoding import ReadingPrecision
-from textseq.data.labelled import LabelledCorpus
+from textseq.data.labelled import LabelledDataset
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
-from textseq.metrics.classification import ClassificationMeasurement, measure_labels
-from textseq.metrics.signature import measured_on
+from textseq.metrics.classification import ClassificationMetrics, measure_labels
+from textseq.metrics.signature import data_signature
 from textseq.tasks.classification.batches import text_batch
 from textseq.tasks.classification.config import ClassifierConfig, ExplanationMethod
 from textseq.tasks.classification.explain import Explanation, contributions
@@ -34,7 +34,7 @@ from textseq.tasks.classification.spec import describe
 from textseq.tokenizers.base import Tokenizer, settled
 from textseq.tokenizers.words import WordTokenizer
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, Processes
+from textseq.training.distributed.group import ALONE, ProcessGroup
 
 BUFFER = 2048
 """Texts that are sorted by length together."""
@@ -111,9 +111,9 @@ class Classifier:
         Raises:
             TextseqError: a text that is no text.
         """
-        return list(self.classify_lines(texts))
+        return list(self.stream(texts))
 
-    def classify_lines(
+    def stream(
         self, texts: Iterable[str], *, buffer: int = BUFFER, progress: Callable[[int], object] = lambda count: None
     ) -> Iterator[Classification]:
         """The same of a stream of texts of any length, in its order and in flat memory.
@@ -186,41 +186,41 @@ class Classifier:
 
     def measure(
         self,
-        corpus: LabelledCorpus,
-        part: str = "test",
+        corpus: LabelledDataset,
+        split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
-        processes: Processes = ALONE,
-    ) -> ClassificationMeasurement:
+        process_group: ProcessGroup = ALONE,
+    ) -> ClassificationMetrics:
         """How often the labels of a part are found.
 
         Args:
             corpus: the texts.
-            part: of the corpus.
+            split: of the corpus.
             progress: told how many texts are done.
-            processes: those that measure together, all with the same model and corpus.
+            process_group: those that measure together, all with the same model and corpus.
 
         Raises:
             TextseqError: the part has a label that the model never saw.
         """
         number_of = {label: number for number, label in enumerate(self.labels)}
         rows, right = {}, []
-        examples = corpus.examples(part)
+        examples = corpus.examples(split)
         for turn in count():
             if not (some := list(islice(examples, BUFFER))):
                 break
             for _, label in some:
                 if label not in number_of:
                     raise TextseqError(
-                        f"the {part} part of '{corpus.name}' has the label '{label}', which the model never saw; it "
+                        f"the {split} part of '{corpus.name}' has the label '{label}', which the model never saw; it "
                         f"knows {', '.join(self.labels)}"
                     )
-            if processes.turn(turn):
+            if process_group.turn(turn):
                 rows[turn] = torch.from_numpy(self.log_probabilities([text for text, _ in some]))
             right += [number_of[label] for _, label in some]
             progress(len(some))
-        found = torch.cat([torch.zeros(0, len(self.labels)), *processes.collect(rows)]).numpy()
-        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.tokenizer.signature}"
+        found = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
+        how = f"{data_signature(corpus.name, corpus.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|precision:{self.precision}" if self.precision != "float32" else ""
         return measure_labels(found, right, self.labels, how=how)
 
@@ -239,9 +239,7 @@ class Classifier:
         """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
         return self.vectors.nearest(word, count)
 
-    def save(
-        self, folder: Path | str, *, half: bool = False, results: Sequence[ClassificationMeasurement] = ()
-    ) -> None:
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[ClassificationMetrics] = ()) -> None:
         """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
         measured = [one.to_dict() for one in results]
         save_with_card(Path(folder), self.model, self.tokenizer, self.facts, describe, half=half, results=measured)

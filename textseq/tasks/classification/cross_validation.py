@@ -10,15 +10,15 @@ from statistics import mean, stdev
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.config.training import TrainingConfig
-from textseq.data.sources import LabelledSource
+from textseq.data.sources import LabelledData
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
-from textseq.metrics.classification import ClassificationMeasurement, together
+from textseq.metrics.classification import ClassificationMetrics, together
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.classification.run import STARTS, absolute, resume_classifier, settled, train_classifier
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 from textseq.training.provenance import shared_texts
-from textseq.training.run_folder import begun_with, last_checkpoint, saved
+from textseq.training.run_folder import last_checkpoint, load_init_model, saved
 
 log = logging.getLogger("textseq")
 
@@ -28,18 +28,18 @@ FEW_TEXTS = 100
 
 
 def train_classifiers(
-    origin: LabelledSource,
+    origin: LabelledData,
     *,
     name: str | None = None,
     model: ClassifierConfig | None = None,
     batching: LabelledConfig | None = None,
     training: TrainingConfig | None = None,
-    start_from: str | None = None,
+    init_from: str | None = None,
     overwrite: bool = False,
     data: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
-) -> list[ClassificationMeasurement]:
+) -> list[ClassificationMetrics]:
     """Train a classifier for each fold, for each of several seeds, or for both, and measure every one.
 
     With ``origin.folds`` it is measured on its fold, whose texts neither it nor its tokenizer saw; else on the test
@@ -52,7 +52,7 @@ def train_classifiers(
         model: as of ``train_classifier``, and so are the others.
         batching: likewise.
         training: likewise; its seed is the first.
-        start_from: likewise.
+        init_from: likewise.
         overwrite: replace runs of these names.
         data: likewise.
         download: likewise.
@@ -67,11 +67,11 @@ def train_classifiers(
     """
     if origin.folds is None and origin.seeds is None:
         raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
-    if ranks().count > 1:
+    if environment().count > 1:
         raise TextseqError(
             "--folds and --seeds train one model after the other, and with one process; start it without torchrun"
         )
-    base = begun_with(start_from, *STARTS, vectors=origin.vectors)
+    base = load_init_model(init_from, *STARTS, vectors=origin.vectors)
     model, batching, training = settled(model, batching, training, base)
     if batching.batch_size == "auto":
         raise TextseqError("--folds and --seeds want the same --batch-size for all, found auto; set a number")
@@ -79,17 +79,17 @@ def train_classifiers(
         name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
     origin = absolute(origin)
     _check_folds(origin, base, data, download)
-    measured: list[ClassificationMeasurement] = []
+    measured: list[ClassificationMetrics] = []
     for ending, own, seed in _rounds(origin, training.seed):
         folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
         try:
             if folder.exists() and not overwrite:
                 found = last_checkpoint(folder)
                 tables = {"model": model, "data": batching, "training": seeded}
-                asked = {"start_from": start_from, **{name: one.to_dict() for name, one in tables.items()}}
+                asked = {"init_from": init_from, **{name: one.to_dict() for name, one in tables.items()}}
                 if any(found.facts.get(what) != settings for what, settings in asked.items()):
                     raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
-                if saved(found.facts, found.folder, "source", LabelledSource) != own:
+                if saved(found.facts, found.folder, "source", LabelledData) != own:
                     raise TextseqError(f"the run {folder} learnt from other texts; --overwrite replaces it")
                 how = {"training": None, "data": data, "download": download, "report": report}
                 classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
@@ -100,7 +100,7 @@ def train_classifiers(
                     model=model,
                     batching=batching,
                     training=seeded,
-                    start_from=start_from,
+                    init_from=init_from,
                     overwrite=overwrite,
                     data=data,
                     download=download,
@@ -110,8 +110,8 @@ def train_classifiers(
             done, _, _ = str(stop).partition("; go on with")
             raise Interrupted(f"{done}; the same command goes on with it, and with the others", stop.code) from None
         corpus = own.open(data=data, download=download)
-        part = next((part for part in ("test", "validation") if part in corpus.parts), "train")
-        measured.append(classifier.measure(corpus, part))
+        split = next((split for split in ("test", "validation") if split in corpus.splits), "train")
+        measured.append(classifier.measure(corpus, split))
         report(f"{folder.name}: {measured[-1]}\n  {measured[-1].signature}")
     scores, counts = [one.accuracy for one in measured], {"folds": origin.folds, "seeds": origin.seeds}
     what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
@@ -122,7 +122,7 @@ def train_classifiers(
     return measured
 
 
-def _rounds(origin: LabelledSource, first_seed: int) -> Iterator[tuple[str, LabelledSource, int]]:
+def _rounds(origin: LabelledData, first_seed: int) -> Iterator[tuple[str, LabelledData, int]]:
     """The end of each run's name, what it learns from, and its seed."""
     for fold in range(1, origin.folds + 1) if origin.folds else [None]:
         for seed in range(first_seed, first_seed + (origin.seeds or 1)):
@@ -130,13 +130,13 @@ def _rounds(origin: LabelledSource, first_seed: int) -> Iterator[tuple[str, Labe
             yield ending, replace(origin, fold=fold, seeds=None), seed
 
 
-def _check_folds(origin: LabelledSource, base: Checkpoint | None, data: Path | None, download: bool) -> None:
+def _check_folds(origin: LabelledData, base: Checkpoint | None, data: Path | None, download: bool) -> None:
     """Raise a TextseqError if a fold would be empty, or is known to the model that all begin with."""
     if origin.folds is None:
         return
     rounds = [own for _, own, _ in _rounds(replace(origin, seeds=None), 0)]
     whole = rounds[0].open(data=data, download=download)
-    if sum(1 for part in whole.parts for _ in whole.examples(part)) < FEW_TEXTS * origin.folds:
+    if sum(1 for split in whole.splits for _ in whole.examples(split)) < FEW_TEXTS * origin.folds:
         for own in rounds[1:]:  # all are large enough where there are many texts
             own.open(data=data, download=download)
     if base is not None and (known := shared_texts(base.facts, origin, whole)):

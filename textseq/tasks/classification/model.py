@@ -17,7 +17,7 @@ from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.nn.losses import Loss
 from textseq.nn.pooling import Gathered, Pooling
-from textseq.nn.recurrent import Noise, Recurrent
+from textseq.nn.recurrent import DropoutMasks, Recurrent
 from textseq.tasks.classification.batches import TextBatch
 from textseq.tasks.classification.config import ClassifierConfig
 
@@ -45,7 +45,7 @@ class ClassifierModel(nn.Module):
             config.cell,
             config.embedding_size,
             config.hidden_size,
-            layers=config.layers,
+            num_layers=config.num_layers,
             bidirectional=config.bidirectional,
             dropout=config.dropout,
             locked_dropout=config.locked_dropout,
@@ -57,11 +57,11 @@ class ClassifierModel(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.register_buffer("weights", weights, persistent=False)
 
-    def stages(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding."""
         heads = [self.output, self.pooling] + ([self.readout] if self.readout is not None else [])
         own = [parameter for head in heads for parameter in head.parameters()]
-        return [own, *self.recurrent.stages(), [*self.embedding.parameters()]]
+        return [own, *self.recurrent.layer_groups(), [*self.embedding.parameters()]]
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits (N, C) of every text's labels.
@@ -175,7 +175,7 @@ def _followed(added: Gathered, before: Gathered) -> Gathered:
     return Gathered(*(torch.cat([new, old[len(new) :]]) for new, old in pairs))
 
 
-def _of_rows(noise: Noise | None, rows: int) -> Noise | None:
+def _of_rows(noise: DropoutMasks | None, rows: int) -> DropoutMasks | None:
     if noise is None:
         return None
-    return Noise(tuple(mask if mask is None else mask[:, :rows] for mask in noise.activations), noise.weights)
+    return DropoutMasks(tuple(mask if mask is None else mask[:, :rows] for mask in noise.activations), noise.weights)

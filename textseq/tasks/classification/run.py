@@ -18,8 +18,8 @@ from textseq.checkpoints.registry import Facts
 from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig, rows_of
-from textseq.data.labelled import LabelledCorpus
-from textseq.data.sources import LabelledSource, file_names, resolved
+from textseq.data.labelled import LabelledDataset
+from textseq.data.sources import LabelledData, file_names, resolved
 from textseq.data.token_files import token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -30,13 +30,13 @@ from textseq.tasks.classification.classifier import Classifier, open_classifier,
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.classification.spec import describe
-from textseq.tasks.language_model.generator import open_writer
+from textseq.tasks.language_model.generator import open_generator
 from textseq.tokenizers.base import Tokenizer
 from textseq.training.provenance import facts_of, overlap, spoiled
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
-    begun_with,
     going_on,
+    load_init_model,
     new_folder,
     same_shape,
     same_text,
@@ -55,10 +55,10 @@ SHOWN = 3
 WIDE = 70
 """Characters of them."""
 
-STARTS = "classifier", "language-model"
+STARTS = "classification", "language-model"
 """The tasks of models that a classifier may begin with."""
 
-STACK = ("cell", "layers", "hidden_size", "embedding_size")
+STACK = ("cell", "num_layers", "hidden_size", "embedding_size")
 """What a classifier that begins with a language model's weights has as that has it."""
 
 
@@ -66,12 +66,12 @@ def train_classifier(
     corpus: str | None = None,
     *,
     labelled: Sequence[Path | str] | Path = (),
-    origin: LabelledSource | None = None,
+    origin: LabelledData | None = None,
     name: str | None = None,
     model: ClassifierConfig | None = None,
     batching: LabelledConfig | None = None,
     training: TrainingConfig | None = None,
-    start_from: str | None = None,
+    init_from: str | None = None,
     overwrite: bool = False,
     data: Path | None = None,
     download: bool = False,
@@ -84,10 +84,10 @@ def train_classifier(
         labelled: one's own files or folders.
         origin: either of these at once, and how one's own files are read.
         name: of the run; the corpus's name, or the first file's, by default.
-        model: sizes and kinds; with ``start_from``, that model's by default.
+        model: sizes and kinds; with ``init_from``, that model's by default.
         batching: tokenizer, batches.
         training: optimizer, schedule, limits.
-        start_from: a model whose weights and tokens to begin with: a classifier (labels that both have keep theirs), or
+        init_from: a model whose weights and tokens to begin with: a classifier (labels that both have keep theirs), or
             a language model, whose embedding and layers it takes over (Howard and Ruder 2018).
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
@@ -99,7 +99,7 @@ def train_classifier(
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
     if origin is None:
-        origin = LabelledSource(corpus=corpus, labelled=file_names(labelled))
+        origin = LabelledData(corpus=corpus, labelled=file_names(labelled))
     elif corpus or labelled:
         raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
     origin = absolute(origin)
@@ -107,27 +107,27 @@ def train_classifier(
     if name is None:
         name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, *STARTS, vectors=origin.vectors)
+    base = load_init_model(init_from, *STARTS, vectors=origin.vectors)
     settings = model, batching, training = settled(model, batching, training, base)
     if base and (known := overlap(base.facts, opened)) is not None:
         report(f"note: {spoiled(base.folder, known, opened)}")
     for note in opened.notes:
         report(note)
     facts = facts_of(
-        "classifier", origin, opened, (start_from, base), settings, language=opened.language, labels=[*opened.labels]
+        "classification", origin, opened, (init_from, base), settings, language=opened.language, labels=[*opened.labels]
     )
     tokenizer = base.tokenizer if base else tokenizer_for(_Read(opened), batching, cache_folder())
     for note in tokenizer.notes(batching):
         report(note)
-    run = _ClassifierRun(folder, facts, opened, tokenizer, model, batching, training, report)
+    run = ClassificationRun(folder, facts, opened, tokenizer, model, batching, training, report)
     if base:
-        _start_from(run, base)
+        _init_from(run, base)
     table = run.model.embedding.weight
-    run.begin_with_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
+    run.load_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
     return run.run(overwrite=overwrite)
 
 
-def absolute(origin: LabelledSource) -> LabelledSource:
+def absolute(origin: LabelledData) -> LabelledData:
     """The same with paths that hold wherever a run is resumed from."""
     return replace(origin, labelled=resolved(origin.labelled), validation_labelled=resolved(origin.validation_labelled))
 
@@ -143,12 +143,12 @@ def resume_classifier(
 ) -> Classifier:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", LabelledSource).open(data=data, download=download)
+    opened = saved(facts, place, "source", LabelledData).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", ClassifierTrainingConfig)
-    training = going_on(training, before, folder, "classifier")
+    training = going_on(training, before, folder, "classification")
     model, batching = saved(facts, place, "model", ClassifierConfig), saved(facts, place, "data", LabelledConfig)
-    return _ClassifierRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
+    return ClassificationRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
 
 
 def settled(
@@ -163,7 +163,7 @@ def settled(
     batching = batching or LabelledConfig()
     if base:  # whose tokens are the ones that it knows
         batching = _with_tokens_of(base, batching)
-    return model, batching, suited(training or ClassifierTrainingConfig(), "classifier")
+    return model, batching, suited(training or ClassifierTrainingConfig(), "classification")
 
 
 def _with_tokens_of(base: checkpoint.Checkpoint, batching: LabelledConfig) -> LabelledConfig:
@@ -185,16 +185,16 @@ def _with_tokens_of(base: checkpoint.Checkpoint, batching: LabelledConfig) -> La
 class _Read:
     """The texts of a corpus as a model reads them, for the tokenizer and the token files."""
 
-    def __init__(self, corpus: LabelledCorpus) -> None:
-        self.name, self.parts, self.fingerprint = corpus.name, corpus.parts, corpus.fingerprint
+    def __init__(self, corpus: LabelledDataset) -> None:
+        self.name, self.splits, self.fingerprint = corpus.name, corpus.splits, corpus.fingerprint
         self.corpus = corpus
 
-    def documents(self, part: str) -> Iterator[tuple[str]]:
+    def documents(self, split: str) -> Iterator[tuple[str]]:
         """Each text of a part, as a document of one chunk."""
-        return ((read_text(text),) for text, _ in self.corpus.examples(part))
+        return ((read_text(text),) for text, _ in self.corpus.examples(split))
 
 
-class _ClassifierRun(TaskRun[Classifier]):
+class ClassificationRun(TaskRun[Classifier]):
     """A run of a classifier.
 
     Args:
@@ -220,14 +220,14 @@ class _ClassifierRun(TaskRun[Classifier]):
         self,
         folder: Path,
         facts: Facts,
-        corpus: LabelledCorpus,
+        corpus: LabelledDataset,
         tokenizer: Tokenizer,
         model: ClassifierConfig,
         batching: LabelledConfig,
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        super().__init__(folder, facts, corpus.parts, training, report)
+        super().__init__(folder, facts, corpus.splits, training, report)
         self.corpus, self.tokenizer = corpus, tokenizer
         labelled = self._batches("train", rows_of(batching.batch_size), batching.longest)
         self.held_out: TextBatches | None = None
@@ -243,10 +243,10 @@ class _ClassifierRun(TaskRun[Classifier]):
         each = ", ".join(f"{label} {count:,}" for label, count in zip(corpus.labels, counts.tolist(), strict=True))
         self.summary = f"{parameters:,} parameters, vocabulary {tokenizer.size}, {int(counts.sum()):,} texts ({each})"
 
-    def _batches(self, part: str, batch_size: int, longest: int | None = None) -> TextBatches:
-        texts = token_file(_Read(self.corpus), part, self.tokenizer, cache_folder())
+    def _batches(self, split: str, batch_size: int, longest: int | None = None) -> TextBatches:
+        texts = token_file(_Read(self.corpus), split, self.tokenizer, cache_folder())
         number_of = {label: number for number, label in enumerate(self.corpus.labels)}
-        labels = np.array([number_of[label] for _, label in self.corpus.examples(part)])
+        labels = np.array([number_of[label] for _, label in self.corpus.examples(split)])
         return TextBatches(texts, labels, batch_size, self.training.seed, longest)
 
     def describe(self, facts: Facts, rows: Sequence[Facts]) -> About:
@@ -281,8 +281,8 @@ class _ClassifierRun(TaskRun[Classifier]):
 
     def sample(self) -> str:
         """Some texts of the validation part, and their labels."""
-        part = "validation" if self.measured else "train"
-        examples = list(islice(self.corpus.examples(part), SHOWN))
+        split = "validation" if self.measured else "train"
+        examples = list(islice(self.corpus.examples(split), SHOWN))
         found = Classifier(self.model, self.tokenizer, self.facts).classify([text for text, _ in examples])
         shown = (" ".join(text.split()) for text, _ in examples)
         return "\n".join(
@@ -312,7 +312,7 @@ def like(task: object, settings: object) -> ClassifierConfig:
         TextseqError: a language model with what a classifier has not.
     """
     table = settings if isinstance(settings, dict) else {}
-    if task == "classifier":
+    if task == "classification":
         return ClassifierConfig.from_dict(table, where="--from")
     for name in ("residual", "layer_norm", "learn_initial_state"):
         if table.get(name):
@@ -321,7 +321,7 @@ def like(task: object, settings: object) -> ClassifierConfig:
                 f"--from wants a language model without --{flag}, which a classifier has not; name another"
             )
     kept = {name: table[name] for name in STACK if name in table}
-    both = bool(table.get("bidirectional")) and table.get("layers") == 1  # upper layers would read what both found
+    both = bool(table.get("bidirectional")) and table.get("num_layers") == 1  # upper layers would read what both found
     return ClassifierConfig.from_dict({**kept, "bidirectional": both}, where="--from")
 
 
@@ -332,22 +332,24 @@ def tokens_of(facts: Mapping[str, object]) -> Facts:
     return {name: value for name, value in table.items() if name in names} if isinstance(table, dict) else {}
 
 
-def _start_from(run: _ClassifierRun, base: checkpoint.Checkpoint) -> None:
+def _init_from(run: ClassificationRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights: a classifier's, or the embedding and the stack of a language model."""
     asked, old = run.model.config.shape(), like(base.facts.get("task"), base.facts.get("model")).shape()
     writes = base.facts.get("task") == "language-model"
-    (open_writer if writes else open_classifier)(base)  # what does not fit together is told
+    (open_generator if writes else open_classifier)(base)  # what does not fit together is told
     if writes:  # what is read is as it was, what is made of it is the classifier's own
-        second = asked.bidirectional and asked.layers == 1  # a direction that is drawn anew; layers above would read it
+        second = (
+            asked.bidirectional and asked.num_layers == 1
+        )  # a direction that is drawn anew; layers above would read it
         old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size, bidirectional=second)
     same_shape(base.folder, old, asked)
     new_weights = run.model.state_dict()
-    parts = ("embedding.", "recurrent.") if writes else ("embedding.", "recurrent.", "pooling.", "readout.")
+    splits = ("embedding.", "recurrent.") if writes else ("embedding.", "recurrent.", "pooling.", "readout.")
     with torch.no_grad():
         for name, tensor in base.weights.items():
             if writes and name.startswith("reverse."):  # the stack that reads the other way round
                 name = f"recurrent.{name.removeprefix('reverse.')}_reverse"
-            if name.startswith(parts) and name in new_weights:
+            if name.startswith(splits) and name in new_weights:
                 new_weights[name].copy_(tensor)
     if not writes:
         for name in ("output.weight", "output.bias"):

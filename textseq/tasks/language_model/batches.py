@@ -46,7 +46,7 @@ class WindowBatch:
         """Predictions that are scored."""
         return self.rows * self.scored
 
-    def part(self, rows: slice) -> WindowBatch:
+    def slice_rows(self, rows: slice) -> WindowBatch:
         """Some of the streams."""
         resets = self.resets[rows] if self.resets is not None else None
         return replace(

@@ -66,7 +66,7 @@ class LanguageModelConfig(Settings):
     """Recurrent cell: the Elman network with tanh or relu; the LSTM, also with peepholes; the GRU with its reset gate
     after the matrix product (as torch and cuDNN have it) or before. The peephole LSTM, the GRU with the reset before,
     layer normalisation and zoneout have no fused kernel and train more slowly."""
-    layers: int = ranged(1, at_least=1)
+    num_layers: int = ranged(1, at_least=1)
     """Recurrent layers, one upon the other."""
     hidden_size: int = ranged(640, at_least=1)
     """Width H of every layer."""
@@ -120,6 +120,6 @@ class LanguageModelConfig(Settings):
 
     def shape(self) -> Self:
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
-        kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "residual", "layer_norm"]
+        kept = ["cell", "num_layers", "hidden_size", "embedding_size", "bidirectional", "residual", "layer_norm"]
         kept += ["tie_embeddings", "learn_initial_state"]
         return type(self)(**{name: getattr(self, name) for name in kept})

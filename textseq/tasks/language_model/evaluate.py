@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from textseq.errors import TextseqError
-from textseq.metrics.language_model import Measurement
+from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.version import __version__
@@ -24,7 +24,7 @@ def measure(
     window: int | None = None,
     streams: int = 1,
     first: int | None = None,
-) -> Measurement:
+) -> LanguageModelMetrics:
     """The loss of a language model on a text.
 
     Every token but the first is predicted once. Without ``window`` the state is carried from a fresh state (zero,
@@ -34,7 +34,7 @@ def measure(
     Args:
         model: put into evaluation mode for the while.
         ids: the text, (L,).
-        source: first fields of the signature, such as ``corpus:NAME|part:test|tokenizer:char``.
+        source: first fields of the signature, such as ``corpus:NAME|split:test|tokenizer:char``.
         characters: characters of the whole text; None takes a token for a character.
         window: tokens of each window, for the windowed measure.
         streams: parts of the text, for the carried measure.
@@ -61,7 +61,7 @@ def measure(
             how = f"state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
-    return Measurement(nats, count, share, f"{source}|{how}|version:{__version__}")
+    return LanguageModelMetrics(nats, count, share, f"{source}|{how}|version:{__version__}")
 
 
 def _carried(model: LanguageModel, ids: np.ndarray, streams: int) -> float:

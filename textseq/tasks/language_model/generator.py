@@ -15,7 +15,7 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
 from textseq.config.decoding import WritingPrecision
-from textseq.data.token_files import TextCorpus, token_file
+from textseq.data.token_files import DocumentSet, token_file
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.logit_bias import token_bias
@@ -23,8 +23,8 @@ from textseq.decoding.sampling import sample
 from textseq.decoding.stopping import StopStrings
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
-from textseq.metrics.language_model import Measurement, bits_per_character, perplexity
-from textseq.metrics.signature import measured_on
+from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
+from textseq.metrics.signature import data_signature
 from textseq.nn.cells import Step
 from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
@@ -47,22 +47,22 @@ class Score:
 
     tokens: tuple[str, ...]
     """The tokens' strings."""
-    surprise: tuple[float, ...]
+    surprisal: tuple[float, ...]
     """Negative log-likelihood of each token, in nats."""
     pieces: tuple[Piece, ...]
-    """The text as the tokens give it back, cut as finely as they allow, with the surprise of each piece."""
+    """The text as the tokens give it back, cut as finely as they allow, with the surprisal of each piece."""
     characters: int
     """Of the text that was given."""
 
     @property
     def nats(self) -> float:
-        """The surprise of the whole text."""
-        return sum(self.surprise)
+        """The surprisal of the whole text."""
+        return sum(self.surprisal)
 
     @property
     def nats_per_token(self) -> float:
         """Its mean over the tokens."""
-        return self.nats / len(self.surprise)
+        return self.nats / len(self.surprisal)
 
     @property
     def bits_per_character(self) -> float:
@@ -187,24 +187,26 @@ class Writer:
             raise TextseqError(f"scoring wants a text, found {found}; give at least one character that it reads")
         inputs = torch.cat([self._start(), targets[:-1]])
         state = self.model.initial_state(1)
-        parts = []
+        splits = []
         with torch.inference_mode():
             for at in range(0, len(targets), SCORED):
                 logits, state = self.model(inputs[at : at + SCORED].unsqueeze(0), state)
-                parts.append(cross_entropy(logits[0].float(), targets[at : at + SCORED], reduction="none"))
-        surprise = tuple(torch.cat(parts).tolist())
+                splits.append(cross_entropy(logits[0].float(), targets[at : at + SCORED], reduction="none"))
+        surprisal = tuple(torch.cat(splits).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        pieces = (Piece(*piece) for piece in settled(self.tokenizer, targets.tolist(), surprise))
-        return Score(names, surprise, tuple(pieces), len(text))
+        pieces = (Piece(*piece) for piece in settled(self.tokenizer, targets.tolist(), surprisal))
+        return Score(names, surprisal, tuple(pieces), len(text))
 
-    def measure(self, corpus: TextCorpus, part: str, *, window: int | None = None, streams: int = 1) -> Measurement:
+    def measure(
+        self, corpus: DocumentSet, split: str, *, window: int | None = None, streams: int = 1
+    ) -> LanguageModelMetrics:
         """The loss on a part of a corpus, with its signature; see ``metrics.measure``.
 
         Raises:
             TextseqError: a part that the corpus lacks, or that has fewer than two tokens.
         """
-        tokens = token_file(corpus, part, self.tokenizer, cache_folder())
-        source = f"{measured_on(corpus.name, corpus.parts, part)}|tokenizer:{self.tokenizer.signature}"
+        tokens = token_file(corpus, split, self.tokenizer, cache_folder())
+        source = f"{data_signature(corpus.name, corpus.splits, split)}|tokenizer:{self.tokenizer.signature}"
         return measure(
             self.model,
             tokens.ids,
@@ -214,7 +216,7 @@ class Writer:
             streams=streams,
         )
 
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Measurement] = ()) -> None:
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[LanguageModelMetrics] = ()) -> None:
         """Write the model as a folder that ``load`` reads, to keep or to give away.
 
         Args:
@@ -270,7 +272,9 @@ class Writer:
         return ended if stops else None
 
 
-def open_writer(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
+def open_generator(
+    found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32"
+) -> Writer:
     """The writer that a checkpoint holds.
 
     Raises:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from textseq.checkpoints.registry import Facts
 from textseq.data.labelled import load_text
-from textseq.data.sources import Source
+from textseq.data.sources import TextData
 from textseq.data.text import corpus_names
-from textseq.data.token_files import TextCorpus
+from textseq.data.token_files import DocumentSet
 from textseq.errors import TextseqError
 
 log = logging.getLogger("textseq")
@@ -25,7 +25,7 @@ SHOWN = 64
 
 
 @dataclass(frozen=True)
-class Novelty:
+class Memorization:
     """How much of a text stands in a training text too."""
 
     text: str
@@ -65,7 +65,7 @@ class Novelty:
         )
 
 
-def novelty_of(text: str, corpus: TextCorpus, part: str = "train") -> Novelty:
+def memorization_of(text: str, corpus: DocumentSet, split: str = "train") -> Memorization:
     """Find the runs of a text that stand in a part of a corpus too.
 
     The corpus streams through, about 10 MB a second, and documents are kept apart; memory grows with the text
@@ -74,12 +74,12 @@ def novelty_of(text: str, corpus: TextCorpus, part: str = "train") -> Novelty:
     Args:
         text: what was written, without what was given (a prompt may well be copied).
         corpus: what it may be copied from.
-        part: of the corpus.
+        split: of the corpus.
 
     Raises:
         TextseqError: the corpus has no such part, or cannot be read.
     """
-    lengths = copied_lengths(text, corpus.documents(part))
+    lengths = copied_lengths(text, corpus.documents(split))
     length = max(lengths, default=0)
     start = lengths.index(length) + 1 - length if length else 0
     copied, covered = 0, 0
@@ -87,7 +87,7 @@ def novelty_of(text: str, corpus: TextCorpus, part: str = "train") -> Novelty:
         if run >= LEAST:
             copied += stop - max(covered, stop - run)
             covered = stop
-    return Novelty(text, start, length, copied, corpus.name)
+    return Memorization(text, start, length, copied, corpus.name)
 
 
 def copied_lengths(text: str, documents: Iterable[Iterable[str]]) -> list[int]:
@@ -164,7 +164,7 @@ def _automaton(text: str) -> tuple[list[dict[str, int]], list[int], list[int]]:
     return steps, shorter, longest
 
 
-def training_text(facts: Facts, *, data: Path | None = None, download: bool = False) -> TextCorpus:
+def training_text(facts: Facts, *, data: Path | None = None, download: bool = False) -> DocumentSet:
     """The text that a model was trained on, if it is on this machine. A text that has changed since is said.
 
     Args:
@@ -181,7 +181,7 @@ def training_text(facts: Facts, *, data: Path | None = None, download: bool = Fa
     if isinstance(source, dict):
         text = source.get("text")
         table = {**source, "text": tuple(text) if isinstance(text, list) else ()}
-        corpus: TextCorpus = Source.from_dict(table, where="config.json").open(data=data, download=download)
+        corpus: DocumentSet = TextData.from_dict(table, where="config.json").open(data=data, download=download)
     elif name in corpus_names():
         corpus = load_text(name, data=data, download=download)
     else:

@@ -46,11 +46,13 @@ class LanguageModel(nn.Module):
         if config.tie_embeddings:
             self.output.weight = self.embedding.weight
 
-    def stages(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding; tied ones are of the output."""
         own = [*self.output.parameters()]
         below = [] if self.config.tie_embeddings else [[*self.embedding.parameters()]]
-        layers = zip(*(stack.stages() for stack in (self.recurrent, self.reverse) if stack is not None), strict=True)
+        layers = zip(
+            *(stack.layer_groups() for stack in (self.recurrent, self.reverse) if stack is not None), strict=True
+        )
         return [own, *([*itertools.chain(*sides)] for sides in layers), *below]
 
     def initial_state(self, batch: int) -> State:
@@ -177,7 +179,7 @@ def _stack(config: LanguageModelConfig) -> Recurrent:
         config.cell,
         config.embedding_size,
         config.hidden_size,
-        layers=config.layers,
+        num_layers=config.num_layers,
         residual=config.residual,
         layer_norm=config.layer_norm,
         dropout=config.dropout,

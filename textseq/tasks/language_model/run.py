@@ -13,26 +13,26 @@ from textseq.checkpoints.model_card import About
 from textseq.checkpoints.registry import Facts
 from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.training import TrainingConfig
-from textseq.data.labelled import LabelledCorpus
-from textseq.data.sources import Source, file_names
-from textseq.data.text import Corpus
+from textseq.data.labelled import LabelledDataset
+from textseq.data.sources import TextData, file_names
+from textseq.data.text import TextDataset
 from textseq.data.token_files import token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
-from textseq.metrics.language_model import Measurement
+from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.nn.embedding import carry_over
 from textseq.tasks.language_model.batches import Streams
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
-from textseq.tasks.language_model.generator import Writer, open_writer
+from textseq.tasks.language_model.generator import Writer, open_generator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import describe
 from textseq.tokenizers.base import Tokenizer
 from textseq.training.provenance import facts_of
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
-    begun_with,
     going_on,
+    load_init_model,
     new_folder,
     same_shape,
     same_text,
@@ -52,7 +52,7 @@ SAMPLE_TOKENS = 200
 """Tokens of the text shown after each evaluation."""
 
 
-def train_writer(
+def train_language_model(
     corpus: str | None = None,
     *,
     text: Sequence[Path | str] | Path = (),
@@ -62,7 +62,7 @@ def train_writer(
     model: LanguageModelConfig | None = None,
     batching: DataConfig | None = None,
     training: TrainingConfig | None = None,
-    start_from: str | None = None,
+    init_from: str | None = None,
     vectors: str | None = None,
     overwrite: bool = False,
     data: Path | None = None,
@@ -77,10 +77,10 @@ def train_writer(
         encoding: of these files.
         validation: the share at their end that is kept for validation.
         name: of the run; the corpus's name, or the first file's, by default.
-        model: sizes and cell; with ``start_from``, that model's by default.
+        model: sizes and cell; with ``init_from``, that model's by default.
         batching: tokenizer, streams, windows.
         training: optimizer, schedule, limits.
-        start_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
+        init_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
         vectors: word vectors that the token vectors begin with: a file, or a name of ``vector_files.list_vectors()``.
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
@@ -91,7 +91,7 @@ def train_writer(
         TextseqError: anything that the user can mend, told before the first step wherever it can be.
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
-    source = Source(
+    source = TextData(
         corpus=corpus,
         text=tuple(str(Path(path).resolve()) for path in file_names(text)),
         encoding=encoding,
@@ -101,27 +101,27 @@ def train_writer(
     if name is None:
         name = corpus or (Path(source.text[0]).stem if source.text else "") or "run"
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "language-model", vectors=vectors)
+    base = load_init_model(init_from, "language-model", vectors=vectors)
     if model is None:
-        model = open_writer(base).model.config if base else LanguageModelConfig()
+        model = open_generator(base).model.config if base else LanguageModelConfig()
     batching, training = batching or DataConfig(), suited(training or TrainingConfig(), "language-model")
     opened = source.open(data=data, download=download)
     for note in opened.notes:
         report(note)
     settings = model, batching, training
-    facts = facts_of("language-model", source, opened, (start_from, base), settings, language=opened.language)
+    facts = facts_of("language-model", source, opened, (init_from, base), settings, language=opened.language)
     tokenizer = tokenizer_for(opened, batching, cache_folder())
     for note in tokenizer.notes(batching):
         report(note)
-    run = _WriterRun(folder, facts, opened, tokenizer, model, batching, training, report)
+    run = LanguageModelRun(folder, facts, opened, tokenizer, model, batching, training, report)
     if base:
-        _start_from(run, base)
+        _init_from(run, base)
     table = run.model.embedding.weight
-    run.begin_with_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download)
+    run.load_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download)
     return run.run(overwrite=overwrite)
 
 
-def resume_writer(
+def resume_language_model(
     folder: Path,
     found: checkpoint.Checkpoint,
     *,
@@ -132,15 +132,15 @@ def resume_writer(
 ) -> Writer:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", Source).open(data=data, download=download)
+    opened = saved(facts, place, "source", TextData).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TrainingConfig)
     training = going_on(training, before, folder, "language-model")
     model, batching = saved(facts, place, "model", LanguageModelConfig), saved(facts, place, "data", DataConfig)
-    return _WriterRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
+    return LanguageModelRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
 
 
-class _WriterRun(TaskRun[Writer]):
+class LanguageModelRun(TaskRun[Writer]):
     """A run of a language model.
 
     Args:
@@ -165,14 +165,14 @@ class _WriterRun(TaskRun[Writer]):
         self,
         folder: Path,
         facts: Facts,
-        corpus: Corpus | LabelledCorpus,
+        corpus: TextDataset | LabelledDataset,
         tokenizer: Tokenizer,
         model: LanguageModelConfig,
         batching: DataConfig,
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        super().__init__(folder, facts, corpus.parts, training, report)
+        super().__init__(folder, facts, corpus.splits, training, report)
         tokens = token_file(corpus, "train", tokenizer, cache_folder())
         streams = Streams(tokens, batching, training.seed)
         self.held_out = token_file(corpus, "validation", tokenizer, cache_folder()) if self.measured else None
@@ -192,7 +192,7 @@ class _WriterRun(TaskRun[Writer]):
             f"{parameters:,} parameters, vocabulary {tokenizer.size}, {len(tokens.ids):,} training tokens in "
             f"{self.streams.streams} streams"
         )
-        self.source = f"corpus:{corpus.name}|part:validation|tokenizer:{tokenizer.signature}"
+        self.source = f"corpus:{corpus.name}|split:validation|tokenizer:{tokenizer.signature}"
 
     def describe(self, facts: Facts, rows: Sequence[Facts]) -> About:
         """What the model card says of it."""
@@ -200,7 +200,7 @@ class _WriterRun(TaskRun[Writer]):
 
     def open(self, found: checkpoint.Checkpoint) -> Writer:
         """The writer of a checkpoint."""
-        return open_writer(found, str(self.device))
+        return open_generator(found, str(self.device))
 
     def measure(self, job: Writer, found: checkpoint.Checkpoint) -> list[Facts]:
         """The loss with the state carried, and by windows."""
@@ -226,7 +226,9 @@ class _WriterRun(TaskRun[Writer]):
         writer = Writer(self.model, self.tokenizer, self.facts)
         return writer.generate(max_new_tokens=SAMPLE_TOKENS, seed=self.training.seed)
 
-    def _measure(self, model: LanguageModel, *, first: int, window: int | None = None, streams: int = 1) -> Measurement:
+    def _measure(
+        self, model: LanguageModel, *, first: int, window: int | None = None, streams: int = 1
+    ) -> LanguageModelMetrics:
         assert self.held_out is not None
         return measure(
             model,
@@ -239,9 +241,9 @@ class _WriterRun(TaskRun[Writer]):
         )
 
 
-def _start_from(run: _WriterRun, base: checkpoint.Checkpoint) -> None:
+def _init_from(run: LanguageModelRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights; rows of the vocabulary go by the tokens' strings."""
-    old = open_writer(base).model
+    old = open_generator(base).model
     same_shape(base.folder, old.config.shape(), run.model.config.shape())
     new_weights, old_weights = run.model.state_dict(), old.state_dict()
     by_token = {"embedding.weight", "output.weight", "output.bias"}

@@ -1,7 +1,7 @@
 """A text coloured by how much each part of it surprised a model: for the terminal, as plain text, as an HTML page.
 
 Surprise is the negative log-likelihood of a token, in nats, given all that stands before it. Every character shows the
-whole surprise of the token that it belongs to.
+whole surprisal of the token that it belongs to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Piece:
 
     text: str
     nats: float
-    """The surprise of these tokens."""
+    """The surprisal of these tokens."""
 
     @property
     def probability(self) -> float:
@@ -36,7 +36,7 @@ class Shade(Colour):
     """A colour of the scale."""
 
     below: float
-    """It stands for a surprise of less than so many nats."""
+    """It stands for a surprisal of less than so many nats."""
 
 
 SCALE: tuple[Shade, ...] = (
@@ -70,19 +70,19 @@ def in_colour(pieces: Sequence[Piece]) -> str:
 
 
 def in_figures(pieces: Sequence[Piece]) -> str:
-    """The text without colours: under each character its surprise in whole nats, 9 for nine or more."""
+    """The text without colours: under each character its surprisal in whole nats, 9 for nine or more."""
     lines = []
     for row in _rows(pieces):
         text = visible("".join(character for character, _ in row).removesuffix("\n"))
         lines += [text, "".join(str(min(round(nats), 9)) for _, nats in row)]
-    lines += ["", f"Under each character: the surprise of its token in nats, 9 for nine or more. {summary(pieces)}"]
+    lines += ["", f"Under each character: the surprisal of its token in nats, 9 for nine or more. {summary(pieces)}"]
     return "\n".join(lines)
 
 
 def web_page(title: str, texts: Sequence[Sequence[Piece]]) -> str:
-    """The texts as an HTML page that needs nothing else; each piece tells its surprise when it is pointed at."""
+    """The texts as an HTML page that needs nothing else; each piece tells its surprisal when it is pointed at."""
     steps = " ".join(span(f"\u00a0{_bound(shade)}\u00a0", f"s{n}") for n, shade in enumerate(SCALE))
-    legend = f"""{steps} nats: the surprise of the token that a character belongs to. Point at it to see the number;
+    legend = f"""{steps} nats: the surprisal of the token that a character belongs to. Point at it to see the number;
 1 nat is 1.44 bits."""
     bodies = (page_text(summary(pieces), _spans(pieces)) for pieces in texts)
     return "\n".join([page_begin(title, SCALE, legend), *bodies, PAGE_END, ""])
@@ -100,7 +100,7 @@ def _spans(pieces: Sequence[Piece]) -> str:
 
 
 def _rows(pieces: Sequence[Piece]) -> Iterator[list[tuple[str, float]]]:
-    """Characters with their surprise, in rows that end with the line or at ``WIDTH``."""
+    """Characters with their surprisal, in rows that end with the line or at ``WIDTH``."""
     row: list[tuple[str, float]] = []
     for piece in pieces:
         for character in piece.text:

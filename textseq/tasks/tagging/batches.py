@@ -56,7 +56,7 @@ class TagBatch:
             counts = counts[self.frames <= self.lengths * self.per_letter]
         return max(int(counts.sum()), 1)
 
-    def part(self, rows: slice) -> TagBatch:
+    def slice_rows(self, rows: slice) -> TagBatch:
         """Some of the sentences, padded no further than the longest of them, with the words that stand in them."""
         lengths, tag_counts = self.lengths[rows], self.tag_counts[rows]
         words = int(lengths.max())

@@ -32,7 +32,7 @@ class TaggerConfig(Settings):
 
     cell: CellName = "lstm"
     """Recurrent cell, as of language models."""
-    layers: int = ranged(1, at_least=1)
+    num_layers: int = ranged(1, at_least=1)
     """Recurrent layers, one upon the other."""
     hidden_size: int = ranged(200, at_least=1)
     """Width H of every layer and direction."""
@@ -61,7 +61,15 @@ class TaggerConfig(Settings):
 
     def shape(self) -> Self:
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
-        kept = ["cell", "layers", "hidden_size", "embedding_size", "bidirectional", "letter_size", "letter_hidden_size"]
+        kept = [
+            "cell",
+            "num_layers",
+            "hidden_size",
+            "embedding_size",
+            "bidirectional",
+            "letter_size",
+            "letter_hidden_size",
+        ]
         kept += ["output", "frames"]
         return type(self)(**{name: getattr(self, name) for name in kept})
 

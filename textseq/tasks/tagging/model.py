@@ -50,7 +50,7 @@ class TaggerModel(nn.Module):
             config.cell,
             width,
             config.hidden_size,
-            layers=config.layers,
+            num_layers=config.num_layers,
             bidirectional=config.bidirectional,
             dropout=config.dropout,
         )
@@ -59,13 +59,13 @@ class TaggerModel(nn.Module):
         self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels + (config.output == "ctc"))
         self.crf = ConditionalRandomField(labels) if config.output == "crf" else None
 
-    def stages(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding."""
         heads = [self.output] + ([self.crf] if self.crf is not None else [])
         below = [part for part in (self.embedding, self.letters, self.speller) if part is not None]
         places = [self.place] if self.place is not None else []
         own, first = ([parameter for part in parts for parameter in part.parameters()] for parts in (heads, below))
-        return [own, *self.recurrent.stages(), first + places]
+        return [own, *self.recurrent.layer_groups(), first + places]
 
     def forward(self, batch: TagBatch) -> Tensor:
         """Scores of the labels, (N, T, C), or (N, T*F, C)."""

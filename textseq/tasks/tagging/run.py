@@ -16,9 +16,9 @@ from textseq.checkpoints.registry import Facts
 from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.training import TrainingConfig, rows_of
 from textseq.data.batching import Cursor
-from textseq.data.sources import TaggedSource, file_names, resolved
+from textseq.data.sources import TaggedData, file_names, resolved
 from textseq.data.splits import EveryNth
-from textseq.data.tagged import TaggedCorpus
+from textseq.data.tagged import TaggedDataset
 from textseq.errors import TextseqError
 from textseq.nn.embedding import carry_over
 from textseq.tasks.tagging.batches import TagBatches
@@ -30,8 +30,8 @@ from textseq.tasks.tagging.tagger import Tagger, open_tagger
 from textseq.training.provenance import facts_of
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
-    begun_with,
     going_on,
+    load_init_model,
     new_folder,
     same_shape,
     same_text,
@@ -58,12 +58,12 @@ def train_tagger(
     corpus: str | None = None,
     *,
     tagged: Sequence[Path | str] | Path = (),
-    origin: TaggedSource | None = None,
+    origin: TaggedData | None = None,
     name: str | None = None,
     model: TaggerConfig | None = None,
     batching: TaggedConfig | None = None,
     training: TrainingConfig | None = None,
-    start_from: str | None = None,
+    init_from: str | None = None,
     overwrite: bool = False,
     data: Path | None = None,
     download: bool = False,
@@ -76,10 +76,10 @@ def train_tagger(
         tagged: one's own files.
         origin: either of these at once, and how one's own files are read.
         name: of the run; the corpus's name, or the first file's, by default.
-        model: sizes and kinds; with ``start_from``, that model's by default.
+        model: sizes and kinds; with ``init_from``, that model's by default.
         batching: lexicon, batches.
         training: optimizer, schedule, limits.
-        start_from: a tagger whose weights to begin with: words, letters and tags that both have keep theirs.
+        init_from: a tagger whose weights to begin with: words, letters and tags that both have keep theirs.
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
@@ -90,7 +90,7 @@ def train_tagger(
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
     if origin is None:
-        origin = TaggedSource(corpus=corpus, tagged=file_names(tagged))
+        origin = TaggedData(corpus=corpus, tagged=file_names(tagged))
     elif corpus or tagged:
         raise TextseqError("origin says all of the sentences; leave out corpus and tagged beside it")
     origin = replace(origin, tagged=resolved(origin.tagged), validation_tagged=resolved(origin.validation_tagged))
@@ -98,22 +98,22 @@ def train_tagger(
     if name is None:
         name = Path(origin.tagged[0]).name.split(".")[0] if origin.tagged else opened.name
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "tagger", vectors=origin.vectors)
+    base = load_init_model(init_from, "tagging", vectors=origin.vectors)
     if model is None:
         model = open_tagger(base).model.config if base else TaggerConfig()
     model = _fitting(model, opened)
-    batching, training = batching or TaggedConfig(), suited(training or TaggerTrainingConfig(), "tagger")
+    batching, training = batching or TaggedConfig(), suited(training or TaggerTrainingConfig(), "tagging")
     for note in opened.notes:
         report(note)
     settings = model, batching, training
     more = {"language": opened.language, "labels": [*opened.labels]}
-    facts = facts_of("tagger", origin, opened, (start_from, base), settings, **more)
+    facts = facts_of("tagging", origin, opened, (init_from, base), settings, **more)
     lexicon = Lexicon.train((words for words, _ in opened.sentences("train")), batching)
-    run = _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report)
+    run = TaggingRun(folder, facts, opened, lexicon, model, batching, training, report)
     if base:
-        _start_from(run, base)
+        _init_from(run, base)
     table, words = run.model.embedding.weight, lexicon.words.vocabulary
-    run.begin_with_vectors(table, words, origin.vectors, data=data, download=download)
+    run.load_vectors(table, words, origin.vectors, data=data, download=download)
     return run.run(overwrite=overwrite)
 
 
@@ -128,16 +128,16 @@ def resume_tagger(
 ) -> Tagger:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", TaggedSource).open(data=data, download=download)
+    opened = saved(facts, place, "source", TaggedData).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TaggerTrainingConfig)
-    training = going_on(training, before, folder, "tagger")
+    training = going_on(training, before, folder, "tagging")
     model, batching = saved(facts, place, "model", TaggerConfig), saved(facts, place, "data", TaggedConfig)
     lexicon = load_lexicon(place, found.tokenizer)
-    return _TaggerRun(folder, facts, opened, lexicon, model, batching, training, report).run(resume=True)
+    return TaggingRun(folder, facts, opened, lexicon, model, batching, training, report).run(resume=True)
 
 
-def _fitting(model: TaggerConfig, corpus: TaggedCorpus) -> TaggerConfig:
+def _fitting(model: TaggerConfig, corpus: TaggedDataset) -> TaggerConfig:
     """The model with the output that ``auto`` stands for.
 
     Raises:
@@ -153,7 +153,7 @@ def _fitting(model: TaggerConfig, corpus: TaggedCorpus) -> TaggerConfig:
     return model
 
 
-class _TaggerRun(TaskRun[Tagger]):
+class TaggingRun(TaskRun[Tagger]):
     """A run of a tagger.
 
     Args:
@@ -178,14 +178,14 @@ class _TaggerRun(TaskRun[Tagger]):
         self,
         folder: Path,
         facts: Facts,
-        corpus: TaggedCorpus,
+        corpus: TaggedDataset,
         lexicon: Lexicon,
         model: TaggerConfig,
         batching: TaggedConfig,
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        super().__init__(folder, facts, corpus.parts, training, report)
+        super().__init__(folder, facts, corpus.splits, training, report)
         self.corpus = corpus
         self.tokenizer = self.lexicon = lexicon
         self.per_letter = model.frames if model.output == "ctc" else None
@@ -208,17 +208,17 @@ class _TaggerRun(TaskRun[Tagger]):
 
     def _check_frames(self, frames: int) -> None:
         """Say how many texts have more tags than their letters have frames for; refuse a part in which all have."""
-        for part, batches in (("training", self.batches), ("validation", self.held_out)):
+        for split, batches in (("training", self.batches), ("validation", self.held_out)):
             wanted = batches.frames_wanted() if isinstance(batches, TagBatches) else []
             lost, most = sum(count > frames for count in wanted), max(wanted, default=0)
-            what = f"{lost:,} of {len(wanted):,} texts for {part} have more tags than --frames {frames} can write"
+            what = f"{lost:,} of {len(wanted):,} texts for {split} have more tags than --frames {frames} can write"
             if lost and lost == len(wanted):
                 raise TextseqError(f"{what}; set --frames {most}")
             if lost:
                 self.report(f"{what}, and teach nothing; --frames {most} would do for all")
 
-    def _batches(self, part: str, batch_size: int) -> TagBatches:
-        sentences, labels = self.corpus.sentences(part), self.corpus.labels
+    def _batches(self, split: str, batch_size: int) -> TagBatches:
+        sentences, labels = self.corpus.sentences(split), self.corpus.labels
         return TagBatches(sentences, self.lexicon, labels, batch_size, self.training.seed, self.per_letter)
 
     def describe(self, facts: Facts, rows: Sequence[Facts]) -> About:
@@ -271,9 +271,9 @@ class _TaggerRun(TaskRun[Tagger]):
 
     def sample(self) -> str:
         """Some sentences of the validation part with their tags; a wrong one has the right one beside it."""
-        part = "validation" if self.measured else "train"
-        sentences = list(islice(self.corpus.sentences(part), SHOWN))
-        found = Tagger(self.model, self.lexicon, self.facts).tag_lines(words for words, _ in sentences)
+        split = "validation" if self.measured else "train"
+        sentences = list(islice(self.corpus.sentences(split), SHOWN))
+        found = Tagger(self.model, self.lexicon, self.facts).stream(words for words, _ in sentences)
         lines = []
         for one, (words, tags) in zip(found, sentences, strict=True):
             if not one.aligned:
@@ -287,7 +287,7 @@ class _TaggerRun(TaskRun[Tagger]):
         return "\n".join(lines)
 
 
-def _start_from(run: _TaggerRun, base: checkpoint.Checkpoint) -> None:
+def _init_from(run: TaggingRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights; of words, letters and tags those that both have."""
     old = open_tagger(base)
     same_shape(base.folder, old.model.config.shape(), run.model.config.shape())

@@ -21,13 +21,13 @@ from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
 from textseq.config.decoding import WritingPrecision
 from textseq.config.tokenizer import TokenizerConfig
-from textseq.data.tagged import TaggedCorpus
+from textseq.data.tagged import TaggedDataset
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.decoding.ctc import greedy, prefix_beam
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
-from textseq.metrics.signature import measured_on
-from textseq.metrics.tagging import SequenceMeasurement, TaggingMeasurement, measure_sequences, measure_tags
+from textseq.metrics.signature import data_signature
+from textseq.metrics.tagging import SequenceMetrics, TaggingMetrics, measure_sequences, measure_tags
 from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon
@@ -36,7 +36,7 @@ from textseq.tasks.tagging.spec import describe
 from textseq.tokenizers.pretokenizer import WORDS
 from textseq.tokenizers.words import splitter
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, Processes
+from textseq.training.distributed.group import ALONE, ProcessGroup
 
 BEAMS = 10
 """Sequences that a search with CTC keeps."""
@@ -116,9 +116,9 @@ class Tagger:
         Raises:
             TextseqError: a text that is no text, or no beam.
         """
-        return next(self.tag_lines([text], words=words, num_beams=num_beams))
+        return next(self.stream([text], words=words, num_beams=num_beams))
 
-    def tag_lines(
+    def stream(
         self,
         texts: Iterable[str | Sequence[str]],
         *,
@@ -141,7 +141,7 @@ class Tagger:
         if words not in get_args(Parting):
             raise unknown("way to part words", words, get_args(Parting))
         if isinstance(texts, str):
-            raise TextseqError("tag_lines wants texts, found one string; put it into a list")
+            raise TextseqError("stream wants texts, found one string; put it into a list")
         waiting = iter(texts)
         while some := read_ahead(waiting, buffer, CHARACTERS):
             for text in some:
@@ -153,8 +153,8 @@ class Tagger:
                 yield from self._sequences(["".join(text).strip() for text in some], num_beams)
                 progress(len(some))
                 continue
-            parted = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in some]
-            for sentence, (numbers, log_p) in zip(parted, self.read(parted), strict=True):
+            split_by_hash = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in some]
+            for sentence, (numbers, log_p) in zip(split_by_hash, self.read(split_by_hash), strict=True):
                 chosen = np.exp(log_p[np.arange(len(numbers)), numbers]).tolist()
                 yield Tagging(sentence, tuple(self.labels[number] for number in numbers), tuple(chosen))
             progress(len(some))
@@ -192,19 +192,19 @@ class Tagger:
 
     def measure(
         self,
-        corpus: TaggedCorpus,
-        part: str = "test",
+        corpus: TaggedDataset,
+        split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
-        processes: Processes = ALONE,
-    ) -> TaggingMeasurement:
+        process_group: ProcessGroup = ALONE,
+    ) -> TaggingMetrics:
         """How often the tags of a part are found.
 
         Args:
             corpus: the sentences.
-            part: of the corpus.
+            split: of the corpus.
             progress: told how many sentences are done.
-            processes: those that measure together, all with the same model and corpus.
+            process_group: those that measure together, all with the same model and corpus.
 
         Raises:
             TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
@@ -213,34 +213,34 @@ class Tagger:
         self._check(corpus, aligned=True)
         number_of = {label: number for number, label in enumerate(self.labels)}
         rows, given, right, known, lengths = {}, {}, [], [], []
-        sentences = corpus.sentences(part)
+        sentences = corpus.sentences(split)
         for turn in count():
             if not (some := list(islice(sentences, BUFFER))):
                 break
             for words, tags in some:
-                self._check_tags(tags, corpus, part)
+                self._check_tags(tags, corpus, split)
                 right += [number_of[tag] for tag in tags]
                 known += (self.lexicon.encode(words) != self.lexicon.unknown).tolist()
                 lengths.append(len(words))
-            if processes.turn(turn):
+            if process_group.turn(turn):
                 found = [*self.read([words for words, _ in some])]
                 rows[turn] = torch.cat([torch.from_numpy(log_p) for _, log_p in found])
                 given[turn] = torch.tensor([tag for best, _ in found for tag in best])
             progress(len(some))
-        log_p = torch.cat([torch.zeros(0, len(self.labels)), *processes.collect(rows)]).numpy()
-        best = [tag for some in processes.collect(given) for tag in some.tolist()]
-        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:{self.lexicon.signature}"
+        log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
+        best = [tag for some in process_group.collect(given) for tag in some.tolist()]
+        how = f"{data_signature(corpus.name, corpus.splits, split)}|tokens:{self.lexicon.signature}"
         how += f"|output:{self.model.config.output}"
         return measure_tags(log_p, right, best, known, lengths, self.labels, how=how)
 
     def measure_sequences(
         self,
-        corpus: TaggedCorpus,
-        part: str = "test",
+        corpus: TaggedDataset,
+        split: str = "test",
         *,
         num_beams: int = BEAMS,
         progress: Callable[[int], object] = lambda count: None,
-    ) -> SequenceMeasurement:
+    ) -> SequenceMetrics:
         """How often the sequences of a part are found, where tags are not aligned with what is read.
 
         What is listed for a text more than once may be written in any of these ways.
@@ -251,23 +251,23 @@ class Tagger:
         """
         self._check(corpus, aligned=False)
         right: dict[str, list[tuple[str, ...]]] = {}
-        for letters, tags in corpus.sentences(part):
-            self._check_tags(tags, corpus, part)
+        for letters, tags in corpus.sentences(split):
+            self._check_tags(tags, corpus, split)
             right.setdefault("".join(letters), []).append(tags)
-        found = [one.tags for one in self.tag_lines(right, num_beams=num_beams, progress=progress)]
-        how = f"{measured_on(corpus.name, corpus.parts, part)}|tokens:letters|output:ctc|beams:{num_beams}"
+        found = [one.tags for one in self.stream(right, num_beams=num_beams, progress=progress)]
+        how = f"{data_signature(corpus.name, corpus.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
         return measure_sequences(found, list(right.values()), how=how)
 
-    def _check(self, corpus: TaggedCorpus, *, aligned: bool) -> None:
+    def _check(self, corpus: TaggedDataset, *, aligned: bool) -> None:
         for what, its in (("this model", self.aligned), (f"'{corpus.name}'", corpus.aligned)):
             if its != aligned:
                 how = "words, each with a tag" if its else "letters, with tags that are not aligned with them (ctc)"
                 raise TextseqError(f"{what} has {how}, which is not what is measured here; name another")
 
-    def _check_tags(self, tags: Sequence[str], corpus: TaggedCorpus, part: str) -> None:
+    def _check_tags(self, tags: Sequence[str], corpus: TaggedDataset, split: str) -> None:
         if strange := set(tags).difference(self.labels):
             raise TextseqError(
-                f"the {part} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
+                f"the {split} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
                 f"it knows {', '.join(self.labels)}"
             )
 
@@ -285,7 +285,7 @@ class Tagger:
         folder: Path | str,
         *,
         half: bool = False,
-        results: Sequence[TaggingMeasurement | SequenceMeasurement] = (),
+        results: Sequence[TaggingMetrics | SequenceMetrics] = (),
     ) -> None:
         """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
         measured = [one.to_dict() for one in results]
@@ -296,8 +296,8 @@ def words_of(text: str, words: Parting = "nltk") -> tuple[str, ...]:
     """The words of a text; see ``Tagger.tag``."""
     if words == "spaces":
         return tuple(text.split())
-    part = splitter(TokenizerConfig(tokenizer="word"))
-    return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in part(unit))
+    split = splitter(TokenizerConfig(tokenizer="word"))
+    return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in split(unit))
 
 
 def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Tagger:

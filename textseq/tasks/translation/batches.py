@@ -59,7 +59,7 @@ class PairBatch:
         """N."""
         return len(self.source)
 
-    def part(self, rows: slice) -> PairBatch:
+    def slice_rows(self, rows: slice) -> PairBatch:
         """Some of the pairs; no source is padded beyond the longest of them."""
         lengths, real = self.source_lengths[rows], self.real[rows]
         return replace(

@@ -68,7 +68,7 @@ class TranslationConfig(DecodingConfig):
     long translations have a chance beside short ones."""
     coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
     """The beta of Wu et al. (2016): favours translations that looked at the whole source. Wants attention."""
-    short_list: bool = False
+    shortlist: bool = False
     """Weigh only tokens that training found with the source's words: faster, with other words now and then."""
     replace_unknown: bool = False
     """Write for each <unk> the word of the source that the attention looked at most (for word models trained with
@@ -95,7 +95,7 @@ class TranslationSettings(DecodingSettings, total=False):
     max_length_ratio: float
     min_new_tokens: int
     coverage_penalty: float
-    short_list: bool
+    shortlist: bool
     replace_unknown: bool
 
 
@@ -105,9 +105,9 @@ class TranslationModelConfig(Settings):
 
     cell: CellName = "gru"
     """Recurrent cell of encoder and decoder."""
-    encoder_layers: int = ranged(1, at_least=1)
+    num_encoder_layers: int = ranged(1, at_least=1)
     """Layers of the encoder, one upon the other; each reads the sentence from both ends."""
-    decoder_layers: int = ranged(1, at_least=1)
+    num_decoder_layers: int = ranged(1, at_least=1)
     """Layers of the decoder; the first one receives the context of the attention."""
     embedding_size: int = ranged(256, at_least=1)
     """Width E of the token vectors on both sides."""
@@ -150,7 +150,7 @@ class TranslationModelConfig(Settings):
 
     def shape(self) -> Self:
         """The same model with the defaults for all that only acts in training: equal where weights fit one another."""
-        kept = ["cell", "encoder_layers", "decoder_layers", "embedding_size", "encoder_size", "hidden_size"]
+        kept = ["cell", "num_encoder_layers", "num_decoder_layers", "embedding_size", "encoder_size", "hidden_size"]
         kept += ["attention", "attention_size", "readout", "tie_embeddings"]
         return type(self)(**{name: getattr(self, name) for name in kept})
 

@@ -22,7 +22,7 @@ from torch.nn.functional import linear
 from textseq.config.decoding import WritingPrecision
 from textseq.errors import TextseqError, unknown
 from textseq.nn.attention import Memory
-from textseq.nn.attention_decoder import SIDE, AttentiveLayer
+from textseq.nn.attention_decoder import SIDE, AttentionDecoder
 from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
@@ -78,17 +78,17 @@ class TranslationModel(nn.Module):
             config.cell,
             width,
             config.encoder_size,
-            layers=config.encoder_layers,
+            num_layers=config.num_encoder_layers,
             bidirectional=True,
             dropout=config.dropout,
         )
-        self.decoder = AttentiveLayer(config.cell, config.attention, width, values, hidden, config.attention_size)
+        self.decoder = AttentionDecoder(config.cell, config.attention, width, values, hidden, config.attention_size)
         self.upper = (
-            Recurrent(config.cell, hidden, hidden, layers=config.decoder_layers - 1, dropout=config.dropout)
-            if config.decoder_layers > 1
+            Recurrent(config.cell, hidden, hidden, num_layers=config.num_decoder_layers - 1, dropout=config.dropout)
+            if config.num_decoder_layers > 1
             else None
         )
-        states = config.decoder_layers * self.decoder.cell.states
+        states = config.num_decoder_layers * self.decoder.cell.states
         self.bridge = nn.Linear(config.encoder_size, states * hidden)
         rows = width * (2 if config.readout == "maxout" else 1)
         self.readout = nn.Linear(hidden + values + width, rows)
@@ -120,7 +120,7 @@ class TranslationModel(nn.Module):
         keys = self.decoder.attention.keys(values).to(values.dtype)
         memory = Memory(values, keys, padding, torch.cat([forward, backward], dim=1))
         start = torch.tanh(self.bridge(backward)).to(words.dtype)  # (N, L*states*H)
-        layers = self.config.decoder_layers
+        layers = self.config.num_decoder_layers
         parts = start.view(len(source), layers, -1, self.config.hidden_size).transpose(0, 1)  # (L, N, states, H)
         return memory, tuple(part.contiguous() for part in parts.unbind(2))
 

@@ -19,8 +19,8 @@ from textseq.checkpoints.registry import Facts
 from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
-from textseq.data.pairs import PairCorpus
-from textseq.data.sources import PairSource, file_names, resolved
+from textseq.data.pairs import PairDataset
+from textseq.data.sources import PairData, file_names, resolved
 from textseq.data.token_files import TokenFile, token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -29,7 +29,7 @@ from textseq.nn.embedding import carry_over
 from textseq.tasks.translation.batches import PairBatches, Resegment
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.shortlist import learn_short_list
+from textseq.tasks.translation.shortlist import learn_shortlist
 from textseq.tasks.translation.spec import describe
 from textseq.tasks.translation.translator import Translator, open_translator
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
@@ -38,8 +38,8 @@ from textseq.tokenizers.subwords import SubwordTokenizer
 from textseq.training.provenance import facts_of
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
-    begun_with,
     going_on,
+    load_init_model,
     new_folder,
     same_shape,
     same_text,
@@ -68,12 +68,12 @@ def train_translator(
     source: str | None = None,
     target: str | None = None,
     pairs: Sequence[Path | str] | Path = (),
-    origin: PairSource | None = None,
+    origin: PairData | None = None,
     name: str | None = None,
     model: TranslationModelConfig | None = None,
     batching: PairConfig | None = None,
     training: TrainingConfig | None = None,
-    start_from: str | None = None,
+    init_from: str | None = None,
     overwrite: bool = False,
     data: Path | None = None,
     download: bool = False,
@@ -88,10 +88,10 @@ def train_translator(
         pairs: one's own: two aligned files, or one .tsv or .jsonl file.
         origin: all of these at once, and how one's own files are read.
         name: of the run; the corpus's name and the languages, or the first file's name, by default.
-        model: sizes and kinds; with ``start_from``, that model's by default.
+        model: sizes and kinds; with ``init_from``, that model's by default.
         batching: tokenizer, batches.
         training: optimizer, schedule, limits.
-        start_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
+        init_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
         overwrite: replace a run of this name.
         data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
@@ -102,7 +102,7 @@ def train_translator(
         Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
     """
     if origin is None:
-        origin = PairSource(corpus=corpus, source=source, target=target, pairs=file_names(pairs))
+        origin = PairData(corpus=corpus, source=source, target=target, pairs=file_names(pairs))
     elif corpus or source or target or pairs:
         raise TextseqError("origin says all of the pairs; leave out corpus, source, target and pairs beside it")
     origin = replace(origin, pairs=resolved(origin.pairs), validation_pairs=resolved(origin.validation_pairs))
@@ -111,11 +111,11 @@ def train_translator(
         first = Path(origin.pairs[0]).name.split(".")[0] if origin.pairs else ""
         name = first or f"{opened.name}-{opened.source_language}-{opened.target_language}"
     folder = new_folder(name, overwrite=overwrite)
-    base = begun_with(start_from, "translator")
+    base = load_init_model(init_from, "translation")
     if model is None:
         model = open_translator(base).models[0].config if base else TranslationModelConfig()
     batching = batching or PairConfig()
-    training = suited(training or TranslatorTrainingConfig(), "translator")
+    training = suited(training or TranslatorTrainingConfig(), "translation")
     if batching.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may well be equal
         raise TextseqError(
             "--vocabulary separate wants --tie-embeddings target or none, found all, which is for one vocabulary; "
@@ -125,10 +125,10 @@ def train_translator(
         report(note)
     settings = model, batching, training
     facts = facts_of(
-        "translator",
+        "translation",
         origin,
         opened,
-        (start_from, base),
+        (init_from, base),
         settings,
         source_language=opened.source_language,
         target_language=opened.target_language,
@@ -137,9 +137,9 @@ def train_translator(
     for tokenizer in dict.fromkeys((vocabularies.source, vocabularies.target)):
         for note in tokenizer.notes(batching):
             report(note)
-    run = _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report)
+    run = TranslationRun(folder, facts, opened, vocabularies, model, batching, training, report)
     if base:
-        _start_from(run, base)
+        _init_from(run, base)
     return run.run(overwrite=overwrite)
 
 
@@ -154,16 +154,16 @@ def resume_translator(
 ) -> Translator:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", PairSource).open(data=data, download=download)
+    opened = saved(facts, place, "source", PairData).open(data=data, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TranslatorTrainingConfig)
-    training = going_on(training, before, folder, "translator")
+    training = going_on(training, before, folder, "translation")
     model, batching = saved(facts, place, "model", TranslationModelConfig), saved(facts, place, "data", PairConfig)
     vocabularies = load_vocabularies(place, found.tokenizer)
-    return _TranslatorRun(folder, facts, opened, vocabularies, model, batching, training, report).run(resume=True)
+    return TranslationRun(folder, facts, opened, vocabularies, model, batching, training, report).run(resume=True)
 
 
-def _vocabularies(corpus: PairCorpus, batching: PairConfig) -> Vocabularies:
+def _vocabularies(corpus: PairDataset, batching: PairConfig) -> Vocabularies:
     """The tokenizers of both languages, or one for both."""
     if batching.vocabulary == "joint":
         both = tokenizer_for(corpus.side("both"), batching, cache_folder())
@@ -172,7 +172,7 @@ def _vocabularies(corpus: PairCorpus, batching: PairConfig) -> Vocabularies:
     return Vocabularies(source, target)
 
 
-class _TranslatorRun(TaskRun[Translator]):
+class TranslationRun(TaskRun[Translator]):
     """A run of a translator.
 
     Args:
@@ -196,20 +196,20 @@ class _TranslatorRun(TaskRun[Translator]):
         self,
         folder: Path,
         facts: Facts,
-        corpus: PairCorpus,
+        corpus: PairDataset,
         vocabularies: Vocabularies,
         model: TranslationModelConfig,
         batching: PairConfig,
         training: TrainingConfig,
         report: Callable[[str], None],
     ) -> None:
-        super().__init__(folder, facts, corpus.parts, training, report)
+        super().__init__(folder, facts, corpus.splits, training, report)
         self.corpus = corpus
         self.vocabularies = vocabularies
         sources, targets = self._sides("train")
-        if vocabularies.short_list is None:
-            short_list = learn_short_list(sources, targets, vocabularies.copies(), vocabularies.ends)
-            self.vocabularies = vocabularies = replace(vocabularies, short_list=short_list)
+        if vocabularies.shortlist is None:
+            shortlist = learn_shortlist(sources, targets, vocabularies.copies(), vocabularies.ends)
+            self.vocabularies = vocabularies = replace(vocabularies, shortlist=shortlist)
         self.tokenizer = vocabularies
         alpha = batching.subword_sampling
         pairs = self.batches = PairBatches(
@@ -245,11 +245,11 @@ class _TranslatorRun(TaskRun[Translator]):
                 f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"
             )
 
-    def _sides(self, part: str) -> tuple[TokenFile, TokenFile]:
+    def _sides(self, split: str) -> tuple[TokenFile, TokenFile]:
         vocabularies, cache = self.vocabularies, cache_folder()
         return (
-            token_file(self.corpus.side("source"), part, vocabularies.source, cache),
-            token_file(self.corpus.side("target"), part, vocabularies.target, cache),
+            token_file(self.corpus.side("source"), split, vocabularies.source, cache),
+            token_file(self.corpus.side("target"), split, vocabularies.target, cache),
         )
 
     def describe(self, facts: Facts, rows: Sequence[Facts]) -> About:
@@ -323,7 +323,7 @@ def _resegment(tokenizer: Tokenizer, alpha: float) -> Resegment:
     return resegment
 
 
-def _start_from(run: _TranslatorRun, base: checkpoint.Checkpoint) -> None:
+def _init_from(run: TranslationRun, base: checkpoint.Checkpoint) -> None:
     """Fill the new model with another's weights; rows of the vocabularies go by the tokens' strings."""
     old = open_translator(base)
     model = old.models[0]

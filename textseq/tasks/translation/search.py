@@ -23,7 +23,7 @@ from textseq.nn.cells import State, Step
 from textseq.tasks.translation.config import TranslationConfig
 from textseq.tasks.translation.model import Reading, Stepper, TranslationModel
 from textseq.tasks.translation.processing import Look
-from textseq.tasks.translation.shortlist import ShortList
+from textseq.tasks.translation.shortlist import Shortlist
 
 Ids = Sequence[int]
 
@@ -95,16 +95,16 @@ class Sources:
     Args:
         models: one or several.
         sentences: the ids of each, without the token that ends it.
-        short_list: what their translations may need, if they are not to choose among all tokens.
+        shortlist: what their translations may need, if they are not to choose among all tokens.
     """
 
     def __init__(
         self,
         models: Sequence[TranslationModel],
         sentences: Sequence[np.ndarray],
-        short_list: ShortList | None = None,
+        shortlist: Shortlist | None = None,
     ) -> None:
-        self.sentences, self.short_list = sentences, short_list
+        self.sentences, self.shortlist = sentences, shortlist
         self.models, self.end = models, models[0].end
         self.device = models[0].output.weight.device
         self.lengths = [len(ids) + 1 for ids in sentences]
@@ -243,9 +243,9 @@ class Sources:
 
     def _choice(self, steppers: Sequence[Stepper], forced: Sequence[Ids], bias: Tensor | None) -> Choice:
         """What is chosen among: all tokens, or by the short list those that any of the sentences may need."""
-        if self.short_list is None:
+        if self.shortlist is None:
             return Choice(steppers, None, None, bias, [[*ids] for ids in forced], self.end)
-        lists = [self.short_list.of(ids, more) for ids, more in zip(self.sentences, forced, strict=True)]
+        lists = [self.shortlist.of(ids, more) for ids, more in zip(self.sentences, forced, strict=True)]
         tokens = np.unique(np.concatenate(lists))
         open_to = np.stack([np.isin(tokens, each, assume_unique=True) for each in lists])
         closed = torch.zeros(open_to.shape).masked_fill(torch.from_numpy(~open_to), -torch.inf)

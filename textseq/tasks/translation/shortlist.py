@@ -53,7 +53,7 @@ class Encoded(Protocol):
 
 
 @dataclass(frozen=True)
-class ShortList:
+class Shortlist:
     """The lists of all tokens of the source; that of its end, token V, holds what every sentence needs."""
 
     tokens: npt.NDArray[np.int32]
@@ -78,7 +78,7 @@ class ShortList:
             file.write(save({"tokens": self.tokens, "starts": self.starts}))
 
 
-def load_short_list(folder: Path, ends: tuple[int, int]) -> ShortList | None:
+def load_shortlist(folder: Path, ends: tuple[int, int]) -> Shortlist | None:
     """The list in a model's folder; None where there is none.
 
     Args:
@@ -108,10 +108,10 @@ def load_short_list(folder: Path, ends: tuple[int, int]) -> ShortList | None:
         sound = False
     if not sound:
         raise TextseqError(f"{path} is damaged, or of another vocabulary; restore the folder, or remove this file")
-    return ShortList(tokens, starts)
+    return Shortlist(tokens, starts)
 
 
-def learn_short_list(sources: Encoded, targets: Encoded, copies: Sequence[int], ends: tuple[int, int]) -> ShortList:
+def learn_shortlist(sources: Encoded, targets: Encoded, copies: Sequence[int], ends: tuple[int, int]) -> Shortlist:
     """The short list of a parallel text.
 
     Args:
@@ -137,7 +137,7 @@ def learn_short_list(sources: Encoded, targets: Encoded, copies: Sequence[int], 
         source_end * width + np.append(common, target_end),
     ]
     s, t = np.divmod(np.unique(np.concatenate(pairs)), width)
-    return ShortList(t.astype(np.int32), np.searchsorted(s, np.arange(source_end + 2)).astype(np.int64))
+    return Shortlist(t.astype(np.int32), np.searchsorted(s, np.arange(source_end + 2)).astype(np.int64))
 
 
 def _translations(

@@ -22,11 +22,11 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
 from textseq.config.decoding import WritingPrecision
-from textseq.data.pairs import PairCorpus
+from textseq.data.pairs import PairDataset
 from textseq.decoding.logit_bias import token_bias
 from textseq.errors import Interrupted, TextseqError
-from textseq.metrics.signature import measured_on
-from textseq.metrics.translation import TranslationMeasurement, measure_translations
+from textseq.metrics.signature import data_signature
+from textseq.metrics.translation import TranslationScore, measure_translations
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import Stepper, TranslationModel
 from textseq.tasks.translation.processing import Look, Sentence, Translation, Unfinished, different, read, written
@@ -35,7 +35,7 @@ from textseq.tasks.translation.spec import describe
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, Processes
+from textseq.training.distributed.group import ALONE, ProcessGroup
 
 BUFFER = 512
 """Sentences that are sorted by length together. With 2000 captions instead, the processor works 3 % less; but they come
@@ -200,9 +200,9 @@ class Translator:
             bias = pad(bias, (0, 1))  # for the end
         if config.coverage_penalty and not self.attends:
             raise TextseqError("--coverage-penalty wants a model with attention, found one without; leave it out")
-        if config.short_list and self.vocabularies.short_list is None:
+        if config.shortlist and self.vocabularies.shortlist is None:
             raise TextseqError(
-                "--short-list wants a model with a short list, found one without, which was trained before there were "
+                "--shortlist wants a model with a short list, found one without, which was trained before there were "
                 "any; leave it out, or train again"
             )
         if config.replace_unknown:
@@ -261,8 +261,8 @@ class Translator:
     def _batch(self, batch: Sequence[Sentence], task: _Task) -> list[list[Translation]]:
         """The translations of some sentences, none of them empty."""
         config = task.config
-        short_list = self.vocabularies.short_list if config.short_list else None
-        sources = Sources(self.models, [sentence.ids for sentence in batch], short_list)
+        shortlist = self.vocabularies.shortlist if config.shortlist else None
+        sources = Sources(self.models, [sentence.ids for sentence in batch], shortlist)
         forced = [sentence.forced for sentence in batch]
         if task.draws:
             found = sources.draw(self._steppers, config, forced, task.bias, task.generator)
@@ -308,24 +308,24 @@ class Translator:
 
     def measure(
         self,
-        corpus: PairCorpus,
-        part: str,
+        corpus: PairDataset,
+        split: str,
         *,
         metrics: Sequence[str] = ("bleu", "chrf", "ter"),
         tokenize: str = "13a",
         progress: Progress | None = None,
-        processes: Processes = ALONE,
+        process_group: ProcessGroup = ALONE,
         **settings: Unpack[TranslationSettings],
-    ) -> tuple[list[TranslationMeasurement], list[str]]:
+    ) -> tuple[list[TranslationScore], list[str]]:
         """Translate a part of a corpus and measure the translations; see ``translation_metrics``.
 
         Args:
             corpus: in the languages of the model, if it is known which these are.
-            part: of the corpus.
+            split: of the corpus.
             metrics: see ``measure_translations``.
             tokenize: see ``measure_translations``.
             progress: told of every batch how many sentences it was.
-            processes: those that measure together, all with the same models and corpus.
+            process_group: those that measure together, all with the same models and corpus.
             settings: the fields of ``TranslationConfig``; the signature has those that are not the default.
 
         Returns:
@@ -340,19 +340,19 @@ class Translator:
                 f"this model translates {self.languages[0]} to {self.languages[1]}, found {languages[0]} to "
                 f"{languages[1]}; say --source {self.languages[0]} --target {self.languages[1]}"
             )
-        pairs = list(corpus.pairs(part))
+        pairs = list(corpus.pairs(split))
         task = self._task(settings, False)
-        if task.draws and processes.count > 1:
+        if task.draws and process_group.count > 1:
             raise TextseqError("drawing at random wants one process, so that a seed gives the same; start one")
         found, unfinished = {}, Unfinished()
         for turn, first in enumerate(range(0, len(pairs), BUFFER)):
             some = [(source, "") for source, _ in pairs[first : first + BUFFER]]
-            if processes.turn(turn):
+            if process_group.turn(turn):
                 lines = [best[0].text for best in self._stream(some, task, BUFFER, progress, first + 1, unfinished)]
                 found[turn] = torch.tensor(list(json.dumps(lines).encode()), dtype=torch.uint8)
             elif progress is not None:
                 progress(len(some))
-        translations = [line for some in processes.collect(found) for line in json.loads(bytes(some.tolist()))]
+        translations = [line for some in process_group.collect(found) for line in json.loads(bytes(some.tolist()))]
         config, usual = task.config, TranslationConfig().to_dict()
         unusual = [
             f"|{'drawing-' * (name == 'seed')}{name.replace('_', '-')}:{value}"  # sacreBLEU has a seed of its own
@@ -360,7 +360,7 @@ class Translator:
             if value != usual[name] and name not in {"num_beams", "length_penalty"}
         ]
         how = (
-            f"{measured_on(corpus.name, corpus.parts, corpus.other_names.get(part, part))}|"
+            f"{data_signature(corpus.name, corpus.splits, corpus.other_names.get(split, split))}|"
             f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
             f"models:{len(self.models)}|precision:{self.precision}|beams:{config.num_beams}|"
             f"length-penalty:{config.length_penalty:g}{''.join(unusual)}"
@@ -369,7 +369,7 @@ class Translator:
         measured = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, how=how)
         return measured, translations
 
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[TranslationMeasurement] = ()) -> None:
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[TranslationScore] = ()) -> None:
         """Write the model as a folder that ``load`` reads, to keep or to give away.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.tasks.translation.shortlist import ShortList, load_short_list
+from textseq.tasks.translation.shortlist import Shortlist, load_shortlist
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.registry import load_tokenizer
 
@@ -19,7 +19,7 @@ class Vocabularies:
 
     source: Tokenizer
     target: Tokenizer
-    short_list: ShortList | None = None
+    shortlist: Shortlist | None = None
     """Which target tokens each source token may need, where it has been learnt."""
 
     @property
@@ -49,8 +49,8 @@ class Vocabularies:
         self.target.save(folder)
         if not self.joint:
             self.source.save(folder, SOURCE_FILE)
-        if self.short_list is not None:
-            self.short_list.save(folder)
+        if self.shortlist is not None:
+            self.shortlist.save(folder)
 
 
 def load_vocabularies(folder: Path, target: Tokenizer) -> Vocabularies:
@@ -61,4 +61,4 @@ def load_vocabularies(folder: Path, target: Tokenizer) -> Vocabularies:
     """
     shared = not (folder / SOURCE_FILE).exists()
     source = target if shared else load_tokenizer(folder, SOURCE_FILE)
-    return Vocabularies(source, target, load_short_list(folder, (source.size, target.size)))
+    return Vocabularies(source, target, load_shortlist(folder, (source.size, target.size)))

@@ -14,7 +14,7 @@ from textseq.errors import TextseqError
 
 
 @dataclass(frozen=True)
-class Ranks:
+class DistributedEnvironment:
     """One process among those of a job."""
 
     rank: int = 0
@@ -37,7 +37,7 @@ def launched() -> bool:
     return any(os.environ.get(name) for name in ("RANK", "WORLD_SIZE"))
 
 
-def ranks() -> Ranks:
+def environment() -> DistributedEnvironment:
     """What ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` say of this process; without them it is alone.
 
     Raises:
@@ -49,10 +49,12 @@ def ranks() -> Ranks:
     if not all(value.isdecimal() for value in found.values()) or not int(found["RANK"]) < int(found["WORLD_SIZE"]):
         said = " ".join(f"{name}={value}" for name, value in found.items())
         raise TextseqError(f"RANK must be a number from 0 to WORLD_SIZE - 1, found {said}; mend them, or unset them")
-    return Ranks(*(int(found[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+    return DistributedEnvironment(
+        *(int(found[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    )
 
 
-def first_to_fail(own: Ranks) -> bool:
+def first_to_fail(own: DistributedEnvironment) -> bool:
     """Whether no other process of the job has failed before this one, so that what went wrong is said once."""
     if own.count == 1:
         return True

@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from textseq.errors import TextseqError
-from textseq.training.distributed.environment import ranks
+from textseq.training.distributed.environment import environment
 
 WAIT = timedelta(days=7)
 """How long an order may be awaited: the leader may be measuring. One that has died is noticed at once."""
@@ -42,7 +42,7 @@ class Order(IntEnum):
 
 
 @dataclass(frozen=True)
-class Processes:
+class ProcessGroup:
     """The processes of a job, as one of them sees them."""
 
     rank: int = 0
@@ -119,11 +119,11 @@ class Processes:
             ) from error
 
 
-ALONE = Processes()
+ALONE = ProcessGroup()
 
 
 @cache
-def joined(device: str) -> Processes:
+def joined(device: str) -> ProcessGroup:
     """The processes that a launcher has started together; this one alone if it has started no others.
 
     Args:
@@ -132,14 +132,14 @@ def joined(device: str) -> Processes:
     Raises:
         TextseqError: the others cannot be reached.
     """
-    own = ranks()
+    own = environment()
     if own.count == 1:
         return ALONE
     if not dist.is_available():
         raise TextseqError("this build of torch has no torch.distributed; train with one process")
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
-        return Processes(own.rank, own.count, dist.new_group(backend="gloo", timeout=WAIT))
+        return ProcessGroup(own.rank, own.count, dist.new_group(backend="gloo", timeout=WAIT))
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise TextseqError(
