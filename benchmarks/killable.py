@@ -65,7 +65,8 @@ CASES = {
     + "60 "
     + (
         "--text text.txt --cell lstm --num-layers 2 --hidden-size 12 --embedding-size 12 --dropout 0.3 "
-        "--tie-embeddings --learn-initial-state --random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
+        "--tie-embeddings --learn-initial-state "
+        "--random-window --window 12 --batch-size 5 --schedule cosine --warmup-steps 9 "
         "--save-every 11 --evaluate-every 12 --ema-decay 0.95"
     ),
     "gru": LIMITS
@@ -79,7 +80,8 @@ CASES = {
     + "60 "
     + (
         "--text text.txt --cell lstm-peephole --num-layers 2 --hidden-size 10 --embedding-size 5 --residual "
-        "--layer-norm --dropout 0.2 --locked-dropout --embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
+        "--layer-norm --dropout 0.2 --locked-dropout "
+        "--embedding-dropout 0.2 --word-dropout 0.1 --weight-dropout 0.3 --zoneout 0.1 "
         "--zoneout-cell 0.2 --activation-penalty 0.1 --temporal-penalty 0.1 --window 8 --batch-size 4 "
         "--precision bfloat16 --save-every 9 --evaluate-every 10 --ema-decay 0.9 --average last --average-count 3"
     ),

@@ -186,7 +186,8 @@ class Trainer:
         if self.progress.micro_batches > micro_batches:
             self.report(
                 f"step {self.progress.step} did not fit into memory: batches are cut into "
-                f"{self.progress.micro_batches} micro-batches from now on, which gives the same gradient and takes longer"
+                f"{self.progress.micro_batches} micro-batches from now on, "
+                "which gives the same gradient and takes longer"
             )
         self.averages.update(self.progress.step)
         return done
