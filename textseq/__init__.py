@@ -8,49 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from textseq.config.training import TrainingConfig as TrainingConfig
-from textseq.data.readers.word_vectors import read_vectors as read_vectors
-from textseq.data.sources import LabelledData as LabelledData
-from textseq.data.sources import PairData as PairData
-from textseq.data.sources import TaggedData as TaggedData
-from textseq.data.word_vectors import Vectors as Vectors
-from textseq.errors import TextseqError as TextseqError
-from textseq.metrics.word_vectors import word_analogies as word_analogies
-from textseq.metrics.word_vectors import word_similarity as word_similarity
-from textseq.tasks.classification.classifier import Classification as Classification
-from textseq.tasks.classification.classifier import Classifier as Classifier
-from textseq.tasks.classification.config import ClassifierConfig as ClassifierConfig
-from textseq.tasks.classification.config import ClassifierTrainingConfig as ClassifierTrainingConfig
-from textseq.tasks.classification.config import LabelledConfig as LabelledConfig
-from textseq.tasks.classification.cross_validation import train_classifiers as train_classifiers
-from textseq.tasks.classification.run import train_classifier as train_classifier
-from textseq.tasks.language_model.config import DataConfig as DataConfig
-from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
-from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
-from textseq.tasks.language_model.generator import Score as Score
-from textseq.tasks.language_model.generator import Writer as Writer
-from textseq.tasks.language_model.memorization import Memorization as Memorization
-from textseq.tasks.language_model.memorization import memorization_of as memorization_of
-from textseq.tasks.registry import load as load
-from textseq.tasks.registry import load_classifier as load_classifier
-from textseq.tasks.registry import load_generator as load_generator
-from textseq.tasks.registry import load_tagger as load_tagger
-from textseq.tasks.registry import load_translator as load_translator
-from textseq.tasks.registry import resume as resume
-from textseq.tasks.registry import train as train
-from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
-from textseq.tasks.tagging.config import TaggerConfig as TaggerConfig
-from textseq.tasks.tagging.config import TaggerTrainingConfig as TaggerTrainingConfig
-from textseq.tasks.tagging.run import train_tagger as train_tagger
-from textseq.tasks.tagging.tagger import Tagger as Tagger
-from textseq.tasks.tagging.tagger import Tagging as Tagging
-from textseq.tasks.translation.config import PairConfig as PairConfig
-from textseq.tasks.translation.config import TranslationConfig as TranslationConfig
-from textseq.tasks.translation.config import TranslationModelConfig as TranslationModelConfig
-from textseq.tasks.translation.config import TranslatorTrainingConfig as TranslatorTrainingConfig
-from textseq.tasks.translation.processing import Translation as Translation
-from textseq.tasks.translation.run import train_translator as train_translator
-from textseq.tasks.translation.translator import Translator as Translator
 from textseq.version import __version__
 
 if TYPE_CHECKING:
