@@ -127,7 +127,7 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMetrics:
     if options.corpus is not None:
         if own.text_column or own.label_column:
             raise TextseqError("--text-column and --label-column are of --labelled; leave them out with a corpus")
-        corpus = load_labelled(options.corpus, data=options.data, download=options.download)
+        corpus = load_labelled(options.corpus, data_dir=options.data, download=options.download)
     else:
         corpus = own_labelled(
             own.labelled,
@@ -156,7 +156,7 @@ def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMetrics | Se
     if options.corpus is not None:
         if own.word_column is not None or own.tag_column is not None:
             raise TextseqError("--word-column and --tag-column are of --tagged; leave them out with a corpus")
-        corpus = load_tagged(options.corpus, data=options.data, download=options.download)
+        corpus = load_tagged(options.corpus, data_dir=options.data, download=options.download)
     else:
         corpus = own_tagged(
             own.tagged,
@@ -187,7 +187,7 @@ def _measure_text(options: Evaluate, folder: Path) -> None:
     own = options.language_models
     _alone("a text, which a language model reads from its beginning to its end, is")
     if options.corpus is not None:
-        corpus = load_text(options.corpus, data=options.data, download=options.download)
+        corpus = load_text(options.corpus, data_dir=options.data, download=options.download)
         split = options.split or ("test" if "test" in corpus.splits else "validation")
     else:
         corpus, split = own_text(own.text, encoding=options.encoding, validation=0), "train"

@@ -194,8 +194,8 @@ def _training_text(writer: Writer, looking: Looking) -> DocumentSet:
     if looking.training_text:
         return own_text(looking.training_text, encoding=looking.encoding, validation=0)
     if looking.corpus is not None:
-        return load_text(looking.corpus, data=looking.data, download=looking.download)
-    return training_text(writer.facts, data=looking.data, download=looking.download)
+        return load_text(looking.corpus, data_dir=looking.data, download=looking.download)
+    return training_text(writer.facts, data_dir=looking.data, download=looking.download)
 
 
 def _given(name: str, encoding: str) -> str:

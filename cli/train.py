@@ -80,7 +80,7 @@ def train(arguments: Sequence[str]) -> None:
         textseq.resume(
             options.resume,
             training=options.training,
-            data=options.data,
+            data_dir=options.data,
             download=options.download,
             report=_report,
         )
@@ -101,7 +101,7 @@ def train(arguments: Sequence[str]) -> None:
             training=options.training,
             init_from=options.from_,
             overwrite=options.overwrite,
-            data=options.data,
+            data_dir=options.data,
             download=options.download,
             report=_report,
         )
@@ -118,7 +118,7 @@ def train(arguments: Sequence[str]) -> None:
             init_from=options.from_,
             vectors=options.origin.vectors,
             overwrite=options.overwrite,
-            data=options.data,
+            data_dir=options.data,
             download=options.download,
             report=_report,
         )

@@ -43,7 +43,7 @@ COUNTS = {
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.labels])
 def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
-    corpus = load_labelled(name, data=data_folder)
+    corpus = load_labelled(name, data_dir=data_folder)
     counts = []
     for split in corpus.splits:
         examples = list(corpus.examples(split))
@@ -58,7 +58,7 @@ def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Pa
         ("imdb", [("train", "validation"), ("test",)]),
         ("sentence_polarity", [("train",), ("test",)]),
     ):
-        corpus = load_labelled(name, data=data_folder)
+        corpus = load_labelled(name, data_dir=data_folder)
         for half in splits:
             (_, most), (_, least) = Counter(
                 label for split in half for _, label in corpus.examples(split)
@@ -68,18 +68,18 @@ def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Pa
 
 def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None:
     def all_of(name: str) -> Counter[tuple[str, str]]:
-        corpus = load_labelled(name, data=data_folder)
+        corpus = load_labelled(name, data_dir=data_folder)
         return Counter(example for split in corpus.splits for example in corpus.examples(split))
 
     assert all_of("film_reviews") == all_of("sentence_polarity") + all_of("movie_reviews")
 
 
 def test_a_language_model_reads_the_texts_of_a_part_alone(data_folder: Path, tmp_path: Path) -> None:
-    corpus = load_text("trec", data=data_folder)
+    corpus = load_text("trec", data_dir=data_folder)
     assert [*corpus.documents("test")] == [
-        (text,) for text, _ in load_labelled("trec", data=data_folder).examples("test")
+        (text,) for text, _ in load_labelled("trec", data_dir=data_folder).examples("test")
     ]
-    assert load_text("tinyshakespeare", data=data_folder).task == "language-model"
+    assert load_text("tinyshakespeare", data_dir=data_folder).task == "language-model"
     letters = CharTokenizer.train(corpus.documents("train"))
     tokens = token_file(corpus, "train", letters, tmp_path)
     assert len(tokens.document_starts) == 5452
@@ -108,12 +108,14 @@ def test_parts_are_spread_over_labels_and_share_no_text() -> None:
 
 
 def test_what_a_corpus_keeps_for_validation_may_be_learnt_from_too(data_folder: Path) -> None:
-    kept = load_labelled("sst2", data=data_folder)
-    whole = LabelledData(corpus="sst2", validation=0).open(data=data_folder)
+    kept = load_labelled("sst2", data_dir=data_folder)
+    whole = LabelledData(corpus="sst2", validation=0).open(data_dir=data_folder)
     assert whole.splits == ("train", "test") and whole.fingerprint != kept.fingerprint
     assert [*whole.examples("train")] == [*kept.examples("train"), *kept.examples("validation")]
-    assert LabelledData(corpus="sst2", validation=0.3).open(data=data_folder).fingerprint == kept.fingerprint
-    shares = {share: LabelledData(corpus="trec", validation=share).open(data=data_folder) for share in (0, 0.1, 0.2)}
+    assert LabelledData(corpus="sst2", validation=0.3).open(data_dir=data_folder).fingerprint == kept.fingerprint
+    shares = {
+        share: LabelledData(corpus="trec", validation=share).open(data_dir=data_folder) for share in (0, 0.1, 0.2)
+    }
     assert [one.splits for one in shares.values()] == [("train", "test")] + 2 * [("train", "validation", "test")]
     counts = [len([*one.examples("train")]) for one in shares.values()]
     assert counts[0] == 5452 and [counts[0] - count for count in counts] == pytest.approx([0, 545, 1090], abs=60)
@@ -165,10 +167,10 @@ def test_more_folds_than_texts_are_refused() -> None:
 
 
 def test_sentences_and_their_phrases_are_not_dealt_out_to_folds(data_folder: Path) -> None:
-    phrases = load_labelled("sst2-phrases", data=data_folder)
+    phrases = load_labelled("sst2-phrases", data_dir=data_folder)
     with pytest.raises(TextseqError, match=r"found sentences and their phrases in 'sst2-phrases'; take 'sst2'$"):
         phrases.fold(0, 10)
-    load_labelled("sst2", data=data_folder).fold(0, 10)
+    load_labelled("sst2", data_dir=data_folder).fold(0, 10)
 
 
 def test_texts_without_letters_are_dealt_out_too() -> None:
@@ -252,7 +254,7 @@ def test_corpora_that_share_texts_say_so_of_one_another(data_folder: Path) -> No
         assert all(name in overlaps[other] for other in others)
     texts: dict[str, set[str]] = {}
     for name in ("sst2", "sst5", "sentence_polarity", "movie_reviews", "film_reviews", "subj", "trec"):
-        corpus = load_labelled(name, data=data_folder)
+        corpus = load_labelled(name, data_dir=data_folder)
         texts[name] = {
             NO_LETTERS.sub("", text).casefold() for split in corpus.splits for text, _ in corpus.examples(split)
         }
@@ -292,7 +294,7 @@ def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> No
 
     def known(*names: str, corpus: str = "sst2") -> str | None:
         facts: Facts = {"corpus": {"name": names[0]}, "learnt_before": [*names[1:]]}
-        return overlap(facts, load_labelled(corpus, data=data_folder))
+        return overlap(facts, load_labelled(corpus, data_dir=data_folder))
 
     assert known("sst2") is None
     assert known("sst2-phrases") is None
@@ -308,7 +310,7 @@ def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> No
 def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tmp_path: Path) -> None:
     def known(facts: Facts, corpus: str = "sst2") -> str | None:
         origin = LabelledData(corpus=corpus, folds=10)
-        fold = replace(origin, fold=1).open(data=data_folder)
+        fold = replace(origin, fold=1).open(data_dir=data_folder)
         return shared_texts(facts, origin, fold)
 
     for name in ("sst2", "sst2-fold3of10"):

@@ -49,7 +49,7 @@ def test_a_sentence_is_read_with_a_space_before_it() -> None:
 
 @cache
 def loaded(name: str, folder: Path, source: str | None = None, target: str | None = None) -> dict[str, list[Pair]]:
-    return everything(load_pairs(name, source=source, target=target, data=folder))
+    return everything(load_pairs(name, source=source, target=target, data_dir=folder))
 
 
 @pytest.fixture(params=RECIPES)
@@ -125,7 +125,7 @@ def test_multi30k_is_read_line_by_line(data_folder: Path, data_file: DataFile) -
         for language in ("en", "de", "fr", "cs"):
             lines = gzip.decompress(data_file(f"multi30k/{stem}.{language}.gz").read_bytes()).decode().split("\n")
             other = "de" if language == "en" else "en"
-            corpus = load_pairs("multi30k", source=language, target=other, data=data_folder)
+            corpus = load_pairs("multi30k", source=language, target=other, data_dir=data_folder)
             assert [source for source, _ in corpus.pairs(split)] == [line.strip() for line in lines[:-1]]
             assert list(corpus.pairs(stem)) == list(corpus.pairs(split))  # by the name of its files
 
@@ -135,7 +135,7 @@ def test_directions(data_folder: Path, data_file: DataFile) -> None:
     data_file("tatoeba/pol.txt")
 
     def directed(name: str, **languages: str) -> tuple[str, str]:
-        corpus = load_pairs(name, data=data_folder, **languages)  # type: ignore[arg-type]
+        corpus = load_pairs(name, data_dir=data_folder, **languages)  # type: ignore[arg-type]
         return corpus.source_language, corpus.target_language
 
     assert directed("multi30k") == ("en", "de")
@@ -147,7 +147,7 @@ def test_directions(data_folder: Path, data_file: DataFile) -> None:
     back = loaded("tatoeba-pol-eng", data_folder, "pl", "en")
     assert back == {split: [(target, source) for source, target in pairs] for split, pairs in forth.items()}
     fingerprints = [
-        load_pairs("multi30k", source=source, target=target, data=data_folder).fingerprint
+        load_pairs("multi30k", source=source, target=target, data_dir=data_folder).fingerprint
         for source, target in (("en", "de"), ("de", "en"), ("en", "fr"))
     ]
     assert len(set(fingerprints)) == 3 and all(len(one) == 64 for one in fingerprints)
@@ -155,7 +155,7 @@ def test_directions(data_folder: Path, data_file: DataFile) -> None:
 
 def test_czech_has_no_test_of_2017(data_folder: Path, data_file: DataFile) -> None:
     data_file("multi30k/train.cs.gz")
-    corpus = load_pairs("multi30k", source="en", target="cs", data=data_folder)
+    corpus = load_pairs("multi30k", source="en", target="cs", data_dir=data_folder)
     assert corpus.splits == ("train", "validation", "test")
     with pytest.raises(TextseqError, match=r"unknown part of corpus 'multi30k' \(en to cs\): 'test_2017_flickr'"):
         corpus.pairs("test_2017_flickr")
@@ -177,7 +177,7 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         load_pairs("multi30k", source="fr", target="fr")
     with pytest.raises(TextseqError, match=r"'multi30k' lacks 6 of 6 files, the first multi30k/train\.en\.gz"):
-        load_pairs("multi30k", target="cs", data=tmp_path)  # none of the German and French ones
+        load_pairs("multi30k", target="cs", data_dir=tmp_path)  # none of the German and French ones
 
 
 def test_newer_releases_have_a_third_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ files = {{ "deu.txt" = {{ bytes = {len(content)}, sha256 = "{digest}" }} }}
 """
     )
     monkeypatch.setattr(corpus_recipes, "recipe_files", lambda: {"mine": text})
-    splits = everything(load_pairs("mine", source="de", data=tmp_path))
+    splits = everything(load_pairs("mine", source="de", data_dir=tmp_path))
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 140, "validation": 20, "test": 40}
     assert {pair for pairs in splits.values() for pair in pairs} == {
         (f"Geh {number}.", f"Go {number}.") for number in range(200)

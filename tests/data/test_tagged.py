@@ -29,7 +29,7 @@ TAGS = {"treebank": 12, "brown": 12, "cmudict": 39}
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.tags])
 def test_every_corpus_has_its_sentences(name: str, data_folder: Path) -> None:
-    corpus = load_tagged(name, data=data_folder)
+    corpus = load_tagged(name, data_dir=data_folder)
     sentences = words = 0
     used: Counter[str] = Counter()
     for split in corpus.splits:
@@ -45,20 +45,20 @@ def test_every_corpus_has_its_sentences(name: str, data_folder: Path) -> None:
 
 
 def test_the_first_sentence_of_the_treebank(data_folder: Path) -> None:
-    words, tags = next(load_tagged("treebank", data=data_folder).sentences("train"))
+    words, tags = next(load_tagged("treebank", data_dir=data_folder).sentences("train"))
     assert words[:6] == ("Pierre", "Vinken", ",", "61", "years", "old")
     assert tags[:6] == ("NOUN", "NOUN", ".", "NUM", "NOUN", "ADJ")
     assert words[-2:] == ("29", ".")
 
 
 def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> None:
-    text = "".join(next(iter(load_corpus("brown", data=data_folder).documents("train"))))
-    words, _ = next(load_tagged("brown", data=data_folder).sentences("train"))
+    text = "".join(next(iter(load_corpus("brown", data_dir=data_folder).documents("train"))))
+    words, _ = next(load_tagged("brown", data_dir=data_folder).sentences("train"))
     assert text.split()[:5] == list(words[:5]) == ["The", "Fulton", "County", "Grand", "Jury"]
     with pytest.raises(TextseqError, match="'treebank' is for a tagger; of texts are austen"):
-        load_corpus("treebank", data=data_folder)
+        load_corpus("treebank", data_dir=data_folder)
     with pytest.raises(TextseqError, match="of tagged sentences are brown, cmudict, treebank"):
-        load_tagged("shakespeare", data=data_folder)
+        load_tagged("shakespeare", data_dir=data_folder)
 
 
 def test_traces_and_escapes_are_no_words() -> None:
@@ -112,7 +112,7 @@ def test_what_is_not_aligned_has_a_tab(tmp_path: Path) -> None:
 
 
 def test_all_pronunciations_of_a_word_are_in_one_part(data_folder: Path) -> None:
-    corpus = load_tagged("cmudict", data=data_folder)
+    corpus = load_tagged("cmudict", data_dir=data_folder)
     assert not corpus.aligned
     splits = {split: {"".join(letters) for letters, _ in corpus.sentences(split)} for split in corpus.splits}
     assert sum(map(len, splits.values())) == 123_455

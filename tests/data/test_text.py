@@ -89,12 +89,12 @@ def test_recipes_are_found_in_an_installed_package(tmp_path: Path) -> None:
 def test_missing_corpus_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     with pytest.raises(TextseqError, match=r"'shakespeare' lacks 42 of 42 files.*--download fetches 5\.3 MB"):
-        load_corpus("shakespeare", data=tmp_path)
+        load_corpus("shakespeare", data_dir=tmp_path)
 
 
 def test_tinyshakespeare_is_split_as_everybody_splits_it(data_file: DataFile, data_folder: Path) -> None:
     whole = data_file("tinyshakespeare/input.txt").read_text("ascii")
-    corpus = load_corpus("tinyshakespeare", data=data_folder)
+    corpus = load_corpus("tinyshakespeare", data_dir=data_folder)
     (train,), (validation,) = texts(corpus, "train"), texts(corpus, "validation")
     assert (len(train), len(validation)) == (1_003_854, 111_540)  # nanoGPT's shakespeare_char
     assert train + validation == whole
@@ -107,7 +107,7 @@ def test_tinyshakespeare_is_split_as_everybody_splits_it(data_file: DataFile, da
 
 def test_shakespeare_is_split_by_whole_pieces(data_file: DataFile, data_folder: Path) -> None:
     data_file("shakespeare/macbeth.txt")
-    corpus = load_corpus("shakespeare", data=data_folder)
+    corpus = load_corpus("shakespeare", data_dir=data_folder)
     names = {split: [document.path.name for document in corpus.contents[split]] for split in corpus.splits}
     assert names["test"] == ["macbeth.txt", "twelfthnight.txt"]
     assert names["validation"] == ["twogentlemenofverona.txt"]
@@ -132,7 +132,7 @@ def recipe_of(monkeypatch: pytest.MonkeyPatch, folder: Path, head: str, **files:
 def test_every_document_gives_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     head = 'format = "text"\nsplit = { test = 0.2, validation = 0.3 }\n'
     recipe_of(monkeypatch, tmp_path, head, a="0123456789", b="abcdefghij")
-    corpus = load_corpus("mine", data=tmp_path)
+    corpus = load_corpus("mine", data_dir=tmp_path)
     assert {split: texts(corpus, split) for split in corpus.splits} == {
         "train": ["01234", "abcde"],
         "validation": ["567", "fgh"],
@@ -143,29 +143,29 @@ def test_every_document_gives_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_formats_of_single_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     head = 'format = "text"\nsplit = { validation = ["b"] }\n'
     recipe_of(monkeypatch, tmp_path, head, a=" x\n", b=" y\n")
-    plain = load_corpus("mine", data=tmp_path)
+    plain = load_corpus("mine", data_dir=tmp_path)
     assert (texts(plain, "train"), texts(plain, "validation")) == ([" x\n"], [" y\n"])
     recipe_of(monkeypatch, tmp_path, head + 'formats = { b = "plain" }\n', a=" x\n", b=" y\n")
-    mixed = load_corpus("mine", data=tmp_path)
+    mixed = load_corpus("mine", data_dir=tmp_path)
     assert (texts(mixed, "train"), texts(mixed, "validation")) == ([" x\n"], ["y\n"])
     assert mixed.fingerprint != plain.fingerprint
     recipe_of(monkeypatch, tmp_path, head + 'formats = { b = "plian" }\n', a=" x\n", b=" y\n")
     with pytest.raises(TextseqError, match=r"unknown format 'plian'; did you mean 'plain'\?"):
-        load_corpus("mine", data=tmp_path)
+        load_corpus("mine", data_dir=tmp_path)
 
 
 def test_no_document_is_in_two_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     head = 'format = "text"\nsplit = { validation = ["a"], test = ["a"] }\n'
     recipe_of(monkeypatch, tmp_path, head, a="x", b="y")
     with pytest.raises(TextseqError, match=r"'mine': 'a' in the test part must name documents, of no other part"):
-        load_corpus("mine", data=tmp_path)
+        load_corpus("mine", data_dir=tmp_path)
 
 
 def test_fingerprints_stay(data_file: DataFile, data_folder: Path) -> None:
     """Models name them: a change tells that a corpus gives another text than the one they were trained on."""
     data_file("shakespeare/macbeth.txt")
     for name, start in {"shakespeare": "30e4b7c6", "tinyshakespeare": "4c96c3a0"}.items():
-        assert load_corpus(name, data=data_folder).fingerprint.startswith(start)
+        assert load_corpus(name, data_dir=data_folder).fingerprint.startswith(start)
 
 
 def test_fingerprint_is_of_the_text(
@@ -175,11 +175,11 @@ def test_fingerprint_is_of_the_text(
     elsewhere = tmp_path / "tinyshakespeare/input.txt"
     elsewhere.parent.mkdir()
     elsewhere.write_bytes(source.read_bytes())
-    here = load_corpus("tinyshakespeare", data=data_folder).fingerprint
+    here = load_corpus("tinyshakespeare", data_dir=data_folder).fingerprint
     assert re.fullmatch("[0-9a-f]{64}", here)
-    assert load_corpus("tinyshakespeare", data=tmp_path).fingerprint == here
+    assert load_corpus("tinyshakespeare", data_dir=tmp_path).fingerprint == here
     monkeypatch.setattr(corpus_module, "FORMATS_VERSION", 0)
-    assert load_corpus("tinyshakespeare", data=data_folder).fingerprint != here
+    assert load_corpus("tinyshakespeare", data_dir=data_folder).fingerprint != here
 
 
 # -- plays
@@ -225,7 +225,7 @@ def test_poem_keeps_verses_and_stanzas(tmp_path: Path) -> None:
 
 
 def shakespeare(data_folder: Path) -> Iterator[tuple[str, str]]:
-    corpus = load_corpus("shakespeare", data=data_folder)
+    corpus = load_corpus("shakespeare", data_dir=data_folder)
     for split in corpus.splits:
         for document, text in zip(corpus.contents[split], texts(corpus, split), strict=True):
             yield document.path.name, text

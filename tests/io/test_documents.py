@@ -136,7 +136,7 @@ def test_nltk_is_imported_only_to_read(archive: Path) -> None:
 @cache
 def corpus(name: str, folder: Path) -> tuple[TextDataset, dict[str, list[str]]]:
     """A corpus, and the texts of each part."""
-    loaded = load_corpus(name, data=folder)
+    loaded = load_corpus(name, data_dir=folder)
     return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.splits}
 
 

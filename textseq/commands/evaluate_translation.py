@@ -103,7 +103,7 @@ def _pairs(options: Evaluate, source: str, target: str) -> PairDataset:
     if has and own.source is own.target is None and not {source, target} <= set(has):
         found = f"corpus '{options.corpus}' has {', '.join(has)}, and the model translates {source} to {target}"
         raise TextseqError(f"{found}; name another corpus")
-    return load_pairs(options.corpus, data=options.data, download=options.download, **languages)
+    return load_pairs(options.corpus, data_dir=options.data, download=options.download, **languages)
 
 
 def _given(path: Path, encoding: str, wanted: int) -> list[str]:

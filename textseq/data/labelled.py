@@ -139,19 +139,19 @@ class LabelledDataset:
         return replace(self, contents=contents, fingerprint=fingerprint, name=f"{self.name}-fold{number + 1}of{folds}")
 
 
-def load_labelled(name: str, *, data: Path | None = None, download: bool = False) -> LabelledDataset:
+def load_labelled(name: str, *, data_dir: Path | None = None, download: bool = False) -> LabelledDataset:
     """A corpus of labelled texts by name, every file found and verified.
 
     Args:
         name: one of the corpora for which ``list_corpora()`` names ``labels``.
-        data: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
         download: whether to fetch into the cache what is nowhere on this machine.
 
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
     """
     recipe = recipe_of(name, "labelled texts", lambda recipe: recipe.labels)
-    local = find(recipe, data=data, download=download)
+    local = find(recipe, data_dir=data_dir, download=download)
 
     def read(file: str, document: str, text: str) -> Iterator[Example]:
         return FORMATS[recipe.formats.get(file, recipe.format)](text, document, recipe.labels)
@@ -175,14 +175,14 @@ def load_labelled(name: str, *, data: Path | None = None, download: bool = False
     )
 
 
-def load_text(name: str, *, data: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
+def load_text(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
     """A corpus to learn to write from, by name: a text, or labelled texts, of which the labels do not matter.
 
     Raises:
         TextseqError: as ``corpus.load_corpus``.
     """
     labelled = {recipe.name for recipe in list_corpora() if recipe.labels}
-    return (load_labelled if name in labelled else load_corpus)(name, data=data, download=download)
+    return (load_labelled if name in labelled else load_corpus)(name, data_dir=data_dir, download=download)
 
 
 def own_labelled(

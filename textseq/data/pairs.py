@@ -158,7 +158,7 @@ def load_pairs(
     *,
     source: str | None = None,
     target: str | None = None,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
 ) -> PairDataset:
     """A corpus of sentence pairs by name, every file that the direction needs found and verified.
@@ -167,7 +167,7 @@ def load_pairs(
         name: one of the corpora for which ``list_corpora()`` names ``languages``.
         source: the language to translate from; None means the first of the recipe's that is not the target.
         target: the language to translate into; None means the first that is not the source.
-        data: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
         download: whether to fetch into the cache what is nowhere on this machine.
 
     Raises:
@@ -188,7 +188,7 @@ def load_pairs(
     aligned = _aligned_splits(recipe, source, target) if recipe.lists else {}
     if aligned:  # the other languages are not needed
         recipe = replace(recipe, files={file: recipe.files[file] for pair in aligned.values() for file in pair})
-    local = find(recipe, data=data, download=download)
+    local = find(recipe, data_dir=data_dir, download=download)
     documents = documents_of(recipe, local)
     contents: dict[str, Iterable[Pair]] = {
         split: PairFile((documents[first], documents[second]), "aligned") for split, (first, second) in aligned.items()

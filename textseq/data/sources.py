@@ -1,11 +1,12 @@
-"""What a run began with: the text that it learns from and its settings, and how they are read back from the run."""
+"""Data sources: settings that name a corpus or one's own files, and how the files are read."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
 from textseq.config.base import Settings, ranged
 from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
@@ -14,39 +15,96 @@ from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
 from textseq.data.text import TextDataset, own_text
 from textseq.errors import TextseqError
 
+Dataset = TextDataset | PairDataset | LabelledDataset | TaggedDataset
+
 
 @dataclass(frozen=True, kw_only=True)
-class TextData(Settings):
+class DataSource(Settings):
     """What a run learns from: a corpus by name, or one's own files."""
+
+    own_files: ClassVar[str]
+    """The field, and the flag, that names one's own files."""
 
     corpus: str | None = None
     """A corpus by name."""
-    text: tuple[str, ...] = ()
-    """Your own text: files, or folders to search for text files (a folder of source code works as well)."""
     encoding: str = "utf-8"
-    """Encoding of --text."""
-    validation: float = 0.1
-    """Share of --text, from its end, that is kept for validation instead of training."""
-    vectors: str | None = None
-    """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
-    .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
+    """Encoding of your own files."""
+    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    """Share of your own files that is kept for validation."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
-        """The corpus, its files found and verified.
+    @property
+    def files(self) -> tuple[str, ...]:
+        """One's own files and folders; empty for a corpus."""
+        files: tuple[str, ...] = getattr(self, self.own_files)
+        return files
+
+    @abstractmethod
+    def open(self, *, data_dir: Path | None = None, download: bool = False) -> Dataset:
+        """Find and verify the corpus's files, or read and check one's own.
+
+        Args:
+            data_dir: the folder of the corpora; None means the one that ``TEXTSEQ_DATA`` names, if any.
+            download: whether to fetch missing files of a corpus into the cache.
 
         Raises:
-            TextseqError: neither or both named; whatever is wrong with the files.
+            TextseqError: neither or both are named, or the files are missing or invalid.
         """
-        if (self.corpus is None) == (not self.text):
-            raise TextseqError("name a corpus or give your own files with --text, one of the two")
-        if self.corpus is not None:
-            return load_text(self.corpus, data=data, download=download)
-        return own_text([Path(path) for path in self.text], encoding=self.encoding, validation=self.validation)
+
+    def resolved(self) -> Self:
+        """A copy with absolute paths, which hold wherever the run is resumed from."""
+        names = (self.own_files, f"validation_{self.own_files}")
+        paths: dict[str, Any] = {
+            name: tuple(map(_absolute, getattr(self, name))) for name in names if hasattr(self, name)
+        }
+        return replace(self, **paths)
+
+    def default_name(self, dataset: Dataset) -> str:
+        """The run's name unless one is given: the corpus's, or the first file's up to its first dot."""
+        return Path(self.files[0]).name.split(".")[0] if self.files else dataset.name
+
+    def _check(self) -> None:
+        """Raise a TextseqError unless exactly one of a corpus and one's own files is named."""
+        if (self.corpus is None) == (not self.files):
+            raise TextseqError(f"name a corpus or give your own files with --{self.own_files}, one of the two")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairData(Settings):
+class VectorSource(DataSource):
+    """A data source whose model may begin with word vectors."""
+
+    vectors: str | None = None
+    """Initial word vectors: a file in GloVe's, word2vec's or fastText's format (plain, .gz, .zip, or
+    ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must equal their size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextData(VectorSource):
+    """Your own text."""
+
+    own_files: ClassVar[str] = "text"
+
+    text: tuple[str, ...] = ()
+    """Your own text: files, or folders to search for text files (a folder of source code works as well)."""
+    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    """Share of --text, from its end, that is kept for validation instead of training."""
+
+    def open(self, *, data_dir: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
+        """The text; see ``DataSource.open``."""
+        self._check()
+        if self.corpus is not None:
+            return load_text(self.corpus, data_dir=data_dir, download=download)
+        return own_text(_paths(self.text), encoding=self.encoding, validation=self.validation)
+
+    def default_name(self, dataset: Dataset) -> str:
+        """The run's name unless one is given: the corpus's, or the first file's without its last ending."""
+        return self.corpus or Path(self.text[0]).stem or "run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairData(DataSource):
     """Your own sentence pairs, or which languages of a corpus."""
+
+    own_files: ClassVar[str] = "pairs"
 
     source: str | None = None
     """Language to translate from: a code such as en. Default: the corpus's first that is not the target; of two
@@ -54,140 +112,126 @@ class PairData(Settings):
     target: str | None = None
     """Language to translate into. Default: the corpus's first that is not the source, or the second file's ending."""
     pairs: tuple[str, ...] = ()
-    """Your own pairs: two aligned text files, of sources and of targets, a sentence to a line; or one file of columns
-    between tabs (.tsv) or of JSON objects (.jsonl). Each may be packed (.gz)."""
+    """Your own pairs: two aligned text files (sources and targets, one sentence per line), or one file of tab-separated
+    columns (.tsv) or of JSON objects (.jsonl). Each may be compressed (.gz)."""
     validation_pairs: tuple[str, ...] = ()
-    """Files of their own for validation, as --pairs."""
+    """Separate files for validation, in the same form as --pairs."""
     source_column: str | None = None
-    """Column of the sources in the header of a .tsv file, or key of a .jsonl file. Default: what is named after the
+    """Column of the sources in the header of a .tsv file, or key in a .jsonl file. Default: the one named after the
     language, or "source"; without such a header, the first column."""
     target_column: str | None = None
-    """The same of the targets ("target", the second column)."""
-    encoding: str = "utf-8"
-    """Encoding of --pairs."""
+    """The same for the targets ("target", the second column)."""
     validation: float = ranged(0.02, at_least=0, at_most=0.5)
-    """Share of --pairs kept for validation, no sentence of which is in training. Whatever the share, 2,000 pairs at
-    most, and at least 50, or a tenth of all pairs where that is less; none with 0."""
+    """Share of --pairs kept for validation; none of its sentences is in training. At most 2,000 pairs, and at least 50,
+    or a tenth of all pairs where that is less; none with 0."""
     empty: Literal["refuse", "drop"] = "refuse"
-    """What to do with pairs of --pairs of which a sentence is empty: refuse the file, or leave them out."""
+    """What to do with pairs in which a sentence is empty: refuse the file, or drop them."""
     overlong: Literal["refuse", "drop"] = "refuse"
-    """The same of pairs with a sentence of more than --longest-sentence characters."""
+    """The same for pairs with a sentence of more than --longest-sentence characters."""
     longest_sentence: int = ranged(1000, at_least=1)
-    """Characters of a sentence of --pairs; what is longer is mostly a mishap."""
+    """Characters of a sentence of --pairs; longer ones are mostly mistakes in the file."""
     unreadable: Literal["refuse", "drop"] = "refuse"
-    """The same of lines without a tab, of damaged JSON, of bytes that are not text."""
-    corpus: str | None = None
-    """A corpus by name."""
+    """The same for lines without a tab, damaged JSON, bytes that are not text."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> PairDataset:
-        """The pairs, their files found and verified.
-
-        Raises:
-            TextseqError: neither or both named; whatever is wrong with the files.
-        """
-        if (self.corpus is None) == (not self.pairs):
-            raise TextseqError("name a corpus or give your own files with --pairs, one of the two")
+    def open(self, *, data_dir: Path | None = None, download: bool = False) -> PairDataset:
+        """The pairs; see ``DataSource.open``."""
+        self._check()
         if self.corpus is not None:
-            return load_pairs(self.corpus, source=self.source, target=self.target, data=data, download=download)
+            return load_pairs(self.corpus, source=self.source, target=self.target, data_dir=data_dir, download=download)
         return own_pairs(
-            [Path(path) for path in self.pairs],
+            _paths(self.pairs),
             source_column=self.source_column,
             target_column=self.target_column,
             source_language=self.source,
             target_language=self.target,
             encoding=self.encoding,
             validation=self.validation,
-            validation_paths=[Path(path) for path in self.validation_pairs],
+            validation_paths=_paths(self.validation_pairs),
             longest=self.longest_sentence,
             empty=self.empty,
             overlong=self.overlong,
             unreadable=self.unreadable,
         )
 
+    def default_name(self, dataset: Dataset) -> str:
+        """The run's name unless one is given: the first file's up to its first dot, or the corpus's and languages'."""
+        if self.files or not isinstance(dataset, PairDataset):
+            return super().default_name(dataset)
+        return f"{dataset.name}-{dataset.source_language}-{dataset.target_language}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledData(Settings):
+class LabelledData(VectorSource):
     """Your own labelled texts."""
 
+    own_files: ClassVar[str] = "labelled"
+
     labelled: tuple[str, ...] = ()
-    """Your own texts with their labels: tables with a header (.csv, .tsv), JSON objects line by line (.jsonl), or
-    folders with a folder for each label and in these a file for each text. Files may be packed (.gz)."""
+    """Your own texts with their labels: tables with a header (.csv, .tsv), JSON objects, one per line (.jsonl), or
+    folders with a folder for each label that holds one file per text. Files may be compressed (.gz)."""
     validation_labelled: tuple[str, ...] = ()
-    """Files of their own for validation, as --labelled."""
+    """Separate files for validation, in the same form as --labelled."""
     text_column: str | None = None
     """Column or key of the texts. Default: one that is called text, sentence, review, content..."""
     label_column: str | None = None
     """Column or key of the labels. Default: one that is called label, class, sentiment, category..."""
-    encoding: str = "utf-8"
-    """Encoding of --labelled."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
-    """Share of --labelled, or of the training part of a corpus without a validation part, that is kept for validation;
-    of each label alike. 0: none is, and the validation part of a corpus is learnt from too, for a last training when
-    all is chosen; with --best-by loss, as nothing is measured."""
+    """Share of --labelled, or of the training split of a corpus without a validation split, that is kept for
+    validation, stratified by label. 0: none, and a corpus's validation split is trained on too, for a final training
+    with settled settings; use it with --best-by loss, as nothing is measured."""
     empty: Literal["refuse", "drop"] = "refuse"
-    """What to do with empty texts of --labelled: refuse the file, or leave them out."""
+    """What to do with empty texts of --labelled: refuse the file, or drop them."""
     overlong: Literal["refuse", "drop"] = "refuse"
-    """The same of texts with more than --longest-text characters."""
+    """The same for texts of more than --longest-text characters."""
     longest_text: int = ranged(1_000_000, at_least=1)
-    """Characters of a text of --labelled; what is longer is mostly a mishap."""
+    """Characters of a text of --labelled; longer ones are mostly mistakes in the file."""
     unreadable: Literal["refuse", "drop"] = "refuse"
-    """The same of rows without a label or with too few columns, of damaged JSON, of bytes that are not text."""
-    vectors: str | None = None
-    """Word vectors that the tokens' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
-    .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
+    """The same for rows without a label or with too few columns, damaged JSON, bytes that are not text."""
     folds: int | None = ranged(None, at_least=2)
-    """Cross-validation: deal all texts out to so many parts, train a model without each of them, and measure it there.
-    Every model is a run of its own, NAME-fold1of10 and so on; what was stopped goes on with the same command."""
+    """Cross-validation: divide all texts into this many folds, and train a model for each fold on the others and
+    measure it there. The runs are called NAME-fold1of10 and so on; the same command resumes after a stop."""
     seeds: int | None = ranged(None, at_least=2)
-    """Train so many models that differ by their seed alone, from --seed on, and measure each on the test part (without
-    one on the validation part, or with --folds each on its fold): the mean, and how far chance spreads them. Their runs
-    are called NAME-seed1 and so on."""
+    """Train this many models that differ only in their seed, from --seed on, and measure each on the test split (or the
+    validation split if there is none, or its fold with --folds): mean and standard deviation. The runs are called
+    NAME-seed1 and so on."""
     fold: int | None = ranged(None, at_least=1)
-    """Which of the folds is the test."""
-    corpus: str | None = None
-    """A corpus by name."""
+    """Which fold is the test split."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> LabelledDataset:
-        """The texts, their files found and verified.
-
-        Raises:
-            TextseqError: neither or both named; whatever is wrong with the files.
-        """
-        if (self.corpus is None) == (not self.labelled):
-            raise TextseqError("name a corpus or give your own files with --labelled, one of the two")
-        if self.folds is not None and self.fold is not None:
-            return self._whole(data, download).fold(self.fold - 1, self.folds, validation=self.validation)
-        found = self._whole(data, download)
-        return found if self.corpus is None else found.with_validation(self.validation)
-
-    def _whole(self, data: Path | None, download: bool) -> LabelledDataset:
-        """The texts as they are parted without folds."""
+    def open(self, *, data_dir: Path | None = None, download: bool = False) -> LabelledDataset:
+        """The texts; see ``DataSource.open``."""
+        self._check()
         if self.corpus is not None:
-            return load_labelled(self.corpus, data=data, download=download)
-        return own_labelled(
-            [Path(path) for path in self.labelled],
-            text_column=self.text_column,
-            label_column=self.label_column,
-            encoding=self.encoding,
-            validation=0 if self.folds else self.validation,  # a fold parts all texts anew
-            validation_paths=[Path(path) for path in self.validation_labelled],
-            longest=self.longest_text,
-            empty=self.empty,
-            overlong=self.overlong,
-            unreadable=self.unreadable,
-        )
+            dataset = load_labelled(self.corpus, data_dir=data_dir, download=download)
+        else:
+            dataset = own_labelled(
+                _paths(self.labelled),
+                text_column=self.text_column,
+                label_column=self.label_column,
+                encoding=self.encoding,
+                validation=0 if self.folds else self.validation,  # folds divide all texts
+                validation_paths=_paths(self.validation_labelled),
+                longest=self.longest_text,
+                empty=self.empty,
+                overlong=self.overlong,
+                unreadable=self.unreadable,
+            )
+        if self.folds is not None and self.fold is not None:
+            return dataset.fold(self.fold - 1, self.folds, validation=self.validation)
+        return dataset if self.corpus is None else dataset.with_validation(self.validation)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaggedData(Settings):
+class TaggedData(VectorSource):
     """Your own tagged sentences."""
 
+    own_files: ClassVar[str] = "tagged"
+
     tagged: tuple[str, ...] = ()
-    """Your own sentences: files with a word to a line, its tag in another column beside it (parted by a tab or by
-    spaces, as CoNLL has it), and an empty line after each sentence. Files may be packed (.gz); of .conllu the universal
-    parts of speech are read."""
+    """Your own sentences: files with one word per line, its tag in another column (separated by a tab or spaces, as in
+    CoNLL), and an empty line after each sentence. Files may be compressed (.gz); of .conllu the universal parts of
+    speech are read."""
     validation_tagged: tuple[str, ...] = ()
-    """Files of their own for validation, as --tagged."""
+    """Separate files for validation, in the same form as --tagged."""
     word_column: int | None = None
     """Number of the words' column, from 1, or from -1 backwards. Default: the first (of .conllu the second)."""
     tag_column: int | None = None
@@ -195,40 +239,27 @@ class TaggedData(Settings):
     unaligned: bool = False
     """The tags of --tagged are not aligned with words: every line is a text, a tab and its tags between spaces. The
     letters of the text are read."""
-    encoding: str = "utf-8"
-    """Encoding of --tagged."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --tagged that is kept for validation; equal sentences stay together."""
     overlong: Literal["refuse", "drop"] = "refuse"
-    """What to do with sentences of --tagged of more than --longest-sentence words: refuse the file, or leave them
-    out."""
+    """What to do with sentences of more than --longest-sentence words: refuse the file, or drop them."""
     longest_sentence: int = ranged(1000, at_least=1)
-    """Words of a sentence of --tagged; what is longer is mostly a mishap, such as empty lines that are missing."""
+    """Words of a sentence of --tagged; longer ones are mostly mistakes, such as missing empty lines."""
     unreadable: Literal["refuse", "drop"] = "refuse"
-    """The same of sentences with a line of too few columns, or of bytes that are not text."""
-    vectors: str | None = None
-    """Word vectors that the words' vectors begin with: a file of GloVe's, word2vec's or fastText's format (plain, .gz,
-    .zip, or ARCHIVE.zip#MEMBER), or public ones by name (see --list-vectors). --embedding-size must be theirs."""
-    corpus: str | None = None
-    """A corpus by name."""
+    """The same for sentences with a line of too few columns, or bytes that are not text."""
 
-    def open(self, *, data: Path | None = None, download: bool = False) -> TaggedDataset:
-        """The sentences, their files found and verified.
-
-        Raises:
-            TextseqError: neither or both named; whatever is wrong with the files.
-        """
-        if (self.corpus is None) == (not self.tagged):
-            raise TextseqError("name a corpus or give your own files with --tagged, one of the two")
+    def open(self, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
+        """The sentences; see ``DataSource.open``."""
+        self._check()
         if self.corpus is not None:
-            return load_tagged(self.corpus, data=data, download=download)
+            return load_tagged(self.corpus, data_dir=data_dir, download=download)
         return own_tagged(
-            [Path(path) for path in self.tagged],
+            _paths(self.tagged),
             word_column=self.word_column,
             tag_column=self.tag_column,
             encoding=self.encoding,
             validation=self.validation,
-            validation_paths=[Path(path) for path in self.validation_tagged],
+            validation_paths=_paths(self.validation_tagged),
             longest=self.longest_sentence,
             overlong=self.overlong,
             unreadable=self.unreadable,
@@ -237,10 +268,15 @@ class TaggedData(Settings):
 
 
 def file_names(files: Sequence[Path | str] | Path) -> tuple[str, ...]:
-    """The names of files, of which one alone need be in no list."""
+    """The names of one file or several."""
     return (str(files),) if isinstance(files, str | Path) else tuple(map(str, files))
 
 
-def resolved(paths: Sequence[str]) -> tuple[str, ...]:
-    """Paths that hold wherever the run is resumed from."""
-    return tuple(str(Path(path).absolute()) for path in paths)
+def _paths(names: Sequence[str]) -> list[Path]:
+    return [Path(name) for name in names]
+
+
+def _absolute(name: str) -> str:
+    """An absolute path: links stay, but ``..`` is resolved, as it names nothing."""
+    path = Path(name).absolute()
+    return str(path.resolve() if ".." in path.parts else path)

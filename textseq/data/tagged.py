@@ -65,19 +65,19 @@ class TaggedDataset:
         return iter(self.contents[split])
 
 
-def load_tagged(name: str, *, data: Path | None = None, download: bool = False) -> TaggedDataset:
+def load_tagged(name: str, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
     """A corpus of tagged sentences by name, every file found and verified.
 
     Args:
         name: one of the corpora for which ``list_corpora()`` names ``tags``.
-        data: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
         download: whether to fetch into the cache what is nowhere on this machine.
 
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
     """
     recipe = recipe_of(name, "tagged sentences", lambda recipe: recipe.tags)
-    local = find(recipe, data=data, download=download)
+    local = find(recipe, data_dir=data_dir, download=download)
     tag_of = {sign: tag for tag, signs in recipe.tags.items() for sign in signs}
 
     def read(file: str, document: str, text: str) -> Iterator[Tagged]:

@@ -71,12 +71,12 @@ def corpus_names() -> list[str]:
     return list(recipe_files())
 
 
-def load_corpus(name: str, *, data: Path | None = None, download: bool = False) -> TextDataset:
+def load_corpus(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset:
     """A corpus by name, every file found and verified.
 
     Args:
         name: one of ``corpus_names()``.
-        data: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
         download: whether to fetch into the cache what is nowhere on this machine.
 
     Raises:
@@ -86,7 +86,7 @@ def load_corpus(name: str, *, data: Path | None = None, download: bool = False) 
     for format in (recipe.format, *recipe.formats.values()):
         if format not in FORMATS:
             raise unknown("format", format, FORMATS)
-    local = find(recipe, data=data, download=download)
+    local = find(recipe, data_dir=data_dir, download=download)
     decides = [recipe.encoding, recipe.format, FORMATS_VERSION, recipe.split]
     if recipe.formats or recipe.members:  # said by few recipes
         decides.append((recipe.formats, recipe.members))

@@ -119,7 +119,7 @@ class Resume(Protocol):
         found: Checkpoint,
         *,
         training: TrainingConfig | None,
-        data: Path | None,
+        data_dir: Path | None,
         download: bool,
         report: Callable[[str], None],
     ) -> Job: ...
@@ -138,7 +138,7 @@ def resume(
     run: str | Path,
     *,
     training: TrainingConfig | None = None,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> Job:
@@ -147,7 +147,7 @@ def resume(
     Args:
         run: its name or folder.
         training: other limits or another device than it had; anything else in it would not be the same run.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
         report: where lines about the run go.
 
@@ -160,4 +160,4 @@ def resume(
     task = str(found.facts.get("task"))
     if task not in RESUME:
         raise unknown(f"task in {found.folder / 'config.json'}", task, RESUME)
-    return RESUME[task](folder, found, training=training, data=data, download=download, report=report)
+    return RESUME[task](folder, found, training=training, data_dir=data_dir, download=download, report=report)

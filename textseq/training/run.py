@@ -29,7 +29,7 @@ from textseq.training.trainer import Evaluation, Run, Trainer
 
 
 def load_vectors(
-    table: Tensor, tokens: Sequence[str], name: str, *, data: Path | None = None, download: bool = False
+    table: Tensor, tokens: Sequence[str], name: str, *, data_dir: Path | None = None, download: bool = False
 ) -> list[str]:
     """Fill a table with word vectors that others made, as ``load_rows`` does.
 
@@ -37,7 +37,7 @@ def load_vectors(
         table: (V, E), changed in place.
         tokens: the string of each row.
         name: a file, or a name of ``vector_files.list_vectors()``.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
 
     Returns:
@@ -47,7 +47,7 @@ def load_vectors(
         TextseqError: there are no such vectors, of E numbers, for any of these tokens.
     """
     wanted = {word for token in tokens if (word := token.strip())}
-    found = read_vectors(find_vectors(name, data=data, download=download), wanted, size=table.shape[1])
+    found = read_vectors(find_vectors(name, data_dir=data_dir, download=download), wanted, size=table.shape[1])
     return [*found.notes, load_rows(table, tokens, found)]
 
 
@@ -180,11 +180,11 @@ class TaskRun(ABC, Generic[Job]):
         return batches.resized(int(data["batch_size"]))
 
     def load_vectors(
-        self, table: Tensor, tokens: Sequence[str], name: str | None, *, data: Path | None, download: bool
+        self, table: Tensor, tokens: Sequence[str], name: str | None, *, data_dir: Path | None, download: bool
     ) -> None:
         """Fill the table of the tokens' vectors with those that others made, if there is a name; see ``embedding``."""
         if name is not None:
-            for line in load_vectors(table, tokens, name, data=data, download=download):
+            for line in load_vectors(table, tokens, name, data_dir=data_dir, download=download):
                 self.report(line)
 
     def _train(self, resume: bool) -> checkpoint.Checkpoint:

@@ -148,13 +148,13 @@ def test_data_folder_is_looked_in_before_the_cache(
     assert find(wanted)["apple pie.txt"].path == target
     monkeypatch.setenv("TEXTSEQ_DATA", str(tmp_path / "variable"))
     assert find(wanted)["apple pie.txt"].path == by_variable
-    assert find(wanted, data=tmp_path / "flag")["apple pie.txt"].path == by_flag
-    assert find(wanted, data=tmp_path / "empty")["apple pie.txt"].path == target
+    assert find(wanted, data_dir=tmp_path / "flag")["apple pie.txt"].path == by_flag
+    assert find(wanted, data_dir=tmp_path / "empty")["apple pie.txt"].path == target
 
 
 def test_missing_file_says_where_and_how(server: Server, tmp_path: Path) -> None:
     with pytest.raises(TextseqError) as caught:
-        find(recipe(server.url("good")), data=tmp_path / "mine")
+        find(recipe(server.url("good")), data_dir=tmp_path / "mine")
     message = str(caught.value)
     assert "\n" not in message
     for part in ("'fruit' lacks 1 of 1 files", str(tmp_path / "mine"), str(cache_folder()), "--download", "256.0 kB"):
@@ -168,7 +168,7 @@ def test_wrong_file_is_refused(tmp_path: Path, server: Server) -> None:
     path = put(tmp_path / "mine/fruit/apple pie.txt", b"crumble")
     found = hashlib.sha256(b"crumble").hexdigest()
     with pytest.raises(TextseqError, match=rf"{path}.*SHA-256 is {found}, wanted was {DIGEST}; remove it"):
-        find(recipe(server.url("good")), data=tmp_path / "mine", download=True)
+        find(recipe(server.url("good")), data_dir=tmp_path / "mine", download=True)
     assert path.read_bytes() == b"crumble" and server.asked == []
 
 
@@ -176,7 +176,7 @@ def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "mine/fruit/apple pie.txt"
     path.mkdir(parents=True)  # a folder cannot be read, whoever runs the test
     with pytest.raises(TextseqError, match=f"cannot read {path}: Is a directory"):
-        find(recipe("http://127.0.0.1:9/"), data=tmp_path / "mine")
+        find(recipe("http://127.0.0.1:9/"), data_dir=tmp_path / "mine")
 
 
 def test_download_then_no_further_request(server: Server, target: Path) -> None:

@@ -204,7 +204,7 @@ AUTHORS = [name for name, recipe in RECIPES.items() if all("authors/" in file.pa
 @cache
 def works(author: str, folder: Path) -> dict[str, str]:
     """The whole text of each work, its parts joined."""
-    corpus = load_corpus(author, data=folder)
+    corpus = load_corpus(author, data_dir=folder)
     joined: dict[str, str] = {}
     for part in corpus.splits:
         for document, chunks in zip(corpus.contents[part], corpus.documents(part), strict=True):

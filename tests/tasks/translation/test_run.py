@@ -189,7 +189,7 @@ def test_a_run_is_named_after_its_files_or_its_direction(data_folder: Path, pair
     with pytest.raises(TextseqError, match=r"the run \S+/runs/toy exists"):
         textseq.train_translator(pairs=pairs)
     with pytest.raises(TextseqError, match=r"the run \S+/runs/multi30k-fr-cs exists"):
-        textseq.train_translator("multi30k", source="fr", target="cs", data=data_folder)
+        textseq.train_translator("multi30k", source="fr", target="cs", data_dir=data_folder)
 
 
 # Stopped and resumed

@@ -40,12 +40,12 @@ class _Unreachable(Exception):
     """A source that gave no (or no whole) file; the next one may."""
 
 
-def find(recipe: CorpusRecipe, *, data: Path | None = None, download: bool = False) -> dict[str, LocalFile]:
+def find(recipe: CorpusRecipe, *, data_dir: Path | None = None, download: bool = False) -> dict[str, LocalFile]:
     """Find and verify every file of a recipe, in its order.
 
     Args:
         recipe: says what is wanted.
-        data: a folder to look in first; None means the folder that ``TEXTSEQ_DATA`` names, if any.
+        data_dir: a folder to look in first; None means the folder that ``TEXTSEQ_DATA`` names, if any.
         download: whether to fetch into the cache what neither folder has.
 
     Raises:
@@ -53,7 +53,7 @@ def find(recipe: CorpusRecipe, *, data: Path | None = None, download: bool = Fal
             read, or no source delivers it.
     """
     cache = cache_folder() / "corpora"
-    named = data or os.environ.get("TEXTSEQ_DATA")
+    named = data_dir or os.environ.get("TEXTSEQ_DATA")
     folders = [Path(named).expanduser(), cache] if named else [cache]
     replaceable = cache if download else None
     found = {name: _look(file, folders, replaceable) for name, file in recipe.files.items()}

@@ -49,12 +49,12 @@ def list_vectors() -> list[CorpusRecipe]:
     return [read_recipe(name, text) for name, text in recipe_files("vectors").items()]
 
 
-def find_vectors(name: str, *, data: Path | None = None, download: bool = False) -> str:
+def find_vectors(name: str, *, data_dir: Path | None = None, download: bool = False) -> str:
     """The file of word vectors that a user names, for ``read_vectors``.
 
     Args:
         name: a file, or one of ``list_vectors()``; either may be followed by "#" and the member of an archive.
-        data: the folder to look for named ones in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        data_dir: the folder to look for named ones in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
         download: whether to fetch into the cache what is nowhere on this machine.
 
     Raises:
@@ -65,7 +65,7 @@ def find_vectors(name: str, *, data: Path | None = None, download: bool = False)
         return name
     if plain not in public:
         raise unknown("file, or name of word vectors,", plain, public)
-    (local,) = find(read_recipe(plain, public[plain]), data=data, download=download).values()
+    (local,) = find(read_recipe(plain, public[plain]), data_dir=data_dir, download=download).values()
     return f"{local.path}{mark}{member}"
 
 

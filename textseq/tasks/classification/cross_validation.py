@@ -15,7 +15,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
 from textseq.metrics.classification import ClassificationMetrics, together
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
-from textseq.tasks.classification.run import STARTS, absolute, resume_classifier, settled, train_classifier
+from textseq.tasks.classification.run import STARTS, resume_classifier, settled, train_classifier
 from textseq.training.distributed.environment import environment
 from textseq.training.provenance import shared_texts
 from textseq.training.run_folder import last_checkpoint, load_init_model, saved
@@ -36,7 +36,7 @@ def train_classifiers(
     training: TrainingConfig | None = None,
     init_from: str | None = None,
     overwrite: bool = False,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> list[ClassificationMetrics]:
@@ -54,7 +54,7 @@ def train_classifiers(
         training: likewise; its seed is the first.
         init_from: likewise.
         overwrite: replace runs of these names.
-        data: likewise.
+        data_dir: likewise.
         download: likewise.
         report: likewise.
 
@@ -77,8 +77,8 @@ def train_classifiers(
         raise TextseqError("--folds and --seeds want the same --batch-size for all, found auto; set a number")
     if name is None:
         name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
-    origin = absolute(origin)
-    _check_folds(origin, base, data, download)
+    origin = origin.resolved()
+    _check_folds(origin, base, data_dir, download)
     measured: list[ClassificationMetrics] = []
     for ending, own, seed in _rounds(origin, training.seed):
         folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
@@ -91,7 +91,7 @@ def train_classifiers(
                     raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
                 if saved(found.facts, found.folder, "source", LabelledData) != own:
                     raise TextseqError(f"the run {folder} learnt from other texts; --overwrite replaces it")
-                how = {"training": None, "data": data, "download": download, "report": report}
+                how = {"training": None, "data_dir": data_dir, "download": download, "report": report}
                 classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
             else:
                 classifier = train_classifier(
@@ -102,14 +102,14 @@ def train_classifiers(
                     training=seeded,
                     init_from=init_from,
                     overwrite=overwrite,
-                    data=data,
+                    data_dir=data_dir,
                     download=download,
                     report=report,
                 )
         except Interrupted as stop:
             done, _, _ = str(stop).partition("; go on with")
             raise Interrupted(f"{done}; the same command goes on with it, and with the others", stop.code) from None
-        corpus = own.open(data=data, download=download)
+        corpus = own.open(data_dir=data_dir, download=download)
         split = next((split for split in ("test", "validation") if split in corpus.splits), "train")
         measured.append(classifier.measure(corpus, split))
         report(f"{folder.name}: {measured[-1]}\n  {measured[-1].signature}")
@@ -130,15 +130,15 @@ def _rounds(origin: LabelledData, first_seed: int) -> Iterator[tuple[str, Labell
             yield ending, replace(origin, fold=fold, seeds=None), seed
 
 
-def _check_folds(origin: LabelledData, base: Checkpoint | None, data: Path | None, download: bool) -> None:
+def _check_folds(origin: LabelledData, base: Checkpoint | None, data_dir: Path | None, download: bool) -> None:
     """Raise a TextseqError if a fold would be empty, or is known to the model that all begin with."""
     if origin.folds is None:
         return
     rounds = [own for _, own, _ in _rounds(replace(origin, seeds=None), 0)]
-    whole = rounds[0].open(data=data, download=download)
+    whole = rounds[0].open(data_dir=data_dir, download=download)
     if sum(1 for split in whole.splits for _ in whole.examples(split)) < FEW_TEXTS * origin.folds:
         for own in rounds[1:]:  # all are large enough where there are many texts
-            own.open(data=data, download=download)
+            own.open(data_dir=data_dir, download=download)
     if base is not None and (known := shared_texts(base.facts, origin, whole)):
         raise TextseqError(
             f"--folds measures on texts that the model has not seen, and {base.folder} has read {known}; begin with "

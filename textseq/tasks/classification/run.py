@@ -19,7 +19,7 @@ from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig, rows_of
 from textseq.data.labelled import LabelledDataset
-from textseq.data.sources import LabelledData, file_names, resolved
+from textseq.data.sources import LabelledData, file_names
 from textseq.data.token_files import token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -73,7 +73,7 @@ def train_classifier(
     training: TrainingConfig | None = None,
     init_from: str | None = None,
     overwrite: bool = False,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> Classifier:
@@ -90,7 +90,7 @@ def train_classifier(
         init_from: a model whose weights and tokens to begin with: a classifier (labels that both have keep theirs), or
             a language model, whose embedding and layers it takes over (Howard and Ruder 2018).
         overwrite: replace a run of this name.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
         report: where lines about the run go.
 
@@ -102,11 +102,9 @@ def train_classifier(
         origin = LabelledData(corpus=corpus, labelled=file_names(labelled))
     elif corpus or labelled:
         raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
-    origin = absolute(origin)
-    opened = origin.open(data=data, download=download)
-    if name is None:
-        name = Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else opened.name
-    folder = new_folder(name, overwrite=overwrite)
+    origin = origin.resolved()
+    opened = origin.open(data_dir=data_dir, download=download)
+    folder = new_folder(origin.default_name(opened) if name is None else name, overwrite=overwrite)
     base = load_init_model(init_from, *STARTS, vectors=origin.vectors)
     settings = model, batching, training = settled(model, batching, training, base)
     if base and (known := overlap(base.facts, opened)) is not None:
@@ -123,13 +121,8 @@ def train_classifier(
     if base:
         _init_from(run, base)
     table = run.model.embedding.weight
-    run.load_vectors(table, tokenizer.vocabulary, origin.vectors, data=data, download=download)
+    run.load_vectors(table, tokenizer.vocabulary, origin.vectors, data_dir=data_dir, download=download)
     return run.run(overwrite=overwrite)
-
-
-def absolute(origin: LabelledData) -> LabelledData:
-    """The same with paths that hold wherever a run is resumed from."""
-    return replace(origin, labelled=resolved(origin.labelled), validation_labelled=resolved(origin.validation_labelled))
 
 
 def resume_classifier(
@@ -137,13 +130,13 @@ def resume_classifier(
     found: checkpoint.Checkpoint,
     *,
     training: TrainingConfig | None,
-    data: Path | None,
+    data_dir: Path | None,
     download: bool,
     report: Callable[[str], None],
 ) -> Classifier:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", LabelledData).open(data=data, download=download)
+    opened = saved(facts, place, "source", LabelledData).open(data_dir=data_dir, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", ClassifierTrainingConfig)
     training = going_on(training, before, folder, "classification")

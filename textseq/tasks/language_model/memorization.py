@@ -164,12 +164,12 @@ def _automaton(text: str) -> tuple[list[dict[str, int]], list[int], list[int]]:
     return steps, shorter, longest
 
 
-def training_text(facts: Facts, *, data: Path | None = None, download: bool = False) -> DocumentSet:
+def training_text(facts: Facts, *, data_dir: Path | None = None, download: bool = False) -> DocumentSet:
     """The text that a model was trained on, if it is on this machine. A text that has changed since is said.
 
     Args:
         facts: what the model's ``config.json`` says of it.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch a corpus that is not there.
 
     Raises:
@@ -181,9 +181,9 @@ def training_text(facts: Facts, *, data: Path | None = None, download: bool = Fa
     if isinstance(source, dict):
         text = source.get("text")
         table = {**source, "text": tuple(text) if isinstance(text, list) else ()}
-        corpus: DocumentSet = TextData.from_dict(table, where="config.json").open(data=data, download=download)
+        corpus: DocumentSet = TextData.from_dict(table, where="config.json").open(data_dir=data_dir, download=download)
     elif name in corpus_names():
-        corpus = load_text(name, data=data, download=download)
+        corpus = load_text(name, data_dir=data_dir, download=download)
     else:
         raise TextseqError(
             f"the model does not say where its training text lies (it was '{name}'); "

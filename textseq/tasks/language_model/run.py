@@ -65,7 +65,7 @@ def train_language_model(
     init_from: str | None = None,
     vectors: str | None = None,
     overwrite: bool = False,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> Writer:
@@ -83,7 +83,7 @@ def train_language_model(
         init_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
         vectors: word vectors that the token vectors begin with: a file, or a name of ``vector_files.list_vectors()``.
         overwrite: replace a run of this name.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
         report: where lines about the run go.
 
@@ -105,7 +105,7 @@ def train_language_model(
     if model is None:
         model = open_generator(base).model.config if base else LanguageModelConfig()
     batching, training = batching or DataConfig(), suited(training or TrainingConfig(), "language-model")
-    opened = source.open(data=data, download=download)
+    opened = source.open(data_dir=data_dir, download=download)
     for note in opened.notes:
         report(note)
     settings = model, batching, training
@@ -117,7 +117,7 @@ def train_language_model(
     if base:
         _init_from(run, base)
     table = run.model.embedding.weight
-    run.load_vectors(table, tokenizer.vocabulary, vectors, data=data, download=download)
+    run.load_vectors(table, tokenizer.vocabulary, vectors, data_dir=data_dir, download=download)
     return run.run(overwrite=overwrite)
 
 
@@ -126,13 +126,13 @@ def resume_language_model(
     found: checkpoint.Checkpoint,
     *,
     training: TrainingConfig | None,
-    data: Path | None,
+    data_dir: Path | None,
     download: bool,
     report: Callable[[str], None],
 ) -> Writer:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", TextData).open(data=data, download=download)
+    opened = saved(facts, place, "source", TextData).open(data_dir=data_dir, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TrainingConfig)
     training = going_on(training, before, folder, "language-model")

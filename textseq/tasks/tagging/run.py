@@ -16,7 +16,7 @@ from textseq.checkpoints.registry import Facts
 from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.training import TrainingConfig, rows_of
 from textseq.data.batching import Cursor
-from textseq.data.sources import TaggedData, file_names, resolved
+from textseq.data.sources import TaggedData, file_names
 from textseq.data.splits import EveryNth
 from textseq.data.tagged import TaggedDataset
 from textseq.errors import TextseqError
@@ -65,7 +65,7 @@ def train_tagger(
     training: TrainingConfig | None = None,
     init_from: str | None = None,
     overwrite: bool = False,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> Tagger:
@@ -81,7 +81,7 @@ def train_tagger(
         training: optimizer, schedule, limits.
         init_from: a tagger whose weights to begin with: words, letters and tags that both have keep theirs.
         overwrite: replace a run of this name.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
         report: where lines about the run go.
 
@@ -93,11 +93,9 @@ def train_tagger(
         origin = TaggedData(corpus=corpus, tagged=file_names(tagged))
     elif corpus or tagged:
         raise TextseqError("origin says all of the sentences; leave out corpus and tagged beside it")
-    origin = replace(origin, tagged=resolved(origin.tagged), validation_tagged=resolved(origin.validation_tagged))
-    opened = origin.open(data=data, download=download)
-    if name is None:
-        name = Path(origin.tagged[0]).name.split(".")[0] if origin.tagged else opened.name
-    folder = new_folder(name, overwrite=overwrite)
+    origin = origin.resolved()
+    opened = origin.open(data_dir=data_dir, download=download)
+    folder = new_folder(origin.default_name(opened) if name is None else name, overwrite=overwrite)
     base = load_init_model(init_from, "tagging", vectors=origin.vectors)
     if model is None:
         model = open_tagger(base).model.config if base else TaggerConfig()
@@ -113,7 +111,7 @@ def train_tagger(
     if base:
         _init_from(run, base)
     table, words = run.model.embedding.weight, lexicon.words.vocabulary
-    run.load_vectors(table, words, origin.vectors, data=data, download=download)
+    run.load_vectors(table, words, origin.vectors, data_dir=data_dir, download=download)
     return run.run(overwrite=overwrite)
 
 
@@ -122,13 +120,13 @@ def resume_tagger(
     found: checkpoint.Checkpoint,
     *,
     training: TrainingConfig | None,
-    data: Path | None,
+    data_dir: Path | None,
     download: bool,
     report: Callable[[str], None],
 ) -> Tagger:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", TaggedData).open(data=data, download=download)
+    opened = saved(facts, place, "source", TaggedData).open(data_dir=data_dir, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TaggerTrainingConfig)
     training = going_on(training, before, folder, "tagging")

@@ -20,7 +20,7 @@ from textseq.checkpoints.size_limits import fitting_memory
 from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.data.pairs import PairDataset
-from textseq.data.sources import PairData, file_names, resolved
+from textseq.data.sources import PairData, file_names
 from textseq.data.token_files import TokenFile, token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -75,7 +75,7 @@ def train_translator(
     training: TrainingConfig | None = None,
     init_from: str | None = None,
     overwrite: bool = False,
-    data: Path | None = None,
+    data_dir: Path | None = None,
     download: bool = False,
     report: Callable[[str], None] = log.info,
 ) -> Translator:
@@ -93,7 +93,7 @@ def train_translator(
         training: optimizer, schedule, limits.
         init_from: a model whose weights to begin with; tokens that both vocabularies have keep their vectors.
         overwrite: replace a run of this name.
-        data: folder of the corpora; ``TEXTSEQ_DATA`` by default.
+        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch what is not there.
         report: where lines about the run go.
 
@@ -105,12 +105,9 @@ def train_translator(
         origin = PairData(corpus=corpus, source=source, target=target, pairs=file_names(pairs))
     elif corpus or source or target or pairs:
         raise TextseqError("origin says all of the pairs; leave out corpus, source, target and pairs beside it")
-    origin = replace(origin, pairs=resolved(origin.pairs), validation_pairs=resolved(origin.validation_pairs))
-    opened = origin.open(data=data, download=download)
-    if name is None:
-        first = Path(origin.pairs[0]).name.split(".")[0] if origin.pairs else ""
-        name = first or f"{opened.name}-{opened.source_language}-{opened.target_language}"
-    folder = new_folder(name, overwrite=overwrite)
+    origin = origin.resolved()
+    opened = origin.open(data_dir=data_dir, download=download)
+    folder = new_folder(origin.default_name(opened) if name is None else name, overwrite=overwrite)
     base = load_init_model(init_from, "translation")
     if model is None:
         model = open_translator(base).models[0].config if base else TranslationModelConfig()
@@ -148,13 +145,13 @@ def resume_translator(
     found: checkpoint.Checkpoint,
     *,
     training: TrainingConfig | None,
-    data: Path | None,
+    data_dir: Path | None,
     download: bool,
     report: Callable[[str], None],
 ) -> Translator:
     """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
     facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", PairData).open(data=data, download=download)
+    opened = saved(facts, place, "source", PairData).open(data_dir=data_dir, download=download)
     same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
     before = saved(facts, place, "training", TranslatorTrainingConfig)
     training = going_on(training, before, folder, "translation")
