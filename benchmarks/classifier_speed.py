@@ -28,8 +28,8 @@ from table import Row, note
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from textseq.config.decoding import ReadingPrecision
-from textseq.config.training import Precision
+from textseq.config.decoding import Precision
+from textseq.config.training import TrainingPrecision
 from textseq.data.labelled import load_labelled
 from textseq.tasks.classification.batches import TextBatches
 from textseq.tasks.classification.classifier import Classifier, read_text
@@ -138,7 +138,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(1)
-        trainings: dict[Precision, Trainer] = {}
+        trainings: dict[TrainingPrecision, Trainer] = {}
         for precision in ("float32", "bfloat16"):
             batches = TextBatches(texts, texts.labels, o.batch_size, 1)
             model = ClassifierModel(config, tokenizer.size, len(corpus.labels))
@@ -148,7 +148,7 @@ def main() -> None:
         used = ClassifierModel(config, tokenizer.size, len(corpus.labels))
         chosen = np.random.default_rng(1)
 
-        def our_use(precision: ReadingPrecision) -> int:
+        def our_use(precision: Precision) -> int:
             classifier = Classifier(used, tokenizer, {"labels": [*corpus.labels]}, precision)
             numbers = chosen.permutation(len(read))[:in_a_round]
             classifier.logits_of([texts.encoded[number] for number in numbers])

@@ -17,7 +17,7 @@ from tyro.conf import arg
 from textseq.checkpoints.registry import find_model, models_of_task, told_apart
 from textseq.commands.command import parse, run
 from textseq.commands.line_io import Flag, LineWork
-from textseq.config.decoding import ReadingPrecision
+from textseq.config.decoding import Precision
 from textseq.data.readers.labelled import Texts
 from textseq.data.readers.tables import is_table
 from textseq.errors import TextseqError, unknown
@@ -111,7 +111,7 @@ def classify(arguments: Sequence[str]) -> None:
         from textseq.tasks.classification.classifier import BUFFER, CHARACTERS
         from textseq.tasks.registry import load_classifier
 
-        precision: ReadingPrecision = "bfloat16" if options.bfloat16 else "float32"
+        precision: Precision = "bfloat16" if options.bfloat16 else "float32"
         classifier = load_classifier(options.model, device=options.device, precision=precision)
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)

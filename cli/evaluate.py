@@ -14,7 +14,7 @@ from textseq.commands.command import parse, run
 from textseq.commands.evaluate_flags import Evaluate, _alone, _last_split, _tell, _together
 from textseq.commands.evaluate_translation import _check, _measure_translations
 from textseq.config.base import Settings
-from textseq.config.decoding import ReadingPrecision
+from textseq.config.decoding import Precision
 from textseq.data.text import corpus_names
 from textseq.errors import TextseqError
 from textseq.training.distributed.environment import environment
@@ -141,7 +141,7 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMetrics:
             fewest_labels=1,
         )
     _tell(*corpus.notes)
-    precision: ReadingPrecision = "bfloat16" if options.classifiers.bfloat16 else "float32"
+    precision: Precision = "bfloat16" if options.classifiers.bfloat16 else "float32"
     classifier = load_classifier(folder, device=options.device, precision=precision)
     if (known := overlap(classifier.facts, corpus)) is not None:
         _tell(f"note: {spoiled(folder, known, corpus)}")

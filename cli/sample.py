@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import FlagCreatePairsOff, arg
 
 from textseq.commands.command import parse, run
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import GenerationConfig
 
@@ -82,7 +82,7 @@ class Sample:
     """How the text begins."""
     device: str = "cpu"
     """Where to compute; one text at a time is fastest on the CPU."""
-    precision: WritingPrecision = "float32"
+    precision: Precision = "float32"
     """Number format of the products when writing: int8 is faster, on the CPU only; the words may come out otherwise."""
     list_authors: Flag = False
     """Show who can write here, and exit."""

@@ -16,7 +16,7 @@ from tyro.conf import arg
 from textseq.checkpoints.registry import find_model
 from textseq.commands.command import parse, run
 from textseq.commands.line_io import File, Flag, LineWork
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import TranslationConfig
 
@@ -116,7 +116,7 @@ def _opened(options: Translate) -> Translator:
     from textseq.tasks.registry import load_translator
     from textseq.tasks.translation.translator import together
 
-    precision: WritingPrecision = "int8" if options.int8 else "float32"
+    precision: Precision = "int8" if options.int8 else "float32"
     loaded: list[Translator] = []
     for place, name in enumerate(options.model):
         try:

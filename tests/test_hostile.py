@@ -263,7 +263,7 @@ def test_recipes_that_no_machine_reads_are_refused(text: str, tmp_path: Path) ->
     from textseq.config.recipes import read_recipe as read_training_recipe
 
     (tmp_path / "recipe.toml").write_text(text)
-    with pytest.raises(TextseqError, match=r"is no TOML|unknown key"):
+    with pytest.raises(TextseqError, match=r"expected TOML|unknown key"):
         read_training_recipe(str(tmp_path / "recipe.toml"))
     with pytest.raises(TextseqError, match=r"is not TOML|unknown key"):
         read_recipe("mine", text)
@@ -287,7 +287,7 @@ def test_numbers_that_nothing_counts_to_are_refused(value: float) -> None:
 
 
 def test_tuples_of_settings_hold_what_they_say() -> None:
-    with pytest.raises(TextseqError, match="--stop-strings wants entries of type str"):
+    with pytest.raises(TextseqError, match="--stop-strings: expected str entries"):
         textseq.GenerationConfig(stop_strings=("a", 1))  # type: ignore[arg-type]
 
 

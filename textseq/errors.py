@@ -1,4 +1,4 @@
-"""The exceptions a user may meet, and what would mend the cause."""
+"""The package's exceptions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ LISTED = 60
 """Names that an error lists at most."""
 
 LONGEST = 100
-"""Characters of a name that it shows."""
+"""Characters of a name that an error shows at most."""
 
 
 class TextseqError(ValueError):
-    """Something the user did and can mend.
+    """An error that the user can correct.
 
-    The message is one line and says what was wanted, what was found and what to do. The commands
-    print it on stderr and exit with 2; in Python it is a ``ValueError``.
+    The message is one line: what was expected, what was got and what to do. The commands print it on stderr and exit
+    with 2; in Python it is a ``ValueError``.
     """
 
 
 class Interrupted(Exception):
-    """The work was asked to stop (Ctrl-C, SIGTERM), and has saved itself.
+    """The work was interrupted (Ctrl-C, SIGTERM) and has saved its state.
 
     Attributes:
         code: exit code of the command: 130 after Ctrl-C, 143 after SIGTERM.
@@ -33,17 +33,16 @@ class Interrupted(Exception):
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> TextseqError:
-    """The error for a name that stands in no table, with the nearest match offered.
+    """The error for an unknown name, with the nearest match.
 
     Args:
         what: the kind of thing, in the singular ("corpus", "author").
-        name: what the user wrote.
-        known: every name that would have been right.
+        name: the name that was given.
+        known: all valid names.
     """
     choices = sorted(known)
     name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
     near = difflib.get_close_matches(name.lower(), choices, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    others = f"... ({len(choices):,} in all)" if len(choices) > LISTED else ""
-    shown = ", ".join([*choices[:LISTED], *([others] if others else [])])
-    return TextseqError(f"unknown {what} '{name}'; {hint}known: {shown or 'none'}")
+    more = [f"... ({len(choices):,} in all)"] if len(choices) > LISTED else []
+    return TextseqError(f"unknown {what} '{name}'; {hint}known: {', '.join(choices[:LISTED] + more) or 'none'}")

@@ -255,12 +255,12 @@ def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> Non
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--hidden-size", "0"], "--hidden-size must be at least 1, found 0"),
+        (["--hidden-size", "0"], "--hidden-size: expected at least 1, got 0"),
         (["--dropout", "1"], "--dropout must be .* less than 1, found 1"),
-        (["--learning-rate", "nan"], "--learning-rate must be more than 0, found nan"),
+        (["--learning-rate", "nan"], "--learning-rate: expected more than 0, got nan"),
         (["--learning-rate", "inf"], "--learning-rate must be finite and more than 0, found inf"),
         (["--stride", "65"], r"--stride must be at most --window \(64\), found 65"),
-        (["--tie-embeddings"], "--tie-embeddings wants --embedding-size equal to --hidden-size"),
+        (["--tie-embeddings"], "--tie-embeddings: expected --embedding-size equal to --hidden-size"),
         (["--validation", "0.9"], "validation"),
         (["--device", "cuda:99"], "--device cuda:99 cannot be used here"),
         (["--name", "a/b"], "--name wants a plain name"),

@@ -223,7 +223,7 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
         ("--pairs test.en test.fr --model mine --split test", "--split is of a corpus, and --pairs is measured whole"),
         ("--text test.en --model mine", "--text is for language models, and mine is none"),
         ("multi30k --model mine --window 3", "--window is for language models, and mine is none"),
-        ("multi30k --model mine --streams 0", "--streams must be at least 1, found 0"),
+        ("multi30k --model mine --streams 0", "--streams: expected at least 1, got 0"),
         ("shakespeare --model shakespeare --num-beams 3", "--num-beams is for translators, and shakespeare is none"),
         ("shakespeare --model shakespeare --int8", "--int8 is for translators, and shakespeare is none"),
         ("shakespeare --model shakespeare tolstoy", "one language model is measured at a time, found 2"),

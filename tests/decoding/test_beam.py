@@ -231,11 +231,11 @@ def test_more_beams_than_texts_give_the_texts_there_are() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"top_k": 3}, "--top-k is for drawing at random, found it with --num-beams 2; leave one out"),
-        ({"top_p": 0.9}, "--top-p is for drawing at random"),
-        ({"min_p": 0.1}, "--min-p is for drawing at random"),
-        ({"typical_p": 0.9}, "--typical-p is for drawing at random"),
-        ({"num_return_sequences": 3}, r"--num-return-sequences must be at most --num-beams \(2\), found 3"),
+        ({"top_k": 3}, "--top-k is for sampling, got --num-beams 2; leave one out"),
+        ({"top_p": 0.9}, "--top-p is for sampling"),
+        ({"min_p": 0.1}, "--min-p is for sampling"),
+        ({"typical_p": 0.9}, "--typical-p is for sampling"),
+        ({"num_return_sequences": 3}, r"--num-return-sequences: expected at most --num-beams \(2\), got 3"),
     ],
 )
 def test_what_asks_for_chance_does_not_go_with_beams(values: dict[str, float], message: str) -> None:

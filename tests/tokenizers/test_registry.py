@@ -256,7 +256,7 @@ def test_options_are_refused_where_they_mean_nothing(name: str) -> None:
             assert TokenizerConfig.from_dict(settings, where="here").to_dict()[name] == value
         else:
             flag = f"--{name.replace('_', '-')}"
-            with pytest.raises(TextseqError, match=rf"{flag} is for --tokenizer .*word, found --tokenizer {kind}; l"):
+            with pytest.raises(TextseqError, match=rf"{flag}: expected --tokenizer .*word, got --tokenizer {kind}; l"):
                 TokenizerConfig.from_dict(settings, where="here")
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
-from textseq.config.training import Precision, TrainingConfig
+from textseq.config.training import TrainingConfig, TrainingPrecision
 from textseq.errors import TextseqError
 from textseq.training import devices
 from textseq.training.devices import pick_device, pick_precision
@@ -27,8 +27,8 @@ def test_auto_follows_the_gpu(capability: tuple[int, int], wanted: str, monkeypa
     assert pick_precision(TrainingConfig(device="cuda")).precision == wanted
 
 
-@pytest.mark.parametrize("precision", [name for name in get_args(Precision) if name != "auto"])
-def test_what_was_asked_for_stays(precision: Precision) -> None:
+@pytest.mark.parametrize("precision", [name for name in get_args(TrainingPrecision) if name != "auto"])
+def test_what_was_asked_for_stays(precision: TrainingPrecision) -> None:
     config = TrainingConfig(precision=precision)
     assert pick_precision(config) is config
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textseq.commands.evaluate_flags import Evaluate, _show, _tell, _together
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.data.corpora.catalog import list_corpora
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import LONGEST
@@ -72,7 +72,7 @@ def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
     from textseq.tasks.registry import load_translator
     from textseq.tasks.translation.translator import together
 
-    precision: WritingPrecision = "int8" if options.translators.int8 else "float32"
+    precision: Precision = "int8" if options.translators.int8 else "float32"
     found = [load_translator(folder, device=options.device, precision=precision) for folder in folders]
     return together(found) if len(found) > 1 else found[0]
 

@@ -1,7 +1,7 @@
-"""Every setting, once: frozen dataclasses whose fields are the flags, the recipes' keys and the defaults.
+"""All settings: frozen dataclasses whose fields are the command-line flags, the recipes' keys and the defaults.
 
-The line under a field is its help text. ``ranged`` states the values that make sense; they are checked
-whenever a settings object is made, from Python, a flag or a recipe alike. Nothing heavy is imported here.
+The docstring under a field is its help text. ``ranged`` states the valid range; it is checked whenever a settings
+object is made, from Python, a flag or a recipe. This wing imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from textseq.config.decoding import LARGEST_BIAS as LARGEST_BIAS
 from textseq.config.decoding import DecodingConfig as DecodingConfig
 from textseq.config.decoding import DecodingSettings as DecodingSettings
-from textseq.config.decoding import ReadingPrecision as ReadingPrecision
-from textseq.config.decoding import WritingPrecision as WritingPrecision
+from textseq.config.decoding import Precision as Precision
 from textseq.config.names import AttentionName as AttentionName
 from textseq.config.names import CellName as CellName
 from textseq.config.names import PoolingName as PoolingName
@@ -21,7 +20,7 @@ from textseq.config.tokenizer import TokenizerName as TokenizerName
 from textseq.config.training import FIRST_BATCH as FIRST_BATCH
 from textseq.config.training import BatchSize as BatchSize
 from textseq.config.training import OptimizerName as OptimizerName
-from textseq.config.training import Precision as Precision
 from textseq.config.training import ScheduleName as ScheduleName
 from textseq.config.training import TrainingConfig as TrainingConfig
+from textseq.config.training import TrainingPrecision as TrainingPrecision
 from textseq.config.training import rows_of as rows_of

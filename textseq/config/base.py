@@ -1,9 +1,10 @@
-"""The base of every settings class: frozen dataclasses that check their fields and are read from plain data."""
+"""The base of every settings class: frozen dataclasses that check their fields and convert from and to plain data."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import reprlib
 import typing
 from collections.abc import Mapping
@@ -14,12 +15,19 @@ from textseq.errors import TextseqError, unknown
 
 Value = TypeVar("Value")
 
-
 LARGEST_SEED = 2**64 - 1
-"""What torch's generators take."""
+"""Largest seed of torch's generators."""
 
 LARGEST = 2**63 - 1
-"""What processors count to."""
+"""Largest 64-bit integer."""
+
+BOUNDS = {
+    "at_least": ("at least", operator.ge),
+    "at_most": ("at most", operator.le),
+    "above": ("more than", operator.gt),
+    "below": ("less than", operator.lt),
+}
+"""Kinds of bounds in a field's metadata: their words in errors, and the comparison that must hold."""
 
 
 def ranged(
@@ -29,11 +37,18 @@ def ranged(
     at_most: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    training_only: bool = False,
 ) -> Value:
-    """A field with a default and the bounds that ``Settings`` holds it to."""
-    bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
-    made: Value = field(default=default, metadata={k: v for k, v in bounds.items() if v is not None})
-    return made
+    """A field with a default, the bounds that ``Settings`` checks, and whether it acts in training only."""
+    metadata = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
+    metadata["training_only"] = training_only or None
+    item: Value = field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
+    return item
+
+
+def rate(default: float) -> float:
+    """A field of a regularizer that acts in training only: a share from 0 to below 1."""
+    return ranged(default, at_least=0, below=1, training_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +56,14 @@ class Settings:
     """The base of every settings class: checks its fields, and reads and writes plain data."""
 
     def __post_init__(self) -> None:
-        """Check choices and ranges.
+        """Check types, choices and ranges.
 
         Raises:
-            TextseqError: a value that is not among the choices or outside its range.
+            TextseqError: a value of the wrong type, not among the choices, or out of range.
         """
         hints = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            flag = "--" + item.name.replace("_", "-")
+            value, flag = getattr(self, item.name), flag_of(item.name)
             if typing.get_origin(hints[item.name]) is Literal:
                 choices = typing.get_args(hints[item.name])
                 if value not in choices:
@@ -60,14 +74,14 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object], *, where: str) -> Self:
-        """Make the settings from plain data, such as a recipe's table; what is missing keeps its default.
+        """Make the settings from plain data, such as a recipe's table; missing keys keep their defaults.
 
         Args:
             values: field names and values.
             where: what is being read, for the error.
 
         Raises:
-            TextseqError: a key that is no field (nearest match offered) or a value of the wrong type.
+            TextseqError: an unknown key (nearest match offered) or a value of the wrong type.
         """
         names = {item.name for item in dataclasses.fields(cls)}
         for key in values:
@@ -80,9 +94,19 @@ class Settings:
         """The settings as plain data, for JSON."""
         return dataclasses.asdict(self)
 
+    def shape(self) -> Self:
+        """The settings with training-only fields at their defaults: equal if the weights have equal shapes."""
+        items = (item for item in dataclasses.fields(self) if item.metadata.get("training_only"))
+        return dataclasses.replace(self, **{item.name: item.default for item in items})
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field."""
+    return "--" + name.replace("_", "-")
+
 
 def _as_float(value: object, hint: object) -> object:
-    """A whole number where a fraction is wanted (``dropout = 0`` in a recipe) is no mistake."""
+    """Convert an integer for a float field (``dropout = 0`` in a recipe)."""
     wants_float = hint is float or float in typing.get_args(hint)
     return float(value) if wants_float and type(value) is int and abs(value) <= LARGEST else value
 
@@ -91,56 +115,45 @@ def _check_type(flag: str, value: object, hint: object) -> None:
     if typing.get_origin(hint) is Mapping:
         _check_numbers(flag, value)
         return
-    words = [word for part in typing.get_args(hint) for word in typing.get_args(part)]  # instead of a number: "auto"
+    words = [word for part in typing.get_args(hint) for word in typing.get_args(part)]  # such as "auto" for a number
     if value in words:
         return
     if typing.get_origin(hint) is tuple:
-        wanted: tuple[type, ...] = (tuple,)
+        types: tuple[type, ...] = (tuple,)
     else:
-        wanted = tuple(t for t in (typing.get_args(hint) or (hint,)) if isinstance(t, type))
-    if float in wanted:
-        wanted += (int,)
-    is_flag = isinstance(value, bool)
-    if (is_flag and bool not in wanted) or not isinstance(value, wanted):
-        names = " or ".join([t.__name__ for t in wanted if t is not type(None)] + words)
-        raise TextseqError(f"{flag} wants {names}, found {_shown(value)}")
+        types = tuple(t for t in (typing.get_args(hint) or (hint,)) if isinstance(t, type))
+    if float in types:
+        types += (int,)
+    if (isinstance(value, bool) and bool not in types) or not isinstance(value, types):
+        names = " or ".join([t.__name__ for t in types if t is not type(None)] + words)
+        raise TextseqError(f"{flag}: expected {names}, got {_shown(value)}")
     if isinstance(value, tuple) and not all(isinstance(entry, typing.get_args(hint)[0]) for entry in value):
-        raise TextseqError(f"{flag} wants entries of type {typing.get_args(hint)[0].__name__}, found {_shown(value)}")
+        raise TextseqError(f"{flag}: expected {typing.get_args(hint)[0].__name__} entries, got {_shown(value)}")
 
 
 def _check_numbers(flag: str, value: object) -> None:
-    """A mapping from strings to numbers."""
     if not isinstance(value, Mapping):
-        raise TextseqError(f"{flag} wants a mapping from strings to numbers, found {_shown(value)}")
+        raise TextseqError(f"{flag}: expected a mapping from strings to numbers, got {_shown(value)}")
     for key, number in value.items():
         if not isinstance(key, str) or isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise TextseqError(f"{flag} wants strings with numbers, found {_shown(key)}: {_shown(number)}")
+            raise TextseqError(f"{flag}: expected strings with numbers, got {_shown(key)}: {_shown(number)}")
 
 
-def _check_range(flag: str, value: object, bounds: Mapping[str, float]) -> None:
+def _check_range(flag: str, value: object, metadata: Mapping[str, float]) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
+    bounds = {kind: limit for kind, limit in metadata.items() if kind in BOUNDS}
     if isinstance(value, int) and value > LARGEST:
-        bounds = {**bounds, "at_most": bounds.get("at_most", LARGEST)}
-    words = {"at_least": "at least", "at_most": "at most", "above": "more than", "below": "less than"}
-    holds = {
-        "at_least": lambda limit: value >= limit,
-        "at_most": lambda limit: value <= limit,
-        "above": lambda limit: value > limit,
-        "below": lambda limit: value < limit,
-    }
+        bounds.setdefault("at_most", LARGEST)
     finite = isinstance(value, int) or math.isfinite(value)
-    if not finite or not all(holds[kind](limit) for kind, limit in bounds.items()):
-        wanted = " and ".join(
-            ["finite"] * (not finite and math.isinf(value)) + [f"{words[k]} {limit}" for k, limit in bounds.items()]
-        )
-        raise TextseqError(f"{flag} must be {wanted}, found {_shown(value)}")
+    if not finite or not all(BOUNDS[kind][1](value, limit) for kind, limit in bounds.items()):
+        expected = ["finite"] * (not finite and math.isinf(value))
+        expected += [f"{BOUNDS[kind][0]} {limit}" for kind, limit in bounds.items()]
+        raise TextseqError(f"{flag}: expected {' and '.join(expected)}, got {_shown(value)}")
 
 
 def _shown(value: object) -> str:
-    """A value as an error shows it, in not too many letters."""
-    return (
-        f"a number of {value.bit_length():,} bits"
-        if isinstance(value, int) and abs(value) > 2**64
-        else reprlib.repr(value)
-    )
+    """A value in an error, abbreviated."""
+    if isinstance(value, int) and abs(value) > 2**64:
+        return f"a number of {value.bit_length():,} bits"
+    return reprlib.repr(value)

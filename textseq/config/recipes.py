@@ -1,20 +1,15 @@
-"""Training recipes: the settings of a run, by name. One TOML file per number that we report."""
+"""Training recipes: the settings of a run, by name. One TOML file per reported result."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict, cast, get_args
+from typing import TypedDict, cast, get_args, get_origin, get_type_hints
 
 from textseq.config.names import Task
 from textseq.errors import TextseqError, unknown
 from textseq.io.files import read_text, toml_of
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-
-KEYS: dict[str, type] = dict.fromkeys(("title", "corpus", "task", "from", "source", "target"), str)
-
-KEYS |= dict.fromkeys(("model", "data", "training"), dict)
-"""The keys of a recipe and what they hold in TOML."""
 
 
 TrainingRecipe = TypedDict(
@@ -32,20 +27,20 @@ TrainingRecipe = TypedDict(
     },
     total=False,
 )
-"""What a recipe may state."""
+"""The keys of a recipe and their types."""
 
 
 def recipes() -> dict[str, str]:
-    """The title of every recipe that ships, by name."""
+    """The titles of the shipped recipes, by name."""
     return {path.stem: read_recipe(path.stem).get("title", "") for path in sorted(FOLDER.glob("*.toml"))}
 
 
 def read_recipe(name: str) -> TrainingRecipe:
-    """A recipe by name or file: its title, corpus, and tables ``model``, ``data`` and ``training``.
+    """A recipe by name or file.
 
-    Which settings the tables may have depends on the task, which is that of the corpus unless the recipe says another,
-    or of the files that a recipe without a corpus is used with. Of a corpus of sentence pairs a recipe says the
-    languages too, ``source`` and ``target``. ``from`` names the model to begin with: that of the recipe of this name.
+    The tables ``model``, ``data`` and ``training`` hold settings of its task: ``task``, or by default that of the
+    corpus, or of the files it is used with. ``source`` and ``target`` are the languages of a corpus of sentence pairs.
+    ``from`` is the model to start from: the one trained by the recipe of this name.
 
     Raises:
         TextseqError: an unknown recipe or key (nearest match offered), or a file that is not TOML.
@@ -58,13 +53,14 @@ def read_recipe(name: str) -> TrainingRecipe:
     except OSError as error:
         raise TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable") from None
     except ValueError as error:
-        raise TextseqError(f"{path} is no TOML: {error}; mend the place it names") from None
+        raise TextseqError(f"{path}: expected TOML: {error}; correct it there") from None
+    types = get_type_hints(TrainingRecipe)
     for key, value in recipe.items():
-        if key not in KEYS:
-            raise unknown(f"key in the recipe {path}", key, KEYS)
-        if not isinstance(value, KEYS[key]):
-            kind = "a table" if KEYS[key] is dict else "a string"
-            raise TextseqError(f"the recipe {path} wants {kind} for '{key}', found {value!r}; mend it")
+        if key not in types:
+            raise unknown(f"key in the recipe {path}", key, types)
+        if not isinstance(value, get_origin(types[key]) or types[key]):
+            kind = "a string" if types[key] is str else "a table"
+            raise TextseqError(f"the recipe {path}: expected {kind} for '{key}', got {value!r}; correct it")
     if recipe.get("task") not in (None, *get_args(Task)):
         raise unknown(f"task in the recipe {path}", str(recipe["task"]), get_args(Task))
     return cast(TrainingRecipe, recipe)

@@ -1,4 +1,4 @@
-"""How a model is trained: optimizer, schedule, limits, what is kept."""
+"""Settings of training: optimizer, schedule, limits, checkpoints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from textseq.errors import TextseqError
 
 BatchSize = int | Literal["auto"]
 
-
 FIRST_BATCH = 16
-"""Rows that ``auto`` tries first."""
+"""Batch size that ``auto`` tries first."""
 
 
 def rows_of(batch_size: BatchSize) -> int:
-    """A batch size as a number; for ``auto`` the first that is tried."""
+    """A batch size as a number; for ``auto`` the first one that is tried."""
     return FIRST_BATCH if batch_size == "auto" else batch_size
 
 
@@ -24,7 +23,7 @@ OptimizerName = Literal["adamw", "sgd", "rmsprop", "adagrad"]
 
 ScheduleName = Literal["cosine", "linear", "constant", "plateau"]
 
-Precision = Literal["auto", "float32", "bfloat16"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,77 +37,77 @@ class TrainingConfig(Settings):
     weight_decay: float = ranged(0.0, at_least=0)
     """Weight decay (decoupled in AdamW)."""
     momentum: float = ranged(0.9, at_least=0, below=1)
-    """Momentum of SGD and RMSprop, and AdamW's beta1."""
+    """Momentum of SGD and RMSprop; beta1 of AdamW."""
     beta2: float = ranged(0.99, at_least=0, below=1)
-    """Decay of the squared gradient's average in AdamW and RMSprop."""
+    """Decay of the average of squared gradients in AdamW and RMSprop."""
     schedule: ScheduleName = "linear"
-    """Learning rate after the warm-up: to zero along a cosine or a line, constant, or halved on a plateau of
-    the validation loss."""
+    """Learning rate after warm-up: cosine or linear decay to zero, constant, or halved when the validation loss stops
+    improving (plateau)."""
     warmup_steps: int = ranged(100, at_least=0)
-    """Steps over which the learning rate rises to its peak; at most a tenth of a run with a cosine or a line."""
+    """Steps of linear warm-up to the peak learning rate; with cosine and linear at most a tenth of the run."""
     plateau_patience: int = ranged(2, at_least=1)
-    """Evaluations without a better one (see --best-by) before the plateau schedule halves the learning rate."""
+    """plateau: evaluations without improvement (see --best-by) before the learning rate is halved."""
     clip_norm: float | None = ranged(1.0, above=0)
-    """Largest norm of the whole gradient; a larger one is scaled down."""
+    """Clip the norm of the whole gradient to this."""
     clip_value: float | None = ranged(None, above=0)
-    """Largest absolute value of each entry of the gradient; a larger one is cut."""
+    """Clip each entry of the gradient to this absolute value. Default: no clipping by value."""
     layer_decay: float = ranged(1.0, above=0, at_most=1)
-    """Learning rate of a layer over that of the layer above it (Howard and Ruder 2018, section 3.2: 1/2.6): for models
-    that begin with the weights of another."""
+    """Discriminative fine-tuning: each layer's learning rate divided by that of the layer above it (Howard and Ruder
+    2018, section 3.2: 1/2.6). For models that start from another's weights."""
     unfreeze_epochs: float = ranged(0.0, at_least=0)
-    """Passes over the training text after which one more layer begins to learn, from the output layer down (Howard and
-    Ruder 2018, section 3.3: 1); 0: all learn from the beginning."""
+    """Gradual unfreezing: epochs between the layers' starts of training, from the output layer down (Howard and Ruder
+    2018, section 3.3: 1). 0: all layers train from the start."""
     frozen_steps: int = ranged(0, at_least=0)
-    """Steps at the beginning during which the token vectors stay as they are, such as those of --vectors, while the
-    rest learns to use them."""
+    """Keep the embedding fixed for this many steps, for example to train the other layers around pretrained
+    --vectors first."""
     accumulate: int = ranged(1, at_least=1)
-    """Batches whose gradients are added up before each step of the optimizer."""
+    """Gradient accumulation: batches per optimizer step."""
     micro_batches: int = ranged(1, at_least=1)
-    """Pieces that each batch is cut into, taken one after the other: with the same gradient it takes longer and needs
-    less memory. Doubled where memory runs out."""
+    """Split each batch into this many micro-batches: the same gradient with less memory, but slower. Doubled
+    automatically when memory runs out."""
     max_epochs: float | None = ranged(10.0, above=0)
-    """Stop after so many passes over the training text. The first limit that is reached counts."""
+    """Stop after this many epochs. The first limit that is reached ends the run."""
     max_steps: int | None = ranged(None, at_least=1)
-    """Stop after so many steps of the optimizer."""
+    """Stop after this many optimizer steps."""
     max_minutes: float | None = ranged(None, above=0)
-    """Stop after so many minutes; the schedule follows the clock."""
+    """Stop after this many minutes; the schedule follows the clock."""
     patience: int | None = ranged(None, at_least=1)
-    """Stop early after so many evaluations without a better one (see --best-by)."""
+    """Early stopping: stop after this many evaluations without improvement (see --best-by)."""
     evaluate_every: int = ranged(1000, at_least=1)
-    """Steps between evaluations on the validation part; the best model is kept."""
+    """Steps between evaluations on the validation split; the best model is kept."""
     evaluate_tokens: int = ranged(200_000, at_least=1)
-    """Tokens of the validation part that an evaluation reads during training, of a translator's the targets. (The
-    final one reads all; of a text up to 500,000.)"""
+    """Tokens of the validation split that each evaluation during training uses; for translation, target tokens. (The
+    final evaluation uses all; of a text up to 500,000.)"""
     save_every: int = ranged(500, at_least=1)
     """Steps between checkpoints."""
     max_rollbacks: int = ranged(3, at_least=0)
-    """Times that a diverged run goes back to its last checkpoint with half the learning rate before it gives up."""
+    """When a run diverges it returns to its last checkpoint with half the learning rate, at most this often."""
     best_by: Literal["loss", "bleu", "accuracy"] = "loss"
-    """What makes an evaluation the best: the lowest validation loss, or the highest BLEU (translators only) or accuracy
-    (classifiers and taggers only)."""
+    """Metric that decides which model is the best: lowest validation loss, highest BLEU (translation only), or highest
+    accuracy (classification and tagging only)."""
     ema_decay: float = ranged(0.0, at_least=0, below=1)
-    """Keep an exponential moving average of the weights with this decay (0.999 is usual; less after t steps while
-    (1 + t) / (10 + t) is less), and evaluate, show and keep as the best model that instead. 0: none."""
+    """Keep an exponential moving average of the weights with this decay (0.999 is usual; after t steps at most (1 + t)
+    / (10 + t)), and evaluate and save the average as the best model. 0: no average."""
     average: Literal["none", "last", "best"] = "none"
-    """At the end of the run measure also the mean of the weights of the last or the best evaluations; it becomes the
+    """At the end of the run also evaluate the average of the weights at the last or best evaluations; it becomes the
     best model if it is better than each of them."""
     average_count: int = ranged(5, at_least=2)
-    """Evaluations that --average takes the mean of, at most. So many copies of the weights lie in the run's folder."""
-    precision: Precision = "auto"
-    """Number format of the products in training. auto: bfloat16 where the device has units for it (two to three times
-    as fast on GPUs since 2020 and on CPUs with AMX or AVX-512-BF16), else float32. Weights and losses are float32 in
-    any case."""
+    """Number of checkpoints for --average; that many copies of the weights are kept in the run's folder."""
+    precision: TrainingPrecision = "auto"
+    """Number format of the matrix products in training. auto: bfloat16 where the device has units for it (two to three
+    times as fast on GPUs since 2020 and on CPUs with AMX or AVX-512-BF16), otherwise float32. Weights and losses are
+    always float32."""
     device: str = "auto"
     """Where to train: auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
     seed: int = ranged(1, at_least=0, at_most=LARGEST_SEED)
-    """Seed of all that is random."""
+    """Random seed."""
     deterministic: bool = True
-    """Only algorithms that give the same bits every time, so that a resumed run equals one never stopped."""
+    """Use deterministic algorithms only, so that a resumed run equals an uninterrupted one bit for bit."""
     tensorboard: bool = False
-    """Write TensorBoard events into the run's folder (wants the extra textseq[tensorboard])."""
+    """Write TensorBoard events into the run's folder (needs the extra textseq[tensorboard])."""
 
     def __post_init__(self) -> None:
-        """Check the ranges, and that there is an end."""
+        """Check the ranges, and that the run has a limit."""
         super().__post_init__()
         if self.max_epochs is None and self.max_steps is None and self.max_minutes is None:
-            raise TextseqError("a run needs an end: give --max-epochs, --max-steps or --max-minutes")
+            raise TextseqError("expected a limit of the run, got none; give --max-epochs, --max-steps or --max-minutes")

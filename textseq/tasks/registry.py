@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.registry import find_model, find_run
-from textseq.config.decoding import ReadingPrecision, WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError, unknown
 from textseq.tasks.classification.classifier import Classifier, open_classifier
@@ -27,9 +27,6 @@ from textseq.tasks.translation.translator import Translator, open_translator
 from textseq.training.run_folder import last_checkpoint
 
 Job = Writer | Translator | Classifier | Tagger
-
-
-Precision = WritingPrecision | ReadingPrecision
 
 
 JOBS: dict[str, Callable[[checkpoint.Checkpoint, str, Any], Job]] = {
@@ -61,7 +58,7 @@ def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float
     return JOBS[task](found, device, precision)
 
 
-def load_generator(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Writer:
+def load_generator(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Writer:
     """``load``, for a model that must be a language model; any other is a TextseqError too."""
     loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Writer):
@@ -69,7 +66,7 @@ def load_generator(name: str | Path, *, device: str = "cpu", precision: WritingP
     return loaded
 
 
-def load_translator(name: str | Path, *, device: str = "cpu", precision: WritingPrecision = "float32") -> Translator:
+def load_translator(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Translator:
     """``load``, for a model that must be a translator; any other is a TextseqError too."""
     loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Translator):
@@ -77,7 +74,7 @@ def load_translator(name: str | Path, *, device: str = "cpu", precision: Writing
     return loaded
 
 
-def load_classifier(name: str | Path, *, device: str = "cpu", precision: ReadingPrecision = "float32") -> Classifier:
+def load_classifier(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Classifier:
     """``load``, for a model that must be a classifier; any other is a TextseqError too."""
     loaded = load(name, device=device, precision=precision)
     if not isinstance(loaded, Classifier):

@@ -358,7 +358,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["classify", "--model", "nobody"], "unknown model 'nobody'"),
         (["classify", "--model", "mine", "--input", "none.txt"], "--input wants a file of texts, found nothing"),
         (["classify", "--model", "mine", "--text-column", "x"], "--text-column wants a table with --input"),
-        (["classify", "--model", "mine", "--buffer", "0"], "--buffer must be at least 1"),
+        (["classify", "--model", "mine", "--buffer", "0"], "--buffer: expected at least 1"),
         (["classify", "--model", "mine", "--explain-by", "gradient"], "want --explain or --explain-html FILE"),
         (["classify", "--model", "mine", "--explain", "--explain-label", "x"], "'x'; known: bad, good"),
         (["classify", "--model", "mine", "--explain-html", "runs"], "--explain-html wants a file to write"),

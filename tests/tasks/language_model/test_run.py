@@ -484,10 +484,10 @@ def test_a_recipe_is_read_by_name_or_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("[modell]\nlayers = 2\n", r"unknown key in the recipe \S+mine\.toml 'modell'; did you mean 'model'"),
-        ("layers = \n", r"\S+mine\.toml is no TOML: .*line 1.*; mend the place it names"),
-        ("model = 3\n", r"the recipe \S+mine\.toml wants a table for 'model', found 3; mend it"),
+        ("layers = \n", r"\S+mine\.toml: expected TOML: .*line 1.*; correct it there"),
+        ("model = 3\n", r"the recipe \S+mine\.toml: expected a table for 'model', got 3; correct it"),
         ("task = 'clasifier'\n", r"unknown task in the recipe \S+mine\.toml 'clasifier'; did you mean 'classifier'"),
-        ("source = ['en']\n", r"the recipe \S+mine\.toml wants a string for 'source', found \['en'\]; mend it"),
+        ("source = ['en']\n", r"the recipe \S+mine\.toml: expected a string for 'source', got \['en'\]; correct it"),
     ],
 )
 def test_a_recipe_that_is_none_is_refused(tmp_path: Path, content: str, message: str) -> None:

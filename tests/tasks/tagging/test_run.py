@@ -224,7 +224,7 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
         tagger.measure(corpus, "validation")
     with pytest.raises(TextseqError, match="not aligned, which wants --output ctc; found --output crf"):
         textseq.train_tagger(origin=origin, model=replace(SMALL, output="crf"), name="x")
-    with pytest.raises(TextseqError, match="num_beams must be at least 1"):
+    with pytest.raises(TextseqError, match="num_beams: expected at least 1"):
         tagger.tag("a", num_beams=0)
 
 
@@ -347,7 +347,7 @@ def test_from_letters_to_sounds(command: Callable[..., Result], sounds: Path) ->
             ["evaluate", "--tagged", sounds, "--model", "sounds", "--plot-confusion", "c.png"],
             "wants a tag for each word",
         ),
-        (["tag", "--model", "sounds", "--num-beams", "0"], "--num-beams must be at least 1"),
+        (["tag", "--model", "sounds", "--num-beams", "0"], "--num-beams: expected at least 1"),
     ):
         code, out, err = command(*arguments)
         assert (code, out, len(err.splitlines())) == (2, "", 1), (arguments, err)

@@ -399,7 +399,7 @@ def test_settings_are_checked_before_anything_is_read() -> None:
         yield ""
 
     for settings, message in (
-        ({"num_beams": 0}, "--num-beams must be at least 1.* found 0"),
+        ({"num_beams": 0}, "--num-beams: expected at least 1.* got 0"),
         ({"logit_bias": {"xyz": 1.0}}, "--logit-bias"),
         ({"buffer": 0}, "buffer wants at least 1 sentence, found 0; 1 answers each at once"),
         (

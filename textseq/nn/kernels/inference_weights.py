@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.nn.cells import ALL, Weights
 from textseq.nn.kernels.int8 import Int8Linear, Linear, PackedLinear, has_onednn
 
@@ -76,5 +76,5 @@ def quantized(weights: Weights) -> Weights:
 Prepare = Callable[[Weights], Weights]
 
 
-PRECISIONS: dict[WritingPrecision, Prepare] = {"float32": packed, "int8": quantized}
+PRECISIONS: dict[Precision, Prepare] = {"float32": packed, "int8": quantized}
 """What makes weights ready for writing, by the number format of the products."""

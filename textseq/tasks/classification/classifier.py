@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
-from textseq.config.decoding import ReadingPrecision
+from textseq.config.decoding import Precision
 from textseq.data.labelled import LabelledDataset
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
@@ -64,6 +63,10 @@ class Classification:
         return self.probabilities[self.label]
 
 
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+"""Number formats that a classifier can compute in."""
+
+
 class Classifier:
     """A model with its tokenizer and its labels.
 
@@ -78,10 +81,10 @@ class Classifier:
     """
 
     def __init__(
-        self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts, precision: ReadingPrecision = "float32"
+        self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts, precision: Precision = "float32"
     ) -> None:
-        if precision not in get_args(ReadingPrecision):
-            raise unknown("precision of a classifier", precision, get_args(ReadingPrecision))
+        if precision not in PRECISIONS:
+            raise unknown("precision of a classifier", precision, PRECISIONS)
         self.model = model.eval()
         self.precision = precision
         self.tokenizer = tokenizer
@@ -256,9 +259,7 @@ def read_text(text: str) -> str:
     return " " + text.strip()
 
 
-def open_classifier(
-    found: checkpoint.Checkpoint, device: str = "cpu", precision: ReadingPrecision = "float32"
-) -> Classifier:
+def open_classifier(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Classifier:
     """The classifier of a checkpoint.
 
     Raises:

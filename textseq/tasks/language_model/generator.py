@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.data.token_files import DocumentSet, token_file
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.decoding.beam import Ended, beam_search
@@ -89,7 +89,7 @@ class Writer:
     """
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, facts: Facts, precision: WritingPrecision = "float32"
+        self, model: LanguageModel, tokenizer: Tokenizer, facts: Facts, precision: Precision = "float32"
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -272,9 +272,7 @@ class Writer:
         return ended if stops else None
 
 
-def open_generator(
-    found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32"
-) -> Writer:
+def open_generator(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Writer:
     """The writer that a checkpoint holds.
 
     Raises:

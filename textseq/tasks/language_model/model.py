@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.errors import unknown
 from textseq.nn.cells import CELLS, State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
@@ -146,7 +146,7 @@ class LanguageModel(nn.Module):
         if config.temporal_penalty and len(h) > 1:
             yield config.temporal_penalty * h.float().diff(dim=0).square().mean()
 
-    def stepper(self, precision: WritingPrecision = "float32") -> Step:
+    def stepper(self, precision: Precision = "float32") -> Step:
         """One step at a time for writing text, with the embedding folded into the first layer.
 
         The input's share of the first layer's gates is a table with one row per token, made once here; change

@@ -19,7 +19,7 @@ import torch
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.tagged import TaggedDataset
 from textseq.data.word_vectors import Vectors, vectors_of
@@ -300,7 +300,7 @@ def words_of(text: str, words: Parting = "nltk") -> tuple[str, ...]:
     return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in split(unit))
 
 
-def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32") -> Tagger:
+def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Tagger:
     """The tagger of a checkpoint.
 
     Raises:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.errors import TextseqError, unknown
 from textseq.nn.attention import Memory
 from textseq.nn.attention_decoder import SIDE, AttentionDecoder
@@ -196,7 +196,7 @@ class TranslationModel(nn.Module):
             following[some] = (logits.softmax(dim=1) / chance).argmax(dim=1)
         return inputs.t()
 
-    def stepper(self, precision: WritingPrecision = "float32") -> Stepper:
+    def stepper(self, precision: Precision = "float32") -> Stepper:
         """One step at a time for writing, with the embedding folded into gates and readout.
 
         The tables, with one row for each token, are made once here; change the weights and they must be made again.

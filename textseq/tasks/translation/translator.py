@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_card import save_with_card
 from textseq.checkpoints.registry import Facts
-from textseq.config.decoding import WritingPrecision
+from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.decoding.logit_bias import token_bias
 from textseq.errors import Interrupted, TextseqError
@@ -78,7 +78,7 @@ class Translator:
         models: Sequence[TranslationModel],
         vocabularies: Vocabularies,
         facts: Facts,
-        precision: WritingPrecision = "float32",
+        precision: Precision = "float32",
     ) -> None:
         self.models = [model.eval() for model in models]
         self.vocabularies = vocabularies
@@ -391,9 +391,7 @@ def _config(settings: TranslationSettings) -> TranslationConfig:
     return TranslationConfig.from_dict(settings, where="translating")
 
 
-def open_translator(
-    found: checkpoint.Checkpoint, device: str = "cpu", precision: WritingPrecision = "float32"
-) -> Translator:
+def open_translator(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Translator:
     """The translator that a checkpoint holds.
 
     Raises:

@@ -1,0 +1,26 @@
+"""Settings that the models of several tasks share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textseq.config.base import Settings, ranged
+from textseq.config.names import CellName
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentConfig(Settings):
+    """Embedding and recurrent layers."""
+
+    cell: CellName = "lstm"
+    """Recurrent cell: the Elman network with tanh (rnn) or relu (rnn-relu); the LSTM, also with peepholes; the GRU with
+    its reset gate after the matrix product (gru, as in torch and cuDNN) or before it. lstm-peephole, gru-reset-before,
+    layer normalization and zoneout have no fused kernel and train more slowly."""
+    num_layers: int = ranged(1, at_least=1)
+    """Number of stacked recurrent layers."""
+    hidden_size: int = ranged(256, at_least=1)
+    """Hidden size H of each layer and direction."""
+    embedding_size: int = ranged(128, at_least=1)
+    """Embedding size E."""
+    bidirectional: bool = True
+    """Read the text in both directions."""
