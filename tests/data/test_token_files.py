@@ -17,9 +17,9 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-import textseq.io.files
+import textseq.io.locks
 from textseq.config.tokenizer import TokenizerConfig
-from textseq.data.token_files import CHECK_FILE, TokenFile, token_file, tokenizer_for
+from textseq.data.token_files import CHECK_FILE, TokenFile, labelled_token_file, token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
 from textseq.tasks.language_model.config import DataConfig
@@ -359,7 +359,7 @@ def test_one_makes_what_many_want_at_once(tmp_path: Path, monkeypatch: pytest.Mo
             all(come.acquire(timeout=5) for _ in range(many - 1))
             return super().documents(split)
 
-    monkeypatch.setattr(textseq.io.files, "take", counted)
+    monkeypatch.setattr(textseq.io.locks, "take", counted)
     corpora = [Slow() for _ in range(many)]
     barrier = Barrier(many, timeout=60)
 
@@ -432,17 +432,17 @@ def test_names_that_are_no_file_names_are_harmless(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("valid", [(), ("",), ("", "")])
 def test_a_part_without_text_is_refused(valid: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(TextseqError, match=rf"part 'valid' of corpus 'stub' has no text \({len(valid)} doc"):
+    with pytest.raises(TextseqError, match=rf"the valid split of 'stub' has no text \({len(valid)} doc"):
         token_file(Stub(valid=valid), "valid", CharTokenizer("a"), tmp_path)
     assert files(tmp_path) == []
 
 
 def test_unknown_parts_are_named(tmp_path: Path) -> None:
     corpus = Stub()
-    with pytest.raises(TextseqError, match="unknown part of corpus 'stub' 'vaild'; did you mean 'valid'"):
+    with pytest.raises(TextseqError, match="unknown split of 'stub' 'vaild'; did you mean 'valid'"):
         token_file(corpus, "vaild", CharTokenizer("a"), tmp_path)
     corpus.splits = ("test",)
-    with pytest.raises(TextseqError, match="unknown part of corpus 'stub' 'train'"):
+    with pytest.raises(TextseqError, match="unknown split of 'stub' 'train'"):
         tokenizer_for(corpus, CHAR, tmp_path)
     assert corpus.reads == 0 and files(tmp_path) == []
 
@@ -459,3 +459,51 @@ def test_a_vocabulary_of_nothing_but_unknown_words_is_refused(tmp_path: Path) ->
         tokenizer_for(Stub("onewordonly"), options, tmp_path)
     assert files(tmp_path) == []
     assert " one" in tokenizer_for(Stub("one " * 7), options, tmp_path).vocabulary
+
+
+# Labels
+
+
+class LabelledStub(Stub):
+    """Documents with labels, in memory."""
+
+    labels: tuple[str, ...] = ("a", "b")
+    given = ("b", "a", "a", "b")
+
+    def labelled_documents(self, split: str) -> Iterator[tuple[Iterator[str], str]]:
+        return zip(self.documents(split), self.given, strict=True)
+
+
+def test_labels_lie_beside_the_ids_of_their_documents(tmp_path: Path) -> None:
+    corpus, tokenizer = LabelledStub(), CharTokenizer("abc")
+    tokens = labelled_token_file(corpus, "train", tokenizer, tmp_path)
+    assert tokens.labels.tolist() == [1, 0, 0, 1] and isinstance(tokens.labels, np.memmap)
+    again = labelled_token_file(corpus, "train", tokenizer, tmp_path)
+    assert same(again, tokens) and again.labels.tolist() == [1, 0, 0, 1] and corpus.reads == 1
+    plain = token_file(corpus, "train", tokenizer, tmp_path)
+    assert same(plain, tokens) and plain.labels.size == 0 and plain.path != tokens.path
+
+
+def test_another_order_of_labels_makes_another_file(tmp_path: Path) -> None:
+    corpus, tokenizer = LabelledStub(), CharTokenizer("abc")
+    first = labelled_token_file(corpus, "train", tokenizer, tmp_path)
+    corpus.labels = ("b", "a")
+    second = labelled_token_file(corpus, "train", tokenizer, tmp_path)
+    assert second.labels.tolist() == [0, 1, 1, 0] and second.path != first.path
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        flipped(".labels", 0),
+        flipped(".labels", 0.9),
+        cut_off(".labels", 8),
+        lambda p: p.with_suffix(".labels").unlink(),
+    ],
+)
+def test_damaged_labels_are_written_again(spoil: Callable[[Path], None], tmp_path: Path) -> None:
+    corpus, tokenizer = LabelledStub(), CharTokenizer("abc")
+    path = labelled_token_file(corpus, "train", tokenizer, tmp_path).path
+    spoil(path)
+    assert labelled_token_file(corpus, "train", tokenizer, tmp_path).labels.tolist() == [1, 0, 0, 1]
+    assert corpus.reads == 2

@@ -1,10 +1,11 @@
-"""Token files: a corpus encoded once, as a memory-mapped file of ids beside a small header.
+"""Token files: a dataset encoded once, as a memory-mapped file of ids beside a small header.
 
-Each part of a corpus becomes three files in the cache folder: ``.ids`` (the tokens, raw little-endian
-unsigned integers of the smallest type that fits the vocabulary), ``.documents`` (where each document
-starts, raw little-endian int64) and ``.json`` (the header, written last: without it nothing is there).
-The text passes through in chunks, so the memory used does not grow with the corpus. The header has the
-SHA-256 of it all, which is checked whenever the files are opened; it takes about a second for 2 GB.
+Each split of a dataset becomes three files in the cache folder: ``.ids`` (the tokens, raw little-endian unsigned
+integers of the smallest type that fits the vocabulary), ``.documents`` (where each document starts, raw little-endian
+int64) and ``.json`` (the header); with labels a fourth, ``.labels`` (the label id of each document, int64). The header
+is written last, so a file without one does not count. The text is read in chunks, so memory use does not grow with
+the dataset. The header holds the SHA-256 of all files, which is checked whenever they are opened: about a second for
+2 GB.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -28,7 +29,7 @@ from textseq.io.locks import locked
 from textseq.tokenizers.base import TOKENIZER_FORMAT, Tokenizer
 from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer
 
-TOKENS_FORMAT = 3
+TOKENS_FORMAT = 4
 
 TRAIN_SPLIT = "train"
 
@@ -37,7 +38,7 @@ CHECK_FILE = "sha256"
 
 
 class DocumentSet(Protocol):
-    """What a token file is made from: a ``Corpus``, or anything alike."""
+    """What a tokenizer is trained on and a token file is made from, such as a ``TextDataset``."""
 
     @property
     def name(self) -> str: ...
@@ -45,49 +46,61 @@ class DocumentSet(Protocol):
     def splits(self) -> tuple[str, ...]: ...
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the text or its split does."""
+        """Changes whenever the text or its splits do."""
 
     def documents(self, split: str) -> Iterable[Iterable[str]]:
-        """The part's documents, each as chunks of its text."""
+        """The documents of a split, each as chunks of its text."""
+
+
+class LabelledDocumentSet(DocumentSet, Protocol):
+    """Documents with a label each."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def labelled_documents(self, split: str) -> Iterable[tuple[Iterable[str], str]]:
+        """The documents of a split, each as chunks of its text, with their labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class TokenFile:
-    """One part of a corpus as ids on disk."""
+    """One split of a dataset as ids on disk. All arrays are memory-mapped and read-only."""
 
     ids: npt.NDArray[np.unsignedinteger]
-    """(L,) the tokens of all documents one after another, memory-mapped, read-only."""
+    """(L,) the tokens of all documents one after another."""
     document_starts: npt.NDArray[np.int64]
-    """(D,) where in ``ids`` each document starts, ascending, the first at 0; memory-mapped, read-only."""
+    """(D,) where in ``ids`` each document starts, ascending, the first at 0."""
     characters: int
     """Characters (code points) of the text, for bits per character."""
     utf8_bytes: int
     """Bytes of the text as UTF-8, for bits per byte."""
     path: Path
     """The file of the ids."""
+    labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(D,) the label id of each document; (0,) unless made by ``labelled_token_file``."""
 
 
-def tokenizer_for(corpus: DocumentSet, options: TokenizerConfig, cache: Path) -> Tokenizer:
-    """The tokenizer of these options trained on the corpus's train part; trained once, then read from the cache.
+def tokenizer_for(dataset: DocumentSet, options: TokenizerConfig, cache: Path) -> Tokenizer:
+    """Train a tokenizer on the training split, or read it from the cache if it was trained before.
 
-    One that is damaged is trained anew. Of several processes that want it at once one trains it, and the others wait.
+    A damaged one is trained again. If several processes ask at once, one trains and the others wait.
 
     Raises:
-        TextseqError: the corpus has no train part, the options do not fit it, or the cache cannot be written.
+        TextseqError: the dataset has no training split, the options do not fit it, or the cache cannot be written.
     """
     kind = options.tokenizer
-    _check_split(corpus, TRAIN_SPLIT)
-    heeded = (f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind])
-    folder = cache / "tokenizers" / _key(corpus, kind, kind, corpus.fingerprint, str(TOKENIZER_FORMAT), *heeded)
-    if (found := _trained(folder, kind)) is not None:
-        return found
+    _check_split(dataset, TRAIN_SPLIT)
+    used = (f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind])
+    folder = cache / "tokenizers" / _file_name(dataset, kind, kind, dataset.fingerprint, str(TOKENIZER_FORMAT), *used)
+    if (cached := _cached_tokenizer(folder, kind)) is not None:
+        return cached
     with locked(folder.with_suffix(".lock")):
-        if (found := _trained(folder, kind)) is not None:  # meanwhile
-            return found
-        tokenizer = TOKENIZERS[kind].train(corpus.documents(TRAIN_SPLIT), options)
+        if (cached := _cached_tokenizer(folder, kind)) is not None:  # another process was quicker
+            return cached
+        tokenizer = TOKENIZERS[kind].train(dataset.documents(TRAIN_SPLIT), options)
         if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
             raise TextseqError(
-                f"no word of '{corpus.name}' occurs {options.minimum_count} times; lower --minimum-count or give more "
+                f"no word of '{dataset.name}' occurs {options.minimum_count} times; lower --minimum-count or give more "
                 "text"
             )
         tokenizer.save(folder)
@@ -96,8 +109,8 @@ def tokenizer_for(corpus: DocumentSet, options: TokenizerConfig, cache: Path) ->
         return tokenizer
 
 
-def _trained(folder: Path, kind: str) -> Tokenizer | None:
-    """The tokenizer in a folder of the cache, or None where it is missing or damaged."""
+def _cached_tokenizer(folder: Path, kind: str) -> Tokenizer | None:
+    """The tokenizer in a folder of the cache, or None if it is missing or damaged."""
     with suppress(TextseqError, OSError):
         tokenizer = load_tokenizer(folder)
         if tokenizer.kind == kind and (folder / CHECK_FILE).read_bytes() == tokenizer.fingerprint.encode():
@@ -105,54 +118,82 @@ def _trained(folder: Path, kind: str) -> Tokenizer | None:
     return None
 
 
-def token_file(corpus: DocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
-    """One part of a corpus as ids; encoded once, then mapped from the cache.
+def token_file(dataset: DocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
+    """Encode one split of a dataset, or map it from the cache if it was encoded before.
 
-    Files in the cache that do not fit their header, or whose header does not fit what is asked for, are
-    made anew. Of several processes that want them at once one makes them, and the others wait. (Where the
-    file system has no locks all do, each under names of its own until it is whole; the content is the same.)
+    Cached files that do not match their header, or whose header does not match what is asked for, are made again. If
+    several processes ask at once, one encodes and the others wait. (If the file system has no locks, all do, each
+    under its own temporary name; the content is the same.)
 
     Raises:
-        TextseqError: the corpus has no such part, the part has no text, the text cannot be encoded, or
-            the cache cannot be written (a full disk leaves nothing behind).
+        TextseqError: the dataset has no such split, the split has no text, the text cannot be encoded, or the cache
+            cannot be written (a full disk leaves nothing behind).
     """
-    _check_split(corpus, split)
-    recipe = _Recipe(
+    _check_split(dataset, split)
+    return _token_file(dataset, split, tokenizer, cache, lambda: ((text, None) for text in dataset.documents(split)))
+
+
+def labelled_token_file(dataset: LabelledDocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
+    """Encode one split of a dataset with the label of each document; see ``token_file``.
+
+    The documents and their labels are read in one pass, so they cannot come apart.
+    """
+    _check_split(dataset, split)
+    return _token_file(
+        dataset, split, tokenizer, cache, lambda: dataset.labelled_documents(split), labels=dataset.labels
+    )
+
+
+def _token_file(
+    dataset: DocumentSet,
+    split: str,
+    tokenizer: Tokenizer,
+    cache: Path,
+    documents: Callable[[], Iterable[tuple[Iterable[str], str | None]]],
+    labels: Sequence[str] = (),
+) -> TokenFile:
+    identity = _Identity(
         format=TOKENS_FORMAT,
-        corpus=corpus.name,
-        fingerprint=corpus.fingerprint,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
         split=split,
         tokenizer=tokenizer.fingerprint,
         dtype=np.min_scalar_type(tokenizer.size - 1).newbyteorder("<").str,
+        labels=[*labels],
     )
-    stem = _key(corpus, split, *(str(value) for value in asdict(recipe).values()))
-    path = cache / "tokens" / f"{stem}.ids"
-    if (found := _open(path, recipe)) is not None:
-        return found
+    path = cache / "tokens" / f"{_file_name(dataset, split, *map(str, asdict(identity).values()))}.ids"
+    if (cached := _open(path, identity)) is not None:
+        return cached
     with locked(path.with_suffix(".lock")):
-        if (found := _open(path, recipe)) is None:  # nor meanwhile
-            _write(path, recipe, corpus, tokenizer)
-            found = _open(path, recipe)
-    if found is None:
+        if (cached := _open(path, identity)) is None:  # no other process was quicker
+            _write(path, identity, documents(), tokenizer)
+            cached = _open(path, identity)
+    if cached is None:
         raise TextseqError(f"{path} changed while it was read; leave the cache folder alone and try again")
-    return found
+    return cached
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _Identity:
     """What a token file was made from, and how: the part of its header that must match."""
 
     format: int
-    corpus: str
+    dataset: str
     fingerprint: str
     split: str
     tokenizer: str
     dtype: str
+    labels: list[str]
+
+    def files(self, path: Path) -> list[Path]:
+        """The data files that belong to the ids at ``path``."""
+        suffixes = (".ids", ".documents", ".labels") if self.labels else (".ids", ".documents")
+        return [path.with_suffix(suffix) for suffix in suffixes]
 
 
 @dataclass
 class _Counts:
-    """What passed through while a token file was written: the rest of its header."""
+    """What was counted while a token file was written: the rest of its header."""
 
     documents: int = 0
     tokens: int = 0
@@ -160,65 +201,72 @@ class _Counts:
     utf8_bytes: int = 0
 
     def text(self, chunks: Iterable[str]) -> Iterator[str]:
-        """The same chunks, counted."""
+        """Pass the chunks on and count them."""
         for chunk in chunks:
             self.characters += len(chunk)
-            # A lone surrogate is the tokenizer's to refuse, in words.
+            # The tokenizer refuses lone surrogates with a better message than ``encode``.
             self.utf8_bytes += len(chunk) if chunk.isascii() else len(chunk.encode("utf-8", "surrogatepass"))
             yield chunk
 
 
-def _write(path: Path, recipe: _Recipe, corpus: DocumentSet, tokenizer: Tokenizer) -> None:
-    counts, hashes = _Counts(), (hashlib.sha256(), hashlib.sha256())
-    with replacing(path, path.with_suffix(".documents"), path.with_suffix(".json")) as (ids, starts, header):
+def _write(
+    path: Path, identity: _Identity, documents: Iterable[tuple[Iterable[str], str | None]], tokenizer: Tokenizer
+) -> None:
+    counts, paths = _Counts(), identity.files(path)
+    hashes = [hashlib.sha256() for _ in paths]
+    label_ids = {label: np.array(number, "<i8").tobytes() for number, label in enumerate(identity.labels)}
+    with replacing(*paths, path.with_suffix(".json")) as (*files, header):
 
-        def write(number: int, file: BinaryIO, data: bytes) -> None:
+        def write(number: int, data: bytes) -> None:
             hashes[number].update(data)
+            file: BinaryIO = files[number]
             file.write(data)
 
-        for document in corpus.documents(recipe.split):
-            write(1, starts, np.array(counts.tokens, "<i8").tobytes())
+        for document, label in documents:
+            write(1, np.array(counts.tokens, "<i8").tobytes())
+            if label is not None:
+                write(2, label_ids[label])
             counts.documents += 1
             for tokens in tokenizer.encode_chunks(counts.text(document)):
-                write(0, ids, tokens.astype(recipe.dtype).tobytes())
+                write(0, tokens.astype(identity.dtype).tobytes())
                 counts.tokens += len(tokens)
         if counts.tokens == 0:
             raise TextseqError(
-                f"part '{recipe.split}' of corpus '{corpus.name}' has no text "
-                f"({counts.documents} documents, 0 tokens); give it some, or use another part"
+                f"the {identity.split} split of '{identity.dataset}' has no text ({counts.documents} documents, 0 "
+                "tokens); give it some, or use another split"
             )
-        header.write(json.dumps(_header(recipe, counts, *(each.hexdigest() for each in hashes)), indent=1).encode())
+        header.write(json.dumps(_header(identity, counts, [each.hexdigest() for each in hashes]), indent=1).encode())
 
 
-def _header(recipe: _Recipe, counts: _Counts, *hashes: str) -> dict[str, object]:
-    """What stands in the header, with one hash of all: of the recipe, the counts and the other two files' hashes."""
-    plain = {**asdict(recipe), **asdict(counts)}
+def _header(identity: _Identity, counts: _Counts, hashes: Sequence[str]) -> dict[str, object]:
+    """The header, with one hash over the identity, the counts and the hashes of the data files."""
+    plain = {**asdict(identity), **asdict(counts)}
     return {**plain, "sha256": hashlib.sha256(json.dumps([plain, hashes]).encode()).hexdigest()}
 
 
-def _open(path: Path, recipe: _Recipe) -> TokenFile | None:
-    """The token file at ``path``, or None where it is missing, damaged or made from something else."""
-    documents = path.with_suffix(".documents")
+def _open(path: Path, identity: _Identity) -> TokenFile | None:
+    """The token file at ``path``, or None if it is missing, damaged or made from something else."""
+    paths = identity.files(path)
     try:
         header = json.loads(path.with_suffix(".json").read_bytes())
-        counts = _Counts(*(header[field.name] for field in fields(_Counts)))
-        if header != _header(recipe, counts, sha256(path), sha256(documents)):
+        counts = _Counts(*(header[item.name] for item in fields(_Counts)))
+        if header != _header(identity, counts, [sha256(file) for file in paths]):
             return None
-        ids = np.memmap(path, recipe.dtype, mode="r")
-        starts = np.memmap(documents, "<i8", mode="r")
+        ids = np.memmap(path, identity.dtype, mode="r")
+        starts, *labels = (np.memmap(file, "<i8", mode="r") for file in paths[1:])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    if len(ids) != counts.tokens or len(starts) != counts.documents:
+    if len(ids) != counts.tokens or any(len(array) != counts.documents for array in (starts, *labels)):
         return None
-    return TokenFile(ids, starts, counts.characters, counts.utf8_bytes, path)
+    return TokenFile(ids, starts, counts.characters, counts.utf8_bytes, path, *labels)
 
 
-def _key(corpus: DocumentSet, label: str, *what: str) -> str:
-    """A file name for all of this: one that says to people what it is, then a digest that tells it apart."""
-    digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
-    return re.sub(r"[^\w-]+", "-", f"{corpus.name[:40]}-{label[:20]}-{digest}", flags=re.ASCII)
+def _file_name(dataset: DocumentSet, label: str, *key: str) -> str:
+    """A readable file name that ends in a digest of the key."""
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    return re.sub(r"[^\w-]+", "-", f"{dataset.name[:40]}-{label[:20]}-{digest}", flags=re.ASCII)
 
 
-def _check_split(corpus: DocumentSet, split: str) -> None:
-    if split not in corpus.splits:
-        raise unknown(f"part of corpus '{corpus.name}'", split, corpus.splits)
+def _check_split(dataset: DocumentSet, split: str) -> None:
+    if split not in dataset.splits:
+        raise unknown(f"split of '{dataset.name}'", split, dataset.splits)

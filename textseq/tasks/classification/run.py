@@ -20,7 +20,7 @@ from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig, rows_of
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData, file_names
-from textseq.data.token_files import token_file, tokenizer_for
+from textseq.data.token_files import labelled_token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.classification import calibrated, measure_labels
@@ -180,11 +180,15 @@ class _Read:
 
     def __init__(self, corpus: LabelledDataset) -> None:
         self.name, self.splits, self.fingerprint = corpus.name, corpus.splits, corpus.fingerprint
-        self.corpus = corpus
+        self.corpus, self.labels = corpus, corpus.labels
 
     def documents(self, split: str) -> Iterator[tuple[str]]:
-        """Each text of a part, as a document of one chunk."""
-        return ((read_text(text),) for text, _ in self.corpus.examples(split))
+        """Each text of a split, as a document of one chunk."""
+        return (document for document, _ in self.labelled_documents(split))
+
+    def labelled_documents(self, split: str) -> Iterator[tuple[tuple[str], str]]:
+        """Each text of a split, as a document of one chunk, with its label."""
+        return (((read_text(text),), label) for text, label in self.corpus.examples(split))
 
 
 class ClassificationRun(TaskRun[Classifier]):
@@ -237,10 +241,8 @@ class ClassificationRun(TaskRun[Classifier]):
         self.summary = f"{parameters:,} parameters, vocabulary {tokenizer.size}, {int(counts.sum()):,} texts ({each})"
 
     def _batches(self, split: str, batch_size: int, longest: int | None = None) -> TextBatches:
-        texts = token_file(_Read(self.corpus), split, self.tokenizer, cache_folder())
-        number_of = {label: number for number, label in enumerate(self.corpus.labels)}
-        labels = np.array([number_of[label] for _, label in self.corpus.examples(split)])
-        return TextBatches(texts, labels, batch_size, self.training.seed, longest)
+        texts = labelled_token_file(_Read(self.corpus), split, self.tokenizer, cache_folder())
+        return TextBatches(texts, texts.labels, batch_size, self.training.seed, longest)
 
     def describe(self, facts: Facts, rows: Sequence[Facts]) -> About:
         """What the model card says of it."""
