@@ -13,7 +13,7 @@ import pytest
 
 from textseq import config
 from textseq.config.base import BOUNDS, Settings
-from textseq.config.names import Task
+from textseq.config.names import CELL_STATES, Task
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import PairData
@@ -138,15 +138,22 @@ def test_choices_are_the_only_ones(kind: type[Settings], item: Item) -> None:
 @pytest.mark.parametrize(
     ("choices", "table"),
     [
-        (config.CellName, CELLS),
         (config.TokenizerName, TOKENIZERS),
         (config.OptimizerName, OPTIMIZERS),
         (Task, JOBS),
     ],
-    ids=["cells", "tokenizers", "optimizers", "jobs"],
+    ids=["tokenizers", "optimizers", "jobs"],
 )
 def test_choices_are_the_keys_of_their_table(choices: object, table: dict[str, object]) -> None:
     assert typing.get_args(choices) == tuple(table)
+
+
+def test_cells_that_settings_accept_are_those_that_layers_know() -> None:
+    assert {name: cell.states for name, cell in CELLS.items()} == CELL_STATES
+    for name in CELLS:
+        assert LanguageModelConfig(cell=name).cell == name
+    with pytest.raises(TextseqError, match="^unknown value of --cell 'lstn'; did you mean 'lstm'"):
+        LanguageModelConfig(cell="lstn")
 
 
 @pytest.mark.parametrize("name", typing.get_args(config.ScheduleName))

@@ -60,10 +60,10 @@ def drawn_elman(seed: int = 1) -> tuple[Elman, Array, Array, Array]:
 def drawn_cell(name: str, seed: int = 1) -> tuple[CellWeights, Array, State]:
     """A cell's weights, inputs (T, N, E) and a state."""
     rng = np.random.default_rng(seed)
-    gates = len(CELLS[name].gates)  # type: ignore[index]
+    gates = len(CELLS[name].gates)
     rows = gates * H
     weights = CellWeights(*(rng.normal(scale=0.5, size=shape) for shape in ((rows, E), (rows, H), rows, rows, (3, H))))
-    state = tuple(rng.normal(size=(N, H)) for _ in range(CELLS[name].states))  # type: ignore[index]
+    state = tuple(rng.normal(size=(N, H)) for _ in range(CELLS[name].states))
     return weights, rng.normal(size=(T, N, E)), state
 
 

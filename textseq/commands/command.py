@@ -19,6 +19,7 @@ from typing import NoReturn, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from textseq.config.names import REGISTERED
 from textseq.errors import Interrupted, TextseqError
 from textseq.training.distributed.environment import DistributedEnvironment, environment, first_to_fail
 from textseq.version import __version__
@@ -46,7 +47,7 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str], default: 
         raise SystemExit(0)
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), _mappings():
+        with contextlib.redirect_stderr(said), _constructors():
             made = tyro.cli(
                 options,
                 prog=prog,
@@ -66,8 +67,8 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str], default: 
         raise
 
 
-def _mappings() -> ConstructorRegistry:
-    """How a mapping from tokens to numbers is written on the command line: TOKEN=BIAS, and so on."""
+def _constructors() -> ConstructorRegistry:
+    """Flags for mappings from tokens to numbers (TOKEN=BIAS ...) and for names that a registry holds."""
 
     def read(arguments: list[str]) -> dict[str, float]:
         biases = {}
@@ -90,8 +91,20 @@ def _mappings() -> ConstructorRegistry:
             str_from_instance=lambda biases: [f"{token}={bias:g}" for token, bias in biases.items()],
         )
 
+    def named(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[str] | None:
+        if info.type not in REGISTERED:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=f"{{{','.join(REGISTERED[info.type])}}}",
+            instance_from_str=lambda arguments: arguments[0],
+            is_instance=lambda value: isinstance(value, str),
+            str_from_instance=lambda name: [name],
+        )
+
     constructors = ConstructorRegistry()
     constructors.primitive_rule(rule)
+    constructors.primitive_rule(named)
     return constructors
 
 

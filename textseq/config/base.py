@@ -7,10 +7,11 @@ import math
 import operator
 import reprlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeVar
 
+from textseq.config.names import REGISTERED
 from textseq.errors import TextseqError, unknown
 
 Value = TypeVar("Value")
@@ -64,9 +65,9 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):
             value, flag = getattr(self, item.name), flag_of(item.name)
-            if typing.get_origin(hints[item.name]) is Literal:
-                choices = typing.get_args(hints[item.name])
-                if value not in choices:
+            choices = choices_of(hints[item.name])
+            if choices is not None:
+                if not isinstance(value, Hashable) or value not in choices:
                     raise unknown(f"value of {flag}", str(value), map(str, choices))
             else:
                 _check_type(flag, value, hints[item.name])
@@ -103,6 +104,11 @@ class Settings:
 def flag_of(name: str) -> str:
     """The flag of a field."""
     return "--" + name.replace("_", "-")
+
+
+def choices_of(hint: object) -> Collection[object] | None:
+    """The values that a type of settings names one by one; None if it names none."""
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else REGISTERED.get(hint)
 
 
 def _as_float(value: object, hint: object) -> object:

@@ -8,6 +8,7 @@ from typing import Literal
 from textseq.config.base import ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.model import RecurrentConfig
+from textseq.config.names import CELL_STATES
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
 
@@ -112,5 +113,5 @@ class LanguageModelConfig(RecurrentConfig):
                 f"--tie-embeddings: expected --embedding-size equal to --hidden-size, "
                 f"got {self.embedding_size} and {self.hidden_size}; set both to one number"
             )
-        if self.zoneout_cell and not self.cell.startswith("lstm"):
+        if self.zoneout_cell and CELL_STATES[self.cell] < 2:
             raise TextseqError(f"--zoneout-cell: expected an LSTM, got --cell {self.cell}; use --zoneout for its state")
