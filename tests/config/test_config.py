@@ -152,7 +152,7 @@ def test_cells_that_settings_accept_are_those_that_layers_know() -> None:
     assert {name: cell.states for name, cell in CELLS.items()} == CELL_STATES
     for name in CELLS:
         assert LanguageModelConfig(cell=name).cell == name
-    with pytest.raises(TextseqError, match="^unknown value of --cell 'lstn'; did you mean 'lstm'"):
+    with pytest.raises(TextseqError, match=r"^unknown value of --cell 'lstn'; did you mean 'lstm'"):
         LanguageModelConfig(cell="lstn")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from textseq.config.names import AttentionName, CellName
 from textseq.nn import reference
 from textseq.nn.attention import ATTENTIONS, Additive, Memory
-from textseq.nn.attention_decoder import SIDE, AttentionDecoder
+from textseq.nn.attention_decoder import SUFFIX, AttentionDecoder
 from textseq.nn.cells import CELLS, State
 
 T, N, S, E, A, H = 5, 3, 6, 4, 7, 8
@@ -65,7 +65,7 @@ def gradients(number: Tensor, wanted: list[Tensor]) -> tuple[Tensor, ...]:
 def test_fast_is_plain(cell: CellName, attention: AttentionName) -> None:
     layer, words, memory, state = made(cell, attention)
     gates = layer.word_gates(words)
-    fast, plain = layer(gates, memory, state), layer.forward_plain(gates, memory, state)
+    fast, plain = layer(gates, memory, state), layer.forward_reference(gates, memory, state)
     torch.testing.assert_close(fast, plain)
     assert [part.shape for part in fast[:3]] == [(T, N, H), (T, N, H), (T, N, S)]
     torch.testing.assert_close(fast[0][-1], fast[3][0])
@@ -79,7 +79,7 @@ def test_fast_is_plain(cell: CellName, attention: AttentionName) -> None:
 @EVERY_ATTENTION
 def test_the_weights_that_are_shown_carry_no_gradient(cell: CellName, attention: AttentionName) -> None:
     layer, words, memory, state = made(cell, attention)
-    for run in (layer, layer.forward_plain):
+    for run in (layer, layer.forward_reference):
         outputs, contexts, looks, _ = run(layer.word_gates(words), memory, state)
         assert outputs.requires_grad and contexts.requires_grad and not looks.requires_grad
 
@@ -102,7 +102,7 @@ def test_gradient_of_some_steps_is_that_of_the_window_up_to_them(cell: CellName)
     weights = [memory.values, *layer.parameters()]
     outputs, contexts, _, _ = layer(layer.word_gates(words), memory, state)
     found = gradients(outputs[1].sum() + contexts[2].square().sum(), weights)
-    outputs, contexts, _, _ = layer.forward_plain(layer.word_gates(words[:3]), memory, state)
+    outputs, contexts, _, _ = layer.forward_reference(layer.word_gates(words[:3]), memory, state)
     wanted = gradients(outputs[1].sum() + contexts[2].square().sum(), weights)
     torch.testing.assert_close(found, wanted)
 
@@ -143,7 +143,7 @@ def test_steps_are_those_of_the_reference(cell: CellName) -> None:
         query, key, score = layer.attention.query_weight, layer.attention.key_weight, layer.attention.score
         seen = reference.AttentionWeights(query.weight.numpy(), key.weight.numpy(), score.numpy(), key.bias.numpy())
         own = dict(layer.layer.named_parameters())
-        names = [f"{name}{SIDE}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch")]
+        names = [f"{name}{SUFFIX}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch")]
         weights = reference.CellWeights(*(own[name].numpy() for name in names if name in own))
         step = reference.STEPS[cell]
         for row, length in enumerate(LENGTHS.tolist()):
@@ -171,7 +171,7 @@ def test_under_autocast_all_is_nearly_the_same(cell: CellName, attention: Attent
     layer, words, memory, state = made(cell, attention)
     exact = layer(layer.word_gates(words), memory, state)
     wanted = gradients(total(exact), list(layer.parameters()))
-    for run in (layer, layer.forward_plain):
+    for run in (layer, layer.forward_reference):
         with torch.autocast("cpu", torch.bfloat16):
             rough = run(layer.word_gates(words), memory, state)
         assert not torch.equal(rough[0], exact[0])

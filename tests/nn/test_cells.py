@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from textseq.config.names import CellName
-from textseq.nn.cells import CELLS, Cell, State, Weights, normalised
+from textseq.nn.cells import CELLS, Cell, State, Weights, normalized
 
 N, E, H = 3, 4, 5
 
@@ -103,7 +103,7 @@ def drawn(cell: Cell, *, normalise: bool = False) -> tuple[Tensor, State, Weight
     weights = Weights(
         hh=draw(rows, H),
         bias=draw(rows),
-        peephole=draw(3, H) if cell.peepholes else None,
+        extra={name: draw(*shape) for name, shape in cell.extra_shapes(H).items()},
         gain=draw(rows) if normalise else None,
         cell_gain=draw(H) if normalise else None,
         cell_bias=draw(H) if normalise else None,
@@ -119,7 +119,7 @@ def test_step_is_the_papers_equation(name: CellName) -> None:
     def by_gate(array: Tensor, axis: int) -> Gates:
         return dict(zip(cell.gates, np.split(array.numpy(), len(cell.gates), axis=axis), strict=True))
 
-    p = dict(zip("ifo", weights.peephole.numpy(), strict=True)) if weights.peephole is not None else {}
+    p = dict(zip("ifo", weights.extra["ch"].numpy(), strict=True)) if weights.extra else {}
     wanted = EQUATIONS[name](
         by_gate(x_gates, 1), by_gate(weights.hh, 0), by_gate(weights.bias, 0), p, tuple(part.numpy() for part in state)
     )
@@ -144,15 +144,16 @@ def test_step_is_torchs_cell_with_its_weights(name: CellName) -> None:
 def test_step_has_the_numerical_gradient(name: CellName, normalise: bool) -> None:
     cell = CELLS[name]
     x_gates, state, weights = drawn(cell, normalise=normalise)
-    there = {item.name: getattr(weights, item.name) for item in fields(weights)}
-    there = {name: part for name, part in there.items() if isinstance(part, Tensor)}
+    named = {item.name: getattr(weights, item.name) for item in fields(weights)}
+    named = {name: part for name, part in named.items() if isinstance(part, Tensor)} | {**weights.extra}
 
     def flat(x_gates: Tensor, *parts: Tensor) -> State:
-        given, state = parts[: len(there)], parts[len(there) :]
-        changed: dict[str, Any] = dict(zip(there, given, strict=True))
+        given, state = dict(zip(named, parts, strict=False)), parts[len(named) :]
+        extra = {name: given.pop(name) for name in weights.extra}
+        changed: dict[str, Any] = {**given, "extra": extra}
         return cell.step(x_gates, state, replace(weights, **changed))
 
-    inputs = [part.requires_grad_() for part in (x_gates, *there.values(), *state)]
+    inputs = [part.requires_grad_() for part in (x_gates, *named.values(), *state)]
     assert torch.autograd.gradcheck(flat, inputs)
 
 
@@ -160,25 +161,25 @@ def test_step_has_the_numerical_gradient(name: CellName, normalise: bool) -> Non
 def test_variants_are_their_plain_forms_where_they_do_not_differ(name: CellName, other: CellName) -> None:
     """Peepholes of zero, and a reset gate that is wide open, change nothing."""
     x_gates, state, weights = drawn(CELLS[other])
-    if weights.peephole is not None:
-        weights.peephole.zero_()
+    if weights.extra:
+        weights.extra["ch"].zero_()
     else:
         x_gates[:, :H] = 1e9
     torch.testing.assert_close(CELLS[other].step(x_gates, state, weights), CELLS[name].step(x_gates, state, weights))
 
 
-def test_normalised_gates_have_mean_zero_and_the_gain_for_deviation() -> None:
+def test_normalized_gates_have_mean_zero_and_the_gain_for_deviation() -> None:
     torch.manual_seed(1)
     product = 5 + 3 * torch.randn(N, 2 * 400, dtype=torch.float64)
     product[:, :400] *= 1000  # one gate does not drown the other
     gain = torch.cat([torch.full((400,), 2.0), torch.full((400,), 0.5)]).double()
-    for gate, wanted in zip(normalised(product, gain, 400).chunk(2, dim=1), (2.0, 0.5), strict=True):
+    for gate, wanted in zip(normalized(product, gain, 400).chunk(2, dim=1), (2.0, 0.5), strict=True):
         torch.testing.assert_close(gate.mean(1), torch.zeros(N).double())
         torch.testing.assert_close(gate.std(1, unbiased=False), torch.full((N,), wanted).double(), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm-peephole"])
-def test_normalised_cell_feeds_the_output_only(name: CellName) -> None:
+def test_normalized_cell_feeds_the_output_only(name: CellName) -> None:
     """h' = o tanh(LN(c')), while c' itself is carried on as it is (Ba et al. 2016, equations 21 and 22)."""
     cell = CELLS[name]
     x_gates, (h, c), weights = drawn(cell, normalise=True)

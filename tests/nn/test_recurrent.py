@@ -26,7 +26,7 @@ KINDS: dict[str, Callable[..., Recurrent]] = {
     "both": partial(Recurrent, residual=True, layer_norm=True),
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
-LAYERS = pytest.mark.parametrize("num_layers", [1, 2, 3])
+LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
 DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 
 
@@ -98,13 +98,13 @@ def test_fast_is_plain(cell: CellName, kind: str, bidirectional: bool, lengths: 
     )  # fmt: skip
     x = torch.randn(N, T, E, requires_grad=True)
     state = tuple(part.requires_grad_() for part in random_state(stack))
-    noise = stack.draw(N)
-    assert noise is not None
-    y, final = stack(x, state, lengths=lengths, noise=noise)
-    y_plain, final_plain = stack.forward_plain(x, state, lengths=lengths, noise=noise)
+    masks = stack.sample_masks(N)
+    assert masks is not None
+    y, final = stack(x, state, lengths=lengths, masks=masks)
+    y_plain, final_plain = stack.forward_reference(x, state, lengths=lengths, masks=masks)
     torch.testing.assert_close((y, final), (y_plain, final_plain))
     torch.testing.assert_close(gradients(stack, y, final, x, *state), gradients(stack, y_plain, final_plain, x, *state))
-    assert not torch.allclose(y, stack(x, state, lengths=lengths, noise=stack.draw(N))[0])
+    assert not torch.allclose(y, stack(x, state, lengths=lengths, masks=stack.sample_masks(N))[0])
 
 
 @EVERY_CELL
@@ -126,7 +126,7 @@ def test_one_window_is_several_with_the_state_carried(cell: CellName, kind: str,
 @DIRECTIONS
 def test_padded_batch_is_its_rows_alone(cell: CellName, bidirectional: bool, plain: bool) -> None:
     stack = Recurrent(cell, E, H, num_layers=2, bidirectional=bidirectional)
-    run = stack.forward_plain if plain else stack
+    run = stack.forward_reference if plain else stack
     lengths = torch.tensor([4, T, 1])
     x, state = torch.randn(N, T, E), random_state(stack)
     y, final = run(x, state, lengths=lengths)
@@ -147,7 +147,7 @@ def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: b
     x = torch.randn(N, T, E)
     garbage = x.clone()
     garbage[padding] = 1e9
-    for run in (stack, stack.forward_plain):
+    for run in (stack, stack.forward_reference):
         y, final = run(x, lengths=lengths)
         again, final_again = run(garbage, lengths=lengths)
         assert torch.equal(y, again)
@@ -224,11 +224,11 @@ def test_without_one_the_initial_state_is_zero(cell: CellName) -> None:
 def test_forget_bias_is_one_and_the_rest_small(cell: CellName, kind: str, bidirectional: bool) -> None:
     for layer in KINDS[kind](cell, E, H, num_layers=2, bidirectional=bidirectional).layers:
         weights = dict(layer.named_parameters())
-        for side in ("_l0", "_l0_reverse")[: 1 + bidirectional]:
-            biases = (weights[f"bias_ih{side}"] + weights[f"bias_hh{side}"]).chunk(len(CELLS[cell].gates))
+        for suffix in ("_l0", "_l0_reverse")[: 1 + bidirectional]:
+            biases = (weights[f"bias_ih{suffix}"] + weights[f"bias_hh{suffix}"]).chunk(len(CELLS[cell].gates))
             for gate, bias in zip(CELLS[cell].gates, biases, strict=True):
                 assert (bias == 1).all() if gate == "f" else (bias.abs() <= 2 * H**-0.5).all()
-            assert 0 < weights[f"weight_hh{side}"].abs().max() <= H**-0.5
+            assert 0 < weights[f"weight_hh{suffix}"].abs().max() <= H**-0.5
         for name, weight in weights.items():
             assert not name.startswith("gain") or (weight == 1).all()
 
@@ -240,7 +240,7 @@ def test_dropout_stands_between_layers_in_training_only(cell: CellName) -> None:
     assert torch.equal(single(x)[0], single(x)[0])
     stack = Recurrent(cell, E, H, num_layers=2, dropout=0.5).eval()
     assert torch.equal(stack(x)[0], stack(x)[0])
-    torch.testing.assert_close(stack(x), stack.forward_plain(x))
+    torch.testing.assert_close(stack(x), stack.forward_reference(x))
     stack.train()
     assert not torch.equal(stack(x)[0], stack(x)[0])
 
@@ -251,7 +251,7 @@ def test_dropout_stands_at_the_same_place_in_fused_and_plain(cell: CellName, bid
     stack = Recurrent(cell, E, H, num_layers=3, bidirectional=bidirectional)
     stack.dropout.forward = nn.Hardtanh(0, 0.01)  # type: ignore[method-assign]  # like it, but without chance
     x = torch.randn(N, T, E)
-    torch.testing.assert_close(stack(x), stack.forward_plain(x))
+    torch.testing.assert_close(stack(x), stack.forward_reference(x))
 
 
 @EVERY_CELL
@@ -288,10 +288,10 @@ def test_residual_adds_what_a_layer_read(cell: CellName) -> None:
 def test_dropped_weights_are_dropped_for_the_whole_window_and_the_gradient_skips_them(cell: CellName) -> None:
     stack = Recurrent(cell, E, H, weight_dropout=0.5)
     x = torch.randn(N, T, E)
-    noise = stack.draw(N)
-    assert noise is not None
-    (mask,) = noise.weights
-    y, _ = stack(x, noise=noise)
+    masks = stack.sample_masks(N)
+    assert masks is not None
+    (mask,) = masks.weights
+    y, _ = stack(x, masks=masks)
     weight = stack.layers[0].get_parameter("weight_hh_l0")
     (gradient,) = torch.autograd.grad(y.square().sum(), weight)
     assert (gradient[mask == 0] == 0).all() and (gradient[mask != 0] != 0).any()
@@ -314,23 +314,25 @@ def test_dropped_weights_still_go_through_the_fused_kernel(cell: CellName, monke
     assert all(parameter.grad is not None for parameter in stack.parameters())
 
 
-def test_one_noise_serves_a_window_read_in_pieces() -> None:
+def test_the_same_masks_serve_a_window_read_in_pieces() -> None:
     stack = Recurrent("lstm", E, H, num_layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5)
-    x, noise = torch.randn(N, T, E), stack.draw(N)
-    whole, final = stack(x, noise=noise)
-    head, state = stack(x[:, :3], noise=noise)
-    tail, after = stack(x[:, 3:], state, noise=noise)
+    x, masks = torch.randn(N, T, E), stack.sample_masks(N)
+    whole, final = stack(x, masks=masks)
+    head, state = stack(x[:, :3], masks=masks)
+    tail, after = stack(x[:, 3:], state, masks=masks)
     torch.testing.assert_close((torch.cat([head, tail], dim=1), after), (whole, final))
     resets = torch.zeros(N, T, dtype=torch.bool)
     resets[:, 3] = True
-    y, _ = stack(x, resets=resets, noise=noise)
-    torch.testing.assert_close(y[:, 3:], stack(x[:, 3:], noise=noise)[0])
+    y, _ = stack(x, resets=resets, masks=masks)
+    torch.testing.assert_close(y[:, 3:], stack(x[:, 3:], masks=masks)[0])
 
 
-def test_no_noise_is_drawn_where_nothing_is_locked_or_in_use() -> None:
-    assert Recurrent("lstm", E, H, num_layers=2, dropout=0.5).draw(N) is None
+def test_no_masks_are_sampled_where_nothing_is_locked_or_in_use() -> None:
+    assert Recurrent("lstm", E, H, num_layers=2, dropout=0.5).sample_masks(N) is None
     assert (
-        Recurrent("lstm", E, H, num_layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5).eval().draw(N)
+        Recurrent("lstm", E, H, num_layers=2, dropout=0.5, locked_dropout=True, weight_dropout=0.5)
+        .eval()
+        .sample_masks(N)
         is None
     )
 
@@ -351,7 +353,7 @@ def test_state_keeps_its_number_format_under_autocast() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             y, state = stack(torch.randn(N, T, E))
         assert {part.dtype for part in state} == {torch.float32}
-        plain, _ = stack.forward_plain(torch.zeros(N, T, E))
+        plain, _ = stack.forward_reference(torch.zeros(N, T, E))
         assert plain.dtype == torch.float32
         y.float().sum().backward()
 
@@ -378,11 +380,11 @@ def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell:
     torch.set_default_dtype(torch.float32)
     stack = Recurrent(cell, E, H, num_layers=2, weight_dropout=0.3)
     x = torch.randn(N, T, E)
-    noise = stack.draw(N)
-    exact, _ = stack(x, noise=noise)
+    masks = stack.sample_masks(N)
+    exact, _ = stack(x, masks=masks)
     wanted = torch.autograd.grad(exact.square().sum(), list(stack.parameters()))
     with torch.autocast("cpu", torch.bfloat16):
-        y, _ = stack(x, noise=noise)
+        y, _ = stack(x, masks=masks)
     assert not torch.equal(y.float(), exact)
     torch.testing.assert_close(y.float(), exact, rtol=0, atol=0.05)
     for found, right in zip(

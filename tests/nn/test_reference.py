@@ -211,7 +211,7 @@ def test_every_cell_has_its_reference() -> None:
 def test_the_packages_cell_is_the_reference(name: CellName) -> None:
     w, x, state = drawn_cell(name)
     u, b, p = (torch.from_numpy(array) for array in (w.weight_hh, w.bias_hh, w.peephole) if array is not None)
-    weights = StepWeights(u, b, p if CELLS[name].peepholes else None)
+    weights = StepWeights(u, b, dict.fromkeys(CELLS[name].extra_weights, p))
     state_t = tuple(map(torch.from_numpy, state))
     for x_t in x:
         state = STEPS[name](x_t, state, w)

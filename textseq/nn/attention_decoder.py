@@ -19,10 +19,10 @@ from textseq.nn.attention import ATTENTIONS, Additive, Memory
 from textseq.nn.cells import CELLS, State, Weights, gru_step
 from textseq.nn.kernels.additive_attention import best_for, folded_exp
 from textseq.nn.kernels.gru import attention_gru_window
-from textseq.nn.kernels.unroll import Ledger, deferred
-from textseq.nn.rnn_layer import SIDES, make_layer, step_weights
+from textseq.nn.kernels.unroll import Accumulator, deferred
+from textseq.nn.rnn_layer import SUFFIXES, make_layer, step_weights
 
-SIDE = SIDES[0]
+SUFFIX = SUFFIXES[0]
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A state of the decoder (N, H) -> context (N, C) and weights (N, S)."""
@@ -31,7 +31,7 @@ Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 class AttentionDecoder(nn.Module):
     """One recurrent layer whose input is a word and the context of an attention.
 
-    ``forward`` is the fast path; ``forward_plain`` computes the same without putting gradients off.
+    ``forward`` is the fast path; ``forward_reference`` computes the same without putting gradients off.
 
     Args:
         cell: a key of ``CELLS``.
@@ -60,12 +60,12 @@ class AttentionDecoder(nn.Module):
 
     def word_gates(self, words: Tensor) -> Tensor:
         """The words' share of the gates, for all steps at once: (..., E) -> (..., G*H)."""
-        weight, bias = self.layer.get_parameter("weight_ih" + SIDE), self.layer.get_parameter("bias_ih" + SIDE)
+        weight, bias = self.layer.get_parameter("weight_ih" + SUFFIX), self.layer.get_parameter("bias_ih" + SUFFIX)
         return linear(words, weight[:, : self.embedding_size], bias).to(bias.dtype)
 
     def context_weights(self) -> Weights:
         """What makes the gates' share of the context, by ``Weights.times``; its matrix is (G*H, C)."""
-        weight = self.layer.get_parameter("weight_ih" + SIDE)[:, self.embedding_size :]
+        weight = self.layer.get_parameter("weight_ih" + SUFFIX)[:, self.embedding_size :]
         return Weights(weight, torch.zeros_like(weight[:, 0]))
 
     def forward(self, gates: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
@@ -81,13 +81,13 @@ class AttentionDecoder(nn.Module):
             which carry no gradient, and the state after the last step.
         """
         if not torch.is_grad_enabled():
-            return self.forward_plain(gates, memory, state)
+            return self.forward_reference(gates, memory, state)
         if self.cell.step is gru_step and isinstance(self.attention, Additive):
             outputs, contexts, looks = attention_gru_window(
                 gates,
                 state[0],
-                self.layer.get_parameter("weight_hh" + SIDE),
-                self.layer.get_parameter("bias_hh" + SIDE),
+                self.layer.get_parameter("weight_hh" + SUFFIX),
+                self.layer.get_parameter("bias_hh" + SUFFIX),
                 self.context_weights().hh,
                 self.attention.query_weight.weight,
                 self.attention.score,
@@ -96,13 +96,13 @@ class AttentionDecoder(nn.Module):
                 memory.padding,
             )
             return outputs, contexts, looks, (outputs[-1],)
-        weights, from_context = deferred(step_weights(self.layer, SIDE)), deferred(self.context_weights())
+        weights, from_context = deferred(step_weights(self.layer, SUFFIX)), deferred(self.context_weights())
         look = _additive_look(self.attention, memory) if isinstance(self.attention, Additive) else self._look(memory)
         return self._unroll(gates, state, look, weights, from_context)
 
-    def forward_plain(self, gates: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
+    def forward_reference(self, gates: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
         """The same as ``forward``, with every gradient left to autograd."""
-        return self._unroll(gates, state, self._look(memory), step_weights(self.layer, SIDE), self.context_weights())
+        return self._unroll(gates, state, self._look(memory), step_weights(self.layer, SUFFIX), self.context_weights())
 
     def _look(self, memory: Memory) -> Look:
         def look(h: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +143,7 @@ def _additive_look(attention: Additive, memory: Memory) -> Look:
     return look
 
 
-class _Ledger(Ledger):
+class _Ledger(Accumulator):
     def clear(self) -> None:
         self.keys: Tensor | None = None
         """The keys' gradient over four times the score weights, (N, S, A)."""

@@ -1,13 +1,12 @@
-"""One step of each recurrent cell, as in the papers; the table CELLS.
+"""One step of each recurrent cell, as in the papers, and the registry of cells.
 
-A cell owns no weights. It says how many gates and state tensors it has, which of torch's fused kernels computes
-it over time (if one does), and what one step is. Shapes: N batch, H hidden, G gates. Weights are laid out as in
-``torch.nn``: the G blocks of H rows of ``hh`` stand one under the other in the order that ``gates`` names.
+A cell owns no weights. It names its gates and state tensors, torch's fused kernel over time (if there is one), and one
+step. Shapes: N batch, H hidden, G gates. Weights are laid out as in ``torch.nn``: the G blocks of H
+rows of ``hh`` are stacked in the order that ``gates`` names.
 
 Every step receives the input's share of the pre-activations already computed, ``x_gates = x W^T + b_ih``: for a known
-window that is one product for all its steps, and for token inputs a row of a table. In the equations W stands for
-the input's weights, U for the recurrent ones; sigma is the logistic function and products of vectors are element
-by element.
+window that is one product for all its steps, and for token inputs a row of a table. In the equations W are the input
+weights, U the recurrent weights; sigma is the logistic function and products of vectors are element-wise.
 
 How other conventions map onto these:
 
@@ -15,29 +14,29 @@ How other conventions map onto these:
   z takes the NEW state (Chung et al. 2014), negate the rows of z in W, U and b: 1 - sigma(a) = sigma(-a).
 - ``gru`` has two biases for the candidate, because r multiplies one of them. One bias alone (Keras with
   ``reset_after=False``) is ``gru-reset-before`` with ``b_hh = 0``.
-- torch orders the LSTM's gates i, f, g, o, as we do. TensorFlow's BasicLSTMCell has i, g, f, o and adds its forget
-  bias of 1 at every step; ours stands in ``b_ih`` from the start and is learned on.
+- torch orders the LSTM's gates i, f, g, o, as we do. TensorFlow's BasicLSTMCell has i, g, f, o and adds a forget bias
+  of 1 at every step; here it is the initial value of ``b_ih`` and is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from textseq.config.names import CellName
+from textseq.config.names import CELL_STATES
+from textseq.errors import TextseqError, unknown
 
 State = tuple[Tensor, ...]
 """The state of a cell or a stack: one tensor for RNN and GRU (h), two for the LSTM (h, c)."""
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
-"""One step of a network: what goes in (gates, or the ids of tokens) and the state before it -> what comes out (outputs,
-or logits) and the state after it."""
-
+"""One step of a network: input (gates or token ids) and state -> output (hidden vector or logits) and new state."""
 
 ALL = slice(None)
 """All rows of a matrix."""
@@ -45,50 +44,65 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class Weights:
-    """What a step computes with, beside its input."""
+    """The weights of a step of a cell, beside those of its input.
+
+    A step multiplies the state by ``product(h)``, (N, H) -> (N, G*H), reads further weights from ``extra``, and may
+    ``record`` its gates::
+
+        def mgu_step(x_gates, state, weights):
+            f = torch.sigmoid(x_gates[:, :H] + weights.product(h, slice(H)))
+    """
 
     hh: Tensor
     """Recurrent weights U, (G*H, H)."""
     bias: Tensor
     """Recurrent bias, (G*H,)."""
-    peephole: Tensor | None = None
-    """Weights of the peepholes of i, f and o, (3, H)."""
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    """Further weights of the cell by name, such as the peepholes of i, f and o: ``ch``, (3, H)."""
     gain: Tensor | None = None
-    """With layer normalisation: the scale of each recurrent product, (G*H,); the bias above is its shift."""
+    """With layer normalization: the scale of each recurrent product, (G*H,); the bias above is its shift."""
     cell_gain: Tensor | None = None
-    """With layer normalisation: the scale of the LSTM's cell, (H,)."""
+    """With layer normalization: the scale of the LSTM's cell, (H,)."""
     cell_bias: Tensor | None = None
-    """With layer normalisation: the shift of the LSTM's cell, (H,)."""
+    """With layer normalization: the shift of the LSTM's cell, (H,)."""
     bounded: bool = False
-    """Whether every h that comes is known to lie between -1 and 1, which spares 8-bit products a look at it."""
+    """Whether every h lies between -1 and 1, so that 8-bit products need not compute its scale."""
+    trace: dict[str, list[Tensor]] | None = None
+    """Where ``record`` keeps gates; None: nowhere."""
 
     def product(self, h: Tensor, rows: slice = ALL) -> Tensor:
-        """U h + b for some rows of U, the product normalised if the layer is: (N, H) -> (N, rows)."""
+        """U h + b for some rows of U, the product normalized if the layer is: (N, H) -> (N, rows)."""
         if self.gain is None:
             return self._affine(h, rows)
-        return normalised(self.times(h, rows), self.gain[rows], h.shape[1]) + self.bias[rows]
+        return normalized(self.times(h, rows), self.gain[rows], h.shape[1]) + self.bias[rows]
 
     def _affine(self, h: Tensor, rows: slice) -> Tensor:
         """U h + b."""
-        if rows is ALL:  # a slice of everything costs a tenth of the product where one text is written
+        if rows is ALL:  # slicing costs a tenth of the product for a single text
             return torch.addmm(self.bias, h, self.hh.t())
         return torch.addmm(self.bias[rows], h, self.hh[rows].t())
 
     def times(self, h: Tensor, rows: slice = ALL) -> Tensor:
-        """U h for some rows of U, without bias or normalisation."""
+        """U h for some rows of U, without bias or normalization."""
         return h @ self.hh[rows].t()
 
-    def squashed(self, c: Tensor) -> Tensor:
-        """tanh of the LSTM's cell, which is normalised before if the layer is."""
+    def tanh_of_cell(self, c: Tensor) -> Tensor:
+        """tanh of the LSTM's cell, which is normalized first if the layer is; (N, H) -> (N, H)."""
         if self.cell_gain is not None:
             c = layer_norm(c, c.shape[-1:], self.cell_gain, self.cell_bias)
         return torch.tanh(c)
 
+    def record(self, **gates: Tensor) -> None:
+        """Keep the step's gates, each (N, H), if a trace was asked for (``Recurrent(...)(x, return_trace=True)``)."""
+        if self.trace is not None:
+            for name, value in gates.items():
+                self.trace.setdefault(name, []).append(value)
 
-def normalised(product: Tensor, gain: Tensor, hidden_size: int) -> Tensor:
-    """Layer normalisation of each gate on its own, times a gain (Ba, Kiros and Hinton 2016, equations 20 to 22).
 
-    The paper normalises all gates of a product together; each on its own, as here, no gate drowns another.
+def normalized(product: Tensor, gain: Tensor, hidden_size: int) -> Tensor:
+    """Layer normalization of each gate separately, times a gain (Ba, Kiros and Hinton 2016, equations 20 to 22).
+
+    The paper normalizes all gates of a product together; separately, no gate drowns another.
 
     Args:
         product: (..., G*H), for any number G of gates.
@@ -104,8 +118,8 @@ class CellStep(Protocol):
 
     Args:
         x_gates: the input's share of the pre-activations, (N, G*H), or (G*H,) for all rows alike.
-        state: the state of the step before; each tensor (N, H).
-        weights: what the state is multiplied with.
+        state: the state before the step; each tensor (N, H).
+        weights: the other weights.
 
     Returns:
         The new state, whose first tensor is the output h, (N, H).
@@ -117,13 +131,17 @@ class CellStep(Protocol):
 def rnn_step(x_gates: Tensor, state: State, weights: Weights) -> State:
     """Elman (1990): h' = tanh(W x + U h + b)."""
     (h,) = state
-    return (torch.tanh(x_gates + weights.product(h)),)
+    new = torch.tanh(x_gates + weights.product(h))
+    weights.record(h=new)
+    return (new,)
 
 
 def rnn_relu_step(x_gates: Tensor, state: State, weights: Weights) -> State:
     """Elman's network with a rectifier, as in Le, Jaitly and Hinton (2015): h' = max(0, W x + U h + b)."""
     (h,) = state
-    return (torch.relu(x_gates + weights.product(h)),)
+    new = torch.relu(x_gates + weights.product(h))
+    weights.record(h=new)
+    return (new,)
 
 
 def lstm_step(x_gates: Tensor, state: State, weights: Weights) -> State:
@@ -133,8 +151,10 @@ def lstm_step(x_gates: Tensor, state: State, weights: Weights) -> State:
     """
     h, c = state
     i, f, g, o = (x_gates + weights.product(h)).chunk(4, dim=1)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * weights.squashed(c), c
+    i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+    weights.record(i=i, f=f, g=g, o=o)
+    c = f * c + i * g
+    return o * weights.tanh_of_cell(c), c
 
 
 def lstm_peephole_step(x_gates: Tensor, state: State, weights: Weights) -> State:
@@ -145,11 +165,13 @@ def lstm_peephole_step(x_gates: Tensor, state: State, weights: Weights) -> State
     before, the output gate the new one; each p has one weight per unit.
     """
     h, c = state
-    assert weights.peephole is not None
-    p_i, p_f, p_o = weights.peephole
+    p_i, p_f, p_o = weights.extra["ch"]
     i, f, g, o = (x_gates + weights.product(h)).chunk(4, dim=1)
-    c = torch.sigmoid(f + p_f * c) * c + torch.sigmoid(i + p_i * c) * torch.tanh(g)
-    return torch.sigmoid(o + p_o * c) * weights.squashed(c), c
+    i, f, g = torch.sigmoid(i + p_i * c), torch.sigmoid(f + p_f * c), torch.tanh(g)
+    c = f * c + i * g
+    o = torch.sigmoid(o + p_o * c)
+    weights.record(i=i, f=f, g=g, o=o)
+    return o * weights.tanh_of_cell(c), c
 
 
 def gru_step(x_gates: Tensor, state: State, weights: Weights) -> State:
@@ -161,8 +183,9 @@ def gru_step(x_gates: Tensor, state: State, weights: Weights) -> State:
     (h,) = state
     x_r, x_z, x_n = x_gates.chunk(3, dim=1)
     h_r, h_z, h_n = weights.product(h).chunk(3, dim=1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    weights.record(r=r, z=z, n=n)
     return (n + z * (h - n),)
 
 
@@ -170,42 +193,138 @@ def gru_reset_before_step(x_gates: Tensor, state: State, weights: Weights) -> St
     """GRU with the reset gate before the matrix product (Cho et al. 2014, arXiv 1406.1078, version 3, eqs. 5 to 8).
 
     r, z = sigma(W x + U h + b) each; n = tanh(W x + U (r h) + b); h' = (1 - z) n + z h.
-    The update gate z keeps the old state. The candidate waits for r, so a step takes two products.
+    The update gate z keeps the old state. The candidate needs r first, so a step takes two products.
     """
     (h,) = state
     two = 2 * h.shape[1]
     r, z = torch.sigmoid(x_gates[:, :two] + weights.product(h, slice(two))).chunk(2, dim=1)
     n = torch.tanh(x_gates[:, two:] + weights.product(r * h, slice(two, None)))
+    weights.record(r=r, z=z, n=n)
     return (n + z * (h - n),)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a recurrent stack must know of a cell."""
+    """What a recurrent stack must know of a cell.
+
+    Example:
+        >>> CELLS["gru"].gates, CELLS["gru"].states
+        ('rzn', 1)
+    """
 
     gates: str
-    """The papers' letter of each block of rows in the weight matrices, in order."""
+    """The papers' letter of each block of H rows in the weight matrices, in order."""
     states: int
-    """State tensors: 1 (h) or 2 (h, c)."""
+    """Number of state tensors: 1 (h) or 2 (h, c)."""
     step: CellStep
     """One step, in tensor operations."""
     fused: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
     """torch's kernel over all the steps of a window; None: there is none."""
     nonlinearity: str | None = None
-    """What torch calls the activation, where its kernel asks for one."""
-    peepholes: bool = False
-    """Whether gates see the cell c."""
+    """torch's name of the activation, for a kernel that has a choice."""
+    extra_weights: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    """Further weights by name, each with its shape: numbers, or "H" for the hidden size."""
     bounded: bool = True
-    """Whether h lies between -1 and 1 once it has been computed."""
+    """Whether h lies between -1 and 1 after every step."""
     additive: bool = True
-    """Whether a step sees the input's share and the recurrent product in their sum alone, never apart."""
+    """Whether a step uses the input's share and the recurrent product only in their sum."""
+
+    def extra_shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the further weights for one H."""
+        return {
+            name: tuple(size if isinstance(size, int) else hidden_size for size in shape)
+            for name, shape in self.extra_weights.items()
+        }
 
 
-CELLS: dict[CellName, Cell] = {
+CELLS: dict[str, Cell] = {
     "rnn": Cell(gates="h", states=1, step=rnn_step, fused=nn.RNN, nonlinearity="tanh"),
     "rnn-relu": Cell(gates="h", states=1, step=rnn_relu_step, fused=nn.RNN, nonlinearity="relu", bounded=False),
     "lstm": Cell(gates="ifgo", states=2, step=lstm_step, fused=nn.LSTM),
-    "lstm-peephole": Cell(gates="ifgo", states=2, step=lstm_peephole_step, peepholes=True),
+    "lstm-peephole": Cell(gates="ifgo", states=2, step=lstm_peephole_step, extra_weights={"ch": (3, "H")}),
     "gru": Cell(gates="rzn", states=1, step=gru_step, fused=nn.GRU, additive=False),
     "gru-reset-before": Cell(gates="rzn", states=1, step=gru_reset_before_step, additive=False),
 }
+"""Every cell by its name, as ``Recurrent``, ``--cell`` and the settings take it; see ``register_cell``."""
+
+BUILT_IN = frozenset(CELLS)
+
+OwnStep = TypeVar("OwnStep", bound=CellStep)
+
+
+def find_cell(name: str) -> Cell:
+    """The cell of a name.
+
+    Raises:
+        TextseqError: no cell has this name; the nearest one is offered.
+    """
+    if name not in CELLS:
+        raise unknown("cell", name, CELLS)
+    return CELLS[name]
+
+
+def register_cell(
+    name: str,
+    *,
+    gates: str,
+    states: int = 1,
+    extra_weights: Mapping[str, tuple[int | str, ...]] | None = None,
+    bounded: bool = False,
+    additive: bool = False,
+) -> Callable[[OwnStep], OwnStep]:
+    """Register a function as the step of a new recurrent cell.
+
+    From then on ``Recurrent``, ``AttentionDecoder``, ``--cell NAME``, the settings and ``textseq.load`` accept the
+    name, in this process: a program that loads a model with this cell must register it first. A name can be registered
+    again, as a notebook does, but built-in cells cannot be replaced.
+
+    Args:
+        name: lower-case letters, digits and hyphens.
+        gates: a letter for each block of H rows of W, U and b. A gate "f" starts with a bias of 1.
+        states: number of state tensors, each (N, H); the first is the output h.
+        extra_weights: further weights by name, with their shapes in numbers and "H". They start as U(-1, 1) / sqrt(H),
+            are trained and saved as ``weight_NAME``, and reach the step as ``weights.extra[NAME]``.
+        bounded: whether h always lies between -1 and 1 (makes 8-bit products cheaper).
+        additive: whether the step uses ``x_gates`` and ``weights.product(h)`` only in their sum, the product over all
+            rows (saves a product per step in generation).
+
+    Returns:
+        A decorator for the step, a ``CellStep``: ``x_gates`` (N, G*H), state and ``Weights`` -> new state.
+
+    Raises:
+        TextseqError: a malformed or built-in name, no gates or a letter twice, or a shape that is none.
+
+    Example:
+        The minimal gated unit (Zhou et al. 2016), with one gate and a candidate::
+
+            @nn.register_cell("mgu", gates="fg")
+            def mgu_step(x_gates, state, weights):
+                (h,) = state
+                x_f, x_g = x_gates.chunk(2, dim=-1)
+                size = h.shape[1]
+                f = torch.sigmoid(x_f + weights.product(h, slice(size)))
+                g = torch.tanh(x_g + weights.product(f * h, slice(size, None)))
+                weights.record(f=f, g=g)
+                return ((1 - f) * h + f * g,)
+
+            nn.Recurrent("mgu", input_size=8, hidden_size=16)
+    """
+    extra = dict(extra_weights or {})
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or name in BUILT_IN:
+        reason = "it is a built-in cell" if name in BUILT_IN else "use lower-case letters, digits and hyphens"
+        raise TextseqError(f"cannot register a cell as {name!r}: {reason}")
+    if not gates or len({*gates}) < len(gates) or states < 1:
+        raise TextseqError(f"cell '{name}': expected a different letter for each gate and at least one state tensor, "
+                           f"got gates={gates!r}, states={states!r}")  # fmt: skip
+    for key, shape in extra.items():
+        if key in {"ih", "hh"} or not key.isidentifier():
+            raise TextseqError(f"cell '{name}': a further weight cannot be named {key!r}; choose another identifier")
+        if not shape or not all(size == "H" or (isinstance(size, int) and size > 0) for size in shape):
+            raise TextseqError(f"cell '{name}': expected the shape of '{key}' in numbers and 'H', got {shape!r}")
+
+    def register(step: OwnStep) -> OwnStep:
+        CELLS[name] = Cell(gates, states, step, extra_weights=extra, bounded=bounded, additive=additive)
+        CELL_STATES[name] = states
+        return step
+
+    return register

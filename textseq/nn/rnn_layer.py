@@ -1,33 +1,32 @@
-"""The weights of one recurrent layer, and what is made of them: gates, steps' weights, fused kernels.
+"""The weights of one recurrent layer, and views of them: input gates, weights of a step.
 
-A layer is torch's own module where torch has one, else a ``Layer``; both name their weights alike. ``side`` is the
-ending of these names for one direction: a key of torch's, "_l0" or "_l0_reverse".
+A layer is torch's own module where torch has one, else a ``Layer``; both name their weights alike. ``suffix`` ends
+these names and selects a direction, as in torch: "_l0" or "_l0_reverse".
 
 Shapes: N batch, E input size, H hidden, G gates.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from textseq.nn.cells import Cell, Weights, normalised
+from textseq.nn.cells import Cell, Weights, normalized
 
-SIDES = ("_l0", "_l0_reverse")
+SUFFIXES = ("_l0", "_l0_reverse")
 
 
 class Layer(nn.Module):
     """The weights of one layer that torch has no module for, under the names that torch would give them.
 
-    ``gain_ih``, ``gain_hh``, ``gain_c`` and ``bias_c`` are those of layer normalisation, ``weight_ch`` the peepholes'.
+    The cell's further weights are ``weight_NAME``; ``gain_ih``, ``gain_hh``, ``gain_c`` and ``bias_c`` belong to layer
+    normalization.
     """
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, *, bidirectional: bool, layer_norm: bool) -> None:
         super().__init__()
+        self.extra = tuple(cell.extra_weights)
         rows = len(cell.gates) * hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, input_size),
@@ -35,15 +34,14 @@ class Layer(nn.Module):
             "bias_ih": (rows,),
             "bias_hh": (rows,),
         }
-        if cell.peepholes:
-            shapes["weight_ch"] = (3, hidden_size)
+        shapes |= {f"weight_{name}": shape for name, shape in cell.extra_shapes(hidden_size).items()}
         if layer_norm:
             shapes |= {"gain_ih": (rows,), "gain_hh": (rows,)}
             if cell.states == 2:
                 shapes |= {"gain_c": (hidden_size,), "bias_c": (hidden_size,)}
-        for side in SIDES[: 1 + bidirectional]:
+        for suffix in SUFFIXES[: 1 + bidirectional]:
             for name, shape in shapes.items():
-                self.register_parameter(name + side, nn.Parameter(torch.empty(shape)))
+                self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape)))
         for name, parameter in self.named_parameters():
             if name.startswith("gain"):
                 nn.init.ones_(parameter)
@@ -54,72 +52,53 @@ class Layer(nn.Module):
 
 
 def make_layer(cell: Cell, input_size: int, hidden_size: int, *, bidirectional: bool, layer_norm: bool) -> nn.Module:
-    """A layer of a cell, its weights drawn as torch draws them, U(-1, 1) / sqrt(H), but for open forget gates.
+    """A layer of a cell, initialized as in torch, U(-1, 1) / sqrt(H), except for the forget gate.
 
-    Their bias is 1 (Gers et al. 2000; Jozefowicz et al. 2015, section 4), so that a new LSTM remembers.
+    Its bias is 1 (Gers et al. 2000; Jozefowicz et al. 2015, section 4), so that a new LSTM remembers.
     """
     if cell.fused is None or layer_norm:
         layer: nn.Module = Layer(cell, input_size, hidden_size, bidirectional=bidirectional, layer_norm=layer_norm)
     else:
-        extra = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
-        layer = cell.fused(input_size, hidden_size, bidirectional=bidirectional, **extra)
+        options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
+        layer = cell.fused(input_size, hidden_size, bidirectional=bidirectional, **options)
     if "f" in cell.gates:
         start = cell.gates.index("f") * hidden_size
         with torch.no_grad():
-            for side in SIDES[: 1 + bidirectional]:
-                layer.get_parameter("bias_ih" + side)[start : start + hidden_size] = 1.0
-                layer.get_parameter("bias_hh" + side)[start : start + hidden_size] = 0.0
+            for suffix in SUFFIXES[: 1 + bidirectional]:
+                layer.get_parameter("bias_ih" + suffix)[start : start + hidden_size] = 1.0
+                layer.get_parameter("bias_hh" + suffix)[start : start + hidden_size] = 0.0
     return layer
 
 
-def input_gates(layer: nn.Module, side: str, x: Tensor) -> Tensor:
-    """The input's share of the pre-activations, (..., E) -> (..., G*H); in the weights' number format."""
-    weight, bias = layer.get_parameter("weight_ih" + side), layer.get_parameter("bias_ih" + side)
-    gain = layer._parameters.get("gain_ih" + side)
+def input_gates(layer: nn.Module, suffix: str, x: Tensor) -> Tensor:
+    """The input's share of the pre-activations, (..., E) -> (..., G*H), in the weights' dtype."""
+    weight, bias = layer.get_parameter("weight_ih" + suffix), layer.get_parameter("bias_ih" + suffix)
+    gain = layer._parameters.get("gain_ih" + suffix)
     if gain is None:
         return linear(x, weight, bias).to(bias.dtype)
-    hidden_size = layer.get_parameter("weight_hh" + side).shape[1]
-    return normalised(linear(x, weight).to(bias.dtype), gain, hidden_size) + bias
+    hidden_size = layer.get_parameter("weight_hh" + suffix).shape[1]
+    return normalized(linear(x, weight).to(bias.dtype), gain, hidden_size) + bias
 
 
-def input_weights(layer: nn.Module, side: str) -> Weights:
-    """What makes the gates' input share from the output of a layer of the same width H, by ``Weights.product``."""
+def input_weights(layer: nn.Module, suffix: str) -> Weights:
+    """The input weights as ``Weights``: ``product`` then computes the input gates from the output of a layer below."""
     return Weights(
-        hh=layer.get_parameter("weight_ih" + side),
-        bias=layer.get_parameter("bias_ih" + side),
-        gain=layer._parameters.get("gain_ih" + side),
+        hh=layer.get_parameter("weight_ih" + suffix),
+        bias=layer.get_parameter("bias_ih" + suffix),
+        gain=layer._parameters.get("gain_ih" + suffix),
     )
 
 
-def step_weights(layer: nn.Module, side: str, mask: Tensor | None = None) -> Weights:
-    """What a step computes with; ``mask`` (G*H, H) drops recurrent weights."""
-    found = layer._parameters
-    hh = layer.get_parameter("weight_hh" + side)
+def step_weights(layer: nn.Module, suffix: str, mask: Tensor | None = None) -> Weights:
+    """The weights of a step; ``mask`` (G*H, H) drops recurrent weights."""
+    parameters = layer._parameters
+    hh = layer.get_parameter("weight_hh" + suffix)
+    extra = layer.extra if isinstance(layer, Layer) else ()
     return Weights(
         hh=hh if mask is None else hh * mask,
-        bias=layer.get_parameter("bias_hh" + side),
-        peephole=found.get("weight_ch" + side),
-        gain=found.get("gain_hh" + side),
-        cell_gain=found.get("gain_c" + side),
-        cell_bias=found.get("bias_c" + side),
+        bias=layer.get_parameter("bias_hh" + suffix),
+        extra={name: layer.get_parameter(f"weight_{name}{suffix}") for name in extra},
+        gain=parameters.get("gain_hh" + suffix),
+        cell_gain=parameters.get("gain_c" + suffix),
+        cell_bias=parameters.get("bias_c" + suffix),
     )
-
-
-def with_other_weights(layer: nn.RNNBase, masks: Sequence[Tensor], dtype: torch.dtype) -> nn.RNNBase:
-    """torch's module of a layer, computing with some of its recurrent weights dropped, or in another number format.
-
-    It is a copy that shares all else: the gradient reaches the layer's own parameters.
-
-    Args:
-        layer: stays as it is.
-        masks: one for each direction, (G*H, H); none where nothing is dropped.
-        dtype: the number format that it is to compute in.
-    """
-    ahead = iter(masks)
-    kernel = copy.copy(layer)
-    kernel._flat_weights = [
-        (weight * next(ahead) if masks and name.startswith("weight_hh") else weight).to(dtype)
-        for name, weight in zip(layer._flat_weights_names, layer._flat_weights, strict=True)
-        if weight is not None
-    ]
-    return kernel

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from textseq.nn.cells import CELLS, Weights
-from textseq.nn.kernels.gru import attention_gru_window, gru_window
+from textseq.nn.kernels.gru import attention_gru_window, gru_layer, gru_window
 from textseq.nn.kernels.unroll import unroll
-from textseq.nn.recurrent import Recurrent, gru_layer
-from textseq.nn.rnn_layer import SIDES
+from textseq.nn.recurrent import Recurrent
+from textseq.nn.rnn_layer import SUFFIXES
 
 T, N, E, H, S, A, C = 6, 3, 4, 5, 4, 3, 2
 LENGTHS = torch.tensor([4, T, 1])
@@ -142,10 +142,10 @@ def test_padding_gets_no_gradient(bidirectional: bool) -> None:
 @DIRECTIONS
 def test_dropped_weights_are_those_that_the_masks_name(bidirectional: bool) -> None:
     layer, x, state = layer_and_input(bidirectional=bidirectional)
-    sides = SIDES[: 1 + bidirectional]
-    masks = [(torch.rand(3 * H, H) < 0.5) * 2.0 for _ in sides]
+    suffixes = SUFFIXES[: 1 + bidirectional]
+    masks = [(torch.rand(3 * H, H) < 0.5) * 2.0 for _ in suffixes]
     y, final = gru_layer(layer, x, state, LENGTHS, masks)
-    weights = [layer.get_parameter("weight_hh" + side) for side in sides]
+    weights = [layer.get_parameter("weight_hh" + suffix) for suffix in suffixes]
     for gradient, mask in zip(torch.autograd.grad(y.sum(), weights), masks, strict=True):
         assert torch.equal(gradient != 0, mask != 0)
     with torch.no_grad():
@@ -162,7 +162,7 @@ def test_a_stack_trains_by_these_windows_alone(monkeypatch: pytest.MonkeyPatch) 
         raise AssertionError("by another way")
 
     monkeypatch.setattr("textseq.nn.recurrent.unroll", refuse)
-    monkeypatch.setattr("textseq.nn.recurrent._call", refuse)
+    monkeypatch.setattr("textseq.nn.kernels.fused.run_kernel", refuse)
     stack(x, lengths=LENGTHS)[0].sum().backward()
     assert all(parameter.grad is not None for parameter in stack.parameters())
     with torch.no_grad(), pytest.raises(AssertionError, match="by another way"):

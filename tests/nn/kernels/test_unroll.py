@@ -28,7 +28,7 @@ def drawn(cell: CellName, *, normalise: bool) -> tuple[Tensor, State, Weights]:
     weights = Weights(
         hh=draw(rows, H),
         bias=draw(rows),
-        peephole=draw(3, H) if kind.peepholes else None,
+        extra={name: draw(*shape) for name, shape in kind.extra_shapes(H).items()},
         gain=draw(rows) if normalise else None,
         cell_gain=draw(H) if normalise and kind.states == 2 else None,
         cell_bias=draw(H) if normalise and kind.states == 2 else None,
@@ -42,6 +42,7 @@ def drawn(cell: CellName, *, normalise: bool) -> tuple[Tensor, State, Weights]:
 def test_deferred_gradient_is_autograds(cell: CellName, normalise: bool, backward: bool) -> None:
     x_gates, state, weights = drawn(cell, normalise=normalise)
     parts = [part for item in fields(weights) if isinstance(part := getattr(weights, item.name), Tensor)]
+    parts += weights.extra.values()
     lengths = torch.tensor([2, T, 5])
     found = []
     for way in (weights, deferred(weights)):
@@ -69,7 +70,7 @@ def test_deferred_gradient_can_be_asked_for_in_parts_and_again(cell: CellName) -
 
 
 def test_weights_that_take_no_part_get_a_gradient_of_zero() -> None:
-    """Also where no product reaches the loss: the ledger is then empty."""
+    """Also where no product reaches the loss: nothing is then accumulated."""
     x_gates, state, weights = drawn("lstm", normalise=False)
     y, _ = unroll(CELLS["lstm"], x_gates[:1], tuple(torch.zeros_like(part) for part in state), deferred(weights))
     (gradient,) = torch.autograd.grad(y.sum(), weights.hh)

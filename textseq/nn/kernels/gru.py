@@ -11,13 +11,16 @@ comes first. Under autocast the products are in its number format, all else in f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from textseq.nn.kernels.additive_attention import best_for, folded_exp
 from textseq.nn.kernels.cuda_graphs import Recorded, Slot
 from textseq.nn.kernels.precision import product_format
+from textseq.nn.rnn_layer import SUFFIXES, input_gates
 
 tanh_backward = torch.ops.aten.tanh_backward
 
@@ -36,8 +39,45 @@ def gru_window(x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tens
     Returns:
         The state after every step, (T, D, N, H).
     """
-    made: Tensor = _Gru.apply(x_gates, state, hh, bias)  # type: ignore[no-untyped-call]
-    return made
+    states: Tensor = _Gru.apply(x_gates, state, hh, bias)  # type: ignore[no-untyped-call]
+    return states
+
+
+def gru_layer(
+    layer: nn.GRU, x: Tensor, state: Tensor, lengths: Tensor | None, masks: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """One layer over a window, both directions side by side.
+
+    For the second direction each row is reversed within its own length, so that padding comes last there too.
+
+    Args:
+        layer: torch's module.
+        x: (T, N, E).
+        state: before the first step, (D, N, H).
+        lengths: real steps of each row, (N,), on the CPU; None: all are.
+        masks: of the recurrent weights, one for each direction, (3H, H); empty where nothing is dropped.
+
+    Returns:
+        Outputs (T, N, D*H), zero at padding, and the state after the last real step, (D, N, H).
+    """
+    steps, batch, _ = x.shape
+    suffixes = SUFFIXES[: len(state)]
+    ends = torch.full((batch,), steps) if lengths is None else lengths
+    times = torch.arange(steps).unsqueeze(1)
+    real = (times < ends).to(x.device)  # (T, N)
+    reverse = torch.where(times < ends, ends - 1 - times, times).to(x.device).unsqueeze(2)  # (T, N, 1)
+    inputs = [x, x.gather(0, reverse.expand(-1, -1, x.shape[2]))] if len(suffixes) == 2 else [x]
+    x_gates = torch.stack([input_gates(layer, suffix, y) for suffix, y in zip(suffixes, inputs, strict=True)], dim=1)
+    hh = torch.stack([layer.get_parameter("weight_hh" + suffix) for suffix in suffixes])
+    bias = torch.stack([layer.get_parameter("bias_hh" + suffix) for suffix in suffixes])
+    outputs = gru_window(x_gates, state, hh * torch.stack([*masks]) if masks else hh, bias)
+    last = (ends - 1).to(x.device).view(1, 1, batch, 1).expand(1, *state.shape)
+    final = outputs.gather(0, last).squeeze(0)
+    by_direction = [outputs[:, 0]]
+    if len(suffixes) == 2:
+        by_direction.append(outputs[:, 1].gather(0, reverse.expand(-1, -1, state.shape[2])))
+    y = torch.cat(by_direction, dim=2)
+    return y if lengths is None else y * real.unsqueeze(2), final
 
 
 def attention_gru_window(
@@ -70,10 +110,10 @@ def attention_gru_window(
         The state after every step (T, N, H), the contexts (T, N, C), and the attention's weights (T, N, S), which
         carry no gradient.
     """
-    made: tuple[Tensor, Tensor, Tensor] = _AttentionGru.apply(  # type: ignore[no-untyped-call]
+    outputs: tuple[Tensor, Tensor, Tensor] = _AttentionGru.apply(  # type: ignore[no-untyped-call]
         x_gates, state, hh, bias, context_weight, query_weight, score, keys, values, padding
     )
-    return made
+    return outputs
 
 
 class _Context(FunctionCtx):

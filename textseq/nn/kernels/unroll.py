@@ -1,9 +1,9 @@
-"""A cell over the steps of a window, one after the other: for all that has no fused kernel, and as its plain twin.
+"""A cell over the steps of a window: for cells without a fused kernel, and the reference implementation of the others.
 
-Left to itself, autograd adds up the gradient of the recurrent weights step by step: T products that each read and
-write a whole matrix. ``deferred`` weights put it off: every step's product notes what it saw, and after the last of
-them one product over the whole window makes the gradient. On a CPU with bfloat16 units that makes a window twice as
-fast (0.45 s instead of 1.07 s: peephole LSTM, H 768, N 32, T 100); in float32 there it makes no difference.
+Autograd would add up the gradient of the recurrent weights step by step: T products that each read and write a whole
+matrix. ``deferred`` weights record the operands of every step's product instead, and one product over the whole window
+makes the gradient at the end. On a CPU with bfloat16 units that makes a window twice as fast (0.45 s instead of 1.07 s:
+peephole LSTM, H 768, N 32, T 100); in float32 there it makes no difference.
 
 Shapes: T time, N batch, H hidden, G gates; time comes first here.
 """
@@ -30,18 +30,20 @@ def unroll(
     lengths: Tensor | None = None,
     backward: bool = False,
     zoneout: Zoneout | None = None,
+    history: list[State] | None = None,
 ) -> tuple[Tensor, State]:
     """Run a cell over a window.
 
     Args:
-        cell: what one step is.
+        cell: the cell.
         x_gates: the input's share of the pre-activations, (T, N, G*H).
         state: the state before the first step; each tensor (N, H).
         weights: the recurrent weights.
-        lengths: real steps of each row, (N,), on the input's device; what follows is padding, where the state stands
-            still and the output is zero. None: all steps of all rows are real.
+        lengths: real steps of each row, (N,), on the input's device; the rest is padding, which leaves the state as it
+            is and whose output is zero. None: all steps of all rows are real.
         backward: go from the last step to the first.
-        zoneout: what keeps old values in the state.
+        zoneout: keeps old values in the state.
+        history: the state after each step is appended to it, in the order of computation.
 
     Returns:
         Outputs (T, N, H), and the state after the last step.
@@ -60,6 +62,8 @@ def unroll(
             real = (t < lengths).unsqueeze(1)  # (N, 1)
             state = tuple(torch.where(real, after, before) for after, before in zip(new, state, strict=True))
             outputs[t] = torch.where(real, new[0], 0.0)
+        if history is not None:
+            history.append(state)
     return torch.stack(outputs), state
 
 
@@ -67,7 +71,7 @@ def unroll(
 class Zoneout:
     """Some units keep their old value (Krueger et al. 2017, equations 5 and 6).
 
-    In training chance decides for every unit and step; otherwise each unit takes the mean of both values.
+    In training they are sampled for every step; otherwise each unit takes the mean of both values.
     """
 
     rates: tuple[float, ...]
@@ -87,88 +91,88 @@ class Zoneout:
 
 
 def deferred(weights: Weights) -> Weights:
-    """The same weights, whose gradient is made in one product at the end; for one window of training.
+    """The same weights, with the gradient of U computed in one product at the end; for one window of training.
 
-    Under autocast the products are in its number format.
+    Under autocast the products are in its dtype.
     """
-    ledger = _Ledger()
+    operands = _Operands()
     parts = {item.name: getattr(weights, item.name) for item in fields(weights)}
-    return _Deferred(**parts | {"hh": _Settle.apply(weights.hh, ledger)}, ledger=ledger)  # type: ignore[no-untyped-call]
+    return _Deferred(**parts | {"hh": _GradientOfWeights.apply(weights.hh, operands)}, operands=operands)  # type: ignore[no-untyped-call]
 
 
-class Ledger:
-    """What the steps of a window leave for the end of a backward pass, when a gradient is made of it."""
+class Accumulator:
+    """Collects per-step tensors of a backward pass, so that weight gradients are computed once at its end."""
 
     def __init__(self) -> None:
         self._pass = -1
         self.clear()
 
     def clear(self) -> None:
-        """Forget what the steps left."""
+        """Discard what the steps left."""
 
     def open(self) -> None:
-        """Before a step leaves anything: forget an earlier pass, which came to no end if nobody asked it for one."""
+        """Before a step adds to it: discard an earlier pass that never used its tensors, as no gradient was asked."""
         running = torch._C._current_graph_task_id()
         if running != self._pass:
             self._pass = running
             self.clear()
 
 
-class _Ledger(Ledger):
+class _Operands(Accumulator):
     def clear(self) -> None:
         self.entries: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-        """What every product saw, by the rows of U that it took: the state (N, H), the gradient (N, rows)."""
+        """By the rows of U: state (N, H) and gradient (N, rows) of every product."""
 
 
 @dataclass(frozen=True)
 class _Deferred(Weights):
-    ledger: _Ledger = field(kw_only=True)
+    operands: _Operands = field(kw_only=True)
 
     def _affine(self, h: Tensor, rows: slice) -> Tensor:
         return self.times(h, rows) + self.bias[rows]
 
     def times(self, h: Tensor, rows: slice = ALL) -> Tensor:
         first, last, _ = rows.indices(self.hh.shape[0])
-        product: Tensor = _Product.apply(h, self.hh, self.ledger, (first, last))  # type: ignore[no-untyped-call]
+        product: Tensor = _Product.apply(h, self.hh, self.operands, (first, last))  # type: ignore[no-untyped-call]
         return product
 
 
 class _Context(FunctionCtx):
     """What the two functions below keep for their backward passes."""
 
-    ledger: _Ledger
+    operands: _Operands
     rows: tuple[int, int]
     like: Tensor
     saved_tensors: tuple[Tensor, ...]
 
 
-class _Settle(torch.autograd.Function):
-    """Hands the weights on in the products' number format; its backward pass comes after that of all the products."""
+class _GradientOfWeights(torch.autograd.Function):
+    """Pass the weights on in the products' dtype; its backward pass runs after that of all the products."""
 
     @staticmethod
-    def forward(ctx: _Context, hh: Tensor, ledger: _Ledger) -> Tensor:
-        ctx.ledger, ctx.like = ledger, hh
+    def forward(ctx: _Context, hh: Tensor, operands: _Operands) -> Tensor:
+        ctx.operands, ctx.like = operands, hh
         ctx.set_materialize_grads(False)
         return hh.to(product_format(hh), copy=True)
 
     @staticmethod
     def backward(ctx: _Context, _: Tensor | None) -> tuple[Tensor, None]:
         gradient = torch.zeros_like(ctx.like)
-        seen = ctx.ledger.entries
-        ctx.ledger.clear()  # the window's tensors go
-        for (first, last), entries in seen.items():
+        by_rows = ctx.operands.entries
+        ctx.operands.clear()  # frees the window's tensors
+        for (first, last), entries in by_rows.items():
             states, gradients = (torch.cat(part) for part in zip(*entries, strict=True))  # (T*N, H), (T*N, rows)
             gradient[first:last] += gradients.t() @ states
         return gradient, None
 
 
 class _Product(torch.autograd.Function):
-    """U h for some rows of U, which keeps from autograd what U's gradient is made of."""
+    """U h for some rows of U; records the operands of U's gradient instead of computing it."""
 
     @staticmethod
-    def forward(ctx: _Context, h: Tensor, hh: Tensor, ledger: _Ledger, rows: tuple[int, int]) -> Tensor:
+    def forward(ctx: _Context, h: Tensor, hh: Tensor, operands: _Operands, rows: tuple[int, int]) -> Tensor:
         state = h.to(hh.dtype)
-        ctx.ledger, ctx.rows = ledger, rows
+        ctx.operands, ctx.rows = operands, rows
         ctx.save_for_backward(state, hh)
         return (state @ hh[slice(*rows)].t()).to(h.dtype)
 
@@ -176,6 +180,6 @@ class _Product(torch.autograd.Function):
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         state, hh = ctx.saved_tensors
         narrow = gradient.to(hh.dtype)
-        ctx.ledger.open()
-        ctx.ledger.entries.setdefault(ctx.rows, []).append((state, narrow))
+        ctx.operands.open()
+        ctx.operands.entries.setdefault(ctx.rows, []).append((state, narrow))
         return (narrow @ hh[slice(*ctx.rows)]).to(gradient.dtype), None, None, None

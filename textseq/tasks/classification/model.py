@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from textseq.nn.cells import State
-from textseq.nn.dropout import Dropout, keep_mask
+from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.nn.losses import Loss
 from textseq.nn.pooling import Gathered, Pooling
-from textseq.nn.recurrent import DropoutMasks, Recurrent
+from textseq.nn.recurrent import Recurrent
 from textseq.tasks.classification.batches import TextBatch
 from textseq.tasks.classification.config import ClassifierConfig
 
@@ -108,7 +108,7 @@ class ClassifierModel(nn.Module):
         """What is added to the vectors (N, T, E) of each text in the direction of its loss's gradient.
 
         Its length is a share of that of the text's vectors as a whole. Miyato et al. (2017, equation 3) have a fixed
-        length, and normalised vectors, so that these cannot grow out of its reach.
+        length, and normalized vectors, so that these cannot grow out of its reach.
         """
         real = (torch.arange(vectors.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2).to(vectors.device)
         size = (vectors.detach() * real).flatten(1).norm(dim=1) * self.config.adversarial  # (N,)
@@ -120,7 +120,7 @@ class ClassifierModel(nn.Module):
         """What stands for each text, (N, size): windows of a text come one after the other, the longest text first."""
         state: State | None = None
         gathered: Gathered | None = None
-        noise = self.recurrent.draw(len(vectors))
+        masks = self.recurrent.sample_masks(len(vectors))
         for start in range(0, vectors.shape[1], self.config.window):
             rows = int((lengths > start).sum())
             if not rows:
@@ -128,7 +128,7 @@ class ClassifierModel(nn.Module):
             window = vectors[:rows, start : start + self.config.window]
             here = (lengths[:rows] - start).clamp(max=window.shape[1])
             outputs, after = self.recurrent(
-                window, self._carried(state, rows), lengths=here, noise=_of_rows(noise, rows)
+                window, self._carried(state, rows), lengths=here, masks=_of_rows(masks, rows)
             )
             outputs = outputs.to(vectors.dtype)
             real = (torch.arange(window.shape[1]) < here.unsqueeze(1)).to(outputs.device)
@@ -175,7 +175,7 @@ def _followed(added: Gathered, before: Gathered) -> Gathered:
     return Gathered(*(torch.cat([new, old[len(new) :]]) for new, old in pairs))
 
 
-def _of_rows(noise: DropoutMasks | None, rows: int) -> DropoutMasks | None:
-    if noise is None:
+def _of_rows(masks: DropoutMasks | None, rows: int) -> DropoutMasks | None:
+    if masks is None:
         return None
-    return DropoutMasks(tuple(mask if mask is None else mask[:, :rows] for mask in noise.activations), noise.weights)
+    return DropoutMasks(tuple(mask if mask is None else mask[:, :rows] for mask in masks.activations), masks.weights)

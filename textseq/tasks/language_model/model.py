@@ -84,13 +84,13 @@ class LanguageModel(nn.Module):
         """
         x = self._embed(batch.inputs)  # (N, T, E)
         resets = batch.resets
-        noise = self.recurrent.draw(x.shape[0])
+        masks = self.recurrent.sample_masks(x.shape[0])
         h, carried = self.recurrent(
-            x[:, : batch.carry], state, resets=None if resets is None else resets[:, : batch.carry], noise=noise
+            x[:, : batch.carry], state, resets=None if resets is None else resets[:, : batch.carry], masks=masks
         )
         if batch.carry < x.shape[1]:
             rest = None if resets is None else resets[:, batch.carry :]
-            tail, _ = self.recurrent(x[:, batch.carry :], carried, resets=rest, noise=noise)
+            tail, _ = self.recurrent(x[:, batch.carry :], carried, resets=rest, masks=masks)
             h = torch.cat([h, tail], dim=1)
         h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), as the kernels leave it in memory
         outputs, targets = [h], [batch.targets[:, -batch.scored :].t().flatten()]

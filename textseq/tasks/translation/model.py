@@ -22,7 +22,7 @@ from torch.nn.functional import linear
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError, unknown
 from textseq.nn.attention import Memory
-from textseq.nn.attention_decoder import SIDE, AttentionDecoder
+from textseq.nn.attention_decoder import SUFFIX, AttentionDecoder
 from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
@@ -221,7 +221,7 @@ class TranslationModel(nn.Module):
                 prepare,
                 gates_of=decoder.word_gates(self.embedding.weight),
                 words_of=linear(self.embedding.weight, self.readout.weight[:, seen:]),
-                own=prepare(replace(step_weights(decoder.layer, SIDE), bounded=bounded)),
+                own=prepare(replace(step_weights(decoder.layer, SUFFIX), bounded=bounded)),
                 query=None
                 if asking is None
                 else prepare(Weights(asking, torch.zeros_like(asking[:, 0]), bounded=bounded)),
