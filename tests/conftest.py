@@ -1,20 +1,49 @@
-"""What several test files share."""
+"""Fixtures that several test files share, and the environment that the tests run in."""
 
 from __future__ import annotations
 
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from textseq.commands.command import run
+# Before torch is imported, here and in child processes: the tensors are tiny, and the workers of pytest-xdist share the
+# cores; with a thread per core in each of them the tests take several times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts background jobs with SIGINT ignored, and children inherit that; some tests send SIGINT.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Result = tuple[int, str, str]
 """Exit code, stdout, stderr."""
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder and TEXTSEQ_HOME: an empty folder, without TEXTSEQ_DATA and shipped models."""
+    from textseq.checkpoints import registry
+
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.setattr(registry, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Default dtype float64, so that a difference is an error and not rounding; and seed 1."""
+    import torch
+
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
@@ -85,6 +114,7 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Calls a command in this process; returns exit code, stdout, stderr."""
+    from textseq.commands.command import run
 
     def call(name: str, *arguments: str | Path, stdin: bytes = b"") -> Result:
         main: Callable[[Sequence[str]], None] = getattr(importlib.import_module(f"textseq.cli.{name}"), name)

@@ -6,7 +6,6 @@ Each mistake gives one line on stderr and exit code 2, and leaves nothing half-w
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import os
 import re
@@ -14,12 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from textseq.commands.command import run
 from textseq.version import __version__
 
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 30
@@ -28,23 +26,12 @@ TINY = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "4", "--w
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Calls a command in this process, in a home of its own; returns exit code, stdout, stderr."""
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty home, below the current folder."""
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-
-    def call(name: str, *arguments: str | Path) -> tuple[int, str, str]:
-        module = importlib.import_module(f"textseq.cli.{name}")
-        function: Callable[[Sequence[str]], None] = getattr(module, name)
-        with pytest.raises(SystemExit) as stop:
-            run(f"textseq-{name}", function, [str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(stop.value.code, int | None)
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

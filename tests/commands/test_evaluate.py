@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from textseq.commands.command import run
 from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
 from textseq.tasks.registry import load_translator
@@ -32,18 +31,9 @@ def home(translators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Command:
+def command(command: Command) -> Command:
     """Calls the command in this process; returns exit code, stdout, stderr."""
-    evaluate: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.evaluate").evaluate
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            run("textseq-evaluate", evaluate, [*arguments, "--device", "cpu"])
-        out, err = capfd.readouterr()
-        assert isinstance(stop.value.code, int | None)
-        return stop.value.code or 0, out, err
-
-    return call
+    return partial(command, "evaluate", "--device", "cpu")
 
 
 def measured(command: Command, *arguments: str, files: tuple[str, ...] = ("test.en", "test.fr")) -> list[str]:

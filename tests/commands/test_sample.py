@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import io
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from textseq.commands.command import run
 from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
@@ -59,19 +58,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def command(home: Path, capfd: pytest.CaptureFixture[str]) -> Command:
+def command(home: Path, command: Command) -> Command:
     """Calls the command in this process; returns exit code, stdout, stderr."""
-
-    sample: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.sample").sample
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            run("textseq-sample", sample, [str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(stop.value.code, int | None)
-        return stop.value.code or 0, out, err
-
-    return call
+    return partial(command, "sample")
 
 
 def written(command: Command, *arguments: str | Path) -> str:

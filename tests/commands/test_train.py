@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import textseq
-from textseq.checkpoints import registry as shelf
-from textseq.commands.command import run
 from textseq.config.base import Settings
 from textseq.config.recipes import TrainingRecipe, read_recipe, recipes
 from textseq.data.corpora.catalog import list_corpora
@@ -31,22 +29,10 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Calls the command in this process, in a home of its own; returns exit code, stdout, stderr."""
-    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
-    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> Result:
-        train = importlib.import_module("textseq.cli.train").train
-        with pytest.raises(SystemExit) as stop:
-            run("textseq-train", train, [str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(stop.value.code, int | None)
-        return stop.value.code or 0, out, err
-
-    return call
+def command(command: Command, empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Calls the command in this process, with an empty home; returns exit code, stdout, stderr."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(empty_home / "home"))
+    return partial(command, "train")
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from textseq.commands.command import run
 from textseq.data.pairs import written_sentence
 from textseq.io.lines import LONGEST
 from textseq.tasks.registry import load_translator
@@ -40,19 +39,12 @@ def home(translators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Calls the command in this process; returns exit code, stdout, stderr."""
-    translate: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.translate").translate
+def command(command: Command) -> Command:
+    """Calls the command in this process, with what it reads first; returns exit code, stdout, stderr."""
 
     def call(stdin: str | bytes, *arguments: str | Path, model: Sequence[str] = ("mine",)) -> tuple[int, str, str]:
-        data = stdin if isinstance(stdin, bytes) else stdin.encode()
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         named = ["--model", *model] if model else []
-        with pytest.raises(SystemExit) as stop:
-            run("textseq-translate", translate, [*named, *map(str, arguments)])
-        out, err = capfd.readouterr()
-        assert isinstance(stop.value.code, int | None)
-        return stop.value.code or 0, out, err
+        return command("translate", *named, *arguments, stdin=stdin if isinstance(stdin, bytes) else stdin.encode())
 
     return call
 

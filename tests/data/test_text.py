@@ -198,7 +198,7 @@ OPENING = FRONT + "\tTHE PLAY\n\n\nACT I\n\n\n\nSCENE I\tA room, with\n\ta door.
         ("ANNA\t[Aside]  Yes\n\tno [Sits] more [To\n\tBERT]\n", "ANNA:\nYes\nno more\n"),
         ("ANNA\t[Aside]\n\n\tYes\n", "ANNA:\nYes\n"),
         ("ANNA\tYes\n\n\t[Exeunt BERT\n\tand all.\n\nBERT\tNo\n", "ANNA:\nYes\n\nBERT:\nNo\n"),  # never closed
-        ("ANNA\tYes\n\n\t[DropoutMasks [within]  Bow-wow]\n\n\tNo\n", "ANNA:\nYes\nNo\n"),  # one in another
+        ("ANNA\tYes\n\n\t[Noise [within]  Bow-wow]\n\n\tNo\n", "ANNA:\nYes\nNo\n"),  # one in another
         ("ANNA\t[Exit]\n\nBERT\tNo\n", "BERT:\nNo\n"),  # who says nothing has no speech
         ("ANNA OF\nTHE HILL\tYes\n", "ANNA OF THE HILL:\nYes\n"),
         ("ANNA\tYes\nOF THE HILL\n\nBERT\tNo\n", "ANNA OF THE HILL:\nYes\n\nBERT:\nNo\n"),

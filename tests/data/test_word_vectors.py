@@ -322,7 +322,7 @@ def test_neighbours_and_analogies() -> None:
 def test_rank_correlation() -> None:
     assert spearman([1, 2, 3, 4], [1, 4, 9, 16]) == pytest.approx(1)
     assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    # DistributedEnvironment 1, 2.5, 2.5, 4 and 1, 3, 2, 4: covariance 4.5 over the root of 4.5 * 5.
+    # Ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4: covariance 4.5 over the root of 4.5 * 5.
     assert spearman([1, 2, 2, 4], [1, 3, 2, 4]) == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
     assert np.isnan(spearman([1, 1], [1, 2]))
 

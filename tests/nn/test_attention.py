@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import numpy as np
@@ -22,13 +21,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", ATTENTIONS)
 LOOKING_KINDS = pytest.mark.parametrize("kind", [kind for kind in ATTENTIONS if kind != "none"])
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    """Differences are then errors, not rounding."""
-    torch.manual_seed(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def made(kind: AttentionName, *, lengths: Tensor = LENGTHS) -> tuple[Attention, Memory, Tensor]:

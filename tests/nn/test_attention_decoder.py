@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,13 +23,7 @@ EVERY_ATTENTION = pytest.mark.parametrize("attention", ATTENTIONS)
 Outcome = tuple[Tensor, Tensor, Tensor, State]
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    """Differences are then errors, not rounding."""
-    torch.manual_seed(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def made(cell: CellName, attention: AttentionName = "additive") -> tuple[AttentionDecoder, Tensor, Memory, State]:

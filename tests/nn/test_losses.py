@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -20,13 +19,9 @@ SMOOTHING = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 
 
 @pytest.fixture(autouse=True)
-def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Differences are then errors, not rounding. Of so small a vocabulary many rows at a time would fit the cache."""
+def small_blocks(float64: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With so small a vocabulary, many rows at a time would fit the cache."""
     monkeypatch.setattr(losses, "CACHED", V * losses.ROWS)
-    torch.manual_seed(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def drawn(rows: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -30,13 +30,7 @@ LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
 DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    """Differences are then errors, not rounding."""
-    torch.manual_seed(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def random_state(stack: Recurrent, batch: int = N) -> State:

@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> Run:
 
 
 @dataclass(frozen=True)
-class DropoutMasks:
+class NoisyTarget:
     """A batch: where the target seems to be, seen through noise."""
 
     seen: Tensor
@@ -58,19 +58,19 @@ class DropoutMasks:
 
     rows = count = 1
 
-    def slice_rows(self, rows: slice) -> DropoutMasks:
+    def slice_rows(self, rows: slice) -> NoisyTarget:
         return self
 
-    def to(self, device: torch.device) -> DropoutMasks:
+    def to(self, device: torch.device) -> NoisyTarget:
         return self
 
 
 class Noises:
     """A hundred to the epoch; the same place has the same noise."""
 
-    def batch(self, cursor: Cursor) -> tuple[DropoutMasks, Cursor]:
+    def batch(self, cursor: Cursor) -> tuple[NoisyTarget, Cursor]:
         noise = torch.randn(12, generator=torch.Generator().manual_seed(cursor.position))
-        return DropoutMasks(TARGET + noise), cursor._replace(position=cursor.position + 1)
+        return NoisyTarget(TARGET + noise), cursor._replace(position=cursor.position + 1)
 
     def epochs(self, cursor: Cursor) -> float:
         return cursor.position / 100
@@ -86,7 +86,7 @@ class Quadratic(nn.Module):
         self.broken = set(broken)
         self.calls = 0
 
-    def loss(self, batch: DropoutMasks, state: State | None) -> Loss:
+    def loss(self, batch: NoisyTarget, state: State | None) -> Loss:
         self.calls += 1
         distance = (torch.cat([self.weight, self.bias]) - batch.seen).square().sum() / 2
         return Loss(distance * math.nan if self.calls in self.broken else distance, 1, ())

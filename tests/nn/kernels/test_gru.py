@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -21,13 +21,7 @@ LENGTHS = torch.tensor([4, T, 1])
 DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    """Differences are then errors, not rounding."""
-    torch.manual_seed(1)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def drawn(*shapes: tuple[int, ...]) -> list[Tensor]:

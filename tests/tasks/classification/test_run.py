@@ -15,7 +15,6 @@ import pytest
 import torch
 
 import textseq
-from textseq.checkpoints import registry as shelf
 from textseq.checkpoints.checkpoint import read_tensors, set_facts
 from textseq.checkpoints.registry import newest, read_json
 from textseq.config.training import TrainingConfig
@@ -41,12 +40,8 @@ Result = tuple[int, str, str]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
-    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
-    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def home(empty_home: Path) -> Path:
+    return empty_home
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import torch
 from matplotlib.figure import Figure
 
 import textseq
-from textseq.checkpoints import registry as shelf
 from textseq.checkpoints.registry import newest, read_json
 from textseq.config import recipes as recipe
 from textseq.config.base import Settings
@@ -41,12 +40,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
-    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
-    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def home(empty_home: Path) -> Path:
+    return empty_home
 
 
 def write(name: str, text: str) -> Path:

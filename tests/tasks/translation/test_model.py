@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -34,12 +33,7 @@ PLAIN = TranslationModelConfig(
 NOISES = {"dropout": 0.5, "embedding_dropout": 0.5, "word_dropout": 0.5, "scheduled_sampling": 0.5}
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    """Differences are then errors, not rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def made(config: TranslationModelConfig = PLAIN, *, num_layers: int = 1, size: int = V) -> TranslationModel:
@@ -254,7 +248,7 @@ def test_two_vocabularies_cannot_share_one_matrix() -> None:
         assert model(source)[0].shape == (1, 2, V + 1)
 
 
-# DropoutMasks, and what else is for training alone
+# Dropout, and what else is for training alone
 
 
 @pytest.mark.parametrize("noise", NOISES)
