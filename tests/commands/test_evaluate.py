@@ -120,7 +120,7 @@ def test_translations_of_others_are_compared(command: Command) -> None:
     measured(command, "--model", "mine", "--write-translations", "theirs.txt")
     lines = measured(command, "--model", "mine", "--compare-translations", "theirs.txt", "--plot-length", "length.png")
     assert lines[1:7:2] == lines[8:14:2]
-    assert "part:whole|translations:theirs.txt|nrefs:1" in lines[9]
+    assert "split:whole|translations:theirs.txt|nrefs:1" in lines[9]
     assert lines[14] == "theirs.txt -> mine:"
     assert all(line.endswith("(+0.00, p = 1.000)") for line in lines[15:21:2])
     assert Path("length.png").read_bytes().startswith(b"\x89PNG")

@@ -16,13 +16,13 @@ import textseq
 from textseq.config.base import Settings
 from textseq.config.recipes import TrainingRecipe, read_recipe, recipes
 from textseq.data.corpora.catalog import list_corpora
-from textseq.tasks import registry as runs
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.translation.translator import Translator
 
 TINY = ["--embedding-size", "8", "--encoder-size", "8", "--hidden-size", "12", "--attention-size", "6"]
 SHORT = ["--tokenizer", "char", "--batch-size", "8", "--max-steps", "3"]
+TRAIN = {"translation": "train_translator", "classification": "train_classifier", "tagging": "train_tagger"}
 
 Result = tuple[int, str, str]
 Command = Callable[..., Result]
@@ -46,7 +46,7 @@ def asked(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., di
             def note(*given: object, task: str = name, **options: object) -> None:
                 calls.append({"call": task, "first": given[0] if given else None, **options})
 
-            monkeypatch.setattr(runs, name, note)
+            monkeypatch.setattr(textseq, name, note)
         code, _, err = command(*arguments)
         assert code == 0, err
         return calls[0]
@@ -127,7 +127,7 @@ def test_every_recipe_is_what_is_asked_for(asked: Callable[..., dict[str, object
     else:
         origin = found["origin"]
         assert isinstance(origin, textseq.PairData | textseq.LabelledData | textseq.TaggedData)
-        assert (found["call"], origin.corpus) == (f"train_{task}", recipe["corpus"])
+        assert (found["call"], origin.corpus) == (TRAIN[task], recipe["corpus"])
         if isinstance(origin, textseq.PairData):
             assert (origin.source, origin.target) == (recipe["source"], recipe["target"])
     assert found["init_from"] == recipe.get("from")
@@ -339,6 +339,6 @@ def test_a_resumed_run_whose_settings_are_damaged_is_one_line(command: Command, 
     path = next(trained.glob("last-*")) / "config.json"
     facts = json.loads(path.read_text())
     path.write_text(json.dumps({**facts, "model": {"num_layers": 2}}))
-    refused(command("--resume", "mine"), "unknown setting in .* 'layers'")
+    refused(command("--resume", "mine"), "unknown setting in .* 'num_layers'")
     path.write_text(json.dumps({**facts, "model": 3}))
     refused(command("--resume", "mine"), "'model' wants a table, found 3")

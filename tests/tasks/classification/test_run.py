@@ -268,7 +268,7 @@ def test_seeds_are_repeated_and_their_spread_told(reviews: Path, home: Path) -> 
     assert said[-1].startswith(f"2 seeds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
     one, other = (last(home / "runs" / f"reviews-seed{seed}") for seed in (5, 6))
     assert not torch.equal(one["output.weight"], other["output.weight"])
-    assert all("part:validation" in one.signature for one in measured)
+    assert all("split:validation" in one.signature for one in measured)
     again = textseq.train_classifiers(origin, **how)  # type: ignore[arg-type]
     assert [one.accuracy for one in again] == [one.accuracy for one in measured]
     both = replace(origin, folds=2, seeds=2)

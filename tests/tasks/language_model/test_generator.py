@@ -400,7 +400,7 @@ def test_a_corpus_is_measured_with_its_signature(writer: Writer, tmp_path: Path)
     ids = writer.tokenizer.encode(TEXT[-len(TEXT) // 4 :])
     assert found.nats == pytest.approx(measure(writer.model, ids, source="").nats, rel=1e-5)
     assert found.tokens == len(ids) - 1
-    expected = f"part:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}"
+    expected = f"split:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}"
     assert found.signature.endswith(expected)
     windowed = writer.measure(corpus, "validation", window=5)
     assert windowed.nats > found.nats

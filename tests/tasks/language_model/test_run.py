@@ -138,7 +138,7 @@ def test_a_run_leaves_a_whole_folder(home: Path) -> None:
     results = facts["results"]
     assert isinstance(results, list)
     carried, windowed = (result["signature"] for result in results)
-    assert carried.endswith(f"part:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}")
+    assert carried.endswith(f"split:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}")
     assert "state:fresh-per-window|window:16" in windowed
     for words in (
         "# cats",

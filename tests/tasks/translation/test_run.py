@@ -120,7 +120,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
     assert results[0]["score"] > 90
     signature = results[0]["signature"]
-    for field in ("part:validation", "direction:en-de", "tokens:word-joint", "beams:5", "tok:13a"):
+    for field in ("split:validation", "direction:en-de", "tokens:word-joint", "beams:5", "tok:13a"):
         assert field in signature.split("|")
     assert any(signature in line for line in said)
     assert any(line.startswith("step 50: validation ") for line in said)
