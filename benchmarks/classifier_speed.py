@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ from textseq.tasks.classification.classifier import Classifier, read_text
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tokenizers.words import WordTokenizer
-from textseq.training.trainer import Run, Trainer
+from textseq.training.trainer import Trainer
 
 
 class Plain(nn.Module):
@@ -143,8 +142,7 @@ def main() -> None:
             batches = TextBatches(texts, texts.labels, o.batch_size, 1)
             model = ClassifierModel(config, tokenizer.size, len(corpus.labels))
             settings = ClassifierTrainingConfig(precision=precision, best_by="loss")  # nothing is held out
-            where = Run(Path(folder) / precision, tokenizer, {})
-            trainings[precision] = Trainer(model, batches, settings, where)
+            trainings[precision] = Trainer(model, batches, settings, folder=f"{folder}/{precision}")
         used = ClassifierModel(config, tokenizer.size, len(corpus.labels))
         chosen = np.random.default_rng(1)
 

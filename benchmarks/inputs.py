@@ -281,7 +281,7 @@ def _run(folder: Path) -> None:
 def _log(folder: Path) -> None:
     RunLog(folder).cut(1)
     (folder / "log.jsonl").write_bytes((folder / "whole.jsonl").read_bytes())
-    learning_curve(folder / "log.jsonl", folder / "curve.png", "token")
+    learning_curve(folder / "log.jsonl", folder / "curve.png", "nats per token")
 
 
 def _writing(folder: Path) -> None:

@@ -199,6 +199,6 @@ def outcome(folder: Path) -> dict[str, object]:
             for line in log
         ],
         "results": json.loads((best / "config.json").read_text())["results"],
-        "kept": {path.name: path.read_bytes() for path in folder.glob("*kept-*")},
+        "kept": {path.name: path.read_bytes() for path in folder.glob("*averaged-*")},
         "files": sorted(path.name.split("-")[0] for path in folder.iterdir() if not path.name.startswith(".")),
     }

@@ -93,7 +93,7 @@ def killed(server: Server, command: Sequence[str], *, at: int = 0, after: float 
 
 def half_written(run: Path) -> set[tuple[str, int]]:
     """The marks of checkpoints that a killed run had begun and not finished: name, and when it was last changed."""
-    paths = [*run.glob(".*.partial"), *run.glob(".kept-*")]
+    paths = [*run.glob(".*.partial"), *run.glob(".averaged-*")]
     for kind in ("last", "best"):
         whole = numbered(run, kind)
         paths += whole.values() if len(whole) > 1 else []

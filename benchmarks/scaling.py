@@ -119,7 +119,7 @@ def work(o: argparse.Namespace) -> None:
     for _ in range(STEPS):
         start = time.perf_counter()
         learner.step(1e-3)
-        learner.look()
+        learner.read()
         times.append(time.perf_counter() - start)
     processes.order(Order.END)
     print(statistics.median(times[2:]))

@@ -12,7 +12,6 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
-from textseq.training.trainer import Run, Trainer
+from textseq.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,8 @@ def main() -> None:
             LanguageModel(config, tokenizer.size).to(device),
             Streams(RandomTokens(ids, np.array([0, 700_000])), batching, 0),
             TrainingConfig(precision=o.precision),
-            Run(Path(folder), tokenizer, {}),
+            folder=folder,
+            tokenizer=tokenizer,
         )
         bare = nn.LSTM(o.hidden_size, o.hidden_size, o.layers).to(device)
         x = torch.randn(o.window, o.batch_size, o.hidden_size, device=device)

@@ -21,7 +21,7 @@ from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.words import WordTokenizer
-from textseq.training.trainer import Run, Trainer
+from textseq.training.trainer import Trainer
 
 MODEL = TranslationModelConfig(
     embedding_size=driver.EMBEDDING,
@@ -97,7 +97,7 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         where="the benchmark",
     )
     try:
-        Trainer(model, batches, config, Run(job.model, pair, {})).train(show_progress=False)
+        Trainer(model, batches, config, folder=job.model, tokenizer=pair).fit(show_progress=False)
     except Enough:
         save_file(model.state_dict(), job.model / "model.safetensors")
 

@@ -209,10 +209,25 @@ def test_settings_that_exclude_one_another_are_refused() -> None:
     assert DataConfig(window=4, stride=4).stride == 4
     with pytest.raises(TextseqError, match="--stride and --random-window exclude one another"):
         DataConfig(stride=1, random_window=True)
-    with pytest.raises(TextseqError, match="got none; give --max-epochs, --max-steps or --max-minutes"):
-        TrainingConfig(max_epochs=None)
-    for limit in ({"max_steps": 1}, {"max_minutes": 1}, {"max_epochs": 1}):
-        assert TrainingConfig.from_dict({"max_epochs": None, **limit}, where="here")
+
+
+@pytest.mark.parametrize(
+    ("limits", "epochs"),
+    [
+        ({}, 0),
+        ({"max_steps": 500}, None),
+        ({"max_minutes": 1}, None),
+        ({"max_epochs": 3}, 3),
+        ({"max_epochs": 3, "max_steps": 500}, 3),
+    ],
+)
+@pytest.mark.parametrize(("config", "default"), [(TrainingConfig, 10), (TranslatorTrainingConfig, 15)])
+def test_another_limit_lifts_the_default_of_the_epochs(
+    limits: dict[str, object], epochs: float | None, config: type[TrainingConfig], default: float
+) -> None:
+    settings = config.from_dict(limits, where="here")
+    assert settings.epoch_limit == (default if epochs == 0 else epochs)
+    assert config.from_dict(settings.to_dict(), where="a run").epoch_limit == settings.epoch_limit
 
 
 def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
@@ -245,8 +260,6 @@ def test_settings_of_translators_that_exclude_one_another_are_refused() -> None:
     ):
         TranslationConfig(num_beams=1, num_return_sequences=2)
     assert TranslationConfig(num_beams=1, num_return_sequences=2, temperature=0.5)
-    with pytest.raises(TextseqError, match="expected a limit of the run"):
-        TranslatorTrainingConfig(max_epochs=None)
 
 
 def test_translation_models_of_one_shape_differ_in_their_noise_alone() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +21,8 @@ from textseq.data.batching import Cursor
 from textseq.errors import Interrupted, TextseqError
 from textseq.nn.cells import State
 from textseq.nn.losses import Loss
-from textseq.tokenizers.characters import CharTokenizer
-from textseq.training.trainer import Evaluation, Run, Trainer
+from textseq.training.events import Evaluation
+from textseq.training.trainer import Trainer
 
 TARGET = torch.linspace(-1, 1, 12)
 
@@ -45,8 +44,8 @@ def settings(**changes: object) -> TrainingConfig:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "run", CharTokenizer("ab"), {"task": "language-model"})
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "run"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Trial:
 
     def __init__(
         self,
-        run: Run,
+        run: Path,
         config: TrainingConfig,
         *,
         model: Quadratic | None = None,
@@ -126,10 +125,10 @@ class Trial:
         self.said: list[str] = []
         evaluate = self.evaluate if validation else None
         self.loop = Trainer(
-            self.model, Noises(), config, run, evaluate=evaluate, report=self.said.append, resume=resume
+            self.model, Noises(), config, folder=run, evaluate=evaluate, report=self.said.append, resume=resume
         )
         self.raw = {0: weights(self.model)}  # by step; what a rewind took back is overwritten
-        self.loop.learner.optimizer.register_step_post_hook(self.after_step)
+        self.loop.train_step.optimizer.register_step_post_hook(self.after_step)
 
     def after_step(self, *_: object) -> None:
         self.raw[self.loop.progress.step + 1] = weights(self.model)
@@ -141,7 +140,7 @@ class Trial:
         return Evaluation(cost, {"nats_per_token": cost})
 
     def train(self) -> Trial:
-        self.loop.train(show_progress=False)
+        self.loop.fit(show_progress=False)
         assert self.model.training
         return self
 
@@ -154,7 +153,7 @@ class Trial:
         return average.float()
 
     def kept(self) -> list[str]:
-        return sorted(path.name for path in self.run.folder.iterdir() if "kept-" in path.name)
+        return sorted(path.name for path in self.run.iterdir() if "averaged-" in path.name)
 
 
 def told(costs: Iterable[float]) -> Callable[[Trial], float]:
@@ -163,26 +162,26 @@ def told(costs: Iterable[float]) -> Callable[[Trial], float]:
     return lambda trial: next(each)
 
 
-def elsewhere(run: Run, name: str) -> Run:
-    return Run(run.folder.with_name(name), run.tokenizer, run.facts)
+def elsewhere(run: Path, name: str) -> Path:
+    return run.with_name(name)
 
 
 # The moving average
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.999])
-def test_the_moving_average_is_what_its_formula_says(run: Run, decay: float) -> None:
+def test_the_moving_average_is_what_its_formula_says(run: Path, decay: float) -> None:
     trial = Trial(run, settings(ema_decay=decay)).train()
     for index, measured in enumerate(trial.measured):
         torch.testing.assert_close(measured, trial.moving(decay, 10 * (index + 1)))
     assert not torch.allclose(trial.measured[-1], trial.raw[60], atol=1e-3)
 
 
-def test_users_get_the_moving_average_and_a_resumed_run_gets_both(run: Run) -> None:
+def test_users_get_the_moving_average_and_a_resumed_run_gets_both(run: Path) -> None:
     trial = Trial(run, settings(ema_decay=0.9), costs=told([6, 5, 4, 3, 2, 1])).train()
-    last, best = newest(run.folder, "last"), newest(run.folder, "best")
+    last, best = newest(run, "last"), newest(run, "best")
     assert last is not None
-    assert model_folder(run.folder) == best
+    assert model_folder(run) == best
     assert torch.equal(saved(best), trial.measured[-1])
     assert torch.equal(saved(last), trial.raw[60])
     assert torch.equal(weights(trial.model), trial.raw[60])
@@ -191,7 +190,7 @@ def test_users_get_the_moving_average_and_a_resumed_run_gets_both(run: Run) -> N
 
 
 @pytest.mark.parametrize("changes", [{"ema_decay": 0.9}, {"average": "last"}, {"ema_decay": 0.9, "average": "best"}])
-def test_averages_leave_the_training_as_it_was(run: Run, changes: dict[str, object]) -> None:
+def test_averages_leave_the_training_as_it_was(run: Path, changes: dict[str, object]) -> None:
     plain = Trial(run, settings()).train()
     averaged = Trial(elsewhere(run, "averaged"), settings(**changes)).train()
     assert plain.raw.keys() == averaged.raw.keys()
@@ -199,30 +198,30 @@ def test_averages_leave_the_training_as_it_was(run: Run, changes: dict[str, obje
 
 
 @pytest.mark.parametrize("changes", [{"ema_decay": 0.95}, {"average": "last", "average_count": 10}])
-def test_under_noise_the_averaged_weights_are_nearer_the_optimum(run: Run, changes: dict[str, object]) -> None:
+def test_under_noise_the_averaged_weights_are_nearer_the_optimum(run: Path, changes: dict[str, object]) -> None:
     trial = Trial(run, settings(max_steps=200, **changes)).train()
     late = [error(trial.raw[step]) for step in range(100, 201)]
     assert error(trial.measured[-1]) < sum(late) / len(late) / 3
-    assert error(saved(newest(run.folder, "best"))) < min(late)
+    assert error(saved(newest(run, "best"))) < min(late)
 
 
-def test_without_validation_users_get_the_newest_moving_average(run: Run) -> None:
+def test_without_validation_users_get_the_newest_moving_average(run: Path) -> None:
     trial = Trial(run, settings(ema_decay=0.9, max_steps=30), validation=False).train()
-    torch.testing.assert_close(saved(model_folder(run.folder)), trial.moving(0.9, 30))
+    torch.testing.assert_close(saved(model_folder(run)), trial.moving(0.9, 30))
     longer = Trial(run, settings(ema_decay=0.9), validation=False, resume=True)
-    longer.loop.learner.optimizer.register_step_post_hook(
+    longer.loop.train_step.optimizer.register_step_post_hook(
         lambda *_: signal.raise_signal(signal.SIGTERM) if longer.loop.progress.step == 44 else None
     )
     with pytest.raises(Interrupted, match="step 45"):
         longer.train()
     longer.raw = trial.raw | longer.raw | {0: trial.raw[0]}
-    torch.testing.assert_close(saved(model_folder(run.folder)), longer.moving(0.9, 45))
-    facts = read_json(run.folder / "best-5" / "config.json")  # with each of the last checkpoints
-    assert (facts["step"], facts["best_validation_nats"]) == (45, None)
-    assert [path.name for path in run.folder.glob("last-*")] == ["last-5"]
+    torch.testing.assert_close(saved(model_folder(run)), longer.moving(0.9, 45))
+    facts = read_json(run / "best-5" / "config.json")  # with each of the last checkpoints
+    assert (facts["step"], facts["best_validation_loss"]) == (45, None)
+    assert [path.name for path in run.glob("last-*")] == ["last-5"]
 
 
-def test_a_run_without_a_moving_average_can_begin_one(run: Run) -> None:
+def test_a_run_without_a_moving_average_can_begin_one(run: Path) -> None:
     Trial(run, settings(max_steps=30)).train()
     trial = Trial(run, settings(max_steps=31, ema_decay=0.9), resume=True)
     before = weights(trial.model)
@@ -250,35 +249,35 @@ COSTS = [5.0, 2.0, 6.0, 3.0, 7.0, 4.0]
 )
 @pytest.mark.parametrize("decay", [0.0, 0.8])
 def test_the_mean_is_that_of_the_weights_that_were_measured(
-    run: Run, average: Literal["last", "best"], count: int, steps: list[int], decay: float
+    run: Path, average: Literal["last", "best"], count: int, steps: list[int], decay: float
 ) -> None:
     config = settings(average=average, average_count=count, ema_decay=decay)
     trial = Trial(run, config, costs=told([*COSTS, 1.0])).train()
     *single, mean = trial.measured
     wanted = torch.stack([single[step // 10 - 1].double() for step in steps]).mean(0).float()
     assert torch.equal(mean, wanted)
-    best = newest(run.folder, "best")
+    best = newest(run, "best")
     assert torch.equal(saved(best), mean)
     assert torch.equal(weights(trial.model), trial.raw[60])
     assert best is not None
     facts = read_json(best / "config.json")
-    assert (facts["step"], facts["best_validation_nats"], facts["average_of"]) == (60, 1.0, steps)
+    assert (facts["step"], facts["best_validation_loss"], facts["average_of"]) == (60, 1.0, steps)
     listed = ", ".join(map(str, steps))
-    assert trial.said[-2] == f"mean of steps {listed}: validation 1.0000 nats per token, better than step 20"
-    assert trial.kept() == [f"kept-{step}.safetensors" for step in steps]
+    assert trial.said[-2] == f"mean of steps {listed}: validation loss 1.0000, better than step 20"
+    assert trial.kept() == [f"averaged-{step}.safetensors" for step in steps]
 
 
 @pytest.mark.parametrize("cost", [2.0, 2.5, 100.0])
-def test_a_mean_that_is_no_better_is_told_and_not_taken(run: Run, cost: float) -> None:
+def test_a_mean_that_is_no_better_is_told_and_not_taken(run: Path, cost: float) -> None:
     trial = Trial(run, settings(average="best"), costs=told([*COSTS, cost])).train()
-    best = newest(run.folder, "best")
+    best = newest(run, "best")
     assert best is not None
     assert torch.equal(saved(best), trial.raw[20])
     facts = read_json(best / "config.json")
-    assert (facts["step"], facts["best_validation_nats"]) == (20, 2.0)
+    assert (facts["step"], facts["best_validation_loss"]) == (20, 2.0)
     assert "average_of" not in facts
-    assert trial.said[-2].endswith(f"validation {cost:.4f} nats per token, no better than step 20")
-    log = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert trial.said[-2].endswith(f"validation loss {cost:.4f}, no better than step 20")
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["average_nats_per_token"] for line in log if "average_nats_per_token" in line] == [cost]
     assert [line["validation_nats_per_token"] for line in log if "validation_nats_per_token" in line] == COSTS
 
@@ -293,7 +292,7 @@ def test_a_mean_that_is_no_better_is_told_and_not_taken(run: Run, cost: float) -
     ],
 )
 def test_the_mean_is_measured_whichever_limit_ends_the_run(
-    run: Run, limits: dict[str, object], steps: str, monkeypatch: pytest.MonkeyPatch
+    run: Path, limits: dict[str, object], steps: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it is an evaluation that takes the last of the time."""
     clock = [0.0]
@@ -305,66 +304,59 @@ def test_the_mean_is_measured_whichever_limit_ends_the_run(
 
     trial = Trial(run, settings(average="last", average_count=2, **limits), costs=costs).train()
     assert trial.said[-2].startswith(f"mean of steps {steps}: ")
-    last = newest(run.folder, "last")
+    last = newest(run, "last")
     assert last is not None
     assert read_json(last / "config.json")["step"] == int(steps[-2:])
     again = Trial(run, settings(average="last", average_count=2, **limits), resume=True).train()
     assert not again.measured  # a finished run stays as it is
 
 
-def test_one_evaluation_has_no_mean(run: Run) -> None:
+def test_one_evaluation_has_no_mean(run: Path) -> None:
     trial = Trial(run, settings(average="last", max_steps=7)).train()
     assert len(trial.measured) == 1
 
 
-def test_what_the_last_checkpoint_names_stays_on_disk_and_nothing_else(run: Run) -> None:
+def test_what_the_last_checkpoint_names_stays_on_disk_and_nothing_else(run: Path) -> None:
     config = settings(average="last", average_count=2, evaluate_every=5, save_every=20)
 
     def costs(trial: Trial) -> float:
         step = trial.loop.progress.step
-        last = newest(run.folder, "last")
+        last = newest(run, "last")
         assert last is not None
         _, plain = checkpoint.load_training(last)
-        assert isinstance(plain["kept"], dict)
-        names = {f"kept-{kept}.safetensors" for kept in plain["kept"]}
+        assert isinstance(plain["averaged_checkpoints"], dict)
+        names = {f"averaged-{kept}.safetensors" for kept in plain["averaged_checkpoints"]}
         assert names <= set(trial.kept())
         if step % 20 == 5:  # the first evaluation after a checkpoint
             assert names == set(trial.kept())
         return 1.0
 
-    run.folder.mkdir()
-    for name in ("kept-3.safetensors", ".kept-3.safetensors.0123456789abcdef"):  # left by a run that was killed
-        (run.folder / name).write_bytes(b"")
+    run.mkdir()
+    for name in ("averaged-3.safetensors", ".averaged-3.safetensors.0123456789abcdef"):  # left by a run that was killed
+        (run / name).write_bytes(b"")
     trial = Trial(run, config, costs=costs).train()
-    assert trial.kept() == ["kept-55.safetensors", "kept-60.safetensors"]
-    (run.folder / "kept-50.safetensors").write_bytes(b"")  # by a kill right after the last checkpoint
-    assert Trial(run, config, resume=True).kept() == ["kept-55.safetensors", "kept-60.safetensors"]
+    assert trial.kept() == ["averaged-55.safetensors", "averaged-60.safetensors"]
+    (run / "averaged-50.safetensors").write_bytes(b"")  # by a kill right after the last checkpoint
+    assert Trial(run, config, resume=True).kept() == ["averaged-55.safetensors", "averaged-60.safetensors"]
 
 
 @pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_a_flipped_byte_in_a_kept_file_is_told_before_the_run_goes_on(run: Run, place: float) -> None:
+def test_a_flipped_byte_in_a_kept_file_is_told_before_the_run_goes_on(run: Path, place: float) -> None:
     Trial(run, settings(average="last")).train()
-    path = run.folder / "kept-40.safetensors"
+    path = run / "averaged-40.safetensors"
     data = bytearray(path.read_bytes())
     data[int(place * (len(data) - 1))] ^= 1
     path.write_bytes(data)
-    with pytest.raises(TextseqError, match=r"kept-40\.safetensors is damaged.*; restore"):
+    with pytest.raises(TextseqError, match=r"averaged-40\.safetensors is damaged.*; restore"):
         Trial(run, settings(average="last", max_steps=80), resume=True)
 
 
-def test_kept_files_of_an_older_version_have_no_hash(run: Run) -> None:
+def test_a_kept_file_that_is_gone_is_told_before_the_run_goes_on(run: Path) -> None:
     Trial(run, settings(average="last")).train()
-    path = run.folder / "kept-40.safetensors"
-    tensors = checkpoint.read_tensors(path)
-    del tensors["sha256"]
-    path.write_bytes(safetensors.torch.save(tensors))
-    Trial(run, settings(average="last", max_steps=80), resume=True).train()
-
-
-def test_a_kept_file_that_is_gone_is_told_before_the_run_goes_on(run: Run) -> None:
-    Trial(run, settings(average="last")).train()
-    (run.folder / "kept-40.safetensors").unlink()
-    with pytest.raises(TextseqError, match=r"kept-40\.safetensors is missing; restore it, or go on with --average n"):
+    (run / "averaged-40.safetensors").unlink()
+    with pytest.raises(
+        TextseqError, match=r"averaged-40\.safetensors is missing; restore it, or continue with --average n"
+    ):
         Trial(run, settings(average="last", max_steps=80), resume=True)
     trial = Trial(run, settings(max_steps=80), resume=True).train()
     assert trial.kept() == []
@@ -372,10 +364,10 @@ def test_a_kept_file_that_is_gone_is_told_before_the_run_goes_on(run: Run) -> No
 
 
 @pytest.mark.parametrize("average", ["last", "best"])
-def test_a_mean_that_nothing_can_measure_is_refused(run: Run, average: str) -> None:
-    with pytest.raises(TextseqError, match=rf"^--average {average} wants a validation part and found none; set a"):
+def test_a_mean_that_nothing_can_measure_is_refused(run: Path, average: str) -> None:
+    with pytest.raises(TextseqError, match=rf"^--average {average} needs validation data, and there are none; set a"):
         Trial(run, settings(average=average), validation=False)
-    assert not run.folder.exists()
+    assert not run.exists()
 
 
 # Both, over what happens to a run
@@ -387,8 +379,8 @@ KINDS: list[dict[str, object]] = [
 ]
 
 
-def outcome(run: Run) -> dict[str, object]:
-    last, best = newest(run.folder, "last"), newest(run.folder, "best")
+def outcome(run: Path) -> dict[str, object]:
+    last, best = newest(run, "last"), newest(run, "best")
     assert last is not None
     tensors, plain = checkpoint.load_training(last)
     return {
@@ -396,17 +388,17 @@ def outcome(run: Run) -> dict[str, object]:
         "best": saved(best).tolist(),
         "tensors": {name: tensor.tolist() for name, tensor in tensors.items()},
         "progress": {name: value for name, value in plain.items() if name != "seconds"},
-        "kept": {path.name: path.read_bytes() for path in run.folder.glob("*kept-*")},
+        "kept": {path.name: path.read_bytes() for path in run.glob("*averaged-*")},
     }
 
 
 @pytest.mark.parametrize("changes", KINDS)
 @pytest.mark.parametrize("step", [20, 29])
-def test_a_resumed_run_is_one_never_stopped(run: Run, changes: dict[str, object], step: int) -> None:
+def test_a_resumed_run_is_one_never_stopped(run: Path, changes: dict[str, object], step: int) -> None:
     whole = elsewhere(run, "whole")
     Trial(whole, settings(**changes)).train()
     trial = Trial(run, settings(**changes))
-    trial.loop.learner.optimizer.register_step_post_hook(
+    trial.loop.train_step.optimizer.register_step_post_hook(
         lambda *_: signal.raise_signal(signal.SIGINT) if trial.loop.progress.step == step - 1 else None
     )
     with pytest.raises(Interrupted, match=f"step {step} "):
@@ -417,7 +409,7 @@ def test_a_resumed_run_is_one_never_stopped(run: Run, changes: dict[str, object]
 
 @pytest.mark.parametrize("changes", KINDS)
 def test_a_run_killed_after_its_last_checkpoint_does_the_same_again(
-    run: Run, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    run: Path, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worst moment: all is measured, the mean is the best checkpoint, and nothing of it is in the last one."""
     whole = elsewhere(run, "whole")
@@ -435,7 +427,7 @@ def test_a_run_killed_after_its_last_checkpoint_does_the_same_again(
     assert outcome(run) == outcome(whole)
 
 
-def test_a_rewind_takes_the_averages_back(run: Run) -> None:
+def test_a_rewind_takes_the_averages_back(run: Path) -> None:
     config = settings(ema_decay=0.9, average="last", average_count=3, evaluate_every=5)
     trial = Trial(run, config, model=Quadratic(broken=[37])).train()
     assert trial.loop.progress.rollbacks == 1  # from step 40 back to 20, over the evaluations at 25, 30 and 35
@@ -443,4 +435,4 @@ def test_a_rewind_takes_the_averages_back(run: Run) -> None:
     for step, measured in ((50, third), (55, second), (60, first)):
         torch.testing.assert_close(measured, trial.moving(0.9, step))
     torch.testing.assert_close(mean, (third + second + first) / 3)
-    assert trial.kept() == ["kept-50.safetensors", "kept-55.safetensors", "kept-60.safetensors"]
+    assert trial.kept() == ["averaged-50.safetensors", "averaged-55.safetensors", "averaged-60.safetensors"]

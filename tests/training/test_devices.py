@@ -90,7 +90,10 @@ def test_every_process_takes_a_gpu_of_its_own(name: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("name", "local", "message"),
-    [("auto", "2", "each process wants a GPU of its own, found 2"), ("cuda:1", "1", "is for one process, found 4")],
+    [
+        ("auto", "2", "each process needs its own GPU, and this machine has 2"),
+        ("cuda:1", "1", "is for one process, got 4"),
+    ],
 )
 def test_no_two_processes_share_a_gpu(name: str, local: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Gpus(2, monkeypatch)

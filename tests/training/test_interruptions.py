@@ -99,7 +99,7 @@ def test_a_second_training_in_a_folder_is_refused_and_disturbs_nothing(
     refused = r"^another process trains in \S+twice; wait for its end, stop it, or choose another --name$"
 
     def others(loop: Trainer) -> None:
-        before = content(loop.run.folder)
+        before = content(home / "runs" / "twice")
         with torch.random.fork_rng():  # which is another's in another process
             with pytest.raises(TextseqError, match=refused):
                 textseq.resume("twice")
@@ -108,7 +108,7 @@ def test_a_second_training_in_a_folder_is_refused_and_disturbs_nothing(
             code, _, err = command("train", "--name", "twice", "--overwrite", *FLAGS.split())
         assert code == 2
         assert err.splitlines()[-1].startswith("textseq-train: another process trains in ")
-        assert content(loop.run.folder) == before
+        assert content(home / "runs" / "twice") == before
 
     at_step(12, others)
     train("twice")
@@ -356,11 +356,11 @@ def test_a_clock_that_jumps_and_the_times_of_files_change_nothing(home: Path, mo
 
 def in_weights(loop: Trainer) -> None:
     with torch.no_grad():
-        loop.learner.token_vectors[0][3, 2] = math.nan
+        loop.train_step.token_vectors[0][3, 2] = math.nan
 
 
 def in_optimizer(loop: Trainer) -> None:
-    loop.learner.optimizer.state[loop.parameters[-1]]["exp_avg"][0] = math.nan
+    loop.train_step.optimizer.state[loop.parameters[-1]]["exp_avg"][0] = math.nan
 
 
 def in_average(loop: Trainer) -> None:
@@ -369,21 +369,21 @@ def in_average(loop: Trainer) -> None:
 
 
 def in_state(loop: Trainer) -> None:
-    assert loop.learner.state is not None
-    loop.learner.state[0][0] = math.inf
+    assert loop.train_step.state is not None
+    loop.train_step.state[0][0] = math.inf
 
 
 def in_batch(loop: Trainer) -> None:
     """The next batch alone, whose factor of the learning rate is none."""
-    batch = loop.learner.batches.batch
+    batch = loop.train_step.batches.batch
 
     def spoilt(cursor: object) -> object:
-        loop.learner.batches.batch = batch  # type: ignore[method-assign]
+        loop.train_step.batches.batch = batch  # type: ignore[method-assign]
         found, after = batch(cursor)  # type: ignore[arg-type]
         object.__setattr__(found, "learning_rate_factor", math.nan)
         return found, after
 
-    loop.learner.batches.batch = spoilt  # type: ignore[method-assign, assignment]
+    loop.train_step.batches.batch = spoilt  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("plant", [in_weights, in_optimizer, in_average, in_state, in_batch])
@@ -393,7 +393,7 @@ def test_numbers_that_are_none_are_rewound_and_reported(
     at_step(12, plant)
     said = train("spoilt")
     wanted = r"back to step 10 with half the learning rate"
-    assert [line for line in said if "diverged" in line and wanted in line and "(rewind 1 of 3)" in line], said
+    assert [line for line in said if "diverged" in line and wanted in line and "(rollback 1 of 3)" in line], said
     assert len([line for line in said if "diverged" in line]) == 1
     folder = home / "runs" / "spoilt"
     for kind in ("last", "best"):

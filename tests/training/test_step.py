@@ -43,14 +43,15 @@ from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.translation.batches import PairBatch, PairBatches
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tokenizers.characters import CharTokenizer
-from textseq.training import auto_batch_size as batch_size
+from textseq.training import batch_size
 from textseq.training import step as learner
-from textseq.training.auto_batch_size import fitting
+from textseq.training.batch_size import auto_batch_size
+from textseq.training.batches import Batches, BatchLike
 from textseq.training.distributed.environment import DistributedEnvironment, environment
 from textseq.training.distributed.group import Order, joined
-from textseq.training.step import Batches, BatchLike, TrainStep, woven
-from textseq.training.trainer import Run, Trainer
+from textseq.training.state import interleave
+from textseq.training.step import TrainStep
+from textseq.training.trainer import Trainer
 
 V = 9
 PLAIN = TrainingConfig(
@@ -131,8 +132,8 @@ def learn(leader: TrainStep, steps: int) -> dict[str, Tensor]:
     states: dict[str, Tensor] = {}
     for step in range(steps):
         leader.step(0.5 if leader.config.optimizer == "sgd" else 0.01)
-        nats, count = leader.look()
-        losses.append(nats / count)
+        sums = leader.read()
+        losses.append(sums.loss / sums.predictions)
         found = leader.gather()
         states |= {f"{name} after {step}": found[name] for name in found if name.startswith("state.")}
     weights = {name: tensor.detach().clone() for name, tensor in leader.model.named_parameters()}
@@ -140,7 +141,7 @@ def learn(leader: TrainStep, steps: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("pieces", [2, 3, 100])
+@pytest.mark.parametrize("micro_batches", [2, 3, 100])
 def test_pieces_of_a_batch_give_the_gradient_of_the_whole(task: str, micro_batches: int) -> None:
     model, batches = made(task)
     whole = learn(TrainStep(copy.deepcopy(model), batches, CONFIGS["accumulated"]), 6)
@@ -168,10 +169,10 @@ def test_a_batch_counts_what_its_loss_is_the_sum_of(task: str) -> None:
     assert sum(counts) < tags or task != "ctc"
 
 
-def test_woven_undoes_the_cut() -> None:
+def test_interleaving_undoes_the_cut() -> None:
     whole = torch.randn(2, 7, 3)
     for parts in range(1, 8):
-        assert torch.equal(woven([whole[:, part::parts] for part in range(parts)]), whole)
+        assert torch.equal(interleave([whole[:, part::parts] for part in range(parts)]), whole)
 
 
 class Narrow(nn.Module):
@@ -197,20 +198,20 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
-    return Run(tmp_path / "runs" / "test", CharTokenizer("abcdefgh"), {"task": "language-model"})
+    return tmp_path / "runs" / "test"
 
 
-@pytest.mark.parametrize(("error", "rows", "pieces"), [("cuda", 2, 4), ("cpu", 4, 2), ("python", 1, 8)])
+@pytest.mark.parametrize(("error", "rows", "micro_batches"), [("cuda", 2, 4), ("cpu", 4, 2), ("python", 1, 8)])
 def test_a_step_that_does_not_fit_is_done_in_pieces_and_that_is_said_once(
-    place: Run, error: str, rows: int, micro_batches: int
+    place: Path, error: str, rows: int, micro_batches: int
 ) -> None:
     _, batches = made("writer")
     lines: list[str] = []
     model = Narrow(rows, ERRORS[error])
-    loop = Trainer(model, batches, settings(accumulate=2, max_steps=6), place, report=lines.append)
-    loop.train(show_progress=False)
+    loop = Trainer(model, batches, settings(accumulate=2, max_steps=6), folder=place, report=lines.append)
+    loop.fit(show_progress=False)
     assert [line for line in lines if "fit" in line] == [
         f"step 1 did not fit into memory: batches are cut into {micro_batches} micro-batches from now on, which gives "
         "the same gradient and takes longer"
@@ -220,39 +221,42 @@ def test_a_step_that_does_not_fit_is_done_in_pieces_and_that_is_said_once(
         plain.step(0.5)
     for ours, theirs in zip(model.parameters(), plain.parameters, strict=True):
         torch.testing.assert_close(ours, theirs)
-    again = Trainer(model, batches, settings(accumulate=2, max_steps=8), place, resume=True, report=lines.append)
-    again.train(show_progress=False)
+    again = Trainer(model, batches, settings(accumulate=2, max_steps=8), folder=place, resume=True, report=lines.append)
+    again.fit(show_progress=False)
     assert again.progress.micro_batches == micro_batches
     assert len([line for line in lines if "fit" in line]) == 1
 
 
-def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Run) -> None:
-    with pytest.raises(TextseqError, match=r"memory ran out at step 1 with a batch in single rows; .*--window"):
-        Trainer(Narrow(0, MemoryError), made("writer")[1], settings(), place).train(show_progress=False)
+def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Path) -> None:
+    with pytest.raises(
+        TextseqError, match=r"memory ran out at step 1 although the batch is cut into single rows; .*--window"
+    ):
+        Trainer(Narrow(0, MemoryError), made("writer")[1], settings(), folder=place).fit(show_progress=False)
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("step", "many"), ("step", -1), ("step", True), ("step", 1.5), ("epoch", -1), ("position", 10**9),
-        ("position", 10**400), ("best", "good"), ("seconds", None), ("kept", {"a": 1}), ("kept", [1]), ("colour", 1),
+        ("position", 10**400), ("best", "good"), ("seconds", None), ("averaged_checkpoints", {"a": 1}),
+        ("averaged_checkpoints", [1]), ("colour", 1),
     ],
 )  # fmt: skip
-def test_a_checkpoint_that_tells_of_no_such_progress_is_refused(place: Run, key: str, value: object) -> None:
+def test_a_checkpoint_that_tells_of_no_such_progress_is_refused(place: Path, key: str, value: object) -> None:
     model, batches = made("writer")
-    Trainer(model, batches, settings(max_steps=4), place).train(show_progress=False)
-    (last,) = place.folder.glob("last-*")
+    Trainer(model, batches, settings(max_steps=4), folder=place).fit(show_progress=False)
+    (last,) = place.glob("last-*")
     facts = json.loads((last / "training.json").read_text())
     (last / "training.json").write_text(json.dumps({**facts, key: value}))
-    refused = r"last-\d is (no checkpoint|damaged).*restore the folder|is no run on this text"
+    refused = r"last-\d is (not a checkpoint|damaged).*restore the folder|was not trained on this data"
     with pytest.raises(TextseqError, match=refused):
-        Trainer(model, batches, settings(max_steps=5), place, resume=True)
+        Trainer(model, batches, settings(max_steps=5), folder=place, resume=True)
 
 
-def test_any_other_error_is_not_taken_for_a_lack_of_memory(place: Run) -> None:
+def test_any_other_error_is_not_taken_for_a_lack_of_memory(place: Path) -> None:
     model = Narrow(0, lambda: RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        Trainer(model, made("writer")[1], settings(), place).train(show_progress=False)
+        Trainer(model, made("writer")[1], settings(), folder=place).fit(show_progress=False)
 
 
 @pytest.mark.parametrize(
@@ -283,8 +287,8 @@ def test_auto_takes_what_fits_and_what_is_faster(
     hundred = Text(np.zeros(100 * 17, np.int64), np.zeros(1, np.int64))
     batches = Streams(hundred, DataConfig(batch_size="auto", window=16), seed=1)
     before = [parameter.clone() for parameter in model.parameters()]
-    fit = fitting(model, batches, PLAIN, free=lambda device: free, clock=lambda: now)
-    assert (fit.rows, fit.why) == (found, why)
+    fit = auto_batch_size(model, batches.resized, PLAIN, free=lambda device: free, clock=lambda: now)
+    assert fit == (found, why)
     assert all(map(torch.equal, before, model.parameters()))
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -292,7 +296,7 @@ def test_auto_takes_what_fits_and_what_is_faster(
 def test_auto_says_so_where_nothing_fits() -> None:
     batches = Streams(text(40, 60), DataConfig(batch_size="auto", window=6), seed=1)
     with pytest.raises(TextseqError, match="--batch-size auto: not even a batch of 16 rows fits"):
-        fitting(Narrow(0, MemoryError), batches, PLAIN)
+        auto_batch_size(Narrow(0, MemoryError), batches.resized, PLAIN)
 
 
 @pytest.mark.parametrize("task", ["translation", "classification", "tagging"])
@@ -336,7 +340,7 @@ def test_the_launcher_says_which_process_this_is(
 def test_a_launcher_that_talks_nonsense_is_told(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(TextseqError, match="RANK must be a number from 0 to WORLD_SIZE - 1, found RANK="):
+    with pytest.raises(TextseqError, match="RANK: expected a number from 0 to WORLD_SIZE - 1, got RANK="):
         environment()
 
 
@@ -425,7 +429,7 @@ def test_a_lost_process_ends_the_job_in_one_line_and_it_goes_on_from_there(home:
     assert done[lost][0] == -signal.SIGKILL
     assert done[1 - lost][0] == 2, done
     which = " (process 1)" if lost == 0 else ""
-    ended = "another process of the job has ended; a training goes on from its last checkpoint with --resume"
+    ended = "another process of the job has ended; a training continues from its last checkpoint with --resume"
     assert done[1 - lost][1].splitlines()[-1] == f"textseq-train{which}: {ended}"
     resumed = together(2, "train", "--resume", "mine", folder=home)
     assert [code for code, _ in resumed] == [0, 0], resumed
@@ -442,7 +446,9 @@ def test_a_loss_that_is_no_number_in_any_process_takes_all_of_them_back(home: Pa
 def test_memory_that_runs_out_on_the_way_back_ends_the_job_in_words(home: Path) -> None:
     done = together(2, "lack", "1", *TRAIN.split(), "--max-steps", "14", folder=home)
     assert [code for code, _ in done] == [2, 2], done
-    told = "memory ran out in process 1 at step 7; go on from the last checkpoint with --resume and --micro-batches 2"
+    told = (
+        "memory ran out in process 1 at step 7; continue from the last checkpoint with --resume and --micro-batches 2"
+    )
     assert f"textseq-train (process 1): {told}" in said_by(done)
     resumed = together(2, "train", "--resume", "mine", "--micro-batches", "2", folder=home)
     assert [code for code, _ in resumed] == [0, 0], resumed
@@ -507,14 +513,16 @@ def _fail_in_a_step(how: str, rank: int) -> None:
     def lack(gradient: Tensor) -> Tensor:
         raise MemoryError
 
-    def learn(self: TrainStep, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, State]:
+    def learn(
+        self: TrainStep, whole: BatchLike, state: State | None, *, last: bool
+    ) -> tuple[Tensor, int, State | None]:
         nonlocal found
         if self.process_group.rank != rank or self.progress.step != 6:
             return plain(self, whole, state, last=last)
         if how == "nan":
             found += 1
-            nats, state = plain(self, whole, state, last=last)
-            return nats * (math.nan if found == 1 else 1), state
+            nats, count, state = plain(self, whole, state, last=last)
+            return nats * (math.nan if found == 1 else 1), count, state
         if how == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         hook = self.parameters[0].register_hook(lack)  # type: ignore[no-untyped-call]

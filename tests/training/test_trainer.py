@@ -33,8 +33,9 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
+from textseq.training.events import Evaluation
 from textseq.training.optimizers import OPTIMIZERS, learning_rate
-from textseq.training.trainer import Evaluation, Run, Trainer
+from textseq.training.trainer import Trainer
 
 TOKENIZER = CharTokenizer("abcdefgh")
 PLAIN = TrainingConfig(
@@ -55,9 +56,9 @@ def settings(base: TrainingConfig = PLAIN, /, **changes: object) -> TrainingConf
 
 
 @pytest.fixture(autouse=True)
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
-    return Run(tmp_path / "runs" / "test", TOKENIZER, {"task": "language-model"})
+    return tmp_path / "runs" / "test"
 
 
 @dataclass(frozen=True)
@@ -151,22 +152,22 @@ def watched(loop: Trainer) -> tuple[list[float], list[Tensor]]:
         rates.append(float(optimizer.param_groups[0]["lr"]))
         gradients.append(torch.cat([p.grad.flatten() for p in loop.parameters if p.grad is not None]).clone())
 
-    loop.learner.optimizer.register_step_pre_hook(hook)
+    loop.train_step.optimizer.register_step_pre_hook(hook)
     return rates, gradients
 
 
-def log_of(run: Run) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 RATES: dict[OptimizerName, float] = {"adamw": 0.02, "sgd": 0.3, "rmsprop": 0.003, "adagrad": 0.1}
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_optimizer_learns(run: Run, optimizer: OptimizerName) -> None:
+def test_every_optimizer_learns(run: Path, optimizer: OptimizerName) -> None:
     config = settings(optimizer=optimizer, learning_rate=RATES[optimizer], momentum=0.9, schedule="linear")
-    loop = Trainer(language_model(), streams(), settings(config, max_steps=150), run)
-    progress = loop.train()
+    loop = Trainer(language_model(), streams(), settings(config, max_steps=150), folder=run)
+    progress = loop.fit()
     losses = [line["loss"] for line in log_of(run)]
     assert losses[0] > 1.5
     assert losses[-1] < 0.1
@@ -210,25 +211,25 @@ def test_a_short_run_leaves_the_warm_up_after_a_tenth_of_it() -> None:
     assert rates("constant") == pytest.approx([1 / 300, 2 / 300, 3 / 300, 4 / 300])
 
 
-def test_the_loop_keeps_to_the_schedule(run: Run) -> None:
+def test_the_loop_keeps_to_the_schedule(run: Path) -> None:
     config = settings(schedule="linear", learning_rate=1.0, warmup_steps=2, max_steps=10)
-    loop = Trainer(Stub(), Numbers(), config, run)
+    loop = Trainer(Stub(), Numbers(), config, folder=run)
     rates, _ = watched(loop)
-    loop.train()
+    loop.fit()
     assert rates == pytest.approx([0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
 
 
-def test_the_rate_follows_the_length_of_a_window(run: Run) -> None:
-    loop = Trainer(Stub(), Numbers([1.0, 0.5, 2.0]), settings(max_steps=3), run)
+def test_the_rate_follows_the_length_of_a_window(run: Path) -> None:
+    loop = Trainer(Stub(), Numbers([1.0, 0.5, 2.0]), settings(max_steps=3), folder=run)
     rates, _ = watched(loop)
-    loop.train()
+    loop.fit()
     assert rates == pytest.approx([0.1, 0.05, 0.2])
 
 
-def test_accumulated_gradients_are_the_mean_over_the_batches(run: Run) -> None:
+def test_accumulated_gradients_are_the_mean_over_the_batches() -> None:
     model, batches = language_model(), streams()
     twin = copy.deepcopy(model)
-    loop = Trainer(model, batches, settings(accumulate=2, clip_norm=None), run)
+    loop = Trainer(model, batches, settings(accumulate=2, clip_norm=None))
     _, count = loop.step()
     first, cursor = batches.batch(Cursor())
     second, after = batches.batch(cursor)
@@ -240,11 +241,11 @@ def test_accumulated_gradients_are_the_mean_over_the_batches(run: Run) -> None:
         torch.testing.assert_close(model.get_parameter(name), parameter.detach() - 0.1 * parameter.grad)
     assert (loop.progress.step, loop.progress.cursor, count) == (1, after, loss.count + next_loss.count)
     assert loop.progress.tokens == count
-    assert loop.learner.state is not None
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(loop.learner.state, next_loss.state, strict=True))
+    assert loop.train_step.state is not None
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(loop.train_step.state, next_loss.state, strict=True))
 
 
-def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
+def test_a_penalty_enters_the_gradient_and_no_figure() -> None:
     model, batches = language_model(), streams()
     twin = copy.deepcopy(model)
     plain = model.loss
@@ -253,8 +254,8 @@ def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
         return replace(plain(batch, state), penalty=3 * model.output.bias.sum())
 
     model.loss = penalised  # type: ignore[method-assign]
-    nats, count = Trainer(model, batches, settings(accumulate=2, clip_norm=None), run).step()
-    without, same = Trainer(twin, batches, settings(accumulate=2, clip_norm=None), run).step()
+    nats, count = Trainer(model, batches, settings(accumulate=2, clip_norm=None)).step()
+    without, same = Trainer(twin, batches, settings(accumulate=2, clip_norm=None)).step()
     assert (nats, count) == (without, same)
     torch.testing.assert_close(model.output.bias, twin.output.bias - 0.1 * 3)
     torch.testing.assert_close(model.output.weight, twin.output.weight)
@@ -272,20 +273,20 @@ def test_a_penalty_enters_the_gradient_and_no_figure(run: Run) -> None:
     ],
 )
 def test_clipping_bounds_the_whole_gradient(
-    run: Run, slope: float, limits: dict[str, float | None], expected: list[float]
+    run: Path, slope: float, limits: dict[str, float | None], expected: list[float]
 ) -> None:
-    loop = Trainer(Stub(slope=lambda call: slope), Numbers(), settings(max_steps=2, **limits), run)
+    loop = Trainer(Stub(slope=lambda call: slope), Numbers(), settings(max_steps=2, **limits), folder=run)
     _, gradients = watched(loop)
-    loop.train()
+    loop.fit()
     assert len(gradients) == 2
     for gradient in gradients:
         assert gradient.tolist() == pytest.approx(expected, rel=1e-4)
 
 
-def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Run) -> None:
+def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Path) -> None:
     model = language_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    Trainer(model, streams(), settings(precision="bfloat16", max_steps=3), run).train()
+    Trainer(model, streams(), settings(precision="bfloat16", max_steps=3), folder=run).fit()
     assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
     assert all(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
@@ -299,67 +300,69 @@ def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Run) -> None
         ({"max_steps": 70, "max_epochs": 0.25}, 25),
     ],
 )
-def test_the_first_limit_that_is_reached_ends_the_run(run: Run, limits: dict[str, object], steps: int) -> None:
+def test_the_first_limit_that_is_reached_ends_the_run(run: Path, limits: dict[str, object], steps: int) -> None:
     lines: list[str] = []
-    assert Trainer(Stub(), Numbers(), settings(**limits), run, report=lines.append).train().step == steps
+    assert Trainer(Stub(), Numbers(), settings(**limits), folder=run, report=lines.append).fit().step == steps
     first = "--max-steps 7" if steps == 7 else "--max-epochs 0.25"
     assert [line.split(":")[0] for line in lines] == [f"{first} ends the run"]
     assert log_of(run)[-1]["step"] == steps
-    assert read_json(numbered(run.folder, "last").popitem()[1] / "config.json")["step"] == steps
+    assert read_json(numbered(run, "last").popitem()[1] / "config.json")["step"] == steps
 
 
-def test_an_epoch_is_one_pass_over_the_text(run: Run) -> None:
+def test_an_epoch_is_one_pass_over_the_text(run: Path) -> None:
     batches = streams()
-    progress = Trainer(language_model(), batches, settings(max_steps=None, max_epochs=2.0), run).train()
+    progress = Trainer(language_model(), batches, settings(max_steps=None, max_epochs=2.0), folder=run).fit()
     assert progress.tokens == 2 * batches.tokens_per_epoch
     assert progress.cursor == Cursor(2)
 
 
-def test_minutes_end_the_run_and_the_schedule_follows_the_clock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_end_the_run_and_the_schedule_follows_the_clock(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.count(0.0, 0.5)
     monkeypatch.setattr("time.monotonic", lambda: next(seconds))
     config = settings(max_steps=None, max_minutes=1.0, schedule="linear")
-    loop = Trainer(Stub(), Numbers(), config, run)
+    loop = Trainer(Stub(), Numbers(), config, folder=run)
     rates, _ = watched(loop)
-    progress = loop.train(show_progress=False)
+    progress = loop.fit(show_progress=False)
     assert progress.seconds >= 60
     assert 30 < progress.step < 130
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.02 * rates[0]
 
 
-def test_the_plateau_schedule_halves_the_rate(run: Run) -> None:
+def test_the_plateau_schedule_halves_the_rate(run: Path) -> None:
     config = settings(schedule="plateau", plateau_patience=2, evaluate_every=1, max_steps=8)
     losses = [3.0, 2.0, 2.5, 2.0, 2.1, 2.2, 1.9, 2.0]
     lines: list[str] = []
-    loop = Trainer(Stub(), Numbers(), config, run, evaluate=looks(losses), report=lines.append)
+    loop = Trainer(Stub(), Numbers(), config, folder=run, evaluate=looks(losses), report=lines.append)
     rates, _ = watched(loop)
-    loop.train()
+    loop.fit()
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
-    assert "no better for 2 evaluations: learning rate 0.05" in lines
+    assert "no improvement for 2 evaluations: learning rate 0.05" in lines
     longer = settings(config, max_steps=10)
-    again = Trainer(Stub(), Numbers(), longer, run, evaluate=looks([1.0, 0.9]), resume=True, report=lines.append)
+    again = Trainer(Stub(), Numbers(), longer, folder=run, evaluate=looks([1.0, 0.9]), resume=True, report=lines.append)
     rates, _ = watched(again)
-    again.train()
+    again.fit()
     assert rates == pytest.approx([0.025, 0.025])  # a resumed run keeps what was halved
 
 
-def test_patience_ends_the_run_and_it_stays_ended(run: Run) -> None:
+def test_patience_ends_the_run_and_it_stays_ended(run: Path) -> None:
     config = settings(patience=2, evaluate_every=3, max_steps=100)
     lines: list[str] = []
     evaluate = looks([3.0, 2.0, 2.5, 2.0, 1.0])
-    progress = Trainer(Stub(), Numbers(), config, run, evaluate=evaluate, report=lines.append).train()
+    progress = Trainer(Stub(), Numbers(), config, folder=run, evaluate=evaluate, report=lines.append).fit()
     assert (progress.step, progress.best, progress.best_step) == (12, 2.0, 6)
-    assert lines[-2] == "no better for 2 evaluations: stopping early"
+    assert lines[-2] == "no improvement for 2 evaluations: stopping early"
     assert lines[-1].startswith("--patience 2 ends the run: 12 steps in ")
-    again = Trainer(Stub(), Numbers(), config, run, evaluate=evaluate, resume=True, report=lines.append)
-    assert again.train().step == 12
-    assert lines[-1] == "nothing is left to train: the run has reached --patience 2; a larger one goes on with it"
-    longer = Trainer(Stub(), Numbers(), settings(config, patience=3), run, evaluate=looks([1.0] * 99), resume=True)
-    assert longer.train().step > 12
+    again = Trainer(Stub(), Numbers(), config, folder=run, evaluate=evaluate, resume=True, report=lines.append)
+    assert again.fit().step == 12
+    assert lines[-1] == "nothing left to train: the run has reached --patience 2; raise it to continue"
+    longer = Trainer(
+        Stub(), Numbers(), settings(config, patience=3), folder=run, evaluate=looks([1.0] * 99), resume=True
+    )
+    assert longer.fit().step > 12
 
 
-def test_the_best_checkpoint_is_the_one_of_the_lowest_loss(run: Run) -> None:
+def test_the_best_checkpoint_is_the_one_of_the_lowest_loss(run: Path) -> None:
     model = Stub()
     losses = [3.0, 1.0, 2.0, 0.5, 0.7, 0.5]
     seen: list[Tensor] = []
@@ -371,17 +374,17 @@ def test_the_best_checkpoint_is_the_one_of_the_lowest_loss(run: Run) -> None:
         return told()
 
     config = settings(evaluate_every=2, max_steps=12)
-    progress = Trainer(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
+    progress = Trainer(model, Numbers(), config, folder=run, evaluate=evaluate, report=lambda line: None).fit()
     assert model.training
-    best = newest(run.folder, "best")
+    best = newest(run, "best")
     assert best is not None
     assert torch.equal(checkpoint.read_tensors(best / "model.safetensors")["weight"], seen[3])
     facts = read_json(best / "config.json")
-    assert (facts["step"], facts["best_validation_nats"]) == (8, 0.5) == (progress.best_step, progress.best)
+    assert (facts["step"], facts["best_validation_loss"]) == (8, 0.5) == (progress.best_step, progress.best)
     assert [line["validation_nats_per_token"] for line in log_of(run) if "validation_nats_per_token" in line] == losses
 
 
-def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Run) -> None:
+def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Path) -> None:
     model = Stub()
     found = iter([(3.0, -10.0), (1.0, -12.0), (2.0, -30.0), (0.5, -29.0), (0.7, -28.0)])  # loss, negated BLEU
 
@@ -390,131 +393,113 @@ def test_a_criterion_of_its_own_chooses_the_best_checkpoint(run: Run) -> None:
         return Evaluation(loss, {"nats_per_token": loss}, criterion=criterion)
 
     config = settings(evaluate_every=2, max_steps=20, patience=2)
-    progress = Trainer(model, Numbers(), config, run, evaluate=evaluate, report=lambda line: None).train()
-    assert (progress.step, progress.best, progress.best_nats, progress.best_step) == (10, -30.0, 2.0, 6)
-    best = newest(run.folder, "best")
+    progress = Trainer(model, Numbers(), config, folder=run, evaluate=evaluate, report=lambda line: None).fit()
+    assert (progress.step, progress.best, progress.best_loss, progress.best_step) == (10, -30.0, 2.0, 6)
+    best = newest(run, "best")
     assert best is not None
     facts = read_json(best / "config.json")
-    assert (facts["step"], facts["best_validation_nats"]) == (6, 2.0)
+    assert (facts["step"], facts["best_validation_loss"]) == (6, 2.0)
     assert checkpoint.read_tensors(best / "model.safetensors")["weight"].tolist() == pytest.approx([-0.3] * 3)
 
 
-def test_a_run_of_an_older_version_goes_on(run: Run) -> None:
-    """Its checkpoint knows no criterion but the loss and nothing of averages."""
-    config = settings(evaluate_every=10, save_every=10)
-    Trainer(Stub(), Numbers(), config, run, evaluate=looks([2.0, 1.5]), report=lambda line: None).train()
-    last = newest(run.folder, "last")
-    assert last is not None
-    plain = read_json(last / "training.json")
-    assert (plain.pop("best_nats"), plain.pop("kept")) == (1.5, {})
-    (last / "training.json").write_text(json.dumps(plain))
-    longer = settings(config, max_steps=40, average="last", ema_decay=0.5)
-    evaluate = looks([1.6, 1.7, 1.65])
-    again = Trainer(Stub(), Numbers(), longer, run, evaluate=evaluate, resume=True, report=lambda line: None)
-    assert (again.progress.best, again.progress.best_nats) == (1.5, 1.5)
-    assert list(again.train().kept) == ["30", "40"]
-    last = newest(run.folder, "last")
-    assert last is not None
-    assert read_json(last / "config.json")["best_validation_nats"] == 1.5
-
-
-def test_the_end_is_evaluated_and_saved_whatever_the_rhythm(run: Run) -> None:
+def test_the_end_is_evaluated_and_saved_whatever_the_rhythm(run: Path) -> None:
     config = settings(evaluate_every=1000, save_every=1000, max_steps=13)
-    Trainer(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
+    Trainer(Stub(), Numbers(), config, folder=run, evaluate=looks([1.0]), report=lambda line: None).fit()
     for kind in ("last", "best"):
-        (folder,) = run.folder.glob(f"{kind}-*")
+        (folder,) = run.glob(f"{kind}-*")
         assert read_json(folder / "config.json")["step"] == 13
 
 
-def test_the_log_has_one_object_to_a_line(run: Run) -> None:
+def test_the_log_has_one_object_to_a_line(run: Path) -> None:
     config = settings(evaluate_every=8, save_every=15, max_steps=32)
     evaluate = looks([2.0, 1.5, 1.2, 1.1])
-    loop = Trainer(Stub(lambda call: 100.0 - call), Numbers(), config, run, evaluate=evaluate, report=lambda line: None)
-    loop.train()
+    loop = Trainer(
+        Stub(lambda call: 100.0 - call), Numbers(), config, folder=run, evaluate=evaluate, report=lambda line: None
+    )
+    loop.fit()
     lines = log_of(run)
     training = {int(line["step"]): line for line in lines if "loss" in line}
     assert list(training) == [8, 10, 15, 16, 20, 24, 30, 32]  # every tenth step, evaluations, checkpoints, the end
     before = 0
     for step, line in training.items():
         assert line["loss"] == pytest.approx(100 - (before + step - 1) / 2)  # the mean over the steps since the last
-        assert {"epoch", "minutes", "learning_rate", "tokens_per_second"} <= line.keys()
-        assert line["tokens_per_second"] >= 0
+        assert {"epoch", "minutes", "learning_rate", "rows_per_second"} <= line.keys()
+        assert line["rows_per_second"] >= 0
         before = step
     assert [line["step"] for line in lines if "validation_nats_per_token" in line] == [8, 16, 24, 32]
 
 
-def test_a_loss_that_is_no_number_rewinds_with_half_the_rate(run: Run) -> None:
+def test_a_loss_that_is_no_number_rewinds_with_half_the_rate(run: Path) -> None:
     model, batches = Stub(lambda call: math.nan if call == 17 else 1.0), Numbers()
     lines: list[str] = []
-    loop = Trainer(model, batches, settings(save_every=8, max_steps=24), run, report=lines.append)
+    loop = Trainer(model, batches, settings(save_every=8, max_steps=24), folder=run, report=lines.append)
     rates, _ = watched(loop)
-    progress = loop.train()
+    progress = loop.fit()
     assert (progress.step, progress.rollbacks) == (24, 1)
     assert batches.served == [*range(20), *range(16, 24)]
     assert rates == pytest.approx([0.1] * 20 + [0.05] * 8)
     assert model.weight.tolist() == pytest.approx([-(16 * 0.1 + 8 * 0.05) / 2] * 3)  # a clipped slope of 1/2
     assert lines[:-1] == [
-        "The loss diverged at step 20 (nan nats per token): back to step 16 with half the learning rate, 0.05 "
-        "(rewind 1 of 3)"
+        "the loss diverged at step 20 (nan): back to step 16 with half the learning rate, 0.05 (rollback 1 of 3)"
     ]
     log = log_of(run)
     assert [line["step"] for line in log] == [8, 10, 16, 20, 24]
-    assert all(line["tokens_per_second"] >= 0 for line in log)
+    assert all(line["rows_per_second"] >= 0 for line in log)
 
 
-def test_a_loss_that_runs_away_rewinds(run: Run) -> None:
+def test_a_loss_that_runs_away_rewinds(run: Path) -> None:
     batches = Numbers()
     lines: list[str] = []
     model = Stub(lambda call: 500.0 if call == 35 else 2.0 + 0.5 * (call % 2))
-    loop = Trainer(model, batches, settings(save_every=20, max_steps=60), run, report=lines.append)
-    assert loop.train().rollbacks == 1
+    loop = Trainer(model, batches, settings(save_every=20, max_steps=60), folder=run, report=lines.append)
+    assert loop.fit().rollbacks == 1
     assert batches.served == [*range(40), *range(20, 60)]
     assert "diverged at step 40" in lines[0]
     log = log_of(run)
     assert [line["step"] for line in log] == [10, 20, 30, 40, 50, 60]  # what was taken back is in no log
-    assert all(line["tokens_per_second"] > 0 for line in log)
-    assert "back to step 20 with half the learning rate, 0.05 (rewind 1 of 3)" in lines[0]
+    assert all(line["rows_per_second"] > 0 for line in log)
+    assert "back to step 20 with half the learning rate, 0.05 (rollback 1 of 3)" in lines[0]
 
 
-def test_a_loss_that_only_wavers_does_not_rewind(run: Run) -> None:
+def test_a_loss_that_only_wavers_does_not_rewind(run: Path) -> None:
     model = Stub(lambda call: 2.0 + (call // 10 % 2))
-    assert Trainer(model, Numbers(), settings(max_steps=200), run).train().rollbacks == 0
+    assert Trainer(model, Numbers(), settings(max_steps=200), folder=run).fit().rollbacks == 0
 
 
-def test_a_step_that_spoils_the_weights_is_never_saved(run: Run) -> None:
+def test_a_step_that_spoils_the_weights_is_never_saved(run: Path) -> None:
     """The loss of a step says nothing of the weights after it."""
     model = Stub(slope=lambda call: math.nan if call == 15 else 1.0)
     lines: list[str] = []
     config = settings(save_every=8, evaluate_every=16, max_steps=24)
-    loop = Trainer(model, Numbers(), config, run, evaluate=looks([1.0, 0.9]), report=lines.append)
-    progress = loop.train()
+    loop = Trainer(model, Numbers(), config, folder=run, evaluate=looks([1.0, 0.9]), report=lines.append)
+    progress = loop.fit()
     assert progress.rollbacks == 1
     assert "back to step 8" in lines[0]
     assert model.weight.isfinite().all()
     for kind in ("last", "best"):
-        (folder,) = run.folder.glob(f"{kind}-*")
+        (folder,) = run.glob(f"{kind}-*")
         assert checkpoint.read_tensors(folder / "model.safetensors")["weight"].isfinite().all()
 
 
 @pytest.mark.parametrize("rollbacks", [0, 2])
-def test_a_run_that_goes_on_diverging_gives_up(run: Run, rollbacks: int) -> None:
+def test_a_run_that_goes_on_diverging_gives_up(run: Path, rollbacks: int) -> None:
     batches = Numbers()
     lines: list[str] = []
     config = settings(save_every=5, max_rollbacks=rollbacks)
-    loop = Trainer(Stub(lambda call: math.nan if call > 6 else 1.0), batches, config, run, report=lines.append)
+    loop = Trainer(Stub(lambda call: math.nan if call > 6 else 1.0), batches, config, folder=run, report=lines.append)
     rates, _ = watched(loop)
     with pytest.raises(TextseqError, match=rf"diverged again at step 10 .* {rollbacks} rollbacks; .*--learning-rate"):
-        loop.train()
+        loop.fit()
     assert len(lines) == rollbacks
     assert batches.served == [*range(10), *[*range(5, 10)] * rollbacks]
     assert rates[-1] == pytest.approx(0.1 / 2**rollbacks)
-    (last,) = run.folder.glob("last-*")
+    (last,) = run.glob("last-*")
     assert read_json(last / "config.json")["step"] == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["step", "evaluation"])
-def test_a_signal_saves_and_stops(run: Run, number: signal.Signals, moment: str) -> None:
+def test_a_signal_saves_and_stops(run: Path, number: signal.Signals, moment: str) -> None:
     def loss(call: int) -> float:
         if call == 12 and moment == "step":
             signal.raise_signal(number)
@@ -527,29 +512,29 @@ def test_a_signal_saves_and_stops(run: Run, number: signal.Signals, moment: str)
 
     before = signal.getsignal(number)
     config = settings(evaluate_every=12)
-    loop = Trainer(Stub(loss), Numbers(), config, run, evaluate=evaluate, report=lambda line: None)
+    loop = Trainer(Stub(loss), Numbers(), config, folder=run, evaluate=evaluate, report=lambda line: None)
     with pytest.raises(Interrupted, match="stopped at step 13 and saved") as stopped:
-        loop.train()
+        loop.fit()
     assert stopped.value.code == 128 + number
     assert signal.getsignal(number) == before
-    (last,) = run.folder.glob("last-*")
+    (last,) = run.glob("last-*")
     assert read_json(last / "config.json")["step"] == 13
 
 
-def test_a_second_ctrl_c_ends_at_once(run: Run) -> None:
+def test_a_second_ctrl_c_ends_at_once(run: Path) -> None:
     def loss(call: int) -> float:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         return 1.0
 
     with pytest.raises(KeyboardInterrupt):
-        Trainer(Stub(loss), Numbers(), PLAIN, run).train()
+        Trainer(Stub(loss), Numbers(), PLAIN, folder=run).fit()
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.open"])
-def test_a_full_disk_ends_the_run_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    loop = Trainer(Stub(), Numbers(), PLAIN, run)
+def test_a_full_disk_ends_the_run_in_one_line(run: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    loop = Trainer(Stub(), Numbers(), PLAIN, folder=run)
     reading = Path.open
 
     def full(*arguments: object, **_: object) -> IO[str]:
@@ -560,29 +545,29 @@ def test_a_full_disk_ends_the_run_in_one_line(run: Run, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setattr(call, full)
         with pytest.raises(TextseqError, match=r"cannot write \S+(last-2\S*|log\.jsonl): the disk is full"):
-            loop.train()
-    assert [path.name for path in run.folder.iterdir() if path.name != "log.jsonl"] == ["last-1"]
+            loop.fit()
+    assert [path.name for path in run.iterdir() if path.name != "log.jsonl"] == ["last-1"]
 
 
-def test_samples_are_shown_after_each_evaluation(run: Run) -> None:
+def test_samples_are_shown_after_each_evaluation(run: Path) -> None:
     lines: list[str] = []
     config = settings(evaluate_every=10)
     evaluate, sample = looks([2.0, 1.0]), iter(["first text", "second text"]).__next__
-    Trainer(Stub(), Numbers(), config, run, evaluate=evaluate, sample=sample, report=lines.append).train()
+    Trainer(Stub(), Numbers(), config, folder=run, evaluate=evaluate, sample=sample, report=lines.append).fit()
     assert lines[:-1] == [
-        "step 10: validation 2.0000 nats per token",
+        "step 10: validation loss 2.0000",
         "first text",
-        "step 20: validation 1.0000 nats per token",
+        "step 20: validation loss 1.0000",
         "second text",
     ]
 
 
-def test_tensorboard_gets_every_number_of_the_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_gets_every_number_of_the_log(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, int]] = []
 
     class SummaryWriter:
         def __init__(self, folder: str) -> None:
-            assert Path(folder) == run.folder / "tensorboard"
+            assert Path(folder) == run / "tensorboard"
 
         def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
             written.append((tag, global_step))
@@ -594,9 +579,9 @@ def test_tensorboard_gets_every_number_of_the_log(run: Run, monkeypatch: pytest.
     module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     config = settings(tensorboard=True, max_steps=10)
-    Trainer(Stub(), Numbers(), config, run, evaluate=looks([1.0]), report=lambda line: None).train()
-    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
-    assert {"loss", "tokens_per_second", "learning_rate", "validation_nats_per_token"} <= {
+    Trainer(Stub(), Numbers(), config, folder=run, evaluate=looks([1.0]), report=lambda line: None).fit()
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {"loss", "rows_per_second", "learning_rate", "validation_nats_per_token"} <= {
         k for line in lines for k in line
     }
     numbers = [
@@ -608,10 +593,12 @@ def test_tensorboard_gets_every_number_of_the_log(run: Run, monkeypatch: pytest.
     assert written == [*numbers, ("closed", 0)]
 
 
-def test_missing_tensorboard_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorboard_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(TextseqError, match=r"--tensorboard wants TensorBoard; install .*textseq\[tensorboard\]"):
-        Trainer(Stub(), Numbers(), settings(tensorboard=True), run).train()
+    with pytest.raises(
+        TextseqError, match=r"--tensorboard: TensorBoard is not installed; install .*textseq\[tensorboard\]"
+    ):
+        Trainer(Stub(), Numbers(), settings(tensorboard=True), folder=run).fit()
 
 
 def test_devices_are_picked_by_name() -> None:
@@ -623,7 +610,7 @@ def test_devices_are_picked_by_name() -> None:
 def test_devices_that_are_not_here_are_told_in_one_line(name: str) -> None:
     wanted = rf"^--device {name} cannot be used here: .*; try --device auto$"
     if name in {"gpu", ""}:
-        wanted = f"^--device wants cpu, cuda, cuda:1, mps or auto, found {name}; name one of them$"
+        wanted = f"^--device: expected cpu, cuda, cuda:1, mps or auto, got '{name}'$"
     with pytest.raises(TextseqError, match=wanted) as told:
         pick_device(name)
     assert "\n" not in str(told.value)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from textseq.config.base import LARGEST_SEED, Settings, ranged
-from textseq.errors import TextseqError
 
 BatchSize = int | Literal["auto"]
 
@@ -65,8 +64,9 @@ class TrainingConfig(Settings):
     micro_batches: int = ranged(1, at_least=1)
     """Split each batch into this many micro-batches: the same gradient with less memory, but slower. Doubled
     automatically when memory runs out."""
-    max_epochs: float | None = ranged(10.0, above=0)
-    """Stop after this many epochs. The first limit that is reached ends the run."""
+    max_epochs: float | None = ranged(None, above=0)
+    """Stop after this many epochs. The first limit that is reached ends the run. Default: 10 (translation 15,
+    classification 6), or no such limit if --max-steps or --max-minutes is given."""
     max_steps: int | None = ranged(None, at_least=1)
     """Stop after this many optimizer steps."""
     max_minutes: float | None = ranged(None, above=0)
@@ -106,8 +106,11 @@ class TrainingConfig(Settings):
     tensorboard: bool = False
     """Write TensorBoard events into the run's folder (needs the extra textseq[tensorboard])."""
 
-    def __post_init__(self) -> None:
-        """Check the ranges, and that the run has a limit."""
-        super().__post_init__()
+    DEFAULT_EPOCHS: ClassVar[float] = 10.0
+
+    @property
+    def epoch_limit(self) -> float | None:
+        """``max_epochs``, or its default; None if there is no such limit."""
         if self.max_epochs is None and self.max_steps is None and self.max_minutes is None:
-            raise TextseqError("expected a limit of the run, got none; give --max-epochs, --max-steps or --max-minutes")
+            return self.DEFAULT_EPOCHS
+        return self.max_epochs

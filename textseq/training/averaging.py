@@ -1,6 +1,6 @@
-"""Averages of the weights: a moving one, step by step, and the mean of what several evaluations measured.
+"""Averages of the weights: an exponential moving one, and the mean of several evaluated checkpoints.
 
-Both are often better than the last weights, which go on moving about a good place. Neither changes the training.
+Both are often better than the last weights, which keep moving about an optimum. Neither changes the training.
 """
 
 from __future__ import annotations
@@ -19,31 +19,30 @@ from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
 
-Kept = dict[str, float]
-"""The evaluations whose weights are kept: step, and what was found (lower is better), in order of time.
-Each lies in a file of the run's folder, ``kept-STEP.safetensors``."""
-
+Costs = dict[str, float]
+"""Step and cost (lower is better) of the evaluations to average, oldest first. The weights of each are in a file of the
+run's folder, ``averaged-STEP.safetensors``."""
 
 CHECK = "sha256"
-"""Beside the weights in such a file: their hash."""
+"""The key of the hash in such a file."""
 
 
 class Averages:
-    """What a run averages.
+    """The averages of a run.
 
     The moving average (``ema_decay``): after step t it is d * itself + (1 - d) * the weights, where
-    d = min(``ema_decay``, (1 + t) / (10 + t)), so that a short run is not full of the weights that it began with.
+    d = min(``ema_decay``, (1 + t) / (10 + t)), so that the initial weights fade in a short run too.
 
-    The mean (``average``): the weights of each evaluation, those of the moving average if there is one, go into a
-    file once, and at the end the mean of the last or best ``average_count`` is measured like any other weights.
+    The mean (``average``): the weights of each evaluation (those of the moving average if there is one) are saved once,
+    and at the end the mean of the last or best ``average_count`` is evaluated like any other weights.
 
     Args:
-        folder: the run's.
-        parameters: the weights; the moving average begins where they stand.
+        folder: of the run; None if it writes nothing.
+        parameters: the weights; the moving average starts from them.
         config: what to average.
     """
 
-    def __init__(self, folder: Path, parameters: Sequence[nn.Parameter], config: TrainingConfig) -> None:
+    def __init__(self, folder: Path | None, parameters: Sequence[nn.Parameter], config: TrainingConfig) -> None:
         self.folder = folder
         self.parameters: list[Tensor] = list(parameters)
         self.config = config
@@ -51,27 +50,27 @@ class Averages:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step, counted from 1."""
+        """Update the moving average after a step, counted from 1."""
         if self.moving:
             decay = min(self.config.ema_decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self.moving, self.parameters, 1 - decay)
 
-    def mean(self, kept: Kept) -> list[Tensor]:
-        """The mean of the kept weights, summed in 64 bits, one file after the other.
+    def mean(self, costs: Costs) -> list[Tensor]:
+        """The mean of the saved weights, summed in 64 bits, one file after the other.
 
         Raises:
-            TextseqError: a file that is missing or damaged.
+            TextseqError: a missing or damaged file.
         """
         total = [torch.zeros(parameter.shape, dtype=torch.float64) for parameter in self.parameters]
-        for step in kept:
+        for step in costs:
             for part, tensor in zip(total, self._read(step), strict=True):
                 part += tensor
-        return [(part / len(kept)).float() for part in total]
+        return [(part / len(costs)).float() for part in total]
 
-    def keep(self, kept: Kept, step: int, cost: float) -> Kept:
-        """Keep the weights of an evaluation, if they are wanted for the mean.
+    def add(self, costs: Costs, step: int, cost: float) -> Costs:
+        """Save the weights of an evaluation, if they are to be averaged; returns what is to be averaged now.
 
-        What they displace stays on disk until ``tidy``: the last checkpoint may still name it.
+        A file that is no longer needed stays until ``tidy``: the last checkpoint may still name it.
 
         Raises:
             TextseqError: the disk is full.
@@ -79,69 +78,72 @@ class Averages:
         if self.config.average == "none":
             return {}
         new = str(step)
-        known = {**kept, new: cost}
+        known = {**costs, new: cost}
         order = reversed(known) if self.config.average == "last" else sorted(known, key=known.__getitem__)
         chosen = list(order)[: self.config.average_count]
         if new in chosen:
             tensors = {str(i): parameter.detach().cpu().contiguous() for i, parameter in enumerate(self.parameters)}
             with replacing(self._file(new)) as (file,):
-                file.write(save({**tensors, CHECK: _hashed(tensors)}))
+                file.write(save({**tensors, CHECK: _hash(tensors)}))
         return {step: cost for step, cost in known.items() if step in chosen}
 
-    def tidy(self, kept: Kept) -> None:
-        """Delete the weights that are kept no more, and what a killed run left."""
-        wanted = {self._file(step) for step in kept}
-        for path in (*self.folder.glob("kept-*"), *self.folder.glob(".kept-*")):
-            if path not in wanted:
+    def tidy(self, costs: Costs) -> None:
+        """Delete the files that are no longer needed, and what a killed run has left."""
+        if self.folder is None:
+            return
+        needed = {self._file(step) for step in costs}
+        for path in (*self.folder.glob("averaged-*"), *self.folder.glob(".averaged-*")):
+            if path not in needed:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The moving average, to be saved: each tensor under a name."""
+        """The moving average for a checkpoint, each tensor under a name."""
         return {f"moving.{index}": value for index, value in enumerate(self.moving)}
 
-    def restore(self, tensors: Mapping[str, Tensor], kept: Kept) -> Kept:
-        """Go back to a checkpoint: the moving average, and the files of the weights that it names.
+    def restore(self, tensors: Mapping[str, Tensor], costs: Costs) -> Costs:
+        """Restore a checkpoint's moving average and check the files that it names.
 
         Args:
-            tensors: what ``tensors`` gave; without it the moving average begins where the weights stand.
-            kept: what was kept.
+            tensors: of the checkpoint; if they lack a moving average, it starts from the weights.
+            costs: of the checkpoint.
 
         Returns:
-            What is kept: nothing if no mean is wanted any more.
+            The evaluations to average; none if the settings no longer ask for a mean.
 
         Raises:
-            TextseqError: a kept file is missing or damaged.
+            TextseqError: a missing or damaged file.
         """
         if self.moving:
-            _fill(self.moving, [tensors.get(f"moving.{i}", own) for i, own in enumerate(self.parameters)])
+            _copy(self.moving, [tensors.get(f"moving.{i}", weights) for i, weights in enumerate(self.parameters)])
         if self.config.average == "none":
-            kept = {}
-        for step in kept:
+            costs = {}
+        for step in costs:
             if not self._file(step).is_file():
-                raise TextseqError(f"{self._file(step)} is missing; restore it, or go on with --average none")
-            self._read(step)  # now, not at the end of the run
-        self.tidy(kept)
-        return kept
+                raise TextseqError(f"{self._file(step)} is missing; restore it, or continue with --average none")
+            self._read(step)  # fail now, not at the end of the run
+        self.tidy(costs)
+        return costs
 
     def _read(self, step: str) -> list[Tensor]:
-        """The kept weights of a step, checked by their hash, which files of older versions do not have."""
+        """The saved weights of a step, verified by their hash."""
         tensors = read_tensors(self._file(step))
         check = tensors.pop(CHECK, None)
-        whole = check is None or torch.equal(check, _hashed(tensors))
-        if not whole or tensors.keys() != {str(index) for index in range(len(self.parameters))}:
+        valid = check is not None and torch.equal(check, _hash(tensors))
+        if not valid or tensors.keys() != {str(index) for index in range(len(self.parameters))}:
             raise TextseqError(
-                f"{self._file(step)} is damaged: its SHA-256 is not the one in it; restore it, or go on with "
+                f"{self._file(step)} is damaged: its SHA-256 is not the one in it; restore it, or continue with "
                 "--average none"
             )
         return [tensors[str(index)] for index in range(len(tensors))]
 
     def _file(self, step: str) -> Path:
-        return self.folder / f"kept-{step}.safetensors"
+        assert self.folder is not None
+        return self.folder / f"averaged-{step}.safetensors"
 
 
-def _hashed(tensors: Mapping[str, Tensor]) -> Tensor:
-    """The SHA-256 of names, shapes and numbers: (32,), bytes."""
+def _hash(tensors: Mapping[str, Tensor]) -> Tensor:
+    """The SHA-256 of names, shapes and values: (32,), bytes."""
     hashed = hashlib.sha256()
     for name in sorted(tensors):
         hashed.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}\n".encode())
@@ -150,42 +152,41 @@ def _hashed(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def refuse_unmeasured(config: TrainingConfig) -> None:
-    """Refuse, for a run without a validation part, what only that can decide.
+    """Refuse settings that need evaluations, for a run without validation data.
 
     Raises:
-        TextseqError: the weights of evaluations are to be averaged, or the best by another measure than the loss is to
-            be kept, and there will be no evaluation.
+        TextseqError: ``average``, or ``best_by`` something else than the loss.
     """
-    wanted, instead = (
+    setting, instead = (
         (f"--average {config.average}", "average with --ema-decay")
         if config.average != "none"
         else (f"--best-by {config.best_by}", "--best-by loss")
     )
     if config.average != "none" or config.best_by != "loss":
-        raise TextseqError(f"{wanted} wants a validation part and found none; set a --validation, or {instead}")
+        raise TextseqError(f"{setting} needs validation data, and there are none; set a --validation, or {instead}")
 
 
 @contextlib.contextmanager
-def in_use(model: nn.Module, parameters: Sequence[nn.Parameter], weights: Sequence[Tensor]) -> Iterator[None]:
-    """The model as its users will have it, for a while; then it goes on training with its own weights, bit for bit.
+def swapped_weights(model: nn.Module, parameters: Sequence[nn.Parameter], weights: Sequence[Tensor]) -> Iterator[None]:
+    """Put the model into evaluation mode with other weights; then restore training mode and its own, bit for bit.
 
     Args:
-        model: is put out of training mode.
+        model: the model.
         parameters: its weights.
-        weights: others to have in their place; none to leave them as they are.
+        weights: other values for them; none to leave them as they are.
     """
     changed = parameters if weights else []
     own = [parameter.detach().clone() for parameter in changed]
     model.eval()
-    _fill(changed, weights)
+    _copy(changed, weights)
     try:
         yield
     finally:
-        _fill(changed, own)
+        _copy(changed, own)
         model.train()
 
 
 @torch.no_grad()
-def _fill(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+def _copy(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     for target, value in zip(targets, values, strict=True):
         target.copy_(value)

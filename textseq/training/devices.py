@@ -1,4 +1,4 @@
-"""Where to compute, and whether to the same bits every time."""
+"""Devices, precision and deterministic algorithms."""
 
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ from textseq.training.distributed.environment import environment
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU if there is one, of several processes the one that is this process's.
+    """The device of a name; ``auto`` is a GPU if there is one, and of several processes each gets its own.
 
     Raises:
-        TextseqError: a device that does not exist or is not here.
+        TextseqError: an unknown device, or one that this machine does not have.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
     """
-    own = environment()
-    if own.count > 1 and name.startswith("cuda:"):
+    process = environment()
+    if process.count > 1 and name.startswith("cuda:"):
         raise TextseqError(
-            f"--device {name} is for one process, found {own.count}, each with a GPU of its own; say cuda"
+            f"--device {name} is for one process, got {process.count}, each of which needs its own GPU; use "
+            "--device cuda"
         )
-    if own.count > 1 and name in {"auto", "cuda"} and (there := torch.cuda.device_count()):
-        if own.local >= there:
+    if process.count > 1 and name in {"auto", "cuda"} and (gpus := torch.cuda.device_count()):
+        if process.local >= gpus:
             raise TextseqError(
-                f"each process wants a GPU of its own, found {there} here; start no more with --nproc-per-node, or "
-                "say --device cpu"
+                f"each process needs its own GPU, and this machine has {gpus}; start no more with --nproc-per-node, or "
+                "use --device cpu"
             )
-        name = f"cuda:{own.local}"
+        name = f"cuda:{process.local}"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() and own.count == 1 else "cpu")
-    if own.count > 1 and name.startswith("mps"):
-        raise TextseqError(f"--device {name} is for one process, found {own.count}; say --device cpu")
+        return torch.device("mps" if torch.backends.mps.is_available() and process.count == 1 else "cpu")
+    if process.count > 1 and name.startswith("mps"):
+        raise TextseqError(f"--device {name} is for one process, got {process.count}; use --device cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:  # whose message lists two dozen that nobody has
-        raise TextseqError(f"--device wants cpu, cuda, cuda:1, mps or auto, found {name}; name one of them") from None
+    except RuntimeError:  # its message lists two dozen devices that nobody has
+        raise TextseqError(f"--device: expected cpu, cuda, cuda:1, mps or auto, got {name!r}") from None
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:
@@ -50,20 +55,20 @@ def pick_device(name: str) -> torch.device:
     if device.type == "meta":
         raise TextseqError("--device meta computes nothing; try --device auto")
     if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # for what goes to the current one: kernels of Triton, recorded graphs
+        torch.cuda.set_device(device)  # Triton's kernels and CUDA graphs run on the current device
     return device
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is lacking, of the device or of the machine."""
+    """Whether an error says that the device or the machine has run out of memory."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+    message = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate memory" in message)
 
 
 def pick_precision(config: TrainingConfig) -> TrainingConfig:
-    """The same settings with ``precision`` decided: ``auto`` is bfloat16 where the device has units for it."""
+    """The settings with ``precision`` resolved: ``auto`` is bfloat16 if the device computes it fast, else float32."""
     if config.precision != "auto":
         return config
     device = pick_device(config.device)
@@ -75,26 +80,26 @@ def pick_precision(config: TrainingConfig) -> TrainingConfig:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions for products of bfloat16; a torch too old to know says no.
+    """Whether the CPU has instructions for products of bfloat16; False if torch is too old to know.
 
     They make ``nn.LSTM`` 2.5 times as fast as in float32 with AMX, and 1.9 times with AVX-512 (2x512, N 64, T 100).
     """
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    known = ask() if ask is not None else {}
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)
+    known = get_capabilities() if get_capabilities is not None else {}
     return any(known.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 @contextlib.contextmanager
 def deterministic(device: torch.device, wanted: bool) -> Iterator[None]:
-    """For the while, ask torch for algorithms that give the same bits every time.
+    """Use only algorithms that give the same bits every time, inside the block.
 
-    On the CPU all that a run uses does so already, and asking would cost a second's import.
+    On the CPU the algorithms in use are deterministic anyway, and the setting would cost a second's import.
     """
     if device.type == "cpu":
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it, cuDNN's RNNs follow
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it, and cuDNN's RNNs follow
     torch.use_deterministic_algorithms(wanted)
     try:
         yield

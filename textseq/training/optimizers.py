@@ -1,4 +1,4 @@
-"""Moving the weights: optimizers by name, the learning rate over a run, clipping."""
+"""Optimizers by name, layer groups, the learning rate over a run, gradient clipping."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from textseq.config.training import OptimizerName, TrainingConfig
+from textseq.errors import TextseqError
 
 Parameters = list[nn.Parameter]
 
 Groups = list[dict[str, Any]]
-"""Parameters under ``params``, and what their learning rate is multiplied by under ``scale``."""
+"""Parameters under ``params``, and the factor of their learning rate under ``scale``."""
 
 
 LONGEST_WARMUP = 0.1
-"""Share of a run after which a rate that falls towards the run's end is at its peak, however few steps that is."""
+"""Share of a run that the warm-up of a falling schedule takes at most."""
 
 
 def _adamw(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
@@ -49,8 +50,8 @@ OPTIMIZERS: dict[OptimizerName, Callable[[Groups, TrainingConfig], torch.optim.O
 
 
 def grouped(layer_groups: Sequence[Parameters], config: TrainingConfig) -> Groups:
-    """The parameters by layer, from the output down, each with its share of the learning rate."""
-    return [{"params": stage, "scale": config.layer_decay**depth} for depth, stage in enumerate(layer_groups)]
+    """Parameter groups for an optimizer, one per layer from the output down, each with its learning rate factor."""
+    return [{"params": group, "scale": config.layer_decay**depth} for depth, group in enumerate(layer_groups)]
 
 
 def _fusable(groups: Groups) -> bool:
@@ -64,19 +65,63 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
         config: schedule, peak and warm-up.
         step: steps taken.
         done: share of the run that is over, 0 to 1.
+
+    Example:
+        >>> learning_rate(TrainingConfig(schedule="linear", learning_rate=1.0, warmup_steps=0), step=50, done=0.5)
+        0.5
     """
     warm = (step + 1) / config.warmup_steps if config.warmup_steps else 1.0
     if config.schedule in {"cosine", "linear"}:
-        # A run of a few steps would otherwise never leave the warm-up, and learn nothing. The other schedules do not
-        # ask for the run's length, so that it may be changed on the way.
+        # A run of a few steps would otherwise never leave the warm-up. The other schedules do not depend on the run's
+        # length, so that it may be changed later.
         warm = max(warm, done / LONGEST_WARMUP)
     shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0, "plateau": 1.0}
     return config.learning_rate * min(1.0, warm) * shapes[config.schedule]
 
 
-def clip(parameters: Parameters, config: TrainingConfig) -> None:
-    """Cut the entries of the gradient, then scale it as a whole (Pascanu et al. 2013, section 3.2), as asked for."""
+def clip(parameters: Parameters, config: TrainingConfig) -> tuple[Tensor, Tensor]:
+    """Clip the entries of the gradient, then scale it as a whole (Pascanu et al. 2013, section 3.2), as configured.
+
+    Returns:
+        The norm of the gradient, and that after ``clip_value`` but before ``clip_norm``: scalars on the device.
+    """
+    norm = None if config.clip_norm is not None and config.clip_value is None else _norm(parameters)
+    before_scaling = norm
     if config.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, config.clip_value)
     if config.clip_norm is not None:
-        nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        before_scaling = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+    elif config.clip_value is not None:
+        before_scaling = _norm(parameters)
+    assert before_scaling is not None
+    return before_scaling if norm is None else norm, before_scaling
+
+
+def clipped_norm(norm: float, config: TrainingConfig) -> float:
+    """The norm that ``clip_norm`` leaves of a gradient of this norm."""
+    return norm if config.clip_norm is None else norm * min(1.0, config.clip_norm / (norm + 1e-6))
+
+
+def _norm(parameters: Parameters) -> Tensor:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return torch.zeros(())
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
+
+
+def layer_groups(model: nn.Module, parameters: Parameters, config: TrainingConfig) -> list[Parameters]:
+    """The parameters by layer, from the output down, if the model has ``layer_groups()``; else all in one group.
+
+    Raises:
+        TextseqError: the model has none and a setting needs them.
+    """
+    groups: Callable[[], list[Parameters]] | None = getattr(model, "layer_groups", None)
+    if groups is not None:
+        return groups()
+    if config.layer_decay != 1 or config.unfreeze_epochs:
+        raise TextseqError(
+            f"--layer-decay and --unfreeze-epochs need a model with layer_groups(), which {type(model).__name__} does "
+            "not have; leave them out"
+        )
+    return [parameters]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -17,15 +17,17 @@ from textseq.data.readers.word_vectors import find_vectors, read_vectors
 from textseq.errors import Interrupted
 from textseq.io.files import replacing
 from textseq.nn.embedding import load_rows
-from textseq.training.auto_batch_size import Sized, fitting
 from textseq.training.averaging import refuse_unmeasured
+from textseq.training.batch_size import auto_batch_size
+from textseq.training.batches import Batches
 from textseq.training.devices import deterministic, pick_device
 from textseq.training.distributed.group import Order, joined
+from textseq.training.events import Evaluation
 from textseq.training.log import learning_curve, summary_writer
 from textseq.training.provenance import changes, made_with
 from textseq.training.run_folder import alone
-from textseq.training.step import Batches, TrainStep
-from textseq.training.trainer import Evaluation, Run, Trainer
+from textseq.training.step import TrainStep
+from textseq.training.trainer import Trainer
 
 
 def load_vectors(
@@ -52,6 +54,14 @@ def load_vectors(
 
 
 Job = TypeVar("Job")
+Sized = TypeVar("Sized", bound="SizedBatches")
+
+
+class SizedBatches(Batches, Protocol):
+    """Batches that can be had in another size."""
+
+    def resized(self, rows: int) -> Self:
+        """The same in batches of so many rows."""
 
 
 class TaskRun(ABC, Generic[Job]):
@@ -165,12 +175,12 @@ class TaskRun(ABC, Generic[Job]):
         assert isinstance(data, dict)
         if data["batch_size"] != "auto":
             return batches
-        found = fitting(self.model, batches, self.training) if self.process_group.leads else None
+        found = auto_batch_size(self.model, batches.resized, self.training) if self.process_group.leads else None
         # Of several processes each takes so many rows; the first has tried it for all.
         rows = int(self.process_group.total(found.rows if found else 0)) * self.process_group.count
         self.facts["data"] = {**data, "batch_size": rows}
         if found:
-            self.report(f"--batch-size auto: {rows}; {found.why}")
+            self.report(f"--batch-size auto: {rows}; {found.reason}")
         return batches.resized(rows)
 
     def sized(self, batches: Sized) -> Sized:
@@ -194,7 +204,11 @@ class TaskRun(ABC, Generic[Job]):
             self.model,
             self.batches,
             self.training,
-            Run(self.folder, self.tokenizer, self.facts, self.unit),
+            folder=self.folder,
+            tokenizer=self.tokenizer,
+            info=self.facts,
+            unit=self.unit,
+            loss_unit=f"nats per {self.unit}",
             evaluate=self.evaluate if self.measured else None,
             report=self.report,
             sample=self.sample,
@@ -203,11 +217,11 @@ class TaskRun(ABC, Generic[Job]):
         )
         try:
             with deterministic(self.device, self.training.deterministic):
-                loop.train()
+                loop.fit()
         except Interrupted as stop:
             self.process_group.order(Order.END, stop.code)
             raise Interrupted(f"{stop}; go on with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
-            if loop.log.path.exists():
-                learning_curve(loop.log.path, self.folder / "curve.png", self.unit)
+            if loop.log.path and loop.log.path.exists():
+                learning_curve(loop.log.path, self.folder / "curve.png", f"nats per {self.unit}")
         return checkpoint.load(find_model(str(self.folder.resolve())))

@@ -1,6 +1,6 @@
-"""How far a run has come: all that decides what comes next, on its way into a checkpoint and back.
+"""The state of a run: everything that decides what comes next, and how it goes into a checkpoint and back.
 
-Beside the weights that is ``Progress``, the optimizer's memory, the carried state and torch's random generators.
+Besides the weights that is ``Progress``, the optimizer's state, the carried hidden state and torch's random generators.
 """
 
 from __future__ import annotations
@@ -14,88 +14,109 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.nn.cells import State
 
 LARGEST = 1e300
-"""No figure of a run is as large."""
+"""Every number of a run is smaller."""
 
 SMOOTHING = 0.9
-"""Share of the old value in the smoothed loss, per look."""
+"""Weight of the old value in the smoothed loss, per line of the log."""
 
 
 @dataclass
 class Progress:
-    """How far a run has come. Plain data: it is saved as ``training.json``."""
+    """How far a run has come; saved as ``training.json``.
+
+    Example:
+        >>> Trainer(model, batches, TrainingConfig(max_steps=20)).fit().step
+        20
+    """
 
     step: int = 0
     """Steps of the optimizer."""
     epoch: int = 0
     position: int = 0
-    """With ``epoch``, the place in the data: see ``batches.Cursor``."""
+    """With ``epoch``, the place in the data: see ``Cursor``."""
     tokens: int = 0
     """Predictions trained on."""
     seconds: float = 0.0
-    """Time spent, over all the pieces of an interrupted run."""
+    """Training time, summed over all parts of an interrupted run."""
     best: float | None = None
-    """Lowest criterion: the validation loss in nats per token, or what ``training.Evaluation`` has in its place."""
-    best_nats: float | None = None
-    """Validation loss of the same evaluation, nats per token."""
+    """Lowest criterion of an evaluation: its loss, or ``Evaluation.criterion``."""
+    best_loss: float | None = None
+    """Validation loss of the same evaluation."""
     best_step: int = 0
     evaluations_without_improvement: int = 0
-    """Evaluations since the best one."""
     rate_factor: float = 1.0
-    """What rollbacks and plateaus have left of the learning rate."""
+    """Multiplies the learning rate; halved by rollbacks and plateaus."""
     rollbacks: int = 0
     smoothed: float | None = None
+    """Smoothed training loss."""
     lowest: float | None = None
-    """Lowest smoothed training loss, nats per token."""
-    unlogged_nats: float = 0.0
+    """Lowest smoothed training loss."""
+    unlogged_steps: int = 0
+    """Steps since the last line of the log; the four below are their sums."""
+    unlogged_loss: float = 0.0
     unlogged_count: int = 0
-    """Summed loss and predictions since the last look at the loss, where the run was stopped between two looks."""
-    kept: dict[str, float] = field(default_factory=dict)
-    """Evaluations whose weights are kept for their mean: see ``averaging.Kept``."""
+    unlogged_norm: float = 0.0
+    unlogged_clipped: float = 0.0
+    averaged_checkpoints: dict[str, float] = field(default_factory=dict)
+    """Evaluations whose weights are saved to be averaged: see ``averaging.Costs``."""
     rows: int = 0
     """N of the last batch."""
     micro_batches: int = 1
-    """Pieces that batches are cut into since memory ran out: see ``learner``."""
+    """Micro-batches per batch since memory ran out."""
     processes: int = 1
-    """ProcessGroup that the state was gathered from."""
+    """Number of processes that the state was gathered from."""
 
-    def __post_init__(self) -> None:
-        """A run of an older version had no other criterion than the loss."""
-        if self.best_nats is None:
-            self.best_nats = self.best
-
-    def smooth(self, nats: float) -> float:
-        """Take a training loss into the smoothed one; returns how far that has risen above its lowest."""
-        old = nats if self.smoothed is None else self.smoothed
-        self.smoothed = SMOOTHING * old + (1 - SMOOTHING) * nats
+    def smooth(self, loss: float) -> float:
+        """Update the smoothed training loss; returns how far it is above its lowest value."""
+        old = loss if self.smoothed is None else self.smoothed
+        self.smoothed = SMOOTHING * old + (1 - SMOOTHING) * loss
         self.lowest = min(self.smoothed, self.lowest if self.lowest is not None else math.inf)
         return self.smoothed - self.lowest
 
+    def used_up(self, config: TrainingConfig, epochs: float) -> dict[str, float]:
+        """The share of each limit that is used up, by its flag; the run is over when one has reached 1.
+
+        Args:
+            config: the limits.
+            epochs: passes over the data so far.
+        """
+        epoch_limit = config.epoch_limit
+        shares = {
+            f"--max-epochs {epoch_limit or 0:g}": epochs / (epoch_limit or math.inf),
+            f"--max-steps {config.max_steps}": self.step / (config.max_steps or math.inf),
+            f"--max-minutes {config.max_minutes or 0:g}": self.seconds / 60 / (config.max_minutes or math.inf),
+        }
+        if config.patience is not None:  # says that a run is over, not how far it has come
+            shares[f"--patience {config.patience}"] = float(self.evaluations_without_improvement >= config.patience)
+        return shares
+
     @classmethod
-    def of(cls, plain: Mapping[str, object]) -> Self:
-        """What was saved.
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Read saved progress.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: a wrong type, a value out of range or an unknown key.
         """
         for item in fields(cls):
-            value = plain.get(item.name, 0)
-            if item.name == "kept":
-                sound = (isinstance(value, dict) and all(map(str.isdecimal, value))) or value == 0
+            value = values.get(item.name, 0)
+            if item.name == "averaged_checkpoints":
+                valid = (isinstance(value, dict) and all(map(str.isdecimal, value))) or value == 0
             elif value is None:
-                sound = "None" in str(item.type)
+                valid = "None" in str(item.type)
             else:
                 least = 0 if item.type == "int" else -LARGEST
-                sound = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < LARGEST
-                sound = sound and (item.type != "int" or isinstance(value, int))
-            if not sound:
+                valid = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < LARGEST
+                valid = valid and (item.type != "int" or isinstance(value, int))
+            if not valid:
                 raise ValueError(f"{item.name} cannot be {reprlib.repr(value)}")
-        if unknown := plain.keys() - {item.name for item in fields(cls)}:
-            raise ValueError(f"it has no {min(unknown)}")
-        return cls(**plain)  # type: ignore[arg-type]
+        if unknown := values.keys() - {item.name for item in fields(cls)}:
+            raise ValueError(f"unknown key {min(unknown)}")
+        return cls(**values)  # type: ignore[arg-type]
 
     @property
     def cursor(self) -> Cursor:
@@ -103,8 +124,8 @@ class Progress:
         return Cursor(self.epoch, self.position)
 
 
-def gather(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory, each tensor under a name."""
+def optimizer_tensors(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state, each tensor under a name."""
     tensors = {}
     for index, parameter in enumerate(parameters):
         for name, value in optimizer.state.get(parameter, {}).items():
@@ -113,13 +134,13 @@ def gather(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer)
     return tensors
 
 
-def spread(
+def restore_optimizer(
     tensors: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> State | None:
-    """Put what ``gather`` named where it was; returns the carried state that is among the tensors.
+    """Restore what ``optimizer_tensors`` saved; returns the hidden state that is saved beside it.
 
     Raises:
-        ValueError: it does not fit the parameters.
+        ValueError: a tensor that does not fit the parameters.
     """
     device = parameters[0].device
     optimizer.state.clear()
@@ -130,11 +151,12 @@ def spread(
             if int(index) >= len(parameters) or tensor.shape not in (parameters[int(index)].shape, torch.Size()):
                 raise ValueError(f"{name} fits no weights")
             optimizer.state[parameters[int(index)]][key] = tensor.to(device)
-    return tuple(tensors[name].to(device) for name in sorted(tensors) if name.startswith("state.")) or None
+    state = sorted((int(name.removeprefix("state.")), name) for name in tensors if name.startswith("state."))
+    return tuple(tensors[name].to(device) for _, name in state) or None
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Where torch's random generators stand, those of the CPU and of the device that is computed on."""
+    """The states of torch's random generators: the CPU's and, if it is a GPU, the device's."""
     states = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["random.cuda"] = torch.cuda.get_rng_state(device)
@@ -142,8 +164,19 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put them where ``random_states`` found them."""
+    """Restore what ``random_states`` returned."""
     torch.set_rng_state(states["random.cpu"])
-    on_device = states.get("random.cuda", states.get("random.cuda.0"))  # the second: as older versions wrote it
-    if device.type == "cuda" and on_device is not None:
-        torch.cuda.set_rng_state(on_device, device)
+    if device.type == "cuda" and "random.cuda" in states:
+        torch.cuda.set_rng_state(states["random.cuda"], device)
+
+
+def interleave(parts: Sequence[Tensor]) -> Tensor:
+    """Join P parts along the second axis: rows 0, P, 2P... from the first, rows 1, P + 1... from the second."""
+    if len(parts) == 1:
+        return parts[0]
+    size = list(parts[0].shape)
+    size[1] = sum(part.shape[1] for part in parts)
+    whole = parts[0].new_empty(size)
+    for place, part in enumerate(parts):
+        whole[:, place :: len(parts)] = part
+    return whole

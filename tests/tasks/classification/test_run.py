@@ -506,9 +506,7 @@ def test_the_rate_of_a_layer_is_a_share_of_that_above() -> None:
 def test_rates_by_layer_are_refused_where_layers_are_not_told_apart(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(60)))
     training = TranslatorTrainingConfig(max_steps=1, max_epochs=None, layer_decay=0.5)
-    with pytest.raises(
-        TextseqError, match="--layer-decay and --unfreeze-epochs are not for translators; leave them out"
-    ):
+    with pytest.raises(TextseqError, match="--layer-decay and --unfreeze-epochs need a model with layer_groups"):
         textseq.train_translator(pairs=["pairs.tsv"], training=training, batching=PairConfig(tokenizer="char"))
 
 

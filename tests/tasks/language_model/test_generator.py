@@ -33,7 +33,7 @@ from textseq.tasks.registry import load_generator
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
 from textseq.tokenizers.registry import TOKENIZERS
-from textseq.training.trainer import Run, Trainer
+from textseq.training.trainer import Trainer
 
 TEXT = "one two three four five six seven,\n" * 60
 PROMPTS = ["", "the ", "\n", "Zażółć gęślą jaźń", "👩‍👩‍👧‍👦 says: ", "e\u0301", "a\r\n\tb\0c", "the cat " * 20]
@@ -66,7 +66,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
     training = TrainingConfig(learning_rate=0.02, warmup_steps=0, max_epochs=None, max_steps=150)
     streams = Streams(Text(tokenizer), DataConfig(batch_size=8, window=24), seed=1)
     facts = {**FACTS, "model": config.to_dict()}
-    Trainer(model, streams, training, Run(tmp_path_factory.mktemp("run"), tokenizer, facts)).train()
+    Trainer(model, streams, training).fit()
     return Writer(model, tokenizer, facts)
 
 

@@ -31,9 +31,9 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import Writer
 from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
+from textseq.training.events import Evaluation
 from textseq.training.log import learning_curve
 from textseq.training.run_folder import saved, saved_fingerprint
-from textseq.training.trainer import Evaluation
 
 TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -95,7 +95,7 @@ def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(
             0.1,
             "--best-by bleu is not for a language-model, of which the best is told by los",
         ),
-        (TrainingConfig(average="best"), 0.0, "--average best wants a validation part and found none; set a --valida"),
+        (TrainingConfig(average="best"), 0.0, "--average best needs validation data, and there are none; set a --vali"),
     ):
         with pytest.raises(TextseqError, match=message):
             textseq.train(text=[text], model=model(), training=training, validation=validation, overwrite=True)
@@ -164,7 +164,7 @@ def test_the_result_is_the_best_checkpoint_measured_by_hand() -> None:
     results = writer.facts["results"]
     assert isinstance(results, list)
     assert results[0]["nats_per_token"] == pytest.approx(by_hand, rel=1e-5)
-    assert writer.facts["best_validation_nats"] == pytest.approx(by_hand, rel=0.1)  # that one was read in streams
+    assert writer.facts["best_validation_loss"] == pytest.approx(by_hand, rel=0.1)  # that one was read in streams
 
 
 def test_without_a_validation_part_the_last_checkpoint_is_the_model(home: Path) -> None:
@@ -411,9 +411,9 @@ def test_settings_are_read_back(home: Path) -> None:
 
 def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
     line = '{"step": 10, "loss": 2.5}\n'
-    looked = '{"step": 10, "validation_nats_per_token": 2.0}\n'
+    looked = '{"step": 10, "validation_loss": 2.0}\n'
     falling = "".join(f'{{"step": {step}, "loss": {1.3 + 30 / step}}}\n' for step in range(10, 500, 10))
-    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_nats_per_token": 1e6}\n'
+    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_loss": 1e6}\n'
     for content in ("", line, looked, line + looked, line * 50, falling, wild, line + looked + '{"step": 20, "lo'):
         log = tmp_path / "log.jsonl"
         log.write_text(content)
@@ -432,9 +432,9 @@ def test_the_curve_names_its_unit_and_has_the_accuracy(tmp_path: Path, monkeypat
     log = tmp_path / "log.jsonl"
     log.write_text(
         "".join(f'{{"step": {step}, "loss": {1 / step}}}\n' for step in range(10, 50, 10))
-        + '{"step": 40, "validation_nats_per_token": 0.5, "validation_accuracy": 0.75}\n'
+        + '{"step": 40, "validation_loss": 0.5, "validation_accuracy": 0.75}\n'
     )
-    learning_curve(log, tmp_path / "curve.png", "text")
+    learning_curve(log, tmp_path / "curve.png", "nats per text")
     assert [axes.get_ylabel() for axes in figures[0].axes] == ["loss (nats per text)", "accuracy"]
     assert np.asarray(figures[0].axes[1].lines[0].get_ydata()).tolist() == [0.75]
 

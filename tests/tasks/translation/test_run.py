@@ -360,7 +360,7 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
 
     def only_evaluate(run: translation_runs.TranslationRun, **_: object) -> None:
         run.model.eval()
-        found.append(run.evaluate().nats_per_token)
+        found.append(run.evaluate().loss)
 
     monkeypatch.setattr(translation_runs.TranslationRun, "run", only_evaluate)
     for window in (2, 3, 200):
@@ -380,9 +380,9 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
             BATCHING,
             {"average": "best"},
             {"validation": 0.0},
-            "--average best wants a validation part and found n",
+            "--average best needs validation data, and there are n",
         ),
-        (SMALL, BATCHING, {"best_by": "bleu"}, {"validation": 0.0}, "--best-by bleu wants a validation part and found"),
+        (SMALL, BATCHING, {"best_by": "bleu"}, {"validation": 0.0}, "--best-by bleu needs validation data, and"),
         (
             SMALL,
             replace(BATCHING, longest=1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from textseq.config.base import ranged, rate
 from textseq.config.model import RecurrentConfig
@@ -69,7 +69,7 @@ class ClassifierTrainingConfig(TrainingConfig):
     """Training: optimizer, schedule, when to stop, what to write."""
 
     learning_rate: float = ranged(1e-3, above=0)
-    max_epochs: float | None = ranged(6.0, above=0)
+    DEFAULT_EPOCHS: ClassVar[float] = 6.0
     evaluate_every: int = ranged(200, at_least=1)
     evaluate_tokens: int = ranged(2_000_000, at_least=1)
     """Tokens of the validation split that each evaluation during training uses; of a larger split every second text,

@@ -32,6 +32,7 @@ from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.classification.spec import describe
 from textseq.tasks.language_model.generator import open_generator
 from textseq.tokenizers.base import Tokenizer
+from textseq.training.events import Evaluation
 from textseq.training.provenance import facts_of, overlap, spoiled
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
@@ -44,7 +45,6 @@ from textseq.training.run_folder import (
     saved_fingerprint,
     suited,
 )
-from textseq.training.trainer import Evaluation
 
 log = logging.getLogger("textseq")
 

@@ -28,6 +28,7 @@ from textseq.tasks.language_model.generator import Writer, open_generator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import describe
 from textseq.tokenizers.base import Tokenizer
+from textseq.training.events import Evaluation
 from textseq.training.provenance import facts_of
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
@@ -40,7 +41,6 @@ from textseq.training.run_folder import (
     saved_fingerprint,
     suited,
 )
-from textseq.training.trainer import Evaluation
 
 log = logging.getLogger("textseq")
 

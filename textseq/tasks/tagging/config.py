@@ -57,7 +57,6 @@ class TaggerTrainingConfig(TrainingConfig):
     """Training: optimizer, schedule, when to stop, what to write."""
 
     learning_rate: float = ranged(3e-3, above=0)
-    max_epochs: float | None = ranged(10.0, above=0)
     evaluate_every: int = ranged(200, at_least=1)
     evaluate_tokens: int = ranged(2_000_000, at_least=1)
     """Words of the validation split that each evaluation during training uses; of a larger split every second sentence,

@@ -27,6 +27,7 @@ from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.spec import describe
 from textseq.tasks.tagging.tagger import Tagger, open_tagger
+from textseq.training.events import Evaluation
 from textseq.training.provenance import facts_of
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
@@ -39,7 +40,6 @@ from textseq.training.run_folder import (
     saved_fingerprint,
     suited,
 )
-from textseq.training.trainer import Evaluation
 
 log = logging.getLogger("textseq")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from textseq.config.base import Settings, ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
@@ -151,6 +151,6 @@ class TranslatorTrainingConfig(TrainingConfig):
 
     learning_rate: float = ranged(2e-3, above=0)
     warmup_steps: int = ranged(300, at_least=0)
-    max_epochs: float | None = ranged(15.0, above=0)
+    DEFAULT_EPOCHS: ClassVar[float] = 15.0
     evaluate_every: int = ranged(500, at_least=1)
     ema_decay: float = ranged(0.999, at_least=0, below=1)

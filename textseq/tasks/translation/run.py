@@ -35,6 +35,7 @@ from textseq.tasks.translation.translator import Translator, open_translator
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.subwords import SubwordTokenizer
+from textseq.training.events import Evaluation
 from textseq.training.provenance import facts_of
 from textseq.training.run import TaskRun
 from textseq.training.run_folder import (
@@ -47,7 +48,6 @@ from textseq.training.run_folder import (
     saved_fingerprint,
     suited,
 )
-from textseq.training.trainer import Evaluation
 
 log = logging.getLogger("textseq")
 
@@ -235,10 +235,10 @@ class TranslationRun(TaskRun[Translator]):
             f"vocabulary {' and '.join(map(str, sizes))}, {len(pairs.kept):,} pairs"
             + (f" ({pairs.left_out:,} longer than {batching.longest} tokens left out)" if pairs.left_out else "")
         )
-        steps = pairs.per_epoch * (training.max_epochs or math.inf) / training.accumulate
+        steps = pairs.per_epoch * (training.epoch_limit or math.inf) / training.accumulate
         if steps < FEW_STEPS and training.max_steps is None:
             report(
-                f"note: --max-epochs {training.max_epochs:g} makes {math.ceil(steps)} steps of so few pairs, "
+                f"note: --max-epochs {training.epoch_limit:g} makes {math.ceil(steps)} steps of so few pairs, "
                 f"and a translator wants {FEW_STEPS:,} or more; give more --max-epochs or a smaller --batch-size"
             )
 

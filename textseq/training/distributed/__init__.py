@@ -1,1 +1,1 @@
-"""Several processes, as torchrun starts them."""
+"""Training and evaluating with several processes, started by torchrun."""

@@ -1,6 +1,6 @@
-"""Which of several processes this one is, as the launcher (torchrun, or another that sets the same variables) says.
+"""This process's place among those of a job, from the variables that torchrun and other launchers set.
 
-A command may ask before it loads anything: torch is loaded only to tell the others of a failure.
+Commands ask before they load anything: torch is loaded only to report a failure to the other processes.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from textseq.errors import TextseqError
 
 @dataclass(frozen=True)
 class DistributedEnvironment:
-    """One process among those of a job."""
+    """One process of a job."""
 
     rank: int = 0
-    """Its number among all, from 0."""
+    """Its number, from 0."""
     count: int = 1
-    """All of them, on every machine."""
+    """Processes of the job, on all machines."""
     local: int = 0
-    """Its number among those of its machine, from 0: which GPU is its own."""
+    """Its number among those of its machine, from 0: the number of its GPU."""
     beside: int = 1
-    """Those of its machine."""
+    """Processes of its machine."""
 
     @property
     def leads(self) -> bool:
-        """Whether it is the one that writes and speaks."""
+        """Whether it is the first process, the only one that writes files and messages."""
         return self.rank == 0
 
 
@@ -38,29 +38,29 @@ def launched() -> bool:
 
 
 def environment() -> DistributedEnvironment:
-    """What ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` say of this process; without them it is alone.
+    """This process's place by ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK`` and ``LOCAL_WORLD_SIZE``; alone without them.
 
     Raises:
-        TextseqError: they are no such numbers.
+        TextseqError: values that are not such numbers.
     """
-    found = {name: os.environ.get(name) or usual for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"))}
-    found["LOCAL_RANK"] = os.environ.get("LOCAL_RANK") or found["RANK"]
-    found["LOCAL_WORLD_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE") or found["WORLD_SIZE"]
-    if not all(value.isdecimal() for value in found.values()) or not int(found["RANK"]) < int(found["WORLD_SIZE"]):
-        said = " ".join(f"{name}={value}" for name, value in found.items())
-        raise TextseqError(f"RANK must be a number from 0 to WORLD_SIZE - 1, found {said}; mend them, or unset them")
+    values = {name: os.environ.get(name) or default for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"))}
+    values["LOCAL_RANK"] = os.environ.get("LOCAL_RANK") or values["RANK"]
+    values["LOCAL_WORLD_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE") or values["WORLD_SIZE"]
+    if not all(value.isdecimal() for value in values.values()) or not int(values["RANK"]) < int(values["WORLD_SIZE"]):
+        got = " ".join(f"{name}={value}" for name, value in values.items())
+        raise TextseqError(f"RANK: expected a number from 0 to WORLD_SIZE - 1, got {got}; correct them, or unset them")
     return DistributedEnvironment(
-        *(int(found[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+        *(int(values[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     )
 
 
-def first_to_fail(own: DistributedEnvironment) -> bool:
-    """Whether no other process of the job has failed before this one, so that what went wrong is said once."""
-    if own.count == 1:
+def first_to_fail(process: DistributedEnvironment) -> bool:
+    """Whether no other process of the job has failed before this one, so that an error is printed once."""
+    if process.count == 1:
         return True
-    with suppress(ImportError, RuntimeError, ValueError, OSError):  # of which torch's DistError is one
+    with suppress(ImportError, RuntimeError, ValueError, OSError):  # RuntimeError includes torch's DistError
         from torch.distributed.rendezvous import rendezvous
 
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=3)))
         return bool(store.add("textseq/failures", 1) == 1)
-    return True  # who cannot be asked has said nothing
+    return True

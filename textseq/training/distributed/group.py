@@ -1,8 +1,8 @@
-"""Several processes that train or measure together: what they tell one another, over torch.distributed.
+"""Communication between the processes of a job, over torch.distributed.
 
-In training the first process leads: it alone counts, measures, writes and speaks, and tells the others by an order what
-to do next. The others follow. Gradients go another way, by DistributedDataParallel: see ``learner``. Where a finished
-model is measured they take turns, and hand over to one another what they have found.
+In training the first process leads: it alone counts, evaluates, writes and prints, and sends the others an order for
+each thing to do. Gradients are exchanged by DistributedDataParallel: see ``step``. To evaluate a finished model the
+processes take turns and exchange their results.
 """
 
 from __future__ import annotations
@@ -23,88 +23,96 @@ from textseq.errors import TextseqError
 from textseq.training.distributed.environment import environment
 
 WAIT = timedelta(days=7)
-"""How long an order may be awaited: the leader may be measuring. One that has died is noticed at once."""
+"""Longest wait for an order: the leader may be evaluating. A process that has ended is noticed at once."""
 
 
 class Order(IntEnum):
-    """What the leader asks of the others."""
+    """What the leader asks the others to do."""
 
     STEP = 0
-    """Take a step; with it comes the learning rate."""
-    LOOK = 1
-    """Add up the losses since the last look."""
+    """Take a step; its value is the learning rate."""
+    READ = 1
+    """Sum the losses since the last READ."""
     GATHER = 2
-    """Hand over what of the run's state only you have."""
+    """Send the state that only this process has."""
     RESTORE = 3
-    """Go back to the last checkpoint."""
+    """Restore the last checkpoint."""
     END = 4
-    """The run is over; with it comes the exit code."""
+    """End; its value is the exit code."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of a job, as one of them sees them."""
+    """The processes of a job, seen from one of them.
+
+    Example:
+        >>> Trainer(model, batches, process_group=joined("cpu")).fit()  # started by torchrun, in the first process
+    """
 
     rank: int = 0
     count: int = 1
     orders: dist.ProcessGroup | None = None
-    """For what is not a gradient: over the CPU, and with all the time that it takes."""
+    """For everything but gradients: over the CPU, with a long timeout."""
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the first."""
+        """Whether this is the first process."""
         return self.rank == 0
 
     def order(self, order: Order, value: float = 0.0) -> None:
-        """The leader's: tell the others what comes next."""
+        """Send an order; for the leader."""
         if self.count > 1:
             with self.all_there():
                 dist.broadcast(torch.tensor([order, value], dtype=torch.float64), 0, group=self.orders)
 
     def receive(self) -> tuple[Order, float]:
-        """The others': wait for the next order."""
-        told = torch.zeros(2, dtype=torch.float64)
+        """Wait for the next order and its value; for the others."""
+        message = torch.zeros(2, dtype=torch.float64)
         with self.all_there():
-            dist.broadcast(told, 0, group=self.orders)
-        return Order(int(told[0])), float(told[1])
+            dist.broadcast(message, 0, group=self.orders)
+        return Order(int(message[0])), float(message[1])
 
     def total(self, value: float) -> float:
-        """The sum of what all have; all must ask."""
+        """The sum of the values of all processes, which must all call this."""
         if self.count == 1:
             return value
-        added = torch.tensor([value], dtype=torch.float64)
+        tensor = torch.tensor([value], dtype=torch.float64)
         with self.all_there():
-            dist.all_reduce(added, group=self.orders)
-        return float(added)
+            dist.all_reduce(tensor, group=self.orders)
+        return float(tensor)
 
     def turn(self, number: int) -> bool:
-        """Whether the work of a number is this process's: they take turns."""
+        """Whether the piece of work with this number is this process's."""
         return number % self.count == self.rank
 
     def gather(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        """What each has, by rank; all must hand over theirs, and all get them."""
+        """The tensors of every process, by rank, in every process; all must call this."""
         if self.count == 1:
             return [dict(tensors)]
         saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
-        own = torch.frombuffer(bytearray(saved), dtype=torch.uint8)
+        data = torch.frombuffer(bytearray(saved), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
         with self.all_there():
-            dist.all_gather(sizes, torch.tensor([len(own)]), group=self.orders)
+            dist.all_gather(sizes, torch.tensor([len(data)]), group=self.orders)
             longest = int(torch.cat(sizes).max())
-            found = [own.new_empty(longest) for _ in sizes]
-            dist.all_gather(found, torch.cat([own, own.new_zeros(longest - len(own))]), group=self.orders)
-        return [load(part[: int(size)].numpy().tobytes()) for part, size in zip(found, sizes, strict=True)]
+            parts = [data.new_empty(longest) for _ in sizes]
+            dist.all_gather(parts, torch.cat([data, data.new_zeros(longest - len(data))]), group=self.orders)
+        return [load(part[: int(size)].numpy().tobytes()) for part, size in zip(parts, sizes, strict=True)]
 
-    def collect(self, own: Mapping[int, Tensor]) -> list[Tensor]:
-        """The results of work that was done in turns, by its number; all must hand over theirs, and all get them."""
-        found: dict[str, Tensor] = {}
-        for part in self.gather({str(number): tensor for number, tensor in own.items()}):
-            found |= part
-        return [found[str(number)] for number in range(len(found))]
+    def collect(self, results: Mapping[int, Tensor]) -> list[Tensor]:
+        """The results of all pieces of work in order, in every process; all must call this.
+
+        Args:
+            results: this process's, by the number of the piece of work.
+        """
+        merged: dict[str, Tensor] = {}
+        for part in self.gather({str(number): tensor for number, tensor in results.items()}):
+            merged |= part
+        return [merged[str(number)] for number in range(len(merged))]
 
     @contextlib.contextmanager
     def all_there(self) -> Iterator[None]:
-        """Where the processes wait for one another: one that is lost is told in our words.
+        """Convert errors of communication inside the block.
 
         Raises:
             TextseqError: the connection to another process has broken.
@@ -115,7 +123,7 @@ class ProcessGroup:
             if self.count == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
                 raise
             raise TextseqError(
-                "another process of the job has ended; a training goes on from its last checkpoint with --resume"
+                "another process of the job has ended; a training continues from its last checkpoint with --resume"
             ) from error
 
 
@@ -124,24 +132,24 @@ ALONE = ProcessGroup()
 
 @cache
 def joined(device: str) -> ProcessGroup:
-    """The processes that a launcher has started together; this one alone if it has started no others.
+    """Join the processes that a launcher has started; ``ALONE`` if there are no others.
 
     Args:
-        device: the type of what they compute on: ``cuda`` or another.
+        device: type of the device that they compute on: ``cuda`` or another.
 
     Raises:
         TextseqError: the others cannot be reached.
     """
-    own = environment()
-    if own.count == 1:
+    process = environment()
+    if process.count == 1:
         return ALONE
     if not dist.is_available():
         raise TextseqError("this build of torch has no torch.distributed; train with one process")
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
-        return ProcessGroup(own.rank, own.count, dist.new_group(backend="gloo", timeout=WAIT))
+        return ProcessGroup(process.rank, process.count, dist.new_group(backend="gloo", timeout=WAIT))
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise TextseqError(
-            f"the {own.count} processes of the job did not find one another ({reason}); start them with torchrun"
+            f"the {process.count} processes of the job could not connect ({reason}); start them with torchrun"
         ) from error

@@ -1,0 +1,80 @@
+"""What callbacks see of a run: steps, evaluations, checkpoints and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from textseq.config.training import TrainingConfig
+from textseq.training.optimizers import clipped_norm
+from textseq.training.step import StepResult
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of evaluating the model on validation data.
+
+    Example:
+        >>> Trainer(model, batches, evaluate=lambda: Evaluation(loss=1.2, results={"accuracy": 0.9}))
+    """
+
+    loss: float
+    results: Mapping[str, object] = field(default_factory=dict)
+    """Further numbers for the log, which has them as ``validation_NAME``."""
+    words: str = ""
+    """One line for the user; by default the loss."""
+    criterion: float | None = None
+    """The best checkpoint has the lowest; by default the loss. Negate what is better when higher."""
+
+    @property
+    def cost(self) -> float:
+        """The criterion in force: lower is better."""
+        return self.loss if self.criterion is None else self.criterion
+
+    def __str__(self) -> str:
+        return self.words or f"loss {self.loss:.4f}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run, with the numbers of the last step.
+
+    Example:
+        >>> def callback(event: Event) -> None:
+        ...     if event.kind == "step" and event.step % 100 == 0:
+        ...         print(event.step, event.loss, event.gradient_norm, event.learning_rate)
+        >>> Trainer(model, batches, TrainingConfig(max_steps=500), callbacks=[callback]).fit()
+    """
+
+    kind: Literal["step", "evaluation", "checkpoint", "end"]
+    step: int
+    """Steps so far. Steps that are repeated after a rollback come again."""
+    learning_rate: float
+    """Of the last step."""
+    result: StepResult
+    config: TrainingConfig
+    evaluation: Evaluation | None = None
+    """Of an evaluation."""
+    folder: Path | None = None
+    """Of a checkpoint."""
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss of the last step; of several processes, of this one's rows. Waits for the device."""
+        return float(self.result.total) / max(self.result.own_count, 1)
+
+    @property
+    def gradient_norm(self) -> float:
+        """Norm of the whole gradient before clipping. Waits for the device."""
+        return float(self.result.norm)
+
+    @property
+    def gradient_norm_clipped(self) -> float:
+        """Norm of the whole gradient after clipping. Waits for the device."""
+        return clipped_norm(float(self.result.norm_before_scaling), self.config)
+
+
+Callback = Callable[[Event], None]
+"""A function that is called with every event, in the first process only."""
