@@ -43,11 +43,10 @@ def main() -> None:
     words = torch.randn(t, n, h // 2, device=device)
     values = torch.randn(n, s, h, device=device, requires_grad=True)
     state = (torch.zeros(n, h, device=device),)
-    padding = torch.zeros(n, s, device=device)
 
     def window(forward: Callable[..., tuple[Tensor, Tensor, Tensor, State]]) -> Callable[[], None]:
         def step() -> None:
-            memory = Memory(values, layer.attention.keys(values), padding, values[:, 0])
+            memory = Memory(values)
             outputs, contexts, *_ = forward(layer.word_gates(words), memory, state)
             torch.autograd.backward(outputs.square().mean() + contexts.square().mean())
             layer.zero_grad()

@@ -17,7 +17,7 @@ from conditions import print_conditions
 from sides import in_turns, seconds
 
 from textseq.decoding.beam import likeliest
-from textseq.nn.attention import Additive
+from textseq.nn.attention import AdditiveAttention
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     o = parser.parse_args()
     torch.manual_seed(0)
-    attention = Additive(o.size, o.size, o.size)
+    attention = AdditiveAttention(o.size, o.size, o.size)
     keys, query = torch.randn(o.sentences, o.source, o.size), torch.randn(o.sentences, o.beams, o.size)
     logits = torch.randn(o.sentences * o.beams, o.vocabulary)
     works: dict[str, Callable[[], object]] = {

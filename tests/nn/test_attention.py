@@ -11,7 +11,7 @@ from torch import Tensor
 
 from textseq.config.names import AttentionName
 from textseq.nn import reference
-from textseq.nn.attention import ATTENTIONS, Additive, Attention, General, Memory
+from textseq.nn.attention import ATTENTIONS, AdditiveAttention, Attention, GeneralAttention, Memory
 from textseq.nn.kernels.additive_attention import folded_exp, squashed
 
 N, S, K, A, H = 3, 6, 4, 5, 8
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 def made(kind: AttentionName, *, lengths: Tensor = LENGTHS) -> tuple[Attention, Memory, Tensor]:
     """An attention, a memory to look at and the states that look (N, K, H); C = H, as ``dot`` wants it."""
     attention = ATTENTIONS[kind](H, H, A)
-    padding = torch.zeros(N, S).masked_fill(torch.arange(S) >= lengths.unsqueeze(1), -torch.inf)
-    values = torch.randn(N, S, H) * (padding == 0).unsqueeze(2)
-    return attention, Memory(values, attention.keys(values), padding, torch.randn(N, H)), torch.randn(N, K, H)
+    values = torch.randn(N, S, H) * (torch.arange(S) < lengths.unsqueeze(1)).unsqueeze(2)
+    memory, _ = attention.with_keys(Memory(values, lengths, summary=torch.randn(N, H)))
+    return attention, memory, torch.randn(N, K, H)
 
 
 @EVERY_KIND
@@ -56,13 +56,12 @@ def test_padding_changes_nothing(kind: AttentionName) -> None:
     attention, memory, h = made(kind)
     contexts, weights = attention(h, memory)
     garbage = torch.where((memory.padding == 0).unsqueeze(2), memory.values, 1e6)
-    other, _ = attention(h, replace(memory, values=garbage, keys=attention.keys(garbage)))
+    other, _ = attention(h, replace(memory, values=garbage, keys=attention.project_keys(garbage)))
     assert torch.equal(other, contexts)
     for row, length in enumerate(LENGTHS.tolist()):
         mine = slice(row, row + 1)
-        alone = Memory(
-            memory.values[mine, :length], memory.keys[mine, :length], torch.zeros(1, length), memory.summary[mine]
-        )
+        assert memory.summary is not None
+        alone = Memory(memory.values[mine, :length], summary=memory.summary[mine])
         torch.testing.assert_close(attention(h[mine], alone), (contexts[mine], weights[mine, :, :length]))
 
 
@@ -84,6 +83,7 @@ def test_selected_memory_is_that_of_these_sentences_without_their_common_padding
     contexts, weights = attention(h, memory)
     some = memory.select(torch.tensor(chosen))
     length = int(LENGTHS[chosen].max())
+    assert some.keys is not None
     assert some.values.shape == (*some.keys.shape[:2], H) == (len(chosen), length, H)
     assert some.padding.shape == (len(chosen), length)
     torch.testing.assert_close(attention(h[chosen], some), (contexts[chosen], weights[chosen, :, :length]))
@@ -95,9 +95,20 @@ def test_selecting_all_sentences_is_the_memory() -> None:
     assert all(torch.equal(getattr(same, item.name), getattr(memory, item.name)) for item in fields(Memory))
 
 
+@LOOKING_KINDS
+def test_one_query_and_values_without_keys_will_do(kind: AttentionName) -> None:
+    """The public call: (N, H) queries give (N, C) contexts, and the memory needs only values and lengths."""
+    attention, memory, h = made(kind)
+    contexts, weights = attention(h, memory)
+    context, of_one = attention(h[:, 0], Memory(memory.values, LENGTHS))
+    torch.testing.assert_close((context, of_one), (contexts[:, 0], weights[:, 0]))
+    whole, _ = attention(h[1, 0].unsqueeze(0), Memory(memory.values[1:2]))  # which has no padding
+    torch.testing.assert_close(whole, context[1:2])
+
+
 def test_additive_attention_is_the_papers() -> None:
     attention, memory, h = made("additive")
-    assert isinstance(attention, Additive)
+    assert isinstance(attention, AdditiveAttention)
     with torch.no_grad():
         contexts, weights = attention(h, memory)
         own = reference.AttentionWeights(
@@ -116,7 +127,7 @@ def test_additive_attention_is_the_papers() -> None:
 def test_products_are_those_of_the_paper(kind: AttentionName) -> None:
     """Luong et al. (2015), equations 7 and 8: softmax over j of s^T h_j, or of s^T W h_j."""
     attention, memory, h = made(kind)
-    between = attention.key_weight.weight.detach() if isinstance(attention, General) else torch.eye(H)
+    between = attention.key_weight.weight.detach() if isinstance(attention, GeneralAttention) else torch.eye(H)
     _, weights = attention(h, memory)
     for row, length in enumerate(LENGTHS.tolist()):
         for k in range(K):
@@ -128,13 +139,14 @@ def test_products_are_those_of_the_paper(kind: AttentionName) -> None:
 def test_general_changes_widths() -> None:
     attention = ATTENTIONS["general"](H, 3, A)
     values = torch.randn(N, S, 3)
-    contexts, _ = attention(torch.randn(N, K, H), Memory(values, attention.keys(values), torch.zeros(N, S), values[0]))
+    contexts, _ = attention(torch.randn(N, K, H), Memory(values))
     assert contexts.shape == (N, K, 3)
 
 
 def test_without_attention_every_state_sees_the_summary() -> None:
     attention, memory, h = made("none")
     contexts, weights = attention(h, memory)
+    assert memory.summary is not None
     assert torch.equal(contexts, memory.summary.unsqueeze(1).expand(-1, K, -1))
     for row, length in enumerate(LENGTHS.tolist()):
         torch.testing.assert_close(weights[row, :, :length], torch.full((K, length), 1 / length))
@@ -156,7 +168,7 @@ def test_scores_may_be_narrow_and_their_softmax_is_not(kind: AttentionName) -> N
 @EVERY_KIND
 def test_what_is_made_ready_for_many_steps_sees_the_same(kind: AttentionName) -> None:
     attention, memory, h = made(kind)
-    matrix = attention.query_weights()
+    matrix = attention.query_matrix()
     query = h if matrix is None else h @ matrix.t()
     torch.testing.assert_close(attention.over(memory)(query), attention(h, memory))
 

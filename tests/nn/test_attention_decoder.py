@@ -11,7 +11,7 @@ from torch import Tensor
 
 from textseq.config.names import AttentionName, CellName
 from textseq.nn import reference
-from textseq.nn.attention import ATTENTIONS, Additive, Memory
+from textseq.nn.attention import ATTENTIONS, AdditiveAttention, Memory
 from textseq.nn.attention_decoder import SUFFIX, AttentionDecoder
 from textseq.nn.cells import CELLS, State
 
@@ -29,15 +29,15 @@ pytestmark = pytest.mark.usefixtures("float64")
 def made(cell: CellName, attention: AttentionName = "additive") -> tuple[AttentionDecoder, Tensor, Memory, State]:
     """A layer, vectors of words (T, N, E), a memory and a state, which all want a gradient."""
     layer = AttentionDecoder(cell, attention, E, H, H, A)
-    padding = torch.zeros(N, S).masked_fill(torch.arange(S) >= LENGTHS.unsqueeze(1), -torch.inf)
-    values = (torch.randn(N, S, H) * (padding == 0).unsqueeze(2)).requires_grad_()
-    memory = Memory(values, layer.attention.keys(values), padding, torch.randn(N, H, requires_grad=True))
+    values = (torch.randn(N, S, H) * (torch.arange(S) < LENGTHS.unsqueeze(1)).unsqueeze(2)).requires_grad_()
+    memory, _ = layer.attention.with_keys(Memory(values, LENGTHS, summary=torch.randn(N, H, requires_grad=True)))
     state = tuple(torch.randn(N, H, requires_grad=True) for _ in range(layer.cell.states))
     return layer, torch.randn(T, N, E, requires_grad=True), memory, state
 
 
 def leaves(layer: AttentionDecoder, words: Tensor, memory: Memory, state: State) -> list[Tensor]:
     """All that a gradient is wanted of; the keys' one ends in the values and their own weights."""
+    assert memory.summary is not None
     return [words, memory.values, memory.summary, *state, *layer.parameters()]
 
 
@@ -130,7 +130,7 @@ def test_batch_is_its_sentences_alone(cell: CellName, attention: AttentionName) 
 @EVERY_CELL
 def test_steps_are_those_of_the_reference(cell: CellName) -> None:
     layer, words, memory, state = made(cell)
-    assert isinstance(layer.attention, Additive)
+    assert isinstance(layer.attention, AdditiveAttention)
     with torch.no_grad():
         outputs, contexts, looks, _ = layer(layer.word_gates(words), memory, state)
         query, key, score = layer.attention.query_weight, layer.attention.key_weight, layer.attention.score
@@ -142,7 +142,9 @@ def test_steps_are_those_of_the_reference(cell: CellName) -> None:
         for row, length in enumerate(LENGTHS.tolist()):
             values, s = memory.values[row, :length].numpy(), tuple(part[row].numpy() for part in state)
             for t in range(T):
-                s, context, alpha = reference.attentive_gru(words[t, row].numpy(), s, values, weights, seen, step=step)
+                s, context, alpha = reference.attention_gru_step(
+                    words[t, row].numpy(), s, values, weights, seen, step=step
+                )
                 np.testing.assert_allclose(outputs[t, row].numpy(), s[0], rtol=1e-10, atol=1e-12)
                 np.testing.assert_allclose(contexts[t, row].numpy(), context, rtol=1e-10, atol=1e-12)
                 np.testing.assert_allclose(looks[t, row, :length].numpy(), alpha, rtol=1e-10)
@@ -200,5 +202,7 @@ def test_padding_gets_no_gradient_and_no_look(cell: CellName) -> None:
     (gradient,) = gradients(total(outcome), [memory.values])
     assert (gradient[at_padding] == 0).all() and (gradient[~at_padding] != 0).any(dim=1).all()
     garbage = memory.values + at_padding.unsqueeze(2) * 1e6
-    other = layer(layer.word_gates(words), replace(memory, values=garbage, keys=layer.attention.keys(garbage)), state)
+    other = layer(
+        layer.word_gates(words), replace(memory, values=garbage, keys=layer.attention.project_keys(garbage)), state
+    )
     assert torch.equal(other[0], outcome[0])

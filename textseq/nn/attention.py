@@ -1,14 +1,14 @@
-"""Attention: a query and what the encoder read -> where to look, and what is seen there.
+"""Attention: queries and what an encoder read -> a weighted mean of it, and the weights.
 
-What does not depend on the query is computed once for each sentence and kept in a ``Memory``. Shapes: N sentences,
-S source time, C width of the encoder's outputs, H width of the decoder's state, A width of the comparison, K queries
-of each sentence.
+What does not depend on the query is computed once per sentence and kept in a ``Memory``. Shapes: N sentences, S source
+time, C width of the encoder's outputs, H width of the queries, A width of the comparison, K queries of each sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -21,167 +21,218 @@ COMPARED, COMPARED_ON_GPU = 2**22, 2**26
 GPU, where every part costs a launch, only the memory counts."""
 
 Scorer = Callable[[Tensor], Tensor]
-"""Queries (N, K, A) -> how well they fit the keys, (N, K, S), but for what all positions of a sentence share."""
+"""Projected queries (N, K, A) -> scores (N, K, S), up to a constant for each query."""
 
-Look = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Queries (N, K, A) -> contexts (N, K, C) and weights (N, K, S)."""
+Attend = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Projected queries (N, K, A) -> contexts (N, K, C) and weights (N, K, S)."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the encoder read of N sentences."""
+    """What an encoder read of N sentences.
+
+    Example:
+        >>> memory = Memory(torch.randn(2, 5, 16), lengths=torch.tensor([5, 3]))
+        >>> memory.padding[1]
+        tensor([0., 0., 0., -inf, -inf])
+    """
 
     values: Tensor
-    """Its outputs, (N, S, C), zero at padding."""
-    keys: Tensor
-    """The values in the shape that queries are compared with, (N, S, A), or (N, S, H), by the attention."""
-    padding: Tensor
-    """(N, S), minus infinity at padding and 0 elsewhere: added to the scores, it makes padding invisible."""
-    summary: Tensor
-    """What the encoder knew after its last step in either direction, (N, C)."""
+    """The encoder's outputs, (N, S, C)."""
+    lengths: Tensor | None = None
+    """Real positions of each sentence, (N,), at least 1; the rest is padding. None: all are real."""
+    keys: Tensor | None = None
+    """The values as an attention compares them, (N, S, A or H), from ``Attention.with_keys``; None: not yet made."""
+    summary: Tensor | None = None
+    """The encoder's last state in either direction, (N, C); only ``NoAttention`` reads it."""
+
+    @cached_property
+    def padding(self) -> Tensor:
+        """(N, S), minus infinity at padding and 0 elsewhere, to add to scores."""
+        zeros = self.values.new_zeros(self.values.shape[:2])
+        if self.lengths is None:
+            return zeros
+        padded = torch.arange(zeros.shape[1], device=self.lengths.device) >= self.lengths.unsqueeze(1)
+        return zeros.masked_fill(padded.to(zeros.device), -torch.inf)
 
     def select(self, sentences: Tensor) -> Memory:
-        """The memory of some of the sentences, (M,) indices; their common padding goes too."""
-        padding = self.padding[sentences]
-        length = int((padding == 0).sum(dim=1).max())
+        """The memory of some of the sentences, (M,) indices, without the padding that all of them have."""
+        lengths, length = self.lengths, self.values.shape[1]
+        if lengths is not None:
+            lengths = lengths[sentences.to(lengths.device)]
+            length = int(lengths.max())
         return Memory(
             self.values[sentences, :length],
-            self.keys[sentences, :length],
-            padding[:, :length],
-            self.summary[sentences],
+            lengths,
+            None if self.keys is None else self.keys[sentences, :length],
+            None if self.summary is None else self.summary[sentences],
         )
 
 
 class Attention(nn.Module):
-    """What every attention has: keys made once, a query for each state, scores of queries and keys."""
+    """The base of every attention: projected keys and queries, their scores, softmax, weighted mean."""
 
-    def keys(self, values: Tensor) -> Tensor:
+    def project_keys(self, values: Tensor) -> Tensor:
         """What queries are compared with: (N, S, C) -> (N, S, A)."""
         return values
 
-    def query(self, h: Tensor) -> Tensor:
-        """The decoder's state as a question: (..., H) -> (..., A)."""
-        return h
+    def project_query(self, query: Tensor) -> Tensor:
+        """What keys are compared with: (..., H) -> (..., A)."""
+        return query
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """How well they fit: (N, K, A) and (N, S, A) -> (N, K, S)."""
+        """Scores of projected queries and keys: (N, K, A) and (N, S, A) -> (N, K, S)."""
         return torch.bmm(query, keys.transpose(1, 2))
 
-    def query_weights(self) -> Tensor | None:
-        """The matrix (A, H) that makes the query; None: it is the state itself."""
+    def query_matrix(self) -> Tensor | None:
+        """The matrix (A, H) of ``project_query``; None: the query is used as it is."""
         return None
 
     def scorer(self, keys: Tensor) -> Scorer:
-        """``scores`` for many steps of writing that look at the same keys, (N, S, A)."""
+        """``scores`` for many steps of generation with the same keys, (N, S, A)."""
         return lambda query: self.scores(query, keys)
 
-    def forward(self, h: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Look at each sentence from K states of the decoder.
+    def with_keys(self, memory: Memory) -> tuple[Memory, Tensor]:
+        """The memory with its keys, made here if they are missing, once for all later queries; and the keys alone."""
+        if memory.keys is not None:
+            return memory, memory.keys
+        keys = self.project_keys(memory.values).to(memory.values.dtype)
+        return replace(memory, keys=keys), keys
+
+    def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Attend to each sentence with one or more queries.
 
         Args:
-            h: (N, K, H).
+            query: (N, H), or (N, K, H) for K queries of each sentence.
             memory: of the N sentences.
 
         Returns:
-            The contexts (N, K, C), and the weights (N, K, S), which sum to one and are zero at padding.
+            The contexts (N, C) or (N, K, C), and the weights (N, S) or (N, K, S), which sum to one and are zero at
+            padding.
         """
-        return self._look(self.scores(self.query(h), memory.keys), memory)
+        if query.dim() == 2:
+            context, weights = self(query.unsqueeze(1), memory)
+            return context.squeeze(1), weights.squeeze(1)
+        return self._attend(self.scores(self.project_query(query), self.with_keys(memory)[1]), memory)
 
-    def over(self, memory: Memory) -> Look:
-        """``forward`` from queries that are made already, for many steps of writing over the same memory."""
-        fit = self.scorer(memory.keys)
-        return lambda query: self._look(fit(query), memory)
+    def over(self, memory: Memory) -> Attend:
+        """``forward`` from projected queries, for many steps of generation with the same memory."""
+        score = self.scorer(self.with_keys(memory)[1])
+        return lambda query: self._attend(score(query), memory)
 
     @staticmethod
-    def _look(scores: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def _attend(scores: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         exact = torch.promote_types(scores.dtype, torch.float32)
         weights = (scores.to(exact) + memory.padding.unsqueeze(1)).softmax(dim=2)
         return torch.bmm(weights.to(memory.values.dtype), memory.values), weights
 
 
-class Additive(Attention):
-    """A small network: v^T tanh(W s + U h_j + b) (Bahdanau et al. 2015, appendix A.1.2)."""
+class AdditiveAttention(Attention):
+    """A small network: v^T tanh(W s + U h_j + b) (Bahdanau et al. 2015, appendix A.1.2).
 
-    def __init__(self, hidden_size: int, value_size: int, size: int) -> None:
+    Args:
+        query_size: H.
+        value_size: C.
+        attention_size: A.
+
+    Example:
+        >>> attention = AdditiveAttention(query_size=8, value_size=16, attention_size=8)
+        >>> context, weights = attention(torch.randn(2, 8), Memory(torch.randn(2, 5, 16), torch.tensor([5, 3])))
+        >>> context.shape, weights.shape
+        (torch.Size([2, 16]), torch.Size([2, 5]))
+    """
+
+    def __init__(self, query_size: int, value_size: int, attention_size: int) -> None:
         super().__init__()
-        self.query_weight = nn.Linear(hidden_size, size, bias=False)
-        self.key_weight = nn.Linear(value_size, size)
-        self.score = nn.Parameter(torch.empty(size).uniform_(-(size**-0.5), size**-0.5))
+        self.query_weight = nn.Linear(query_size, attention_size, bias=False)
+        self.key_weight = nn.Linear(value_size, attention_size)
+        self.score = nn.Parameter(torch.empty(attention_size).uniform_(-(attention_size**-0.5), attention_size**-0.5))
 
-    def keys(self, values: Tensor) -> Tensor:
-        """U h_j + b for every j: it does not depend on the step."""
-        made: Tensor = self.key_weight(values)
-        return made
+    def project_keys(self, values: Tensor) -> Tensor:
+        """U h_j + b for every j."""
+        keys: Tensor = self.key_weight(values)
+        return keys
 
-    def query(self, h: Tensor) -> Tensor:
+    def project_query(self, query: Tensor) -> Tensor:
         """W s."""
-        made: Tensor = self.query_weight(h)
-        return made
+        projected: Tensor = self.query_weight(query)
+        return projected
 
-    def query_weights(self) -> Tensor | None:
+    def query_matrix(self) -> Tensor | None:
         """W."""
         return self.query_weight.weight
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """v^T tanh(query + key)."""
-        return self._compare(lambda asked, known: (asked + known).tanh_(), self.score.to(keys.dtype), query, keys)
+        return self._compare(lambda q, k: (q + k).tanh_(), self.score.to(keys.dtype), query, keys)
 
     def scorer(self, keys: Tensor) -> Scorer:
-        """``scores`` by ``squashed``: -2 v^T r is left, for the sum of v is the same at all positions."""
+        """``scores`` by ``squashed``: -2 v^T r; the sum of v is left out, as it is the same at all positions."""
         folded = folded_exp(keys)
         score = -2 * self.score.to(folded.dtype)
         return lambda query: self._compare(squashed, score, folded_exp(query), folded)
 
     @staticmethod
-    def _compare(how: Callable[[Tensor, Tensor], Tensor], score: Tensor, query: Tensor, keys: Tensor) -> Tensor:
-        """Some sentences at a time, for what is compared is K times as large as the keys."""
+    def _compare(function: Callable[[Tensor, Tensor], Tensor], score: Tensor, query: Tensor, keys: Tensor) -> Tensor:
+        """A few sentences at a time, for the comparison is K times as large as the keys."""
         most = COMPARED if keys.device.type == "cpu" else COMPARED_ON_GPU
-        some = max(1, most // (query.shape[1] * keys[0].numel()))
-        parts = zip(torch.split(query, some), torch.split(keys, some), strict=True)
-        return torch.cat([how(asked.unsqueeze(2), known.unsqueeze(1)) @ score for asked, known in parts])
+        rows = max(1, most // (query.shape[1] * keys[0].numel()))
+        parts = zip(torch.split(query, rows), torch.split(keys, rows), strict=True)
+        return torch.cat([function(q.unsqueeze(2), k.unsqueeze(1)) @ score for q, k in parts])
 
 
-class General(Attention):
-    """A product with a matrix between: s^T W h_j (Luong et al. 2015, equation 8)."""
+class GeneralAttention(Attention):
+    """A product with a matrix between: s^T W h_j (Luong et al. 2015, equation 8).
 
-    def __init__(self, hidden_size: int, value_size: int, size: int) -> None:
+    Args:
+        query_size: H.
+        value_size: C.
+
+    Example:
+        >>> context, _ = GeneralAttention(8, 16)(torch.randn(2, 8), Memory(torch.randn(2, 5, 16)))
+        >>> context.shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(self, query_size: int, value_size: int) -> None:
         super().__init__()
-        self.key_weight = nn.Linear(value_size, hidden_size, bias=False)
+        self.key_weight = nn.Linear(value_size, query_size, bias=False)
 
-    def keys(self, values: Tensor) -> Tensor:
+    def project_keys(self, values: Tensor) -> Tensor:
         """W h_j for every j."""
-        made: Tensor = self.key_weight(values)
-        return made
+        keys: Tensor = self.key_weight(values)
+        return keys
 
 
-class Dot(Attention):
-    """The product s^T h_j itself (Luong et al. 2015, equation 8); wants H = C."""
+class DotAttention(Attention):
+    """The product s^T h_j itself (Luong et al. 2015, equation 8); requires H = C.
 
-    def __init__(self, hidden_size: int, value_size: int, size: int) -> None:
-        super().__init__()
+    Example:
+        >>> context, _ = DotAttention()(torch.randn(2, 16), Memory(torch.randn(2, 5, 16)))
+        >>> context.shape
+        torch.Size([2, 16])
+    """
 
 
-class Fixed(Attention):
-    """No attention: every step sees the encoder's last states (Cho et al. 2014; Sutskever et al. 2014)."""
+class NoAttention(Attention):
+    """Every query sees the encoder's last states (Cho et al. 2014; Sutskever et al. 2014)."""
 
-    def __init__(self, hidden_size: int, value_size: int, size: int) -> None:
-        super().__init__()
-
-    def over(self, memory: Memory) -> Look:
+    def over(self, memory: Memory) -> Attend:
         """The query does not matter."""
         return lambda query: self(query, memory)
 
-    def forward(self, h: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """The summary as the context of every state; the weights are those of a look at all alike."""
+    def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """The summary as the context of each of the queries (N, K, H), with equal weights at all real positions."""
+        assert memory.summary is not None
         real = (memory.padding == 0).to(memory.padding.dtype)
-        weights = (real / real.sum(dim=1, keepdim=True)).unsqueeze(1).expand(-1, h.shape[1], -1)
-        return memory.summary.unsqueeze(1).expand(-1, h.shape[1], -1), weights
+        weights = (real / real.sum(dim=1, keepdim=True)).unsqueeze(1).expand(-1, query.shape[1], -1)
+        return memory.summary.unsqueeze(1).expand(-1, query.shape[1], -1), weights
 
 
 ATTENTIONS: dict[AttentionName, Callable[[int, int, int], Attention]] = {
-    "additive": Additive,
-    "general": General,
-    "dot": Dot,
-    "none": Fixed,
+    "additive": AdditiveAttention,
+    "general": lambda query_size, value_size, _: GeneralAttention(query_size, value_size),
+    "dot": lambda *_: DotAttention(),
+    "none": lambda *_: NoAttention(),
 }
-"""Made from H, C and A."""
+"""By the names that ``--attention`` takes, each made from H, C and A."""

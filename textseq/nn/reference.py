@@ -314,7 +314,7 @@ def additive_attention(s: Array, h: Array, w: AttentionWeights, *, squash: Activ
     return context, alpha
 
 
-def attentive_gru(
+def attention_gru_step(
     y: Array, state: State, h: Array, w: CellWeights, attention: AttentionWeights, *, step: Step = gru_step
 ) -> tuple[State, Array, Array]:
     """One step of a decoder that looks at the source first (Bahdanau et al. 2015, appendix A.2.2).

@@ -1,9 +1,10 @@
-"""The GRU over a window with its gradient by hand, alone and with attention: training's fast path.
+"""The GRU over a window with a hand-written gradient, alone and with attention: training's fast path.
 
-Autograd would note some thirty operations for every step, add up the gradient of the weights step by step, and keep
-every tensor between. Here a step is ten operations, what it leaves goes into one tensor for the whole window, and all
+Autograd would record some thirty operations for every step, add up the gradient of the weights step by step, and keep
+every intermediate tensor. Here a step is ten operations, its results go into one tensor for the whole window, and all
 gradients of weights are single products at the end. The equations are those of ``cells.gru_step`` and
-``attention.Additive``, whose unrolled twins this is tested against. On a GPU the GRU alone is cuDNN's.
+``attention.AdditiveAttention``, whose reference implementations this is tested against. On a GPU the GRU alone is
+cuDNN's.
 
 Shapes: T time, D directions, N batch, H hidden, S source time, A width of the comparison, C width of the context; time
 comes first. Under autocast the products are in its number format, all else in float32.
@@ -92,7 +93,7 @@ def attention_gru_window(
     values: Tensor,
     padding: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a GRU over a window that looks at the source before every step, by additive attention.
+    """Run a GRU over a window, with additive attention to the source before every step.
 
     Args:
         x_gates: the words' share of the gates, (T, N, 3H).
@@ -132,7 +133,7 @@ def _step(x: Tensor, h_gates: Tensor, h: Tensor, gates: Tensor, new: Tensor) -> 
 
 
 def _step_back(dh: Tensor, gates: Tensor, h_n: Tensor, h: Tensor, dx: Tensor, dp: Tensor) -> None:
-    """Its gradients: of the gates' input share into ``dx`` (..., 3H), of the recurrent product into ``dp``."""
+    """Its gradients: of the input's share of the gates into ``dx`` (..., 3H), of the recurrent product into ``dp``."""
     size = h.shape[-1]
     r, z, n = gates.chunk(3, dim=-1)
     dx_n = dx[..., 2 * size :]
@@ -150,13 +151,13 @@ class _Gru(torch.autograd.Function):
     def forward(ctx: _Context, x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tensor:
         steps, _, _, width = x_gates.shape
         narrow = hh.to(product_format(hh))
-        turned = narrow.transpose(1, 2)
+        transposed = narrow.transpose(1, 2)
         outputs = state.new_empty(steps, *state.shape)
         gates = torch.empty_like(x_gates)
         h_n = torch.empty_like(outputs)
         h, size = state, width // 3
         for t in range(steps):
-            h_gates = torch.bmm(h.to(narrow.dtype), turned) + bias.unsqueeze(1)
+            h_gates = torch.bmm(h.to(narrow.dtype), transposed) + bias.unsqueeze(1)
             h_n[t] = h_gates[..., 2 * size :]
             _step(x_gates[t], h_gates, h, gates[t], outputs[t])
             h = outputs[t]
@@ -189,15 +190,15 @@ def _attention_forward(
     values: Tensor,
     padding: Tensor,
 ) -> tuple[Tensor, ...]:
-    """The loop over the steps: outputs, contexts, looks, gates, h_n and folded queries of all; keys come folded."""
+    """The loop over the steps: outputs, contexts, weights, gates, h_n and folded queries of all; keys are folded."""
     steps, batch, width = x_gates.shape
     size, dtype = width // 3, both.dtype
     outputs = state.new_empty(steps, batch, size)
     contexts = state.new_empty(steps, batch, values.shape[2])
-    looks = state.new_empty(steps, *padding.shape)
+    weights = state.new_empty(steps, *padding.shape)
     gates, h_n = torch.empty_like(x_gates), torch.empty_like(outputs)
     queries = state.new_empty(steps, batch, len(score))
-    look, _ = best_for(keys)
+    attend, _ = best_for(keys)
     h = state
     with torch.autocast(state.device.type, enabled=False):
         for t in range(steps):
@@ -205,11 +206,11 @@ def _attention_forward(
             h_gates = product[:, :width] + bias
             queries[t] = folded_exp(product[:, width:])
             h_n[t] = h_gates[:, 2 * size :]
-            look(queries[t], keys, score, padding, values, weights=looks[t], context=contexts[t])
+            attend(queries[t], keys, score, padding, values, weights=weights[t], context=contexts[t])
             x = x_gates[t] + contexts[t].to(dtype) @ see.t()
             _step(x, h_gates, h, gates[t], outputs[t])
             h = outputs[t]
-    return outputs, contexts, looks, gates, h_n, queries
+    return outputs, contexts, weights, gates, h_n, queries
 
 
 def _attention_backward(
@@ -217,7 +218,7 @@ def _attention_backward(
     d_contexts: Tensor,
     outputs: Tensor,
     contexts: Tensor,
-    looks: Tensor,
+    weights: Tensor,
     gates: Tensor,
     h_n: Tensor,
     queries: Tensor,
@@ -233,36 +234,37 @@ def _attention_backward(
     dtype, width = both.dtype, gates.shape[2]
     dx = torch.empty_like(gates)
     dp = gates.new_empty(*gates.shape[:2], len(both))
-    seen = torch.empty_like(contexts)
+    d_seen = torch.empty_like(contexts)
     d_keys, d_score = torch.zeros_like(keys), torch.zeros_like(queries[0])
-    _, look_back = best_for(keys)
+    _, back = best_for(keys)
     dh = torch.zeros_like(state)
     for t in reversed(range(len(outputs))):
         dh = dh + d_outputs[t]
         before = outputs[t - 1] if t else state
         _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
-        torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=seen[t])
-        look_back(
-            queries[t], keys, score, values, looks[t], seen[t], d_query=dp[t, :, width:], d_keys=d_keys, d_score=d_score
-        )
+        torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=d_seen[t])
+        back(
+            queries[t], keys, score, values, weights[t], d_seen[t], d_query=dp[t, :, width:], d_keys=d_keys,
+            d_score=d_score,
+        )  # fmt: skip
         dh = (dh * gates[t].chunk(3, dim=1)[1]).add_(dp[t].to(dtype) @ both)
-    return dx, dp, seen, dh, d_keys, d_score
+    return dx, dp, d_seen, dh, d_keys, d_score
 
 
-# Targets and sources of any length share the records of those a little longer: what the padding of the sources adds is
-# not looked at, and the steps behind the last one come to nothing in the loop back.
-_STEPS, _SOURCES, _AS_IT_IS = Slot("T"), Slot(".S"), Slot()
+# Targets and sources of any length share recordings of those a little longer: source padding has a weight of
+# zero, and steps after the last one add nothing in the backward loop.
+_STEPS, _SOURCES, _EXACT = Slot("T"), Slot(".S"), Slot()
 
 _forward_recorded = Recorded(
     _attention_forward,
-    (_STEPS, *[_AS_IT_IS] * 5, _SOURCES, _SOURCES, Slot(".S", -torch.inf)),
+    (_STEPS, *[_EXACT] * 5, _SOURCES, _SOURCES, Slot(".S", -torch.inf)),
     (_STEPS, _STEPS, Slot("T.S"), *[_STEPS] * 3),
 )
 
 _backward_recorded = Recorded(
     _attention_backward,
-    (*[_STEPS] * 4, Slot("T.S"), *[_STEPS] * 3, *[_AS_IT_IS] * 4, _SOURCES, _SOURCES),
-    (*[_STEPS] * 3, _AS_IT_IS, _SOURCES, _AS_IT_IS),
+    (*[_STEPS] * 4, Slot("T.S"), *[_STEPS] * 3, *[_EXACT] * 4, _SOURCES, _SOURCES),
+    (*[_STEPS] * 3, _EXACT, _SOURCES, _EXACT),
 )
 
 
@@ -286,23 +288,23 @@ class _AttentionGru(torch.autograd.Function):
         see = context_weight.to(dtype)
         keys, values = folded_exp(keys).contiguous(), values.contiguous()
         run = _forward_recorded if state.is_cuda else _attention_forward
-        outputs, contexts, looks, *further = run(
+        outputs, contexts, weights, *further = run(
             x_gates, state, both, bias, see, score, keys, values, padding.contiguous()
         )
-        ctx.save_for_backward(outputs, contexts, looks, *further, state, both, see, score, keys, values)
-        ctx.mark_non_differentiable(looks)
-        return outputs, contexts, looks
+        ctx.save_for_backward(outputs, contexts, weights, *further, state, both, see, score, keys, values)
+        ctx.mark_non_differentiable(weights)
+        return outputs, contexts, weights
 
     @staticmethod
     def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        outputs, contexts, looks, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
+        outputs, contexts, weights, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
         run = _backward_recorded if state.is_cuda else _attention_backward
-        dx, dp, seen, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
+        dx, dp, d_seen, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
         dtype, width = both.dtype, dx.shape[2]
         before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(dtype).flatten(0, 1)
         d_both = (dp.to(dtype).flatten(0, 1).t() @ before).to(state.dtype)
         d_see = (dx.to(dtype).flatten(0, 1).t() @ contexts.to(dtype).flatten(0, 1)).to(state.dtype)
-        d_values = torch.bmm(looks.permute(1, 2, 0), seen.transpose(0, 1))
+        d_values = torch.bmm(weights.permute(1, 2, 0), d_seen.transpose(0, 1))
         d_bias = dp[:, :, :width].sum(dim=(0, 1))
         return (
             dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score.sum(dim=0), d_keys * (4 * score), d_values,

@@ -115,10 +115,8 @@ class TranslationModel(nn.Module):
         values, after = self.encoder(words, lengths=lengths)
         values = values.to(words.dtype)
         forward, backward = after[0][-2], after[0][-1]  # of the last layer, (N, C/2) each
-        real = torch.arange(source.shape[1]) < lengths.unsqueeze(1)
-        padding = values.new_zeros(real.shape).masked_fill(~real.to(values.device), -torch.inf)
-        keys = self.decoder.attention.keys(values).to(values.dtype)
-        memory = Memory(values, keys, padding, torch.cat([forward, backward], dim=1))
+        memory = Memory(values, lengths, summary=torch.cat([forward, backward], dim=1))
+        memory, _ = self.decoder.attention.with_keys(memory)
         start = torch.tanh(self.bridge(backward)).to(words.dtype)  # (N, L*states*H)
         layers = self.config.num_decoder_layers
         parts = start.view(len(source), layers, -1, self.config.hidden_size).transpose(0, 1)  # (L, N, states, H)
@@ -215,7 +213,7 @@ class TranslationModel(nn.Module):
             bounded = decoder.cell.bounded  # then states lie between -1 and 1, and with them values and contexts
             readout = Weights(self.readout.weight[:, :seen], self.readout.bias, bounded=bounded)
             output = Weights(self.output.weight, self.output.bias, bounded=config.readout == "tanh")
-            asking = decoder.attention.query_weights()
+            asking = decoder.attention.query_matrix()
             return Stepper(
                 self,
                 prepare,
@@ -284,15 +282,15 @@ class Stepper:
         """
         model, decoder = self.model, self.model.decoder
         sentences, length = memory.padding.shape
-        look_at = decoder.attention.over(memory)
+        attend = decoder.attention.over(memory)
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             ids = tokens if self.tokens is None else self.tokens[tokens]
             *parts, had = state
             lowest = tuple(part[0] for part in parts)
             query = lowest[0] if self.query is None else self.query.product(lowest[0])
-            context, look = look_at(query.view(sentences, -1, query.shape[1]))
-            context, look = context.flatten(0, 1), look.flatten(0, 1)
+            context, attention = attend(query.view(sentences, -1, query.shape[1]))
+            context, attention = context.flatten(0, 1), attention.flatten(0, 1)
             gates = self.gates_of[ids] + self.from_context.product(context)
             after = decoder.cell.step(gates, lowest, self.own)
             h, states = after[0], tuple(part.unsqueeze(0) for part in after)
@@ -301,6 +299,6 @@ class Stepper:
                 states = tuple(torch.cat(both) for both in zip(states, above, strict=True))
             total = self.readout.product(torch.cat([h, context], dim=1)) + self.words_of[ids]
             # Sentences that left the batch may have been the longest.
-            return self.output.product(model.squash(total)), (*states, had[:, :, :length] + look)
+            return self.output.product(model.squash(total)), (*states, had[:, :, :length] + attention)
 
         return step
