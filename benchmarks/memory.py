@@ -43,7 +43,7 @@ from textseq.tasks.translation.config import TranslationModelConfig
 from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import Vocabularies
-from textseq.tokenizers.pretokenizer import REMEMBERED
+from textseq.tokenizers.pretokenizer import CACHE_SIZE
 from textseq.tokenizers.words import WordTokenizer
 
 MEGABYTE = 10**6
@@ -108,7 +108,7 @@ def forever(lines: list[str], new: int) -> Iterator[str]:
         rng.shuffle(lines)
         for line in lines:
             number += 1
-            count = new if found < 1.1 * REMEMBERED else int(number % 10 == 0)
+            count = new if found < 1.1 * CACHE_SIZE else int(number % 10 == 0)
             some = "".join(f" {found + n:x}" for n in range(count))
             found += count
             yield line.replace(" ", f"{some} ", 1)

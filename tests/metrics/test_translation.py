@@ -194,7 +194,7 @@ def test_the_seed_is_sacrebleus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert other.score == usual.score and other.interval != usual.interval and "|seed:7|" in other.signature
     for wrong in ("none", "0", "-1", "abc", ""):
         monkeypatch.setenv("SACREBLEU_SEED", wrong)
-        with pytest.raises(TextseqError, match=f"SACREBLEU_SEED wants a whole number above 0, found '{wrong}'; set it"):
+        with pytest.raises(TextseqError, match=f"SACREBLEU_SEED: expected an integer above 0, got '{wrong}'; change"):
             measure_translations(TRANSLATIONS, REFERENCES)
 
 
@@ -275,7 +275,7 @@ def test_short_sentences_can_be_perfect_too() -> None:
 
 @pytest.mark.parametrize("edges", [(), (0, 5), (5, 5), (9, 5)])
 def test_edges_that_are_none(edges: tuple[int, ...]) -> None:
-    with pytest.raises(TextseqError, match="edges wants ascending numbers of words from 1, found"):
+    with pytest.raises(TextseqError, match="edges: expected ascending numbers of words from 1, got"):
         bleu_by_length(["a"], ["a"], ["a"], edges=edges)
 
 
@@ -289,27 +289,27 @@ CALLS: dict[str, Callable[[list[str], list[str]], object]] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_what_cannot_be_measured(call: Callable[[object, object], object]) -> None:
-    with pytest.raises(TextseqError, match="references want as many sentences, found 1 and 2; give one"):
+    with pytest.raises(TextseqError, match=r"expected as many .* as references, got 1 and 2; give one"):
         call(["a"], ["a", "b"])
-    with pytest.raises(TextseqError, match="measuring wants at least 1 sentence, found none; give"):
+    with pytest.raises(TextseqError, match="expected at least 1 sentence, got none; give"):
         call([], [])
-    with pytest.raises(TextseqError, match="wants texts, found NoneType as sentence 2; an empty one is ''"):
+    with pytest.raises(TextseqError, match=": expected strings, got NoneType as sentence 2; an empty one is ''"):
         call(["a", None], ["a", "b"])
-    with pytest.raises(TextseqError, match=r"(references|sources) wants texts, found int as sentence 1"):
+    with pytest.raises(TextseqError, match=r"(references|sources): expected strings, got int as sentence 1"):
         call(["a"], [3])
-    with pytest.raises(TextseqError, match="wants a list of sentences, found one text; put it in a list"):
+    with pytest.raises(TextseqError, match="expected a list of sentences, got one text; put it in a list"):
         call("a cat", "a cat")
 
 
 def test_names_and_numbers_that_are_wrong() -> None:
-    with pytest.raises(TextseqError, match="unknown measure 'bleurt'; did you mean 'bleu'"):
+    with pytest.raises(TextseqError, match="unknown metric 'bleurt'; did you mean 'bleu'"):
         measure_translations(["a"], ["a"], metrics=["bleurt"])
     for call in (bleu, measure_translations):
         with pytest.raises(TextseqError, match="unknown tokenizer of BLEU '13'; did you mean '13a'"):
             call(["a"], ["a"], tokenize="13")
-    with pytest.raises(TextseqError, match="resamples wants at least 100 for an interval of 95 %, found 99"):
+    with pytest.raises(TextseqError, match="resamples: expected at least 100 for a 95 % interval, got 99"):
         measure_translations(["a"], ["a"], resamples=99)
-    with pytest.raises(TextseqError, match="comparing wants at least 2 sentences, found 1; give more"):
+    with pytest.raises(TextseqError, match="comparing: expected at least 2 sentences, got 1; give more"):
         compare(["a"], ["b"], ["a"])
 
 

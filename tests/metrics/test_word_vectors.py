@@ -63,9 +63,9 @@ def test_analogies_are_counted_by_section(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["man king", "man\tking\tmuch", "man king 9"])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, line: str) -> None:
     path = written(tmp_path, f"# pairs\n{line}\n")
-    with pytest.raises(TextseqError, match=f"{re.escape(str(path))}, line 2 wants two words and a number"):
+    with pytest.raises(TextseqError, match=f"{re.escape(str(path))}, line 2: expected two words and a number"):
         word_similarity(VECTORS, path)
-    with pytest.raises(TextseqError, match="line 2 wants four words"):
+    with pytest.raises(TextseqError, match="line 2: expected four words"):
         word_analogies(VECTORS, path)
     with pytest.raises(TextseqError, match="no file"):
         word_similarity(VECTORS, tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Units: a text cut at white space, the same however it came, and counted within bounds."""
+"""Pretokens: a text split at white space, the same whatever the chunks, and counted within bounds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textseq.errors import TextseqError
-from textseq.tokenizers import pretokenizer as units
-from textseq.tokenizers.pretokenizer import WORDS, WORDS_AND_LINES, count_units, cut
+from textseq.tokenizers import pretokenizer
+from textseq.tokenizers.pretokenizer import WORDS, WORDS_AND_LINES, count_pretokens, pretokenize
 from textseq.tokenizers.words import WordTokenizer
 
 EVERY_PATTERN = pytest.mark.parametrize("pattern", [WORDS, WORDS_AND_LINES], ids=["words", "words and lines"])
@@ -24,7 +24,7 @@ def chunked(text: str, size: int) -> Iterator[str]:
 
 
 def joined(text: Iterator[str], pattern: re.Pattern[str]) -> list[str]:
-    return [unit for found in cut(text, pattern) for unit in found]
+    return [unit for found in pretokenize(text, pattern) for unit in found]
 
 
 @EVERY_PATTERN
@@ -45,35 +45,35 @@ def test_what_a_unit_is() -> None:
 
 
 def test_documents_do_not_run_into_one_another() -> None:
-    assert count_units(["to be", iter(["to ", "bear"])], WORDS)[0] == {"to": 2, " be": 1, " bear": 1}
+    assert count_pretokens(["to be", iter(["to ", "bear"])], WORDS)[0] == {"to": 2, " be": 1, " bear": 1}
 
 
 def test_lone_surrogates_are_refused() -> None:
     with pytest.raises(TextseqError, match=r"lone surrogate U\+D800"):
-        list(cut(["ab \ud800"], WORDS))
+        list(pretokenize(["ab \ud800"], WORDS))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_rare_are_forgotten_when_there_are_too_many(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units, "MOST_UNITS", 100)
-    monkeypatch.setattr(units, "_BLOCK", 10)
+    monkeypatch.setattr(pretokenizer, "MAX_PRETOKENS", 100)
+    monkeypatch.setattr(pretokenizer, "_BLOCK", 10)
     text = "".join(f" the of{n}\n" for n in range(1000)) + "é"
-    counts, forgotten = count_units([chunked(text, size)], WORDS)
+    counts, forgotten = count_pretokens([chunked(text, size)], WORDS)
     assert len(counts) <= 110 and counts[" the"] == counts["\n"] == 1000 and counts["é"] == 1
     assert forgotten == set(" of0123456789")
-    assert counts == count_units([text], WORDS)[0]
+    assert counts == count_pretokens([text], WORDS)[0]
     assert counts.keys() <= Counter(WORDS.findall(text)).keys()
 
 
 def test_forgetting_what_units_became_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units, "REMEMBERED", 3)
+    monkeypatch.setattr(pretokenizer, "CACHE_SIZE", 3)
     text = "".join(f"word {n} and\n" for n in range(30))
     tokenizer = WordTokenizer.train([text])
     found = [tokenizer.decode(tokenizer.encode(text[at : at + 50])) for at in range(0, len(text), 50)]
     assert "".join(found) == text
 
 
-def test_a_short_text_costs_nothing_for_what_is_remembered() -> None:
+def test_a_short_text_costs_nothing_for_what_is_cache() -> None:
     """To walk through all that was met before, at every sentence, made a long run of them quadratic."""
 
     class Unwalked(dict[str, bytes]):
@@ -83,7 +83,7 @@ def test_a_short_text_costs_nothing_for_what_is_remembered() -> None:
         keys = values = items = __iter__  # type: ignore[assignment]
 
     tokenizer = WordTokenizer.train(["a b a b"])
-    tokenizer._remembered = Unwalked()
+    tokenizer._cache = Unwalked()
     for text in ("a b", "a c", "a b c d"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert len(tokenizer._remembered) >= 4
+    assert len(tokenizer._cache) >= 4

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textseq import tokenizers
 from textseq.config.tokenizer import TOKENIZER_OPTIONS, TokenizerConfig, TokenizerName
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import PIECE, TOKENIZER_FILE, Tokenizer
+from textseq.tokenizers.base import CHUNK, TOKENIZER_FILE, Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
 from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer, tokenizer_from
 
@@ -149,7 +150,7 @@ def test_cutting_a_text_into_chunks_changes_nothing(kind: str, training: str, te
 
 @EVERY_KIND
 def test_long_chunks_are_encoded_whole(kind: str) -> None:
-    text = ("To be, or not to bé. " * PIECE)[: 2 * PIECE + 1]
+    text = ("To be, or not to bé. " * CHUNK)[: 2 * CHUNK + 1]
     tokenizer = train(kind, text)
     np.testing.assert_array_equal(np.concatenate(list(tokenizer.encode_chunks([text]))), tokenizer.encode(text))
 
@@ -210,7 +211,7 @@ def test_only_one_sequence_of_integers_is_decoded(kind: str) -> None:
     tokenizer = train(kind, "abc")
     with pytest.raises(TextseqError, match=r"one sequence of integers .* shape \(1, 2\)"):
         tokenizer.decode(np.zeros((1, 2), np.int64))
-    with pytest.raises(TextseqError, match="found float64"):
+    with pytest.raises(TextseqError, match="got float64"):
         tokenizer.decode(np.zeros(2))  # type: ignore[arg-type]  # what a caller without mypy may do
 
 
@@ -242,7 +243,7 @@ def test_fingerprint_tells_tokenizers_apart() -> None:
 
 
 def test_a_subclass_reads_only_its_own_kind() -> None:
-    with pytest.raises(TextseqError, match="wanted a char tokenizer, found a byte tokenizer"):
+    with pytest.raises(TextseqError, match="expected a char tokenizer, got a byte tokenizer"):
         CharTokenizer.from_json(ByteTokenizer().to_json())
 
 
@@ -268,7 +269,7 @@ def test_options_are_refused_where_they_mean_nothing(name: str) -> None:
         ('{"format":1,"kind":"char","charac', "is damaged"),
         ("[1]", "is damaged .*a list"),
         ("{}", "format None"),
-        ('{"format":2,"kind":"char"}', "wanted a tokenizer of format 1, found format 2"),
+        ('{"format":2,"kind":"char"}', "expected a tokenizer of format 1, got format 2"),
         ('{"format":1}', "unknown tokenizer 'None'"),
         ('{"format":1,"kind":"chr"}', "unknown tokenizer 'chr'; did you mean 'char'"),
         ('{"format":1,"kind":"char"}', "without its 'characters'"),
@@ -315,3 +316,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(TextseqError, match=r"cannot write .*file"):
         ByteTokenizer().save(tmp_path / "file")
+
+
+def test_the_public_names_are_what_can_be_imported() -> None:
+    assert len(set(tokenizers.__all__)) == len(tokenizers.__all__)
+    assert {type_.__name__ for type_ in TOKENIZERS.values()} <= {*tokenizers.__all__}
+    assert all(hasattr(tokenizers, name) for name in tokenizers.__all__)
+
+
+def test_amounts_are_aligned_with_the_text_of_their_tokens() -> None:
+    tokenizer = ByteTokenizer()
+    ids = tokenizer.encode("aż!").tolist()
+    assert tokenizers.align_to_text(tokenizer, ids, [1, 2, 4, 8]) == [("a", 1), ("ż", 6), ("!", 8)]
+    assert tokenizers.align_to_text(tokenizer, ids[:2], [1, 2]) == [("a", 1), ("\ufffd", 2)]

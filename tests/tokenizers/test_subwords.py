@@ -51,11 +51,11 @@ def test_a_small_text_gives_what_it_can_and_says_so(model: str) -> None:
         tokenizer = train(text, model=model)
         assert tokenizer.decode(tokenizer.encode(text + "aé")) == text + "aé"
         [note] = tokenizer.notes(TokenizerConfig(tokenizer="subword"))
-        assert note == f"the text gives {tokenizer.size} subwords, fewer than the 8000 asked for"
+        assert note == f"the text gives {tokenizer.size} subwords, fewer than the 8000 requested"
 
 
 def test_a_vocabulary_that_is_too_small_is_refused_with_the_size_it_needs() -> None:
-    with pytest.raises(TextseqError, match=r"--vocabulary-size must be at least (\d+) .*, found 100") as caught:
+    with pytest.raises(TextseqError, match=r"--vocabulary-size: expected at least (\d+) .*, got 100") as caught:
         train(TEXT, size=100)
     needed = int(str(caught.value).split("at least ")[1].split()[0])
     assert train(TEXT, size=needed).size == needed
@@ -136,14 +136,14 @@ def every_way(tokenizer: SubwordTokenizer, word: str) -> dict[tuple[str, ...], f
     score = {model.id_to_piece(n).replace("▁", " "): model.get_score(n) for n in range(257, model.get_piece_size())}
     ways: dict[tuple[str, ...], float] = {}
 
-    def cut(found: tuple[str, ...], rest: str) -> None:
+    def extend(found: tuple[str, ...], rest: str) -> None:
         if not rest:
             ways[found] = sum(score[piece] for piece in found)
         for end in range(1, len(rest) + 1):
             if rest[:end] in score:
-                cut((*found, rest[:end]), rest[end:])
+                extend((*found, rest[:end]), rest[end:])
 
-    cut((), word)
+    extend((), word)
     return ways
 
 
@@ -189,12 +189,12 @@ def test_resampled_tokens_are_the_same_text_and_depend_on_chance_alone(text: str
 
 
 def test_words_that_were_cut_before_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subwords, "_WAYS", 3)
+    monkeypatch.setattr(subwords, "_CACHE_SIZE", 3)
     tokenizer = train(TEXT, size=290)
     for number in range(20):
         ids = tokenizer.encode(f" the{number} then")
         assert tokenizer.decode(tokenizer.resampled(ids, 0.2, np.random.default_rng(number))) == f" the{number} then"
-        assert len(tokenizer._ways) <= 3 + 2
+        assert len(tokenizer._segmentations) <= 3 + 2
 
 
 WELL_TRAINED = train(TEXT, size=290)

@@ -16,8 +16,7 @@ from nltk.stem.snowball import SnowballStemmer
 
 from textseq.config.tokenizer import StemmerName, TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers import pretokenizer as units
-from textseq.tokenizers import words
+from textseq.tokenizers import pretokenizer, words
 from textseq.tokenizers.words import WordTokenizer, splitter
 
 UNHURRIED = settings(deadline=None)
@@ -196,8 +195,8 @@ def test_a_line_s_end_is_the_first_token_of_a_text_with_lines(text: str) -> None
 
 
 def test_forgotten_units_can_be_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units, "MOST_UNITS", 20)
-    monkeypatch.setattr(units, "_BLOCK", 5)
+    monkeypatch.setattr(pretokenizer, "MAX_PRETOKENS", 20)
+    monkeypatch.setattr(pretokenizer, "_BLOCK", 5)
     text = "".join(f" the of{chr(0x400 + n)}!" for n in range(100))
     tokenizer = train(text, minimum_count=2)
     assert " the" in tokenizer.vocabulary

@@ -1,1 +1,1 @@
-"""Metrics, each with its signature."""
+"""Metrics. Each carries its signature: the recipe of the number."""

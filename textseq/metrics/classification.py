@@ -1,4 +1,4 @@
-"""Measures of labels: accuracy with its interval, precision, recall and F1 of each, and which are taken for which."""
+"""Classification metrics: accuracy with its interval, precision, recall and F1 of each label, confusion matrix."""
 
 from __future__ import annotations
 
@@ -9,32 +9,26 @@ import numpy as np
 import numpy.typing as npt
 
 from textseq.errors import TextseqError
-from textseq.version import __version__
-
-RESAMPLES = 1000
-"""Bootstrap resamples of the interval."""
-
-SEED = 12345
-"""Of the resampling; sacreBLEU's."""
+from textseq.metrics.signature import bootstrap_signature, proportion_interval
 
 SHOWN = 30
-"""Labels with which a table of all that was taken for all can still be read; of more, so many confusions are shown."""
+"""Labels up to which the table shows the whole confusion matrix; with more, this many of the largest confusions."""
 
 KEPT = 100
-"""Labels of which the whole confusion is kept with a model."""
+"""Labels up to which the confusion matrix is saved with a model."""
 
 
 @dataclass(frozen=True)
 class LabelMetrics:
-    """How well one label is told from the others, all from 0 to 1."""
+    """Metrics of one label, all from 0 to 1."""
 
     label: str
     precision: float
-    """Of the texts that were given it, how many have it."""
+    """Of the texts predicted to have the label, the share that has it."""
     recall: float
-    """Of the texts that have it, how many were given it."""
+    """Of the texts that have the label, the share predicted to have it."""
     examples: int
-    """Texts that have it."""
+    """Texts that have the label."""
 
     @property
     def f1(self) -> float:
@@ -45,47 +39,46 @@ class LabelMetrics:
 
 @dataclass(frozen=True)
 class ClassificationMetrics:
-    """How often labels are right."""
+    """Metrics of a classifier."""
 
     labels: tuple[str, ...]
     confusion: npt.NDArray[np.int64]
-    """(C, C): texts that have the label of the row and were given that of the column."""
+    """(C, C): numbers of texts; rows are true labels, columns predicted labels."""
     interval: tuple[float, float]
     """95 % percentile interval of the accuracy, by bootstrap."""
     nats: float
-    """Mean negative log-likelihood of the right label."""
+    """Mean negative log-likelihood of the true label."""
     signature: str
-    """The recipe of the numbers."""
     unit: str = "texts"
-    """What has a label, in the plural."""
+    """What is labelled, in the plural."""
 
     @property
     def examples(self) -> int:
-        """Texts that were classified."""
+        """Number of classified texts."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of the texts whose label was found."""
+        """The share of correct labels."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
-    def of_labels(self) -> list[LabelMetrics]:
+    def per_label(self) -> list[LabelMetrics]:
         """Precision and recall of each label."""
-        given, have, right = self.confusion.sum(axis=0), self.confusion.sum(axis=1), np.diag(self.confusion)
+        predicted, actual, correct = self.confusion.sum(axis=0), self.confusion.sum(axis=1), np.diag(self.confusion)
         return [
-            LabelMetrics(label, float(hit / max(of, 1)), float(hit / max(there, 1)), int(there))
-            for label, hit, of, there in zip(self.labels, right, given, have, strict=True)
+            LabelMetrics(label, float(hits / max(p, 1)), float(hits / max(a, 1)), int(a))
+            for label, hits, p, a in zip(self.labels, correct, predicted, actual, strict=True)
         ]
 
     @property
     def macro_f1(self) -> float:
-        """The mean of the labels' F1, however rare they are, without those that nothing has and nothing was given."""
-        met = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) > 0
-        return float(np.mean([one.f1 for one, there in zip(self.of_labels, met, strict=True) if there]))
+        """The mean F1 of the labels; labels that are neither true nor predicted anywhere are left out."""
+        occurs = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) > 0
+        return float(np.mean([label.f1 for label, there in zip(self.per_label, occurs, strict=True) if there]))
 
     def to_dict(self) -> dict[str, object]:
-        """The numbers with their recipe, for a model's ``config.json``."""
+        """The numbers with their signature, for a model's ``config.json``."""
         return {
             "signature": self.signature,
             "accuracy": self.accuracy,
@@ -93,8 +86,8 @@ class ClassificationMetrics:
             "macro_f1": self.macro_f1,
             "nats": self.nats,
             "labels": {
-                one.label: {"precision": one.precision, "recall": one.recall, "f1": one.f1, "examples": one.examples}
-                for one in self.of_labels
+                m.label: {"precision": m.precision, "recall": m.recall, "f1": m.f1, "examples": m.examples}
+                for m in self.per_label
             },
             **({"confusion": self.confusion.tolist()} if len(self.labels) <= KEPT else {}),
         }
@@ -107,29 +100,22 @@ class ClassificationMetrics:
         )
 
     def table(self) -> str:
-        """Each label's measures, and which labels were taken for which, for a terminal."""
+        """The metrics of each label and the confusion matrix, for a terminal."""
         wide = max(10, *map(len, self.labels))
+        few = len(self.labels) <= SHOWN
+        shown = self.per_label if few else sorted(self.per_label, key=lambda m: -m.examples)[:SHOWN]
         lines = [f"{'':{wide}}  precision  recall      F1 {self.unit:>8}"]
-        shown = sorted(self.of_labels, key=lambda one: -one.examples)[:SHOWN]
-        lines += [
-            f"{one.label:{wide}}  {one.precision:9.2%} {one.recall:7.2%} {one.f1:7.4f} {one.examples:8,}"
-            for one in (self.of_labels if len(self.labels) <= SHOWN else shown)
-        ]
-        if len(self.labels) > SHOWN:
-            wrong = self.confusion * ~np.eye(len(self.labels), dtype=bool)
-            most = [
-                divmod(int(place), len(self.labels)) for place in np.argsort(-wrong, axis=None, kind="stable")[:SHOWN]
-            ]
-            lines += [
-                f"(the most frequent {SHOWN} of {len(self.labels):,} labels)",
-                "",
-                "has -> was given, most often:",
-            ]
-            pairs = [(has, given) for has, given in most if wrong[has, given]]
-            lines += [f"{self.labels[has]} -> {self.labels[given]}  {wrong[has, given]:,}" for has, given in pairs]
+        lines += [f"{m.label:{wide}}  {m.precision:9.2%} {m.recall:7.2%} {m.f1:7.4f} {m.examples:8,}" for m in shown]
+        if not few:
+            errors = self.confusion * ~np.eye(len(self.labels), dtype=bool)
+            largest = np.argsort(-errors, axis=None, kind="stable")[:SHOWN]
+            pairs = [divmod(int(place), len(self.labels)) for place in largest]
+            lines += [f"(the most frequent {SHOWN} of {len(self.labels):,} labels)"]
+            lines += ["", "true -> predicted, most frequent confusions:"]
+            lines += [f"{self.labels[t]} -> {self.labels[p]}  {errors[t, p]:,}" for t, p in pairs if errors[t, p]]
             return "\n".join(lines)
         cells = [max(len(label), len(f"{self.confusion.max():,}")) for label in self.labels]
-        lines += ["", f"{'has / given':{wide}}  " + "  ".join(map("{:>{}}".format, self.labels, cells))]
+        lines += ["", f"{'true/pred.':{wide}}  " + "  ".join(map("{:>{}}".format, self.labels, cells))]
         lines += [
             f"{label:{wide}}  " + "  ".join(f"{count:>{cell},}" for count, cell in zip(row, cells, strict=True))
             for label, row in zip(self.labels, self.confusion, strict=True)
@@ -139,80 +125,70 @@ class ClassificationMetrics:
 
 def measure_labels(
     log_probabilities: npt.NDArray[np.float64],
-    right: Sequence[int],
+    targets: Sequence[int],
     labels: Sequence[str],
     *,
-    given: Sequence[int] | None = None,
+    predictions: Sequence[int] | None = None,
     how: str = "",
 ) -> ClassificationMetrics:
-    """Measure what a classifier said.
+    """Compute the metrics of a classifier.
 
     Args:
-        log_probabilities: of each text's labels in nats, (N, C).
-        right: the number of each text's label, (N,).
+        log_probabilities: in nats, (N, C).
+        targets: the true labels' numbers, (N,).
         labels: C names.
-        given: the number of the label that each text was given, (N,); by default the most probable one.
+        predictions: the predicted labels' numbers, (N,); by default the most probable ones.
         how: first fields of the signature, such as ``corpus:sst2|split:test``.
 
     Raises:
         TextseqError: there is no text.
     """
-    if not len(right):
-        raise TextseqError("there is no text to measure on; name a part or a file that holds some")
-    truth = np.asarray(right)
-    chosen = log_probabilities.argmax(axis=1) if given is None else np.asarray(given)
+    if not len(targets):
+        raise TextseqError("expected at least one text to evaluate on, got none; give a split or a file with texts")
+    true = np.asarray(targets)
+    predicted = log_probabilities.argmax(axis=1) if predictions is None else np.asarray(predictions)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (truth, chosen), 1)
-    hits = chosen == truth
-    interval = _interval(float(hits.mean()), len(hits))
-    nats = -float(log_probabilities[np.arange(len(truth)), truth].mean())
-    fields = [how] * bool(how) + [f"labels:{len(labels)}", f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
-    return ClassificationMetrics(tuple(labels), confusion, interval, nats, "|".join(fields))
+    np.add.at(confusion, (true, predicted), 1)
+    nats = -float(log_probabilities[np.arange(len(true)), true].mean())
+    interval = proportion_interval(float((predicted == true).mean()), len(true))
+    signature = bootstrap_signature(how, f"labels:{len(labels)}")
+    return ClassificationMetrics(tuple(labels), confusion, interval, nats, signature)
 
 
-def together(parts: Sequence[ClassificationMetrics]) -> ClassificationMetrics:
-    """Several measures of one kind as one: of folds, which have no text in common, or of the same texts again."""
-    first, weights = parts[0], [one.examples for one in parts]
-    nats = float(np.average([one.nats for one in parts], weights=weights))
-    confusion = np.sum([one.confusion for one in parts], axis=0)
-    interval = _interval(float(np.trace(confusion) / confusion.sum()), int(confusion.sum()))
+def combine(metrics: Sequence[ClassificationMetrics]) -> ClassificationMetrics:
+    """The metrics of several folds or runs, pooled over their texts."""
+    first, weights = metrics[0], [m.examples for m in metrics]
+    nats = float(np.average([m.nats for m in metrics], weights=weights))
+    confusion = np.sum([m.confusion for m in metrics], axis=0)
+    interval = proportion_interval(float(np.trace(confusion) / confusion.sum()), int(confusion.sum()))
     return ClassificationMetrics(first.labels, confusion, interval, nats, first.signature, first.unit)
 
 
-def _interval(accuracy: float, count: int) -> tuple[float, float]:
-    """95 % of the accuracies that resamples of so many have."""
-    # How many hits a resample of N texts has is binomial: the same numbers as drawing texts, without the texts.
-    shares = np.random.default_rng(SEED).binomial(count, accuracy, RESAMPLES) / count
-    low, high = np.quantile(shares, (0.025, 0.975))
-    return float(low), float(high)
+PRIOR_DEVIATION = 0.3
+"""Standard deviation of the prior of the logarithm of the temperature."""
 
 
-TEMPERED = 0.3
-"""Standard deviation of the temperature's logarithm before any text is seen: how sure a model is that learnt."""
+def fit_temperature(logits: npt.NDArray[np.float64], targets: Sequence[int]) -> float:
+    """Temperature scaling: the temperature that minimizes the loss (Guo et al. 2017, section 4.2).
 
-
-def calibrated(logits: npt.NDArray[np.float64], right: Sequence[int]) -> float:
-    """The temperature by which logits must be divided for the least loss (Guo et al. 2017, section 4.2).
-
-    A few texts say little of it: the loss is that of all texts and of a temperature other than 1, as if its logarithm
-    came from N(0, ``TEMPERED``). With hundreds of texts that makes no difference. The least is found by bisection of
-    the slope.
+    The logarithm of the temperature has the prior N(0, ``PRIOR_DEVIATION``), which matters only for fewer than
+    hundreds of texts. The minimum is found by bisection of the derivative.
 
     Args:
         logits: (N, C), of texts that the model was not trained on.
-        right: the number of each text's label, (N,).
+        targets: the true labels' numbers, (N,).
 
     Returns:
-        The temperature, from 1/20 to 20: 1 leaves the probabilities as they are, more makes them less sure.
+        The temperature to divide logits by, from 1/20 to 20.
     """
-    truth, rows = np.asarray(right, np.int64), np.arange(len(right))
-    low, high = 1 / 20, 20.0  # of the inverse
+    true, rows = np.asarray(targets, np.int64), np.arange(len(targets))
+    low, high = 1 / 20, 20.0  # of the inverse temperature
     for _ in range(60):
         middle = (low * high) ** 0.5
         scaled = logits * middle
         p = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        slope = float(((p * logits).sum(axis=1) - logits[rows, truth]).sum())  # of the texts' loss, by the inverse
-        slope = slope * middle + np.log(middle) / TEMPERED**2  # of the whole, by its logarithm
+        slope = float(((p * logits).sum(axis=1) - logits[rows, true]).sum())  # of the loss, by the inverse
+        slope = slope * middle + np.log(middle) / PRIOR_DEVIATION**2  # with the prior, by the logarithm of the inverse
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(1 / np.sqrt(low * high))

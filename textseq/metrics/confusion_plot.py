@@ -1,4 +1,4 @@
-"""Pictures of what happened: the learning curve, and which labels were taken for which."""
+"""Plot of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 WRITTEN, NAMED = 30, 150
-"""Labels up to which a picture of confusions has its numbers written in, and its labels named."""
+"""Labels up to which the cells show their numbers, and up to which the axes name the labels."""
 
 
 def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
-    """Draw which labels were taken for which, as a PNG: rows have a label, columns were given one.
+    """Plot a confusion matrix (C, C) as a PNG: rows are true labels, columns predicted labels.
 
     Args:
-        confusion: texts, (C, C).
+        confusion: numbers of texts, (C, C).
         labels: C names.
-        picture: where the PNG goes.
+        picture: path of the PNG.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,12 +35,12 @@ def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], pict
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
-    axes.set_xlabel("was given")
-    axes.set_ylabel("has")
+    axes.set_xlabel("predicted label")
+    axes.set_ylabel("true label")
     if len(labels) <= NAMED:
         size = 10 * min(1.0, WRITTEN / len(labels))
-        turned = 90 if len(labels) > WRITTEN else 45 if max(map(len, labels)) > 6 else 0
-        axes.set_xticks(places, labels, rotation=turned, ha="center", fontsize=size)
+        rotation = 90 if len(labels) > WRITTEN else 45 if max(map(len, labels)) > 6 else 0
+        axes.set_xticks(places, labels, rotation=rotation, ha="center", fontsize=size)
         axes.set_yticks(places, labels, fontsize=size)
     for row in places if len(labels) <= WRITTEN else ():
         for column in places:

@@ -1,37 +1,32 @@
-"""Measures, each with the recipe that a number must carry: its signature."""
+"""Language model metrics: nats per token, bits per character, perplexity."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def perplexity(nats_per_token: float) -> float:
-    """exp of the loss; infinite where that is more than a float holds."""
+    """exp of the loss; infinite beyond a float's range."""
     return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
 def bits_per_character(nats: float, characters: float) -> float:
-    """Summed nats over the characters that they are spread over, in bits."""
+    """Summed nats as bits per character."""
     return nats / characters / math.log(2)
 
 
 @dataclass(frozen=True)
 class LanguageModelMetrics:
-    """How well a language model predicts a text."""
+    """Metrics of a language model on a text."""
 
     nats: float
     """Summed negative log-likelihood."""
     tokens: int
-    """Predictions that the sum is over."""
+    """Number of predicted tokens."""
     characters: float
-    """Characters of the text that these tokens write."""
+    """Characters of the text that these tokens encode."""
     signature: str
-    """The recipe of the number."""
 
     @property
     def nats_per_token(self) -> float:
@@ -40,7 +35,7 @@ class LanguageModelMetrics:
 
     @property
     def bits_per_character(self) -> float:
-        """The same, spread over the characters and in bits."""
+        """Negative log-likelihood per character, in bits."""
         return bits_per_character(self.nats, max(self.characters, 1e-9))
 
     @property
@@ -49,7 +44,7 @@ class LanguageModelMetrics:
         return perplexity(self.nats_per_token)
 
     def to_dict(self) -> dict[str, object]:
-        """The number in all its units, with its recipe, for a model's ``config.json``."""
+        """The number in all units with its signature, for a model's ``config.json``."""
         return {
             "signature": self.signature,
             "tokens": self.tokens,

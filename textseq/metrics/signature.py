@@ -1,10 +1,42 @@
-"""The first fields of a metric's signature."""
+"""Signatures and bootstrap intervals, which all metrics share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from textseq.version import __version__
+
+RESAMPLES = 1000
+"""Bootstrap resamples of an interval."""
+
+SEED = 12345
+"""Seed of the resampling; sacreBLEU's."""
 
 
 def data_signature(corpus: str, splits: Sequence[str], split: str) -> str:
-    """The first fields of a signature: the corpus and its part; of one's own files, which are but one, the whole."""
+    """The first fields of a signature: corpus and split; "whole" for one's own files, which have a single split."""
     return f"corpus:{corpus}|split:{split if len(splits) > 1 else 'whole'}"
+
+
+def signature_of(how: str, *fields: str) -> str:
+    """A signature: the caller's fields, the metric's fields and the version."""
+    return "|".join((*filter(None, [how]), *fields, f"textseq:{__version__}"))
+
+
+def bootstrap_signature(how: str, *fields: str) -> str:
+    """A signature of a metric with a bootstrap interval."""
+    return signature_of(how, *fields, f"bs:{RESAMPLES}", f"seed:{SEED}")
+
+
+def percentile_interval(values: Iterable[float]) -> tuple[float, float]:
+    """The interval that holds the middle 95 % of the values."""
+    low, high = np.quantile(np.fromiter(values, np.float64), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def proportion_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a proportion of ``count`` examples."""
+    # The successes in a resample of N examples are binomial: the same distribution as resampling the examples.
+    return percentile_interval(np.random.default_rng(SEED).binomial(count, share, RESAMPLES) / count)

@@ -9,86 +9,90 @@ import numpy as np
 import numpy.typing as npt
 
 from textseq.errors import TextseqError
-from textseq.metrics.classification import RESAMPLES, SEED, ClassificationMetrics, _interval, measure_labels
-from textseq.version import __version__
+from textseq.metrics.classification import ClassificationMetrics, measure_labels
+from textseq.metrics.signature import (
+    RESAMPLES,
+    SEED,
+    bootstrap_signature,
+    percentile_interval,
+    proportion_interval,
+)
 
 
 @dataclass(frozen=True)
 class TaggingMetrics(ClassificationMetrics):
-    """How often the tags of words are right; the interval is that of resampled sentences."""
+    """Metrics of a tagger; the interval is from resampled sentences."""
 
     unit: str = "words"
     unknown: tuple[int, int] = (0, 0)
-    """Of the words that the model does not know: how many have the right tag, and how many there are."""
+    """Words outside the vocabulary: correctly tagged ones, and all."""
     sentences: tuple[int, int] = (0, 0)
-    """How many have the right tag for every word, and how many there are."""
+    """Sentences: those with every tag correct, and all."""
 
     def to_dict(self) -> dict[str, object]:
-        """The numbers with their recipe, for a model's ``config.json``."""
+        """The numbers with their signature, for a model's ``config.json``."""
         return {**super().to_dict(), "unknown_words": list(self.unknown), "sentences": list(self.sentences)}
 
     def __str__(self) -> str:
         shares = {"unknown words": self.unknown, "whole sentences": self.sentences}
-        more = (f"; {what} {right / max(of, 1):.2%} of {of:,}" for what, (right, of) in shares.items())
+        more = (f"; {name} {correct / max(count, 1):.2%} of {count:,}" for name, (correct, count) in shares.items())
         return super().__str__() + "".join(more)
 
 
 def measure_tags(
     log_probabilities: npt.NDArray[np.float64],
-    right: Sequence[int],
-    given: Sequence[int],
+    targets: Sequence[int],
+    predictions: Sequence[int],
     known: Sequence[bool],
     lengths: Sequence[int],
     labels: Sequence[str],
     *,
     how: str = "",
 ) -> TaggingMetrics:
-    """Measure what a tagger said of the words of all sentences, one after the other.
+    """Compute the metrics of a tagger over the M words of all sentences.
 
     Args:
         log_probabilities: of each word's tags in nats, (M, C).
-        right: the number of each word's tag, (M,).
-        given: the number of the tag that it was given, (M,).
-        known: whether the model knows it, (M,).
-        lengths: words of each sentence; together M.
+        targets: the true tags' numbers, (M,).
+        predictions: the predicted tags' numbers, (M,).
+        known: whether each word is in the vocabulary, (M,).
+        lengths: words of each sentence, M in total.
         labels: C names.
         how: first fields of the signature.
 
     Raises:
         TextseqError: there is no word.
     """
-    found = measure_labels(log_probabilities, right, labels, given=given, how=how)
-    hits, strange, counts = np.asarray(right) == np.asarray(given), ~np.asarray(known), np.asarray(lengths)
-    of_sentence = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # right words of each
-    # The words of a sentence are right or wrong together, so whole sentences are drawn anew.
+    metrics = measure_labels(log_probabilities, targets, labels, predictions=predictions, how=how)
+    hits, unknown, counts = np.asarray(targets) == np.asarray(predictions), ~np.asarray(known), np.asarray(lengths)
+    correct = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # of each sentence
+    # Errors within a sentence are correlated, so whole sentences are resampled.
     rng = np.random.default_rng(SEED)
     resamples = (rng.integers(len(counts), size=len(counts)) for _ in range(RESAMPLES))
-    shares = [of_sentence[drawn].sum() / counts[drawn].sum() for drawn in resamples]
-    low, high = np.quantile(shares, (0.025, 0.975))
+    interval = percentile_interval(correct[sample].sum() / counts[sample].sum() for sample in resamples)
     return TaggingMetrics(
-        found.labels,
-        found.confusion,
-        (float(low), float(high)),
-        found.nats,
-        found.signature,
-        unknown=(int(hits[strange].sum()), int(strange.sum())),
-        sentences=(int((of_sentence == counts).sum()), len(counts)),
+        metrics.labels,
+        metrics.confusion,
+        interval,
+        metrics.nats,
+        metrics.signature,
+        unknown=(int(hits[unknown].sum()), int(unknown.sum())),
+        sentences=(int((correct == counts).sum()), len(counts)),
     )
 
 
 @dataclass(frozen=True)
 class SequenceMetrics:
-    """How often sequences that are not aligned with what was read are right."""
+    """Error rates of tag sequences that are not aligned with the input."""
 
     error_rate: float
-    """Tags that would have to be put in, left out or changed, over the tags that are right."""
+    """Insertions, deletions and substitutions per reference tag."""
     interval: tuple[float, float]
-    """95 % percentile interval of the share of wrong sequences, by bootstrap."""
+    """95 % percentile interval of the sequence error rate, by bootstrap."""
     wrong: int
-    """Sequences that are not right in every tag."""
+    """Sequences with at least one error."""
     sequences: int
     signature: str
-    """The recipe of the numbers."""
 
     @property
     def sequence_error_rate(self) -> float:
@@ -96,7 +100,7 @@ class SequenceMetrics:
         return self.wrong / self.sequences
 
     def to_dict(self) -> dict[str, object]:
-        """The numbers with their recipe, for a model's ``config.json``."""
+        """The numbers with their signature, for a model's ``config.json``."""
         return {
             "signature": self.signature,
             "error_rate": self.error_rate,
@@ -114,13 +118,13 @@ class SequenceMetrics:
 
 
 def measure_sequences(
-    given: Sequence[Sequence[str]], right: Sequence[Sequence[Sequence[str]]], *, how: str = ""
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], *, how: str = ""
 ) -> SequenceMetrics:
-    """Compare sequences with what is right by their edit distance.
+    """Compute error rates by edit distance.
 
     Args:
-        given: sequences of tags.
-        right: for each all that count as right, one or more; the nearest is what it is compared with.
+        predictions: sequences of tags.
+        references: for each prediction one or more references; the nearest one counts.
         how: first fields of the signature.
 
     Raises:
@@ -128,12 +132,11 @@ def measure_sequences(
     """
     from nltk.metrics.distance import edit_distance
 
-    if not given:
-        raise TextseqError("there is nothing to measure on; name a part or a file that holds some")
+    if not predictions:
+        raise TextseqError("expected at least one sequence to evaluate on, got none; give a split or a file with some")
     edits, tags, wrong = 0, 0, 0
-    for one, ways in zip(given, right, strict=True):
-        nearest, length = min((edit_distance(one, way), len(way)) for way in ways)
-        edits, tags, wrong = edits + nearest, tags + length, wrong + (nearest > 0)
-    fields = [how] * bool(how) + [f"bs:{RESAMPLES}", f"seed:{SEED}", f"textseq:{__version__}"]
-    interval = _interval(wrong / len(given), len(given))
-    return SequenceMetrics(edits / max(tags, 1), interval, wrong, len(given), "|".join(fields))
+    for prediction, accepted in zip(predictions, references, strict=True):
+        distance, length = min((edit_distance(prediction, reference), len(reference)) for reference in accepted)
+        edits, tags, wrong = edits + distance, tags + length, wrong + (distance > 0)
+    interval = proportion_interval(wrong / len(predictions), len(predictions))
+    return SequenceMetrics(edits / max(tags, 1), interval, wrong, len(predictions), bootstrap_signature(how))

@@ -1,8 +1,7 @@
-"""Measures of translations, over sacreBLEU: BLEU, chrF and TER, with how far chance could have moved them.
+"""Translation metrics by sacreBLEU: BLEU, chrF and TER, with bootstrap intervals and significance tests.
 
-Translations and references are detokenised text, one reference for each sentence. Intervals and tests come from
-bootstrap resampling with sacreBLEU's seed, which the signature states: the same translations give the same numbers.
-Resampling takes about ``resamples`` x sentences x 80 bytes of memory.
+Translations and references are detokenized text, one reference per sentence. The resampling has a fixed seed, which
+the signature states. It takes about ``resamples`` x sentences x 80 bytes of memory.
 """
 
 from __future__ import annotations
@@ -15,36 +14,34 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from textseq.errors import TextseqError, unknown
-from textseq.version import __version__
+from textseq.metrics.signature import RESAMPLES, SEED, signature_of
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
 
 TOKENIZERS: Mapping[str, bool] = {"13a": False, "intl": False, "zh": True, "char": True}
-"""BLEU's tokenizers by name, and whether they are for languages that put no spaces between words.
+"""BLEU's tokenizers by name, and whether they are for languages without spaces between words.
 
-"13a" is the standard; "intl" parts the marks of all scripts; "zh" is for Chinese, "char" for Japanese, Korean, Thai...
-Of what sacreBLEU offers these need no further package and no download.
+"13a" is the standard; "intl" splits off the punctuation of all scripts; "zh" is for Chinese, "char" for Japanese,
+Korean, Thai... sacreBLEU's others need further packages or downloads.
 """
 
 
 @dataclass(frozen=True)
 class TranslationScore:
-    """How near translations come to their references, by one measure."""
+    """A corpus-level score of translations by one metric."""
 
     name: str
-    """sacreBLEU's name of the measure: "BLEU", "chrF2", "TER"."""
+    """sacreBLEU's name of the metric: "BLEU", "chrF2", "TER"."""
     score: float
-    """From 0 to 100, more is better; for TER the edits per 100 words of the reference, fewer are better."""
+    """From 0 to 100, higher is better; TER: edits per 100 reference words, lower is better."""
     interval: tuple[float, float]
-    """95 % percentile interval of the bootstrap: 1 resample in 40 scores less, 1 in 40 more. sacreBLEU prints half its
-    width behind a ±, of the same resamples."""
+    """95 % percentile interval of the bootstrap; sacreBLEU prints half its width after ±, from the same resamples."""
     signature: str
-    """The recipe of the number."""
 
     def to_dict(self) -> dict[str, object]:
-        """The number with its recipe, for a model's ``config.json``."""
+        """The number with its signature, for a model's ``config.json``."""
         return {
             "signature": self.signature,
             "measure": self.name,
@@ -59,26 +56,23 @@ class TranslationScore:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether one system translates otherwise than another, by one measure."""
+    """Comparison of two systems by one metric."""
 
     name: str
-    """sacreBLEU's name of the measure."""
+    """sacreBLEU's name of the metric."""
     baseline: float
-    """The baseline's score."""
     system: float
-    """The system's score."""
     p_value: float
-    """How often chance alone would make a difference larger than this one; 1 where there is none."""
+    """Probability of a larger difference under the null hypothesis; 1 for equal scores."""
     signature: str
-    """The recipe of the numbers."""
 
     @property
     def difference(self) -> float:
-        """The system's score less the baseline's: above 0 is better, but for TER worse."""
+        """The system's score minus the baseline's: above 0 is better, for TER worse."""
         return self.system - self.baseline
 
     def to_dict(self) -> dict[str, object]:
-        """The numbers with their recipe, for JSON."""
+        """The numbers with their signature, for JSON."""
         return {
             "signature": self.signature,
             "measure": self.name,
@@ -94,21 +88,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class LengthBLEU:
-    """BLEU of the translations of sources of about one length."""
+    """BLEU of the translations of sources in one range of lengths."""
 
     words: str
     """Range of words of the source: "≤5", "6–10", ">30"."""
     sentences: int
-    """How many sources are so long."""
     bleu: float
-    """Their BLEU."""
 
 
 def bleu(translations: Sequence[str], references: Sequence[str], *, tokenize: str = "13a") -> float:
-    """The BLEU alone, for a look during training: the score that ``measure_translations`` gives with its recipe.
+    """The BLEU alone, for evaluations in training: the same score as from ``measure_translations``.
 
     Raises:
-        TextseqError: counts that differ, no sentence, what is no text, an unknown tokenizer.
+        TextseqError: different numbers of sentences, none, one that is not a string, an unknown tokenizer.
     """
     _check(references, translations=translations)
     return _score(_bleu(_known(tokenize)), translations, references)
@@ -119,44 +111,43 @@ def measure_translations(
     references: Sequence[str],
     *,
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     tokenize: str = "13a",
     how: str = "",
 ) -> list[TranslationScore]:
-    """Measure translations, by each of ``metrics`` in their order.
+    """Score translations by each of ``metrics``, in their order.
 
     sacreBLEU's defaults: BLEU of up to 4 words, cased, smoothed "exp" (Papineni et al. 2002, Post 2018); chrF2 of up
     to 6 characters (Popović 2015); TER without case (Snover et al. 2006).
 
     Args:
-        translations: detokenised; an empty one counts, as a bad one.
+        translations: detokenized; empty ones count.
         references: one for each translation.
         metrics: keys of ``METRICS``.
-        resamples: bootstrap resamples for the intervals, which reach over the middle 95 % of their scores: so no
-            interval leaves what the measure can give.
-        tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``. With those for languages that put no spaces between
-            words, TER counts characters of Chinese and Japanese as words.
+        resamples: bootstrap resamples for the intervals.
+        tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``. With those for languages without spaces between words,
+            TER counts Chinese and Japanese characters as words.
         how: first fields of the signature, such as ``corpus:multi30k|split:test_2016_flickr|beam:5``.
 
     Raises:
-        TextseqError: counts that differ, no sentence, what is no text, an unknown measure or tokenizer, too few
-            resamples, a ``SACREBLEU_SEED`` that is no seed.
+        TextseqError: different numbers of sentences, no sentence, a sentence that is not a string, an unknown metric or
+            tokenizer, too few resamples, an invalid ``SACREBLEU_SEED``.
     """
     _check(references, translations=translations)
     from sacrebleu.significance import _bootstrap_resample
 
-    measured = []
-    for metric in _made(metrics, resamples, tokenize):
-        # As corpus_score(n_bootstrap=resamples), which forgets the resamples.
+    results = []
+    for metric in _metrics(metrics, resamples, tokenize):
+        # Like corpus_score(n_bootstrap=resamples), which does not return the resamples.
         statistics = metric._extract_corpus_statistics(translations, [references])
         score = metric._aggregate_and_compute(statistics)
         metric.seed, resampled = _bootstrap_resample(statistics, metric, resamples)
         metric.n_bootstrap = resamples
-        scores = sorted(float(one.score) for one in resampled)
+        scores = sorted(float(sample.score) for sample in resampled)
         interval = scores[resamples // 40], scores[-1 - resamples // 40]
-        signature = _joined(how, str(metric.get_signature()))
-        measured.append(TranslationScore(score.name, float(score.score), interval, signature))
-    return measured
+        signature = signature_of(how, str(metric.get_signature()))
+        results.append(TranslationScore(score.name, float(score.score), interval, signature))
+    return results
 
 
 def compare(
@@ -165,39 +156,39 @@ def compare(
     references: Sequence[str],
     *,
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     tokenize: str = "13a",
     how: str = "",
 ) -> list[Comparison]:
-    """Test whether a system's scores differ from a baseline's by more than chance, by each of ``metrics``.
+    """Test whether a system's scores differ significantly from a baseline's, by each of ``metrics``.
 
-    Paired bootstrap resampling (Koehn 2004), as sacreBLEU does it: both are scored on the same resampled sentences.
+    Paired bootstrap resampling (Koehn 2004) by sacreBLEU: both are scored on the same resampled sentences.
 
     Args:
-        baseline: its translations.
-        system: the other's translations of the same sentences.
+        baseline: translations of the baseline.
+        system: the system's translations of the same sentences.
         references: one for each sentence, at least 2.
         metrics, resamples, tokenize, how: as for ``measure_translations``.
 
     Raises:
-        TextseqError: as ``measure_translations``; a single sentence, from which nothing can be resampled.
+        TextseqError: as ``measure_translations``; a single sentence.
     """
     _check(references, baseline=baseline, system=system)
     if len(references) < 2:
-        raise TextseqError("comparing wants at least 2 sentences, found 1; give more of them")
+        raise TextseqError("comparing: expected at least 2 sentences, got 1; give more")
     from sacrebleu.significance import PairedTest, Result
 
     named = [("baseline", baseline), ("system", system)]
     comparisons = []
-    for metric in _made(metrics, resamples, tokenize):
+    for metric in _metrics(metrics, resamples, tokenize):
         test = PairedTest(named, {"": metric}, [references], test_type="bs", n_samples=resamples)
         signatures, results = test()
         ((name, signature),) = signatures.items()
         first, second = (result for result in results[name] if isinstance(result, Result))
-        # sacreBLEU counts the resamples that differ by more than the whole: for equal systems none, so "significant".
+        # sacreBLEU counts the resamples that differ by more than the total: for equal systems none, so "significant".
         p_value = 1.0 if first.score == second.score or second.p_value is None else second.p_value
         scores = float(first.score), float(second.score)
-        comparisons.append(Comparison(name, *scores, float(p_value), _joined(how, str(signature))))
+        comparisons.append(Comparison(name, *scores, float(p_value), signature_of(how, str(signature))))
     return comparisons
 
 
@@ -210,25 +201,25 @@ def bleu_by_length(
     least_share: float = 0.01,
     tokenize: str = "13a",
 ) -> list[LengthBLEU]:
-    """The BLEU of short, longer and long sources, each range for itself; a range without sentences is left out.
+    """BLEU by ranges of source length; empty ranges are left out.
 
-    Where no translation of a range has 4 tokens, BLEU counts up to as many as there are; else it would be 0.
+    If no translation of a range has 4 tokens, BLEU uses shorter n-grams; otherwise it would be 0.
 
     Args:
-        sources: the sentences that were translated; white space parts their words.
+        sources: source sentences; their words are separated by white space.
         translations: one for each source.
         references: one for each source.
-        edges: the longest length, in words, of each range but the last, which is open; ascending.
-        least_share: the shortest or longest range with a smaller share of the sentences is joined to the next one: a
-            few sentences have any BLEU by chance.
+        edges: the upper bound of each range but the last, in words; ascending.
+        least_share: the first or last range is merged with its neighbor if it has a smaller share of the sentences,
+            because the BLEU of a few sentences is noise.
         tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``.
 
     Raises:
-        TextseqError: as ``bleu``; edges that do not ascend from 1 or more.
+        TextseqError: as ``bleu``; edges that are not ascending numbers from 1.
     """
     _check(references, sources=sources, translations=translations)
     if not edges or edges[0] < 1 or any(low >= high for low, high in pairwise(edges)):
-        raise TextseqError(f"edges wants ascending numbers of words from 1, found {list(edges)}; sort them")
+        raise TextseqError(f"edges: expected ascending numbers of words from 1, got {list(edges)}; sort them")
     lengths = [len(source.split()) for source in sources]
     kept, few = list(edges), least_share * len(lengths)
     while len(kept) > 1 and sum(length <= kept[0] for length in lengths) < few:
@@ -243,16 +234,16 @@ def bleu_by_length(
         members[bisect_left(edges, length)].append(place)
     metric = _bleu(_known(tokenize), short=True)
     return [
-        LengthBLEU(words, len(of), _score(metric, [translations[i] for i in of], [references[i] for i in of]))
-        for words, of in zip(ranges, members, strict=True)
-        if of
+        LengthBLEU(words, len(ids), _score(metric, [translations[i] for i in ids], [references[i] for i in ids]))
+        for words, ids in zip(ranges, members, strict=True)
+        if ids
     ]
 
 
 def _bleu(tokenize: str, *, short: bool = False) -> Metric:
     from sacrebleu.metrics.bleu import BLEU
 
-    return BLEU(tokenize=tokenize, effective_order=short, force=True)  # force: no advice on stderr
+    return BLEU(tokenize=tokenize, effective_order=short, force=True)  # force: no warnings on stderr
 
 
 def _chrf(tokenize: str) -> Metric:
@@ -268,30 +259,24 @@ def _ter(tokenize: str) -> Metric:
 
 
 METRICS: Mapping[str, Callable[[str], Metric]] = {"bleu": _bleu, "chrf": _chrf, "ter": _ter}
-"""The measures by name: each makes sacreBLEU's, given BLEU's tokenizer."""
+"""Constructors of sacreBLEU's metrics by name, given BLEU's tokenizer."""
 
 
 def _score(metric: Metric, translations: Sequence[str], references: Sequence[str]) -> float:
     return float(metric.corpus_score(translations, [references]).score)
 
 
-def _made(metrics: Sequence[str], resamples: int, tokenize: str) -> list[Metric]:
-    """The measures of these names, for so many resamples."""
+def _metrics(metrics: Sequence[str], resamples: int, tokenize: str) -> list[Metric]:
     if resamples < 100:
-        raise TextseqError(f"resamples wants at least 100 for an interval of 95 %, found {resamples}; give more")
-    seed = os.environ.get("SACREBLEU_SEED", "12345")
-    if not (seed.isdecimal() and int(seed)):  # sacreBLEU takes 0 for no seed
-        raise TextseqError(f"SACREBLEU_SEED wants a whole number above 0, found '{seed}'; set it so, or unset it")
+        raise TextseqError(f"resamples: expected at least 100 for a 95 % interval, got {resamples}; give more")
+    seed = os.environ.get("SACREBLEU_SEED", str(SEED))
+    if not (seed.isdecimal() and int(seed)):  # sacreBLEU treats 0 as no seed
+        raise TextseqError(f"SACREBLEU_SEED: expected an integer above 0, got '{seed}'; change or unset it")
     for name in metrics:
         if name not in METRICS:
-            raise unknown("measure", name, METRICS)
+            raise unknown("metric", name, METRICS)
     _known(tokenize)
     return [METRICS[name](tokenize) for name in metrics]
-
-
-def _joined(how: str, signature: str) -> str:
-    """sacreBLEU's signature, which ends with its own version, between the caller's fields and ours."""
-    return "|".join((*filter(None, [how]), signature, f"textseq:{__version__}"))
 
 
 def _known(tokenize: str) -> str:
@@ -301,18 +286,18 @@ def _known(tokenize: str) -> str:
 
 
 def _check(references: Sequence[str], **others: Sequence[str]) -> None:
-    """Refuse what sacreBLEU would take for something else: it cuts to the shorter list, and leaves out None."""
+    """Refuse what sacreBLEU accepts silently: it truncates to the shorter list, and skips None."""
     for name, sentences in {**others, "references": references}.items():
         if isinstance(sentences, str):
-            raise TextseqError(f"{name} wants a list of sentences, found one text; put it in a list")
+            raise TextseqError(f"{name}: expected a list of sentences, got one text; put it in a list")
         for place, sentence in enumerate(sentences, start=1):
             if not isinstance(sentence, str):
                 kind = type(sentence).__name__
-                raise TextseqError(f"{name} wants texts, found {kind} as sentence {place}; an empty one is ''")
+                raise TextseqError(f"{name}: expected strings, got {kind} as sentence {place}; an empty one is ''")
         if len(sentences) != len(references):
             raise TextseqError(
-                f"{name} and references want as many sentences, found {len(sentences)} and {len(references)}; "
+                f"expected as many {name} as references, got {len(sentences)} and {len(references)}; "
                 "give one reference for each"
             )
     if not references:
-        raise TextseqError("measuring wants at least 1 sentence, found none; give translations and their references")
+        raise TextseqError("expected at least 1 sentence, got none; give translations and their references")

@@ -1,8 +1,8 @@
-"""How far word vectors agree with people: similarities of pairs of words, and analogies.
+"""Intrinsic evaluation of word vectors: word similarity and analogies.
 
-The files are those that the field shares: WordSim-353 and SimLex-999 (two words and a number to a line), and the
-analogies of Mikolov et al. 2013 (four words to a line, sections that begin with a colon). Only what is made of words
-that have vectors can be asked; how much that is stands beside each result.
+Standard files: WordSim-353 and SimLex-999 (two words and a number per line), and the analogies of Mikolov et al. 2013
+(four words per line, sections that begin with a colon). Only questions whose words all have vectors are evaluated;
+results state how many.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from textseq.io.documents import Document, lines_of
 
 @dataclass(frozen=True)
 class Similarities:
-    """How the cosines of pairs of words are ordered beside people's judgements."""
+    """Rank correlation between cosine similarities and human judgements."""
 
     correlation: float
     """Spearman's, -1 to 1, over the known pairs; NaN with fewer than two."""
     known: int
-    """Pairs of which both words have vectors."""
+    """Pairs whose words both have vectors."""
     pairs: int
     """Pairs in the file."""
 
@@ -33,13 +33,14 @@ class Similarities:
 
 @dataclass(frozen=True)
 class Analogies:
-    """How many analogies of a section are completed with the right word first."""
+    """Accuracy on the analogies of a section."""
 
     right: int
+    """Questions answered correctly by the first guess."""
     known: int
-    """Of which all four words have vectors; the others were not asked."""
+    """Questions whose four words have vectors; the others are skipped."""
     questions: int
-    """In the file."""
+    """Questions in the file."""
 
     def __str__(self) -> str:
         share = f"{self.right / self.known:.1%} right" if self.known else "none asked"
@@ -47,23 +48,23 @@ class Analogies:
 
 
 SCORES = ("SimLex999", "Human (mean)")
-"""How the authors' files call the column of the judgements."""
+"""Names of the column of judgements in the authors' files."""
 
 
 def word_similarity(vectors: Vectors, path: Path | str) -> Similarities:
-    """Compare vectors with people's judgements of similarity, such as WordSim-353 or SimLex-999.
+    """Compare vectors with human judgements of similarity, such as WordSim-353 or SimLex-999.
 
     Args:
-        vectors: a word that they have not is looked up in lower case.
-        path: two words and a number to a line, with tabs between; lines that begin with # do not count. SimLex-999
-            and WordSim-353 may be as their authors give them, with a header: then the number is in the column called
-            "SimLex999" or "Human (mean)", or else in the third.
+        vectors: unknown words are looked up in lower case.
+        path: two words and a number per line, separated by tabs; lines that begin with # are skipped. The original
+            files of SimLex-999 and WordSim-353 with their header work too: then the number is in the column
+            "SimLex999" or "Human (mean)", otherwise in the third.
 
     Raises:
-        TextseqError: the file is missing, or not of this kind.
+        TextseqError: the file is missing, or has another format.
     """
-    ours: list[float] = []
-    theirs: list[float] = []
+    cosines: list[float] = []
+    judgements: list[float] = []
     count, column = 0, 2
     for place, (number, line) in enumerate(_lines(path)):
         cells = line.rstrip("\r\n").split("\t")
@@ -71,32 +72,32 @@ def word_similarity(vectors: Vectors, path: Path | str) -> Similarities:
             column = next((cells.index(name) for name in SCORES if name in cells), column)
             continue
         try:
-            (one, other), judged = cells[:2], float(cells[column])
+            (first, second), judgement = cells[:2], float(cells[column])
         except (ValueError, IndexError):
             raise TextseqError(
-                f"{path}, line {number} wants two words and a number with tabs between, found {line[:50]!r}"
+                f"{path}, line {number}: expected two words and a number separated by tabs, got {line[:50]!r}"
             ) from None
         count += 1
-        found = [_known(vectors, word) for word in (one, other)]
-        if found[0] is not None and found[1] is not None:
-            ours.append(vectors.similarity(found[0], found[1]))
-            theirs.append(judged)
-    correlation = spearman(ours, theirs) if len(ours) > 1 else float("nan")
-    return Similarities(correlation, len(ours), count)
+        a, b = _known(vectors, first), _known(vectors, second)
+        if a is not None and b is not None:
+            cosines.append(vectors.similarity(a, b))
+            judgements.append(judgement)
+    correlation = spearman(cosines, judgements) if len(cosines) > 1 else float("nan")
+    return Similarities(correlation, len(cosines), count)
 
 
 def word_analogies(vectors: Vectors, path: Path | str) -> dict[str, Analogies]:
-    """Complete analogies such as "Athens Greece Oslo Norway"; see ``Vectors.analogy``.
+    """Evaluate analogies such as "Athens Greece Oslo Norway"; see ``Vectors.analogy``.
 
     Args:
-        vectors: as of ``word_similarity``.
-        path: four words to a line; a line of a colon and a name begins a section.
+        vectors: unknown words are looked up in lower case.
+        path: four words per line; a colon and a name begin a section.
 
     Returns:
         The result of each section, in the order of the file.
 
     Raises:
-        TextseqError: the file is missing, or not of this kind.
+        TextseqError: the file is missing, or has another format.
     """
     counts: dict[str, list[int]] = {}
     section = ""
@@ -106,30 +107,30 @@ def word_analogies(vectors: Vectors, path: Path | str) -> dict[str, Analogies]:
             continue
         words = line.split()
         if len(words) != 4:
-            raise TextseqError(f"{path}, line {number} wants four words, found {line[:50]!r}")
+            raise TextseqError(f"{path}, line {number}: expected four words, got {line[:50]!r}")
         tally = counts.setdefault(section, [0, 0, 0])
         tally[2] += 1
-        known = [found for word in words if (found := _known(vectors, word)) is not None]
+        known = [form for word in words if (form := _known(vectors, word)) is not None]
         if len(known) == 4:
-            one, other, third, wanted = known
-            tally[0] += [word for word, _ in vectors.analogy(one, other, third)] == [wanted]
+            first, second, third, answer = known
+            tally[0] += [word for word, _ in vectors.analogy(first, second, third)] == [answer]
             tally[1] += 1
     return {name: Analogies(*tally) for name, tally in counts.items()}
 
 
 def _known(vectors: Vectors, word: str) -> str | None:
-    """The word as the vectors have it."""
+    """The form of the word that has a vector."""
     return next((form for form in (word, word.lower()) if form in vectors), None)
 
 
 def _lines(path: Path | str) -> Iterator[tuple[int, str]]:
-    """The lines of a file and their numbers, without empty ones and comments.
+    """The numbered lines of a file, without empty ones and comments.
 
     Raises:
-        TextseqError: it is missing, or no text.
+        TextseqError: it is missing, or not text.
     """
     if not Path(path).is_file():
-        raise TextseqError(f"no file {path}; name one of word pairs or analogies")
+        raise TextseqError(f"no file {path}; give a file of word pairs or analogies")
     for number, line in enumerate(lines_of(Document(Path(path), "utf-8")), start=1):
         if line.strip() and not line.startswith("#"):
             yield number, line

@@ -1,1 +1,29 @@
-"""Text to token ids and back."""
+"""Tokenizers: text to token ids and back.
+
+tokenizer = SubwordTokenizer.train([["some text"]], TokenizerConfig(tokenizer="subword", vocabulary_size=400))
+ids = tokenizer.encode("some text")
+tokenizer.decode(ids)        # "some text"
+tokenizer.save(Path("folder"))
+load_tokenizer(Path("folder"))
+"""
+
+from __future__ import annotations
+
+from textseq.tokenizers.base import StreamDecoder, Tokenizer, align_to_text
+from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
+from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer, tokenizer_from
+from textseq.tokenizers.subwords import SubwordTokenizer
+from textseq.tokenizers.words import WordTokenizer
+
+__all__ = [
+    "TOKENIZERS",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "StreamDecoder",
+    "SubwordTokenizer",
+    "Tokenizer",
+    "WordTokenizer",
+    "align_to_text",
+    "load_tokenizer",
+    "tokenizer_from",
+]

@@ -1,4 +1,4 @@
-"""What every tokenizer is: text (``str``) to token ids and back, and the file it is kept in.
+"""The interface of all tokenizers.
 
 Shapes: T tokens of one text, V entries of the vocabulary.
 """
@@ -19,61 +19,51 @@ from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
 
-
-def settled(tokenizer: Tokenizer, ids: Iterable[int], amounts: Iterable[float]) -> list[tuple[str, float]]:
-    """The text of tokens, cut as finely as they allow, and with each piece the sum of its tokens' amounts.
-
-    A piece is mostly the text of one token; of several that spell a character together it is that character.
-    """
-    decoder = tokenizer.stream()
-    pieces, total = [], 0.0
-    for token, amount in zip(ids, amounts, strict=True):
-        total += amount
-        if text := decoder.feed(token):
-            pieces.append((text, total))
-            total = 0.0
-    rest = decoder.finish()
-    return [*pieces, (rest, total)] if rest else pieces
-
-
 TOKENIZER_FORMAT = 1
 
 TOKENIZER_FILE = "tokenizer.json"
 
 LARGEST_FILE = 2**25
-"""Bytes of it: 67 for each of as many words as there may be."""
+"""Bytes of a tokenizer's file at most: 67 for each word of the largest vocabulary."""
 
 # Characters encoded at once from a long text: its ids then fit the processor's cache, twice as fast.
-PIECE = 2**16
+CHUNK = 2**16
 
 DEFAULTS = TokenizerConfig()
-
 
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
 class StreamDecoder(ABC):
-    """Turns ids that arrive one by one into text; all its pieces together are what ``decode`` gives."""
+    """Decodes ids that arrive one by one; the concatenated results equal ``decode`` of all ids."""
 
     @abstractmethod
     def feed(self, token: int) -> str:
-        """The text that this id settles; "" while later ids may still change it."""
+        """The text that this id completes; "" while later ids may still change it."""
 
     @abstractmethod
     def finish(self) -> str:
-        """The text that was still held back; the decoder is as new afterwards."""
+        """The text that was still held back; resets the decoder."""
 
 
 class Tokenizer(ABC):
-    """What every tokenizer can do; where it is reversible, ``decode(encode(text)) == text`` for every Unicode text.
+    """Base of all tokenizers: text (``str``) to token ids and back.
+
+    A reversible tokenizer has ``decode(encode(text)) == text`` for every Unicode text.
+
+    Example:
+        >>> tokenizer = CharTokenizer.train(["hello"])
+        >>> ids = tokenizer.encode("hello")      # array([1, 0, 2, 2, 3]), int64 (T,)
+        >>> tokenizer.decode(ids)
+        'hello'
 
     Attributes:
         kind: its key in ``TOKENIZERS``.
-        vocabulary: the V tokens' strings by id, all different; a token that is text is that text. Two models
-            with different tokenizers may carry the embedding of a string over from one to the other.
-        fallback: the ids that a writer should never choose: those that only text unseen in training uses, and
+        vocabulary: the V tokens' strings by id, all different; for a token that is text, that text. Models with
+            different tokenizers match embeddings by these strings.
+        fallback: ids that a generator should never choose: those that only text unseen in training uses, and
             ``<unk>``.
-        loses: what does not come back from ids ("case", "punctuation"...), nothing where it is reversible.
+        loses: what encoding loses ("case", "punctuation"...); empty for reversible tokenizers.
     """
 
     kind: ClassVar[str]
@@ -88,30 +78,33 @@ class Tokenizer(ABC):
     @classmethod
     @abstractmethod
     def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
-        """The tokenizer for documents that come in chunks, wherever they were cut; memory does not grow with them.
+        """Train a tokenizer; memory does not grow with the text, and chunk boundaries do not matter.
 
         Args:
             documents: each a string, or chunks of one.
-            options: those that ``TOKENIZER_OPTIONS`` names for this kind; the others are not read.
+            options: only those that ``TOKENIZER_OPTIONS`` lists for this kind are used.
 
         Raises:
-            TextseqError: a lone surrogate, or options that do not fit the text.
+            TextseqError: a lone surrogate, or options that do not suit the text.
         """
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
-        """The ids (T,) of a text; a lone surrogate, which no Unicode text has, is a TextseqError."""
+        """The ids (T,) of a text.
+
+        Raises:
+            TextseqError: a lone surrogate.
+        """
 
     def encode_chunks(self, chunks: Iterable[str]) -> Iterator[Ids]:
-        """The ids of a text that comes in chunks, piece by piece, wherever the text was cut.
+        """The ids of a text that arrives in chunks; chunk boundaries do not matter.
 
-        This default is right for tokenizers whose tokens never reach over a character's end. Others
-        override it and hold text back until what follows cannot change its tokens.
+        This default suits tokenizers whose tokens never span characters; others override it.
         """
-        return map(self.encode, pieces(chunks))
+        return map(self.encode, chunked(chunks))
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
-        """The text of ids (T,); what is no valid UTF-8, as a model may write, becomes U+FFFD.
+        """The text of ids (T,); invalid UTF-8, which a model may generate, becomes U+FFFD.
 
         Raises:
             TextseqError: an id is outside the vocabulary, or ``ids`` is not one sequence of integers.
@@ -120,19 +113,21 @@ class Tokenizer(ABC):
         if array.size == 0:
             return ""
         if array.ndim != 1 or array.dtype.kind not in "iu":
-            found = f"{array.dtype} of shape {array.shape}"
-            raise TextseqError(f"decode wants one sequence of integers (T,), found {found}; pass one text at a time")
+            raise TextseqError(
+                f"decode: expected one sequence of integers (T,), got {array.dtype} of shape {array.shape}; "
+                "pass one text at a time"
+            )
         self.check(int(array.min()))
         self.check(int(array.max()))
         return self._decode(array.astype(np.int64, copy=False))
 
     @abstractmethod
     def _decode(self, ids: Ids) -> str:
-        """``decode`` of checked ids."""
+        """``decode`` of valid ids."""
 
     @abstractmethod
     def stream(self) -> StreamDecoder:
-        """A fresh decoder for ids that arrive one by one."""
+        """A new decoder for ids that arrive one by one."""
 
     @property
     def size(self) -> int:
@@ -141,16 +136,16 @@ class Tokenizer(ABC):
 
     @property
     def signature(self) -> str:
-        """What a measure must say of it: the kind, and what it loses; text that is lost is easy to predict."""
+        """The kind and what it loses, for signatures of metrics: lost text is easy to predict."""
         return "-without-".join([self.kind, *("+".join(self.loses).replace(" ", "-"),) * (not self.reversible)])
 
     @property
     def reversible(self) -> bool:
-        """Whether every text comes back from its ids."""
+        """Whether decoding restores every text."""
         return not self.loses
 
     def notes(self, options: TokenizerConfig) -> Iterator[str]:
-        """Sentences that a user should read who asked for this tokenizer with these options."""
+        """Notes for the user who trained this tokenizer with these options."""
         if self.loses:
             yield f"this {self.kind} tokenizer is not reversible: text loses {', '.join(self.loses)} in its tokens"
 
@@ -160,22 +155,24 @@ class Tokenizer(ABC):
         return hashlib.sha256(self._canonical()).hexdigest()
 
     def to_json(self) -> dict[str, object]:
-        """Everything that makes this tokenizer, as plain data with its kind and its format version."""
+        """The tokenizer as plain data, with its kind and format version."""
         return {"format": TOKENIZER_FORMAT, "kind": self.kind, **self._settings()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Self:
-        """The tokenizer of this class that ``to_json`` described; ``text.tokenizer_from`` reads any kind.
+        """The tokenizer of this class from ``to_json``'s data; ``tokenizer_from`` takes any kind.
 
         Raises:
             TextseqError: the data is damaged, of another kind, or of a newer format.
         """
         version, kind = data.get("format"), data.get("kind")
         if version != TOKENIZER_FORMAT:
-            wanted = f"format {TOKENIZER_FORMAT}, found format {version}"
-            raise TextseqError(f"wanted a tokenizer of {wanted}; use the textseq that wrote it, or train anew")
+            raise TextseqError(
+                f"expected a tokenizer of format {TOKENIZER_FORMAT}, got format {version}; "
+                "use the textseq version that wrote it, or train again"
+            )
         if kind != cls.kind:
-            raise TextseqError(f"wanted a {cls.kind} tokenizer, found a {kind} tokenizer; use load_tokenizer")
+            raise TextseqError(f"expected a {cls.kind} tokenizer, got a {kind} tokenizer; use load_tokenizer")
         return cls._from_settings(data)
 
     @abstractmethod
@@ -185,43 +182,66 @@ class Tokenizer(ABC):
     @classmethod
     @abstractmethod
     def _from_settings(cls, data: Mapping[str, object]) -> Self:
-        """The tokenizer that ``_settings`` described."""
+        """The tokenizer from ``_settings``'s data."""
 
     def save(self, folder: Path, name: str = TOKENIZER_FILE) -> None:
-        """Writes ``tokenizer.json`` into a folder, which is made if it is not there.
+        """Write ``tokenizer.json`` into a folder, which is created if missing.
 
         Raises:
-            TextseqError: it would be larger than what is read again; or the disk is full.
+            TextseqError: the file would be too large to be loaded; or the disk is full.
         """
         data = self._canonical()
         if len(data) > LARGEST_FILE:
             raise TextseqError(
-                f"a tokenizer may take {LARGEST_FILE:,} bytes, found {len(data):,}; lower --vocabulary-size, or raise "
-                "--minimum-count"
+                f"expected a tokenizer of at most {LARGEST_FILE:,} bytes, got {len(data):,}; lower "
+                "--vocabulary-size, or raise --minimum-count"
             )
         with replacing(folder / name) as (file,):
             file.write(data)
 
     def _canonical(self) -> bytes:
-        """The one spelling of ``to_json``, so that the fingerprint is also the hash of the file."""
+        """``to_json`` in one canonical form, so that the fingerprint is the hash of the file."""
         return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     def check(self, token: int) -> None:
-        """Raises a TextseqError for an id outside the vocabulary."""
+        """Raise a TextseqError for an id outside the vocabulary."""
         if not 0 <= token < self.size:
             raise TextseqError(
-                f"token id {token} is outside 0..{self.size - 1}; decode with the tokenizer that made it"
+                f"token id {token} is outside 0..{self.size - 1}; decode with the tokenizer that encoded it"
             )
 
 
-def pieces(document: Iterable[str]) -> Iterator[str]:
-    """A string, or chunks of one, in chunks of at most ``PIECE`` characters."""
+def align_to_text(tokenizer: Tokenizer, ids: Iterable[int], amounts: Iterable[float]) -> list[tuple[str, float]]:
+    """Align per-token amounts with the decoded text.
+
+    Args:
+        tokenizer: of the ids.
+        ids: T token ids.
+        amounts: T numbers, such as surprisals.
+
+    Returns:
+        Segments of the text, each with the sum of its tokens' amounts: mostly the text of one token; where several
+        tokens spell one character, that character.
+    """
+    decoder = tokenizer.stream()
+    segments, total = [], 0.0
+    for token, amount in zip(ids, amounts, strict=True):
+        total += amount
+        if text := decoder.feed(token):
+            segments.append((text, total))
+            total = 0.0
+    rest = decoder.finish()
+    return [*segments, (rest, total)] if rest else segments
+
+
+def chunked(document: Iterable[str]) -> Iterator[str]:
+    """A string, or chunks of one, in chunks of at most ``CHUNK`` characters."""
     chunks = [document] if isinstance(document, str) else document
-    return (chunk[at : at + PIECE] for chunk in chunks for at in range(0, len(chunk), PIECE))
+    return (chunk[at : at + CHUNK] for chunk in chunks for at in range(0, len(chunk), CHUNK))
 
 
-def encoded(text: str, encoding: str) -> bytes:
-    """The text in one of the Unicode encodings; a lone surrogate is a TextseqError that says where it stands."""
+def encode_unicode(text: str, encoding: str) -> bytes:
+    """The text in a Unicode encoding; a lone surrogate is a TextseqError that names its position."""
     try:
         return text.encode(encoding)
     except UnicodeEncodeError as error:
@@ -232,9 +252,9 @@ def encoded(text: str, encoding: str) -> bytes:
         ) from None
 
 
-def said(data: Mapping[str, object], key: str, kind: str) -> str:
-    """A string that a tokenizer's data must have, or the TextseqError for data without it."""
+def required_string(data: Mapping[str, object], key: str, kind: str) -> str:
+    """A string in a tokenizer's data; a TextseqError if it is missing."""
     value = data.get(key)
     if not isinstance(value, str):
-        raise TextseqError(f"a {kind} tokenizer without its '{key}'; restore it or train anew")
+        raise TextseqError(f"a {kind} tokenizer without its '{key}'; restore it or train again")
     return value

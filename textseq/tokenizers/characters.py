@@ -1,7 +1,7 @@
-"""Tokenizers of characters and bytes, and the two ways in which every tokenizer spells what it never saw.
+"""Tokenizers of characters and bytes, and the byte fallback of all tokenizers.
 
-A character without a token is written as the bytes of its UTF-8: with 256 tokens, one for each byte, or with 16
-half-bytes, two for each byte. Both are here, and how ids among which they stand become text again.
+A character without a token is encoded as its UTF-8 bytes: with 256 tokens, one for each byte, or with 16 half-bytes,
+two for each byte.
 """
 
 from __future__ import annotations
@@ -16,15 +16,11 @@ import numpy.typing as npt
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, Tokenizer, encoded, pieces, said
+from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, Tokenizer, chunked, encode_unicode, required_string
 
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-"""The names of the bytes."""
-
 HALF_BYTES = tuple(f"<0x{half:X}>" for half in range(16))
-"""The names of the half-bytes."""
-
-# What half a byte without its other half counts as: a byte that no UTF-8 text has.
+# An unpaired half-byte decodes as this byte, which is invalid in UTF-8.
 _LONE_HALF = b"\xff"
 
 
@@ -38,11 +34,11 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
-        """The only byte tokenizer there is; the text is not read."""
+        """The byte tokenizer; the text is not used."""
         return cls()
 
     def encode(self, text: str) -> Ids:
-        return np.frombuffer(encoded(text, "utf-8"), np.uint8).astype(np.int64)
+        return np.frombuffer(encode_unicode(text, "utf-8"), np.uint8).astype(np.int64)
 
     def _decode(self, ids: Ids) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
@@ -59,12 +55,7 @@ class ByteTokenizer(Tokenizer):
 
 
 class ByteStream(StreamDecoder):
-    """The stream of a tokenizer whose every token is some bytes of UTF-8.
-
-    Args:
-        tokenizer: whose ids will come.
-        utf8: the bytes of each of its tokens.
-    """
+    """Decoder of a tokenizer whose tokens are bytes of UTF-8: ``utf8`` holds those of each token."""
 
     def __init__(self, tokenizer: Tokenizer, utf8: Sequence[bytes]) -> None:
         self._tokenizer = tokenizer
@@ -80,17 +71,16 @@ class ByteStream(StreamDecoder):
 
 
 class CharTokenizer(Tokenizer):
-    """Tokens are the characters (code points) seen in training, and 16 half-bytes for all others.
+    """Tokens are the characters (code points) of the training text, and 16 half-bytes for all others.
 
-    Ids: the C characters in the order of their code points, then the half-bytes ``<0x0>`` to ``<0xF>``.
-    A character that training never saw is written as its UTF-8 bytes, the upper half of each byte first:
-    16 more outputs instead of 256 keep the softmax small, and unseen characters are rare.
+    Ids: the C characters by code point, then the half-bytes ``<0x0>`` to ``<0xF>``. An unseen character is encoded as
+    its UTF-8 bytes, the upper half of each byte first: 16 more outputs instead of 256 keep the softmax small.
     """
 
     kind = "char"
 
     def __init__(self, characters: str) -> None:
-        """A tokenizer for these characters, all different and in ascending order (else a TextseqError)."""
+        """A tokenizer for these characters; they must be different and in ascending order."""
         codes = _code_points(characters)
         if (codes[1:] <= codes[:-1]).any():
             raise TextseqError("the characters of a char tokenizer must be different and in ascending order")
@@ -98,15 +88,15 @@ class CharTokenizer(Tokenizer):
         super().__init__((*characters, *HALF_BYTES), tuple(range(count, count + 16)))
         self._characters = characters
         self._codes = codes
-        # Code point -> id, -1 where unseen; the last entry stands for all that lie beyond the table.
+        # Code point -> id, -1 where unseen; the last entry serves all code points beyond the table.
         self._table = np.full(int(codes[-1]) + 2 if count else 1, -1, np.int64)
         self._table[codes] = np.arange(count)
 
     @classmethod
     def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
         seen = np.zeros(0x110000, np.bool_)
-        for piece in chain.from_iterable(map(pieces, documents)):
-            seen[_code_points(piece)] = True
+        for chunk in chain.from_iterable(map(chunked, documents)):
+            seen[_code_points(chunk)] = True
         return cls(_text(np.flatnonzero(seen)))
 
     def encode(self, text: str) -> Ids:
@@ -136,17 +126,11 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def _from_settings(cls, data: Mapping[str, object]) -> Self:
-        return cls(said(data, "characters", cls.kind))
+        return cls(required_string(data, "characters", cls.kind))
 
 
 def decode_spelled(ids: Ids, first_half: int, plain: Callable[[Ids], str]) -> str:
-    """The text of ids (T,) of which those from ``first_half`` on are half-bytes.
-
-    Args:
-        ids: what to decode.
-        first_half: the id of the half-byte ``<0x0>``, which the other 15 follow.
-        plain: the text of ids without half-bytes.
-    """
+    """The text of ids (T,) of which those from ``first_half`` on are half-bytes; ``plain`` decodes the others."""
     is_half = ids >= first_half
     if not is_half.any():
         return plain(ids)
@@ -158,19 +142,14 @@ def decode_spelled(ids: Ids, first_half: int, plain: Callable[[Ids], str]) -> st
 
 
 def _decode_halves(halves: npt.NDArray[np.uint8]) -> str:
-    """The text of half-bytes that stand together, wherever a byte among them is malformed."""
+    """The text of consecutive half-bytes."""
     paired = len(halves) // 2 * 2
     utf8 = (halves[0:paired:2] << 4 | halves[1:paired:2]).tobytes()
     return (utf8 + _LONE_HALF * (len(halves) - paired)).decode("utf-8", "replace")
 
 
 class SpellingStream(StreamDecoder):
-    """The stream of a tokenizer whose tokens are text but for the half-bytes at the end of its vocabulary.
-
-    Args:
-        tokenizer: whose ids will come.
-        first_half: the id of the half-byte ``<0x0>``.
-    """
+    """Decoder of a tokenizer whose tokens are text, except for the half-bytes from id ``first_half`` on."""
 
     def __init__(self, tokenizer: Tokenizer, first_half: int) -> None:
         self._tokenizer = tokenizer
@@ -195,7 +174,7 @@ class SpellingStream(StreamDecoder):
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(encoded(text, "utf-32-le"), "<u4")
+    return np.frombuffer(encode_unicode(text, "utf-32-le"), "<u4")
 
 
 def _text(codes: npt.NDArray[np.integer]) -> str:

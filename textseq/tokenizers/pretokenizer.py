@@ -1,7 +1,7 @@
-"""Text cut at white space into units, each of which becomes tokens on its own.
+"""Pre-tokenization: text is split at white space into pretokens, each of which is encoded separately.
 
-No token reaches over a unit's end, so a text that comes in chunks needs no more held back than one unit, and a
-tokenizer that learns need only know how often each different unit occurs.
+No token spans pretokens, so a text that arrives in chunks needs no more held back than one pretoken, and training
+needs only the counts of the different pretokens.
 """
 
 from __future__ import annotations
@@ -15,83 +15,83 @@ from itertools import chain, islice
 
 import numpy as np
 
-from textseq.tokenizers.base import Ids, Tokenizer, encoded, pieces
+from textseq.tokenizers.base import Ids, Tokenizer, chunked, encode_unicode
 
 WORDS = re.compile(r" ?\S{1,100}|\s")
-"""A word with one space before it, or one character of white space; what is longer than 100 characters is cut."""
+"""A word with one space before it, or one character of white space; more than 100 characters are split."""
 
 WORDS_AND_LINES = re.compile(r" ?\S{1,100}| ?\n|\s")
-"""The same, but a line's end takes in a space before it too."""
+"""The same, but a line break includes a space before it."""
 
-MOST_UNITS = 2_000_000
-"""Different units that are counted at once (some 300 MB); beyond it, the rarer half is forgotten."""
+MAX_PRETOKENS = 2_000_000
+"""Different pretokens counted at once (some 300 MB); beyond it, the rarer half is dropped."""
 
-REMEMBERED = 2**17
-"""Different units of which it is remembered what became of them."""
+CACHE_SIZE = 2**17
+"""Different pretokens whose ids are cached."""
 
 _BLOCK = 2**14
 
 
-class UnitTokenizer(Tokenizer):
-    """A tokenizer that encodes each unit on its own, and remembers the ids of those that it met lately."""
+class PretokenizingTokenizer(Tokenizer):
+    """A tokenizer that encodes each pretoken separately and caches the ids of recent ones."""
 
-    units: re.Pattern[str] = WORDS
+    pattern: re.Pattern[str] = WORDS
 
     def __init__(self, vocabulary: tuple[str, ...], fallback: tuple[int, ...], loses: tuple[str, ...] = ()) -> None:
         super().__init__(vocabulary, fallback, loses)
-        self._remembered: dict[str, bytes] = {}
-        """The ids of units, as the bytes of whole numbers of 32 bits: joined, they are read as one array."""
+        self._cache: dict[str, bytes] = {}
+        """The ids of pretokens as bytes of 32-bit integers: joined, they are read as one array."""
 
     def encode(self, text: str) -> Ids:
         return np.concatenate([np.empty(0, np.int64), *self.encode_chunks([text])])
 
     def encode_chunks(self, chunks: Iterable[str]) -> Iterator[Ids]:
-        for units in cut(chunks, self.units):
-            if len(self._remembered) > REMEMBERED:
-                self._remembered = {}  # not emptied, for another thread may be at it
-            known = self._remembered
+        for pretokens in pretokenize(chunks, self.pattern):
+            if len(self._cache) > CACHE_SIZE:
+                self._cache = {}  # replaced, not cleared: another thread may be using it
+            cache = self._cache
             try:
-                every = b"".join(map(known.__getitem__, units))
+                data = b"".join(map(cache.__getitem__, pretokens))
             except KeyError:
-                new = [unit for unit in dict.fromkeys(units) if unit not in known]  # a set's minus would walk all known
-                known.update(zip(new, (array("i", ids).tobytes() for ids in self._encode_units(new)), strict=True))
-                every = b"".join(map(known.__getitem__, units))
-            yield np.frombuffer(every, np.intc).astype(np.int64)
+                new = [word for word in dict.fromkeys(pretokens) if word not in cache]  # set difference is O(cache)
+                cache.update(zip(new, (array("i", ids).tobytes() for ids in self._encode_pretokens(new)), strict=True))
+                data = b"".join(map(cache.__getitem__, pretokens))
+            yield np.frombuffer(data, np.intc).astype(np.int64)
 
     @abstractmethod
-    def _encode_units(self, units: list[str]) -> Iterable[Sequence[int]]:
-        """The ids of each of these units."""
+    def _encode_pretokens(self, pretokens: list[str]) -> Iterable[Sequence[int]]:
+        """The ids of each pretoken."""
 
 
-def cut(document: Iterable[str], units: re.Pattern[str]) -> Iterator[list[str]]:
-    """The units of a document that comes in chunks, some at a time, the same wherever it was cut.
+def pretokenize(document: Iterable[str], pattern: re.Pattern[str]) -> Iterator[list[str]]:
+    """The pretokens of a document that arrives in chunks, several at a time; chunk boundaries do not matter.
 
     Raises:
         TextseqError: a lone surrogate.
     """
     rest = ""
-    for piece in pieces(document):
-        encoded(piece, "utf-8")
-        # Every character belongs to a unit, and what follows can change the last one only.
-        *found, rest = units.findall(rest + piece)
-        yield found
+    for chunk in chunked(document):
+        encode_unicode(chunk, "utf-8")
+        # Every character belongs to a pretoken, and the next chunk can change the last one only.
+        *pretokens, rest = pattern.findall(rest + chunk)
+        yield pretokens
     if rest:
         yield [rest]
 
 
-def count_units(documents: Iterable[Iterable[str]], units: re.Pattern[str]) -> tuple[Counter[str], set[str]]:
-    """How often each unit occurs in documents that come in chunks, the same wherever these were cut.
+def count_pretokens(documents: Iterable[Iterable[str]], pattern: re.Pattern[str]) -> tuple[Counter[str], set[str]]:
+    """The counts of pretokens in documents that arrive in chunks; chunk boundaries do not matter.
 
     Returns:
-        The counts, and the characters of units that were forgotten for being rare among too many.
+        The counts, and the characters of pretokens that were dropped because there were too many.
     """
     counts: Counter[str] = Counter()
-    forgotten: set[str] = set()
-    stream = chain.from_iterable(found for document in documents for found in cut(document, units))
+    dropped: set[str] = set()
+    stream = chain.from_iterable(words for document in documents for words in pretokenize(document, pattern))
     while block := list(islice(stream, _BLOCK)):
         counts.update(block)
-        if len(counts) > MOST_UNITS:
-            kept = Counter(dict(counts.most_common(MOST_UNITS // 2)))
-            forgotten.update(chain.from_iterable(counts.keys() - kept.keys()))
+        if len(counts) > MAX_PRETOKENS:
+            kept = Counter(dict(counts.most_common(MAX_PRETOKENS // 2)))
+            dropped.update(chain.from_iterable(counts.keys() - kept.keys()))
             counts = kept
-    return counts, forgotten
+    return counts, dropped

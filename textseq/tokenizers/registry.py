@@ -1,4 +1,4 @@
-"""The tokenizers by name, and any of them read back from its file."""
+"""The tokenizers by name, and loading of any of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
 
 
 def tokenizer_from(data: Mapping[str, object]) -> Tokenizer:
-    """The tokenizer that ``to_json`` described.
+    """The tokenizer from ``to_json``'s data.
 
     Raises:
         TextseqError: the data is damaged, of an unknown kind, or of a newer format.
@@ -33,7 +33,7 @@ def tokenizer_from(data: Mapping[str, object]) -> Tokenizer:
 
 
 def load_tokenizer(folder: Path, name: str = TOKENIZER_FILE) -> Tokenizer:
-    """The tokenizer that ``save`` wrote into a folder.
+    """Load the tokenizer that ``save`` wrote into a folder.
 
     Raises:
         TextseqError: ``tokenizer.json`` is missing, damaged, of an unknown kind or of a newer format.
@@ -44,11 +44,11 @@ def load_tokenizer(folder: Path, name: str = TOKENIZER_FILE) -> Tokenizer:
         if not isinstance(data, dict):
             raise ValueError(f"a {type(data).__name__}, not a table")
     except FileNotFoundError:
-        raise TextseqError(f"{path} is missing; name a folder that holds a trained tokenizer") from None
+        raise TextseqError(f"{path} is missing; give a folder that holds a trained tokenizer") from None
     except OSError as error:
         raise TextseqError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise TextseqError(f"{path} is damaged ({error}); restore it or train anew") from error
+        raise TextseqError(f"{path} is damaged ({error}); restore it or train again") from error
     try:
         return tokenizer_from(data)
     except TextseqError as error:

@@ -1,4 +1,4 @@
-"""Tokens are words and marks with the space before them, parted by NLTK; what is no token is spelled."""
+"""Word tokenizer: words and punctuation marks with the space before them; others are spelled."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ import numpy as np
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, encoded, said
+from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, encode_unicode, required_string
 from textseq.tokenizers.characters import HALF_BYTES, CharTokenizer, SpellingStream, decode_spelled
-from textseq.tokenizers.pretokenizer import REMEMBERED, WORDS, WORDS_AND_LINES, UnitTokenizer, count_units
+from textseq.tokenizers.pretokenizer import CACHE_SIZE, WORDS, WORDS_AND_LINES, PretokenizingTokenizer, count_pretokens
 
 UNKNOWN = ("<unk>", " <unk>")
-"""What stands for a lost word, without and with a space before it."""
+"""The unknown word, without and with a space before it."""
 
-_ENCODING = ("words", "lowercase", "stem", "punctuation", "rare_words")  # the options that decide encoding
+_ENCODING = ("words", "lowercase", "stem", "punctuation", "rare_words")  # options that affect encoding
 
 
 Splitter = Callable[[str], list[str]]
 
 
-class WordTokenizer(UnitTokenizer):
+class WordTokenizer(PretokenizingTokenizer):
     """Tokens are the frequent words and marks of the training text, each with the space before it (" the", ",").
 
-    Ids: white space, then words, both the most frequent first (equal ones by code point); then the characters
-    seen in training that are not among them, and 16 half-bytes, by which all other words are spelled as
-    ``CharTokenizer`` does. With ``rare_words="unknown"`` these are instead ``<unk>`` without and with a space,
-    and the tokenizer is not reversible.
+    Ids: white space, then words, both by frequency (then by code point); then the characters of the training text
+    that are not among them, and 16 half-bytes: other words are spelled with these as in ``CharTokenizer``. With
+    ``rare_words="unknown"`` there is instead ``<unk>`` without and with a space, and the tokenizer is not reversible.
     """
 
     kind = "word"
@@ -43,13 +42,13 @@ class WordTokenizer(UnitTokenizer):
         """A tokenizer of these words.
 
         Args:
-            words: all different, and no names of other tokens.
-            characters: to spell other words with, all different and in ascending order.
-            unused: those of the characters that the training text never uses.
-            options: how text becomes words.
+            words: different from each other and from the names of other tokens.
+            characters: for spelling other words, all different and in ascending order.
+            unused: the characters that spell no word of the training text.
+            options: how text is split into words.
 
         Raises:
-            TextseqError: words or characters that are not so.
+            TextseqError: words or characters that do not meet this.
         """
         speller = CharTokenizer(characters)
         known = set(words)
@@ -60,23 +59,24 @@ class WordTokenizer(UnitTokenizer):
             raise TextseqError("the words of a word tokenizer must be different from each other and from other tokens")
         self._first_special = len(vocabulary) - len(special)
         specials = range(self._first_special, len(vocabulary))
-        # Without the special tokens: text that looks like their names is text.
+        # Without the special tokens: text equal to their names is text.
         self._ids = {token: number for number, token in enumerate(vocabulary[: self._first_special])}
         fallback = (*(self._ids[character] for character in unused), *specials)
         super().__init__(vocabulary, fallback, _loses(options))
         self._words, self._unused, self._options = words, unused, options
         self._speller = speller
-        self._spelling = np.array([*(self._ids[character] for character in characters), *specials])  # its ids -> ours
+        # Our ids by the speller's.
+        self._spelling = np.array([*(self._ids[character] for character in characters), *specials])
         self._split = splitter(options)
-        self.units = _units(options)
+        self.pattern = _pattern(options)
 
     @classmethod
     def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
-        units, forgotten = count_units(documents, _units(options))
+        pretokens, dropped = count_pretokens(documents, _pattern(options))
         split = splitter(options)
         counts: Counter[str] = Counter()
-        for unit, count in units.items():
-            for word in split(unit):
+        for pretoken, count in pretokens.items():
+            for word in split(pretoken):
                 counts[word] += count
         special = HALF_BYTES if options.rare_words == "spell" else UNKNOWN
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
@@ -87,20 +87,19 @@ class WordTokenizer(UnitTokenizer):
         if options.rare_words == "unknown":
             return cls(words, "", "", options)
         spelled = set(chain.from_iterable(counts.keys() - set(words)))
-        spelled.update(chain.from_iterable(chain.from_iterable(map(split, forgotten))))
+        spelled.update(chain.from_iterable(chain.from_iterable(map(split, dropped))))
         characters = spelled.union(chain.from_iterable(words))
         unused = characters - spelled - set(words)
         return cls(words, "".join(sorted(characters)), "".join(sorted(unused)), options)
 
     def surfaces(self, text: str) -> list[str]:
-        """What stands in the text for each token of ``encode``, case and endings kept; with unknown rare words only."""
+        """The surface form of each token of ``encode``: case and endings kept. Only for ``rare_words="unknown"``."""
         plain = splitter(replace(self._options, lowercase=False, stem="none"))
-        units = self.units.findall(text)
-        pairs = ((plain(unit), self._split(unit)) for unit in units)
-        return [word for shown, read in pairs for word in (shown if len(shown) == len(read) else read)]
+        pairs = ((plain(pretoken), self._split(pretoken)) for pretoken in self.pattern.findall(text))
+        return [word for forms, words in pairs for word in (forms if len(forms) == len(words) else words)]
 
-    def _encode_units(self, units: list[str]) -> Iterable[Sequence[int]]:
-        return (tuple(chain.from_iterable(map(self._encode_word, self._split(unit)))) for unit in units)
+    def _encode_pretokens(self, pretokens: list[str]) -> Iterable[Sequence[int]]:
+        return (tuple(chain.from_iterable(map(self._encode_word, self._split(pretoken)))) for pretoken in pretokens)
 
     def _encode_word(self, word: str) -> Sequence[int]:
         if word in self._ids:
@@ -123,7 +122,7 @@ class WordTokenizer(UnitTokenizer):
 
     @property
     def _first_half(self) -> int:
-        """The id of the first half-byte, or the one after all ids where there are none."""
+        """The id of the first half-byte; V if there are none."""
         return self._first_special if self._options.rare_words == "spell" else self.size
 
     def _settings(self) -> dict[str, object]:
@@ -138,39 +137,39 @@ class WordTokenizer(UnitTokenizer):
     def _from_settings(cls, data: Mapping[str, object]) -> Self:
         words, options = data.get("words"), data.get("options")
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise TextseqError("a word tokenizer without its 'words'; restore it or train anew")
+            raise TextseqError("a word tokenizer without its 'words'; restore it or train again")
         if not isinstance(options, dict):
-            raise TextseqError("a word tokenizer without its 'options'; restore it or train anew")
-        characters, unused = (said(data, key, cls.kind) for key in ("characters", "unused"))
-        encoded("".join(words), "utf-8")
+            raise TextseqError("a word tokenizer without its 'options'; restore it or train again")
+        characters, unused = (required_string(data, key, cls.kind) for key in ("characters", "unused"))
+        encode_unicode("".join(words), "utf-8")
         if not set(unused) <= set(characters):
             raise TextseqError("the unused characters of a word tokenizer must be among its characters")
-        read = TokenizerConfig.from_dict({**options, "tokenizer": cls.kind}, where="a word tokenizer")
-        return cls(words, characters, unused, read)
+        config = TokenizerConfig.from_dict({**options, "tokenizer": cls.kind}, where="a word tokenizer")
+        return cls(words, characters, unused, config)
 
 
 def splitter(options: TokenizerConfig) -> Splitter:
-    """What parts a unit into words, as the options say; where these lose nothing, the words joined are the unit."""
-    part = _nltk_words if options.words == "nltk" else _whole
+    """A function that splits a pretoken into words; unless the options lose text, the words joined are the pretoken."""
+    split_word = _nltk_words if options.words == "nltk" else lambda word: [word]
     stem = _stemmer(options.stem) if options.stem != "none" else str
 
-    def split(unit: str) -> list[str]:
-        if unit.isspace():
-            return [unit]
-        text = unit.lower() if options.lowercase else unit
+    def split(pretoken: str) -> list[str]:
+        if pretoken.isspace():
+            return [pretoken]
+        text = pretoken.lower() if options.lowercase else pretoken
         word = text.removeprefix(" ")
         space = text[: len(text) - len(word)]
-        parts = part(word)
+        parts = split_word(word)
         if options.punctuation == "merge":
             runs = [list(run) for _, run in groupby(parts, _is_mark)]
             parts = list(chain.from_iterable(["".join(run)] if _is_mark(run[0]) else run for run in runs))
         words: list[str] = []
-        for found in parts:
-            mark = _is_mark(found)
+        for part in parts:
+            mark = _is_mark(part)
             if mark and options.punctuation == "drop":
-                space = space or " " * bool(words)  # or what stood on both sides would become one word
+                space = space or " " * bool(words)  # keeps the words on both sides apart
             else:
-                words.append(space + (found if mark else stem(found)))
+                words.append(space + (part if mark else stem(part)))
                 space = ""
         return words
 
@@ -181,20 +180,16 @@ def _is_mark(part: str) -> bool:
     return not any(map(str.isalnum, part))
 
 
-def _whole(word: str) -> list[str]:
-    return [word]
-
-
-@lru_cache(REMEMBERED)  # what training has parted need not be parted again to encode
+@lru_cache(CACHE_SIZE)  # encoding repeats what training has split
 def _nltk_words(word: str) -> list[str]:
-    """The parts of a word by NLTK's rules, which are written for ASCII; see ``_Shown``."""
-    ends = [0, *accumulate(map(len, _nltk_tokenize()(word.translate(_SHOWN))))]
-    # NLTK only ever adds spaces to what it is shown; were that to change, words would stay whole, not be spoilt.
+    """Split a word by NLTK's rules, which are written for ASCII; see ``_AsciiMarks``."""
+    ends = [0, *accumulate(map(len, _nltk_tokenize()(word.translate(_ASCII_MARKS))))]
+    # NLTK only adds spaces; if that ever changes, words stay whole.
     return [word[start:end] for start, end in pairwise(ends)] if ends[-1] == len(word) else [word]
 
 
-class _Shown(dict[int, int]):
-    """As what character each one is shown to NLTK: other scripts' marks as one that is always a word of its own."""
+class _AsciiMarks(dict[int, int]):
+    """Translation of characters for NLTK: marks of other scripts become one that NLTK always splits off."""
 
     def __missing__(self, code: int) -> int:
         mark = code >= 0x80 and unicodedata.category(chr(code))[0] in "PS"
@@ -202,8 +197,8 @@ class _Shown(dict[int, int]):
         return self[code]
 
 
-# NLTK rewrites the straight double quote, and knows apostrophes and hyphens in words as ASCII only.
-_SHOWN = _Shown({ord('"'): ord("”"), ord("’"): ord("'"), ord("‐"): ord("-"), ord("‑"): ord("-")})
+# NLTK rewrites the straight double quote, and knows only ASCII apostrophes and hyphens in words.
+_ASCII_MARKS = _AsciiMarks({ord('"'): ord("”"), ord("’"): ord("'"), ord("‐"): ord("-"), ord("‑"): ord("-")})
 
 
 @cache
@@ -214,7 +209,7 @@ def _nltk_tokenize() -> Splitter:
     return tokenize
 
 
-# Letters without which a word is none of the language: the stemmer would spoil it.
+# Letters without which a word is not in the language: the stemmer would damage it.
 _SCRIPTS = {"russian": "[\u0400-\u04ff]", "arabic": "[\u0600-\u06ff]"}
 
 
@@ -227,7 +222,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return lambda word: (stem(word.lower()) if re.search(script, word) else word.lower()) or word
 
 
-def _units(options: TokenizerConfig) -> re.Pattern[str]:
+def _pattern(options: TokenizerConfig) -> re.Pattern[str]:
     return WORDS if options.words == "nltk" else WORDS_AND_LINES
 
 
@@ -238,4 +233,4 @@ def _loses(options: TokenizerConfig) -> tuple[str, ...]:
         "word endings": options.stem != "none",
         "punctuation": options.punctuation == "drop",
     }
-    return tuple(what for what, is_lost in lost.items() if is_lost)
+    return tuple(name for name, is_lost in lost.items() if is_lost)

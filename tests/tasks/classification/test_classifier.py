@@ -13,7 +13,7 @@ from torch import nn
 import textseq
 from textseq.data.labelled import LabelledDataset
 from textseq.errors import TextseqError
-from textseq.metrics.classification import calibrated, measure_labels, together
+from textseq.metrics.classification import combine, fit_temperature, measure_labels
 from textseq.metrics.confusion_plot import confusion_plot
 from textseq.tasks.classification import classifier as classifying
 from textseq.tasks.classification.classifier import Classifier, open_classifier
@@ -103,7 +103,7 @@ def test_the_measures_are_those_of_the_definitions() -> None:
     found = measure_labels(np.log(p), truth, LABELS, how="corpus:mine")
     assert found.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert found.accuracy == pytest.approx(4 / 6)
-    good, bad, so_so = found.of_labels
+    good, bad, so_so = found.per_label
     assert [good.precision, good.recall, good.examples] == pytest.approx([2 / 3, 2 / 3, 3])
     assert (bad.precision, bad.recall, bad.f1) == (0.5, 0.5, 0.5)
     assert so_so.f1 == 1
@@ -113,11 +113,11 @@ def test_the_measures_are_those_of_the_definitions() -> None:
     low, high = found.interval
     assert 0 <= low < found.accuracy < high <= 1
     assert "accuracy 66.67%" in str(found)
-    for line in ("good           66.67%  66.67%", "so so         100.00% 100.00%", "has / given"):
+    for line in ("good           66.67%  66.67%", "so so         100.00% 100.00%", "true/pred."):
         assert line in found.table(), found.table()
-    unused = measure_labels(np.log(p), [0] * 6, LABELS).of_labels[2]
+    unused = measure_labels(np.log(p), [0] * 6, LABELS).per_label[2]
     assert (unused.recall, unused.precision) == (0, 0)
-    with pytest.raises(TextseqError, match="no text to measure on"):
+    with pytest.raises(TextseqError, match="expected at least one text to evaluate on"):
         measure_labels(np.zeros((0, 3)), [], LABELS)
 
 
@@ -135,15 +135,15 @@ def test_calibration_finds_the_temperature_of_the_least_loss() -> None:
     logits = rng.normal(size=(4000, 3)) * 2
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     right = [int(rng.choice(3, p=row)) for row in p]
-    assert calibrated(logits, right) == pytest.approx(1, abs=0.06)
-    assert calibrated(3 * logits, right) == pytest.approx(3, abs=0.18)
+    assert fit_temperature(logits, right) == pytest.approx(1, abs=0.06)
+    assert fit_temperature(3 * logits, right) == pytest.approx(3, abs=0.18)
     certain = [int(row.argmax()) for row in logits]
-    sure = calibrated(logits, certain)
+    sure = fit_temperature(logits, certain)
     assert 1 / 20 <= sure < 0.2  # never wrong, 4,000 times
-    few = [calibrated(logits[:count], certain[:count]) for count in (1, 4, 40, 400)]
+    few = [fit_temperature(logits[:count], certain[:count]) for count in (1, 4, 40, 400)]
     assert 1 > few[0] > few[1] > few[2] > few[3] > sure  # the fewer texts, the less they change
     assert few[0] > 0.8
-    assert calibrated(logits[:0], []) == pytest.approx(1)
+    assert fit_temperature(logits[:0], []) == pytest.approx(1)
 
 
 def test_a_part_is_measured(classifier: Classifier) -> None:
@@ -184,7 +184,7 @@ def test_many_labels_make_no_large_tables_or_pictures(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     right = [*range(count)] * 3
     given = [number if rng.random() < 0.7 else int(rng.integers(count)) for number in right]
-    found = measure_labels(np.zeros((len(right), count)), right, labels, given=given)
+    found = measure_labels(np.zeros((len(right), count)), right, labels, predictions=given)
     table = found.table()
     assert len(table) < 10_000 and "(the most frequent 30 of 400 labels)" in table
     worst = np.unravel_index((found.confusion * ~np.eye(count, dtype=bool)).argmax(), (count, count))
@@ -197,7 +197,7 @@ def test_many_labels_make_no_large_tables_or_pictures(tmp_path: Path) -> None:
 def test_measures_are_put_together() -> None:
     log_p = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]))
     parts = [measure_labels(log_p[:2], [0, 1], "ab"), measure_labels(log_p[2:], [1], "ab")]
-    whole, both = measure_labels(log_p, [0, 1, 1], "ab"), together(parts)
+    whole, both = measure_labels(log_p, [0, 1, 1], "ab"), combine(parts)
     assert (both.confusion == whole.confusion).all() and both.nats == pytest.approx(whole.nats)
     assert both.interval == whole.interval
 

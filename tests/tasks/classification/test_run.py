@@ -21,7 +21,7 @@ from textseq.config.training import TrainingConfig
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData
 from textseq.errors import Interrupted, TextseqError
-from textseq.metrics.classification import ClassificationMetrics, together
+from textseq.metrics.classification import ClassificationMetrics, combine
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.model import ClassifierModel
@@ -187,7 +187,7 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     assert sorted(path.name for path in (home / "runs").iterdir()) == names
     scores = np.array([one.accuracy for one in found])
     assert said[-1].startswith(f"3 folds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
-    whole = together(found)
+    whole = combine(found)
     assert whole.examples == 200 and said[-1].endswith(f"all of them together:\n{whole.table()}")
     texts = [set(LabelledData(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
     assert len(set.union(*texts)) == 200
@@ -313,7 +313,7 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     assert (code, len(out.splitlines()), err) == (0, 2, "")
     code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine", "--plot-confusion", "c.png")
     assert code == 0, err
-    assert out.startswith("accuracy ") and "labels:2" in out and "has / given" in out
+    assert out.startswith("accuracy ") and "labels:2" in out and "true/pred." in out
     assert (tmp_path / "c.png").exists()
     code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
     assert code == 0, err

@@ -30,7 +30,7 @@ from textseq.tasks.classification.config import ClassifierConfig, ExplanationMet
 from textseq.tasks.classification.explain import Explanation, contributions
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.classification.spec import describe
-from textseq.tokenizers.base import Tokenizer, settled
+from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.tokenizers.words import WordTokenizer
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import ALONE, ProcessGroup
@@ -185,7 +185,7 @@ class Classifier:
         """The text in pieces, each with the amounts of its tokens: as it was given, where tokens lose rare words."""
         if isinstance(self.tokenizer, WordTokenizer) and "rare words" in self.tokenizer.loses:
             return list(zip(self.tokenizer.surfaces(read_text(text)), amounts, strict=True))
-        return settled(self.tokenizer, ids.tolist(), amounts)
+        return align_to_text(self.tokenizer, ids.tolist(), amounts)
 
     def measure(
         self,

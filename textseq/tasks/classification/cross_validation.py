@@ -13,7 +13,7 @@ from textseq.config.training import TrainingConfig
 from textseq.data.sources import LabelledData
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
-from textseq.metrics.classification import ClassificationMetrics, together
+from textseq.metrics.classification import ClassificationMetrics, combine
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.classification.run import STARTS, resume_classifier, settled, train_classifier
 from textseq.training.distributed.environment import environment
@@ -117,7 +117,7 @@ def train_classifiers(
     what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
     report(
         f"{what}: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
-        f"{mean(one.macro_f1 for one in measured):.4f}\nall of them together:\n{together(measured).table()}"
+        f"{mean(one.macro_f1 for one in measured):.4f}\nall of them together:\n{combine(measured).table()}"
     )
     return measured
 

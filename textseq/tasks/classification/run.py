@@ -23,7 +23,7 @@ from textseq.data.sources import LabelledData, file_names
 from textseq.data.token_files import labelled_token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
-from textseq.metrics.classification import calibrated, measure_labels
+from textseq.metrics.classification import fit_temperature, measure_labels
 from textseq.nn.embedding import carry_over
 from textseq.tasks.classification.batches import TextBatches
 from textseq.tasks.classification.classifier import Classifier, open_classifier, read_text
@@ -255,7 +255,7 @@ class ClassificationRun(TaskRun[Classifier]):
     def measure(self, job: Classifier, found: checkpoint.Checkpoint) -> list[Facts]:
         """Calibrate it first."""
         logits, right = self._held_out(job)
-        found.facts["temperature"] = job.facts["temperature"] = calibrated(logits, right)
+        found.facts["temperature"] = job.facts["temperature"] = fit_temperature(logits, right)
         measured = job.measure(self.corpus, "validation")
         self.report(
             f"validation: {measured}\n  {measured.signature}\n{measured.table()}\n"

@@ -31,7 +31,7 @@ from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import describe
 from textseq.tasks.language_model.surprisal import Piece
-from textseq.tokenizers.base import Tokenizer, settled
+from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
 
 START = "\n"
@@ -194,7 +194,7 @@ class Writer:
                 splits.append(cross_entropy(logits[0].float(), targets[at : at + SCORED], reduction="none"))
         surprisal = tuple(torch.cat(splits).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        pieces = (Piece(*piece) for piece in settled(self.tokenizer, targets.tolist(), surprisal))
+        pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, targets.tolist(), surprisal))
         return Score(names, surprisal, tuple(pieces), len(text))
 
     def measure(
