@@ -13,10 +13,10 @@ import torch
 from textseq.config.names import CellName
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.metrics import language_model as metrics
 from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
 from textseq.nn.cells import CELLS
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
+from textseq.tasks.language_model import evaluate
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
@@ -90,7 +90,7 @@ def test_chunks_change_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> N
     model = made()
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}, {"window": 20}]
     before = [measure(model, IDS, source="x", **way).nats for way in ways]
-    monkeypatch.setattr(metrics, "CHUNK", chunk)
+    monkeypatch.setattr(evaluate, "CHUNK", chunk)
     assert [measure(model, IDS, source="x", **way).nats for way in ways] == pytest.approx(before, rel=1e-5)
 
 
@@ -157,7 +157,7 @@ def test_a_measurement_is_told_in_one_line() -> None:
 
 @pytest.mark.parametrize("length", [0, 1])
 def test_nothing_to_predict_is_refused(length: int) -> None:
-    with pytest.raises(TextseqError, match=f"at least 2 tokens, found {length}; give more text"):
+    with pytest.raises(TextseqError, match=f"at least 2 tokens, got {length}; give more text"):
         measure(made(), IDS[:length], source="x")
 
 

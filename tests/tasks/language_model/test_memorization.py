@@ -94,7 +94,7 @@ def test_only_long_runs_count_as_copied() -> None:
 def test_the_report_says_it_in_words() -> None:
     text = "One.\nthe quick brown fox jumps over the lazy dog"
     assert str(memorization_of(text, Documents(text[5:]))).splitlines() == [
-        "longest run copied from given: 43 characters, 9 words, from character 6 (line 2) of what was written: "
+        "longest run copied from given: 43 characters, 9 words, from character 6 (line 2) of the generated text: "
         "'the quick brown fox jumps over the lazy dog'",
         "copied in runs of 30 characters or more: 89.6% of 48 characters",
     ]
@@ -150,9 +150,9 @@ def test_the_training_text_is_found_by_what_the_model_says(
 def test_without_a_text_the_error_says_what_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
-    with pytest.raises(TextseqError, match=r"was 'novel\.txt'\); name it with --training-text FILE, or a --corpus"):
+    with pytest.raises(TextseqError, match=r"\('novel\.txt'\); give it with --training-text FILE, or a --corpus"):
         training_text({"corpus": {"name": "novel.txt"}})
-    with pytest.raises(TextseqError, match="name it with --training-text"):
+    with pytest.raises(TextseqError, match="give it with --training-text"):
         training_text({})
     with pytest.raises(TextseqError, match=r"tinyshakespeare.*--download"):
         training_text({"corpus": {"name": "tinyshakespeare"}})

@@ -102,9 +102,9 @@ def test_the_lexicon_knows_frequent_words_and_every_letter(lexicon: Lexicon, tmp
     assert again.encode(WORDS[1]).tolist() == lexicon.encode(WORDS[1]).tolist()
     assert again.spell("dog").tolist() == lexicon.spell("dog").tolist()
     CharTokenizer.train([["a"]]).save(tmp_path)
-    with pytest.raises(TextseqError, match="no lexicon of a tagger"):
+    with pytest.raises(TextseqError, match="expected the tokenizers of a tagger"):
         load_lexicon(tmp_path, load_tokenizer(tmp_path))
-    with pytest.raises(TextseqError, match="no word occurs 9 times"):
+    with pytest.raises(TextseqError, match="words that occur 9 times, got none"):
         Lexicon.train(WORDS, TaggedConfig(minimum_count=9))
 
 

@@ -1,9 +1,9 @@
-"""Why a classifier gave a label: what each word of the text did for it or against it, and how that is shown.
+"""Explanations of a classification: the contribution of each word to a label's log odds, and their display.
 
-What is explained is the label's log odds, log(p / (1 - p)), calibrated, in nats: 0 is even, 3 is 20 to 1. The
-contributions of the tokens are integrated gradients (Sundararajan et al. 2017, equation 1): on the straight way from
-vectors of zeros, where nothing can be read, to the vectors of the text, each token's gradient is added up. So all
-contributions together are what the text did to the log odds of nothing (their proposition 1, "completeness").
+The calibrated log odds of the label, log(p / (1 - p)), are explained, in nats: 0 is even, 3 is 20 to 1. The
+contributions of the tokens are integrated gradients (Sundararajan et al. 2017, equation 1) along the straight path from
+zero embeddings (the baseline) to the text's embeddings. They sum to the difference of the log odds between text and
+baseline (their proposition 1, "completeness").
 
 Shapes: T tokens, E embedding, C labels.
 """
@@ -25,23 +25,23 @@ from textseq.io.colored_text import Colour, page_text, painted, span, visible
 from textseq.tasks.classification.config import ExplanationMethod
 from textseq.tasks.classification.model import ClassifierModel
 
-STRETCHES = 4
-"""Stretches that the way is cut into to begin with; one whose sum is not right is halved."""
+INTERVALS = 4
+"""Initial intervals of the path; an interval whose sum is inexact is halved."""
 
-MOST = 1000
-"""Points on the way where the gradient is taken before the rest is left as it is."""
+MAX_POINTS = 1000
+"""Maximum number of points on the path where the gradient is computed."""
 
 TOLERANCE = 0.01
-"""How far the whole sum may be off, in nats, or as a share of the whole change where that is more than one nat."""
+"""Tolerance of the sum, in nats, or relative to a total change above one nat."""
 
-AT_ONCE = 20_000
-"""Tokens, of all points together, whose gradients are taken side by side."""
+BATCH_TOKENS = 20_000
+"""Tokens per batch of points."""
 
 LONGEST_WORD = 30
-"""Characters of what stands between spaces; if it is longer, as in scripts without spaces, its pieces stand alone."""
+"""Characters of a word; longer ones, as in scripts without spaces, are shown by tokens."""
 
 WIDTH = 80
-"""Columns of the plain form, in which figures stand under the words."""
+"""Columns of the plain form, with figures under the words."""
 
 
 FOR = (Colour(75, "#5fafff"), Colour(153, "#afd7ff"), Colour(195, "#d7ffff"))
@@ -49,59 +49,59 @@ FOR = (Colour(75, "#5fafff"), Colour(153, "#afd7ff"), Colour(195, "#d7ffff"))
 AGAINST = (Colour(208, "#ff8700"), Colour(216, "#ffaf87"), Colour(223, "#ffd7af"))
 
 BOUNDS = (0.5, 0.2, 0.05)
-"""A word has the first colour if it contributed more than half of what the strongest word did, and so on."""
+"""Lower bounds of the three colors, as shares of the largest contribution."""
 
 COLOURS = (*FOR, *AGAINST)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the parts of a text did for a label."""
+    """Contributions of the parts of a text to a label."""
 
     label: str
     probability: float
-    """Of the label, calibrated."""
+    """Calibrated probability of the label."""
     score: float
-    """Its log odds, in nats."""
+    """Log odds of the label, in nats."""
     baseline: float
-    """The log odds where nothing can be read: as many tokens, all their vectors zero."""
+    """Log odds with as many tokens whose embeddings are zero."""
     pieces: tuple[tuple[str, float], ...]
-    """The text as the tokens give it back, cut as finely as they allow, and what each piece contributed, in nats."""
+    """The decoded text by tokens, and the contribution of each in nats."""
 
     @property
     def contributed(self) -> float:
-        """What all pieces did together."""
+        """The sum of all contributions."""
         return sum(amount for _, amount in self.pieces)
 
     @property
     def gap(self) -> float:
-        """What they leave unexplained of the step from the baseline to the score."""
+        """The part of score - baseline that the contributions leave unexplained."""
         return self.score - self.baseline - self.contributed
 
     @property
     def words(self) -> tuple[tuple[str, float], ...]:
-        """The pieces put together to words, each with the space before it."""
+        """The pieces joined to words, each with the space before it."""
         words: list[list[tuple[str, float]]] = []
         for text, amount in self.pieces:
             (words.append if not words or text[0].isspace() else words[-1].extend)([(text, amount)])
         whole = ([("".join(text for text, _ in word), math.fsum(amount for _, amount in word))] for word in words)
-        kept = ((one if len(one[0][0]) <= LONGEST_WORD else word) for one, word in zip(whole, words, strict=True))
-        return tuple(part for word in kept for part in word)
+        pairs = zip(whole, words, strict=True)
+        return tuple(part for one, word in pairs for part in (one if len(one[0][0]) <= LONGEST_WORD else word))
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         return {"score": self.score, "baseline": self.baseline, "words": [list(word) for word in self.words]}
 
     def summary(self) -> str:
-        """How the log odds come about."""
-        gap = f"{self.gap:+.2f} of what could not be told apart " if abs(self.gap) >= 0.1 else ""
+        """The log odds as baseline plus contributions."""
+        gap = f"{self.gap:+.2f} unexplained " if abs(self.gap) >= 0.1 else ""
         return (
             f"log odds {self.score:+.2f} of {self.label}: {self.baseline:+.2f} without a word, "
             f"{self.contributed:+.2f} by the words {gap}(nats)"
         )
 
     def in_colour(self) -> str:
-        """The text for a terminal: blue spoke for the label, orange against it."""
+        """The text for a terminal: blue for the label, orange against it."""
         largest = self._largest()
         text = "".join(
             shown if (number := _shade(amount, largest)) is None else painted(shown, COLOURS[number])
@@ -111,7 +111,7 @@ class Explanation:
         return f"{text.strip(' ')}\n{self.summary()}"
 
     def in_figures(self) -> str:
-        """The text without colours: under each word what it contributed, in nats."""
+        """The text without colors: under each word its contribution in nats."""
         rows: list[tuple[str, str]] = [("", "")]
         for word, amount in self.words:
             shown = visible(word).replace("\n", "↵").replace("\t", " ").strip(" ")
@@ -126,7 +126,7 @@ class Explanation:
         return "\n".join([*(row.rstrip() for pair in rows for row in pair), self.summary()])
 
     def on_page(self) -> str:
-        """The text for a web page that begins as ``painting.page_begin`` does with these ``COLOURS``."""
+        """The text as HTML, for a page that begins with ``page_begin`` and ``COLOURS``."""
         largest = self._largest()
         spans = (
             span(word, "" if (n := _shade(amount, largest)) is None else f"s{n}", f"{amount:+.2f} nats")
@@ -141,24 +141,24 @@ class Explanation:
 LEGEND = " ".join(
     [
         *(span(f"\u00a0{what}\u00a0", f"s{n}") for n, what in ((0, "for the label"), (3, "against it"))),
-        "The stronger the colour, the more: point at a word to see what it did to the label's log odds, in nats.",
+        "The stronger the color, the larger the contribution; hover over a word for its contribution in nats.",
     ]
 )
-"""For ``painting.page_begin``."""
+"""The legend for ``page_begin``."""
 
 
 def contributions(
     model: ClassifierModel, ids: npt.NDArray[np.int64], label: int, temperature: float, method: ExplanationMethod
 ) -> tuple[npt.NDArray[np.float64], float, float]:
-    """What each token did to the log odds of a label.
+    """The contribution of each token to the log odds of a label.
 
     Args:
         model: in evaluation mode.
         ids: (T,).
         label: its number.
-        temperature: that the logits are divided by.
-        method: "integrated" gradients, or "gradient": the gradient at the text, times its vectors, which takes one
-            point and does not add up.
+        temperature: divides the logits.
+        method: "integrated" gradients, or "gradient": gradient times input, which is one evaluation, without
+            completeness.
 
     Returns:
         Contributions (T,), log odds of the text, log odds of the baseline; in nats.
@@ -174,28 +174,28 @@ def contributions(
     (baseline, score), slopes = _at(model, vectors, np.array([0.0, 1.0]), label, temperature)
     if method == "gradient":
         return slopes[1], score, baseline
-    tolerance = TOLERANCE / 10 * max(1.0, abs(score - baseline))  # for each of the few stretches that come near it
-    total, spent = np.zeros(len(ids)), 0
-    waiting = [(n / STRETCHES, (n + 1) / STRETCHES) for n in range(STRETCHES)]
-    while waiting:
-        points = np.concatenate([begin + (end - begin) * (NODES + 1) / 2 for begin, end in waiting])
+    tolerance = TOLERANCE / 10 * max(1.0, abs(score - baseline))  # of each interval; few come near it
+    total, count = np.zeros(len(ids)), 0
+    intervals = [(n / INTERVALS, (n + 1) / INTERVALS) for n in range(INTERVALS)]
+    while intervals:
+        points = np.concatenate([begin + (end - begin) * (NODES + 1) / 2 for begin, end in intervals])
         odds, slopes = _at(model, vectors, points, label, temperature)
-        spent += len(points)
+        count += len(points)
         halves = []
-        for n, (begin, end) in enumerate(waiting):
+        for n, (begin, end) in enumerate(intervals):
             here = slice(n * len(NODES), (n + 1) * len(NODES))
             part = (end - begin) / 2 * (WEIGHTS @ slopes[here])  # (T,)
-            # What a stretch must add up to is known, so that its error is.
-            if abs(odds[here][-1] - odds[here][0] - part.sum()) <= tolerance or spent >= MOST:
+            # The exact sum over an interval is the difference of the log odds, so the error is known.
+            if abs(odds[here][-1] - odds[here][0] - part.sum()) <= tolerance or count >= MAX_POINTS:
                 total += part
             else:
                 halves += [(begin, (begin + end) / 2), ((begin + end) / 2, end)]
-        waiting = halves
+        intervals = halves
     return total, score, baseline
 
 
 def _lobatto(count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Nodes and weights of Gauss and Lobatto's quadrature on -1 to 1; the ends are among the nodes."""
+    """Nodes and weights of Gauss-Lobatto quadrature on [-1, 1]; the ends are nodes."""
     highest = np.polynomial.Legendre.basis(count - 1)
     nodes = np.array([-1.0, *np.sort(highest.deriv().roots().real), 1.0])
     return nodes, 2 / (count * (count - 1) * highest(nodes) ** 2)
@@ -211,17 +211,13 @@ def _at(
     label: int,
     temperature: float,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """At P points on the way from zero to the vectors (1, T, E): the log odds, and their slope by token.
-
-    Returns:
-        (P,) in nats, and (P, T): how fast the log odds rise along the way by what each token does.
-    """
+    """At P points between zero and the vectors (1, T, E): the log odds (P,), and their slope by token (P, T)."""
     odds, slopes = [], []
-    side_by_side = max(1, AT_ONCE // vectors.shape[1])
-    for at in range(0, len(points), side_by_side):
-        shares = torch.from_numpy(points[at : at + side_by_side]).to(vectors)
+    batch = max(1, BATCH_TOKENS // vectors.shape[1])
+    for at in range(0, len(points), batch):
+        shares = torch.from_numpy(points[at : at + batch]).to(vectors)
         scaled = (shares.view(-1, 1, 1) * vectors).requires_grad_()
-        # cuDNN gives no gradient in evaluation mode, and training mode would drop what is to be explained.
+        # cuDNN gives no gradient in evaluation mode, and training mode would apply dropout.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             here = _log_odds(model, scaled, label, temperature)
             (gradient,) = torch.autograd.grad(here.sum(), scaled)
@@ -231,7 +227,7 @@ def _at(
 
 
 def _log_odds(model: ClassifierModel, vectors: Tensor, label: int, temperature: float) -> Tensor:
-    """Of one label against all others, (N,), from the vectors of texts of one length (N, T, E)."""
+    """The log odds (N,) of a label, from the vectors of texts of one length (N, T, E)."""
     lengths = torch.full((len(vectors),), vectors.shape[1])
     logits = model.classify(vectors, lengths).double() / temperature  # (N, C)
     others = torch.arange(logits.shape[1], device=logits.device) != label
@@ -239,6 +235,6 @@ def _log_odds(model: ClassifierModel, vectors: Tensor, label: int, temperature: 
 
 
 def _shade(amount: float, largest: float) -> int | None:
-    """The number of the colour among ``COLOURS``; None for next to nothing."""
+    """The index in ``COLOURS``; None for small contributions."""
     step = next((n for n, bound in enumerate(BOUNDS) if largest and abs(amount) > bound * largest), None)
     return step if step is None or amount > 0 else step + len(FOR)

@@ -1,4 +1,4 @@
-"""The loss of a language model on a text: with the state carried, or by windows."""
+"""Evaluation of a language model on a text: with the state carried over, or in windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textseq.tasks.language_model.model import LanguageModel
 from textseq.version import __version__
 
 CHUNK = 2048
-"""Positions computed at a time; it changes memory and speed, not the result."""
+"""Positions per forward pass; affects memory and speed, not the result."""
 
 
 def measure(
@@ -25,26 +25,26 @@ def measure(
     streams: int = 1,
     first: int | None = None,
 ) -> LanguageModelMetrics:
-    """The loss of a language model on a text.
+    """Compute the loss of a language model on a text.
 
-    Every token but the first is predicted once. Without ``window`` the state is carried from a fresh state (zero,
-    or the model's learned one) over the whole text, or over each of ``streams`` equal parts read side by side
-    (faster, and each part begins afresh). With ``window`` each stretch of that many tokens begins afresh.
+    Every token but the first is predicted once. Without ``window`` the state is carried over the whole text from the
+    initial state, or over each of ``streams`` equal parts read in parallel (faster; each part starts from the initial
+    state). With ``window`` each window of that many tokens starts from the initial state.
 
     Args:
-        model: put into evaluation mode for the while.
+        model: in evaluation mode during the call.
         ids: the text, (L,).
         source: first fields of the signature, such as ``corpus:NAME|split:test|tokenizer:char``.
-        characters: characters of the whole text; None takes a token for a character.
-        window: tokens of each window, for the windowed measure.
-        streams: parts of the text, for the carried measure.
-        first: measure only so many predictions, from the beginning; the signature then says so.
+        characters: characters of the whole text; None counts each token as one.
+        window: tokens per window.
+        streams: parallel parts of the text, without ``window``.
+        first: limit on the predictions, from the beginning; stated in the signature.
 
     Raises:
         TextseqError: a text of fewer than two tokens.
     """
     if len(ids) < 2:
-        raise TextseqError(f"measuring wants a text of at least 2 tokens, found {len(ids)}; give more text")
+        raise TextseqError(f"expected a text of at least 2 tokens, got {len(ids)}; give more text")
     whole = len(ids)
     if first is not None and first < whole - 1:
         ids = ids[: first + 1]

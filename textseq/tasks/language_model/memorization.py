@@ -1,4 +1,4 @@
-"""What of a text was copied, character for character, from the text that a model was trained on."""
+"""Memorization: the parts of a text that are copied verbatim from the training text."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ log = logging.getLogger("textseq")
 
 
 LEAST = 30
-"""Characters from which on a run counts as copied: about six words; shorter ones any two texts share."""
+"""Minimum length of a copied run, in characters: about six words; any two texts share shorter ones."""
 
 SHOWN = 64
-"""Characters of the longest run that the report shows."""
+"""Characters of the longest run that are shown."""
 
 
 @dataclass(frozen=True)
 class Memorization:
-    """How much of a text stands in a training text too."""
+    """Overlap of a text with the training text."""
 
     text: str
     start: int
-    """Where in the text its longest run begins that also stands in the training text (the first of equals)."""
+    """Start of the longest run that also occurs in the training text (the first of equals)."""
     length: int
-    """Characters of that run."""
+    """Length of that run, in characters."""
     copied: int
-    """Characters of the text that lie in runs of at least ``LEAST`` characters from the training text."""
+    """Characters in copied runs of at least ``LEAST`` characters."""
     source: str
-    """What the training text is called."""
+    """Name of the training text."""
 
     @property
     def run(self) -> str:
-        """The longest run itself."""
+        """The longest run."""
         return self.text[self.start : self.start + self.length]
 
     @property
     def words(self) -> int:
-        """Words of the longest run, whole or cut."""
+        """Words of the longest run, partial ones included."""
         return len(self.run.split())
 
     @property
     def share(self) -> float:
-        """The part of the text that is copied in runs of at least ``LEAST`` characters."""
+        """The share of the text in copied runs of at least ``LEAST`` characters."""
         return self.copied / max(len(self.text), 1)
 
     def __str__(self) -> str:
@@ -60,24 +60,23 @@ class Memorization:
         line = self.text.count("\n", 0, self.start) + 1
         return (
             f"longest run copied from {self.source}: {self.length:,} characters, {self.words:,} words, "
-            f"from character {self.start + 1:,} (line {line:,}) of what was written: {run!r}\n"
+            f"from character {self.start + 1:,} (line {line:,}) of the generated text: {run!r}\n"
             f"copied in runs of {LEAST} characters or more: {self.share:.1%} of {len(self.text):,} characters"
         )
 
 
 def memorization_of(text: str, corpus: DocumentSet, split: str = "train") -> Memorization:
-    """Find the runs of a text that stand in a part of a corpus too.
+    """Find the runs of a text that also occur in a corpus, within single documents.
 
-    The corpus streams through, about 10 MB a second, and documents are kept apart; memory grows with the text
-    alone, by about half a kilobyte for each of its characters.
+    The corpus is streamed at about 10 MB per second; memory is about half a kilobyte per character of the text.
 
     Args:
-        text: what was written, without what was given (a prompt may well be copied).
-        corpus: what it may be copied from.
+        text: the generated text, without the prompt.
+        corpus: the training corpus.
         split: of the corpus.
 
     Raises:
-        TextseqError: the corpus has no such part, or cannot be read.
+        TextseqError: the corpus has no such split, or cannot be read.
     """
     lengths = copied_lengths(text, corpus.documents(split))
     length = max(lengths, default=0)
@@ -91,17 +90,20 @@ def memorization_of(text: str, corpus: DocumentSet, split: str = "train") -> Mem
 
 
 def copied_lengths(text: str, documents: Iterable[Iterable[str]]) -> list[int]:
-    """For each character of a text, the length of the longest run ending with it that stands in one of the documents.
+    """For each character of a text, the length of the longest run that ends there and occurs in one of the documents.
+
+    The suffix automaton of the text (Blumer et al. 1985) reads the documents; its state after each character gives the
+    longest run of the text that ends there.
 
     Args:
-        text: searched for runs.
-        documents: each in chunks, cut anywhere; each character is looked at once.
+        text: L characters.
+        documents: each in chunks; chunk boundaries do not matter.
 
-    The suffix automaton of the text (Blumer et al. 1985) reads the documents: its state after a character tells the
-    longest run of the text that ends there.
+    Returns:
+        L lengths.
     """
     steps, shorter, longest = _automaton(text)
-    reached = [0] * len(steps)  # of each state, the longest run that the documents hold
+    reached = [0] * len(steps)  # of each state, its longest run in the documents
     for document in documents:
         state, length = 0, 0
         for chunk in document:
@@ -115,27 +117,22 @@ def copied_lengths(text: str, documents: Iterable[Iterable[str]]) -> list[int]:
                     state, length = follower, length + 1
                     if length > reached[state]:
                         reached[state] = length
-    # A run that is held holds its endings: they belong to the states that the links lead to, which are shorter.
+    # The suffixes of a run that occurs occur too: they are the states along the suffix links.
     for state in sorted(range(1, len(steps)), key=longest.__getitem__, reverse=True):
         if reached[state]:
             reached[shorter[state]] = longest[shorter[state]]
     lengths, state = [], 0
     for character in text:
         state = steps[state][character]
-        held = state
-        while not reached[held] and held:
-            held = shorter[held]
-        lengths.append(reached[held])
+        found = state
+        while not reached[found] and found:
+            found = shorter[found]
+        lengths.append(reached[found])
     return lengths
 
 
 def _automaton(text: str) -> tuple[list[dict[str, int]], list[int], list[int]]:
-    """The smallest automaton that accepts every run of a text, from state 0.
-
-    Returns:
-        For each state its transitions, the state of its runs' longest ending that occurs elsewhere too (its suffix
-        link), and the length of its longest run.
-    """
+    """The suffix automaton of a text: for each state its transitions, suffix link and longest length."""
     steps: list[dict[str, int]] = [{}]
     shorter, longest, last = [-1], [0], 0
     for character in text:
@@ -153,22 +150,22 @@ def _automaton(text: str) -> tuple[list[dict[str, int]], list[int], list[int]]:
         if longest[old] == longest[state] + 1:
             shorter[new] = old
             continue
-        twin = len(steps)  # the runs of ``old`` that occur once more, here
+        clone = len(steps)  # of ``old``, for its runs that occur here too
         steps.append(dict(steps[old]))
         shorter.append(shorter[old])
         longest.append(longest[state] + 1)
-        shorter[old] = shorter[new] = twin
+        shorter[old] = shorter[new] = clone
         while state >= 0 and steps[state].get(character) == old:
-            steps[state][character] = twin
+            steps[state][character] = clone
             state = shorter[state]
     return steps, shorter, longest
 
 
 def training_text(facts: Facts, *, data_dir: Path | None = None, download: bool = False) -> DocumentSet:
-    """The text that a model was trained on, if it is on this machine. A text that has changed since is said.
+    """Open the text that a model was trained on; logs a warning if it has changed since.
 
     Args:
-        facts: what the model's ``config.json`` says of it.
+        facts: metadata of the model.
         data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch a corpus that is not there.
 
@@ -186,9 +183,9 @@ def training_text(facts: Facts, *, data_dir: Path | None = None, download: bool 
         corpus = load_text(name, data_dir=data_dir, download=download)
     else:
         raise TextseqError(
-            f"the model does not say where its training text lies (it was '{name}'); "
-            "name it with --training-text FILE, or a --corpus"
+            f"the model's metadata does not locate its training text ('{name}'); "
+            "give it with --training-text FILE, or a --corpus"
         )
     if about.get("fingerprint") not in (None, corpus.fingerprint):
-        log.warning("note: %s is no longer the very text that the model was trained on", corpus.name)
+        log.warning("note: %s has changed since the model was trained on it", corpus.name)
     return corpus

@@ -1,7 +1,7 @@
-"""A text coloured by how much each part of it surprised a model: for the terminal, as plain text, as an HTML page.
+"""Text colored by surprisal: for the terminal, as plain text, as an HTML page.
 
-Surprise is the negative log-likelihood of a token, in nats, given all that stands before it. Every character shows the
-whole surprisal of the token that it belongs to.
+Surprisal is the negative log-likelihood of a token given all tokens before it, in nats. Each character shows the
+surprisal of its whole token.
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ from itertools import groupby
 from textseq.io.colored_text import PAGE_END, Colour, page_begin, page_text, painted, span, visible
 
 WIDTH = 80
-"""Columns of the plain form, in which figures stand under the characters."""
+"""Columns of the plain form, with figures under the characters."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The shortest stretch of text that tokens make up: mostly one token, or the several that spell a character."""
+    """The text of one token, or of several tokens that together spell a character."""
 
     text: str
     nats: float
-    """The surprisal of these tokens."""
+    """Surprisal of these tokens."""
 
     @property
     def probability(self) -> float:
-        """What the model gave them."""
+        """Probability under the model."""
         return math.exp(-self.nats)
 
 
 @dataclass(frozen=True)
 class Shade(Colour):
-    """A colour of the scale."""
+    """A color of the scale, for surprisals below this bound in nats."""
 
     below: float
-    """It stands for a surprisal of less than so many nats."""
 
 
 SCALE: tuple[Shade, ...] = (
@@ -48,29 +47,29 @@ SCALE: tuple[Shade, ...] = (
     Shade(208, "#ff8700", 6),
     Shade(203, "#ff5f5f", math.inf),
 )
-"""From cool to hot."""
+"""From low to high surprisal."""
 
 
 def summary(pieces: Sequence[Piece]) -> str:
-    """The mean over the characters, in nats and in bits."""
+    """The mean per character, in nats and bits."""
     nats, characters = sum(piece.nats for piece in pieces), sum(len(piece.text) for piece in pieces)
     mean = nats / characters
     return f"{mean:.2f} nats per character ({mean / math.log(2):.2f} bits), {characters:,} characters"
 
 
 def in_colour(pieces: Sequence[Piece]) -> str:
-    """The text for a terminal, with a legend under it; a line's end is shown as ↵."""
+    """The text for a terminal, with a legend; line breaks are shown as ↵."""
     text = ""
     for shade, run in groupby(pieces, _shade):
         shown = visible("".join(piece.text for piece in run)).replace("\n", "↵\n")
-        # The colour ends with the line, or the terminal would paint the rest of the row.
+        # The color ends with the line, otherwise the terminal fills the rest of the row.
         text += "\n".join(painted(line, shade) for line in shown.split("\n"))
     steps = " ".join(painted(f" {_bound(shade)} ", shade) for shade in SCALE)
     return f"{text}\n\n{steps} nats (1 nat is 1.44 bits)\n{summary(pieces)}"
 
 
 def in_figures(pieces: Sequence[Piece]) -> str:
-    """The text without colours: under each character its surprisal in whole nats, 9 for nine or more."""
+    """The text without colors: under each character its surprisal in nats, rounded, at most 9."""
     lines = []
     for row in _rows(pieces):
         text = visible("".join(character for character, _ in row).removesuffix("\n"))
@@ -80,10 +79,9 @@ def in_figures(pieces: Sequence[Piece]) -> str:
 
 
 def web_page(title: str, texts: Sequence[Sequence[Piece]]) -> str:
-    """The texts as an HTML page that needs nothing else; each piece tells its surprisal when it is pointed at."""
+    """The texts as a self-contained HTML page; a tooltip on each token shows its surprisal."""
     steps = " ".join(span(f"\u00a0{_bound(shade)}\u00a0", f"s{n}") for n, shade in enumerate(SCALE))
-    legend = f"""{steps} nats: the surprisal of the token that a character belongs to. Point at it to see the number;
-1 nat is 1.44 bits."""
+    legend = f"""{steps} nats: surprisal of each character's token. Hover for the number; 1 nat is 1.44 bits."""
     bodies = (page_text(summary(pieces), _spans(pieces)) for pieces in texts)
     return "\n".join([page_begin(title, SCALE, legend), *bodies, PAGE_END, ""])
 
@@ -100,7 +98,7 @@ def _spans(pieces: Sequence[Piece]) -> str:
 
 
 def _rows(pieces: Sequence[Piece]) -> Iterator[list[tuple[str, float]]]:
-    """Characters with their surprisal, in rows that end with the line or at ``WIDTH``."""
+    """Characters with their surprisal, in lines of at most ``WIDTH``."""
     row: list[tuple[str, float]] = []
     for piece in pieces:
         for character in piece.text:

@@ -1,6 +1,6 @@
-"""Words as a tagger knows them: the frequent ones by number, every one by its letters.
+"""The vocabularies of a tagger: words, and the characters that spell them.
 
-Shapes: V words, the unknown one counted; T words of a sentence.
+Shapes: V words, the unknown word included; T words of a sentence.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from textseq.tokenizers.registry import load_tokenizer
 from textseq.tokenizers.words import WordTokenizer
 
 LETTERS_FILE = "letters-tokenizer.json"
-"""Beside the words' ``tokenizer.json``."""
+"""File of the character tokenizer; that of the words is ``tokenizer.json``."""
 
 HALF = 30
-"""Letters that are read from the beginning and from the end of a longer word."""
+"""Characters read at each end of a long word."""
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The words that are known, and the letters."""
+    """Word and character vocabulary."""
 
     words: WordTokenizer
-    """Parts text at white space, and loses rare words."""
+    """Splits at white space; rare words are unknown."""
     letters: CharTokenizer
 
     @classmethod
     def train(cls, sentences: Iterable[Sequence[str]], options: TaggedConfig) -> Lexicon:
-        """The lexicon of sentences, each some words.
+        """Build the lexicon from sentences of words.
 
         Raises:
             TextseqError: no word occurs often enough, or a word holds a lone surrogate.
         """
-        known = TokenizerConfig(
+        config = TokenizerConfig(
             tokenizer="word",
             words="spaces",
             rare_words="unknown",
@@ -50,26 +50,27 @@ class Lexicon:
             minimum_count=options.minimum_count,
         )
         texts = [" ".join(("", *map(_solid, words))) for words in sentences]  # every word has a space before it
-        words = WordTokenizer.train(([text] for text in texts), known)
+        words = WordTokenizer.train(([text] for text in texts), config)
         if words.size == len(words.fallback):
             raise TextseqError(
-                f"no word occurs {options.minimum_count} times; lower --minimum-count or give more sentences"
+                f"expected words that occur {options.minimum_count} times, got none; "
+                "lower --minimum-count or give more sentences"
             )
         return cls(words, CharTokenizer.train([text] for text in texts))
 
     def encode(self, words: Sequence[str]) -> Ids:
-        """The numbers of words, (T,); of one that is not known, that of the same in small letters."""
+        """The ids (T,) of words; unknown words are looked up in lower case."""
         row_of, unknown = self._row_of, self.unknown
         rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in map(_solid, words))
         return np.fromiter(rows, np.int64, len(words))
 
     def spell(self, word: str) -> Ids:
-        """The numbers of a word's letters, at least one; of a very long word, those at both ends."""
+        """The ids of a word's characters, at least one; of a long word those at both ends."""
         return self.letters.encode(word if 0 < len(word) <= 2 * HALF else (word[:HALF] + word[-HALF:] or " "))
 
     @property
     def unknown(self) -> int:
-        """The number of a word that is not known."""
+        """The id of the unknown word."""
         return self.words.size - 1
 
     @property
@@ -79,7 +80,7 @@ class Lexicon:
 
     @property
     def signature(self) -> str:
-        """What a measure must say of it."""
+        """For signatures of metrics."""
         return "words-and-letters"
 
     @cached_property
@@ -88,23 +89,23 @@ class Lexicon:
         return {word: row for row, word in enumerate(self.words.vocabulary) if row not in special}
 
     def save(self, folder: Path) -> None:
-        """Write both files into an existing folder."""
+        """Write both files into a folder."""
         self.words.save(folder)
         self.letters.save(folder, LETTERS_FILE)
 
 
 def _solid(word: str) -> str:
-    """The word without white space within it, such as that of "New York", which would make two words of it."""
+    """The word with white space replaced, as in "New York", which would be split."""
     return "␣".join(word.split())
 
 
 def load_lexicon(folder: Path, words: Tokenizer) -> Lexicon:
-    """What ``save`` wrote, of which the words have been read.
+    """Load what ``save`` wrote; ``words`` has been loaded already.
 
     Raises:
-        TextseqError: a file that is missing or damaged, or of another kind.
+        TextseqError: a file is missing, damaged, or of another kind.
     """
     letters = load_tokenizer(folder, LETTERS_FILE)
     if not isinstance(words, WordTokenizer) or not isinstance(letters, CharTokenizer):
-        raise TextseqError(f"{folder} holds no lexicon of a tagger; restore the folder")
+        raise TextseqError(f"{folder}: expected the tokenizers of a tagger, got others; restore the folder")
     return Lexicon(words, letters)
