@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from textseq.nn.reference import Elman, adagrad, clip, cross_entropy, elman_backward, elman_forward, softmax
+from textseq.nn.reference import Elman, adagrad, clip_by_value, cross_entropy, elman_backward, elman_forward, softmax
 
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
 HIDDEN, WINDOW, STEPS, LEARNING_RATE, LIMIT = 64, 25, 1500, 0.1, 5.0
@@ -58,7 +58,7 @@ for step in range(STEPS + 1):
     if step % 500 == 0:
         print(f"step {step}: {average:.3f} nats per character: {sample(60)!r}")
     gradients, _, _ = elman_backward(weights, one_hot[inputs], trace, d_logits)
-    adagrad(weights, clip(gradients, LIMIT), memory, LEARNING_RATE)
+    adagrad(weights, clip_by_value(gradients, LIMIT), memory, LEARNING_RATE)
     # Truncated back-propagation: the state goes on into the next window, the gradient does not come back from it.
     h = trace.h[-1]
     position += WINDOW

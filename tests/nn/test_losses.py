@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from textseq.nn.kernels import linear_cross_entropy as losses
-from textseq.nn.kernels.linear_cross_entropy import output_nats, sampled_output, summed_nats
+from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sampled_output, summed_nats
 
 V, E = 11, 5
 MANY = losses.BLOCK + 2 * losses.ROWS + 3
@@ -39,7 +39,7 @@ def mean(nats: Tensor, penalty: Tensor | None, rows: int) -> Tensor:
 @pytest.mark.parametrize("rows", [1, losses.ROWS, losses.ROWS + 1, losses.BLOCK, MANY])
 def test_it_is_a_linear_layer_and_its_cross_entropy(rows: int, smoothing: float) -> None:
     given, targets = drawn(rows)
-    nats, penalty = output_nats(*given, targets, smoothing)
+    nats, penalty = linear_cross_entropy(*given, targets, smoothing)
     logits = linear(*given)
     torch.testing.assert_close(nats, cross_entropy(logits, targets, reduction="sum"))
     assert (penalty is None) == (smoothing == 0)
@@ -53,7 +53,7 @@ def test_gradient_is_the_numerical_one(smoothing: float) -> None:
     given, targets = drawn(3)
 
     def run(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return mean(*output_nats(x, weight, bias, targets, smoothing), 3)
+        return mean(*linear_cross_entropy(x, weight, bias, targets, smoothing), 3)
 
     assert torch.autograd.gradcheck(run, given)
 
@@ -61,7 +61,7 @@ def test_gradient_is_the_numerical_one(smoothing: float) -> None:
 def test_gradient_follows_what_is_made_of_the_sum() -> None:
     """Gradient accumulation divides it, and asks for it again."""
     given, targets = drawn(MANY)
-    nats, _ = output_nats(*given, targets)
+    nats, _ = linear_cross_entropy(*given, targets)
     whole = torch.autograd.grad(nats, given, retain_graph=True)
     for found, wanted in zip(torch.autograd.grad(nats / 7, given), whole, strict=True):
         torch.testing.assert_close(found, wanted / 7)
@@ -71,8 +71,8 @@ def test_gradient_follows_what_is_made_of_the_sum() -> None:
 def test_without_a_gradient_the_nats_are_the_same_and_nothing_is_smoothed(smoothing: float) -> None:
     given, targets = drawn(MANY)
     with torch.no_grad():
-        nats, penalty = output_nats(*given, targets, smoothing)
-    torch.testing.assert_close(nats, output_nats(*given, targets)[0])
+        nats, penalty = linear_cross_entropy(*given, targets, smoothing)
+    torch.testing.assert_close(nats, linear_cross_entropy(*given, targets)[0])
     assert penalty is None and not nats.requires_grad
 
 
@@ -80,9 +80,9 @@ def test_without_a_gradient_the_nats_are_the_same_and_nothing_is_smoothed(smooth
 def test_bfloat16_is_nearly_the_same(smoothing: float) -> None:
     torch.set_default_dtype(torch.float32)
     given, targets = drawn(MANY)
-    exact = mean(*output_nats(*given, targets, smoothing), MANY)
+    exact = mean(*linear_cross_entropy(*given, targets, smoothing), MANY)
     with torch.autocast("cpu", torch.bfloat16):
-        nats, penalty = output_nats(*given, targets, smoothing)
+        nats, penalty = linear_cross_entropy(*given, targets, smoothing)
     rough = mean(nats, penalty, MANY)
     assert nats.dtype == torch.float32 and rough.item() != exact.item()
     assert rough.item() == pytest.approx(exact.item(), rel=0.01)
@@ -96,7 +96,7 @@ def test_bfloat16_is_nearly_the_same(smoothing: float) -> None:
 def test_numbers_keep_their_format(dtype: torch.dtype) -> None:
     torch.set_default_dtype(dtype)
     given, targets = drawn(9)
-    nats, penalty = output_nats(*given, targets, 0.1)
+    nats, penalty = linear_cross_entropy(*given, targets, 0.1)
     assert penalty is not None
     assert {nats.dtype, penalty.dtype, summed_nats(linear(*given), targets).dtype} == {dtype}
     assert {gradient.dtype for gradient in torch.autograd.grad(nats + penalty, given)} == {dtype}
@@ -108,7 +108,7 @@ def test_tokens_that_are_held_to_be_impossible_cost_much_but_not_infinity() -> N
     bias[targets[0]] = -1e4
     if targets[1] == targets[0]:
         targets[1] = (targets[0] + 1) % V
-    nats, _ = output_nats(x, weight, bias.requires_grad_(), targets)
+    nats, _ = linear_cross_entropy(x, weight, bias.requires_grad_(), targets)
     assert 87 < nats.item() < math.inf
     (gradient,) = torch.autograd.grad(nats, bias)
     assert gradient.isfinite().all() and gradient[targets[0]].item() == pytest.approx(-1)
@@ -120,17 +120,17 @@ def test_rows_at_a_time_follow_from_the_vocabulary(monkeypatch: pytest.MonkeyPat
     found = []
     for cached in (1, 5 * V * losses.ROWS, 10**9):
         monkeypatch.setattr(losses, "CACHED", cached)
-        nats, _ = output_nats(*given, targets)
+        nats, _ = linear_cross_entropy(*given, targets)
         with torch.no_grad():
-            found.append((nats, output_nats(*given, targets)[0], *torch.autograd.grad(nats, given)))
+            found.append((nats, linear_cross_entropy(*given, targets)[0], *torch.autograd.grad(nats, given)))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0])
 
 
 def test_a_sample_of_all_other_tokens_is_the_whole_vocabulary() -> None:
     (x, weight, bias), targets = drawn(4)
-    nats, _ = output_nats(x, *sampled_output(weight, bias, targets, V))
-    wanted, _ = output_nats(x, weight, bias, targets)
+    nats, _ = linear_cross_entropy(x, *sampled_output(weight, bias, targets, V))
+    wanted, _ = linear_cross_entropy(x, weight, bias, targets)
     torch.testing.assert_close(nats, wanted)
     given = x, weight, bias
     torch.testing.assert_close(torch.autograd.grad(nats, given), torch.autograd.grad(wanted, given))
@@ -139,8 +139,8 @@ def test_a_sample_of_all_other_tokens_is_the_whole_vocabulary() -> None:
 def test_where_every_token_is_wanted_none_is_drawn() -> None:
     (x, weight, bias), _ = drawn(V)
     targets = torch.randperm(V)
-    nats, _ = output_nats(x, *sampled_output(weight, bias, targets, 3))
-    torch.testing.assert_close(nats, output_nats(x, weight, bias, targets)[0])
+    nats, _ = linear_cross_entropy(x, *sampled_output(weight, bias, targets, 3))
+    torch.testing.assert_close(nats, linear_cross_entropy(x, weight, bias, targets)[0])
 
 
 def test_a_sample_gives_the_softmax_sum_on_average() -> None:

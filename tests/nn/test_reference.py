@@ -25,7 +25,8 @@ from textseq.nn.reference import (
     Elman,
     State,
     adagrad,
-    clip,
+    clip_by_norm,
+    clip_by_value,
     cross_entropy,
     elman_backward,
     elman_forward,
@@ -104,9 +105,34 @@ def test_gates_without_squashing_are_an_lstm_with_the_identity() -> None:
     weights = CellWeights(units, units, always_open, np.zeros(8))
     state: State = (np.zeros(2), np.zeros(2))
     for x, s in (((4, 6), (16, 36)), ((9, 7), (1025, 3397))):
-        state = lstm_step(np.array(x), state, weights, gate=IDENTITY, squash=IDENTITY)
+        state = lstm_step(np.array(x), state, weights, gate=IDENTITY, candidate=IDENTITY, output=IDENTITY)
         for part in state:
             np.testing.assert_array_equal(part, s)
+
+
+@pytest.mark.parametrize("step", [lstm_step, lstm_peephole_step])
+def test_an_lstm_takes_an_activation_of_the_candidate_and_one_of_the_output(step: Callable[..., State]) -> None:
+    """c' = f c + i A(g) and h' = o B(c'), for any A and B."""
+    w, x, (h, c) = drawn_cell("lstm-peephole")
+    for candidate, output in ((TANH, TANH), (IDENTITY, TANH), (TANH, RELU), (RELU, IDENTITY)):
+        new_h, new_c = step(x[0], (h, c), w, candidate=candidate, output=output)
+        p = w.peephole if step is lstm_peephole_step and w.peephole is not None else np.zeros((3, H))
+        i, f, g, o = np.split(x[0] @ w.weight_ih.T + w.bias_ih + h @ w.weight_hh.T + w.bias_hh, 4, axis=-1)
+        wanted = SIGMOID(f + p[1] * c) * c + SIGMOID(i + p[0] * c) * candidate(g)
+        np.testing.assert_allclose(new_c, wanted, rtol=1e-12)
+        np.testing.assert_allclose(new_h, SIGMOID(o + p[2] * wanted) * output(wanted), rtol=1e-12)
+
+
+def test_clipping_by_norm_keeps_the_direction() -> None:
+    gradients, _, _, _ = drawn_elman()
+    norm = np.sqrt(sum((part**2).sum() for part in gradients))
+    clipped = clip_by_norm(gradients, norm / 4)
+    for part, whole in zip(clipped, gradients, strict=True):
+        np.testing.assert_allclose(part, whole / 4, rtol=1e-12)
+    for part, whole in zip(clip_by_norm(gradients, 2 * norm), gradients, strict=True):
+        np.testing.assert_array_equal(part, whole)
+    zero = Elman(*(np.zeros_like(part) for part in gradients))
+    assert not any(part.any() for part in clip_by_norm(zero, 1))
 
 
 # The Elman network's gradient
@@ -177,7 +203,7 @@ def test_a_network_over_windows_is_the_network_over_the_whole() -> None:
 
 def test_clipping_cuts_each_element() -> None:
     gradients = Elman(*(np.array([-9.0, -1.0, 0.5, 9.0]) for _ in Elman._fields))
-    for clipped in clip(gradients, 2):
+    for clipped in clip_by_value(gradients, 2):
         np.testing.assert_array_equal(clipped, [-2, -1, 0.5, 2])
 
 

@@ -1,1 +1,72 @@
-"""Layers of recurrent networks."""
+"""Layers to build recurrent networks with.
+
+The names are loaded when they are first used, so that ``from textseq import nn`` is quick::
+
+    from textseq import nn
+
+    encoder = nn.Recurrent("lstm", input_size=256, hidden_size=512, num_layers=2, bidirectional=True)
+    y, state = encoder(x, lengths=lengths)                         # (N, T, 2H)
+    attention = nn.AdditiveAttention(query_size=512, value_size=1024, attention_size=512)
+    context, weights = attention(query, nn.Memory(y, lengths))     # (N, 2H), (N, T)
+
+``nn.reference`` has the same networks in NumPy, step by step.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textseq.nn import reference as reference
+    from textseq.nn.attention import AdditiveAttention as AdditiveAttention
+    from textseq.nn.attention import DotAttention as DotAttention
+    from textseq.nn.attention import GeneralAttention as GeneralAttention
+    from textseq.nn.attention import Memory as Memory
+    from textseq.nn.attention_decoder import AttentionDecoder as AttentionDecoder
+    from textseq.nn.cells import CELLS as CELLS
+    from textseq.nn.cells import Cell as Cell
+    from textseq.nn.cells import Weights as Weights
+    from textseq.nn.cells import register_cell as register_cell
+    from textseq.nn.crf import ConditionalRandomField as ConditionalRandomField
+    from textseq.nn.dropout import Dropout as Dropout
+    from textseq.nn.dropout import DropoutMasks as DropoutMasks
+    from textseq.nn.embedding import Embedding as Embedding
+    from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
+    from textseq.nn.pooling import Pooling as Pooling
+    from textseq.nn.recurrent import Recurrent as Recurrent
+    from textseq.nn.trace import RecurrentTrace as RecurrentTrace
+
+_MODULES = {
+    "AdditiveAttention": "attention",
+    "AttentionDecoder": "attention_decoder",
+    "CELLS": "cells",
+    "Cell": "cells",
+    "ConditionalRandomField": "crf",
+    "DotAttention": "attention",
+    "Dropout": "dropout",
+    "DropoutMasks": "dropout",
+    "Embedding": "embedding",
+    "GeneralAttention": "attention",
+    "Memory": "attention",
+    "Pooling": "pooling",
+    "Recurrent": "recurrent",
+    "RecurrentTrace": "trace",
+    "Weights": "cells",
+    "linear_cross_entropy": "kernels.linear_cross_entropy",
+    "reference": "reference",
+    "register_cell": "cells",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'textseq.nn' has no attribute '{name}'")
+    module = import_module(f"textseq.nn.{_MODULES[name]}")
+    return module if name == _MODULES[name] else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -47,7 +47,7 @@ class DropoutMasks:
 
     Example::
 
-        masks = stack.sample_masks(batch=len(x))
+        masks = stack.sample_masks(batch=len(x))         # x: (N, T, E)
         y, state = stack(x[:, :50], masks=masks)
         y, state = stack(x[:, 50:], state, masks=masks)  # the same units and weights are dropped
     """

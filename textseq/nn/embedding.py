@@ -28,29 +28,60 @@ class WordVectors(Protocol):
 
     @property
     def other_case(self) -> int:
-        """Words that were found in another case only."""
+        """Number of words found in another case only."""
         ...
 
 
 class Embedding(nn.Embedding):
-    """A table of V vectors of width E, drawn from N(0, 1) / sqrt(E), so that a vector's length is about 1."""
+    """A table of V vectors of width E, initialized from N(0, 1) / sqrt(E), so that a vector's length is about 1.
+
+    Token ids (N, T) -> vectors (N, T, E).
+
+    Args:
+        num_embeddings: V.
+        embedding_dim: E.
+
+    Example:
+        >>> Embedding(100, 8)(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 8])
+    """
+
+    @classmethod
+    def from_word_vectors(cls, tokens: Sequence[str], vectors: WordVectors) -> Embedding:
+        """An embedding of these tokens that starts with pretrained vectors, such as GloVe's.
+
+        Args:
+            tokens: the string of each of the V rows, such as ``tokenizer.tokens``; the space before a word is ignored.
+            vectors: from ``textseq.read_vectors("glove...")``; tokens without one are initialized at the same scale.
+
+        Raises:
+            TextseqError: no token has a vector.
+
+        Example::
+
+            embedding = nn.Embedding.from_word_vectors(["the", "cat"], textseq.read_vectors("glove.6B.100d.txt"))
+            embedding(ids)  # (N, T) -> (N, T, 100)
+        """
+        embedding = cls(len(tokens), vectors.table.shape[1])
+        load_rows(embedding.weight, tokens, vectors)
+        return embedding
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew."""
+        """Initialize the vectors."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
 
 def carry_over(new: Tensor, new_tokens: Sequence[str], old: Tensor, old_tokens: Sequence[str]) -> int:
-    """Copy the rows of the tokens that two vocabularies share, by the tokens' strings.
+    """Copy the rows of the tokens that two vocabularies share.
 
     Args:
-        new: the table to fill, (V_new, ...), changed in place; rows of tokens the old one lacks stay as they are.
+        new: the table to fill, (V_new, ...), changed in place; other rows stay as they are.
         new_tokens: the string of each of its rows.
         old: the table to copy from, (V_old, ...), of the same width.
         old_tokens: the string of each of its rows.
 
     Returns:
-        How many rows were copied.
+        The number of rows copied.
     """
     row_of = {token: row for row, token in enumerate(old_tokens)}
     pairs = [(row, row_of[token]) for row, token in enumerate(new_tokens) if token in row_of]
@@ -62,27 +93,27 @@ def carry_over(new: Tensor, new_tokens: Sequence[str], old: Tensor, old_tokens: 
 
 
 def load_rows(table: Tensor, tokens: Sequence[str], vectors: WordVectors) -> str:
-    """Give tokens the vectors of their words; the other rows are drawn anew at the scale of these.
+    """Copy word vectors into the rows of their tokens; the other rows are initialized at the scale of these.
 
     Args:
         table: (V, E), changed in place.
-        tokens: the string of each row; the space before a word does not matter.
-        vectors: those of the words that were found, of E numbers.
+        tokens: the string of each row; the space before a word is ignored.
+        vectors: of width E.
 
     Returns:
-        How many were found, in words.
+        A phrase that says how many tokens have a vector.
 
     Raises:
-        TextseqError: none was.
+        TextseqError: no token has one.
     """
     row_of = vectors.row_of
     pairs = [(row, row_of[word]) for row, token in enumerate(tokens) if (word := token.strip()) in row_of]
     if not pairs:
-        raise TextseqError("none of the tokens has a word vector; --vectors wants words of the same language")
+        raise TextseqError("none of the tokens has a word vector; use --vectors of the same language")
     to, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
-    found = torch.from_numpy(vectors.table)[source]
+    rows = torch.from_numpy(vectors.table)[source]
     with torch.no_grad():
-        nn.init.normal_(table, float(found.mean()), float(found.std(correction=0)))
-        table[to] = found.to(table)
+        nn.init.normal_(table, float(rows.mean()), float(rows.std(correction=0)))
+        table[to] = rows.to(table)
     case = f", {vectors.other_case:,} words in another case" if vectors.other_case else ""
     return f"{len(pairs):,} of {len(tokens):,} tokens ({len(pairs) / len(tokens):.1%}) have a word vector{case}"

@@ -1,4 +1,4 @@
-"""Summed nats and token counts, and the units that a loss is told in."""
+"""The loss of one batch, summed, with the number of predictions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from textseq.nn.cells import State
 
 @dataclass(frozen=True)
 class Loss:
-    """What ``model.loss(batch, state)`` gives, for every task."""
+    """The result of ``model.loss(batch, state)``, for every task."""
 
     nats: Tensor
     """Summed negative log-likelihood, a scalar that carries the gradient."""
     count: int
-    """Predictions that the sum is over."""
+    """Number of predictions in the sum."""
     state: State
-    """The state that the next batch begins with, detached."""
+    """The state before the next batch, detached."""
     penalty: Tensor | None = None
-    """What is added to the mean loss for the gradient alone; no figure that is reported contains it."""
+    """Added to the mean loss for the gradient only; reported numbers do not contain it."""

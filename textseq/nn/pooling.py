@@ -1,8 +1,8 @@
-"""What a recurrent network read of a text -> one vector, gathered window by window.
+"""Outputs of a recurrent network over a text -> one vector, also window by window.
 
-A text of many windows is pooled as a whole: each window adds its share to what was gathered before.
+A text of many windows is pooled as a whole: each window adds to the sums of those before.
 
-Shapes: N texts, T tokens of a window, W width of the outputs, H hidden, D directions.
+Shapes: N texts, T tokens of a window, W width of the outputs (H*D), H hidden, D directions.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from textseq.config.names import PoolingName
+from textseq.nn.cells import State
 
 LOWEST = -1e30
-"""Below every output and every score; unlike minus infinity it can be subtracted from itself."""
+"""Less than every output and score; unlike minus infinity it can be subtracted from itself."""
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What is known of the texts so far."""
+class PooledSums:
+    """Sums over the windows so far."""
 
     last: Tensor
-    """The first direction's state after the last token, then the second's after its last, which is the first token."""
+    """Last state of the first direction, then of the second (at the first token), (N, W)."""
     total: Tensor
     """The sum of the outputs, (N, W)."""
     count: Tensor
-    """The tokens, (N, 1)."""
+    """Number of tokens, (N, 1)."""
     highest: Tensor
     """The maximum of the outputs, (N, W)."""
     weighted: Tensor
-    """The sum of the outputs, each times exp(its score - ``peak``), (N, W)."""
+    """The sum of the outputs times exp(score - ``peak``), (N, W)."""
     weight: Tensor
     """The sum of these factors, (N, 1)."""
     peak: Tensor
@@ -39,36 +40,58 @@ class Gathered:
 
 
 class Pooling(nn.Module):
-    """The state after the last token, the mean, the maximum, all three, or a mean weighted by attention.
+    """The last state, the mean, the maximum, all three, or a mean weighted by attention.
 
-    Attention asks as Yang et al. (2016, equations 5 to 7): a token's score is u^T tanh(W h + b).
+    Attention is that of Yang et al. (2016, equations 5 to 7): a token's score is u^T tanh(W h + b).
 
     Args:
-        kind: which of these.
+        kind: "last", "mean", "max", "all" or "attention".
         width: W of the outputs.
+
+    Example:
+        >>> recurrent, pooling = nn.GRU(4, 8, batch_first=True), Pooling("mean", 8)
+        >>> y, h = recurrent(torch.randn(2, 5, 4))
+        >>> pooling(y, (h,)).shape
+        torch.Size([2, 8])
     """
 
     def __init__(self, kind: PoolingName, width: int) -> None:
         super().__init__()
         self.kind = kind
         self.size = 3 * width if kind == "all" else width
-        """Width of what is made of a text."""
+        """Width of the pooled vector: W, or 3W with "all"."""
         self.key = nn.Linear(width, width) if kind == "attention" else None
         self.query = nn.Parameter(torch.randn(width) * width**-0.5) if kind == "attention" else None
 
-    def begin(self, outputs: Tensor) -> Gathered:
-        """Nothing gathered yet, of as many texts as there are rows of ``outputs`` (N, T, W)."""
-        wide, narrow = outputs.new_zeros(outputs.shape[0], outputs.shape[2]), outputs.new_zeros(outputs.shape[0], 1)
-        return Gathered(wide, wide, narrow, wide + LOWEST, wide, narrow, narrow + LOWEST)
-
-    def add(self, before: Gathered, outputs: Tensor, real: Tensor, last: Tensor) -> Gathered:
-        """Take a window in.
+    def forward(self, outputs: Tensor, state: State, lengths: Tensor | None = None) -> Tensor:
+        """Pool whole texts.
 
         Args:
-            before: of the windows until now.
+            outputs: (N, T, W), from ``Recurrent``.
+            state: after the last step, from ``Recurrent``; its first tensor is h, (L*D, N, H).
+            lengths: real tokens of each text, (N,); None: all are.
+
+        Returns:
+            One vector for each text, (N, size).
+        """
+        h = state[0][-(outputs.shape[2] // state[0].shape[2]) :]  # (D, N, H), of the last layer
+        ends = outputs.new_full(outputs.shape[:1], outputs.shape[1]) if lengths is None else lengths.to(outputs.device)
+        real = torch.arange(outputs.shape[1], device=outputs.device) < ends.unsqueeze(1)
+        return self.finish(self.add(self.begin(outputs), outputs, real, torch.cat([*h], dim=1)))
+
+    def begin(self, outputs: Tensor) -> PooledSums:
+        """Sums of nothing, for the rows of ``outputs`` (N, T, W)."""
+        wide, narrow = outputs.new_zeros(outputs.shape[0], outputs.shape[2]), outputs.new_zeros(outputs.shape[0], 1)
+        return PooledSums(wide, wide, narrow, wide + LOWEST, wide, narrow, narrow + LOWEST)
+
+    def add(self, before: PooledSums, outputs: Tensor, real: Tensor, last: Tensor) -> PooledSums:
+        """Add a window.
+
+        Args:
+            before: sums over the windows before.
             outputs: (N, T, W).
-            real: (N, T) booleans: what is no padding.
-            last: (N, W), as ``Gathered`` has it.
+            real: (N, T) booleans, false at padding.
+            last: the last states, (N, W), as in ``PooledSums``.
         """
         seen = real.unsqueeze(2)
         weighted, weight, peak = before.weighted, before.weight, before.peak
@@ -79,7 +102,7 @@ class Pooling(nn.Module):
             scale = (before.peak - peak).exp()
             weighted = before.weighted * scale + (factors.unsqueeze(1) @ outputs).squeeze(1)
             weight = before.weight * scale + factors.sum(dim=1, keepdim=True)
-        return Gathered(
+        return PooledSums(
             last,
             before.total + (outputs * seen).sum(dim=1),
             before.count + real.sum(dim=1, keepdim=True),
@@ -89,18 +112,18 @@ class Pooling(nn.Module):
             peak,
         )
 
-    def finish(self, gathered: Gathered) -> Tensor:
-        """What stands for the texts, (N, size)."""
-        mean = gathered.total / gathered.count
+    def finish(self, sums: PooledSums) -> Tensor:
+        """The pooled vectors, (N, size)."""
+        mean = sums.total / sums.count
         if self.kind == "last":
-            return gathered.last
+            return sums.last
         if self.kind == "mean":
             return mean
         if self.kind == "max":
-            return gathered.highest
+            return sums.highest
         if self.kind == "all":
-            return torch.cat([gathered.last, mean, gathered.highest], dim=1)
-        return gathered.weighted / gathered.weight
+            return torch.cat([sums.last, mean, sums.highest], dim=1)
+        return sums.weighted / sums.weight
 
     def _scores(self, outputs: Tensor) -> Tensor:
         """(N, T, W) -> (N, T)."""

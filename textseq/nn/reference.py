@@ -1,13 +1,14 @@
-"""The recurrent networks of this package in NumPy alone: a page to learn from, and what the tests compare with.
+"""The recurrent networks of this package in NumPy: a page to learn from, and the reference of the tests.
 
 First an Elman network with its output layer and its gradient by full back-propagation through time, as in Karpathy's
-min-char-rnn; then one step of each cell of ``textseq.nn.cells``; then a decoder's step, which looks at a source
-before it.
-Nothing is fast here and nothing is hidden: no batch is needed, and every activation is an argument. Letters as in the
-whole package: T time, E input, H hidden, V vocabulary.
+min-char-rnn; then one step of each cell of ``textseq.nn.cells``; then a step of a decoder with attention. Nothing is
+fast here and nothing is hidden: no batch is needed, and every activation is an argument. T time, E input, H hidden,
+V vocabulary::
+
+    state = reference.lstm_step(x, (h, c), weights, candidate=reference.IDENTITY, output=reference.TANH)
 
 In the equations W stands for the input's weights, U for the recurrent ones, sigma for the logistic function, and
-products of vectors are element by element. The cells' weights are laid out as in ``torch.nn``: blocks of H rows, one
+products of vectors are element-wise. The cells' weights are laid out as in ``torch.nn``: blocks of H rows, one
 for each gate, in the order i f g o (LSTM) and r z n (GRU).
 """
 
@@ -53,11 +54,11 @@ SIGMOID = Activation(sigmoid, lambda a: sigmoid(a) * (1 - sigmoid(a)))
 IDENTITY = Activation(lambda a: a, np.ones_like)
 
 
-# The Elman network, forwards and backwards
+# The Elman network, forward and backward
 
 
 class Elman(NamedTuple):
-    """The weights of an Elman network with its output layer; its gradients and Adagrad's memory look the same."""
+    """The weights of an Elman network with its output layer; its gradients and Adagrad's memory have the same form."""
 
     W_xh: Array
     """Input to hidden, (H, E)."""
@@ -72,12 +73,12 @@ class Elman(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a forward pass leaves for the backward pass."""
+    """The results of a forward pass that the backward pass needs."""
 
     a: Array
     """Pre-activations of the hidden layer, (T, H)."""
     h: Array
-    """Hidden states, (T+1, H); the first is the initial one, so that h[t] is what step t finds."""
+    """Hidden states, (T+1, H); the first is the initial one, so that h[t] is the state before step t."""
     logits: Array
     """(T, V)."""
 
@@ -137,9 +138,9 @@ def elman_backward(
     Returns:
         The gradients of the weights, of the inputs (T, E) and of the initial state (H,).
     """
-    d_h = d_logits @ weights.W_hy  # (T, H), what each state hears from its own output
+    d_h = d_logits @ weights.W_hy  # (T, H), from each state's own output
     d_a = np.empty_like(trace.a)
-    later = np.zeros_like(trace.h[0])  # what a state hears from the step after it
+    later = np.zeros_like(trace.h[0])  # from the step after it
     for t in reversed(range(len(x))):
         d_a[t] = (d_h[t] + later) * activation.derivative(trace.a[t])
         later = weights.W_hh.T @ d_a[t]
@@ -153,13 +154,19 @@ def elman_backward(
     return gradients, d_a @ weights.W_xh, later
 
 
-def clip(gradients: Elman, limit: float) -> Elman:
-    """Every element cut off at plus and minus the limit."""
+def clip_by_value(gradients: Elman, limit: float) -> Elman:
+    """Clip every element to [-limit, limit]."""
     return Elman(*(np.clip(gradient, -limit, limit) for gradient in gradients))
 
 
+def clip_by_norm(gradients: Elman, max_norm: float) -> Elman:
+    """Scale all gradients together to a norm of at most ``max_norm`` (Pascanu et al. 2013, algorithm 1)."""
+    norm = float(np.sqrt(sum((gradient**2).sum() for gradient in gradients)))
+    return Elman(*(gradient * min(1.0, max_norm / norm) for gradient in gradients)) if norm else gradients
+
+
 def adagrad(weights: Elman, gradients: Elman, memory: Elman, learning_rate: float) -> None:
-    """One step of Adagrad (Duchi et al. 2011); changes the weights and the memory of squared gradients in place."""
+    """One step of Adagrad (Duchi et al. 2011), in place: on the weights and the memory of squared gradients."""
     for weight, gradient, past in zip(weights, gradients, memory, strict=True):
         past += gradient**2
         weight -= learning_rate * gradient / (np.sqrt(past) + 1e-10)
@@ -178,7 +185,7 @@ class CellWeights(NamedTuple):
     bias_ih: Array
     """b, (G*H,)."""
     bias_hh: Array
-    """A second b, (G*H,); the two differ in effect only for the candidate n of ``gru_step``."""
+    """A second b, (G*H,); it differs in effect only for the candidate n of ``gru_step``."""
     peephole: Array | None = None
     """p of i, f and o, (3, H)."""
 
@@ -189,42 +196,57 @@ class Step(Protocol):
     def __call__(self, x: Array, state: State, w: CellWeights) -> State: ...
 
 
-def elman_step(x: Array, state: State, w: CellWeights, *, squash: Activation = TANH) -> State:
+def elman_step(x: Array, state: State, w: CellWeights, *, activation: Activation = TANH) -> State:
     """Elman (1990): h' = tanh(W x + U h + b)."""
     (h,) = state
-    return (squash(_of_input(x, w) + _of_state(h, w)),)
+    return (activation(_of_input(x, w) + _of_state(h, w)),)
 
 
 def lstm_step(
-    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, squash: Activation = TANH
+    x: Array,
+    state: State,
+    w: CellWeights,
+    *,
+    gate: Activation = SIGMOID,
+    candidate: Activation = TANH,
+    output: Activation = TANH,
 ) -> State:
     """LSTM with a forget gate (Gers, Schmidhuber and Cummins 2000).
 
-    i, f, o = sigma(W x + U h + b) each, g = tanh(W x + U h + b); c' = f c + i g; h' = o tanh(c').
+    i, f, o = sigma(W x + U h + b) each, g = tanh(W x + U h + b); c' = f c + i g; h' = o tanh(c'). The two tanh are
+    ``candidate`` and ``output``.
     """
     h, c = state
     i, f, g, o = np.split(_of_input(x, w) + _of_state(h, w), 4, axis=-1)
-    c = gate(f) * c + gate(i) * squash(g)
-    return gate(o) * squash(c), c
+    c = gate(f) * c + gate(i) * candidate(g)
+    return gate(o) * output(c), c
 
 
 def lstm_peephole_step(
-    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, squash: Activation = TANH
+    x: Array,
+    state: State,
+    w: CellWeights,
+    *,
+    gate: Activation = SIGMOID,
+    candidate: Activation = TANH,
+    output: Activation = TANH,
 ) -> State:
     """LSTM whose gates see the cell (Gers, Schraudolph and Schmidhuber 2002).
 
-    i = sigma(W x + U h + p_i c + b), f likewise with p_f; g = tanh(W x + U h + b); c' = f c + i g;
+    i = sigma(W x + U h + p_i c + b), f the same with p_f; g = tanh(W x + U h + b); c' = f c + i g;
     o = sigma(W x + U h + p_o c' + b), which sees the new cell; h' = o tanh(c').
     """
     assert w.peephole is not None
     h, c = state
     p_i, p_f, p_o = w.peephole
     i, f, g, o = np.split(_of_input(x, w) + _of_state(h, w), 4, axis=-1)
-    c = gate(f + p_f * c) * c + gate(i + p_i * c) * squash(g)
-    return gate(o + p_o * c) * squash(c), c
+    c = gate(f + p_f * c) * c + gate(i + p_i * c) * candidate(g)
+    return gate(o + p_o * c) * output(c), c
 
 
-def gru_step(x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, squash: Activation = TANH) -> State:
+def gru_step(
+    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, candidate: Activation = TANH
+) -> State:
     """GRU with the reset gate after the product (Cho et al. 2014, arXiv 1406.1078, version 1; torch and cuDNN).
 
     r, z = sigma(W x + U h + b) each; n = tanh(W x + b_ih + r (U h + b_hh)); h' = (1 - z) n + z h.
@@ -237,12 +259,12 @@ def gru_step(x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMO
     x_r, x_z, x_n = np.split(_of_input(x, w), 3, axis=-1)
     h_r, h_z, h_n = np.split(_of_state(h, w), 3, axis=-1)
     r, z = gate(x_r + h_r), gate(x_z + h_z)
-    n = squash(x_n + r * h_n)
+    n = candidate(x_n + r * h_n)
     return ((1 - z) * n + z * h,)
 
 
 def gru_reset_before_step(
-    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, squash: Activation = TANH
+    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, candidate: Activation = TANH
 ) -> State:
     """GRU with the reset gate before the product (Cho et al. 2014, arXiv 1406.1078, version 3).
 
@@ -254,13 +276,13 @@ def gru_reset_before_step(
     x_r, x_z, x_n = np.split(_of_input(x, w), 3, axis=-1)
     h_r, h_z, _ = np.split(_of_state(h, w), 3, axis=-1)
     r, z = gate(x_r + h_r), gate(x_z + h_z)
-    n = squash(x_n + np.split(_of_state(r * h, w), 3, axis=-1)[2])
+    n = candidate(x_n + np.split(_of_state(r * h, w), 3, axis=-1)[2])
     return ((1 - z) * n + z * h,)
 
 
 STEPS: dict[str, Step] = {
     "rnn": elman_step,
-    "rnn-relu": partial(elman_step, squash=RELU),
+    "rnn-relu": partial(elman_step, activation=RELU),
     "lstm": lstm_step,
     "lstm-peephole": lstm_peephole_step,
     "gru": gru_step,
@@ -270,7 +292,7 @@ STEPS: dict[str, Step] = {
 
 
 def over_time(step: Step, x: Array, state: State, w: CellWeights) -> tuple[Array, State]:
-    """Step after step: inputs (T, ..., E) and the state before them -> outputs (T, ..., H) and the state after them."""
+    """Step after step: inputs (T, ..., E) and the state before -> outputs (T, ..., H) and the state after."""
     outputs = []
     for x_t in x:
         state = step(x_t, state, w)
@@ -278,7 +300,7 @@ def over_time(step: Step, x: Array, state: State, w: CellWeights) -> tuple[Array
     return np.stack(outputs), state
 
 
-# Attention, and the decoder's step that uses it
+# Attention, and the decoder's step with it
 
 
 class AttentionWeights(NamedTuple):
@@ -287,28 +309,30 @@ class AttentionWeights(NamedTuple):
     W_a: Array
     """From the decoder's state, (A, H)."""
     U_a: Array
-    """From what the encoder read, (A, C)."""
+    """From the encoder's outputs, (A, C)."""
     v_a: Array
     """To the score, (A,)."""
     b_a: Array
-    """A bias, (A,); the paper leaves out all biases for the sake of legibility."""
+    """A bias, (A,); the paper omits all biases to be readable."""
 
 
-def additive_attention(s: Array, h: Array, w: AttentionWeights, *, squash: Activation = TANH) -> tuple[Array, Array]:
-    """Where to look, and what is seen there (Bahdanau et al. 2015, equations 5 and 6, and appendix A.1.2).
+def additive_attention(
+    s: Array, h: Array, w: AttentionWeights, *, activation: Activation = TANH
+) -> tuple[Array, Array]:
+    """The context and the weights of attention (Bahdanau et al. 2015, equations 5 and 6, and appendix A.1.2).
 
     e_j = v_a tanh(W_a s + U_a h_j + b_a); alpha = softmax(e); c = sum of alpha_j h_j over all j.
 
     Args:
         s: the decoder's state before the step, (..., H).
-        h: what the encoder read of the S source positions, (..., S, C).
+        h: the encoder's outputs at the S source positions, (..., S, C).
         w: the small network.
-        squash: its activation.
+        activation: of the small network.
 
     Returns:
         The context c (..., C), and the weights alpha (..., S).
     """
-    e = squash((s @ w.W_a.T)[..., None, :] + h @ w.U_a.T + w.b_a) @ w.v_a
+    e = activation((s @ w.W_a.T)[..., None, :] + h @ w.U_a.T + w.b_a) @ w.v_a
     alpha = softmax(e)
     context: Array = (alpha[..., None] * h).sum(axis=-2)
     return context, alpha
@@ -317,9 +341,9 @@ def additive_attention(s: Array, h: Array, w: AttentionWeights, *, squash: Activ
 def attention_gru_step(
     y: Array, state: State, h: Array, w: CellWeights, attention: AttentionWeights, *, step: Step = gru_step
 ) -> tuple[State, Array, Array]:
-    """One step of a decoder that looks at the source first (Bahdanau et al. 2015, appendix A.2.2).
+    """One step of a decoder that attends to the source first (Bahdanau et al. 2015, appendix A.2.2).
 
-    c = the context seen from s; z, r = sigma(W y + U s + C c) each; n = tanh(W y + r (U s) + C c);
+    c = the context for s; z, r = sigma(W y + U s + C c) each; n = tanh(W y + r (U s) + C c);
     s' = (1 - z) n + z s.
 
     The word's vector y and the context c enter the cell side by side: W and C of the paper are columns of
@@ -329,13 +353,13 @@ def attention_gru_step(
     Args:
         y: the vector of the word before, (..., E).
         state: the decoder's, (s,), (..., H).
-        h: what the encoder read, (..., S, C).
+        h: the encoder's outputs, (..., S, C).
         w: the cell's weights.
-        attention: those of the attention.
-        step: any cell, for whose state (s, ...) the same holds.
+        attention: the attention's weights.
+        step: any cell; the first tensor of its state is s.
 
     Returns:
-        The state after the step, the context (..., C) that it saw, and the attention's weights (..., S).
+        The state after the step, the context (..., C), and the attention's weights (..., S).
     """
     context, alpha = additive_attention(state[0], h, attention)
     return step(np.concatenate([y, context], axis=-1), state, w), context, alpha

@@ -1,4 +1,4 @@
-"""Output layer and cross-entropy in one, without holding all logits."""
+"""Output layer and cross-entropy in one, without all logits in memory."""
 
 from __future__ import annotations
 
@@ -17,88 +17,91 @@ def summed_nats(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: (..., V), in any float type; computed in float32 at least.
-        targets: (...), the right token at each position.
+        targets: (...), the correct token at each position.
     """
     flat = logits.reshape(-1, logits.shape[-1]).to(_exact(logits))
     return torch.nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum")
 
 
-def output_nats(
+def linear_cross_entropy(
     x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor | None]:
-    """The output layer and its cross-entropy in one, without ever holding the logits of all rows.
+    """Compute an output layer and its cross-entropy in one, without the logits of all rows in memory.
 
-    A vocabulary is large: logits, their softmax and its gradient are made for a few rows at a time, while these still
-    lie in the processor's cache, and what is kept is the gradient of ``x``, ``weight`` and ``bias`` alone.
+    A vocabulary is large: logits, their softmax and its gradient are made for a few rows at a time, while these are
+    still in the processor's cache; only the gradients of ``x``, ``weight`` and ``bias`` are kept.
 
     Args:
-        x: what the output layer reads, (M, E).
+        x: input of the output layer, (M, E).
         weight: of the output layer, (V, E).
-        bias: likewise, (V,).
-        targets: (M,), the right token of each row.
-        smoothing: share of the wanted probability that is spread evenly over the vocabulary (Szegedy et al. 2016,
-            section 7).
+        bias: of the output layer, (V,).
+        targets: (M,), the correct token of each row.
+        smoothing: share of the probability that is spread evenly over the vocabulary (Szegedy et al. 2016, section 7).
 
     Returns:
-        The summed cross-entropy in nats, and the penalty that makes of its mean the mean of the smoothed loss; None
-        without smoothing. With smoothing the gradient goes through their sum alone: both must reach the loss that is
-        differentiated, the first as its mean.
+        The summed cross-entropy in nats, and a penalty that turns its mean into the mean of the smoothed loss; None
+        without smoothing. With smoothing the gradient is that of the mean plus the penalty: add both.
+
+    Example::
+
+        nats, penalty = nn.linear_cross_entropy(y.flatten(0, 1), output.weight, output.bias, targets.flatten(), 0.1)
+        loss = nats / targets.numel() + penalty
+        loss.backward()
     """
     nats: Tensor
     if not torch.is_grad_enabled():
         parts = zip(*(torch.split(whole, _rows(x.device, len(weight))) for whole in (x, targets)), strict=True)
         return torch.stack([summed_nats(linear(part, weight, bias), right) for part, right in parts]).sum(), None
-    nats, extra = _OutputNats.apply(x, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    nats, extra = _LinearCrossEntropy.apply(x, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
     return nats, extra if smoothing else None
 
 
 def sampled_output(weight: Tensor, bias: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A smaller output layer with about the same loss: a sample stands for the tokens that are no targets.
+    """A smaller output layer with about the same loss, for a sampled softmax.
 
-    The softmax's sum goes over every token that is a target here, and over a random sample of the others, in which each
-    stands for as many of them as it was drawn from. So its expected value is the whole sum (Bengio and Senecal 2008,
-    section III, with the targets taken out of the chance).
+    The softmax's sum goes over every token that is a target here, and over a random sample of the others, weighted so
+    that its expected value is the whole sum (Bengio and Senecal 2008, section III, with the targets not sampled).
 
     Args:
         weight: of the output layer, (V, E).
-        bias: likewise, (V,).
-        targets: (M,), the right token of each row.
-        count: other tokens that are drawn; all of them if there are no more.
+        bias: of the output layer, (V,).
+        targets: (M,), the correct token of each row.
+        count: number of other tokens to sample; all of them if there are no more.
 
     Returns:
-        ``weight``, ``bias`` and ``targets`` for ``output_nats``.
+        ``weight``, ``bias`` and ``targets`` for ``linear_cross_entropy``.
     """
-    wanted, right = torch.unique(targets, return_inverse=True)
+    distinct, right = torch.unique(targets, return_inverse=True)
     others = torch.ones(len(weight), dtype=torch.bool, device=targets.device)
-    others[wanted] = False
+    others[distinct] = False
     rest = others.nonzero().squeeze(1)
-    drawn = rest[torch.randperm(len(rest), device=targets.device)[:count]]
-    each_for = math.log(len(rest) / len(drawn)) if len(drawn) else 0.0
-    kept = torch.cat([wanted, drawn])
-    raised = torch.cat([bias[wanted], bias[drawn] + each_for])
+    sample = rest[torch.randperm(len(rest), device=targets.device)[:count]]
+    log_weight = math.log(len(rest) / len(sample)) if len(sample) else 0.0
+    kept = torch.cat([distinct, sample])
+    raised = torch.cat([bias[distinct], bias[sample] + log_weight])
     return weight[kept], raised, right
 
 
 ROWS = 64
-"""Rows are made to a whole number of this."""
+"""Rows are rounded up to a multiple of this."""
 
 CACHED = 2**19
-"""Logits that are made at a time: they should fit the cache of a CPU. On a GPU it is a whole ``BLOCK`` of rows."""
+"""Logits computed at a time: they should fit the cache of a CPU. On a GPU it is a whole ``BLOCK`` of rows."""
 
 BLOCK = 1024
-"""Rows whose share of the weight's gradient is made at a time: it is as large as the weight."""
+"""Rows whose share of the weight's gradient is computed at a time: it is as large as the weight."""
 
 TINY = 1e-38
-"""Least probability that is told from zero, 87.5 nats."""
+"""Smallest probability above zero, 87.5 nats."""
 
 
 def _rows(device: torch.device, size: int) -> int:
-    """Rows whose logits of ``size`` tokens are made at a time."""
+    """Rows whose logits of ``size`` tokens are computed at a time."""
     return min(max(CACHED // size // ROWS, 1) * ROWS, BLOCK) if device.type == "cpu" else BLOCK
 
 
 def _exact(x: Tensor) -> torch.dtype:
-    """The number format of sums over many tokens."""
+    """The dtype of sums over many tokens."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -106,7 +109,7 @@ class _Context(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
 
 
-class _OutputNats(torch.autograd.Function):
+class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
@@ -134,14 +137,14 @@ class _OutputNats(torch.autograd.Function):
                 gradient[max(count - start, 0) :] = 0
                 d_x[block] = gradient @ narrow
                 d_weight += gradient.t() @ read[block]
-                d_bias += gradient.sum(dim=0)  # asked for float32, it would first copy the whole gradient
+                d_bias += gradient.sum(dim=0)  # with dtype float32 it would first copy the whole gradient
             exact = _exact(x)
             log_p = p_right[:count].to(exact).clamp_min(TINY).log()
             nats = -log_p.sum()
             d_x = d_x[:count].to(x.dtype)
             if not smoothing:
                 even = nats
-            else:  # what every token's equal share adds, without a look at every token
+            else:  # the equal share of every token, without a loop over tokens
                 mean_weight = weight.mean(dim=0)
                 even = (of_right[:count].to(exact) - log_p).sum() - (x @ mean_weight).sum() - count * bias.mean()
                 d_x -= smoothing * mean_weight

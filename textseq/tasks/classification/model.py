@@ -16,7 +16,7 @@ from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.nn.losses import Loss
-from textseq.nn.pooling import Gathered, Pooling
+from textseq.nn.pooling import PooledSums, Pooling
 from textseq.nn.recurrent import Recurrent
 from textseq.tasks.classification.batches import TextBatch
 from textseq.tasks.classification.config import ClassifierConfig
@@ -119,7 +119,7 @@ class ClassifierModel(nn.Module):
     def _read(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """What stands for each text, (N, size): windows of a text come one after the other, the longest text first."""
         state: State | None = None
-        gathered: Gathered | None = None
+        gathered: PooledSums | None = None
         masks = self.recurrent.sample_masks(len(vectors))
         for start in range(0, vectors.shape[1], self.config.window):
             rows = int((lengths > start).sum())
@@ -164,15 +164,15 @@ class ClassifierModel(nn.Module):
         return dropped
 
 
-def _first(gathered: Gathered, rows: int) -> Gathered:
+def _first(gathered: PooledSums, rows: int) -> PooledSums:
     """What is known of the first rows."""
-    return Gathered(*(getattr(gathered, item.name)[:rows] for item in fields(Gathered)))
+    return PooledSums(*(getattr(gathered, item.name)[:rows] for item in fields(PooledSums)))
 
 
-def _followed(added: Gathered, before: Gathered) -> Gathered:
+def _followed(added: PooledSums, before: PooledSums) -> PooledSums:
     """The rows to which a window was added, then the others as they were: their texts are over."""
-    pairs = ((getattr(added, item.name), getattr(before, item.name)) for item in fields(Gathered))
-    return Gathered(*(torch.cat([new, old[len(new) :]]) for new, old in pairs))
+    pairs = ((getattr(added, item.name), getattr(before, item.name)) for item in fields(PooledSums))
+    return PooledSums(*(torch.cat([new, old[len(new) :]]) for new, old in pairs))
 
 
 def _of_rows(masks: DropoutMasks | None, rows: int) -> DropoutMasks | None:

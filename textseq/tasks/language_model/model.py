@@ -18,7 +18,7 @@ from textseq.nn.cells import CELLS, State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.inference_weights import PRECISIONS
-from textseq.nn.kernels.linear_cross_entropy import output_nats, sampled_output
+from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sampled_output
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
 from textseq.tasks.language_model.batches import WindowBatch
@@ -103,7 +103,7 @@ class LanguageModel(nn.Module):
             layer = sampled_output(*layer, self.config.sampled_softmax)
         weight, bias, wanted = layer
         ways = zip(dropped, torch.split(wanted, [len(part) for part in targets]), strict=True)
-        nats, *back = [output_nats(read.flatten(0, 1), weight, bias, right)[0] for read, right in ways]
+        nats, *back = [linear_cross_entropy(read.flatten(0, 1), weight, bias, right)[0] for read, right in ways]
         further = [part / len(targets[1]) for part in back]
         further += [cost for pair in zip(outputs, dropped, strict=True) for cost in self._penalties(*pair)]
         state = tuple(part.detach() for part in carried)

@@ -27,7 +27,7 @@ from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.inference_weights import PRECISIONS, Prepare
-from textseq.nn.kernels.linear_cross_entropy import output_nats
+from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
 from textseq.nn.rnn_layer import step_weights
@@ -177,7 +177,9 @@ class TranslationModel(nn.Module):
         real = batch.real.t()
         read_out = self.read_out(read.outputs, read.contexts, words)[real]
         smoothing = self.config.label_smoothing if self.training else 0.0
-        nats, penalty = output_nats(read_out, self.output.weight, self.output.bias, batch.targets.t()[real], smoothing)
+        nats, penalty = linear_cross_entropy(
+            read_out, self.output.weight, self.output.bias, batch.targets.t()[real], smoothing
+        )
         carried = () if batch.last else tuple(part.detach() for part in read.state)
         return Loss(nats, batch.count, carried, penalty)
 

@@ -1,0 +1,101 @@
+"""The public names of ``textseq.nn``: complete, documented, quick to import, and as the design shows them."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from textseq import nn
+from textseq.data.word_vectors import Vectors
+
+SHAPED = [name for name in nn.__all__ if name not in {"CELLS", "Cell", "reference"}]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    torch.manual_seed(1)
+    yield
+
+
+def test_the_names_are_sorted_and_all_there_is() -> None:
+    assert nn.__all__ == sorted(nn.__all__) == dir(nn)
+    stub = [node for node in ast.walk(ast.parse(inspect.getsource(nn))) if isinstance(node, ast.If)]
+    typed = {
+        alias.asname
+        for node in ast.walk(stub[0])  # under TYPE_CHECKING, what mypy sees
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == set(nn.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Recurent'"):
+        _ = getattr(nn, "Recurent")  # noqa: B009
+
+
+def test_importing_the_names_loads_no_torch() -> None:
+    code = "import sys; from textseq import nn; nn.__all__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", nn.__all__)
+def test_every_name_is_documented_with_an_example(name: str) -> None:
+    thing = getattr(nn, name)
+    if name == "CELLS":
+        assert set(thing) >= {"rnn", "lstm", "gru"}
+        return
+    text = inspect.getdoc(thing) or ""
+    assert ">>>" in text or "::" in text, "an example"
+    if name in SHAPED:
+        whole = text + "".join(inspect.getdoc(member) or "" for _, member in inspect.getmembers(thing))
+        assert re.search(r"\([A-Z](\*[A-Z])?, ", whole), "shapes"
+
+
+@pytest.mark.parametrize("module", ["attention", "attention_decoder", "cells", "crf", "dropout", "embedding", "pooling",
+                                    "recurrent"])  # fmt: skip
+def test_the_examples_run(module: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(f"textseq.nn.{module}"))
+    assert tried and not failed
+
+
+def test_the_designs_example_runs() -> None:
+    lengths = torch.tensor([5, 3])
+    encoder = nn.Recurrent("lstm", input_size=6, hidden_size=8, num_layers=2, bidirectional=True)
+    y, state = encoder(torch.randn(2, 5, 6), lengths=lengths)
+    assert y.shape == (2, 5, 16) and [part.shape for part in state] == [(4, 2, 8)] * 2
+    context, weights = nn.AdditiveAttention(8, 16, 8)(torch.randn(2, 8), nn.Memory(y, lengths))
+    assert context.shape == (2, 16) and weights.shape == (2, 5)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
+    assert not weights[1, 3:].any()
+
+
+def test_an_embedding_starts_with_word_vectors() -> None:
+    table = torch.randn(2, 3).numpy()
+    embedding = nn.Embedding.from_word_vectors(["cat", "dog", " the"], Vectors(("the", "cat"), table))
+    assert embedding.weight.shape == (3, 3) and embedding.weight.requires_grad
+    assert torch.equal(embedding(torch.tensor([2, 0])), torch.from_numpy(table))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_pooling_takes_what_recurrent_gives(bidirectional: bool) -> None:
+    lengths = torch.tensor([5, 3])
+    recurrent = nn.Recurrent("lstm", 4, 6, num_layers=2, bidirectional=bidirectional)
+    y, state = recurrent(torch.randn(2, 5, 4), lengths=lengths)
+    ends = [y[torch.arange(2), lengths - 1, :6], y[:, 0, 6:]]
+
+    def pooled(kind: str) -> Tensor:
+        vector: Tensor = nn.Pooling(kind, y.shape[2])(y, state, lengths)  # type: ignore[arg-type]
+        return vector
+
+    torch.testing.assert_close(pooled("last"), torch.cat(ends, dim=1))
+    torch.testing.assert_close(pooled("mean")[1], y[1, :3].mean(dim=0))
+    torch.testing.assert_close(pooled("max")[1], y[1, :3].amax(dim=0))
+    assert pooled("attention").shape == (2, y.shape[2])
