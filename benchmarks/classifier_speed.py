@@ -27,11 +27,12 @@ from table import Row, note
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.config.training import TrainingPrecision
 from textseq.data.labelled import load_labelled
 from textseq.tasks.classification.batches import TextBatches
-from textseq.tasks.classification.classifier import Classifier, read_text
+from textseq.tasks.classification.classifier import Classifier, padded_text
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tokenizers.words import WordTokenizer
@@ -103,8 +104,8 @@ def main() -> None:
     in_a_round: int = o.batches * o.batch_size  # texts
     corpus = load_labelled(o.corpus)
     batching = LabelledConfig()
-    tokenizer = WordTokenizer.train(((read_text(text),) for text, _ in corpus.examples("train")), batching)
-    read = [(tokenizer.encode(read_text(text)), label) for text, label in corpus.examples("train")]
+    tokenizer = WordTokenizer.train(((padded_text(text),) for text, _ in corpus.examples("train")), batching)
+    read = [(tokenizer.encode(padded_text(text)), label) for text, label in corpus.examples("train")]
     texts = Texts([ids for ids, _ in read], [corpus.labels.index(label) for _, label in read])
     config = ClassifierConfig(hidden_size=o.hidden_size, embedding_size=o.embedding_size)
     plain = Plain(config, tokenizer.size, len(corpus.labels))
@@ -146,8 +147,10 @@ def main() -> None:
         used = ClassifierModel(config, tokenizer.size, len(corpus.labels))
         chosen = np.random.default_rng(1)
 
+        info = ModelInfo(task="classification", labels=corpus.labels)
+
         def our_use(precision: Precision) -> int:
-            classifier = Classifier(used, tokenizer, {"labels": [*corpus.labels]}, precision)
+            classifier = Classifier(used, tokenizer, info, precision=precision)
             numbers = chosen.permutation(len(read))[:in_a_round]
             classifier.logits_of([texts.encoded[number] for number in numbers])
             return in_a_round

@@ -29,7 +29,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -44,8 +44,10 @@ from mutations import Files, any_json, as_json, changed_json, models, mutated, r
 
 import textseq
 from textseq import config
-from textseq.checkpoints import registry as shelf
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, read_info, read_json
+from textseq.checkpoints.registry import ModelEntry
 from textseq.commands.command import run
+from textseq.commands.line_io import told_apart
 from textseq.config.base import Settings
 from textseq.config.recipes import FOLDER, read_recipe
 from textseq.data.corpora.catalog import read_recipe as read_corpus_recipe
@@ -240,9 +242,9 @@ def _tagged(folder: Path) -> None:
 
 def _model(folder: Path) -> None:
     with contextlib.suppress(TextseqError):
-        training_text(shelf.read_json(folder / "config.json"))  # whatever the model is
+        training_text(read_info(folder))  # whatever the model is
     with contextlib.suppress(TextseqError):
-        shelf.told_apart(shelf.ModelEntry("mine", folder, shelf.read_json(folder / "config.json"), False))
+        told_apart(ModelEntry("mine", folder, read_info(folder), False))
     _work(textseq.load(folder))
     job = textseq.load(folder)
     job.save(folder / "again")
@@ -251,7 +253,7 @@ def _model(folder: Path) -> None:
 def _work(job: Any) -> None:
     """What a model is for, in small."""
     repr(job)
-    if isinstance(job, textseq.Writer):
+    if isinstance(job, textseq.TextGenerator):
         job.generate("To be", max_new_tokens=5, seed=1)
         job.score("To be")
         job.generate("To", max_new_tokens=3, num_beams=2)
@@ -339,8 +341,7 @@ def _command(folder: Path) -> None:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    found = shelf.read_json(path)
-    return {**found}
+    return read_json(path)
 
 
 MODELS: dict[str, type[Settings]] = {
@@ -391,38 +392,44 @@ def made(task: str) -> Files:
 
     torch.manual_seed(1)
     letters = TOKENIZERS["char"].train([[ENGLISH]])
-    facts: dict[str, Any] = {"corpus": {"name": "mine", "title": "Mine", "licence": "none"}, "labels": ["good", "bad"]}
-    facts |= {"results": [], "textseq": textseq.__version__, "step": 1, "language": "English"}
+    info = ModelInfo(
+        task=task,
+        textseq=textseq.__version__,
+        corpus=CorpusInfo(name="mine", title="Mine", licence="none"),
+        labels=("good", "bad"),
+        step=1,
+        language="English",
+    )
     if task == "language-model":
         words = TOKENIZERS["word"].train([[ENGLISH]], TokenizerConfig(tokenizer="word"))
         own = textseq.LanguageModelConfig(hidden_size=6, embedding_size=4, num_layers=2)
-        facts |= {"task": task, "model": own.to_dict(), "source": {"text": ["text.txt"], "corpus": None}}
-        job: Any = textseq.Writer(LanguageModel(own, words.size), words, facts)
+        info = replace(info, model=own.to_dict(), source={"text": ["text.txt"], "corpus": None})
+        job: Any = textseq.TextGenerator(LanguageModel(own, words.size), words, info)
     elif task == "translation":
         both = textseq.TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=6, attention_size=4)
-        facts |= {"task": task, "model": both.to_dict(), "source_language": "en", "target_language": "fr"}
+        info = replace(info, model=both.to_dict(), source_language="en", target_language="fr")
         model = TranslationModel(both, letters.size, letters.size)
-        job = textseq.Translator([model], Vocabularies(letters, letters), facts)
+        job = textseq.Translator([model], Vocabularies(letters, letters), info)
     elif task == "classification":
         reads = textseq.ClassifierConfig(hidden_size=6, embedding_size=4, window=8)
-        facts |= {"task": task, "model": reads.to_dict(), "temperature": 1.5}
-        job = textseq.Classifier(ClassifierModel(reads, letters.size, 2), letters, facts)
+        info = replace(info, model=reads.to_dict(), temperature=1.5)
+        job = textseq.Classifier(ClassifierModel(reads, letters.size, 2), letters, info)
     else:
         output = "ctc" if task == "letters" else "crf"
         tags = textseq.TaggerConfig.from_dict(
             {"hidden_size": 6, "embedding_size": 4, "letter_size": 4, "letter_hidden_size": 4, "output": output},
             where="here",
         )
-        facts |= {"task": "tagging", "model": tags.to_dict()}
+        info = replace(info, task="tagging", model=tags.to_dict())
         lexicon = Lexicon.train([ENGLISH.split()], TaggedConfig())
-        job = textseq.Tagger(TaggerModel(tags, lexicon.size, lexicon.letters.size, 2), lexicon, facts)
+        job = textseq.Tagger(TaggerModel(tags, lexicon.size, lexicon.letters.size, 2), lexicon, info)
     with tempfile.TemporaryDirectory() as name:
         job.save(Path(name) / "model")
         paths = sorted(path for path in (Path(name) / "model").iterdir() if path.name != "README.md")
         files = {path.name: path.read_bytes() for path in paths}
     if task == "language-model":  # which the folder of a run has, though none that is given away
-        facts = json.loads(files["config.json"]) | {"source": facts["source"]}
-        files["config.json"] = json.dumps(facts).encode()
+        table = json.loads(files["config.json"]) | {"source": info.source}
+        files["config.json"] = json.dumps(table).encode()
     return files
 
 

@@ -31,6 +31,7 @@ import numpy as np
 from conditions import print_conditions
 
 import textseq
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig
 from textseq.decoding.beam import Hypothesis
@@ -144,8 +145,8 @@ def write_sentences(folder: Path, count: float) -> None:
     write(folder / "in.txt", forever(lines, 5), lambda found, _: found >= count)
     config = TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=4, attention_size=4)
     model = TranslationModel(config, tokenizer.size, tokenizer.size)
-    facts: dict[str, object] = {"task": "translation", "model": config.to_dict()}
-    Translator([model], Vocabularies(tokenizer, tokenizer), facts).save(folder / "model")
+    info = ModelInfo(task="translation", model=config.to_dict())
+    Translator([model], Vocabularies(tokenizer, tokenizer), info).save(folder / "model")
 
 
 class Echo:
@@ -174,8 +175,8 @@ def write_table(folder: Path, megabytes: float) -> None:
     write(folder / "in.csv", chain(["number,text\n"], forever(rows, 20)), lambda _, size: size >= megabytes * MEGABYTE)
     tokenizer = WordTokenizer.train([rows], TokenizerConfig(tokenizer="word"))
     config = ClassifierConfig(hidden_size=4, embedding_size=4, bidirectional=False)
-    facts: dict[str, object] = {"task": "classification", "labels": ["good", "bad"], "model": config.to_dict()}
-    Classifier(ClassifierModel(config, tokenizer.size, 2), tokenizer, facts).save(folder / "model")
+    info = ModelInfo(task="classification", labels=("good", "bad"), model=config.to_dict())
+    Classifier(ClassifierModel(config, tokenizer.size, 2), tokenizer, info).save(folder / "model")
 
 
 def classify(folder: Path) -> None:

@@ -64,7 +64,7 @@ def main() -> None:
         for seed in o.seeds:
             tagger = trained(o.corpus, output, seed)
             started = time.perf_counter()
-            measured.append(tagger.measure(corpus))
+            measured.append(tagger.evaluate_words(corpus))
             seconds = time.perf_counter() - started
             print(f"{output}, seed {seed}: {measured[-1]}\n  {measured[-1].signature}", flush=True)
             print(f"  {measured[-1].examples / seconds:,.0f} words/s")

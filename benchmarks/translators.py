@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="as textseq-train --list-recipes names them")
     parser.add_argument("--attention", choices=get_args(AttentionName), help="default: the recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--parts", nargs="+", default=["test"], help="of the corpus, such as test_2017_flickr")
+    parser.add_argument("--splits", nargs="+", default=["test"], help="of the corpus, such as test_2017_flickr")
     o = parser.parse_args()
     rows: list[str] = []
     for recipe in o.recipes:
@@ -56,7 +56,7 @@ def main() -> None:
         for seed in o.seeds:
             translator = trained(recipe, o.attention, seed)
             for split in o.splits:
-                for measured in translator.measure(corpus, split)[0]:
+                for measured in translator.evaluate(corpus, split).scores:
                     print(f"{recipe}, seed {seed}, {split}: {measured}\n  {measured.signature}", flush=True)
                     found.setdefault((split, measured.name), []).append(measured)
         for (split, measure), each in found.items():

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from textseq.checkpoints.registry import find_model, models_of_task, told_apart
+from textseq.checkpoints.registry import find_model, list_models
 from textseq.commands.command import parse, run
-from textseq.commands.line_io import Flag, LineWork
+from textseq.commands.line_io import Flag, LineWork, told_apart
 from textseq.config.decoding import Precision
 from textseq.data.readers.labelled import Texts
 from textseq.data.readers.tables import is_table
@@ -91,12 +91,12 @@ def classify(arguments: Sequence[str]) -> None:
     options = parse(Classify, PROG, arguments)
     if options.list_models:
         print(
-            "\n".join(map(told_apart, models_of_task("classification")))
+            "\n".join(map(told_apart, list_models("classification")))
             or "No classifiers yet; train one with textseq-train."
         )
         return
     if options.model is None:
-        known = ", ".join(model.name for model in models_of_task("classification"))
+        known = ", ".join(model.name for model in list_models("classification"))
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that classifies: {some} ('{PROG} --list-models' tells more)")
     options.check("texts", {"--explain-html": options.explain_html})

@@ -9,7 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textseq.checkpoints.registry import find_model, read_json
+from textseq.checkpoints.model_info import read_info
+from textseq.checkpoints.registry import find_model
 from textseq.commands.command import parse, run
 from textseq.commands.evaluate_flags import Evaluate, _alone, _last_split, _tell, _together
 from textseq.commands.evaluate_translation import _check, _measure_translations
@@ -58,7 +59,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     level = logging.WARNING if environment().leads else logging.CRITICAL
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     folders = {name: find_model(name) for name in (*options.model, *own.compare)}
-    tasks = {name: str(read_json(folder / "config.json").get("task")) for name, folder in folders.items()}
+    tasks = {name: read_info(folder).task for name, folder in folders.items()}
     if len(set(tasks.values())) > 1:
         found = ", ".join(f"{name} (a {task})" for name, task in tasks.items())
         raise TextseqError(f"models of one kind are measured at a time, found {found}; leave some out")
@@ -120,8 +121,8 @@ def _measure_labels(options: Evaluate, task: str, folder: Path) -> None:
 
 def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMetrics:
     from textseq.data.labelled import load_labelled, own_labelled
+    from textseq.tasks.classification.leakage import leak, leak_warning
     from textseq.tasks.registry import load_classifier
-    from textseq.training.provenance import overlap, spoiled
 
     own = options.classifiers
     if options.corpus is not None:
@@ -143,9 +144,9 @@ def _measure_classes(options: Evaluate, folder: Path) -> ClassificationMetrics:
     _tell(*corpus.notes)
     precision: Precision = "bfloat16" if options.classifiers.bfloat16 else "float32"
     classifier = load_classifier(folder, device=options.device, precision=precision)
-    if (known := overlap(classifier.facts, corpus)) is not None:
-        _tell(f"note: {spoiled(folder, known, corpus)}")
-    return classifier.measure(corpus, options.split or _last_split(corpus.splits), process_group=_together(options))
+    if (known := leak(classifier.info, corpus)) is not None:
+        _tell(f"note: {leak_warning(folder, known, corpus)}")
+    return classifier.evaluate(corpus, options.split or _last_split(corpus.splits), process_group=_together(options))
 
 
 def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMetrics | SequenceMetrics:
@@ -172,11 +173,11 @@ def _measure_tags(options: Evaluate, folder: Path) -> ClassificationMetrics | Se
     _tell(*corpus.notes)
     split = options.split or _last_split(corpus.splits)
     if tagger.aligned:
-        return tagger.measure(corpus, split, process_group=_together(options))
+        return tagger.evaluate_words(corpus, split, process_group=_together(options))
     _alone("sequences that are not aligned are")
     if options.plot_confusion is not None:
         raise TextseqError("--plot-confusion wants a tag for each word, which this model does not give; leave it out")
-    return tagger.measure_sequences(corpus, split)
+    return tagger.evaluate_sequences(corpus, split)
 
 
 def _measure_text(options: Evaluate, folder: Path) -> None:
@@ -192,7 +193,7 @@ def _measure_text(options: Evaluate, folder: Path) -> None:
     else:
         corpus, split = own_text(own.text, encoding=options.encoding, validation=0), "train"
     writer = load_generator(folder, device=options.device)
-    found = writer.measure(corpus, split, window=own.window, streams=own.streams)
+    found = writer.evaluate(corpus, split, window=own.window, streams=own.streams)
     print(found)
     print(found.signature)
 

@@ -19,7 +19,7 @@ from textseq.tasks.language_model.config import GenerationConfig
 
 if TYPE_CHECKING:
     from textseq.data.token_files import DocumentSet
-    from textseq.tasks.language_model.generator import Writer
+    from textseq.tasks.language_model.generator import TextGenerator
 
 
 PROG = "textseq-sample"
@@ -137,7 +137,7 @@ def sample(arguments: Sequence[str]) -> None:
             file.write(web_page(f"What surprised {options.author}", scored).encode())
 
 
-def _texts(writer: Writer, options: Sample) -> Iterator[Iterator[str]]:
+def _texts(writer: TextGenerator, options: Sample) -> Iterator[Iterator[str]]:
     """Each text, in pieces as they come."""
     if options.looking.text is not None:
         given = _given(options.looking.text, options.looking.encoding)
@@ -186,7 +186,7 @@ def _check(options: Sample) -> None:
         raise TextseqError("--data and --download find the training text for --memorization; add it, or leave them out")
 
 
-def _training_text(writer: Writer, looking: Looking) -> DocumentSet:
+def _training_text(writer: TextGenerator, looking: Looking) -> DocumentSet:
     from textseq.data.labelled import load_text
     from textseq.data.text import own_text
     from textseq.tasks.language_model.memorization import training_text
@@ -195,7 +195,7 @@ def _training_text(writer: Writer, looking: Looking) -> DocumentSet:
         return own_text(looking.training_text, encoding=looking.encoding, validation=0)
     if looking.corpus is not None:
         return load_text(looking.corpus, data_dir=looking.data, download=looking.download)
-    return training_text(writer.facts, data_dir=looking.data, download=looking.download)
+    return training_text(writer.info, data_dir=looking.data, download=looking.download)
 
 
 def _given(name: str, encoding: str) -> str:
@@ -223,19 +223,13 @@ def _short(text: str, name: str) -> str:
 
 
 def _authors() -> str:
-    from textseq.checkpoints.registry import shelf
+    from textseq.checkpoints.registry import list_models
 
     lines = []
-    for model in shelf():
-        if model.facts.get("task") != "language-model":
-            continue
-        corpus, results = model.facts.get("corpus"), model.facts.get("results")
-        title = corpus.get("title") if isinstance(corpus, dict) else None
-        measured = results[0] if isinstance(results, list) and results and isinstance(results[0], dict) else {}
-        nats = measured.get("nats_per_token")
+    for model in list_models("language-model"):
+        nats = (model.info.results[0] if model.info.results else {}).get("nats_per_token")
         loss = f", {nats:.3f} nats per token" if isinstance(nats, float) else ""
-        where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
-        lines.append(f"{model.name}  {title or 'unknown text'}{loss} ({where})")
+        lines.append(f"{model.name}  {model.info.corpus.title}{loss} ({model.origin})")
     return "\n".join(lines) or "No authors yet; train one with textseq-train."
 
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from textseq.checkpoints.registry import find_model, models_of_task, told_apart
+from textseq.checkpoints.registry import find_model, list_models
 from textseq.commands.command import parse, run
-from textseq.commands.line_io import Flag, LineWork
+from textseq.commands.line_io import Flag, LineWork, told_apart
 from textseq.errors import TextseqError
 
 PROG = "textseq-tag"
@@ -63,10 +63,10 @@ def tag(arguments: Sequence[str]) -> None:
     """Parse, load, and tag line by line."""
     options = parse(Tag, PROG, arguments)
     if options.list_models:
-        print("\n".join(map(told_apart, models_of_task("tagging"))) or "No taggers yet; train one with textseq-train.")
+        print("\n".join(map(told_apart, list_models("tagging"))) or "No taggers yet; train one with textseq-train.")
         return
     if options.model is None:
-        known = ", ".join(model.name for model in models_of_task("tagging"))
+        known = ", ".join(model.name for model in list_models("tagging"))
         some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
         raise TextseqError(f"name a --model that tags: {some} ('{PROG} --list-models' tells more)")
     options.check("sentences", {})

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import textseq
 from textseq.commands.command import parse, run
@@ -21,16 +21,15 @@ from textseq.commands.train_flags import (
     OWN,
     WORDS,
     Options,
-    TrainClassification,
-    TrainLanguageModel,
-    TrainTagging,
     TrainTranslation,
 )
 from textseq.config.names import Task
+from textseq.data.sources import LabelledData
 from textseq.errors import TextseqError
 from textseq.training.distributed.environment import environment
 
 if TYPE_CHECKING:
+    from textseq.checkpoints.model_info import ModelInfo
     from textseq.config.recipes import TrainingRecipe
     from textseq.data.corpora.catalog import CorpusRecipe as CorpusRecipe
 
@@ -74,54 +73,23 @@ def train(arguments: Sequence[str]) -> None:
         level=logging.WARNING if environment().leads else logging.CRITICAL, format="%(message)s", stream=sys.stderr
     )
 
+    where: dict[str, Any] = {"data_dir": options.data, "download": options.download, "report": _report}
     if options.resume is not None:
         if changed := _changed(options, base):
             raise TextseqError(f"--resume goes on with a run as it is; leave out {', '.join(changed)}")
-        textseq.resume(
-            options.resume,
-            training=options.training,
-            data_dir=options.data,
-            download=options.download,
-            report=_report,
-        )
-    elif not isinstance(options, TrainLanguageModel):
-        learning: Mapping[type[Options], Callable[..., object]] = {
-            TrainTranslation: textseq.train_translator,
-            TrainClassification: textseq.train_classifier,
-            TrainTagging: textseq.train_tagger,
-        }
-        learn = learning[type(options)]
-        if isinstance(options, TrainClassification) and (options.origin.folds or options.origin.seeds):
-            learn = textseq.train_classifiers
-        learn(
-            origin=replace(options.origin, corpus=options.corpus),
-            name=options.name,
-            model=options.model,
-            batching=options.batching,
-            training=options.training,
-            init_from=options.from_,
-            overwrite=options.overwrite,
-            data_dir=options.data,
-            download=options.download,
-            report=_report,
-        )
+        textseq.resume(options.resume, training=options.training, **where)
+        return
+    from textseq.tasks.classification.cross_validation import train_classifiers
+    from textseq.tasks.registry import task_named
+    from textseq.tasks.run import train as train_task
+
+    source = replace(options.origin, corpus=options.corpus)
+    where |= {"name": options.name, "init_from": options.from_, "overwrite": options.overwrite}
+    where |= {"model": options.model, "data": options.batching, "training": options.training}
+    if isinstance(source, LabelledData) and (source.folds or source.seeds):
+        train_classifiers(source, **where)
     else:
-        textseq.train(
-            options.corpus,
-            text=options.origin.text,
-            encoding=options.origin.encoding,
-            validation=options.origin.validation,
-            name=options.name,
-            model=options.model,
-            batching=options.batching,
-            training=options.training,
-            init_from=options.from_,
-            vectors=options.origin.vectors,
-            overwrite=options.overwrite,
-            data_dir=options.data,
-            download=options.download,
-            report=_report,
-        )
+        train_task(task_named(task), source, **where)
 
 
 def _report(line: str) -> None:
@@ -165,17 +133,18 @@ def _tasks() -> dict[str, Task]:
     return tasks
 
 
-def _model(named: argparse.Namespace) -> Mapping[str, object]:
-    """``config.json`` of the run to go on with, or of the model to begin with; empty without either."""
-    from textseq.checkpoints.registry import find_model, find_run, newest, read_json
+def _model(named: argparse.Namespace) -> ModelInfo | None:
+    """Metadata of the run to resume, or of the model to initialize from."""
+    from textseq.checkpoints.model_info import read_info
+    from textseq.checkpoints.registry import find_model, find_run, newest
 
     if named.resume is not None:
         last = newest(find_run(named.resume), "last")  # that there is none is told later
-        return {} if last is None else read_json(last / "config.json")
+        return None if last is None else read_info(last)
     if named.from_ is None:
-        return {}
+        return None
     try:
-        return read_json(find_model(named.from_) / "config.json")
+        return read_info(find_model(named.from_))
     except TextseqError as error:
         if named.from_ != _recipe(named).get("from"):
             raise
@@ -202,7 +171,7 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
     corpus = f"corpus '{named.corpus}'"
     asked = {
         f"--task {named.task}": named.task,
-        begun: _model(named).get("task"),
+        begun: info.task if (info := _model(named)) else None,
         f"--recipe {named.recipe}": _recipe(named).get("task") or tasks.get(str(_recipe(named).get("corpus"))),
         corpus: tasks.get(named.corpus),
         **{f"--{flag}": task for task, flag in OWN.items() if getattr(named, flag) is not None},
@@ -228,16 +197,15 @@ def _task(named: argparse.Namespace) -> tuple[Task, str | None]:
 def _defaults(named: argparse.Namespace, task: Task) -> Options:
     """The defaults that the flags are read over: a resumed run's, a starting model's or a recipe's settings."""
     options: Options = OPTIONS[task]()
-    facts, recipe = _model(named), _recipe(named)
-    if named.resume is not None:
-        return options.over(facts, f"the run {named.resume}")
-    if named.from_ is not None and isinstance(options, TrainClassification):
-        from textseq.tasks.classification.run import like, tokens_of
+    info, recipe = _model(named), _recipe(named)
+    if info is not None and named.resume is not None:
+        tables = {"model": info.model, "data": info.data, "training": info.training}
+        return options.over(tables, f"the run {named.resume}")
+    if info is not None:
+        from textseq.tasks.registry import task_named
 
-        fitting = like(facts.get("task"), facts.get("model")).to_dict()
-        options = options.over({"model": fitting, "data": tokens_of(facts)}, f"the model {named.from_}")
-    else:
-        options = options.over({"model": facts.get("model", {})}, f"the model {named.from_}")
+        model, data = task_named(task).run_class().init_settings(info)
+        options = options.over({"model": model, "data": data}, f"the model {named.from_}")
     options = replace(options.over(recipe, f"recipe {named.recipe}"), from_=recipe.get("from"))
     corpus, own = recipe.get("corpus"), any(getattr(named, flag) is not None for flag in OWN.values())
     if corpus is not None and (own or named.corpus not in (None, corpus)):

@@ -112,7 +112,7 @@ def _opened(options: Translate) -> Translator:
         TextseqError: they cannot be had, or do not go together. What stands after a model and is none may have been
             meant as the text.
     """
-    from textseq.checkpoints.registry import shelf
+    from textseq.checkpoints.registry import list_models
     from textseq.tasks.registry import load_translator
     from textseq.tasks.translation.translator import together
 
@@ -122,7 +122,7 @@ def _opened(options: Translate) -> Translator:
         try:
             loaded.append(load_translator(name, device=options.device, precision=precision))
         except TextseqError as error:
-            if place == 0 or Path(name).exists() or name in {model.name for model in shelf()}:
+            if place == 0 or Path(name).exists() or name in {model.name for model in list_models()}:
                 raise
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
             raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
@@ -216,22 +216,19 @@ def _check(options: Translate) -> None:
 
 
 def _translators() -> list[ModelEntry]:
-    from textseq.checkpoints.registry import shelf
+    from textseq.checkpoints.registry import list_models
 
-    return [model for model in shelf() if model.facts.get("task") == "translation"]
+    return list_models("translation")
 
 
 def _models() -> Iterator[str]:
     """What can translate here, a line each."""
     for model in _translators():
-        corpus, results = model.facts.get("corpus"), model.facts.get("results")
-        title = corpus.get("title") if isinstance(corpus, dict) else None
-        rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
-        scores = (row for row in rows if row.get("measure") == "BLEU")
+        info = model.info
+        scores = (row for row in info.results if row.get("measure") == "BLEU")
         bleu = next((f", BLEU {found:.1f}" for row in scores if isinstance(found := row.get("score"), float)), "")
-        where = "ships with textseq" if model.shipped else f"trained here, {model.place}"
-        languages = f"{model.facts.get('source_language')} to {model.facts.get('target_language')}"
-        yield f"{model.name}  {languages}, {title or 'unknown pairs'}{bleu} ({where})"
+        languages = f"{info.source_language} to {info.target_language}"
+        yield f"{model.name}  {languages}, {info.corpus.title}{bleu} ({model.origin})"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ textseq.train(
     text=sys.argv[1:],
     name="own-author",
     model=LanguageModelConfig(cell="gru", hidden_size=128),
-    batching=DataConfig(batch_size=8, window=50),
+    data=DataConfig(batch_size=8, window=50),
     training=TrainingConfig(max_steps=50, evaluate_every=50),
     overwrite=True,
     report=print,

@@ -18,7 +18,7 @@ for translation in translator.translate_all(["I'm glad to see you."], num_return
 
 # Before it writes a word, the decoder looks at the source: one row of weights for each token that it wrote.
 print("--- what it looked at most before each token ---")
-best = translator.translate(["She gave him a red apple."])[0]
+best = translator.translate("She gave him a red apple.")
 assert best.attention is not None
 for token, weights in zip(best.tokens, best.attention, strict=True):
     print(f"{token:>12}  {best.source_tokens[weights.argmax()]:<10} {weights.max():.2f}")

@@ -77,6 +77,7 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     together, "back" for the other direction, "blind" without attention, and "nameless", which knows no languages."""
     import torch
 
+    from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
     from textseq.tasks.translation.config import TranslationModelConfig
     from textseq.tasks.translation.model import TranslationModel
     from textseq.tasks.translation.translator import Translator
@@ -100,14 +101,14 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = TranslationModel(settings, letters.size, letters.size)
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter)
-        facts: dict[str, object] = {
-            "task": "translation",
-            "model": settings.to_dict(),
-            "source_language": source,
-            "target_language": target,
-            "corpus": {"name": "pairs", "title": "Some pairs"},
-        }
-        Translator([model], Vocabularies(letters, letters), facts).save(home / "runs" / name / "best-1")
+        info = ModelInfo(
+            task="translation",
+            model=settings.to_dict(),
+            source_language=source,
+            target_language=target,
+            corpus=CorpusInfo(name="pairs", title="Some pairs"),
+        )
+        Translator([model], Vocabularies(letters, letters), info).save(home / "runs" / name / "best-1")
     return home
 
 

@@ -25,7 +25,7 @@ from safetensors.torch import load, save
 
 import textseq
 from textseq.checkpoints import size_limits as parameters
-from textseq.checkpoints.registry import read_json
+from textseq.checkpoints.model_info import read_json
 from textseq.config.base import LARGEST
 from textseq.data.corpora.catalog import read_recipe, recipe_files
 from textseq.data.corpora.text_formats import members

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import textseq
-from textseq.checkpoints.registry import SHIPPED, shelf
+from textseq.checkpoints.registry import SHIPPED, list_models
 from textseq.commands.command import run
 from textseq.data.corpora.catalog import read_recipe, recipe_files
 from textseq.data.labelled import load_labelled
@@ -19,9 +19,9 @@ from textseq.data.pairs import load_pairs
 from textseq.data.text import load_corpus
 from textseq.metrics.translation import bleu
 
-AUTHORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "language-model")
+AUTHORS = sorted(model.name for model in list_models("language-model") if model.shipped)
 EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)
-TRANSLATORS = sorted(model.name for model in shelf() if model.shipped and model.facts["task"] == "translation")
+TRANSLATORS = sorted(model.name for model in list_models("translation") if model.shipped)
 EVERY_TRANSLATOR = pytest.mark.parametrize("name", TRANSLATORS)
 SENSE = {
     "shakespeare": ("My lord, the king is dead.", "Lord the dead is. king, My"),
@@ -37,13 +37,13 @@ TRANSLATIONS = {
 
 def test_one_author_of_each_language_ships() -> None:
     assert set(AUTHORS) == set(SENSE)
-    assert {textseq.load_generator(author).facts["language"] for author in AUTHORS} == {"English", "Polish", "Russian"}
+    assert {textseq.load_generator(author).info.language for author in AUTHORS} == {"English", "Polish", "Russian"}
 
 
 @EVERY_AUTHOR
 def test_it_is_small_and_knows_its_numbers(author: str) -> None:
     assert sum(path.stat().st_size for path in (SHIPPED / author).rglob("*")) <= 8e6
-    results = textseq.load_generator(author).facts["results"]
+    results = textseq.load_generator(author).info.results
     assert isinstance(results, list)
     assert results[0]["signature"].startswith(f"corpus:{author}|split:test|tokenizer:char|state:carried|streams:1|")
 
@@ -57,9 +57,9 @@ def test_it_measures_as_its_card_says(
     for file in read_recipe(author, recipe_files()[author]).files.values():
         data_file(file.path)
     writer = textseq.load_generator(author)
-    results = writer.facts["results"]
+    results = writer.info.results
     assert isinstance(results, list)
-    measured = writer.measure(load_corpus(author), "test", streams=64)
+    measured = writer.evaluate(load_corpus(author), "test", streams=64)
     assert measured.nats_per_token == pytest.approx(results[0]["nats_per_token"], abs=0.01)
 
 
@@ -98,7 +98,7 @@ def test_a_translator_of_each_direction_ships() -> None:
 @EVERY_TRANSLATOR
 def test_a_translator_is_small_and_knows_its_numbers_and_whose_sentences_it_learnt(name: str) -> None:
     assert sum(path.stat().st_size for path in (SHIPPED / name).rglob("*")) <= 12e6
-    results = textseq.load_translator(name).facts["results"]
+    results = textseq.load_translator(name).info.results
     assert isinstance(results, list)
     begin = f"corpus:tatoeba-fra-eng|split:test|direction:{name.removeprefix('tatoeba-')}|"
     assert [row["measure"] for row in results[:3]] == ["BLEU", "chrF2", "TER"]
@@ -116,7 +116,7 @@ def test_a_translator_is_as_good_as_its_card_says(
     for file in read_recipe("tatoeba-fra-eng", recipe_files()["tatoeba-fra-eng"]).files.values():
         data_file(file.path)
     translator = textseq.load_translator(name)
-    results = translator.facts["results"]
+    results = translator.info.results
     assert isinstance(results, list)
     source, target = translator.languages
     pairs = [*islice(load_pairs("tatoeba-fra-eng", source=source, target=target).pairs("test"), 300)]
@@ -143,10 +143,10 @@ OPINIONS = {
 
 
 def test_the_classifier_that_ships_is_small_and_knows_its_numbers_and_whose_texts_it_learnt() -> None:
-    shipped = [model.name for model in shelf() if model.shipped and model.facts["task"] == "classification"]
+    shipped = [model.name for model in list_models("classification") if model.shipped]
     assert shipped == ["sentiment"]
     assert sum(path.stat().st_size for path in (SHIPPED / "sentiment").rglob("*")) <= 8e6
-    results = textseq.load_classifier("sentiment").facts["results"]
+    results = textseq.load_classifier("sentiment").info.results
     assert isinstance(results, list)
     assert results[0]["signature"].startswith("corpus:film_reviews|split:test|")
     assert results[0]["accuracy"] > 0.75
@@ -177,7 +177,7 @@ def test_the_classifier_that_ships_is_as_good_as_its_card_says(data_file: Callab
     for file in read_recipe("film_reviews", recipe_files()["film_reviews"]).files.values():
         data_file(file.path)
     classifier = textseq.load_classifier("sentiment")
-    results = classifier.facts["results"]
+    results = classifier.info.results
     assert isinstance(results, list)
     examples = [*islice(load_labelled("film_reviews").examples("test"), None, None, 4)]
     found = classifier.classify([text for text, _ in examples])

@@ -1,6 +1,7 @@
-"""Recurrent networks on text: writing in an author's style, translation, classification and tagging.
+"""Recurrent networks on text: text generation in an author's style, translation, classification and tagging.
 
-The public names are loaded when they are first used, so that ``import textseq`` costs nothing.
+Public names are imported when they are first used, so that ``import textseq`` costs nothing. To build own networks use
+``textseq.nn``, ``textseq.decoding`` and ``textseq.training``.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING
 from textseq.version import __version__
 
 if TYPE_CHECKING:
+    from textseq import decoding as decoding
+    from textseq import nn as nn
+    from textseq import training as training
+    from textseq.checkpoints.model_info import ModelInfo as ModelInfo
+    from textseq.checkpoints.registry import list_models as list_models
     from textseq.config.training import TrainingConfig as TrainingConfig
     from textseq.data.readers.word_vectors import read_vectors as read_vectors
     from textseq.data.sources import LabelledData as LabelledData
     from textseq.data.sources import PairData as PairData
     from textseq.data.sources import TaggedData as TaggedData
+    from textseq.data.sources import TextData as TextData
     from textseq.data.word_vectors import Vectors as Vectors
     from textseq.errors import TextseqError as TextseqError
     from textseq.metrics.word_vectors import word_analogies as word_analogies
@@ -31,16 +38,16 @@ if TYPE_CHECKING:
     from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
     from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
     from textseq.tasks.language_model.generator import Score as Score
-    from textseq.tasks.language_model.generator import Writer as Writer
+    from textseq.tasks.language_model.generator import TextGenerator as TextGenerator
     from textseq.tasks.language_model.memorization import Memorization as Memorization
     from textseq.tasks.language_model.memorization import memorization_of as memorization_of
+    from textseq.tasks.language_model.run import train as train
     from textseq.tasks.registry import load as load
     from textseq.tasks.registry import load_classifier as load_classifier
     from textseq.tasks.registry import load_generator as load_generator
     from textseq.tasks.registry import load_tagger as load_tagger
     from textseq.tasks.registry import load_translator as load_translator
-    from textseq.tasks.registry import resume as resume
-    from textseq.tasks.registry import train as train
+    from textseq.tasks.run import resume as resume
     from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
     from textseq.tasks.tagging.config import TaggerConfig as TaggerConfig
     from textseq.tasks.tagging.config import TaggerTrainingConfig as TaggerTrainingConfig
@@ -55,58 +62,53 @@ if TYPE_CHECKING:
     from textseq.tasks.translation.run import train_translator as train_translator
     from textseq.tasks.translation.translator import Translator as Translator
 
-_HOMES = {
-    "Classification": "textseq.tasks.classification.classifier",
-    "Classifier": "textseq.tasks.classification.classifier",
-    "ClassifierConfig": "textseq.tasks.classification.config",
-    "ClassifierTrainingConfig": "textseq.tasks.classification.config",
-    "DataConfig": "textseq.tasks.language_model.config",
-    "GenerationConfig": "textseq.tasks.language_model.config",
-    "LabelledConfig": "textseq.tasks.classification.config",
-    "LabelledData": "textseq.data.sources",
-    "LanguageModelConfig": "textseq.tasks.language_model.config",
-    "Memorization": "textseq.tasks.language_model.memorization",
-    "PairConfig": "textseq.tasks.translation.config",
-    "PairData": "textseq.data.sources",
-    "Score": "textseq.tasks.language_model.generator",
-    "TaggedConfig": "textseq.tasks.tagging.config",
-    "TaggedData": "textseq.data.sources",
-    "Tagger": "textseq.tasks.tagging.tagger",
-    "TaggerConfig": "textseq.tasks.tagging.config",
-    "TaggerTrainingConfig": "textseq.tasks.tagging.config",
-    "Tagging": "textseq.tasks.tagging.tagger",
-    "TextseqError": "textseq.errors",
-    "TrainingConfig": "textseq.config.training",
-    "Translation": "textseq.tasks.translation.processing",
-    "TranslationConfig": "textseq.tasks.translation.config",
-    "TranslationModelConfig": "textseq.tasks.translation.config",
-    "Translator": "textseq.tasks.translation.translator",
-    "TranslatorTrainingConfig": "textseq.tasks.translation.config",
-    "Vectors": "textseq.data.word_vectors",
-    "Writer": "textseq.tasks.language_model.generator",
-    "load": "textseq.tasks.registry",
-    "load_classifier": "textseq.tasks.registry",
-    "load_tagger": "textseq.tasks.registry",
-    "load_translator": "textseq.tasks.registry",
-    "load_generator": "textseq.tasks.registry",
-    "memorization_of": "textseq.tasks.language_model.memorization",
-    "read_vectors": "textseq.data.readers.word_vectors",
-    "resume": "textseq.tasks.registry",
-    "train": "textseq.tasks.registry",
-    "train_classifier": "textseq.tasks.classification.run",
-    "train_classifiers": "textseq.tasks.classification.cross_validation",
-    "train_tagger": "textseq.tasks.tagging.run",
-    "train_translator": "textseq.tasks.translation.run",
-    "word_analogies": "textseq.metrics.word_vectors",
-    "word_similarity": "textseq.metrics.word_vectors",
+_MODULES = ("decoding", "nn", "training")
+_MODULE_OF = {
+    name: module
+    for module, names in {
+        "textseq.checkpoints.model_info": ("ModelInfo",),
+        "textseq.checkpoints.registry": ("list_models",),
+        "textseq.config.training": ("TrainingConfig",),
+        "textseq.data.readers.word_vectors": ("read_vectors",),
+        "textseq.data.sources": ("LabelledData", "PairData", "TaggedData", "TextData"),
+        "textseq.data.word_vectors": ("Vectors",),
+        "textseq.errors": ("TextseqError",),
+        "textseq.metrics.word_vectors": ("word_analogies", "word_similarity"),
+        "textseq.tasks.classification.classifier": ("Classification", "Classifier"),
+        "textseq.tasks.classification.config": ("ClassifierConfig", "ClassifierTrainingConfig", "LabelledConfig"),
+        "textseq.tasks.classification.cross_validation": ("train_classifiers",),
+        "textseq.tasks.classification.run": ("train_classifier",),
+        "textseq.tasks.language_model.config": ("DataConfig", "GenerationConfig", "LanguageModelConfig"),
+        "textseq.tasks.language_model.generator": ("Score", "TextGenerator"),
+        "textseq.tasks.language_model.memorization": ("Memorization", "memorization_of"),
+        "textseq.tasks.language_model.run": ("train",),
+        "textseq.tasks.registry": ("load", "load_classifier", "load_generator", "load_tagger", "load_translator"),
+        "textseq.tasks.run": ("resume",),
+        "textseq.tasks.tagging.config": ("TaggedConfig", "TaggerConfig", "TaggerTrainingConfig"),
+        "textseq.tasks.tagging.run": ("train_tagger",),
+        "textseq.tasks.tagging.tagger": ("Tagger", "Tagging"),
+        "textseq.tasks.translation.config": (
+            "PairConfig",
+            "TranslationConfig",
+            "TranslationModelConfig",
+            "TranslatorTrainingConfig",
+        ),
+        "textseq.tasks.translation.processing": ("Translation",),
+        "textseq.tasks.translation.run": ("train_translator",),
+        "textseq.tasks.translation.translator": ("Translator",),
+    }.items()
+    for name in names
 }
+"""The module of each public name."""
 
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = ["__version__", *sorted([*_MODULE_OF, *_MODULES])]
 
 
 def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"textseq.{name}")
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'textseq' has no attribute '{name}'")
 
 

@@ -11,6 +11,7 @@ import torch
 from peers import driver
 from safetensors.torch import load_file, save_file
 
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
@@ -102,12 +103,15 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         save_file(model.state_dict(), job.model / "model.safetensors")
 
 
+INFO = ModelInfo(task="translation")
+
+
 def load(job: driver.Job) -> driver.Translate:
     """Its beam search with the trained model, in ``job.precision``."""
     pair = vocabularies(job)
     model = TranslationModel(MODEL, *pair.ends)
     model.load_state_dict(load_file(Path(job.model) / "model.safetensors"))
-    translator = Translator([model], pair, {}, "int8" if job.precision == "int8" else "float32")
+    translator = Translator([model], pair, INFO, precision="int8" if job.precision == "int8" else "float32")
 
     def translate(sentences: Sequence[str], batch: int) -> list[str]:
         made = translator.translate(

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,17 +15,20 @@ import torch
 from safetensors import SafetensorError
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.registry import Facts, newest
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, Table
+from textseq.checkpoints.registry import newest
 from textseq.config.names import CellName
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import LanguageModelConfig
-from textseq.tasks.language_model.generator import open_generator
+from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.tokenizers.registry import TOKENIZERS
 
-FACTS: Facts = {"task": "language-model", "title": "Zażółć", "step": 7, "rate": 0.1, "nothing": None}
+INFO = ModelInfo(
+    task="language-model", corpus=CorpusInfo(title="Zażółć"), step=7, training={"rate": 0.1, "nothing": None}
+)
 CHARACTERS = CharTokenizer("\nabcż")
 
 
@@ -43,8 +47,8 @@ def language_model(
     return LanguageModel(config, tokenizer.size)
 
 
-def facts_of(model: LanguageModel) -> Facts:
-    return {**FACTS, "model": model.config.to_dict()}
+def info_of(model: LanguageModel) -> ModelInfo:
+    return replace(INFO, model=model.config.to_dict())
 
 
 def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
@@ -62,11 +66,11 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
 def save(run: Path, seed: int = 1) -> Path:
     """A checkpoint to resume from."""
     model = language_model(seed=seed)
-    return checkpoint.save(run, "last", model, CHARACTERS, facts_of(model), ({"x": torch.arange(3)}, {"step": seed}))
+    return checkpoint.save(run, "last", model, CHARACTERS, info_of(model), ({"x": torch.arange(3)}, {"step": seed}))
 
 
 def reopened(folder: Path) -> LanguageModel:
-    return open_generator(checkpoint.load(folder)).model
+    return TextGenerator.open(checkpoint.load(folder)).model
 
 
 def equal(a: LanguageModel, b: LanguageModel) -> bool:
@@ -90,11 +94,11 @@ def flip(path: Path, at: int) -> None:
 def test_a_model_comes_back_bit_for_bit(tmp_path: Path, kind: str, tied: bool, cell: CellName) -> None:
     tokenizer = TOKENIZERS[kind].train(["abc\nżó"])
     model = language_model(tokenizer, cell=cell, tied=tied)
-    folder = checkpoint.save(tmp_path / "run", "best", model, tokenizer, facts_of(model))
+    folder = checkpoint.save(tmp_path / "run", "best", model, tokenizer, info_of(model))
     found = checkpoint.load(folder)
-    assert found.facts.items() >= facts_of(model).items()
+    assert found.info == info_of(model)
     assert found.tokenizer.fingerprint == tokenizer.fingerprint
-    writer = open_generator(found)
+    writer = TextGenerator.open(found)
     assert equal(writer.model, model)
     assert (writer.model.output.weight is writer.model.embedding.weight) == tied
     assert sum(tensor.numel() for tensor in found.weights.values()) == sum(p.numel() for p in model.parameters())
@@ -107,7 +111,7 @@ def test_what_saves_itself_may_be_more_than_a_tokenizer(tmp_path: Path) -> None:
             CHARACTERS.save(folder)
             (folder / "target.json").write_text("{}")
 
-    folder = checkpoint.save(tmp_path / "run", "best", language_model(), Two(), FACTS)
+    folder = checkpoint.save(tmp_path / "run", "best", language_model(), Two(), INFO)
     assert names(folder) == ["config.json", "model.safetensors", "target.json", "tokenizer.json"]
     assert checkpoint.load(folder).tokenizer.fingerprint == CHARACTERS.fingerprint
     (folder / "target.json").write_text("[]")
@@ -117,10 +121,10 @@ def test_what_saves_itself_may_be_more_than_a_tokenizer(tmp_path: Path) -> None:
 
 def test_half_precision_is_near_and_half_as_large(tmp_path: Path) -> None:
     model = language_model(tied=True)
-    whole = checkpoint.save(tmp_path / "run", "best", model, CHARACTERS, facts_of(model))
+    whole = checkpoint.save(tmp_path / "run", "best", model, CHARACTERS, info_of(model))
     half = tmp_path / "half"
     half.mkdir()
-    checkpoint.write_model(half, model, CHARACTERS, facts_of(model), half=True)
+    checkpoint.write_model(half, model, CHARACTERS, info_of(model), half=True)
     assert {tensor.dtype for tensor in checkpoint.load(half).weights.values()} == {torch.float16}
     for name, tensor in reopened(half).state_dict().items():
         assert tensor.dtype == torch.float32
@@ -137,8 +141,8 @@ def test_what_to_resume_from_comes_back(tmp_path: Path) -> None:
         "random": torch.get_rng_state(),
     }
     drawn = torch.rand(4)
-    plain: Facts = {"step": 3, "best": 1 / 3, "none": None}
-    folder = checkpoint.save(tmp_path, "last", language_model(), CHARACTERS, FACTS, (tensors, plain))
+    plain: Table = {"step": 3, "best": 1 / 3, "none": None}
+    folder = checkpoint.save(tmp_path, "last", language_model(), CHARACTERS, INFO, (tensors, plain))
     found, read = checkpoint.load_training(folder)
     assert read == plain
     assert found.keys() == tensors.keys()
@@ -149,8 +153,9 @@ def test_what_to_resume_from_comes_back(tmp_path: Path) -> None:
 
 def test_results_can_be_added_and_the_folder_still_loads(tmp_path: Path) -> None:
     folder = save(tmp_path)
-    checkpoint.set_facts(folder, {**checkpoint.load(folder).facts, "results": [1]})
-    assert checkpoint.load(folder).facts["results"] == [1]
+    results: tuple[Table, ...] = ({"nats_per_token": 1.5, "signature": "all"},)
+    checkpoint.set_info(folder, replace(checkpoint.load(folder).info, results=results))
+    assert checkpoint.load(folder).info.results == results
     assert equal(reopened(folder), language_model())
 
 
@@ -193,8 +198,8 @@ def test_weights_are_no_pickle_and_no_other_file(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "run")
-    facts = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**facts, "format": 999}))
+    table = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**table, "format": 999}))
     with pytest.raises(TextseqError, match=rf"format 999, and this .* reads up to {checkpoint.FORMAT}; upgrade"):
         checkpoint.load(folder)
 
@@ -202,23 +207,27 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"hidden_size": 9}, {"num_layers": 1}, {"num_layers": 3}, {"cell": "gru"}])
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     model = language_model()
-    facts = {**FACTS, "model": {**model.config.to_dict(), **change}}
-    folder = checkpoint.save(tmp_path, "last", model, CHARACTERS, facts)
+    info = replace(INFO, model={**model.config.to_dict(), **change})
+    folder = checkpoint.save(tmp_path, "last", model, CHARACTERS, info)
     with pytest.raises(TextseqError, match=r"the weights in \S*last-1 do not fit its config\.json \(\S+.*\)") as told:
-        open_generator(checkpoint.load(folder))
+        TextGenerator.open(checkpoint.load(folder))
     assert "\n" not in str(told.value)
 
 
 def test_settings_that_are_none_are_refused(tmp_path: Path) -> None:
-    folder = checkpoint.save(tmp_path, "last", language_model(), CHARACTERS, FACTS)
-    with pytest.raises(TextseqError, match=r"config\.json is damaged: it lacks 'model'"):
-        open_generator(checkpoint.load(folder))
+    folder = save(tmp_path)
+    table = json.loads((folder / "config.json").read_text())
+    for key in ("task", "model"):
+        lacking = {name: value for name, value in table.items() if name != key}
+        (folder / "config.json").write_text(json.dumps(lacking))
+        with pytest.raises(TextseqError, match=rf"config\.json is damaged: it lacks '{key}'"):
+            checkpoint.load(folder)
 
 
 def test_numbers_never_come_twice_and_only_the_newest_stays(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert [save(run, seed).name for seed in range(1, 13)] == [f"last-{n}" for n in range(1, 13)]
-    best = checkpoint.save(run, "best", language_model(), CHARACTERS, FACTS)
+    best = checkpoint.save(run, "best", language_model(), CHARACTERS, INFO)
     assert names(run) == ["best-1", "last-12"]
     assert best == run / "best-1"
     assert equal(reopened(run / "last-12"), language_model(seed=12))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from textseq.checkpoints import registry as shelf
-from textseq.checkpoints.registry import find_model, model_folder, newest, numbered, read_json
+from textseq.checkpoints import registry
+from textseq.checkpoints.model_info import ModelInfo, read_json
+from textseq.checkpoints.registry import find_model, list_models, model_folder, newest, numbered
 from textseq.errors import TextseqError
 from textseq.io.paths import runs_folder
 
@@ -20,7 +21,7 @@ from textseq.io.paths import runs_folder
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, which is also the current folder, and an empty shelf of shipped models."""
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(registry, "SHIPPED", tmp_path / "shipped")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path
@@ -28,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def model(place: Path, **facts: object) -> Path:
     place.mkdir(parents=True)
-    (place / "config.json").write_text(json.dumps(facts))
+    (place / "config.json").write_text(json.dumps({"task": "language-model", "model": {}, **facts}))
     return place
 
 
@@ -60,13 +61,13 @@ def test_a_run_is_its_best_checkpoint_or_its_last(home: Path) -> None:
 
 
 def test_a_path_comes_before_a_run_and_a_run_before_what_ships(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    shipped = model(shelf.SHIPPED / "bard")
+    shipped = model(registry.SHIPPED / "bard")
     assert find_model("bard") == shipped
     assert caplog.messages == []
     run = model(runs_folder() / "bard" / "best-1")
     with caplog.at_level(logging.WARNING, "textseq"):
         assert find_model("bard") == run
-    assert "hides the model 'bard' that ships with textseq" in caplog.text
+    assert "shadows the model 'bard' that ships with textseq" in caplog.text
     model(home / "here" / "bard")
     assert find_model("bard").resolve() == home / "here" / "bard"
     assert find_model(str(shipped)) == shipped
@@ -74,16 +75,16 @@ def test_a_path_comes_before_a_run_and_a_run_before_what_ships(home: Path, caplo
 
 def test_a_folder_without_a_model_hides_none(home: Path) -> None:
     (home / "here" / "bard").mkdir()  # such as the corpus that the run was trained on
-    with pytest.raises(TextseqError, match=r"bard is no model: it holds neither config\.json nor a checkpoint"):
+    with pytest.raises(TextseqError, match=r"bard is not a model: it holds neither config\.json nor a checkpoint"):
         find_model("bard")
-    shipped = model(shelf.SHIPPED / "bard")
+    shipped = model(registry.SHIPPED / "bard")
     assert find_model("bard") == shipped
     (runs_folder() / "bard").mkdir(parents=True)
     assert find_model("bard") == shipped
 
 
 def test_unknown_names_are_refused_with_the_nearest_match() -> None:
-    model(shelf.SHIPPED / "shakespeare")
+    model(registry.SHIPPED / "shakespeare")
     model(runs_folder() / "mine" / "last-1")
     with pytest.raises(TextseqError, match=r"unknown model 'shakespear'; did you mean 'shakespeare'.* mine, shakes"):
         find_model("shakespear")
@@ -93,9 +94,9 @@ def test_unknown_names_are_refused_with_the_nearest_match() -> None:
         find_model("")
 
 
-def test_the_shelf_shows_shipped_models_then_runs_and_no_damaged_ones() -> None:
-    model(shelf.SHIPPED / "bard", task="shipped")
-    model(shelf.SHIPPED / "bee")
+def test_the_list_shows_shipped_models_then_runs_and_no_damaged_ones() -> None:
+    model(registry.SHIPPED / "bard", task="shipped")
+    model(registry.SHIPPED / "bee")
     model(runs_folder() / "bee" / "best-1", task="mine")
     model(runs_folder() / "ant" / "last-1")
     model(runs_folder() / ".hidden" / "last-1")
@@ -103,14 +104,15 @@ def test_the_shelf_shows_shipped_models_then_runs_and_no_damaged_ones() -> None:
     (runs_folder() / "damaged" / "last-1" / "config.json").write_text("{")
     (runs_folder() / "empty").mkdir()
     (runs_folder() / "file").write_text("")
-    found = shelf.shelf()
+    found = list_models()
     assert [(one.name, one.shipped) for one in found] == [("bard", True), ("bee", False), ("ant", False)]
-    assert found[1].facts == {"task": "mine"}
-    assert found[1].place == runs_folder() / "bee"
+    assert found[1].info == ModelInfo(task="mine")
+    assert found[1].folder == runs_folder() / "bee"
+    assert [one.name for one in list_models("language-model")] == ["ant"]
 
 
 def test_there_need_be_no_models_at_all() -> None:
-    assert shelf.shelf() == []
+    assert list_models() == []
     with pytest.raises(TextseqError, match="unknown model 'any'; known: none"):
         find_model("any")
 
@@ -121,7 +123,7 @@ def test_there_need_be_no_models_at_all() -> None:
         (None, "is missing; restore the folder"),
         (b"{", "is damaged .*; restore the folder"),
         (b'{"a": "\xff"}', "is damaged .*; restore the folder"),
-        (b"[1]", "is damaged: a JSON object was wanted, found list"),
+        (b"[1]", "is damaged: expected a JSON object, got list"),
     ],
 )
 def test_json_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -139,6 +141,6 @@ def test_json_comes_back(tmp_path: Path) -> None:
     assert read_json(path) == {"ż": [1, 2.5, None]}
 
 
-def test_the_shelf_needs_no_torch() -> None:
-    code = "import sys; from textseq.checkpoints.registry import shelf; shelf(); sys.exit('torch' in sys.modules)"
+def test_the_list_needs_no_torch() -> None:
+    code = "import sys; import textseq; textseq.list_models(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

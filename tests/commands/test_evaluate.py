@@ -57,8 +57,8 @@ def translations(translator: Translator) -> list[str]:
 def test_three_measures_with_their_recipes(command: Command) -> None:
     lines = measured(command, "--model", "mine")
     corpus = own_pairs([Path("test.en"), Path("test.fr")], source_language="en", target_language="fr", validation=0)
-    found, _ = load_translator("mine").measure(corpus, "train", max_new_tokens=20)
-    assert lines == [line for one in found for line in (str(one), one.signature)]
+    metrics = load_translator("mine").evaluate(corpus, "train", max_new_tokens=20)
+    assert lines == [line for one in metrics.scores for line in (str(one), one.signature)]
     assert [line.split()[0] for line in lines[::2]] == ["BLEU", "chrF2", "TER"]
     for signature in lines[1::2]:
         assert signature.startswith(

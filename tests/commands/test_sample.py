@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
-from textseq.tasks.language_model.generator import Writer
+from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 
@@ -39,16 +40,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(1)
     config = LanguageModelConfig(hidden_size=8, embedding_size=4)
     tokenizer = CharTokenizer.train([TEXT])
-    facts: dict[str, object] = {
-        "task": "language-model",
-        "model": config.to_dict(),
-        "source": {**source.to_dict(), "text": [str(path)]},
-        "corpus": {"name": "text.txt", "fingerprint": own_text([path], validation=0).fingerprint},
-    }
+    info = ModelInfo(
+        task="language-model",
+        model=config.to_dict(),
+        source={**source.to_dict(), "text": [str(path)]},
+        corpus=CorpusInfo(name="text.txt", fingerprint=own_text([path], validation=0).fingerprint),
+    )
     model = LanguageModel(config, tokenizer.size)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
-    writer = Writer(model, tokenizer, facts)
+    writer = TextGenerator(model, tokenizer, info)
     writer.save(tmp_path / "runs" / "given" / "best-1")  # a gift, which does not say where its text lies
     writer.save(tmp_path / "runs" / "mine" / "best-1")
     config_file = tmp_path / "runs" / "mine" / "best-1" / "config.json"

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.commands import shards
 from textseq.commands.line_io import FEW_KERNELS
 from textseq.commands.shards import Progress, Shards
@@ -238,19 +239,20 @@ def home(translators: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(5)
     letters = CharTokenizer.train([["abcdefghij klmnopqrstuvwxyz .,"]])
     small = ClassifierConfig(hidden_size=8, embedding_size=6)
-    facts: dict[str, object] = {"task": "classification", "labels": ["good", "bad"], "model": small.to_dict()}
-    facts["corpus"] = {"name": "films", "title": "Films"}
-    Classifier(ClassifierModel(small, letters.size, 2), letters, facts).save(runs / "films" / "best-1")
+    info = ModelInfo(
+        task="classification",
+        labels=("good", "bad"),
+        model=small.to_dict(),
+        corpus=CorpusInfo(name="films", title="Films"),
+    )
+    Classifier(ClassifierModel(small, letters.size, 2), letters, info).save(runs / "films" / "best-1")
     lexicon = Lexicon.train([text.split() for text in SENTENCES if text], TaggedConfig())
     tags = TaggerConfig(hidden_size=6, embedding_size=5, letter_size=4, letter_hidden_size=3, output="softmax")
-    facts = {
-        "task": "tagging",
-        "labels": ["N", "V"],
-        "model": tags.to_dict(),
-        "corpus": {"name": "w", "title": "Words"},
-    }
+    info = ModelInfo(
+        task="tagging", labels=("N", "V"), model=tags.to_dict(), corpus=CorpusInfo(name="w", title="Words")
+    )
     model = TaggerModel(tags, lexicon.size, lexicon.letters.size, 2)
-    Tagger(model, lexicon, facts).save(runs / "words" / "best-1")
+    Tagger(model, lexicon, info).save(runs / "words" / "best-1")
     return home
 
 

@@ -87,17 +87,17 @@ def refused(result: Result, message: str) -> None:
 def test_from_pairs_to_a_translator(command: Command, trained: Path) -> None:
     translator = textseq.load(trained)
     assert isinstance(translator, Translator)
-    assert (translator.facts["source_language"], translator.facts["target_language"]) == ("en", "de")
+    assert (translator.info.source_language, translator.info.target_language) == ("en", "de")
     assert "textseq-translate --model mine" in (trained / "README.md").read_text()
     code, _, err = command("--resume", "mine", "--max-steps", "5", "--evaluate-every", "2")
     assert code == 0, err
     assert "step 4: validation" in err and "BLEU" in err
-    assert textseq.load(trained).facts["step"] in (4, 5)
+    assert textseq.load(trained).info.step in (4, 5)
     other = trained.parents[2] / "other.tsv"
     other.write_text("".join(f"a{n} b\tB a{n}\n" for n in range(60)), encoding="utf-8")
     code, _, err = command("--pairs", other, "--from", "mine", "--name", "further", *SHORT)
     assert code == 0, err
-    assert "tokens were known there" in err
+    assert "tokens are known there" in err
 
 
 def task_of(recipe: TrainingRecipe) -> str:

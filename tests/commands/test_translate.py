@@ -70,7 +70,7 @@ def refused(result: tuple[int, str, str], message: str, out: str = "") -> None:
 
 
 def expected(sentences: Sequence[str], **settings: int) -> list[str]:
-    return [one.text for one in load_translator("mine").translate(sentences, **settings)]  # type: ignore[arg-type]
+    return [one.text for one in load_translator("mine").translate(sentences, **settings)]  # type: ignore[call-overload]
 
 
 # A line for a line
@@ -412,9 +412,10 @@ def test_models_that_cannot_be_had(command: Command) -> None:
     refused(result := command("a", model=("mine", "second", "it's", "me")), "unknown model 'it's'; known: ")
     call = ["echo", "it's me", "|", "textseq-translate", "--model", "mine", "second"]
     assert shlex.split(result[2].partition("; or, to translate it: ")[2]) == call
-    refused(command("a", model=("mine", "shakespeare")), "a translator is wanted, .* use .*textseq-sample[^;]*$")
+    refused(command("a", model=("mine", "shakespeare")), "expected a translator, got .* use .*textseq-sample[^;]*$")
     refused(
-        command("a", model=("shakespeare",)), "a translator is wanted, .* is a language model; use .*textseq-sample"
+        command("a", model=("shakespeare",)),
+        "expected a translator, got .*, which is a language model; use .*textseq-sample",
     )
 
 

@@ -20,7 +20,7 @@ from textseq.data.sources import PairData
 from textseq.errors import TextseqError
 from textseq.nn.cells import CELLS
 from textseq.tasks.language_model.config import DataConfig, GenerationConfig, GenerationSettings, LanguageModelConfig
-from textseq.tasks.registry import JOBS
+from textseq.tasks.registry import TASKS
 from textseq.tasks.translation.config import (
     PairConfig,
     TranslationConfig,
@@ -140,7 +140,7 @@ def test_choices_are_the_only_ones(kind: type[Settings], item: Item) -> None:
     [
         (config.TokenizerName, TOKENIZERS),
         (config.OptimizerName, OPTIMIZERS),
-        (Task, JOBS),
+        (Task, {task.name: task for task in TASKS}),
     ],
     ids=["tokenizers", "optimizers", "jobs"],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.corpora.labelled_formats import _nodes
 from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
@@ -19,8 +19,8 @@ from textseq.data.sources import LabelledData
 from textseq.data.splits import NO_LETTERS, split_by_hash
 from textseq.data.token_files import token_file
 from textseq.errors import TextseqError
+from textseq.tasks.classification.leakage import leak, shared_texts
 from textseq.tokenizers.characters import CharTokenizer
-from textseq.training.provenance import overlap, shared_texts
 
 EXAMPLES: list[Example] = [(f"text number {n}", "abc"[n % 3]) for n in range(300)]
 
@@ -289,12 +289,15 @@ def test_validation_files_without_a_text_are_named(tmp_path: Path) -> None:
         own_labelled([path], validation_paths=[empty])
 
 
+def trained_on(corpus: str, *before: str) -> ModelInfo:
+    return ModelInfo(task="classification", corpus=CorpusInfo(name=corpus), init_corpora=before)
+
+
 def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> None:
     """Corpora of one split do not spoil each other; folds of either do, for they are parted otherwise."""
 
     def known(*names: str, corpus: str = "sst2") -> str | None:
-        facts: Facts = {"corpus": {"name": names[0]}, "learnt_before": [*names[1:]]}
-        return overlap(facts, load_labelled(corpus, data_dir=data_folder))
+        return leak(trained_on(*names), load_labelled(corpus, data_dir=data_folder))
 
     assert known("sst2") is None
     assert known("sst2-phrases") is None
@@ -308,25 +311,25 @@ def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> No
 
 
 def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tmp_path: Path) -> None:
-    def known(facts: Facts, corpus: str = "sst2") -> str | None:
+    def known(info: ModelInfo, corpus: str = "sst2") -> str | None:
         origin = LabelledData(corpus=corpus, folds=10)
         fold = replace(origin, fold=1).open(data_dir=data_folder)
-        return shared_texts(facts, origin, fold)
+        return shared_texts(info, origin, fold)
 
     for name in ("sst2", "sst2-fold3of10"):
-        assert known({"corpus": {"name": name}}) == "'sst2'"
-        assert known({"corpus": {"name": "imdb"}, "learnt_before": [name]}) == "'sst2'"
-    assert known({"corpus": {"name": "sst2-phrases"}}) == "'sst2-phrases', which shares texts with 'sst2'"
-    assert known({"corpus": {"name": "imdb"}}) is None
-    assert known({}) is None
+        assert known(trained_on(name)) == "'sst2'"
+        assert known(trained_on("imdb", name)) == "'sst2'"
+    assert known(trained_on("sst2-phrases")) == "'sst2-phrases', which shares texts with 'sst2'"
+    assert known(trained_on("imdb")) is None
+    assert known(ModelInfo(task="classification")) is None
     mine = tmp_path / "mine.csv"
     mine.write_text("label,text\n" + "".join(f"{'ab'[n % 2]},text number {n}\n" for n in range(300)))
     own = LabelledData(labelled=(str(mine),), folds=2)
     fold = replace(own, fold=1).open()
-    by_name: list[Facts] = [
-        {"corpus": {"name": "trec"}, "learnt_before": ["mine.csv"]},  # of which the path is not known
-        {"corpus": {"name": "mine.csv-fold2of3"}},
+    by_name = [
+        trained_on("trec", "mine.csv"),  # of which the path is not known
+        trained_on("mine.csv-fold2of3"),
     ]
-    assert [shared_texts(facts, own, fold) for facts in by_name] == ["'mine.csv'"] * 2
-    assert shared_texts({"source": {"labelled": [str(mine)]}, "corpus": {"name": "x"}}, own, fold) == str(mine)
-    assert shared_texts({"corpus": {"name": "other.csv"}}, own, fold) is None
+    assert [shared_texts(info, own, fold) for info in by_name] == ["'mine.csv'"] * 2
+    assert shared_texts(replace(trained_on("x"), source={"labelled": [str(mine)]}), own, fold) == str(mine)
+    assert shared_texts(trained_on("other.csv"), own, fold) is None

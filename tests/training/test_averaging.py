@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.registry import model_folder, newest, read_json
+from textseq.checkpoints.model_info import read_json
+from textseq.checkpoints.registry import model_folder, newest
 from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.errors import Interrupted, TextseqError

@@ -58,7 +58,7 @@ def train(name: str, *, training: TrainingConfig | None = None, overwrite: bool 
         text="text.txt",
         name=name,
         model=LanguageModelConfig(hidden_size=8, embedding_size=8),
-        batching=DataConfig(window=10, batch_size=3),
+        data=DataConfig(window=10, batch_size=3),
         training=training or settings(),
         overwrite=overwrite,
         report=said.append,
@@ -135,7 +135,7 @@ def test_of_two_that_begin_under_one_name_the_later_finds_the_run(home: Path, mo
         train("same")
     last = newest(home / "runs" / "same", "last")
     assert last is not None
-    assert checkpoint.load(last).facts["step"] == 7
+    assert checkpoint.load(last).info.step == 7
 
 
 def test_overwriting_leaves_nothing_of_the_run_before(home: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_clock_that_jumps_and_the_times_of_files_change_nothing(home: Path, mo
         assert found[what] == wanted[what], what
     last = newest(home / "runs" / "wild", "last")
     assert last is not None
-    assert checkpoint.load(last).facts["step"] == 30
+    assert checkpoint.load(last).info.step == 30
 
 
 # Numbers that are none

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import textseq
-from textseq.checkpoints.registry import Facts, newest, read_json
+from textseq.checkpoints.model_info import read_json
+from textseq.checkpoints.registry import newest
 from textseq.config.training import TrainingConfig
 from textseq.data.text import own_text
 from textseq.io.paths import runs_folder
@@ -34,7 +35,7 @@ def train(text: Path, name: str, seed: int = 1, said: list[str] | None = None) -
         text=[text],
         name=name,
         model=LanguageModelConfig(hidden_size=8, embedding_size=8, dropout=0.3),
-        batching=DataConfig(batch_size=3, window=10, random_window=True),
+        data=DataConfig(batch_size=3, window=10, random_window=True),
         training=TrainingConfig(seed=seed, max_steps=4),
         report=(said if said is not None else []).append,
     )
@@ -61,8 +62,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(text: Pat
 
 
 def test_a_run_records_versions_seed_command_and_the_hash_of_its_text(text: Path) -> None:
-    facts = read_json(train(text, "mine", seed=7) / "config.json")
-    made = facts["made_with"]
+    table = read_json(train(text, "mine", seed=7) / "config.json")
+    made = table["made_with"]
     assert isinstance(made, dict)
     assert made["torch"] == torch.__version__
     assert made["numpy"] == np.__version__
@@ -70,8 +71,8 @@ def test_a_run_records_versions_seed_command_and_the_hash_of_its_text(text: Path
     assert made["python"] == sys.version.split()[0]
     assert (made["device"], made["threads"], made["processes"]) == ("cpu", torch.get_num_threads(), 1)
     assert made["command"] == "textseq-train --text 'my cats.txt'"
-    assert json.loads(json.dumps(facts))["training"]["seed"] == 7
-    assert json.loads(json.dumps(facts))["corpus"]["fingerprint"] == own_text([text]).fingerprint
+    assert json.loads(json.dumps(table))["training"]["seed"] == 7
+    assert json.loads(json.dumps(table))["corpus"]["fingerprint"] == own_text([text]).fingerprint
     card = (runs_folder() / "mine" / "README.md").read_text()
     assert f"torch {torch.__version__}" in card
     assert "`textseq-train --text 'my cats.txt'`" in card
@@ -91,7 +92,7 @@ def test_a_run_that_goes_on_as_it_began_says_nothing(text: Path) -> None:
     said: list[str] = []
     textseq.resume("mine", training=TrainingConfig(max_steps=6), report=said.append)
     assert not any("bit for bit" in line for line in said)
-    assert "gone_on_with" not in read_json(last("mine") / "config.json")
+    assert "resumed_with" not in read_json(last("mine") / "config.json")
 
 
 def test_a_run_that_goes_on_with_another_version_says_so_and_keeps_both(
@@ -105,16 +106,16 @@ def test_a_run_that_goes_on_with_another_version_says_so_and_keeps_both(
     assert isinstance(before, dict)
     note = f"note: the run began with numpy {before['numpy']} and goes on with numpy 99.1: not bit for bit the same"
     assert said.count(note) == 1
-    facts = read_json(last("mine") / "config.json")
-    assert facts["made_with"] == before
-    assert facts["gone_on_with"] == {**before, "numpy": "99.1", "command": "textseq-train --resume mine"}
+    table = read_json(last("mine") / "config.json")
+    assert table["made_with"] == before
+    assert table["resumed_with"] == {**before, "numpy": "99.1", "command": "textseq-train --resume mine"}
 
 
 def test_a_run_of_an_older_version_goes_on(text: Path) -> None:
     folder = train(text, "mine")
-    facts: Facts = read_json(folder / "config.json")
-    del facts["made_with"]
-    (folder / "config.json").write_text(json.dumps(facts))
+    table = read_json(folder / "config.json")
+    del table["made_with"]
+    (folder / "config.json").write_text(json.dumps(table))
     said: list[str] = []
     textseq.resume("mine", training=TrainingConfig(max_steps=6), report=said.append)
     assert not any("bit for bit" in line for line in said)

@@ -19,7 +19,7 @@ from textseq.checkpoints.registry import newest
 from textseq.config.training import OptimizerName, ScheduleName, TrainingConfig
 from textseq.errors import Interrupted, TextseqError
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
-from textseq.tasks.language_model.generator import Writer
+from textseq.tasks.language_model.generator import TextGenerator
 from textseq.training.optimizers import OPTIMIZERS
 from textseq.training.trainer import Trainer
 
@@ -118,7 +118,7 @@ def test_asked_to_stop(server: Server, home: Path, never_stopped: str) -> None:
     assert found == code, stderr
     step = json.loads((folder / newest_name(folder) / "training.json").read_text())["step"]
     assert stderr.splitlines()[-1] == (
-        f"textseq-train: stopped at step {step} and saved; go on with: textseq-train --resume {folder}"
+        f"textseq-train: stopped at step {step} and saved; continue with: textseq-train --resume {folder}"
     )
     assert 0 < step < 60
     assert (folder / "curve.png").exists()
@@ -147,7 +147,7 @@ def settings(
 
 
 def train(home: Path, name: str, training: TrainingConfig, text: Path | None = None) -> Path:
-    textseq.train(text=[text or home / "text.txt"], name=name, model=MODEL, batching=DATA, training=training)
+    textseq.train(text=[text or home / "text.txt"], name=name, model=MODEL, data=DATA, training=training)
     return home / "runs" / name
 
 
@@ -167,7 +167,7 @@ def test_every_optimizer_goes_on_from_where_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", stopping_step)
         with pytest.raises(
-            Interrupted, match=rf"stopped at step 13 and saved; go on with: textseq-train --resume \S+{optimizer}$"
+            Interrupted, match=rf"stopped at step 13 and saved; continue with: textseq-train --resume \S+{optimizer}$"
         ):
             train(home, f"stopped-{optimizer}", training)
     torch.manual_seed(99)
@@ -179,7 +179,7 @@ def test_a_finished_run_stays_as_it_is(home: Path) -> None:
     folder = train(home, "finished", settings())
     before, card = outcome(folder), (folder / "README.md").read_text()
     writer = textseq.resume(folder)
-    assert isinstance(writer, Writer)
+    assert isinstance(writer, TextGenerator)
     assert outcome(folder) == before
     assert (folder / "README.md").read_text() == card
     assert writer.generate(seed=1, max_new_tokens=5)

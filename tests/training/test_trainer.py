@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.registry import newest, numbered, read_json
+from textseq.checkpoints.model_info import read_json
+from textseq.checkpoints.registry import newest, numbered
 from textseq.config.training import OptimizerName, ScheduleName, TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.errors import Interrupted, TextseqError

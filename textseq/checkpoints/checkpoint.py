@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from textseq.checkpoints.registry import Facts, Kind, numbered, read_json
+from textseq.checkpoints.model_info import BESIDE, ModelInfo, Table, read_json
+from textseq.checkpoints.registry import Kind, numbered
 from textseq.checkpoints.size_limits import at_most
 from textseq.errors import TextseqError
 from textseq.io.files import cannot_write, replacing, sha256, whole_folder
@@ -58,8 +59,7 @@ class Checkpoint:
     """What a model folder holds."""
 
     folder: Path
-    facts: Facts
-    """Task, settings, corpus, results: ``config.json``."""
+    info: ModelInfo
     weights: dict[str, Tensor]
     tokenizer: Tokenizer
 
@@ -69,8 +69,8 @@ def save(
     kind: Kind,
     model: nn.Module,
     tokenizer: Savable,
-    facts: Facts,
-    training: tuple[Mapping[str, Tensor], Facts] | None = None,
+    info: ModelInfo,
+    training: tuple[Mapping[str, Tensor], Table] | None = None,
 ) -> Path:
     """Write a checkpoint of a run, and then delete the older ones of its kind.
 
@@ -79,7 +79,7 @@ def save(
         kind: ``last`` or ``best``.
         model: its weights are written.
         tokenizer: written beside them.
-        facts: what to write into ``config.json``.
+        info: the model's metadata, ``config.json``.
         training: tensors and plain data to resume from, if it is to be resumed from.
 
     Returns:
@@ -95,13 +95,13 @@ def save(
             tensors, plain = training
             _write_tensors(aside / "training.safetensors", tensors)
             (aside / "training.json").write_bytes(_json(plain))
-        write_model(aside, model, tokenizer, facts)
+        write_model(aside, model, tokenizer, info)
     for folder in older.values():
         shutil.rmtree(folder, ignore_errors=True)
     return target
 
 
-def write_model(folder: Path, model: nn.Module, tokenizer: Savable, facts: Facts, *, half: bool = False) -> None:
+def write_model(folder: Path, model: nn.Module, tokenizer: Savable, info: ModelInfo, *, half: bool = False) -> None:
     """Write the three files of a model into a folder.
 
     Args:
@@ -109,7 +109,7 @@ def write_model(folder: Path, model: nn.Module, tokenizer: Savable, facts: Facts
             is hashed too.
         model: its weights are written, shared ones once.
         tokenizer: writes itself beside them, as ``tokenizer.json``.
-        facts: what to write into ``config.json``, beside the format version and the files' hashes.
+        info: written into ``config.json``, beside the format version and the files' hashes.
         half: write the weights in 16 bits instead of 32.
     """
     seen: set[int] = set()
@@ -121,7 +121,7 @@ def write_model(folder: Path, model: nn.Module, tokenizer: Savable, facts: Facts
     _write_tensors(folder / "model.safetensors", weights)
     tokenizer.save(folder)
     hashes = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != "config.json"}
-    (folder / "config.json").write_bytes(_json({**facts, "format": FORMAT, "sha256": hashes}))
+    (folder / "config.json").write_bytes(_json({**info.to_dict(), "format": FORMAT, "sha256": hashes}))
 
 
 def load(folder: Path) -> Checkpoint:
@@ -130,8 +130,8 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         TextseqError: a file that is missing or damaged, or a newer format.
     """
-    facts = read_json(folder / "config.json")
-    version, hashes = facts.get("format"), facts.get("sha256")
+    table = read_json(folder / "config.json")
+    version, hashes = table.pop("format", None), table.pop("sha256", None)
     if not isinstance(version, int) or not isinstance(hashes, dict):
         raise TextseqError(
             f"{folder / 'config.json'} is damaged: format version and hashes are wanted; restore the folder"
@@ -152,6 +152,7 @@ def load(folder: Path) -> Checkpoint:
             raise TextseqError(
                 f"{path} is damaged: its SHA-256 is not the one in config.json; restore the folder or train again"
             )
+    info = ModelInfo.from_dict(table, where=str(folder / "config.json"))
     weights = read_tensors(folder / "model.safetensors")
     for name, tensor in weights.items():
         if tensor.dtype not in FORMATS or not tensor.isfinite().all():
@@ -159,7 +160,7 @@ def load(folder: Path) -> Checkpoint:
             raise TextseqError(
                 f"{folder / 'model.safetensors'} is no model's: '{name}' has {found}; restore the folder or train again"
             )
-    return Checkpoint(folder, facts, weights, load_tokenizer(folder))
+    return Checkpoint(folder, info, weights, load_tokenizer(folder))
 
 
 def load_found(find: Callable[[], Path]) -> Checkpoint:
@@ -177,10 +178,11 @@ def load_found(find: Callable[[], Path]) -> Checkpoint:
         return load_found(find)
 
 
-def set_facts(folder: Path, facts: Facts) -> None:
-    """Write ``config.json`` anew, for results that came after the weights."""
+def set_info(folder: Path, info: ModelInfo) -> None:
+    """Replace the metadata of a model folder, for results that come after the weights."""
+    table = read_json(folder / "config.json")
     with replacing(folder / "config.json") as (file,):
-        file.write(_json(facts))
+        file.write(_json({**info.to_dict(), **{key: table[key] for key in BESIDE}}))
 
 
 def filled(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Path) -> Model:
@@ -221,7 +223,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) 
     model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in weights.items()}, strict=False)
 
 
-def load_training(folder: Path) -> tuple[dict[str, Tensor], Facts]:
+def load_training(folder: Path) -> tuple[dict[str, Tensor], Table]:
     """Read what a ``last`` checkpoint holds to resume from.
 
     Raises:
@@ -256,6 +258,6 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     path.chmod(mode)
 
 
-def _json(facts: Facts) -> bytes:
+def _json(table: Table) -> bytes:
     # What is no text, as JSON may have it by its number, is written by its number again.
-    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

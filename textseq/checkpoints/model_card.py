@@ -1,90 +1,82 @@
-"""The page that stands beside a trained model: what it is, what it was trained on, how good it is, how to use it."""
+"""Model card: the README.md beside a trained model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.errors import TextseqError
 from textseq.io.files import whole_folder
 
 
-def labels_of(facts: Facts) -> tuple[str, ...]:
-    """The names of the labels that a model knows."""
-    labels = facts.get("labels")
-    return tuple(map(str, labels)) if isinstance(labels, list) else ()
-
-
 @dataclass(frozen=True)
-class About:
-    """What a card says in the words of a task."""
+class CardText:
+    """What a task writes into a card."""
 
-    what: str
+    title: str
+    """Such as "A recurrent classifier"."""
     command: str
-    use: str
-    """In Python."""
+    python: str
     trained_on: tuple[str, ...]
-    measured: tuple[str, ...]
-    """The head of a table, and its rows."""
+    results: tuple[str, ...]
+    """Head and rows of a Markdown table."""
     limits: tuple[str, ...]
 
 
-Describe = Callable[[str, Facts, Sequence[Facts]], About]
-"""Of the name of a model, its facts and the rows of its results."""
+Describe = Callable[[str, ModelInfo], CardText]
+"""Takes the model's name and metadata."""
 
 
-def model_card(name: str, facts: Facts, model: nn.Module, describe: Describe) -> str:
+def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe) -> str:
     """The model card, in Markdown.
 
     Args:
         name: what the model is called.
-        facts: what ``config.json`` says of it.
+        info: its metadata.
         model: for its size.
-        describe: what the task says in it.
+        describe: the task's part of the card.
     """
-    corpus = table(facts, "corpus")
     parameters = sum(p.numel() for p in model.parameters())
-    results = facts.get("results")
-    rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
-    averaged = facts.get("average_of")
-    mean = f", the mean of the weights of steps {', '.join(map(str, averaged))}" if isinstance(averaged, list) else ""
-    about = describe(name, facts, rows)
+    mean = f", the mean of the weights of steps {', '.join(map(str, info.average_of))}" if info.average_of else ""
+    text = describe(name, info)
+    tables = {"model": info.model, "data": info.data, "training": info.training}
     lines = [
         f"# {name}",
         "",
-        f"{about.what} with {parameters:,} parameters, trained by textseq {facts.get('textseq')} on "
-        f"{corpus.get('title')}.",
+        f"{text.title} with {parameters:,} parameters, trained by textseq {info.textseq} on {info.corpus.title}.",
         "",
         "```",
-        about.command,
+        text.command,
         "```",
         "```python",
         "import textseq",
         "",
-        about.use,
+        text.python,
         "```",
         "",
-        "## What it was trained on",
-        f"- Corpus: {corpus.get('name')}. Licence of the text: {corpus.get('licence')}.",
-        *about.trained_on,
-        f"- Steps of the kept checkpoint: {facts.get('step')}{mean}.",
-        *_made_with(table(facts, "made_with")),
+        "## Training data",
+        f"- Corpus: {info.corpus.name}. Licence of the text: {info.corpus.licence}.",
+        *text.trained_on,
+        f"- Steps of this checkpoint: {info.step}{mean}.",
+        *_made_with(info.made_with),
         "",
-        "## How good it is",
-        *(about.measured if rows else ["It was not measured: there was no validation part."]),
+        "## Results",
+        *(text.results if info.results else ["Not measured: there was no validation split."]),
         "",
         "## Settings",
         "| setting | value |",
         "|---|---|",
+        *(f"| {table}.{key} | {value} |" for table, settings in tables.items() for key, value in settings.items()),
+        "",
+        "## Limits",
+        *text.limits,
+        "",
     ]
-    for part in ("model", "data", "training"):
-        lines += [f"| {part}.{key} | {value} |" for key, value in table(facts, part).items()]
-    lines += ["", "## Limits", *about.limits, ""]
     return "\n".join(lines)
 
 
@@ -92,55 +84,74 @@ def save_with_card(
     folder: Path,
     model: nn.Module,
     tokenizer: checkpoint.Savable,
-    facts: Facts,
+    info: ModelInfo,
     describe: Describe,
     *,
     half: bool,
-    results: Sequence[Facts],
+    results: Sequence[Table],
 ) -> None:
     """Write a model and its card as a folder that ``load`` reads.
 
     Args:
         folder: must not exist yet.
         model: its weights.
-        tokenizer: or several.
-        facts: what ``config.json`` says of it; the paths of the one who trained it are left out, and the command.
-        describe: what the task says in the card.
+        tokenizer: one or several.
+        info: its metadata; local paths and the command line are left out.
+        describe: the task's part of the card.
         half: write the weights in 16 bits.
-        results: further measurements, before those in ``facts``.
+        results: further metrics, before those in ``info``.
 
     Raises:
         TextseqError: the folder exists, or cannot be written.
     """
     if folder.exists():
         raise TextseqError(f"{folder} exists; name a new folder or remove it")
-    measured = facts.get("results")
-    known = [*results, *(measured if isinstance(measured, list) else [])]
-    facts = {key: value for key, value in facts.items() if key != "source"} | {"results": known}
-    for key in ("made_with", "gone_on_with"):
-        if key in facts:
-            facts[key] = {name: value for name, value in table(facts, key).items() if name != "command"}
+    made, resumed = (
+        {name: value for name, value in table.items() if name != "command"}
+        for table in (info.made_with, info.resumed_with)
+    )
+    info = replace(info, source={}, results=(*results, *info.results), made_with=made, resumed_with=resumed)
     with whole_folder(folder) as aside:
-        checkpoint.write_model(aside, model, tokenizer, facts, half=half)
-        card = model_card(folder.name, facts, model, describe)
+        checkpoint.write_model(aside, model, tokenizer, info, half=half)
+        card = model_card(folder.name, info, model, describe)
         (aside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
-def _made_with(made: dict[str, object]) -> list[str]:
-    """The versions and the command in a line, which models of older versions do not know."""
+def result_table(head: Sequence[str], info: ModelInfo, row: Callable[[Table], Sequence[str]]) -> tuple[str, ...]:
+    """A Markdown table of the results; the signature is the last column."""
+    names = [*head, "signature"]
+    return (
+        f"| {' | '.join(names)} |",
+        f"|{'|'.join(['---:'] * len(head))}|---|",
+        *(f"| {' | '.join([*row(result), _signature(result)])} |" for result in info.results),
+    )
+
+
+def interval(ends: object, spec: str = ".2f") -> str:
+    """A confidence interval in words."""
+    return " to ".join(f"{end:{spec}}" for end in ends) if isinstance(ends, list | tuple) else "unknown"
+
+
+def label_text(info: ModelInfo) -> str:
+    """The labels in a line."""
+    return ", ".join(info.labels) or "unknown labels"
+
+
+def _made_with(made: Table) -> list[str]:
     versions = ", ".join(f"{name} {value}" for name, value in made.items() if name not in {"textseq", "command"})
     command = f": `{' '.join(str(made['command']).split())}`" if "command" in made else ""
     return [f"- Made with {versions}{command}."] if made else []
 
 
-def signature(row: Facts) -> str:
-    return f"`{str(row['signature']).replace('|', ' ')}`"
+def _signature(result: Table) -> str:
+    return f"`{str(result['signature']).replace('|', ' ')}`"
 
 
-def interval(ends: object, spelled: str = ".2f") -> str:
-    return " to ".join(f"{end:{spelled}}" for end in ends) if isinstance(ends, list) else "unknown"
+def label_results(info: ModelInfo, unit: str) -> tuple[str, ...]:
+    """The table of results of a model that gives labels to texts or words."""
 
+    def row(result: Table) -> tuple[str, ...]:
+        ends = interval(result["interval_95"], ".2%")
+        return f"{result['accuracy']:.2%}", ends, f"{result['macro_f1']:.4f}", f"{result['nats']:.4f}"
 
-def table(facts: Facts, name: str) -> dict[str, object]:
-    value = facts.get(name)
-    return value if isinstance(value, dict) else {}
+    return result_table(("accuracy", "95 % interval", "macro F1", f"nats per {unit}"), info, row)

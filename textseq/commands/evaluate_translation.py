@@ -135,7 +135,7 @@ def _translated(
 
     quiet = not sys.stderr.isatty() or not environment().leads
     with tqdm(total=sentences, unit=" sentences", disable=quiet, leave=False) as bar:
-        return translator.measure(
+        metrics = translator.evaluate(
             corpus,
             split,
             process_group=_together(options),
@@ -143,6 +143,7 @@ def _translated(
             progress=bar.update,
             **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
         )
+    return [*metrics.scores], [*metrics.translations]
 
 
 def _check(options: Evaluate, folders: Mapping[str, Path]) -> None:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, NoReturn
 
 from tyro.conf import FlagCreatePairsOff, arg
 
+from textseq.checkpoints.registry import ModelEntry
 from textseq.commands.command import terminable
 from textseq.commands.shards import Answers, Shards, Texts, fingerprint
 from textseq.config.base import Settings
@@ -235,3 +236,11 @@ def _count(path: Path | None) -> int | None:
     with suppress(OSError, EOFError, zlib.error), Document(path, "").open() as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
     return None
+
+
+def told_apart(model: ModelEntry) -> str:
+    """One-line summary of a classifier or tagger: labels, corpus, accuracy."""
+    values = (row.get("accuracy") for row in model.info.results)
+    accuracy = next((f", accuracy {value:.1%}" for value in values if isinstance(value, float)), "")
+    labels = ", ".join(model.info.labels) or "unknown labels"
+    return f"{model.name}  {labels}; {model.info.corpus.title}{accuracy} ({model.origin})"

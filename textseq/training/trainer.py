@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.registry import Facts, newest
+from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.registry import newest
 from textseq.config.training import TrainingConfig
 from textseq.errors import Interrupted, TextseqError
 from textseq.training.averaging import Averages, refuse_unmeasured, swapped_weights
@@ -93,7 +94,7 @@ class Trainer:
         *,
         folder: Path | str | None = None,
         tokenizer: checkpoint.Savable | None = None,
-        info: Mapping[str, object] | None = None,
+        info: ModelInfo | None = None,
         unit: str = "row",
         loss_unit: str = "",
         callbacks: Sequence[Callback] = (),
@@ -105,7 +106,7 @@ class Trainer:
     ) -> None:
         self.config = config = config or TrainingConfig()
         self.folder = None if folder is None else Path(folder)
-        self.model, self.tokenizer, self.info = model, tokenizer or _NoFiles(), dict(info or {})
+        self.model, self.tokenizer, self.info = model, tokenizer or _NoFiles(), info or ModelInfo(task="custom")
         self.unit, self.loss_unit = unit, loss_unit
         self.callbacks, self.evaluate, self.report, self.sample = callbacks, evaluate, report, sample
         if evaluate is None:
@@ -366,34 +367,32 @@ class Trainer:
         averaged, best_step = self.progress.averaged_checkpoints, self.progress.best_step
         with swapped_weights(self.model, self.parameters, self.averages.mean(averaged)):
             evaluation = self._measure()
-            better = self._save_if_best(evaluation, {"average_of": [int(step) for step in averaged]})
+            better = self._save_if_best(evaluation, tuple(int(step) for step in averaged))
         self._log_evaluation("average", evaluation)
         verdict = "better" if better else "no better"
         self.report(f"mean of steps {', '.join(averaged)}: validation {evaluation}, {verdict} than step {best_step}")
 
-    def _save_if_best(self, evaluation: Evaluation, info: Facts | None = None) -> bool:
+    def _save_if_best(self, evaluation: Evaluation, average_of: tuple[int, ...] = ()) -> bool:
         """Save the model as it is as the best checkpoint if its evaluation is the best so far."""
         progress = self.progress
         if progress.best is not None and not evaluation.cost < progress.best:
             return False
         progress.best, progress.best_loss = evaluation.cost, evaluation.loss
         progress.best_step = progress.step
-        self._save("best", info=info)
+        self._save("best", average_of=average_of)
         return True
 
     def _save(
         self,
         kind: Literal["last", "best"],
-        training: tuple[Mapping[str, Tensor], Facts] | None = None,
-        info: Facts | None = None,
+        training: tuple[Mapping[str, Tensor], Table] | None = None,
+        average_of: tuple[int, ...] = (),
     ) -> None:
         if self.folder is not None:
-            info = {
-                **self.info,
-                "step": self.progress.step,
-                "best_validation_loss": self.progress.best_loss,
-                **(info or {}),
-            }
+            progress = self.progress
+            info = dataclasses.replace(
+                self.info, step=progress.step, best_validation_loss=progress.best_loss, average_of=average_of
+            )
             folder = checkpoint.save(self.folder, kind, self.model, self.tokenizer, info, training)
             self._emit("checkpoint", folder=folder)
 
@@ -418,7 +417,7 @@ class Trainer:
         results = {"loss": evaluation.loss, **evaluation.results}
         self._log({f"{prefix}_{name}": value for name, value in results.items()})
 
-    def _log(self, values: Facts) -> None:
+    def _log(self, values: Table) -> None:
         progress = self.progress
         place = {
             "epoch": round(self.batches.epochs(progress.cursor), 4),

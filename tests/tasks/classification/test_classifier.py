@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ import torch
 from torch import nn
 
 import textseq
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.labelled import LabelledDataset
 from textseq.errors import TextseqError
 from textseq.metrics.classification import combine, fit_temperature, measure_labels
 from textseq.metrics.confusion_plot import confusion_plot
 from textseq.tasks.classification import classifier as classifying
-from textseq.tasks.classification.classifier import Classifier, open_classifier
+from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tokenizers.characters import CharTokenizer
@@ -33,14 +36,14 @@ def classifier() -> Classifier:
     model = ClassifierModel(config, letters.size, len(LABELS))
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
-    facts: dict[str, object] = {
-        "task": "classification",
-        "labels": [*LABELS],
-        "model": config.to_dict(),
-        "temperature": 2.0,
-        "corpus": {"title": "Some texts", "name": "mine"},
-    }
-    return Classifier(model, letters, facts)
+    info = ModelInfo(
+        task="classification",
+        labels=LABELS,
+        model=config.to_dict(),
+        temperature=2.0,
+        corpus=CorpusInfo(name="mine", title="Some texts"),
+    )
+    return Classifier(model, letters, info)
 
 
 def corpus(examples: list[tuple[str, str]]) -> LabelledDataset:
@@ -78,18 +81,18 @@ def test_lines_are_read_only_as_far_ahead_as_said(classifier: Classifier) -> Non
 
 
 def test_sixteen_bits_make_nearly_the_same_probabilities(classifier: Classifier) -> None:
-    narrow = Classifier(classifier.model, classifier.tokenizer, classifier.facts, "bfloat16")
+    narrow = Classifier(classifier.model, classifier.tokenizer, classifier.info, precision="bfloat16")
     exact, found = classifier.log_probabilities(TEXTS), narrow.log_probabilities(TEXTS)
     assert 0 < np.abs(np.exp(found) - np.exp(exact)).max() < 0.02
     part = corpus([(text, "bad") for text in TEXTS])
-    assert narrow.measure(part).signature == classifier.measure(part).signature.replace(
+    assert narrow.evaluate(part).signature == classifier.evaluate(part).signature.replace(
         "|labels:3", "|precision:bfloat16|labels:3"
     )
 
 
 def test_the_temperature_makes_it_less_sure_and_changes_no_label(classifier: Classifier) -> None:
     less = classifier.classify(TEXTS)
-    classifier.facts["temperature"] = 1.0
+    classifier.info = replace(classifier.info, temperature=1.0)
     more = classifier.classify(TEXTS)
     assert [one.label for one in less] == [one.label for one in more]
     assert all(one.probability < other.probability for one, other in zip(less, more, strict=True))
@@ -148,16 +151,14 @@ def test_calibration_finds_the_temperature_of_the_least_loss() -> None:
 
 def test_a_part_is_measured(classifier: Classifier) -> None:
     said = [one.label for one in classifier.classify(TEXTS)]
-    found = classifier.measure(corpus([*zip(TEXTS, said, strict=True)]))
+    found = classifier.evaluate(corpus([*zip(TEXTS, said, strict=True)]))
     assert found.accuracy == 1
     assert found.signature.startswith("corpus:mine|split:whole|tokens:char|")
     with pytest.raises(TextseqError, match="has the label 'bad ', which the model never saw; it knows good, bad, so"):
-        classifier.measure(corpus([("x", "bad ")]))
+        classifier.evaluate(corpus([("x", "bad ")]))
 
 
-def test_what_is_no_list_of_texts_is_refused(classifier: Classifier) -> None:
-    with pytest.raises(TextseqError, match="classify wants texts, found one string; put it into a list"):
-        classifier.classify("abc")
+def test_what_is_no_text_is_refused(classifier: Classifier) -> None:
     with pytest.raises(TextseqError, match="texts are strings, found NoneType; give strings"):
         classifier.classify(["a", None])  # type: ignore[list-item]
 
@@ -203,13 +204,13 @@ def test_measures_are_put_together() -> None:
 
 
 def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:
-    classifier.save(tmp_path / "given", results=[classifier.measure(corpus([("x", "bad")]))])
+    classifier.save(tmp_path / "given", results=[classifier.evaluate(corpus([("x", "bad")]))])
     again = textseq.load(tmp_path / "given")
     assert isinstance(again, Classifier)
     assert again.classify(TEXTS) == classifier.classify(TEXTS)
     card = (tmp_path / "given" / "README.md").read_text()
     for words in (
-        "classifier of texts (good, bad, so so)",
+        "text classifier (good, bad, so so)",
         "textseq-classify --model given",
         "accuracy",
         "| 100.00% |",
@@ -218,12 +219,12 @@ def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:
     assert again.nearest("a")[0][0] != "a"
     assert "good, bad, so so" in repr(again)
     with pytest.raises(
-        TextseqError, match=r"a language model is wanted, .* is a classifier; use it with textseq-class"
+        TextseqError, match=r"expected a language model, got .*, which is a classifier; use it with textseq-class"
     ):
         textseq.load_generator(tmp_path / "given")
     narrow = textseq.load(tmp_path / "given", precision="bfloat16")
     assert isinstance(narrow, Classifier) and narrow.precision == "bfloat16"
-    with pytest.raises(TextseqError, match=r"unknown precision of a classifier 'int8'; known: bfloat16, float32"):
+    with pytest.raises(TextseqError, match=r"--precision: a classifier supports float32 and bfloat16, got int8"):
         textseq.load(tmp_path / "given", precision="int8")
 
 
@@ -232,9 +233,13 @@ def test_a_damaged_description_is_told(classifier: Classifier, tmp_path: Path) -
 
     classifier.save(tmp_path / "given")
     found = checkpoint.load(tmp_path / "given")
-    found.facts["labels"] = ["good"]
-    with pytest.raises(TextseqError, match="is damaged: it lacks 'model' or 'labels'"):
-        open_classifier(found)
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"labels": ("good",)}, "expected two labels or more"),
+        ({"temperature": 0.0}, "'temperature' must be above 0"),
+    )
+    for changes, message in cases:
+        with pytest.raises(TextseqError, match=rf"config\.json is damaged: {message}"):
+            Classifier.open(replace(found, info=replace(found.info, **changes)))
 
 
 def test_the_confusion_is_drawn(tmp_path: Path) -> None:

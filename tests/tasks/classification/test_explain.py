@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.names import PoolingName
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.io.colored_text import PAGE_END, page_begin
-from textseq.tasks.classification.classifier import Classifier, read_text
+from textseq.tasks.classification.classifier import Classifier, padded_text
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.explain import COLOURS, LEGEND, TOLERANCE, Explanation
 from textseq.tasks.classification.model import ClassifierModel
@@ -32,7 +33,7 @@ def classifier_of(config: ClassifierConfig, tokenizer: Tokenizer | None = None, 
     model = ClassifierModel(config, letters.size, len(LABELS))
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=scale)
-    return Classifier(model, letters, {"labels": [*LABELS], "temperature": 1.7})
+    return Classifier(model, letters, ModelInfo(task="classification", labels=LABELS, temperature=1.7))
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "all", "attention"])
@@ -170,4 +171,4 @@ def test_the_page_is_whole_and_harmless() -> None:
 
 def test_reading_puts_a_space_before_the_first_word() -> None:
     found = classifier_of(SMALL).explain("good")
-    assert "".join(text for text, _ in found.pieces) == read_text("good") == " good"
+    assert "".join(text for text, _ in found.pieces) == padded_text("good") == " good"

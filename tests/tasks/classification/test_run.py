@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import textseq
-from textseq.checkpoints.checkpoint import read_tensors, set_facts
-from textseq.checkpoints.registry import newest, read_json
+from textseq.checkpoints.checkpoint import read_tensors, set_info
+from textseq.checkpoints.model_info import read_info
+from textseq.checkpoints.registry import newest
 from textseq.config.training import TrainingConfig
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData
@@ -24,12 +25,12 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.classification import ClassificationMetrics, combine
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.tasks.classification.leakage import leak
 from textseq.tasks.classification.model import ClassifierModel
-from textseq.tasks.classification.run import _weights
+from textseq.tasks.classification.run import _class_weights
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.translation.config import PairConfig, TranslatorTrainingConfig
 from textseq.training.optimizers import grouped
-from textseq.training.provenance import learnt_from, overlap
 from textseq.training.trainer import Trainer
 
 SMALL = ClassifierConfig(hidden_size=12, embedding_size=8, dropout=0, embedding_dropout=0)
@@ -64,7 +65,7 @@ def train(
     training: ClassifierTrainingConfig = QUICK, name: str | None = None, init_from: str | None = None,
 ) -> Classifier:  # fmt: skip
     return textseq.train_classifier(
-        labelled=[reviews], model=model, batching=LETTERS, training=training, overwrite=True, name=name,
+        labelled=[reviews], model=model, data=LETTERS, training=training, overwrite=True, name=name,
         init_from=init_from, report=(said if said is not None else []).append,
     )  # fmt: skip
 
@@ -74,7 +75,7 @@ def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
     training = replace(QUICK, max_steps=120, evaluate_every=60, learning_rate=0.01)
     words = LabelledConfig(batch_size=8)
     classifier = textseq.train_classifier(
-        labelled=[reviews], model=SMALL, batching=words, training=training, report=said.append
+        labelled=[reviews], model=SMALL, data=words, training=training, report=said.append
     )
     assert classifier.classify(["a lovely story", "an awful film"])[0].label == "good"
     assert [one.label for one in classifier.classify(["the time is lovely", "awful"])] == ["good", "bad"]
@@ -82,15 +83,15 @@ def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
     assert {"README.md", "curve.png", "log.jsonl"} <= {path.name for path in folder.iterdir()}
     assert any("200 texts" in line or "180 texts (bad 90, good 90)" in line for line in said)
     assert any(re.search(r"step 60: validation accuracy \d+\.\d\d%, ", line) for line in said)
-    assert any("classify with: textseq-classify --model reviews" in line for line in said)
+    assert any("use it with: textseq-classify --model reviews" in line for line in said)
     again = textseq.load("reviews")
     assert isinstance(again, Classifier)
     assert again.classify(["awful"]) == classifier.classify(["awful"])
-    assert again.facts["temperature"] == classifier.temperature
+    assert again.info.temperature == classifier.temperature
     assert "accuracy" in (folder / "README.md").read_text()
-    facts = json.loads((next(folder.glob("best-*")) / "config.json").read_text())
-    assert facts["labels"] == ["bad", "good"]
-    assert facts["results"][0]["signature"].startswith("corpus:reviews.csv|split:validation|tokens:word|labels:2")
+    table = json.loads((next(folder.glob("best-*")) / "config.json").read_text())
+    assert table["labels"] == ["bad", "good"]
+    assert table["results"][0]["signature"].startswith("corpus:reviews.csv|split:validation|tokens:word|labels:2")
 
 
 def last(folder: Path) -> dict[str, torch.Tensor]:
@@ -100,10 +101,8 @@ def last(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_one_file_need_be_in_no_list(reviews: Path) -> None:
     for given in (reviews, str(reviews), [reviews]):
-        classifier = textseq.train_classifier(
-            labelled=given, model=SMALL, batching=LETTERS, training=QUICK, overwrite=True
-        )
-        assert classifier.facts["source"]["labelled"] == [str(reviews)]  # type: ignore[index]
+        classifier = textseq.train_classifier(labelled=given, model=SMALL, data=LETTERS, training=QUICK, overwrite=True)
+        assert classifier.info.source["labelled"] == [str(reviews)]
 
 
 def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> None:
@@ -119,8 +118,8 @@ def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> No
 
 def test_balanced_weights_count_rare_labels_more() -> None:
     counts = np.array([90, 10])
-    assert _weights(ClassifierConfig(), counts) is None
-    found = _weights(ClassifierConfig(class_weights="balanced"), counts)
+    assert _class_weights(ClassifierConfig(), counts) is None
+    found = _class_weights(ClassifierConfig(class_weights="balanced"), counts)
     assert found is not None
     assert found.tolist() == pytest.approx([5 / 9, 5])
     assert (found.numpy() * counts).sum() == pytest.approx(100)  # the examples count 1 on average
@@ -137,8 +136,8 @@ def test_a_model_is_trained_further_on_other_labels(reviews: Path, tmp_path: Pat
     row, before = second.labels.index("good"), first.labels.index("good")
     torch.testing.assert_close(second.model.output.weight[row], first.model.output.weight[before])
     assert second.tokenizer.fingerprint == first.tokenizer.fingerprint
-    assert any("the tokens are those of that model" in line for line in said)
-    with pytest.raises(TextseqError, match="--from wants a model of the same shape"):
+    assert any("the tokenizer is that model's" in line for line in said)
+    with pytest.raises(TextseqError, match="--from: expected a model of the same shape"):
         train(other, model=replace(SMALL, hidden_size=9), init_from="first")
 
 
@@ -146,7 +145,7 @@ def test_word_vectors_are_loaded(reviews: Path, tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("lovely 1 2 3\nawful 4 5 6\n")
     origin = LabelledData(labelled=(str(reviews),), vectors=str(tmp_path / "v.txt"))
     classifier = textseq.train_classifier(
-        origin=origin, model=replace(SMALL, embedding_size=3), training=replace(QUICK, frozen_steps=100)
+        data_source=origin, model=replace(SMALL, embedding_size=3), training=replace(QUICK, frozen_steps=100)
     )
     assert classifier.vectors["lovely"].tolist() == [1, 2, 3]
 
@@ -157,18 +156,24 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
     cases: list[tuple[dict[str, object], str]] = [
         (
             {"labelled": [reviews], "training": replace(QUICK, best_by="bleu")},
-            "--best-by bleu is not for a classifier, of which the best is told by accuracy or loss",
+            "--best-by: expected accuracy or loss for a classifier, got bleu; choose one",
         ),
-        ({"origin": LabelledData(labelled=(str(reviews),), validation=0)}, "--best-by accuracy wants a validation"),
-        ({"origin": LabelledData(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
-        ({"origin": LabelledData()}, "name a corpus or give your own"),
-        ({"labelled": [reviews], "origin": LabelledData()}, "origin says all of the texts"),
+        (
+            {"data_source": LabelledData(labelled=(str(reviews),), validation=0)},
+            "--best-by accuracy wants a validation",
+        ),
+        ({"data_source": LabelledData(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
+        ({"data_source": LabelledData()}, "name a corpus or give your own"),
+        (
+            {"labelled": [reviews], "data_source": LabelledData()},
+            "data_source: expected it alone, got the corpus or files",
+        ),
         ({"labelled": [reviews], "init_from": "nobody"}, "unknown model 'nobody'"),
     ]
     for given, told in cases:
         with pytest.raises(TextseqError, match=told):
             textseq.train_classifier(overwrite=True, name="reviews", **given)  # type: ignore[arg-type]
-    with pytest.raises(TextseqError, match=r"the text of .* is not the one that the run began with"):
+    with pytest.raises(TextseqError, match=r"the text of .* is not the one that the run was started with"):
         reviews.write_text(reviews.read_text() + "good,one more\n")
         textseq.resume("reviews")
     assert sorted((home / "runs" / "reviews").rglob("*")) == before
@@ -179,7 +184,7 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
 
     def validate(training: ClassifierTrainingConfig = QUICK) -> list[ClassificationMetrics]:
         origin = LabelledData(labelled=(str(reviews),), folds=3)
-        return textseq.train_classifiers(origin, model=SMALL, batching=LETTERS, training=training, report=said.append)
+        return textseq.train_classifiers(origin, model=SMALL, data=LETTERS, training=training, report=said.append)
 
     found = validate()
     assert sum(one.examples for one in found) == 200
@@ -188,7 +193,7 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     scores = np.array([one.accuracy for one in found])
     assert said[-1].startswith(f"3 folds: accuracy {scores.mean():.2%} +- {scores.std(ddof=1):.2%}, macro F1 ")
     whole = combine(found)
-    assert whole.examples == 200 and said[-1].endswith(f"all of them together:\n{whole.table()}")
+    assert whole.examples == 200 and said[-1].endswith(f"all together:\n{whole.table()}")
     texts = [set(LabelledData(labelled=(str(reviews),), folds=3, fold=n).open().examples("test")) for n in (1, 2, 3)]
     assert len(set.union(*texts)) == 200
     weights = [last(home / "runs" / name) for name in names]
@@ -198,20 +203,21 @@ def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(
     assert all(torch.equal(last(home / "runs" / names[1])[name], weights[1][name]) for name in weights[1])
     with pytest.raises(TextseqError, match="fold1of3 was made with other settings; --overwrite replaces it"):
         validate(replace(QUICK, learning_rate=0.5))
-    with pytest.raises(TextseqError, match="several classifiers want --folds or --seeds"):
+    with pytest.raises(TextseqError, match="expected --folds or --seeds for several classifiers, got neither"):
         textseq.train_classifiers(LabelledData(labelled=(str(reviews),)))
     other = home / "other.csv"
     other.write_text(reviews.read_text().replace("good,", "none,").replace("bad,", "good,").replace("none,", "bad,"))
     origin = LabelledData(labelled=(str(other),), folds=3)
-    with pytest.raises(TextseqError, match="fold1of3 learnt from other texts; --overwrite replaces it"):
-        textseq.train_classifiers(origin, name="reviews", model=SMALL, batching=LETTERS, training=QUICK)
+    with pytest.raises(TextseqError, match="fold1of3 was trained on other texts; --overwrite replaces it"):
+        textseq.train_classifiers(origin, name="reviews", model=SMALL, data=LETTERS, training=QUICK)
 
 
 def test_folds_are_not_measured_with_a_model_that_knows_them(reviews: Path, home: Path) -> None:
     train(reviews, name="knows")
     origin = LabelledData(labelled=(str(reviews),), folds=2)
     with pytest.raises(
-        TextseqError, match=r"--folds measures on texts that the model has not seen, and .* has read 'reviews.csv'; b"
+        TextseqError,
+        match=r"--folds measures on texts that the model has not seen, but .* was trained on 'reviews.csv'; i",
     ):
         textseq.train_classifiers(origin, training=QUICK, init_from="knows")
     assert [path.name for path in (home / "runs").iterdir()] == ["knows"]
@@ -222,15 +228,17 @@ def test_too_many_folds_are_refused_before_the_first_training(reviews: Path, hom
     few.write_text("label,text\n" + "".join(f"{('good', 'bad')[n % 2]},text {n}\n" for n in range(6)))
     for folds in (4, 50):
         with pytest.raises(TextseqError, match=f"{folds} folds of 'few.csv' want more texts than 6"):
-            textseq.train_classifiers(LabelledData(labelled=(str(few),), folds=folds), model=SMALL, batching=LETTERS)
+            textseq.train_classifiers(LabelledData(labelled=(str(few),), folds=folds), model=SMALL, data=LETTERS)
     assert not (home / "runs").exists()
 
 
 def test_other_tokens_than_those_of_the_first_model_are_refused(reviews: Path) -> None:
     train(reviews, name="letters")
     other = replace(LETTERS, tokenizer="byte")
-    with pytest.raises(TextseqError, match=r"--from takes over the tokens of .*, with --tokenizer char; found --token"):
-        textseq.train_classifier(labelled=[reviews], batching=other, training=QUICK, init_from="letters", name="x")
+    with pytest.raises(
+        TextseqError, match=r"--tokenizer: the tokenizer of .* has char, got byte; leave it out, as --from"
+    ):
+        textseq.train_classifier(labelled=[reviews], data=other, training=QUICK, init_from="letters", name="x")
 
 
 def test_an_evaluation_reads_so_many_tokens_as_are_asked_for(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,17 +259,17 @@ def test_what_a_model_learnt_from_is_remembered(reviews: Path, home: Path) -> No
     train(reviews, name="first")
     (home / "other.csv").write_text(reviews.read_text() + "good,more\n")
     train(home / "other.csv", name="second", init_from="first")
-    facts = textseq.load_classifier("second").facts
-    assert learnt_from(facts) == ["other.csv", "reviews.csv"]
+    info = textseq.load_classifier("second").info
+    assert info.corpora == ("other.csv", "reviews.csv")
     known = LabelledDataset("x", "x", "x", "x", ("a", "b"), {}, overlaps=("sst2", "reviews.csv"))
-    assert overlap(facts, known) == "reviews.csv"
-    assert overlap(facts, replace(known, overlaps=("sst2",))) is None
+    assert leak(info, known) == "reviews.csv"
+    assert leak(info, replace(known, overlaps=("sst2",))) is None
 
 
 def test_seeds_are_repeated_and_their_spread_told(reviews: Path, home: Path) -> None:
     said: list[str] = []
     few = replace(QUICK, max_steps=4, evaluate_every=4, seed=5)
-    how = {"model": SMALL, "batching": LETTERS, "training": few, "report": said.append}
+    how = {"model": SMALL, "data": LETTERS, "training": few, "report": said.append}
     origin = LabelledData(labelled=(str(reviews),), seeds=2)
     measured = textseq.train_classifiers(origin, **how)  # type: ignore[arg-type]
     scores = np.array([one.accuracy for one in measured])
@@ -370,7 +378,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "mine"], "one classifier is measured at a time"),
         (["evaluate", "sst2", "--labelled", "reviews.csv", "--model", "mine"], "name a corpus or give --labelled"),
         (["evaluate", "--labelled", "reviews.csv", "--model", "mine", "--plot-confusion", "c.jpg"], r"\.png"),
-        (["translate", "--model", "mine"], "a translator is wanted, mine is a classifier; use it with textseq-c"),
+        (["translate", "--model", "mine"], "expected a translator, got mine, which is a classifier; use it with"),
     ]  # fmt: skip
     for arguments, told in cases:
         code, out, err = command(*arguments)
@@ -397,7 +405,7 @@ def writer(home: Path) -> Path:
     textseq.train(
         text=[home / "novel.txt"],
         model=LanguageModelConfig(cell="gru", num_layers=2, hidden_size=10, embedding_size=7),
-        batching=DataConfig(tokenizer="word", batch_size=2, window=16),
+        data=DataConfig(tokenizer="word", batch_size=2, window=16),
         training=TrainingConfig(max_steps=2, max_epochs=None),
     )
     return home / "runs" / "novel"
@@ -419,7 +427,7 @@ def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(w
     assert any("weights from" in line for line in said)
     textseq.train_classifiers(LabelledData(labelled=(str(reviews),), seeds=2), training=training, init_from="novel")
     assert textseq.load_classifier("reviews-seed2").model.config == config
-    with pytest.raises(TextseqError, match=r"--from wants a model of the same shape.*bidirectional"):
+    with pytest.raises(TextseqError, match=r"--from: expected a model of the same shape.*bidirectional"):
         textseq.train_classifier(
             labelled=[reviews], model=replace(config, bidirectional=True), init_from="novel", name="x"
         )
@@ -429,7 +437,7 @@ def test_a_second_direction_begins_anew_beside_that_of_a_language_model(reviews:
     text = tmp_path / "text.txt"
     text.write_text("good bad film " * 200)
     textseq.train(
-        text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6), batching=DataConfig(tokenizer="word"),
+        text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6), data=DataConfig(tokenizer="word"),
         training=TrainingConfig(max_steps=1, max_epochs=None), name="one",
     )  # fmt: skip
     theirs = textseq.load_generator("one").model.state_dict()
@@ -451,7 +459,7 @@ def test_both_directions_begin_with_those_of_a_language_model_that_has_both(
     text.write_text("good bad film " * 200)
     textseq.train(
         text=[text], model=LanguageModelConfig(hidden_size=10, embedding_size=6, bidirectional=True),
-        batching=DataConfig(tokenizer="word"), training=TrainingConfig(max_steps=1, max_epochs=None), name="both",
+        data=DataConfig(tokenizer="word"), training=TrainingConfig(max_steps=1, max_epochs=None), name="both",
     )  # fmt: skip
     theirs = textseq.load_generator("both").model.state_dict()
     training = replace(QUICK, max_steps=1, learning_rate=1e-12)
@@ -506,26 +514,26 @@ def test_the_rate_of_a_layer_is_a_share_of_that_above() -> None:
 def test_rates_by_layer_are_refused_where_layers_are_not_told_apart(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(60)))
     training = TranslatorTrainingConfig(max_steps=1, max_epochs=None, layer_decay=0.5)
-    with pytest.raises(TextseqError, match="--layer-decay and --unfreeze-epochs need a model with layer_groups"):
-        textseq.train_translator(pairs=["pairs.tsv"], training=training, batching=PairConfig(tokenizer="char"))
+    with pytest.raises(
+        TextseqError, match="--layer-decay and --unfreeze-epochs are not for translators; leave them out"
+    ):
+        textseq.train_translator(pairs=["pairs.tsv"], training=training, data=PairConfig(tokenizer="char"))
 
 
 def test_a_training_that_begins_with_what_spoils_its_measure_says_so(reviews: Path, home: Path) -> None:
     train(reviews, name="whole")
     said: list[str] = []
     textseq.train_classifier(
-        labelled=[reviews], batching=LETTERS, training=QUICK, init_from="whole", name="again", report=said.append
+        labelled=[reviews], data=LETTERS, training=QUICK, init_from="whole", name="again", report=said.append
     )
     assert not any("shares texts" in line for line in said)
     checkpoint = newest(home / "runs" / "whole", "best")
     assert checkpoint is not None
-    facts = read_json(checkpoint / "config.json")
-    facts["learnt_before"] = ["reviews.csv-fold1of3"]
-    set_facts(checkpoint, facts)
+    set_info(checkpoint, replace(read_info(checkpoint), init_corpora=("reviews.csv-fold1of3",)))
     textseq.train_classifier(
-        labelled=[reviews], batching=LETTERS, training=QUICK, init_from="whole", name="third", report=said.append
+        labelled=[reviews], data=LETTERS, training=QUICK, init_from="whole", name="third", report=said.append
     )
-    note = "learnt from 'reviews.csv-fold1of3', which shares texts with 'reviews.csv': what is measured here says"
+    note = "was trained on 'reviews.csv-fold1of3', which shares texts with 'reviews.csv': metrics on it say little"
     assert any(note in line for line in said)
 
 
@@ -538,7 +546,7 @@ def test_stopped_folds_say_how_all_of_them_go_on(reviews: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Trainer, "step", stopping_step)
     origin = LabelledData(labelled=(str(reviews),), folds=2)
-    with pytest.raises(Interrupted, match=r"and saved; the same command goes on with it, and with the others$"):
-        textseq.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)
+    with pytest.raises(Interrupted, match=r"and saved; the same command continues it, and the others$"):
+        textseq.train_classifiers(origin, name="stopped", model=SMALL, data=LETTERS, training=QUICK)
     monkeypatch.setattr(Trainer, "step", step)
-    assert len(textseq.train_classifiers(origin, name="stopped", model=SMALL, batching=LETTERS, training=QUICK)) == 2
+    assert len(textseq.train_classifiers(origin, name="stopped", model=SMALL, data=LETTERS, training=QUICK)) == 2

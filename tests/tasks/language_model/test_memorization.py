@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.errors import TextseqError
@@ -132,30 +133,31 @@ def test_the_training_text_is_found_by_what_the_model_says(
     path.write_text("to be or not to be, that is the question\n" * 9)
     source = TextData(text=(str(path),), validation=0.5)
     corpus = source.open()
-    facts: dict[str, object] = {
-        "source": {**source.to_dict(), "text": [str(path)]},
-        "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
-    }
-    assert training_text(facts).fingerprint == corpus.fingerprint
-    assert memorization_of("that is the question", training_text(facts)).length == 20
+    info = ModelInfo(
+        task="language-model",
+        source={**source.to_dict(), "text": [str(path)]},
+        corpus=CorpusInfo(name=corpus.name, fingerprint=corpus.fingerprint),
+    )
+    assert training_text(info).fingerprint == corpus.fingerprint
+    assert memorization_of("that is the question", training_text(info)).length == 20
     assert caplog.messages == []
     path.write_text("something else altogether " * 9)
-    assert memorization_of("that is the question", training_text(facts)).length < 20
+    assert memorization_of("that is the question", training_text(info)).length < 20
     assert "no longer the very text" in caplog.text
     path.unlink()
     with pytest.raises(TextseqError, match=r"mine\.txt"):
-        training_text(facts)
+        training_text(info)
 
 
 def test_without_a_text_the_error_says_what_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
     with pytest.raises(TextseqError, match=r"\('novel\.txt'\); give it with --training-text FILE, or a --corpus"):
-        training_text({"corpus": {"name": "novel.txt"}})
+        training_text(ModelInfo(task="language-model", corpus=CorpusInfo(name="novel.txt")))
     with pytest.raises(TextseqError, match="give it with --training-text"):
-        training_text({})
+        training_text(ModelInfo(task="language-model"))
     with pytest.raises(TextseqError, match=r"tinyshakespeare.*--download"):
-        training_text({"corpus": {"name": "tinyshakespeare"}})
+        training_text(ModelInfo(task="language-model", corpus=CorpusInfo(name="tinyshakespeare")))
 
 
 def test_a_real_text_is_searched_whole(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import torch
 from matplotlib.figure import Figure
 
 import textseq
-from textseq.checkpoints.registry import newest, read_json
+from textseq.checkpoints.model_info import ModelInfo, read_json
+from textseq.checkpoints.registry import newest
 from textseq.config import recipes as recipe
 from textseq.config.base import Settings
 from textseq.config.names import CellName
@@ -28,12 +30,14 @@ from textseq.nn.embedding import load_rows
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.language_model import run as writer_runs
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
-from textseq.tasks.language_model.generator import Writer
+from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.language_model.spec import LANGUAGE_MODEL
+from textseq.tasks.run import saved_source
 from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
 from textseq.training.events import Evaluation
 from textseq.training.log import learning_curve
-from textseq.training.run_folder import saved, saved_fingerprint
+from textseq.training.run_folder import last_checkpoint
 
 TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -70,13 +74,13 @@ def train(
     validation: float = 0.1,
     tokenizer: TokenizerName = "char",
     said: list[str] | None = None,
-) -> Writer:
+) -> TextGenerator:
     training = TrainingConfig(learning_rate=rate, warmup_steps=0, max_epochs=None, max_steps=steps)
     return textseq.train(
         text=[text],
         name=name,
         model=config or (None if init_from else model()),
-        batching=DataConfig(batch_size=4, window=16, tokenizer=tokenizer),
+        data=DataConfig(batch_size=4, window=16, tokenizer=tokenizer),
         training=training,
         init_from=init_from,
         overwrite=overwrite,
@@ -93,13 +97,13 @@ def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(
         (
             TrainingConfig(best_by="bleu"),
             0.1,
-            "--best-by bleu is not for a language-model, of which the best is told by los",
+            "--best-by: expected loss for a language model, got bleu; choose one",
         ),
-        (TrainingConfig(average="best"), 0.0, "--average best needs validation data, and there are none; set a --vali"),
+        (TrainingConfig(average="best"), 0.0, "--average best wants a validation part and found none; set a --valida"),
     ):
         with pytest.raises(TextseqError, match=message):
             textseq.train(text=[text], model=model(), training=training, validation=validation, overwrite=True)
-    with pytest.raises(TextseqError, match="--best-by bleu is not for a language-model"):
+    with pytest.raises(TextseqError, match="--best-by: expected loss for a language model, got bleu"):
         textseq.resume("cats", training=TrainingConfig(best_by="bleu"))
     assert sorted((home / "runs" / "cats").rglob("*")) == before
 
@@ -107,14 +111,14 @@ def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(
 def test_a_mean_that_is_the_best_model_is_measured_and_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     costs = iter([2.0, 1.0, 3.0, 0.0])
     monkeypatch.setattr(
-        writer_runs, "Evaluation", lambda nats, facts, words: Evaluation(nats, facts, words, next(costs))
+        writer_runs, "Evaluation", lambda nats, results, text: Evaluation(nats, results, text, next(costs))
     )
     training = TrainingConfig(max_steps=6, max_epochs=None, evaluate_every=2, average="last", ema_decay=0.9)
     said: list[str] = []
     writer = textseq.train(text=[write("cats.txt", TEXT)], model=model(), training=training, report=said.append)
-    assert (writer.facts["step"], writer.facts["average_of"]) == (6, [2, 4, 6])
+    assert (writer.info.step, writer.info.average_of) == (6, (2, 4, 6))
     card = (home / "runs" / "cats" / "README.md").read_text()
-    assert "- Steps of the kept checkpoint: 6, the mean of the weights of steps 2, 4, 6." in card
+    assert "- Steps of this checkpoint: 6, the mean of the weights of steps 2, 4, 6." in card
 
 
 def test_a_run_leaves_a_whole_folder(home: Path) -> None:
@@ -134,9 +138,7 @@ def test_a_run_leaves_a_whole_folder(home: Path) -> None:
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [10, 20, 30, 30]
     card = (folder / "README.md").read_text()
-    facts = read_json(folder / "best-1" / "config.json")
-    results = facts["results"]
-    assert isinstance(results, list)
+    results: list[Any] = [*writer.info.results]
     carried, windowed = (result["signature"] for result in results)
     assert carried.endswith(f"split:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}")
     assert "state:fresh-per-window|window:16" in windowed
@@ -161,17 +163,16 @@ def test_the_result_is_the_best_checkpoint_measured_by_hand() -> None:
     with torch.inference_mode():
         logits, _ = writer.model(ids[:-1].unsqueeze(0))
     by_hand = float(torch.nn.functional.cross_entropy(logits[0], ids[1:]))
-    results = writer.facts["results"]
-    assert isinstance(results, list)
+    results = writer.info.results
     assert results[0]["nats_per_token"] == pytest.approx(by_hand, rel=1e-5)
-    assert writer.facts["best_validation_loss"] == pytest.approx(by_hand, rel=0.1)  # that one was read in streams
+    assert writer.info.best_validation_loss == pytest.approx(by_hand, rel=0.1)  # that one was read in streams
 
 
 def test_without_a_validation_part_the_last_checkpoint_is_the_model(home: Path) -> None:
     train(write("cats.txt", TEXT), validation=0)
     folder = home / "runs" / "cats"
     assert newest(folder, "best") is None
-    assert "It was not measured" in (folder / "README.md").read_text()
+    assert "Not measured" in (folder / "README.md").read_text()
     assert textseq.load_generator("cats").generate(seed=1, max_new_tokens=5)
 
 
@@ -207,7 +208,7 @@ def test_a_name_is_a_plain_one(home: Path, name: str) -> None:
     ("text", "validation", "message"),
     [
         ("too short", 0.1, "training text must be longer than one window of 16 tokens, found 8"),
-        (TEXT[:100], 0.01, "validation part must have at least 2 tokens, found 1; set a larger --validation"),
+        (TEXT[:100], 0.01, "--validation: expected a validation split of at least 2 tokens, got 1; set a larger share"),
         ("", 0.1, "no text in"),
         (TEXT, 0.6, r"validation .*0\.5"),
     ],
@@ -240,7 +241,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "textseq.tasks.language_model.run.LanguageModelRun.run",
-            lambda run, **_: Writer(run.model, run.tokenizer, {}),
+            lambda run, **_: TextGenerator(run.model, run.tokenizer, run.info),
         )
         new = train(other, "new", init_from="old", said=said)
         fresh = train(other, "fresh", config=config)
@@ -259,7 +260,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
             assert torch.equal(ours[name][row], wanted), (name, token)
             moved |= token in old_row and old_row[token] != row
     assert moved
-    assert any(f"{len(shared)} of {new.tokenizer.size} tokens were known there" in line for line in said)
+    assert any(f"{len(shared)} of {new.tokenizer.size} tokens are known there" in line for line in said)
 
 
 # Word vectors
@@ -273,14 +274,14 @@ def with_vectors(
     size: int = 3,
     schedule: ScheduleName = "linear",
     said: list[str] | None = None,
-) -> Writer:
+) -> TextGenerator:
     file = write("mine.vec", "".join(f"{word} {' '.join(map(str, row))}\n" for word, row in words.items()))
     limits = {"max_epochs": None, "max_steps": steps, "frozen_steps": frozen}
     training = TrainingConfig.from_dict({"learning_rate": 0.05, "schedule": schedule, **limits}, where="here")
     return textseq.train(
         text=[write("cats.txt", TEXT)],
         model=LanguageModelConfig(hidden_size=8, embedding_size=size),
-        batching=DataConfig(batch_size=2, window=8, tokenizer="word"),
+        data=DataConfig(batch_size=2, window=8, tokenizer="word"),
         training=training,
         vectors=str(file),
         overwrite=True,
@@ -321,9 +322,9 @@ def test_a_run_with_frozen_vectors_goes_on_as_if_never_stopped() -> None:
         """The weights at the end of a run that was stopped at each of the limits but the last."""
         writer = with_vectors(KNOWN, steps=limits[0], frozen=3, schedule="constant")
         for steps in limits[1:]:
-            before = saved(writer.facts, Path(), "training", TrainingConfig)
+            before = TrainingConfig.from_dict(writer.info.training, where="here")
             resumed = textseq.resume("cats", training=replace(before, max_steps=steps))
-            assert isinstance(resumed, Writer)
+            assert isinstance(resumed, TextGenerator)
             writer = resumed
         return writer.model.state_dict()
 
@@ -364,7 +365,7 @@ def test_a_model_is_trained_further(home: Path) -> None:
     after = train(text, "new", steps=1, rate=1e-6, init_from="old")
     assert after.score(TEXT[:90]).nats_per_token == pytest.approx(before, abs=0.05)
     assert before < 2
-    assert after.facts["init_from"] == "old"
+    assert after.info.init_from == "old"
 
 
 @pytest.mark.parametrize(
@@ -375,7 +376,7 @@ def test_other_sizes_are_refused(home: Path, config: LanguageModelConfig) -> Non
     train(text, "old")
     with pytest.raises(
         TextseqError,
-        match=r"--from wants a model of the same shape: \S+ has \w+ \S+, the flags ask for \w+ \S+; leave the flags",
+        match=r"--from: expected a model of the same shape, got \S+ with \w+ \S+, where the flags ask for \w+",
     ):
         train(text, "new", config=config, init_from="old")
     assert not (home / "runs" / "new").exists()
@@ -392,18 +393,17 @@ def test_from_an_unknown_model_is_refused() -> None:
 def test_settings_are_read_back(home: Path) -> None:
     config = model(cell="gru")
     train(write("cats.txt", TEXT), "mine", config=config, tokenizer="byte")
-    last = newest(home / "runs" / "mine", "last")
-    assert last is not None
-    facts = read_json(last / "config.json")
-    assert saved(facts, last, "model", LanguageModelConfig) == config
-    assert saved(facts, last, "data", DataConfig) == DataConfig(batch_size=4, window=16, tokenizer="byte")
-    assert saved(facts, last, "training", TrainingConfig).max_steps == 3
-    assert saved(facts, last, "source", TextData).text == (str(home / "cats.txt"),)
-    damaged = r"config\.json is damaged: it lacks '{}'; restore the folder"
-    with pytest.raises(TextseqError, match=damaged.format("model")):
-        saved({**facts, "model": 3}, last, "model", LanguageModelConfig)
-    with pytest.raises(TextseqError, match=damaged.format("corpus")):
-        saved_fingerprint({}, last)
+    saved = last_checkpoint(home / "runs" / "mine")
+    info = saved.info
+    assert LanguageModelConfig.from_dict(info.model, where="here") == config
+    assert DataConfig.from_dict(info.data, where="here") == DataConfig(batch_size=4, window=16, tokenizer="byte")
+    assert TrainingConfig.from_dict(info.training, where="here").max_steps == 3
+    source = saved_source(LANGUAGE_MODEL, saved)
+    assert isinstance(source, TextData) and source.text == (str(home / "cats.txt"),)
+    with pytest.raises(TextseqError, match=r"config\.json is damaged: it lacks 'source'; restore the folder"):
+        saved_source(LANGUAGE_MODEL, replace(saved, info=replace(info, source={})))
+    with pytest.raises(TextseqError, match=r"config\.json is damaged: 'model' must be of type dict, got 3; restore"):
+        ModelInfo.from_dict({**info.to_dict(), "model": 3}, where="config.json")
 
 
 # The learning curve
@@ -411,9 +411,9 @@ def test_settings_are_read_back(home: Path) -> None:
 
 def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
     line = '{"step": 10, "loss": 2.5}\n'
-    looked = '{"step": 10, "validation_loss": 2.0}\n'
+    looked = '{"step": 10, "validation_nats_per_token": 2.0}\n'
     falling = "".join(f'{{"step": {step}, "loss": {1.3 + 30 / step}}}\n' for step in range(10, 500, 10))
-    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_loss": 1e6}\n'
+    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_nats_per_token": 1e6}\n'
     for content in ("", line, looked, line + looked, line * 50, falling, wild, line + looked + '{"step": 20, "lo'):
         log = tmp_path / "log.jsonl"
         log.write_text(content)
@@ -432,9 +432,9 @@ def test_the_curve_names_its_unit_and_has_the_accuracy(tmp_path: Path, monkeypat
     log = tmp_path / "log.jsonl"
     log.write_text(
         "".join(f'{{"step": {step}, "loss": {1 / step}}}\n' for step in range(10, 50, 10))
-        + '{"step": 40, "validation_loss": 0.5, "validation_accuracy": 0.75}\n'
+        + '{"step": 40, "validation_nats_per_token": 0.5, "validation_accuracy": 0.75}\n'
     )
-    learning_curve(log, tmp_path / "curve.png", "nats per text")
+    learning_curve(log, tmp_path / "curve.png", "text")
     assert [axes.get_ylabel() for axes in figures[0].axes] == ["loss (nats per text)", "accuracy"]
     assert np.asarray(figures[0].axes[1].lines[0].get_ydata()).tolist() == [0.75]
 

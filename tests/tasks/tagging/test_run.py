@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def sentences(home: Path) -> Path:
 
 
 def train(sentences: Path, name: str = "mine", **settings: object) -> Tagger:
-    given = {"model": SMALL, "batching": TaggedConfig(batch_size=8), "training": QUICK, **settings}
+    given = {"model": SMALL, "data": TaggedConfig(batch_size=8), "training": QUICK, **settings}
     return textseq.train_tagger(tagged=[sentences], name=name, report=lambda line: None, **given)  # type: ignore[arg-type]
 
 
@@ -70,15 +71,16 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_it_learns_tags_and_unknown_words(sentences: Path) -> None:
     said: list[str] = []
     tagger = textseq.train_tagger(
-        tagged=[sentences], model=SMALL, batching=TaggedConfig(batch_size=8), training=QUICK, report=said.append
+        tagged=[sentences], model=SMALL, data=TaggedConfig(batch_size=8), training=QUICK, report=said.append
     )
     found = tagger.tag("the cat sees a duckling .")
     assert found.tags == ("DET", "NOUN", "VERB", "DET", "NOUN", ".")
     assert str(found).startswith("the/DET cat/NOUN")
     assert all(0 < p <= 1 for p in found.probabilities)
     assert any(("own: " in line and "5 tags" in line) or "4 tags" in line for line in said)
-    assert any("tag with: textseq-tag --model own" in line for line in said)
-    measured = tagger.measure(own_tagged([sentences]), "validation")
+    assert any("use it with: textseq-tag --model own" in line for line in said)
+    measured = tagger.evaluate_words(own_tagged([sentences]), "validation")
+    assert tagger.evaluate(own_tagged([sentences]), "validation") == measured
     assert measured.accuracy > 0.95
     assert measured.unknown[1] > 0
     assert measured.unit == "words" and measured.examples == 12 * 6
@@ -107,7 +109,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(sentences: Path, monke
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     sentences.write_text(sentences.read_text() + "\n\na DET\ncow NOUN\n")
-    with pytest.raises(TextseqError, match="is not the one that the run began with"):
+    with pytest.raises(TextseqError, match="is not the one that the run was started with"):
         textseq.resume("parts", report=lambda line: None)
 
 
@@ -122,7 +124,7 @@ def test_a_batch_of_lines_gives_what_each_gives_alone(sentences: Path, monkeypat
         assert alone.probabilities == pytest.approx(found.probabilities, abs=1e-5)
     assert together[1] == together[4]
     assert together[1].words == ()
-    assert tagger.tag(["New York", "sees"]).words == ("New York", "sees")
+    assert tagger.tag([["New York", "sees"]])[0].words == ("New York", "sees")
 
 
 def test_text_is_parted_into_words() -> None:
@@ -162,7 +164,7 @@ def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> Non
         assert same == (tag in row)
     words = ["the", "dog"]
     torch.testing.assert_close(
-        new.model.embedding.weight[new.lexicon.encode(words)], old.model.embedding.weight[old.lexicon.encode(words)]
+        new.model.embedding.weight[new.tokenizer.encode(words)], old.model.embedding.weight[old.tokenizer.encode(words)]
     )
     torch.testing.assert_close(new.model.recurrent.state_dict(), old.model.recurrent.state_dict())
     with pytest.raises(TextseqError, match="a model of the same shape"):
@@ -173,11 +175,11 @@ def test_it_begins_with_word_vectors(sentences: Path, home: Path) -> None:
     (home / "v.txt").write_text("".join(f"{word} {' '.join(['7'] * 10)}\n" for word in ("the", "dog")))
     origin = TaggedData(tagged=(str(sentences),), vectors=str(home / "v.txt"))
     slow = replace(QUICK, max_steps=1, learning_rate=1e-12)
-    made = textseq.train_tagger(origin=origin, model=SMALL, training=slow, report=lambda line: None)
-    (row,) = made.lexicon.encode(["dog"])
+    made = textseq.train_tagger(data_source=origin, model=SMALL, training=slow, report=lambda line: None)
+    (row,) = made.tokenizer.encode(["dog"])
     torch.testing.assert_close(made.model.embedding.weight[row], torch.full((10,), 7.0))
     with pytest.raises(TextseqError, match="--vectors and --from"):
-        textseq.train_tagger(origin=origin, init_from="own", overwrite=True)
+        textseq.train_tagger(data_source=origin, init_from="own", overwrite=True)
 
 
 @pytest.fixture
@@ -201,7 +203,7 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
     quick = replace(QUICK, max_steps=150, evaluate_every=50)
     said: list[str] = []
     batching = TaggedConfig(batch_size=16)
-    tagger = textseq.train_tagger(origin=origin, model=SMALL, batching=batching, training=quick, report=said.append)
+    tagger = textseq.train_tagger(data_source=origin, model=SMALL, data=batching, training=quick, report=said.append)
     assert tagger.model.config.output == "ctc" and not tagger.aligned
     found = tagger.tag("baxho")
     assert (found.tags, str(found)) == (("B", "A", "K", "S", "O"), "B A K S O")
@@ -209,7 +211,7 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
     assert 0 < found.probabilities[0] <= 1
     assert tagger.tag("baxho", num_beams=1).tags == found.tags
     corpus = origin.open()
-    measured = tagger.measure_sequences(corpus, "validation")
+    measured = tagger.evaluate_sequences(corpus, "validation")
     assert measured.sequence_error_rate < 0.1
     assert measured.error_rate <= measured.sequence_error_rate
     assert any("right in every tag" in line for line in said)
@@ -220,11 +222,14 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
     for one, other in zip(alone, tagger.stream(["ab", "", "xoxox"]), strict=True):
         assert one.tags == other.tags
         assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
+    assert tagger.evaluate(corpus, "validation") == measured
     with pytest.raises(TextseqError, match="letters, with tags that are not aligned with them"):
-        tagger.measure(corpus, "validation")
-    with pytest.raises(TextseqError, match="not aligned, which wants --output ctc; found --output crf"):
-        textseq.train_tagger(origin=origin, model=replace(SMALL, output="crf"), name="x")
-    with pytest.raises(TextseqError, match="num_beams: expected at least 1"):
+        tagger.evaluate_words(corpus, "validation")
+    with pytest.raises(
+        TextseqError, match=r"--output: expected ctc, as the tags of 'sounds\.tsv' are not aligned, got crf"
+    ):
+        textseq.train_tagger(data_source=origin, model=replace(SMALL, output="crf"), name="x")
+    with pytest.raises(TextseqError, match="num_beams must be at least 1"):
         tagger.tag("a", num_beams=0)
 
 
@@ -237,20 +242,18 @@ def test_sequences_that_cannot_be_written_are_told_and_not_counted(home: Path) -
     said: list[str] = []
     quick = replace(QUICK, max_steps=2, evaluate_every=2, best_by="loss")
     how = {"model": replace(SMALL, frames=1), "training": quick, "report": said.append}
-    tagger = textseq.train_tagger(origin=TaggedData(tagged=(str(path),), unaligned=True), **how)  # type: ignore[arg-type]
-    told = [line for line in said if "more tags than --frames 1 can write, and teach nothing" in line]
-    assert len(told) >= 1 and all(line.endswith("--frames 3 would do for all") for line in told)
-    batch = tag_batch(tagger.lexicon, ["aba", "aba"], [[0, 1, 0], [0, 0, 0]])
-    alone = tag_batch(tagger.lexicon, ["aba"], [[0, 1, 0]])
+    tagger = textseq.train_tagger(data_source=TaggedData(tagged=(str(path),), unaligned=True), **how)  # type: ignore[arg-type]
+    told = [line for line in said if "more tags than --frames 1 can write; they are not learned from" in line]
+    assert len(told) >= 1 and all(line.endswith("(--frames 3 would be enough for all)") for line in told)
+    batch = tag_batch(tagger.tokenizer, ["aba", "aba"], [[0, 1, 0], [0, 0, 0]])
+    alone = tag_batch(tagger.tokenizer, ["aba"], [[0, 1, 0]])
     with torch.no_grad():
         both, one = (tagger.model.loss(some, None) for some in (batch, alone))
     assert both.count == one.count == 3 and both.nats.item() == pytest.approx(one.nats.item(), rel=1e-5)
     assert [frames_needed(tags) for tags in ([], [1], [1, 2], [1, 1], [1, 1, 1, 2])] == [0, 1, 2, 3, 6]
     path.write_text("".join(f"a{chr(97 + n)}\tA B A B\n" for n in range(26)))
-    with pytest.raises(
-        TextseqError, match=r"of \d+ texts for training have more tags than --frames 1 can .* --frames 2"
-    ):
-        textseq.train_tagger(origin=TaggedData(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match=r"of \d+ training texts have more tags than --frames 1 can .* --frames 2"):
+        textseq.train_tagger(data_source=TaggedData(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
 
 
 def test_ctc_is_computed_where_it_can_be_deterministic(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +286,7 @@ def deterministic_algorithms() -> Iterator[None]:
 def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> None:
     tagger = textseq.train_tagger(tagged=[sentences], model=SMALL, training=replace(QUICK, max_steps=1))
     with pytest.raises(TextseqError, match="unknown way to part words 'nltl'; did you mean 'nltk'"):
-        tagger.tag("a", words="nltl")  # type: ignore[arg-type]
+        tagger.tag("a", words="nltl")  # type: ignore[call-overload]
     with pytest.raises(TextseqError, match="stream wants texts, found one string; put it into a list"):
         next(tagger.stream("a text"))
 
@@ -291,30 +294,30 @@ def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> No
 @pytest.mark.parametrize("unaligned", [False, True])
 def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Path) -> None:
     origin = TaggedData(tagged=(str(sounds if unaligned else sentences),), unaligned=unaligned)
-    tagger = textseq.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
+    tagger = textseq.train_tagger(data_source=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     for text in (None, 3, b"ab", [1, 2], ["a", None]):
         with pytest.raises(TextseqError, match="tag wants a sentence, or a list of its words, found"):
-            tagger.tag(text)  # type: ignore[arg-type]
+            tagger.tag([text])  # type: ignore[list-item]
 
 
 def test_tags_that_a_model_never_saw_are_told_without_alignment_too(sounds: Path, home: Path) -> None:
     origin = TaggedData(tagged=(str(sounds),), unaligned=True)
-    tagger = textseq.train_tagger(origin=origin, model=SMALL, training=replace(QUICK, max_steps=1))
+    tagger = textseq.train_tagger(data_source=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     (home / "strange.tsv").write_text("ab\tA B\nbo\tB Z\n")
     strange = TaggedData(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
     with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model never saw; it knows A, B, K, O, S$"):
-        tagger.measure_sequences(strange, "train")
+        tagger.evaluate_sequences(strange, "train")
 
 
 def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
-    whole = Tagger.measure
+    whole = Tagger.evaluate_words
 
-    def measure(self: Tagger, corpus: TaggedDataset, split: str = "test") -> TaggingMetrics:
+    def measure(self: Tagger, corpus: TaggedDataset, split: str = "test", **how: Any) -> TaggingMetrics:
         counts.append(sum(1 for _ in corpus.sentences(split)))
-        return whole(self, corpus, split)
+        return whole(self, corpus, split, **how)
 
-    monkeypatch.setattr(Tagger, "measure", measure)
+    monkeypatch.setattr(Tagger, "evaluate_words", measure)
     quick = replace(QUICK, max_steps=1, evaluate_tokens=20)
     textseq.train_tagger(tagged=[sentences], model=SMALL, training=quick, name="few")
     during, last = counts
@@ -386,12 +389,12 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
     cases: list[tuple[list[str], str]] = [
         (["tag"], "name a --model that tags: there are mine"),
         (["tag", "--model", "nobody"], "unknown model 'nobody'"),
-        (["tag", "--model", "shakespeare"], "a tagger is wanted, .* is a language model; use it with textseq-sample"),
-        (["classify", "--model", "mine"], "a classifier is wanted, mine is a tagger; use it with textseq-tag"),
+        (["tag", "--model", "shakespeare"], "expected a tagger, got .*, which is a language model; use it with"),
+        (["classify", "--model", "mine"], "expected a classifier, got mine, which is a tagger; use it"),
         (["train", "--tagged", "none.conll"], "found no file at"),
         (["train", "--tagged", "one.conll"], "two tags are wanted or more, found but 'X'"),
         (["train", "--tagged", "own.conll", "--tag-column", "7"], "with too few columns"),
-        (["train", "--tagged", "own.conll", "--best-by", "bleu"], "--best-by bleu is not for a tagger"),
+        (["train", "--tagged", "own.conll", "--best-by", "bleu"], "--best-by: expected accuracy or loss for a tagger"),
         (["train", "--task", "tagging"], "name a corpus, or give your own --tagged"),
         (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
         (["train", "treebank", "--task", "classification"], "corpus 'treebank' for a tagger"),

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,14 +17,14 @@ import textseq
 from textseq.checkpoints import registry as shelf
 from textseq.checkpoints.checkpoint import read_tensors
 from textseq.checkpoints.model_card import model_card
-from textseq.checkpoints.registry import newest, read_json
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, read_info, read_json
+from textseq.checkpoints.registry import newest
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import PairData
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
 from textseq.tasks.translation import run as translation_runs
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
-from textseq.tasks.translation.spec import describe
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import SOURCE_FILE
 from textseq.training.trainer import Trainer
@@ -98,7 +99,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
             source="en",
             target="de",
             model=MODEL,
-            batching=BATCHING,
+            data=BATCHING,
             training=training(150, every=50),
             report=said.append,
         )
@@ -115,7 +116,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     for sentence in ("one two three", "five four three two", "two two one five"):
         assert translator.translate([sentence])[0].text == translated(sentence)
         assert translator.translate([sentence], shortlist=True)[0].text == translated(sentence)
-    results = translator.facts["results"]
+    results = translator.info.results
     assert isinstance(results, list)
     assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
     assert results[0]["score"] > 90
@@ -125,7 +126,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert any(signature in line for line in said)
     assert any(line.startswith("step 50: validation ") for line in said)
     assert any("\n  = " in line for line in said), "no translation was shown"
-    assert said[-1].endswith(f"translate with: textseq-translate --model {folder.name}")
+    assert said[-1].endswith(f"use it with: textseq-translate --model {folder.name}")
 
 
 @pytest.mark.parametrize(("epochs", "steps", "told"), [(2.0, None, True), (400.0, None, False), (2.0, 1, False)])
@@ -135,7 +136,7 @@ def test_a_run_of_few_steps_is_told_to_be_short(
     """Unless so few were asked for."""
     said: list[str] = []
     short = replace(training(1), max_epochs=epochs, max_steps=steps, max_minutes=1e-4)
-    textseq.train_translator(pairs=pairs, model=MODEL, batching=BATCHING, training=short, report=said.append)
+    textseq.train_translator(pairs=pairs, model=MODEL, data=BATCHING, training=short, report=said.append)
     assert any("steps of so few pairs" in line for line in said) == told
 
 
@@ -147,24 +148,22 @@ def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) ->
     assert best is not None
     wanted = {"config.json", "model.safetensors", "short-list.safetensors", "tokenizer.json"}
     assert {path.name for path in best.iterdir()} == wanted
-    facts = read_json(best / "config.json")
-    assert (facts["task"], facts["source_language"], facts["target_language"]) == ("translation", "en", "de")
+    info = read_info(best)
+    assert (info.task, info.source_language, info.target_language) == ("translation", "en", "de")
     assert isinstance(textseq.load_translator(folder), Translator)
-    with pytest.raises(TextseqError, match=r"a language model is wanted, \S+ is a translator; use it with textseq-tra"):
+    with pytest.raises(TextseqError, match=r"expected a language model, got \S+, which is a translator; use it with"):
         textseq.load_generator(folder)
 
 
 def test_the_card_says_what_the_model_is(learned: tuple[Path, list[str]]) -> None:
     folder, _ = learned
     card = (folder / "README.md").read_text(encoding="utf-8")
-    facts = textseq.load(folder).facts
-    results = facts["results"]
-    assert isinstance(results, list)
+    results: list[Any] = [*textseq.load(folder).info.results]
     for words in (
         "# toy\n",
         "A recurrent encoder-decoder with additive attention that translates from en to de, with ",
         "textseq-translate --model toy",
-        'textseq.load("toy").translate([',
+        'textseq.load("toy").translate(',
         "- Direction: from en to de.",
         "| model.hidden_size | 64 |",
         "| data.tokenizer | word |",
@@ -172,15 +171,16 @@ def test_the_card_says_what_the_model_is(learned: tuple[Path, list[str]]) -> Non
         *(f"`{result['signature'].replace('|', ' ')}` |" for result in results),
     ):
         assert words in card
-    assert "To be named" not in card  # the licence of one's own pairs is one's own affair
+    assert "To be credited" not in card  # the licence of one's own pairs is one's own affair
     assert "per character" not in card
 
 
 def test_the_card_names_who_is_to_be_named() -> None:
-    corpus = {"name": "tatoeba", "title": "Tatoeba: pairs", "licence": "CC BY 2.0 (tatoeba.org)"}
-    card = model_card("mine", {"task": "translation", "corpus": corpus}, torch.nn.Linear(1, 1), describe)
-    assert "- To be named with the model: Tatoeba: pairs; CC BY 2.0 (tatoeba.org)." in card.splitlines()
-    assert "It was not measured" in card
+    corpus = CorpusInfo(name="tatoeba", title="Tatoeba: pairs", licence="CC BY 2.0 (tatoeba.org)")
+    info = ModelInfo(task="translation", corpus=corpus)
+    card = model_card("mine", info, torch.nn.Linear(1, 1), Translator.describe)
+    assert "- To be credited with the model: Tatoeba: pairs; CC BY 2.0 (tatoeba.org)." in card.splitlines()
+    assert "Not measured" in card
 
 
 def test_a_run_is_named_after_its_files_or_its_direction(data_folder: Path, pairs: list[Path]) -> None:
@@ -240,7 +240,7 @@ def test_a_resumed_run_equals_one_never_stopped(
     model, batching, settings = CASES[case]
 
     def train(name: str) -> None:
-        textseq.train_translator(pairs=pairs, name=name, model=model, batching=batching, training=settings)
+        textseq.train_translator(pairs=pairs, name=name, model=model, data=batching, training=settings)
 
     train("whole")
     step = Trainer.step
@@ -256,7 +256,7 @@ def test_a_resumed_run_equals_one_never_stopped(
     carried = []
     calls: list[Callable[[], object]] = [lambda: train("stopped"), *[lambda: textseq.resume("stopped")] * len(stops)]
     for call in calls[:-1]:
-        with pytest.raises(Interrupted, match=r"and saved; go on with: textseq-train --resume \S+stopped$"):
+        with pytest.raises(Interrupted, match=r"and saved; continue with: textseq-train --resume \S+stopped$"):
             call()
         last = newest(home / "runs" / "stopped", "last")
         assert last is not None
@@ -272,7 +272,7 @@ def test_a_resumed_run_equals_one_never_stopped(
 def test_a_run_goes_on_under_a_later_limit(pairs: list[Path]) -> None:
     def train(name: str, steps: int) -> None:
         settings = replace(training(steps, every=20), schedule="constant")
-        textseq.train_translator(pairs=pairs, name=name, model=SMALL, batching=BATCHING, training=settings)
+        textseq.train_translator(pairs=pairs, name=name, model=SMALL, data=BATCHING, training=settings)
 
     train("short", 20)
     longer = textseq.resume("short", training=replace(training(40, every=20), schedule="constant"))
@@ -285,7 +285,7 @@ def test_a_run_goes_on_under_a_later_limit(pairs: list[Path]) -> None:
 
 
 def test_pairs_that_changed_are_refused(pairs: list[Path], home: Path) -> None:
-    textseq.train_translator(pairs=pairs, model=SMALL, batching=BATCHING, training=training(2))
+    textseq.train_translator(pairs=pairs, model=SMALL, data=BATCHING, training=training(2))
     before = outcome(home / "runs" / "toy")
     kept = pairs[1].read_text(encoding="utf-8")
     pairs[1].write_text(kept.replace("eins", "Eins", 1), encoding="utf-8")
@@ -300,11 +300,11 @@ def test_pairs_that_changed_are_refused(pairs: list[Path], home: Path) -> None:
 
 
 def test_a_run_of_an_unknown_task_is_refused(pairs: list[Path], home: Path) -> None:
-    textseq.train_translator(pairs=pairs, model=SMALL, batching=BATCHING, training=training(2))
+    textseq.train_translator(pairs=pairs, model=SMALL, data=BATCHING, training=training(2))
     last = newest(home / "runs" / "toy", "last")
     assert last is not None
-    facts = read_json(last / "config.json")
-    (last / "config.json").write_text(json.dumps({**facts, "task": "translate"}))
+    table = read_json(last / "config.json")
+    (last / "config.json").write_text(json.dumps({**table, "task": "translate"}))
     with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'translate'; did you mean 'translator'"):
         textseq.resume("toy")
 
@@ -321,9 +321,9 @@ def test_the_best_is_picked_by_what_was_asked(
     said: list[str] = []
     settings = training(9, best_by_bleu=best_by_bleu, every=3, ema=0.0)
     translator = textseq.train_translator(
-        pairs=pairs, model=SMALL, batching=BATCHING, training=settings, report=said.append
+        pairs=pairs, model=SMALL, data=BATCHING, training=settings, report=said.append
     )
-    assert translator.facts["step"] == step
+    assert translator.info.step == step
     assert any("BLEU 30.00 (greedy)" in line for line in said) == best_by_bleu
 
 
@@ -331,10 +331,10 @@ def test_without_a_validation_part_the_average_is_the_model(pairs: list[Path], h
     origin = PairData(pairs=tuple(map(str, pairs)), validation=0.0)
     said: list[str] = []
     translator = textseq.train_translator(
-        origin=origin, model=SMALL, batching=BATCHING, training=training(4), report=said.append
+        data_source=origin, model=SMALL, data=BATCHING, training=training(4), report=said.append
     )
-    assert "results" not in translator.facts
-    assert "It was not measured" in (home / "runs" / "toy" / "README.md").read_text()
+    assert translator.info.results == ()
+    assert "Not measured" in (home / "runs" / "toy" / "README.md").read_text()
     last = newest(home / "runs" / "toy", "last")
     assert last is not None
     assert not torch.equal(
@@ -347,7 +347,7 @@ def test_validation_files_of_their_own_are_what_is_measured(pairs: list[Path], h
     held_out = write_pairs(home, "held-out", count=7, seed=5)
     origin = PairData(pairs=tuple(map(str, pairs)), validation_pairs=tuple(map(str, held_out)))
     said: list[str] = []
-    textseq.train_translator(origin=origin, model=SMALL, batching=BATCHING, training=training(2), report=said.append)
+    textseq.train_translator(data_source=origin, model=SMALL, data=BATCHING, training=training(2), report=said.append)
     assert any("300 pairs" in line for line in said)  # none of them is kept back
     first = held_out[0].read_text(encoding="utf-8").splitlines()[0]
     assert any(line.startswith(f"  {first}\n  = ") for line in said)
@@ -365,7 +365,7 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
     monkeypatch.setattr(translation_runs.TranslationRun, "run", only_evaluate)
     for window in (2, 3, 200):
         batching = replace(BATCHING, tokenizer="char", window=window)
-        textseq.train_translator(pairs=pairs, model=SMALL, batching=batching, training=training(1), overwrite=True)
+        textseq.train_translator(pairs=pairs, model=SMALL, data=batching, training=training(1), overwrite=True)
     assert found[:2] == pytest.approx(found[2:] * 2, rel=1e-5)
 
 
@@ -422,10 +422,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_replaced(
     source = PairData.from_dict({"pairs": tuple(map(str, pairs)), **origin}, where="here")
     with pytest.raises(TextseqError, match=message):
         textseq.train_translator(
-            origin=source,
+            data_source=source,
             name="mine",
             model=model,
-            batching=batching,
+            data=batching,
             training=TrainingConfig.from_dict({**training(2).to_dict(), **settings}, where="here"),
             overwrite=True,
         )
@@ -439,7 +439,7 @@ def test_separate_vocabularies_are_kept_apart(pairs: list[Path], home: Path) -> 
     translator = textseq.train_translator(
         pairs=pairs,
         model=replace(SMALL, tie_embeddings="target"),
-        batching=replace(BATCHING, vocabulary="separate"),
+        data=replace(BATCHING, vocabulary="separate"),
         training=training(2),
     )
     loaded = textseq.load_translator("toy")
@@ -456,7 +456,7 @@ def test_separate_vocabularies_are_kept_apart(pairs: list[Path], home: Path) -> 
 def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home: Path, joint: bool) -> None:
     model = SMALL if joint else replace(SMALL, tie_embeddings="none")
     batching = PairConfig(tokenizer="char", vocabulary="joint" if joint else "separate")
-    old = textseq.train_translator(pairs=pairs, name="old", model=model, batching=batching, training=training(5))
+    old = textseq.train_translator(pairs=pairs, name="old", model=model, data=batching, training=training(5))
     (home / "other.tsv").write_text("".join(f"a {n} zebra\tein {n} Zebra, ß\n" for n in range(50)), encoding="utf-8")
     said: list[str] = []
 
@@ -465,7 +465,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home:
             pairs=[home / "other.tsv"],
             name=name,
             model=None if init_from else model,
-            batching=batching,
+            data=batching,
             training=training(5),
             init_from=init_from,
             report=said.append,
@@ -473,7 +473,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            translation_runs.TranslationRun, "run", lambda run, **_: Translator([run.model], run.vocabularies, {})
+            translation_runs.TranslationRun, "run", lambda run, **_: Translator([run.model], run.tokenizer, run.info)
         )
         new, fresh = begin("new", "old"), begin("fresh", None)
     ours, theirs, drawn = (translator.models[0].state_dict() for translator in (new, old, fresh))
@@ -496,22 +496,22 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home:
     assert moved
     size = new.vocabularies.target.size
     assert 20 < known - 1 < size
-    assert any(f"; {known - 1} of {size} tokens were known there" in line for line in said)
+    assert any(f"; {known - 1} of {size} tokens are known there" in line for line in said)
 
 
 def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs: list[Path]) -> None:
     folder, _ = learned
     settings = replace(training(1), learning_rate=1e-6)
     further = textseq.train_translator(
-        pairs=pairs, source="en", target="de", batching=BATCHING, training=settings, init_from=str(folder)
+        pairs=pairs, source="en", target="de", data=BATCHING, training=settings, init_from=str(folder)
     )
     assert further.translate(["five four one"])[0].text == "fünf vier eins"
-    assert further.facts["init_from"] == str(folder)
+    assert further.info.init_from == str(folder)
     with pytest.raises(
         TextseqError,
-        match=r"--from wants a model of the same shape: \S+ has embedding_size 32.* the flags ask for embedding_size 8",
+        match=r"--from: expected a model of the same shape, got \S+ with embedding_size 32.* flags ask for",
     ):
-        textseq.train_translator(pairs=pairs, name="n", model=SMALL, batching=BATCHING, init_from=str(folder))
+        textseq.train_translator(pairs=pairs, name="n", model=SMALL, data=BATCHING, init_from=str(folder))
     with pytest.raises(TextseqError, match=r"--from wants a language-model, found a translator in \S+; name another"):
         textseq.train(text=pairs[:1], name="n", init_from=str(folder))
 
@@ -519,14 +519,14 @@ def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs:
 def test_an_origin_says_all_of_the_pairs(pairs: list[Path]) -> None:
     origin = PairData(pairs=tuple(map(str, pairs)))
     with pytest.raises(TextseqError, match="origin says all of the pairs; leave out corpus, source, target and pairs"):
-        textseq.train_translator(pairs=pairs, origin=origin)
+        textseq.train_translator(pairs=pairs, data_source=origin)
 
 
 def test_an_evaluation_reads_as_many_tokens_as_it_is_told(pairs: list[Path], home: Path) -> None:
     losses, few = {}, replace(BATCHING, batch_size=4)
     for tokens in (1, 200_000):
         settings = replace(training(1), evaluate_tokens=tokens, learning_rate=1e-9)
-        textseq.train_translator(pairs=pairs, name=str(tokens), model=SMALL, batching=few, training=settings)
+        textseq.train_translator(pairs=pairs, name=str(tokens), model=SMALL, data=few, training=settings)
         records = map(json.loads, (home / "runs" / str(tokens) / "log.jsonl").read_text().splitlines())
         losses[tokens] = [r["validation_nats_per_token"] for r in records if "validation_nats_per_token" in r]
     assert len(losses[1]) == len(losses[200_000]) == 1 and losses[1] != losses[200_000]

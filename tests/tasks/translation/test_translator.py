@@ -6,7 +6,7 @@ import gc
 import itertools
 import logging
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.pairs import PairDataset, read_sentence
 from textseq.decoding.beam import Hypothesis
@@ -41,7 +41,7 @@ from textseq.tokenizers.words import UNKNOWN, WordTokenizer
 
 LETTERS = CharTokenizer.train([["abcdefgh "]])
 TINY = {"embedding_size": 8, "encoder_size": 8, "hidden_size": 16, "attention_size": 8}
-FACTS: Facts = {"task": "translation", "source_language": "en", "target_language": "de"}
+INFO = ModelInfo(task="translation", source_language="en", target_language="de")
 KINDS: dict[str, dict[str, object]] = {
     "usual": {},
     "deep": {"cell": "lstm", "attention": "general", "num_decoder_layers": 2, "num_encoder_layers": 2},
@@ -67,7 +67,7 @@ def made(
     seed: int = 2,
     source: Tokenizer = LETTERS,
     target: Tokenizer = LETTERS,
-    facts: Mapping[str, object] = FACTS,
+    info: ModelInfo = INFO,
 ) -> Translator:
     """A translator with large random weights, which is sure of what it says, and says anything."""
     settings = {**TINY, "tie_embeddings": "all" if source is target else "none", **KINDS[kind]}
@@ -77,7 +77,7 @@ def made(
     for parameter in model.parameters():
         nn.init.normal_(parameter)
     model.output.bias.data[-1] -= 1  # or most would end at once
-    return Translator([model], Vocabularies(source, target), {**facts, "model": config.to_dict()})
+    return Translator([model], Vocabularies(source, target), replace(info, model=config.to_dict()))
 
 
 def texts(count: int, *, longest: int = 16, seed: int = 1) -> list[str]:
@@ -410,10 +410,13 @@ def test_settings_are_checked_before_anything_is_read() -> None:
         with pytest.raises(TextseqError, match=message) as e:
             translator.stream(unread(), **settings)
         assert "\n" not in str(e.value)
-    with pytest.raises(TextseqError, match=r"found num_return_sequences = 2; translate_all\(\) gives several"):
+    with pytest.raises(
+        TextseqError,
+        match=r"num_return_sequences: translate gives one translation .*, got 2; use translate_all for several",
+    ):
         translator.translate(["a"], num_return_sequences=2)
     with pytest.raises(TextseqError, match="a list of sentences, found one string; put it into a list"):
-        translator.translate("a b")
+        translator.translate_all("a b")
     for unknown, near in (("beams", "num_beams"), ("foo", "")):
         asks: tuple[Callable[..., object], ...] = (translator.translate, translator.translate_all, translator.stream)
         for ask in asks:
@@ -483,7 +486,7 @@ def test_a_model_without_attention_adds_nothing_to_where_several_looked(how: str
 def test_what_cannot_translate_together() -> None:
     other = CharTokenizer.train([["abcdefghi "]])
     one = made()
-    eight = Translator(one.models, one.vocabularies, one.facts, "int8")
+    eight = Translator(one.models, one.vocabularies, one.info, precision="int8")
     for several, message in (
         ([], "want at least one, found none"),
         (
@@ -491,7 +494,7 @@ def test_what_cannot_translate_together() -> None:
             "want one source vocabulary, found different ones; train them on",
         ),
         ([one, made(source=LETTERS, target=other)], "want one target vocabulary, found different ones"),
-        ([one, made(facts={**FACTS, "target_language": "fr"})], "the same languages, found en to de and en to fr"),
+        ([one, made(info=replace(INFO, target_language="fr"))], "the same languages, found en to de and en to fr"),
         ([one, eight], "want one precision, found float32 and int8"),
     ):
         with pytest.raises(TextseqError, match=f"models that translate together .*{message}") as e:
@@ -705,7 +708,7 @@ def test_evaluation_reads_the_best_segmentation_only() -> None:
 @pytest.mark.parametrize("joint", [True, False])
 def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path) -> None:
     other = LETTERS if joint else CharTokenizer.train([["abcdefghijk "]])
-    translator = made("deep", source=other, target=LETTERS, facts={**FACTS, "source": {"pairs": ["/home/me"]}})
+    translator = made("deep", source=other, target=LETTERS, info=replace(INFO, source={"pairs": ["/home/me"]}))
     folder = tmp_path / "kept"
     translator.save(folder, half=half)
     assert (folder / SOURCE_FILE).exists() != joint
@@ -718,13 +721,13 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
     if half:
         for parameter in translator.models[0].parameters():
             parameter.data = parameter.data.half().float()
-        translator = Translator(translator.models, translator.vocabularies, translator.facts)
+        translator = Translator(translator.models, translator.vocabularies, translator.info)
     assert_same(loaded.translate(some, max_new_tokens=10), translator.translate(some, max_new_tokens=10))
     with pytest.raises(TextseqError, match="exists; name a new folder or remove it"):
         translator.save(folder)
-    with pytest.raises(TextseqError, match="several models cannot be saved as one; save each by itself"):
+    with pytest.raises(TextseqError, match="an ensemble cannot be saved as one model; save each model by itself"):
         together([loaded, loaded]).save(tmp_path / "both")
-    with pytest.raises(TextseqError, match=r"a language model is wanted, .* is a translator") as e:
+    with pytest.raises(TextseqError, match=r"expected a language model, got .*, which is a translator") as e:
         load_generator(folder)
     assert "\n" not in str(e.value)
     if not joint:
@@ -739,13 +742,13 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
 
 def test_a_writer_is_no_translator(tmp_path: Path) -> None:
     from textseq.tasks.language_model.config import LanguageModelConfig
-    from textseq.tasks.language_model.generator import Writer
+    from textseq.tasks.language_model.generator import TextGenerator
     from textseq.tasks.language_model.model import LanguageModel
 
     config = LanguageModelConfig(hidden_size=8, embedding_size=4)
-    facts: Facts = {"task": "language-model", "model": config.to_dict()}
-    Writer(LanguageModel(config, LETTERS.size), LETTERS, facts).save(tmp_path / "writer")
-    with pytest.raises(TextseqError, match=r"a translator is wanted, .* is a language model") as e:
+    info = ModelInfo(task="language-model", model=config.to_dict())
+    TextGenerator(LanguageModel(config, LETTERS.size), LETTERS, info).save(tmp_path / "writer")
+    with pytest.raises(TextseqError, match=r"expected a translator, got .*, which is a language model") as e:
         load_translator(tmp_path / "writer")
     assert "\n" not in str(e.value)
 
@@ -767,26 +770,26 @@ def fields_of(signature: str) -> dict[str, str]:
 
 def test_a_measure_says_how_it_came_about() -> None:
     translator, told = made(), [0]
-    measured, written = translator.measure(
+    measured = translator.evaluate(
         corpus(), "older", metrics=["chrf"], num_beams=2, max_new_tokens=9, progress=lambda count: told.append(count)
     )
     assert sum(told) == 12
     pairs = list(corpus().pairs("b"))
     found = translator.translate([source for source, _ in pairs], num_beams=2, max_new_tokens=9)
-    assert written == [one.text for one in found]
-    assert [one.name for one in measured] == ["chrF2"]
+    assert measured.translations == tuple(one.text for one in found)
+    assert [one.name for one in measured.scores] == ["chrF2"]
     wanted = {
         "corpus": "some", "part": "b", "direction": "en-de", "tokens": "char-joint", "models": "1",
         "precision": "float32", "beams": "2", "length-penalty": "1", "max-new-tokens": "9",
     }  # fmt: skip
-    fields = fields_of(measured[0].signature)
+    fields = fields_of(measured.scores[0].signature)
     assert {name: fields[name] for name in wanted} == wanted
     assert "coverage-penalty" not in fields and "temperature" not in fields
     both = together([translator, made(seed=1)])
-    measured, _ = both.measure(
+    measured = both.evaluate(
         corpus("en", "de", "a"), "a", metrics=["bleu"], num_beams=1, temperature=0.5, seed=3, coverage_penalty=0.25
     )
-    fields = fields_of(measured[0].signature)
+    fields = fields_of(measured.scores[0].signature)
     wanted = {
         "models": "2",
         "beams": "1",
@@ -802,18 +805,18 @@ def test_a_measure_wants_the_models_languages() -> None:
     with pytest.raises(
         TextseqError, match="this model translates en to de, found de to en; say --source en --target de"
     ):
-        made().measure(corpus("de", "en"), "a")
+        made().evaluate(corpus("de", "en"), "a")
     with pytest.raises(TextseqError, match="unknown part of corpus 'some'"):
-        made().measure(corpus(), "test")
-    nameless = made(facts={"task": "translation"})
+        made().evaluate(corpus(), "test")
+    nameless = made(info=ModelInfo(task="translation"))
     assert nameless.languages == ("source", "target")
-    assert nameless.measure(corpus(), "a", metrics=["chrf"], num_beams=1)[1]
+    assert nameless.evaluate(corpus(), "a", metrics=["chrf"], num_beams=1).translations
 
 
 def test_results_stand_on_the_card(tmp_path: Path) -> None:
     translator = made()
-    measured, _ = translator.measure(corpus(), "a", metrics=["chrf"], num_beams=1)
-    translator.save(tmp_path / "measured", results=measured)
+    measured = translator.evaluate(corpus(), "a", metrics=["chrf"], num_beams=1)
+    translator.save(tmp_path / "measured", results=measured.scores)
     card = (tmp_path / "measured" / "README.md").read_text(encoding="utf-8")
     assert "chrF2" in card and "en to de" in card and "textseq-translate --model measured" in card
 
@@ -823,7 +826,7 @@ def test_results_stand_on_the_card(tmp_path: Path) -> None:
 
 def with_list(translator: Translator, found: Shortlist) -> Translator:
     vocabularies = replace(translator.vocabularies, shortlist=found)
-    return Translator(translator.models, vocabularies, translator.facts, translator.precision)
+    return Translator(translator.models, vocabularies, translator.info, precision=translator.precision)
 
 
 def random_list(translator: Translator, each: int = 3) -> Shortlist:
@@ -857,7 +860,7 @@ def test_a_batch_is_its_sentences_alone(kind: str, how: str) -> None:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_list_of_everything_changes_nothing(how: str, precision: str) -> None:
     translator = made()
-    translator = Translator(translator.models, translator.vocabularies, translator.facts, precision)  # type: ignore[arg-type]
+    translator = Translator(translator.models, translator.vocabularies, translator.info, precision=precision)  # type: ignore[arg-type]
     source_end, target_end = translator.vocabularies.ends
     tokens = np.tile(np.arange(target_end + 1, dtype=np.int32), source_end + 1)
     translator = with_list(translator, Shortlist(tokens, np.arange(source_end + 2) * (target_end + 1)))

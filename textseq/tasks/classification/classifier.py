@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count, islice
-from pathlib import Path
+from typing import Self, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.model_card import save_with_card
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_card import CardText, label_results, label_text
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.data.labelled import LabelledDataset
-from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
@@ -29,7 +28,7 @@ from textseq.tasks.classification.batches import text_batch
 from textseq.tasks.classification.config import ClassifierConfig, ExplanationMethod
 from textseq.tasks.classification.explain import Explanation, contributions
 from textseq.tasks.classification.model import ClassifierModel
-from textseq.tasks.classification.spec import describe
+from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.tokenizers.words import WordTokenizer
 from textseq.training.devices import pick_device
@@ -63,58 +62,85 @@ class Classification:
         return self.probabilities[self.label]
 
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
-"""Number formats that a classifier can compute in."""
-
-
-class Classifier:
-    """A model with its tokenizer and its labels.
+class Classifier(Predictor[LabelledDataset]):
+    """A classifier with its tokenizer and labels.
 
     Args:
-        model: in evaluation mode from here on.
+        model: set to evaluation mode.
         tokenizer: the one that it was trained with.
-        facts: what ``config.json`` says of it.
-        precision: of the products when it classifies; it explains in float32.
+        info: its metadata.
+        precision: number format of the products when it classifies; it explains in float32.
 
     Raises:
-        TextseqError: an unknown precision.
+        TextseqError: a precision that is unknown or not supported.
+
+    Example:
+        >>> textseq.load("sentiment").classify(["a masterpiece", "a waste of time"])[0].label
+        'positive'
     """
 
-    def __init__(
-        self, model: ClassifierModel, tokenizer: Tokenizer, facts: Facts, precision: Precision = "float32"
-    ) -> None:
-        if precision not in PRECISIONS:
-            raise unknown("precision of a classifier", precision, PRECISIONS)
-        self.model = model.eval()
-        self.precision = precision
-        self.tokenizer = tokenizer
-        self.facts = facts
-        self.device = next(model.parameters()).device
+    noun = "a classifier"
+    precisions = ("float32", "bfloat16")
+    model: ClassifierModel
+    tokenizer: Tokenizer
 
-    def __repr__(self) -> str:
-        """Labels and size, as a person wants to see them."""
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        return f"Classifier({', '.join(self.labels)}; {parameters:,} parameters)"
+    @classmethod
+    def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
+        where, info = str(saved.folder / "config.json"), saved.info
+        if len(info.labels) < 2:
+            raise TextseqError(f"{where} is damaged: expected two labels or more; restore the folder")
+        if not 0 < info.temperature <= HOTTEST:
+            raise TextseqError(
+                f"{where} is damaged: 'temperature' must be above 0 and at most {HOTTEST}; restore the folder"
+            )
+        config, sizes = ClassifierConfig.from_dict(info.model, where=where), (saved.tokenizer.size, len(info.labels))
+        model = checkpoint.filled(lambda: ClassifierModel(config, *sizes), saved.weights, saved.folder)
+        return cls(model.to(pick_device(device)), saved.tokenizer, info, precision=precision)
+
+    @staticmethod
+    def describe(name: str, info: ModelInfo) -> CardText:
+        return CardText(
+            title=f"A recurrent text classifier ({label_text(info)})",
+            command=f"textseq-classify --model {name} < texts.txt",
+            python=f'print(textseq.load("{name}").classify("A text.").label)',
+            trained_on=(f"- Language: {info.language or 'not stated'}.",),
+            results=label_results(info, "text"),
+            limits=(
+                "It gives one of its labels to any text, and knows only texts like those that it was trained on: other",
+                "subjects, other languages and irony confuse it. It repeats the prejudices of its sources.",
+            ),
+        )
+
+    def word_table(self) -> tuple[Sequence[str], Tensor]:
+        return self.tokenizer.vocabulary, self.model.embedding.weight
+
+    @property
+    def about(self) -> str:
+        return ", ".join(self.labels)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the labels, in the order of the model's outputs."""
-        names = self.facts.get("labels")
-        return tuple(map(str, names)) if isinstance(names, list) else ()
+        """The labels, in the order of the model's outputs."""
+        return self.info.labels
 
     @property
     def temperature(self) -> float:
-        """What the logits are divided by, so that the probabilities are as sure as they are right."""
-        found = self.facts.get("temperature", 1.0)
-        return float(found) if isinstance(found, int | float) else 1.0
+        """Calibration: the logits are divided by it."""
+        return self.info.temperature
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """The label of each text; one without a word has whatever label the model gives to nothing.
+    @overload
+    def classify(self, texts: str) -> Classification: ...  # type: ignore[overload-overlap]
+    @overload
+    def classify(self, texts: Sequence[str]) -> list[Classification]: ...
+    def classify(self, texts: str | Sequence[str]) -> Classification | list[Classification]:
+        """Classify texts; a text without words gets the label of an empty text.
 
         Raises:
-            TextseqError: a text that is no text.
+            TextseqError: a text that is not a string.
         """
-        return list(self.stream(texts))
+        return each(texts, lambda several: list(self.stream(several)))
+
+    __call__ = classify
 
     def stream(
         self, texts: Iterable[str], *, buffer: int = BUFFER, progress: Callable[[int], object] = lambda count: None
@@ -142,7 +168,7 @@ class Classifier:
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """What the model says of each text's labels, (N, C), as it is."""
-        return self.logits_of([self.tokenizer.encode(read_text(text)) for text in texts])
+        return self.logits_of([self.tokenizer.encode(padded_text(text)) for text in texts])
 
     def logits_of(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
         """The same of texts as ids."""
@@ -171,7 +197,7 @@ class Classifier:
         Raises:
             TextseqError: a text that is no text, a label that the model does not know, or no such method.
         """
-        ids = self.tokenizer.encode(read_text(text))
+        ids = self.tokenizer.encode(padded_text(text))
         log_p = self._calibrated(self.logits_of([ids]))[0]
         if label is not None and label not in self.labels:
             raise unknown("label", label, self.labels)
@@ -184,38 +210,38 @@ class Classifier:
     def _pieces(self, text: str, ids: np.ndarray, amounts: Sequence[float]) -> list[tuple[str, float]]:
         """The text in pieces, each with the amounts of its tokens: as it was given, where tokens lose rare words."""
         if isinstance(self.tokenizer, WordTokenizer) and "rare words" in self.tokenizer.loses:
-            return list(zip(self.tokenizer.surfaces(read_text(text)), amounts, strict=True))
+            return list(zip(self.tokenizer.surfaces(padded_text(text)), amounts, strict=True))
         return align_to_text(self.tokenizer, ids.tolist(), amounts)
 
-    def measure(
+    def evaluate(
         self,
-        corpus: LabelledDataset,
+        dataset: LabelledDataset,
         split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
         process_group: ProcessGroup = ALONE,
     ) -> ClassificationMetrics:
-        """How often the labels of a part are found.
+        """Measure the classifier on a split of a dataset.
 
         Args:
-            corpus: the texts.
-            split: of the corpus.
-            progress: told how many texts are done.
-            process_group: those that measure together, all with the same model and corpus.
+            dataset: labelled texts.
+            split: of the dataset.
+            progress: called with the number of texts that are done.
+            process_group: processes that share the work, all with the same model and dataset.
 
         Raises:
-            TextseqError: the part has a label that the model never saw.
+            TextseqError: the split has a label that the model does not know.
         """
         number_of = {label: number for number, label in enumerate(self.labels)}
         rows, right = {}, []
-        examples = corpus.examples(split)
+        examples = dataset.examples(split)
         for turn in count():
             if not (some := list(islice(examples, BUFFER))):
                 break
             for _, label in some:
                 if label not in number_of:
                     raise TextseqError(
-                        f"the {split} part of '{corpus.name}' has the label '{label}', which the model never saw; it "
+                        f"the {split} part of '{dataset.name}' has the label '{label}', which the model never saw; it "
                         f"knows {', '.join(self.labels)}"
                     )
             if process_group.turn(turn):
@@ -223,7 +249,7 @@ class Classifier:
             right += [number_of[label] for _, label in some]
             progress(len(some))
         found = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
-        how = f"{data_signature(corpus.name, corpus.splits, split)}|tokens:{self.tokenizer.signature}"
+        how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|precision:{self.precision}" if self.precision != "float32" else ""
         return measure_labels(found, right, self.labels, how=how)
 
@@ -233,22 +259,8 @@ class Classifier:
         found: np.ndarray = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
         return found
 
-    @cached_property
-    def vectors(self) -> Vectors:
-        """The vectors of the tokens, by the words that these are: ``classifier.vectors.nearest("good")``."""
-        return vectors_of(self.tokenizer.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
 
-    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
-        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
-        return self.vectors.nearest(word, count)
-
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[ClassificationMetrics] = ()) -> None:
-        """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
-        measured = [one.to_dict() for one in results]
-        save_with_card(Path(folder), self.model, self.tokenizer, self.facts, describe, half=half, results=measured)
-
-
-def read_text(text: str) -> str:
+def padded_text(text: str) -> str:
     """The text as a model reads it, with one space before it, so that its first word is a token as within a text.
 
     Raises:
@@ -257,24 +269,3 @@ def read_text(text: str) -> str:
     if not isinstance(text, str):
         raise TextseqError(f"texts are strings, found {type(text).__name__}; give strings")
     return " " + text.strip()
-
-
-def open_classifier(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Classifier:
-    """The classifier of a checkpoint.
-
-    Raises:
-        TextseqError: settings or weights that do not fit; an unknown precision.
-    """
-    where = str(found.folder / "config.json")
-    settings, labels = found.facts.get("model"), found.facts.get("labels")
-    if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
-        raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
-    temperature = found.facts.get("temperature", 1.0)
-    if not isinstance(temperature, int | float) or not 0 < temperature <= HOTTEST:
-        raise TextseqError(
-            f"{where} is damaged: its 'temperature' must be above 0, at most {HOTTEST}; restore the folder"
-        )
-    config = ClassifierConfig.from_dict(settings, where=where)
-    sizes = found.tokenizer.size, len(labels)
-    model = checkpoint.filled(lambda: ClassifierModel(config, *sizes), found.weights, found.folder)
-    return Classifier(model.to(pick_device(device)), found.tokenizer, found.facts, precision)

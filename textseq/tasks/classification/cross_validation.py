@@ -1,146 +1,137 @@
-"""Several classifiers of the same texts: one for each fold, or each of several seeds, and what they reach."""
+"""Several classifiers of the same texts: one for each fold of a cross-validation, or for each of several seeds."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+from typing import TypedDict, Unpack, cast
 
 from textseq.checkpoints.checkpoint import Checkpoint
-from textseq.config.training import TrainingConfig
+from textseq.config.base import Settings
 from textseq.data.sources import LabelledData
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
 from textseq.metrics.classification import ClassificationMetrics, combine
+from textseq.tasks import run
+from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
-from textseq.tasks.classification.run import STARTS, resume_classifier, settled, train_classifier
+from textseq.tasks.classification.leakage import shared_texts
+from textseq.tasks.classification.run import ClassificationRun
+from textseq.tasks.classification.spec import CLASSIFICATION
+from textseq.tasks.initialization import load_init_model
 from textseq.training.distributed.environment import environment
-from textseq.training.provenance import shared_texts
-from textseq.training.run_folder import last_checkpoint, load_init_model, saved
+from textseq.training.run_folder import last_checkpoint
 
 log = logging.getLogger("textseq")
 
 
+class _Where(TypedDict):
+    data_dir: Path | None
+    download: bool
+
+
 FEW_TEXTS = 100
-"""Texts for each fold with which none can be empty, however they are dealt out."""
+"""Texts for each fold from which on no fold can be empty."""
 
 
 def train_classifiers(
-    origin: LabelledData,
+    data_source: LabelledData,
     *,
-    name: str | None = None,
     model: ClassifierConfig | None = None,
-    batching: LabelledConfig | None = None,
-    training: TrainingConfig | None = None,
-    init_from: str | None = None,
-    overwrite: bool = False,
-    data_dir: Path | None = None,
-    download: bool = False,
-    report: Callable[[str], None] = log.info,
+    data: LabelledConfig | None = None,
+    **options: Unpack[run.TrainOptions],
 ) -> list[ClassificationMetrics]:
     """Train a classifier for each fold, for each of several seeds, or for both, and measure every one.
 
-    With ``origin.folds`` it is measured on its fold, whose texts neither it nor its tokenizer saw; else on the test
-    part, or where there is none on the validation part. Runs are called NAME-fold1of10, NAME-seed2 and so on. What is
-    there is gone on with, or only measured if it is finished: the same call takes up what was stopped.
+    With ``data_source.folds`` each is measured on its fold, whose texts neither it nor its tokenizer has read; else on
+    the test split, or without one on the validation split. Runs are called NAME-fold1of10, NAME-seed2 and so on; runs
+    that exist are resumed, or only measured if they are finished.
 
     Args:
-        origin: the texts, and how many ``folds`` or ``seeds``.
-        name: the beginning of the runs' names; the corpus's name, or the first file's, by default.
-        model: as of ``train_classifier``, and so are the others.
-        batching: likewise.
-        training: likewise; its seed is the first.
-        init_from: likewise.
-        overwrite: replace runs of these names.
-        data_dir: likewise.
-        download: likewise.
-        report: likewise.
+        data_source: the texts, and how many ``folds`` or ``seeds``.
+        model: as of ``train_classifier``.
+        data: as of ``train_classifier``.
+        options: as of ``train_classifier``; ``name`` begins the names of the runs, ``training.seed`` is the first seed.
 
     Returns:
-        The measure of each.
+        The metrics of each.
 
     Raises:
-        TextseqError: as ``train_classifier``; or a run of such a name was made otherwise.
-        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+        TextseqError: as ``train_classifier``; or a run of such a name has other settings.
+        Interrupted: after Ctrl-C or SIGTERM; the run was saved.
     """
-    if origin.folds is None and origin.seeds is None:
-        raise TextseqError("several classifiers want --folds or --seeds, found neither; 10 and 3 are usual")
+    source, report = data_source.resolved(), options.get("report", log.info)
+    if source.folds is None and source.seeds is None:
+        raise TextseqError("expected --folds or --seeds for several classifiers, got neither; 10 and 3 are usual")
     if environment().count > 1:
-        raise TextseqError(
-            "--folds and --seeds train one model after the other, and with one process; start it without torchrun"
-        )
-    base = load_init_model(init_from, *STARTS, vectors=origin.vectors)
-    model, batching, training = settled(model, batching, training, base)
-    if batching.batch_size == "auto":
-        raise TextseqError("--folds and --seeds want the same --batch-size for all, found auto; set a number")
-    if name is None:
-        name = origin.corpus or (Path(origin.labelled[0]).name.split(".")[0] if origin.labelled else "run")
-    origin = origin.resolved()
-    _check_folds(origin, base, data_dir, download)
-    measured: list[ClassificationMetrics] = []
-    for ending, own, seed in _rounds(origin, training.seed):
-        folder, seeded = runs_folder() / f"{name}{ending}", replace(training, seed=seed)
+        raise TextseqError("--folds and --seeds train one model after the other in one process; start without torchrun")
+    where = _Where(data_dir=options.get("data_dir"), download=options.get("download", False))
+    init_from = options.get("init_from")
+    init = load_init_model(init_from, ("classification", "language-model"), vectors=source.vectors)
+    settings = ClassificationRun.settings(CLASSIFICATION, None, init, model, data)
+    if settings[1].to_dict()["batch_size"] == "auto":
+        raise TextseqError("--batch-size: expected a number with --folds and --seeds, got auto; set one for all")
+    training = run.checked_training(CLASSIFICATION, options.get("training") or CLASSIFICATION.training_config())
+    name = options.get("name") or source.corpus or Path(source.labelled[0] if source.labelled else "run").name
+    _check_folds(source, init, **where)
+    metrics: list[ClassificationMetrics] = []
+    for suffix, part, seed in _rounds(source, training.seed):
+        folder, seeded = runs_folder() / f"{name.split('.')[0]}{suffix}", replace(training, seed=seed)
         try:
-            if folder.exists() and not overwrite:
-                found = last_checkpoint(folder)
-                tables = {"model": model, "data": batching, "training": seeded}
-                asked = {"init_from": init_from, **{name: one.to_dict() for name, one in tables.items()}}
-                if any(found.facts.get(what) != settings for what, settings in asked.items()):
-                    raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
-                if saved(found.facts, found.folder, "source", LabelledData) != own:
-                    raise TextseqError(f"the run {folder} learnt from other texts; --overwrite replaces it")
-                how = {"training": None, "data_dir": data_dir, "download": download, "report": report}
-                classifier = resume_classifier(folder, found, **how)  # type: ignore[arg-type]
+            if folder.exists() and not options.get("overwrite"):
+                _check_same(folder, part, (*settings, seeded), init_from)
+                predictor = run.resume(folder, report=report, **where)
             else:
-                classifier = train_classifier(
-                    origin=own,
-                    name=folder.name,
-                    model=model,
-                    batching=batching,
-                    training=seeded,
-                    init_from=init_from,
-                    overwrite=overwrite,
-                    data_dir=data_dir,
-                    download=download,
-                    report=report,
-                )
+                options |= {"name": folder.name, "training": seeded}
+                predictor = run.train(CLASSIFICATION, part, model=settings[0], data=settings[1], **options)
         except Interrupted as stop:
-            done, _, _ = str(stop).partition("; go on with")
-            raise Interrupted(f"{done}; the same command goes on with it, and with the others", stop.code) from None
-        corpus = own.open(data_dir=data_dir, download=download)
-        split = next((split for split in ("test", "validation") if split in corpus.splits), "train")
-        measured.append(classifier.measure(corpus, split))
-        report(f"{folder.name}: {measured[-1]}\n  {measured[-1].signature}")
-    scores, counts = [one.accuracy for one in measured], {"folds": origin.folds, "seeds": origin.seeds}
+            done, _, _ = str(stop).partition("; continue with")
+            raise Interrupted(f"{done}; the same command continues it, and the others", stop.code) from None
+        dataset = part.open(**where)
+        split = next((split for split in ("test", "validation") if split in dataset.splits), "train")
+        metrics.append(cast(Classifier, predictor).evaluate(dataset, split))
+        report(f"{folder.name}: {metrics[-1]}\n  {metrics[-1].signature}")
+    accuracies, counts = [one.accuracy for one in metrics], {"folds": source.folds, "seeds": source.seeds}
     what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)
     report(
-        f"{what}: accuracy {mean(scores):.2%} +- {stdev(scores):.2%}, macro F1 "
-        f"{mean(one.macro_f1 for one in measured):.4f}\nall of them together:\n{combine(measured).table()}"
+        f"{what}: accuracy {mean(accuracies):.2%} +- {stdev(accuracies):.2%}, macro F1 "
+        f"{mean(one.macro_f1 for one in metrics):.4f}\nall together:\n{combine(metrics).table()}"
     )
-    return measured
+    return metrics
 
 
-def _rounds(origin: LabelledData, first_seed: int) -> Iterator[tuple[str, LabelledData, int]]:
-    """The end of each run's name, what it learns from, and its seed."""
-    for fold in range(1, origin.folds + 1) if origin.folds else [None]:
-        for seed in range(first_seed, first_seed + (origin.seeds or 1)):
-            ending = f"-fold{fold}of{origin.folds}" * (fold is not None) + f"-seed{seed}" * (origin.seeds is not None)
-            yield ending, replace(origin, fold=fold, seeds=None), seed
+def _rounds(source: LabelledData, first_seed: int) -> Iterator[tuple[str, LabelledData, int]]:
+    """The end of each run's name, its data source and its seed."""
+    for fold in range(1, source.folds + 1) if source.folds else [None]:
+        for seed in range(first_seed, first_seed + (source.seeds or 1)):
+            suffix = f"-fold{fold}of{source.folds}" * (fold is not None) + f"-seed{seed}" * (source.seeds is not None)
+            yield suffix, replace(source, fold=fold, seeds=None), seed
 
 
-def _check_folds(origin: LabelledData, base: Checkpoint | None, data_dir: Path | None, download: bool) -> None:
-    """Raise a TextseqError if a fold would be empty, or is known to the model that all begin with."""
-    if origin.folds is None:
+def _check_same(folder: Path, source: LabelledData, settings: tuple[Settings, ...], init_from: str | None) -> None:
+    """Raise a TextseqError if a run was made with other settings or from other texts."""
+    saved = last_checkpoint(folder)
+    tables = [one.to_dict() for one in settings]
+    if [saved.info.model, saved.info.data, saved.info.training] != tables or saved.info.init_from != init_from:
+        raise TextseqError(f"the run {folder} was made with other settings; --overwrite replaces it")
+    if run.saved_source(CLASSIFICATION, saved) != source:
+        raise TextseqError(f"the run {folder} was trained on other texts; --overwrite replaces it")
+
+
+def _check_folds(source: LabelledData, init: Checkpoint | None, data_dir: Path | None, download: bool) -> None:
+    """Raise a TextseqError if a fold would be empty, or has texts that the initial model was trained on."""
+    if source.folds is None:
         return
-    rounds = [own for _, own, _ in _rounds(replace(origin, seeds=None), 0)]
-    whole = rounds[0].open(data_dir=data_dir, download=download)
-    if sum(1 for split in whole.splits for _ in whole.examples(split)) < FEW_TEXTS * origin.folds:
-        for own in rounds[1:]:  # all are large enough where there are many texts
-            own.open(data_dir=data_dir, download=download)
-    if base is not None and (known := shared_texts(base.facts, origin, whole)):
+    parts = [part for _, part, _ in _rounds(replace(source, seeds=None), 0)]
+    whole = parts[0].open(data_dir=data_dir, download=download)
+    if sum(1 for split in whole.splits for _ in whole.examples(split)) < FEW_TEXTS * source.folds:
+        for part in parts[1:]:  # opening a fold checks that it is not empty
+            part.open(data_dir=data_dir, download=download)
+    if init is not None and (shared := shared_texts(init.info, source, whole)):
         raise TextseqError(
-            f"--folds measures on texts that the model has not seen, and {base.folder} has read {known}; begin with "
-            "another model, or with none"
+            f"--folds measures on texts that the model has not seen, but {init.folder} was trained on {shared}; "
+            "initialize from another model, or from none"
         )

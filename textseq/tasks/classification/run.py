@@ -1,352 +1,286 @@
-"""The run of a classifier: from labelled texts and settings to a trained model in its folder."""
+"""Training of a classifier."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Unpack, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.checkpoints import checkpoint
-from textseq.checkpoints.model_card import About, labels_of
-from textseq.checkpoints.registry import Facts
-from textseq.checkpoints.size_limits import fitting_memory
+from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.config.base import Settings
 from textseq.config.tokenizer import TokenizerConfig
-from textseq.config.training import TrainingConfig, rows_of
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData, file_names
-from textseq.data.token_files import labelled_token_file, tokenizer_for
+from textseq.data.token_files import TokenFile, labelled_token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.classification import fit_temperature, measure_labels
-from textseq.nn.embedding import carry_over
+from textseq.tasks import run
 from textseq.tasks.classification.batches import TextBatches
-from textseq.tasks.classification.classifier import Classifier, open_classifier, read_text
-from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.tasks.classification.classifier import Classifier, padded_text
+from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
+from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
-from textseq.tasks.classification.spec import describe
-from textseq.tasks.language_model.generator import open_generator
+from textseq.tasks.classification.spec import CLASSIFICATION
+from textseq.tasks.initialization import check_shape, copy_weights
+from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.predictor import Metrics
+from textseq.tasks.task import Task
 from textseq.tokenizers.base import Tokenizer
 from textseq.training.events import Evaluation
-from textseq.training.provenance import facts_of, overlap, spoiled
-from textseq.training.run import TaskRun
-from textseq.training.run_folder import (
-    going_on,
-    load_init_model,
-    new_folder,
-    same_shape,
-    same_text,
-    saved,
-    saved_fingerprint,
-    suited,
-)
-
-log = logging.getLogger("textseq")
-
 
 SHOWN = 3
 """Texts whose labels are shown after each evaluation."""
-
-WIDE = 70
+WIDTH = 70
 """Characters of them."""
-
-STARTS = "classification", "language-model"
-"""The tasks of models that a classifier may begin with."""
-
 STACK = ("cell", "num_layers", "hidden_size", "embedding_size")
-"""What a classifier that begins with a language model's weights has as that has it."""
+"""Settings that a classifier shares with the language model that it is initialized from."""
 
 
 def train_classifier(
     corpus: str | None = None,
     *,
     labelled: Sequence[Path | str] | Path = (),
-    origin: LabelledData | None = None,
-    name: str | None = None,
+    data_source: LabelledData | None = None,
     model: ClassifierConfig | None = None,
-    batching: LabelledConfig | None = None,
-    training: TrainingConfig | None = None,
-    init_from: str | None = None,
-    overwrite: bool = False,
-    data_dir: Path | None = None,
-    download: bool = False,
-    report: Callable[[str], None] = log.info,
+    data: LabelledConfig | None = None,
+    **options: Unpack[run.TrainOptions],
 ) -> Classifier:
-    """Train a classifier, and return it as it was at its best.
+    """Train a classifier on a corpus of labelled texts by name or on one's own texts.
+
+    With ``init_from`` it takes over that model's tokenizer: a classifier's weights (rows of common labels), or the
+    embedding and layers of a language model (Howard and Ruder 2018).
 
     Args:
         corpus: a corpus of labelled texts by name; or
         labelled: one's own files or folders.
-        origin: either of these at once, and how one's own files are read.
-        name: of the run; the corpus's name, or the first file's, by default.
-        model: sizes and kinds; with ``init_from``, that model's by default.
-        batching: tokenizer, batches.
-        training: optimizer, schedule, limits.
-        init_from: a model whose weights and tokens to begin with: a classifier (labels that both have keep theirs), or
-            a language model, whose embedding and layers it takes over (Howard and Ruder 2018).
-        overwrite: replace a run of this name.
-        data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
-        download: fetch what is not there.
-        report: where lines about the run go.
+        data_source: either of these, with all settings of how files are read.
+        model: sizes and kinds; default: those of ``init_from``, or ``ClassifierConfig()``.
+        data: tokenizer and batches.
+        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, report.
 
     Raises:
-        TextseqError: anything that the user can mend, told before the first step wherever it can be.
-        Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
+        TextseqError: whatever the user can fix, before the first step wherever possible.
+        Interrupted: after Ctrl-C or SIGTERM; the run was saved.
+
+    Example:
+        >>> classifier = textseq.train_classifier(labelled="reviews.csv", name="mine")
+        >>> classifier.classify("a masterpiece").label
     """
-    if origin is None:
-        origin = LabelledData(corpus=corpus, labelled=file_names(labelled))
-    elif corpus or labelled:
-        raise TextseqError("origin says all of the texts; leave out corpus and labelled beside it")
-    origin = origin.resolved()
-    opened = origin.open(data_dir=data_dir, download=download)
-    folder = new_folder(origin.default_name(opened) if name is None else name, overwrite=overwrite)
-    base = load_init_model(init_from, *STARTS, vectors=origin.vectors)
-    settings = model, batching, training = settled(model, batching, training, base)
-    if base and (known := overlap(base.facts, opened)) is not None:
-        report(f"note: {spoiled(base.folder, known, opened)}")
-    for note in opened.notes:
-        report(note)
-    facts = facts_of(
-        "classification", origin, opened, (init_from, base), settings, language=opened.language, labels=[*opened.labels]
-    )
-    tokenizer = base.tokenizer if base else tokenizer_for(_Read(opened), batching, cache_folder())
-    for note in tokenizer.notes(batching):
-        report(note)
-    run = ClassificationRun(folder, facts, opened, tokenizer, model, batching, training, report)
-    if base:
-        _init_from(run, base)
-    table = run.model.embedding.weight
-    run.load_vectors(table, tokenizer.vocabulary, origin.vectors, data_dir=data_dir, download=download)
-    return run.run(overwrite=overwrite)
+    source = run.data_source(data_source, LabelledData(corpus=corpus, labelled=file_names(labelled)))
+    predictor = run.train(CLASSIFICATION, source, model=model, data=data, **options)
+    return cast(Classifier, predictor)
 
 
-def resume_classifier(
-    folder: Path,
-    found: checkpoint.Checkpoint,
-    *,
-    training: TrainingConfig | None,
-    data_dir: Path | None,
-    download: bool,
-    report: Callable[[str], None],
-) -> Classifier:
-    """Go on with a run from its last checkpoint, ``found``; see ``runs.resume``."""
-    facts, place = found.facts, found.folder
-    opened = saved(facts, place, "source", LabelledData).open(data_dir=data_dir, download=download)
-    same_text(folder, saved_fingerprint(facts, place), opened.fingerprint)
-    before = saved(facts, place, "training", ClassifierTrainingConfig)
-    training = going_on(training, before, folder, "classification")
-    model, batching = saved(facts, place, "model", ClassifierConfig), saved(facts, place, "data", LabelledConfig)
-    return ClassificationRun(folder, facts, opened, found.tokenizer, model, batching, training, report).run(resume=True)
+class ClassificationRun(run.TaskRun[LabelledDataset, Classifier]):
+    """A run of a classifier."""
 
+    dataset_info = ("language", "labels")
+    unit = "text"
+    init_tasks = ("language-model",)
+    tokenizer: Tokenizer
+    model: ClassifierModel
+    batches: TextBatches
 
-def settled(
-    model: ClassifierConfig | None,
-    batching: LabelledConfig | None,
-    training: TrainingConfig | None,
-    base: checkpoint.Checkpoint | None,
-) -> tuple[ClassifierConfig, LabelledConfig, TrainingConfig]:
-    """The settings, with those of the model to begin with, or the defaults, for what is not given."""
-    if model is None:
-        model = like(base.facts.get("task"), base.facts.get("model")) if base else ClassifierConfig()
-    batching = batching or LabelledConfig()
-    if base:  # whose tokens are the ones that it knows
-        batching = _with_tokens_of(base, batching)
-    return model, batching, suited(training or ClassifierTrainingConfig(), "classification")
+    @classmethod
+    def init_settings(cls, info: ModelInfo) -> tuple[Table, Table]:
+        return compatible_config(info).to_dict(), tokenizer_settings(info.data)
 
+    @classmethod
+    def settings(
+        cls,
+        task: Task,
+        dataset: LabelledDataset | None,
+        init: Checkpoint | None,
+        model: Settings | None,
+        data: Settings | None,
+    ) -> tuple[Settings, Settings]:
+        if model is None:
+            model = compatible_config(init.info) if init else ClassifierConfig()
+        if data is None:
+            data = LabelledConfig()
+        return model, _with_tokenizer_of(init, data) if init else data
 
-def _with_tokens_of(base: checkpoint.Checkpoint, batching: LabelledConfig) -> LabelledConfig:
-    """The settings with the tokenizer of a model.
+    @classmethod
+    def make_tokenizer(
+        cls, dataset: LabelledDataset, data: LabelledConfig, init: Checkpoint | None, report: run.Report
+    ) -> Tokenizer:
+        if init and (corpus := leak(init.info, dataset)) is not None:
+            report(f"note: {leak_warning(init.folder, corpus, dataset)}")
+        tokenizer = init.tokenizer if init else tokenizer_for(_PaddedTexts(dataset), data, cache_folder())
+        for note in tokenizer.notes(data):
+            report(note)
+        return tokenizer
 
-    Raises:
-        TextseqError: they ask for another.
-    """
-    tokens, asked, usual = tokens_of(base.facts), batching.to_dict(), LabelledConfig().to_dict()
-    if other := [name for name, value in tokens.items() if asked[name] not in (value, usual[name])]:
-        flag = other[0].replace("_", "-")
-        raise TextseqError(
-            f"--from takes over the tokens of {base.folder}, with --{flag} {tokens[other[0]]}; found --{flag} "
-            f"{asked[other[0]]}; leave it out"
+    @cached_property
+    def data(self) -> LabelledConfig:
+        """Settings of the batches."""
+        return self.config(LabelledConfig, self.info.data)
+
+    def make_model(self) -> ClassifierModel:
+        config = self.config(ClassifierConfig, self.info.model)
+        return ClassifierModel(config, self.tokenizer.size, len(self.info.labels), _class_weights(config, self.counts))
+
+    def make_batches(self, rows: int) -> TextBatches:
+        return self._batches("train", rows, self.data.longest)
+
+    def prepare_validation(self, rows: int) -> None:
+        self.validation = self._batches("validation", rows)
+
+    def _tokens(self, split: str) -> TokenFile:
+        return labelled_token_file(_PaddedTexts(self.dataset), split, self.tokenizer, cache_folder())
+
+    def _batches(self, split: str, rows: int, longest: int | None = None) -> TextBatches:
+        texts = self._tokens(split)
+        return TextBatches(texts, texts.labels, rows, self.training.seed, longest)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Training texts of each label, (C,)."""
+        return np.bincount(self._tokens("train").labels, minlength=len(self.dataset.labels))
+
+    @property
+    def summary(self) -> str:
+        pairs = zip(self.dataset.labels, self.counts.tolist(), strict=True)
+        counts = ", ".join(f"{label} {count:,}" for label, count in pairs)
+        return f"vocabulary {self.tokenizer.size}, {int(self.counts.sum()):,} texts ({counts})"
+
+    def predictor(self) -> Classifier:
+        return Classifier(self.model, self.tokenizer, self.info)
+
+    def final_metrics(self, predictor: Classifier) -> list[Metrics]:
+        """Calibrates the classifier, then measures it."""
+        logits, labels = self._validation_logits(predictor)
+        predictor.info = replace(predictor.info, temperature=fit_temperature(logits, labels))
+        metrics = predictor.evaluate(self.dataset, "validation")
+        self.report(
+            f"validation: {metrics}\n  {metrics.signature}\n{metrics.table()}\n"
+            f"calibrated: logits are divided by {predictor.temperature:.3f}"
         )
-    return LabelledConfig.from_dict({**asked, **tokens}, where=str(base.folder))
+        return [metrics]
+
+    def evaluate(self) -> Evaluation:
+        """Loss and accuracy."""
+        logits, labels = self._validation_logits(self.predictor(), all_texts=False)
+        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        metrics = measure_labels(log_p, labels, self.dataset.labels)
+        text = f"accuracy {metrics.accuracy:.2%}, {metrics.nats:.4f} nats per text"
+        criterion = -metrics.accuracy if self.training.best_by == "accuracy" else None
+        results: Table = {"nats_per_token": metrics.nats, "accuracy": metrics.accuracy}
+        return Evaluation(metrics.nats, results, text, criterion=criterion)
+
+    def sample(self) -> str:
+        """Some texts with their predicted and true labels."""
+        split = "validation" if self.measured else "train"
+        examples = list(islice(self.dataset.examples(split), SHOWN))
+        predictions = self.predictor().classify([text for text, _ in examples])
+        lines = []
+        for (text, label), prediction in zip(examples, predictions, strict=True):
+            line = " ".join(text.split())
+            dots = "..." * (len(line) > WIDTH)
+            lines.append(f"  {prediction.label} ({prediction.probability:.0%}; true: {label}): {line[:WIDTH]}{dots}")
+        return "\n".join(lines)
+
+    def _validation_logits(self, classifier: Classifier, *, all_texts: bool = True) -> tuple[np.ndarray, list[int]]:
+        """Logits and labels of the validation split, or of as much as ``evaluate_tokens`` allows."""
+        step = 1 if all_texts else -(-int(self.validation.lengths.sum()) // self.training.evaluate_tokens)
+        numbers = range(0, len(self.validation.labels), step)
+        return classifier.logits_of([*map(self.validation.tokens, numbers)]), self.validation.labels[::step].tolist()
+
+    def init_weights(self, init: Checkpoint) -> str:
+        asked, config = self.model.config.shape(), compatible_config(init.info).shape()
+        from_language_model = init.info.task == "language-model"
+        (TextGenerator if from_language_model else Classifier).open(init)  # checks that its parts fit
+        weights = init.weights
+        if from_language_model:
+            # Embedding and layers are taken over; the second direction of a single layer may be new.
+            second = asked.bidirectional and asked.num_layers == 1
+            config = replace(config, pooling=asked.pooling, readout_size=asked.readout_size, bidirectional=second)
+            weights = {_name_in_classifier(name): tensor for name, tensor in weights.items()}
+        check_shape(init.folder, config, asked)
+        own: tuple[str, ...] = ("embedding.", "recurrent.")
+        own += () if from_language_model else ("pooling.", "readout.", "output.")
+        parameters = self.model.state_dict()
+        weights = {name: tensor for name, tensor in weights.items() if name.startswith(own) and name in parameters}
+        labels = self.dataset.labels, init.info.labels
+        copy_weights(self.model, weights, dict.fromkeys(("output.weight", "output.bias"), labels))
+        return "the tokenizer is that model's"
 
 
-class _Read:
-    """The texts of a corpus as a model reads them, for the tokenizer and the token files."""
+def _name_in_classifier(name: str) -> str:
+    """A language model's parameter in a classifier; its backward stack becomes the second direction."""
+    return f"recurrent.{name.removeprefix('reverse.')}_reverse" if name.startswith("reverse.") else name
 
-    def __init__(self, corpus: LabelledDataset) -> None:
-        self.name, self.splits, self.fingerprint = corpus.name, corpus.splits, corpus.fingerprint
-        self.corpus, self.labels = corpus, corpus.labels
+
+class _PaddedTexts:
+    """The texts of a dataset as the model reads them, for the tokenizer and the token files."""
+
+    def __init__(self, dataset: LabelledDataset) -> None:
+        self.name, self.splits, self.fingerprint = dataset.name, dataset.splits, dataset.fingerprint
+        self.dataset, self.labels = dataset, dataset.labels
 
     def documents(self, split: str) -> Iterator[tuple[str]]:
         """Each text of a split, as a document of one chunk."""
         return (document for document, _ in self.labelled_documents(split))
 
     def labelled_documents(self, split: str) -> Iterator[tuple[tuple[str], str]]:
-        """Each text of a split, as a document of one chunk, with its label."""
-        return (((read_text(text),), label) for text, label in self.corpus.examples(split))
+        """The same with the label of each text."""
+        return (((padded_text(text),), label) for text, label in self.dataset.examples(split))
 
 
-class ClassificationRun(TaskRun[Classifier]):
-    """A run of a classifier.
-
-    Args:
-        folder: the run's.
-        facts: for ``config.json``.
-        corpus: the texts.
-        tokenizer: of the texts.
-        model: sizes and kinds.
-        batching: batches.
-        training: limits, seed and device.
-        report: where lines about the run go.
-
-    Raises:
-        TextseqError: whatever does not fit together.
-    """
-
-    use = "classify with: textseq-classify --model"
-    unit = "text"
-    tokenizer: Tokenizer
-    model: ClassifierModel
-
-    def __init__(
-        self,
-        folder: Path,
-        facts: Facts,
-        corpus: LabelledDataset,
-        tokenizer: Tokenizer,
-        model: ClassifierConfig,
-        batching: LabelledConfig,
-        training: TrainingConfig,
-        report: Callable[[str], None],
-    ) -> None:
-        super().__init__(folder, facts, corpus.splits, training, report)
-        self.corpus, self.tokenizer = corpus, tokenizer
-        labelled = self._batches("train", rows_of(batching.batch_size), batching.longest)
-        self.held_out: TextBatches | None = None
-        if self.measured:
-            self.held_out = self._batches("validation", rows_of(batching.batch_size))
-        counts = np.bincount(labelled.labels, minlength=len(corpus.labels))
-        torch.manual_seed(training.seed)
-        with fitting_memory():
-            made = ClassifierModel(model, tokenizer.size, len(corpus.labels), _weights(model, counts))
-        self.model = made.to(self.device)
-        self.batches = self.settled(labelled)
-        parameters = sum(p.numel() for p in self.model.parameters())
-        each = ", ".join(f"{label} {count:,}" for label, count in zip(corpus.labels, counts.tolist(), strict=True))
-        self.summary = f"{parameters:,} parameters, vocabulary {tokenizer.size}, {int(counts.sum()):,} texts ({each})"
-
-    def _batches(self, split: str, batch_size: int, longest: int | None = None) -> TextBatches:
-        texts = labelled_token_file(_Read(self.corpus), split, self.tokenizer, cache_folder())
-        return TextBatches(texts, texts.labels, batch_size, self.training.seed, longest)
-
-    def describe(self, facts: Facts, rows: Sequence[Facts]) -> About:
-        """What the model card says of it."""
-        return describe(self.folder.name, facts, rows)
-
-    def open(self, found: checkpoint.Checkpoint) -> Classifier:
-        """The classifier of a checkpoint."""
-        return open_classifier(found, str(self.device))
-
-    def measure(self, job: Classifier, found: checkpoint.Checkpoint) -> list[Facts]:
-        """Calibrate it first."""
-        logits, right = self._held_out(job)
-        found.facts["temperature"] = job.facts["temperature"] = fit_temperature(logits, right)
-        measured = job.measure(self.corpus, "validation")
-        self.report(
-            f"validation: {measured}\n  {measured.signature}\n{measured.table()}\n"
-            f"calibrated: logits over {job.temperature:.3f}"
-        )
-        return [measured.to_dict()]
-
-    def evaluate(self) -> Evaluation:
-        """Loss and accuracy on the validation part."""
-        logits, right = self._held_out(Classifier(self.model, self.tokenizer, self.facts), some=True)
-        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        found = measure_labels(log_p, right, self.corpus.labels)
-        self.model.eval()
-        results: Facts = {"nats_per_token": found.nats, "accuracy": found.accuracy}
-        words = f"accuracy {found.accuracy:.2%}, {found.nats:.4f} nats per text"
-        criterion = -found.accuracy if self.training.best_by == "accuracy" else None
-        return Evaluation(found.nats, results, words, criterion=criterion)
-
-    def sample(self) -> str:
-        """Some texts of the validation part, and their labels."""
-        split = "validation" if self.measured else "train"
-        examples = list(islice(self.corpus.examples(split), SHOWN))
-        found = Classifier(self.model, self.tokenizer, self.facts).classify([text for text, _ in examples])
-        shown = (" ".join(text.split()) for text, _ in examples)
-        return "\n".join(
-            f"  {one.label} ({one.probability:.0%}; it is {label}): {text[:WIDE]}{'...' * (len(text) > WIDE)}"
-            for one, (_, label), text in zip(found, examples, shown, strict=True)
-        )
-
-    def _held_out(self, classifier: Classifier, *, some: bool = False) -> tuple[np.ndarray, list[int]]:
-        """The logits of the validation part, or of so much as the settings say, and the numbers of the labels."""
-        assert self.held_out is not None
-        step = -(-int(self.held_out.lengths.sum()) // self.training.evaluate_tokens) if some else 1
-        numbers = range(0, len(self.held_out.labels), step)
-        return classifier.logits_of([*map(self.held_out.tokens, numbers)]), self.held_out.labels[::step].tolist()
-
-
-def _weights(model: ClassifierConfig, counts: np.ndarray) -> Tensor | None:
-    """What an example of each label counts, so that all labels count alike together."""
-    if model.class_weights == "none":
+def _class_weights(config: ClassifierConfig, counts: np.ndarray) -> Tensor | None:
+    """Weights (C,) with which all labels count equally in total; None if they are not balanced."""
+    if config.class_weights == "none":
         return None
     return torch.from_numpy(counts.sum() / (len(counts) * np.maximum(counts, 1))).float()
 
 
-def like(task: object, settings: object) -> ClassifierConfig:
-    """The classifier that the weights of a model fit: of a classifier its own settings, of a language model its stack.
+def compatible_config(info: ModelInfo) -> ClassifierConfig:
+    """The classifier that a model's weights fit: a classifier's own settings, or the stack of a language model.
 
     Raises:
-        TextseqError: a language model with what a classifier has not.
+        TextseqError: a language model with features that a classifier lacks.
     """
-    table = settings if isinstance(settings, dict) else {}
-    if task == "classification":
-        return ClassifierConfig.from_dict(table, where="--from")
+    if info.task == "classification":
+        return ClassifierConfig.from_dict(info.model, where="--from")
     for name in ("residual", "layer_norm", "learn_initial_state"):
-        if table.get(name):
+        if info.model.get(name):
             flag = name.replace("_", "-")
             raise TextseqError(
-                f"--from wants a language model without --{flag}, which a classifier has not; name another"
+                f"--from: expected a language model without --{flag}, which classifiers do not have; name another"
             )
-    kept = {name: table[name] for name in STACK if name in table}
-    both = bool(table.get("bidirectional")) and table.get("num_layers") == 1  # upper layers would read what both found
-    return ClassifierConfig.from_dict({**kept, "bidirectional": both}, where="--from")
+    stack = {name: info.model[name] for name in STACK if name in info.model}
+    # The upper layers of a deeper bidirectional classifier read both directions; those of a language model do not.
+    both = bool(info.model.get("bidirectional")) and info.model.get("num_layers") == 1
+    return ClassifierConfig.from_dict({**stack, "bidirectional": both}, where="--from")
 
 
-def tokens_of(facts: Mapping[str, object]) -> Facts:
-    """The settings of the tokenizer that a model was trained with."""
-    table = facts.get("data")
+def tokenizer_settings(data: Mapping[str, object]) -> Table:
+    """The tokenizer's part of the data settings of a model."""
     names = {item.name for item in fields(TokenizerConfig)}
-    return {name: value for name, value in table.items() if name in names} if isinstance(table, dict) else {}
+    return {name: value for name, value in data.items() if name in names}
 
 
-def _init_from(run: ClassificationRun, base: checkpoint.Checkpoint) -> None:
-    """Fill the new model with another's weights: a classifier's, or the embedding and the stack of a language model."""
-    asked, old = run.model.config.shape(), like(base.facts.get("task"), base.facts.get("model")).shape()
-    writes = base.facts.get("task") == "language-model"
-    (open_generator if writes else open_classifier)(base)  # what does not fit together is told
-    if writes:  # what is read is as it was, what is made of it is the classifier's own
-        second = (
-            asked.bidirectional and asked.num_layers == 1
-        )  # a direction that is drawn anew; layers above would read it
-        old = replace(old, pooling=asked.pooling, readout_size=asked.readout_size, bidirectional=second)
-    same_shape(base.folder, old, asked)
-    new_weights = run.model.state_dict()
-    splits = ("embedding.", "recurrent.") if writes else ("embedding.", "recurrent.", "pooling.", "readout.")
-    with torch.no_grad():
-        for name, tensor in base.weights.items():
-            if writes and name.startswith("reverse."):  # the stack that reads the other way round
-                name = f"recurrent.{name.removeprefix('reverse.')}_reverse"
-            if name.startswith(splits) and name in new_weights:
-                new_weights[name].copy_(tensor)
-    if not writes:
-        for name in ("output.weight", "output.bias"):
-            carry_over(new_weights[name], run.corpus.labels, base.weights[name], labels_of(base.facts))
-    run.report(f"weights from {base.folder}; the tokens are those of that model")
+def _with_tokenizer_of(init: Checkpoint, data: Settings) -> LabelledConfig:
+    """The settings with the tokenizer of a model.
+
+    Raises:
+        TextseqError: they ask for another tokenizer.
+    """
+    tokenizer, asked, defaults = tokenizer_settings(init.info.data), data.to_dict(), LabelledConfig().to_dict()
+    for name, value in tokenizer.items():
+        if asked[name] not in (value, defaults[name]):
+            flag = name.replace("_", "-")
+            raise TextseqError(
+                f"--{flag}: the tokenizer of {init.folder} has {value}, got {asked[name]}; leave it out, as --from "
+                "takes over the tokenizer"
+            )
+    return LabelledConfig.from_dict({**asked, **tokenizer}, where=str(init.folder))

@@ -1,32 +1,30 @@
-"""What the model card of a classifier says."""
+"""The row of text classification in the registry of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from textseq.data.sources import LabelledData
+from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
+from textseq.tasks.task import Task
 
-from textseq.checkpoints.model_card import About, interval, signature
-from textseq.checkpoints.registry import Facts
-
-
-def describe(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
-    names = facts.get("labels")
-    labels = ", ".join(map(str, names)) if isinstance(names, list) else "unknown labels"
-    return About(
-        what=f"A recurrent classifier of texts ({labels})",
-        command=f"textseq-classify --model {name} < texts.txt",
-        use=f'print(textseq.load("{name}").classify(["A text."])[0].label)',
-        trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
-        measured=(
-            "| accuracy | 95 % interval | macro F1 | nats per text | signature |",
-            "|---:|---:|---:|---:|---|",
-            *(
-                f"| {row['accuracy']:.2%} | {interval(row['interval_95'], '.2%')} | {row['macro_f1']:.4f} | "
-                f"{row['nats']:.4f} | {signature(row)} |"
-                for row in rows
-            ),
-        ),
-        limits=(
-            "It gives one of its labels to whatever it reads, and knows only texts like those that it learnt from:",
-            "irony, other subjects and other languages confuse it. It repeats the prejudices of its sources.",
-        ),
-    )
+CLASSIFICATION = Task(
+    name="classification",
+    noun="a classifier",
+    plural="classifiers",
+    command="textseq-classify --model",
+    source=LabelledData,
+    data_config=LabelledConfig,
+    model_config=ClassifierConfig,
+    training_config=ClassifierTrainingConfig,
+    best_by=("accuracy", "loss"),
+    accepts=lambda recipe: bool(recipe.labels),
+    predictor="textseq.tasks.classification.classifier:Classifier",
+    run="textseq.tasks.classification.run:ClassificationRun",
+    examples="""\
+textseq-train sst2                                          a corpus of labelled texts by name
+textseq-train --labelled reviews.csv --name mine            your own texts: a table with a header
+textseq-train --labelled texts/                             or a folder with a folder for each label
+textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vectors
+textseq-train imdb --from mine --unfreeze-epochs 1          begin with the layers of a language model
+textseq-train sentence_polarity --folds 10                  cross-validation: ten models
+textseq-train sst2 --seeds 3                                three models: mean and deviation""",
+)

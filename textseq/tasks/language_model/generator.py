@@ -1,22 +1,21 @@
-"""A writer at work: texts in a language model's manner, and how likely it finds others'."""
+"""Text generation and scoring with a trained language model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Unpack
+from typing import Self, Unpack, overload
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.model_card import save_with_card
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_card import CardText, result_table
+from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.data.token_files import DocumentSet, token_file
-from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.sampling import sample
@@ -29,8 +28,8 @@ from textseq.nn.cells import Step
 from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
-from textseq.tasks.language_model.spec import describe
 from textseq.tasks.language_model.surprisal import Piece
+from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
 
@@ -75,55 +74,84 @@ class Score:
         return perplexity(self.nats_per_token)
 
 
-class Writer:
-    """A language model with its tokenizer: writes text and scores it.
+class TextGenerator(Predictor[DocumentSet]):
+    """A language model with its tokenizer: generates text and scores it.
 
     Args:
-        model: in evaluation mode from here on.
+        model: set to evaluation mode.
         tokenizer: the one that it was trained with.
-        facts: what ``config.json`` says of it.
-        precision: of the products when it writes; it scores in float32.
+        info: its metadata.
+        precision: number format of the products when it generates; it scores in float32.
 
     Raises:
-        TextseqError: a precision that is unknown or that the device has not.
+        TextseqError: a precision that is unknown or that the device does not support.
+
+    Example:
+        >>> writer = textseq.load("shakespeare")
+        >>> print(writer.generate("ROMEO:", max_new_tokens=400, temperature=0.7, seed=1))
     """
 
+    noun = "a language model"
+    precisions = ("float32", "int8")
+    model: LanguageModel
+    tokenizer: Tokenizer
+
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, facts: Facts, precision: Precision = "float32"
+        self, model: LanguageModel, tokenizer: Tokenizer, info: ModelInfo, *, precision: Precision = "float32"
     ) -> None:
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.facts = facts
-        self.device = next(model.parameters()).device
-        self.precision = precision
+        super().__init__(model, tokenizer, info, precision=precision)
         if precision != "float32":
-            _ = self._step  # what cannot be done is refused here
+            _ = self._step  # refuses here what the device does not support
+
+    @classmethod
+    def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
+        config = LanguageModelConfig.from_dict(saved.info.model, where=str(saved.folder / "config.json"))
+        model = checkpoint.filled(lambda: LanguageModel(config, saved.tokenizer.size), saved.weights, saved.folder)
+        return cls(model.to(pick_device(device)), saved.tokenizer, saved.info, precision=precision)
+
+    @staticmethod
+    def describe(name: str, info: ModelInfo) -> CardText:
+        def row(result: Table) -> tuple[str, ...]:
+            values = (result["nats_per_token"], result["bits_per_character"], result["perplexity"])
+            return tuple(f"{value:.{digits}f}" for value, digits in zip(values, (4, 4, 3), strict=True))
+
+        return CardText(
+            title="A recurrent language model",
+            command=f"textseq-sample --author {name}",
+            python=f'print(textseq.load("{name}").generate())',
+            trained_on=(f"- Language: {info.language or 'not stated'}.",),
+            results=result_table(("nats per token", "bits per character", "perplexity"), info, row),
+            limits=(
+                "It continues text in the style of its training text; it knows no facts, and it repeats the prejudices",
+                "of its sources. Stretches of its text may be copied verbatim from the training text.",
+            ),
+        )
+
+    def word_table(self) -> tuple[Sequence[str], torch.Tensor]:
+        return self.tokenizer.vocabulary, self.model.embedding.weight
 
     @cached_property
     def _step(self) -> Step:
         """Made when it is first needed: it holds a table as large as the vocabulary."""
         return self.model.stepper(self.precision)
 
-    @cached_property
-    def vectors(self) -> Vectors:
-        """The vectors of the tokens, by the words that these are: ``writer.vectors.nearest("king")``."""
-        return vectors_of(self.tokenizer.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
-
-    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
-        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
-        return self.vectors.nearest(word, count)
-
-    def generate(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> str:
-        """Write a text: the prompt and what follows it.
+    @overload
+    def generate(self, prompts: str = "", **settings: Unpack[GenerationSettings]) -> str: ...  # type: ignore[overload-overlap]
+    @overload
+    def generate(self, prompts: Sequence[str], **settings: Unpack[GenerationSettings]) -> list[str]: ...
+    def generate(self, prompts: str | Sequence[str] = "", **settings: Unpack[GenerationSettings]) -> str | list[str]:
+        """Generate a text for each prompt: the prompt and its continuation.
 
         Args:
-            prompt: how the text begins; any text at all.
+            prompts: how the texts begin; any text at all, "" included.
             settings: the fields of ``GenerationConfig``.
 
         Raises:
-            TextseqError: a setting outside its range, or more than one text asked for.
+            TextseqError: a setting outside its range, or several texts for one prompt; see ``generate_all``.
         """
-        return "".join(self.stream(prompt, **settings))
+        return each(prompts, lambda texts: ["".join(self.stream(text, **settings)) for text in texts])
+
+    __call__ = generate
 
     def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
         """Write a text piece by piece; the pieces make up what ``generate`` returns.
@@ -197,38 +225,18 @@ class Writer:
         pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, targets.tolist(), surprisal))
         return Score(names, surprisal, tuple(pieces), len(text))
 
-    def measure(
-        self, corpus: DocumentSet, split: str, *, window: int | None = None, streams: int = 1
+    def evaluate(
+        self, dataset: DocumentSet, split: str = "test", *, window: int | None = None, streams: int = 1
     ) -> LanguageModelMetrics:
-        """The loss on a part of a corpus, with its signature; see ``metrics.measure``.
+        """The loss on a split of a text; see ``evaluate.measure``.
 
         Raises:
-            TextseqError: a part that the corpus lacks, or that has fewer than two tokens.
+            TextseqError: the text lacks the split, or has fewer than two tokens in it.
         """
-        tokens = token_file(corpus, split, self.tokenizer, cache_folder())
-        source = f"{data_signature(corpus.name, corpus.splits, split)}|tokenizer:{self.tokenizer.signature}"
-        return measure(
-            self.model,
-            tokens.ids,
-            source=source,
-            characters=tokens.characters,
-            window=window,
-            streams=streams,
-        )
-
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[LanguageModelMetrics] = ()) -> None:
-        """Write the model as a folder that ``load`` reads, to keep or to give away.
-
-        Args:
-            folder: must not exist yet.
-            half: write the weights in 16 bits: half the size, and differences in the fourth digit of the loss.
-            results: further measurements for the model card, before those that the training made.
-
-        Raises:
-            TextseqError: the folder exists, or cannot be written.
-        """
-        rows = [result.to_dict() for result in results]
-        save_with_card(Path(folder), self.model, self.tokenizer, self.facts, describe, half=half, results=rows)
+        tokens = token_file(dataset, split, self.tokenizer, cache_folder())
+        source = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
+        characters = tokens.characters
+        return measure(self.model, tokens.ids, source=source, characters=characters, window=window, streams=streams)
 
     def _start(self) -> torch.Tensor:
         """The id of ``START``, (1,); of the first token, if the text had no lines and they are never written."""
@@ -270,17 +278,3 @@ class Writer:
             return torch.tensor([any(stop in text for stop in stops) for text in texts], device=written.device)
 
         return ended if stops else None
-
-
-def open_generator(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Writer:
-    """The writer that a checkpoint holds.
-
-    Raises:
-        TextseqError: weights or settings that do not fit one another, or as ``Writer``.
-    """
-    settings = found.facts.get("model")
-    if not isinstance(settings, dict):
-        raise TextseqError(f"{found.folder / 'config.json'} is damaged: it lacks 'model'; restore the folder")
-    config = LanguageModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
-    model = checkpoint.filled(lambda: LanguageModel(config, found.tokenizer.size), found.weights, found.folder)
-    return Writer(model.to(pick_device(device)), found.tokenizer, found.facts, precision)

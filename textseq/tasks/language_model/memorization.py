@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.data.labelled import load_text
 from textseq.data.sources import TextData
 from textseq.data.text import corpus_names
@@ -161,23 +161,21 @@ def _automaton(text: str) -> tuple[list[dict[str, int]], list[int], list[int]]:
     return steps, shorter, longest
 
 
-def training_text(facts: Facts, *, data_dir: Path | None = None, download: bool = False) -> DocumentSet:
+def training_text(info: ModelInfo, *, data_dir: Path | None = None, download: bool = False) -> DocumentSet:
     """Open the text that a model was trained on; logs a warning if it has changed since.
 
     Args:
-        facts: metadata of the model.
+        info: metadata of the model.
         data_dir: folder of the corpora; ``TEXTSEQ_DATA`` by default.
         download: fetch a corpus that is not there.
 
     Raises:
-        TextseqError: the facts name no text that could be found; or whatever is wrong with its files.
+        TextseqError: the metadata names no text that could be found; or whatever is wrong with its files.
     """
-    source, trained_on = facts.get("source"), facts.get("corpus")
-    about = trained_on if isinstance(trained_on, dict) else {}
-    name = str(about.get("name"))
-    if isinstance(source, dict):
+    name, source = info.corpus.name, info.source
+    if source:
         text = source.get("text")
-        table = {**source, "text": tuple(text) if isinstance(text, list) else ()}
+        table = {**source, "text": tuple(text) if isinstance(text, list | tuple) else ()}
         corpus: DocumentSet = TextData.from_dict(table, where="config.json").open(data_dir=data_dir, download=download)
     elif name in corpus_names():
         corpus = load_text(name, data_dir=data_dir, download=download)
@@ -186,6 +184,6 @@ def training_text(facts: Facts, *, data_dir: Path | None = None, download: bool 
             f"the model's metadata does not locate its training text ('{name}'); "
             "give it with --training-text FILE, or a --corpus"
         )
-    if about.get("fingerprint") not in (None, corpus.fingerprint):
+    if info.corpus.fingerprint not in ("", corpus.fingerprint):
         log.warning("note: %s has changed since the model was trained on it", corpus.name)
     return corpus

@@ -1,30 +1,27 @@
-"""What the model card of a language model says."""
+"""The row of language modeling in the registry of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from textseq.config.training import TrainingConfig
+from textseq.data.sources import TextData
+from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.task import Task
 
-from textseq.checkpoints.model_card import About, signature
-from textseq.checkpoints.registry import Facts
-
-
-def describe(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
-    return About(
-        what="A recurrent language model",
-        command=f"textseq-sample --author {name}",
-        use=f'print(textseq.load("{name}").generate())',
-        trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
-        measured=(
-            "| nats per token | bits per character | perplexity | signature |",
-            "|---:|---:|---:|---|",
-            *(
-                f"| {row['nats_per_token']:.4f} | {row['bits_per_character']:.4f} | {row['perplexity']:.3f} | "
-                f"{signature(row)} |"
-                for row in rows
-            ),
-        ),
-        limits=(
-            "It continues text in the manner of what it read; it knows no facts, and it repeats the prejudices of its",
-            "sources. Stretches of its text may stand word for word in the training text.",
-        ),
-    )
+LANGUAGE_MODEL = Task(
+    name="language-model",
+    noun="a language model",
+    plural="language models",
+    command="textseq-sample --author",
+    source=TextData,
+    data_config=DataConfig,
+    model_config=LanguageModelConfig,
+    training_config=TrainingConfig,
+    best_by=("loss",),
+    accepts=lambda recipe: recipe.is_text or bool(recipe.labels),
+    predictor="textseq.tasks.language_model.generator:TextGenerator",
+    run="textseq.tasks.language_model.run:LanguageModelRun",
+    examples="""\
+textseq-train tinyshakespeare --max-minutes 5     a corpus by name
+textseq-train --text novel.txt --name mine        your own text: files or folders
+textseq-train --text more.txt --from mine         train a model further on another text""",
+)

@@ -1,43 +1,27 @@
-"""What the model card of a tagger says."""
+"""The row of tagging in the registry of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from textseq.data.sources import TaggedData
+from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
+from textseq.tasks.task import Task
 
-from textseq.checkpoints.model_card import About, interval, signature, table
-from textseq.checkpoints.registry import Facts
-
-
-def describe(name: str, facts: Facts, rows: Sequence[Facts]) -> About:
-    names = facts.get("labels")
-    labels = ", ".join(map(str, names)) if isinstance(names, list) else "unknown tags"
-    unaligned = table(facts, "model").get("output") == "ctc"
-    return About(
-        what=f"A recurrent tagger of {'letters, by CTC' if unaligned else 'words'} ({labels})",
-        command=f"textseq-tag --model {name} < sentences.txt",
-        use=f'print(textseq.load("{name}").tag("A sentence."))',
-        trained_on=(f"- Language: {facts.get('language') or 'not stated'}.",),
-        measured=(
-            "| accuracy | 95 % interval | macro F1 | nats per word | signature |",
-            "|---:|---:|---:|---:|---|",
-            *(
-                f"| {row['accuracy']:.2%} | {interval(row['interval_95'], '.2%')} | {row['macro_f1']:.4f} | "
-                f"{row['nats']:.4f} | {signature(row)} |"
-                for row in rows
-            ),
-        )
-        if not unaligned
-        else (
-            "| sequence error rate | 95 % interval | tag error rate | signature |",
-            "|---:|---:|---:|---|",
-            *(
-                f"| {row['sequence_error_rate']:.2%} | {interval(row['interval_95'], '.2%')} | "
-                f"{row['error_rate']:.2%} | {signature(row)} |"
-                for row in rows
-            ),
-        ),
-        limits=(
-            "It gives one of its tags to every word, and knows only sentences like those that it learnt from.",
-            "A sentence must be parted into words as those were.",
-        ),
-    )
+TAGGING = Task(
+    name="tagging",
+    noun="a tagger",
+    plural="taggers",
+    command="textseq-tag --model",
+    source=TaggedData,
+    data_config=TaggedConfig,
+    model_config=TaggerConfig,
+    training_config=TaggerTrainingConfig,
+    best_by=("accuracy", "loss"),
+    accepts=lambda recipe: bool(recipe.tags) or recipe.task == "tagging",
+    predictor="textseq.tasks.tagging.tagger:Tagger",
+    run="textseq.tasks.tagging.run:TaggingRun",
+    examples="""\
+textseq-train treebank                                      a corpus of tagged sentences by name
+textseq-train brown --task tagging --output crf             one that is a text as well
+textseq-train --tagged train.conll --name mine              your own sentences: a word and its tag to a line
+textseq-train --tagged train.conllu --validation-tagged dev.conllu --tag-column 5""",
+)

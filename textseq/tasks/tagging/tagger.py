@@ -7,32 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count, islice
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.model_card import save_with_card
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_card import CardText, interval, label_results, label_text, result_table
+from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.tagged import TaggedDataset
-from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.decoding.ctc import greedy, prefix_beam
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
 from textseq.metrics.signature import data_signature
 from textseq.metrics.tagging import SequenceMetrics, TaggingMetrics, measure_sequences, measure_tags
+from textseq.tasks.predictor import Predictor, each
 from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon
 from textseq.tasks.tagging.model import TaggerModel
-from textseq.tasks.tagging.spec import describe
 from textseq.tokenizers.pretokenizer import WORDS
 from textseq.tokenizers.words import splitter
 from textseq.training.devices import pick_device
@@ -73,50 +71,99 @@ class Tagging:
         return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
 
 
-class Tagger:
-    """A model with its lexicon and its tags.
+class Tagger(Predictor[TaggedDataset]):
+    """A tagger with its lexicon and tags.
 
     Args:
-        model: in evaluation mode from here on.
-        lexicon: the one that it was trained with.
-        facts: what ``config.json`` says of it.
+        model: set to evaluation mode.
+        tokenizer: the lexicon that it was trained with.
+        info: its metadata.
+        precision: float32.
+
+    Example:
+        >>> print(textseq.load("treebank").tag("Time flies."))
+        Time/NOUN flies/VERB ./.
     """
 
-    def __init__(self, model: TaggerModel, lexicon: Lexicon, facts: Facts) -> None:
-        self.model = model.eval()
-        self.lexicon = lexicon
-        self.facts = facts
-        self.device = next(model.parameters()).device
+    noun = "a tagger"
+    model: TaggerModel
+    tokenizer: Lexicon
 
-    def __repr__(self) -> str:
-        """Labels and size, as a person wants to see them."""
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        return f"Tagger({', '.join(self.labels)}; {parameters:,} parameters)"
+    @classmethod
+    def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
+        where, info = str(saved.folder / "config.json"), saved.info
+        if len(info.labels) < 2:
+            raise TextseqError(f"{where} is damaged: expected two labels or more; restore the folder")
+        config, lexicon = TaggerConfig.from_dict(info.model, where=where), load_lexicon(saved.folder, saved.tokenizer)
+        sizes = lexicon.size, lexicon.letters.size, len(info.labels)
+        model = checkpoint.filled(lambda: TaggerModel(config, *sizes), saved.weights, saved.folder)
+        return cls(model.to(pick_device(device)), lexicon, info, precision=precision)
 
-    @cached_property
+    @staticmethod
+    def describe(name: str, info: ModelInfo) -> CardText:
+        def row(result: Table) -> tuple[str, ...]:
+            return (
+                f"{result['sequence_error_rate']:.2%}",
+                interval(result["interval_95"], ".2%"),
+                f"{result['error_rate']:.2%}",
+            )
+
+        unaligned = info.model.get("output") == "ctc"
+        rates = ("sequence error rate", "95 % interval", "tag error rate")
+        return CardText(
+            title=f"A recurrent tagger of {'letters, by CTC' if unaligned else 'words'} ({label_text(info)})",
+            command=f"textseq-tag --model {name} < sentences.txt",
+            python=f'print(textseq.load("{name}").tag("A sentence."))',
+            trained_on=(f"- Language: {info.language or 'not stated'}.",),
+            results=result_table(rates, info, row) if unaligned else label_results(info, "word"),
+            limits=(
+                "It gives one of its tags to every word, and knows only sentences like those that it was trained on.",
+                "Sentences must be split into words as those were.",
+            ),
+        )
+
+    def word_table(self) -> tuple[Sequence[str], torch.Tensor]:
+        return self.tokenizer.words.vocabulary, self.model.embedding.weight
+
+    @property
+    def about(self) -> str:
+        return ", ".join(self.labels)
+
+    @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the tags, in the order of the model's outputs."""
-        names = self.facts.get("labels")
-        return tuple(map(str, names)) if isinstance(names, list) else ()
+        """The tags, in the order of the model's outputs."""
+        return self.info.labels
 
     @property
     def aligned(self) -> bool:
         """Whether every word has a tag."""
         return self.model.config.output != "ctc"
 
-    def tag(self, text: str | Sequence[str], *, words: Parting = "nltk", num_beams: int = BEAMS) -> Tagging:
-        """The words of a sentence with their tags.
+    @overload
+    def tag(  # type: ignore[overload-overlap]
+        self, texts: str, *, words: Parting = "nltk", num_beams: int = BEAMS
+    ) -> Tagging: ...
+    @overload
+    def tag(
+        self, texts: Sequence[str | Sequence[str]], *, words: Parting = "nltk", num_beams: int = BEAMS
+    ) -> list[Tagging]: ...
+    def tag(
+        self, texts: str | Sequence[str | Sequence[str]], *, words: Parting = "nltk", num_beams: int = BEAMS
+    ) -> Tagging | list[Tagging]:
+        """Tag the words of sentences; with CTC give the tags of texts.
 
         Args:
-            text: a sentence, or its words; with CTC a text.
-            words: how a sentence is parted: words and marks by NLTK's Treebank rules ("don't," is do n't ,), or all
-                that stands between white space as one word. With CTC it does not matter.
-            num_beams: with CTC the sequences that the search keeps; 1 takes the likeliest path, which is quick.
+            texts: sentences, each a string or a list of its words; a single string is one sentence.
+            words: how a string is split: by NLTK's Treebank rules ("don't," is do n't ,), or at white space. Without
+                effect with CTC.
+            num_beams: with CTC the hypotheses that the search keeps; 1 takes the most probable path, which is fast.
 
         Raises:
-            TextseqError: a text that is no text, or no beam.
+            TextseqError: a text that is neither, or an unknown setting.
         """
-        return next(self.stream([text], words=words, num_beams=num_beams))
+        return each(texts, lambda several: list(self.stream(several, words=words, num_beams=num_beams)))
+
+    __call__ = tag
 
     def stream(
         self,
@@ -182,7 +229,7 @@ class Tagger:
         while longest_first:
             count = max(1, WORDS_AT_ONCE // len(sentences[longest_first[0]]))
             numbers, longest_first = longest_first[:count], longest_first[count:]
-            batch = tag_batch(self.lexicon, [sentences[number] for number in numbers], [[] for _ in numbers])
+            batch = tag_batch(self.tokenizer, [sentences[number] for number in numbers], [[] for _ in numbers])
             batch = batch.to(self.device)
             with torch.inference_mode():
                 best, log_p = self.model.read(batch)
@@ -190,9 +237,35 @@ class Tagger:
                 found[number] = tags, rows[: len(sentences[number]) * self.model.frames]
         return found
 
-    def measure(
+    def evaluate(
         self,
-        corpus: TaggedDataset,
+        dataset: TaggedDataset,
+        split: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        process_group: ProcessGroup = ALONE,
+    ) -> TaggingMetrics | SequenceMetrics:
+        """Measure the tagger on a split of a dataset: words, or with CTC whole sequences.
+
+        Args:
+            dataset: tagged sentences.
+            split: of the dataset.
+            progress: called with the number of sentences that are done.
+            process_group: processes that share the work, all with the same model and dataset; one with CTC.
+
+        Raises:
+            TextseqError: the split has a tag that the model does not know or is empty, or only one of model and dataset
+                has tags that are aligned with words.
+        """
+        if self.aligned:
+            return self.evaluate_words(dataset, split, progress=progress, process_group=process_group)
+        if process_group.count > 1:
+            raise TextseqError("unaligned sequences are measured by one process; start it without torchrun")
+        return self.evaluate_sequences(dataset, split, progress=progress)
+
+    def evaluate_words(
+        self,
+        dataset: TaggedDataset,
         split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
@@ -201,26 +274,26 @@ class Tagger:
         """How often the tags of a part are found.
 
         Args:
-            corpus: the sentences.
-            split: of the corpus.
+            dataset: the sentences.
+            split: of the dataset.
             progress: told how many sentences are done.
-            process_group: those that measure together, all with the same model and corpus.
+            process_group: those that measure together, all with the same model and dataset.
 
         Raises:
-            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
+            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of dataset or
                 model are not aligned with words.
         """
-        self._check(corpus, aligned=True)
+        self._check(dataset, aligned=True)
         number_of = {label: number for number, label in enumerate(self.labels)}
         rows, given, right, known, lengths = {}, {}, [], [], []
-        sentences = corpus.sentences(split)
+        sentences = dataset.sentences(split)
         for turn in count():
             if not (some := list(islice(sentences, BUFFER))):
                 break
             for words, tags in some:
-                self._check_tags(tags, corpus, split)
+                self._check_tags(tags, dataset, split)
                 right += [number_of[tag] for tag in tags]
-                known += (self.lexicon.encode(words) != self.lexicon.unknown).tolist()
+                known += (self.tokenizer.encode(words) != self.tokenizer.unknown).tolist()
                 lengths.append(len(words))
             if process_group.turn(turn):
                 found = [*self.read([words for words, _ in some])]
@@ -229,13 +302,13 @@ class Tagger:
             progress(len(some))
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         best = [tag for some in process_group.collect(given) for tag in some.tolist()]
-        how = f"{data_signature(corpus.name, corpus.splits, split)}|tokens:{self.lexicon.signature}"
+        how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|output:{self.model.config.output}"
         return measure_tags(log_p, right, best, known, lengths, self.labels, how=how)
 
-    def measure_sequences(
+    def evaluate_sequences(
         self,
-        corpus: TaggedDataset,
+        dataset: TaggedDataset,
         split: str = "test",
         *,
         num_beams: int = BEAMS,
@@ -246,50 +319,30 @@ class Tagger:
         What is listed for a text more than once may be written in any of these ways.
 
         Raises:
-            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of corpus or
+            TextseqError: the part has a tag that the model never saw, or nothing to read; or the tags of dataset or
                 model are aligned with words.
         """
-        self._check(corpus, aligned=False)
+        self._check(dataset, aligned=False)
         right: dict[str, list[tuple[str, ...]]] = {}
-        for letters, tags in corpus.sentences(split):
-            self._check_tags(tags, corpus, split)
+        for letters, tags in dataset.sentences(split):
+            self._check_tags(tags, dataset, split)
             right.setdefault("".join(letters), []).append(tags)
         found = [one.tags for one in self.stream(right, num_beams=num_beams, progress=progress)]
-        how = f"{data_signature(corpus.name, corpus.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
+        how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
         return measure_sequences(found, list(right.values()), how=how)
 
-    def _check(self, corpus: TaggedDataset, *, aligned: bool) -> None:
-        for what, its in (("this model", self.aligned), (f"'{corpus.name}'", corpus.aligned)):
+    def _check(self, dataset: TaggedDataset, *, aligned: bool) -> None:
+        for what, its in (("this model", self.aligned), (f"'{dataset.name}'", dataset.aligned)):
             if its != aligned:
                 how = "words, each with a tag" if its else "letters, with tags that are not aligned with them (ctc)"
                 raise TextseqError(f"{what} has {how}, which is not what is measured here; name another")
 
-    def _check_tags(self, tags: Sequence[str], corpus: TaggedDataset, split: str) -> None:
+    def _check_tags(self, tags: Sequence[str], dataset: TaggedDataset, split: str) -> None:
         if strange := set(tags).difference(self.labels):
             raise TextseqError(
-                f"the {split} part of '{corpus.name}' has the tag '{min(strange)}', which the model never saw; "
+                f"the {split} part of '{dataset.name}' has the tag '{min(strange)}', which the model never saw; "
                 f"it knows {', '.join(self.labels)}"
             )
-
-    @cached_property
-    def vectors(self) -> Vectors:
-        """The vectors of the words that are known: ``tagger.vectors.nearest("good")``."""
-        return vectors_of(self.lexicon.words.vocabulary, self.model.embedding.weight.detach().cpu().numpy())
-
-    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
-        """The words that the model takes for most alike, as ``Vectors.nearest``; an unknown one is a TextseqError."""
-        return self.vectors.nearest(word, count)
-
-    def save(
-        self,
-        folder: Path | str,
-        *,
-        half: bool = False,
-        results: Sequence[TaggingMetrics | SequenceMetrics] = (),
-    ) -> None:
-        """Write the model as a folder that ``load`` reads; see ``model_card.save_with_card``."""
-        measured = [one.to_dict() for one in results]
-        save_with_card(Path(folder), self.model, self.lexicon, self.facts, describe, half=half, results=measured)
 
 
 def words_of(text: str, words: Parting = "nltk") -> tuple[str, ...]:
@@ -298,22 +351,3 @@ def words_of(text: str, words: Parting = "nltk") -> tuple[str, ...]:
         return tuple(text.split())
     split = splitter(TokenizerConfig(tokenizer="word"))
     return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in split(unit))
-
-
-def open_tagger(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Tagger:
-    """The tagger of a checkpoint.
-
-    Raises:
-        TextseqError: settings or weights that do not fit; a precision other than float32.
-    """
-    if precision != "float32":
-        raise TextseqError(f"a tagger computes in float32, found precision {precision}; leave it out")
-    where = str(found.folder / "config.json")
-    settings, labels = found.facts.get("model"), found.facts.get("labels")
-    if not isinstance(settings, dict) or not isinstance(labels, list) or len(labels) < 2:
-        raise TextseqError(f"{where} is damaged: it lacks 'model' or 'labels'; restore the folder")
-    config = TaggerConfig.from_dict(settings, where=where)
-    lexicon = load_lexicon(found.folder, found.tokenizer)
-    sizes = lexicon.size, lexicon.letters.size, len(labels)
-    model = checkpoint.filled(lambda: TaggerModel(config, *sizes), found.weights, found.folder)
-    return Tagger(model.to(pick_device(device)), lexicon, found.facts)

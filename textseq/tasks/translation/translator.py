@@ -12,26 +12,27 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Unpack
+from typing import Self, Unpack, overload
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.model_card import save_with_card
-from textseq.checkpoints.registry import Facts
+from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_card import CardText, interval, result_table
+from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.decoding.logit_bias import token_bias
 from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.signature import data_signature
 from textseq.metrics.translation import TranslationScore, measure_translations
+from textseq.tasks.predictor import Metrics, Predictor, each
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import Stepper, TranslationModel
 from textseq.tasks.translation.processing import Look, Sentence, Translation, Unfinished, different, read, written
 from textseq.tasks.translation.search import Sources, attends, batches
-from textseq.tasks.translation.spec import describe
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device
@@ -60,44 +61,84 @@ class _Task:
         return self.config.num_beams == 1 and self.config.temperature > 0
 
 
-class Translator:
-    """Models with their tokenizers: translates, and scores translations.
+class Translator(Predictor[PairDataset]):
+    """One or several translation models with their tokenizers.
 
     Args:
-        models: one, or several of one vocabulary that choose every token together; in evaluation mode from here on.
+        models: one, or several of one vocabulary that choose every token together; set to evaluation mode.
         vocabularies: the tokenizers that they were trained with.
-        facts: what ``config.json`` says of the first.
-        precision: of the products when it writes; it scores in float32.
+        info: metadata of the first.
+        precision: number format of the products when it translates; it scores in float32.
 
     Raises:
-        TextseqError: a precision that is unknown or that the device has not.
+        TextseqError: a precision that is unknown or that the device does not support.
+
+    Example:
+        >>> result = textseq.load("tatoeba-en-fr").translate("How are you?", num_beams=5)
+        >>> result.text, result.score, result.attention
     """
+
+    noun = "a translator"
+    precisions = ("float32", "int8")
+    model: TranslationModel
 
     def __init__(
         self,
         models: Sequence[TranslationModel],
         vocabularies: Vocabularies,
-        facts: Facts,
+        info: ModelInfo,
+        *,
         precision: Precision = "float32",
     ) -> None:
+        super().__init__(models[0], vocabularies, info, precision=precision)
         self.models = [model.eval() for model in models]
         self.vocabularies = vocabularies
-        self.facts = facts
-        self.precision = precision
-        self.device = next(models[0].parameters()).device
         if precision != "float32":
-            _ = self._steppers  # what cannot be done is refused here
+            _ = self._steppers  # refuses here what the device does not support
 
-    def __repr__(self) -> str:
-        """Languages and size, as a person wants to see them."""
-        models = f"{len(self.models)} models, " if len(self.models) > 1 else ""
-        parameters = sum(parameter.numel() for model in self.models for parameter in model.parameters())
-        return f"Translator({self.languages[0]} to {self.languages[1]}, {models}{parameters:,} parameters)"
+    @classmethod
+    def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
+        config = TranslationModelConfig.from_dict(saved.info.model, where=str(saved.folder / "config.json"))
+        vocabularies = load_vocabularies(saved.folder, saved.tokenizer)
+        sizes = vocabularies.source.size, vocabularies.target.size
+        model = checkpoint.filled(lambda: TranslationModel(config, *sizes), saved.weights, saved.folder)
+        return cls([model.to(pick_device(device))], vocabularies, saved.info, precision=precision)
+
+    @staticmethod
+    def describe(name: str, info: ModelInfo) -> CardText:
+        attention, corpus = info.model.get("attention"), info.corpus
+        direction = f"from {info.source_language} to {info.target_language}"
+        how = "without attention" if attention == "none" else f"with {attention} attention"
+        credit = f"- To be credited with the model: {corpus.title}; {corpus.licence}."
+        return CardText(
+            title=f"A recurrent encoder-decoder {how} that translates {direction},",
+            command=f"textseq-translate --model {name}",
+            python=f'print(textseq.load("{name}").translate("A sentence.").text)',
+            trained_on=(f"- Direction: {direction}.", *([credit] if corpus.licence != "unknown" else [])),
+            results=result_table(
+                ("metric", "score", "95 % interval"),
+                info,
+                lambda row: (str(row["measure"]), f"{row['score']:.2f}", interval(row["interval_95"])),
+            ),
+            limits=(
+                "It translates sentence by sentence, and well only what is like its training sentences. Its errors may",
+                "read well: words left out, added or turned into their opposite. It repeats the prejudices of its",
+                "sources.",
+            ),
+        )
+
+    def word_table(self) -> tuple[Sequence[str], Tensor]:
+        return self.vocabularies.target.vocabulary, self.model.embedding.weight
+
+    @property
+    def about(self) -> str:
+        models = f", {len(self.models)} models" if len(self.models) > 1 else ""
+        return f"{' to '.join(self.languages)}{models}"
 
     @property
     def languages(self) -> tuple[str, str]:
         """The codes of source and target, which are "source" and "target" where no one said more of them."""
-        return str(self.facts.get("source_language", "source")), str(self.facts.get("target_language", "target"))
+        return self.info.source_language or "source", self.info.target_language or "target"
 
     @property
     def attends(self) -> bool:
@@ -109,6 +150,16 @@ class Translator:
         """Made when they are first needed: they hold tables as large as the vocabulary."""
         return [model.stepper(self.precision) for model in self.models]
 
+    @overload
+    def translate(  # type: ignore[overload-overlap]
+        self,
+        sentences: str,
+        *,
+        attention: bool = True,
+        prefixes: Sequence[str] | None = None,
+        **settings: Unpack[TranslationSettings],
+    ) -> Translation: ...
+    @overload
     def translate(
         self,
         sentences: Sequence[str],
@@ -116,29 +167,43 @@ class Translator:
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
         **settings: Unpack[TranslationSettings],
-    ) -> list[Translation]:
-        """The best translation of each sentence; of an empty one it is empty.
+    ) -> list[Translation]: ...
+    def translate(
+        self,
+        sentences: str | Sequence[str],
+        *,
+        attention: bool = True,
+        prefixes: Sequence[str] | None = None,
+        **settings: Unpack[TranslationSettings],
+    ) -> Translation | list[Translation]:
+        """The best translation of each sentence; an empty one gives an empty one.
 
-        Where a search cuts one off at the limit of its length, a warning with the number of the sentence is logged.
+        Logs a warning with the number of each sentence whose translation was cut off at the length limit.
 
         Args:
-            sentences: any text, each is translated on its own.
-            attention: whether to give where the model looked, if it has attention; it costs one more look at each
-                translation.
-            prefixes: how each translation must begin, "" for no matter.
+            sentences: each is translated independently; a single string is one sentence.
+            attention: return the attention weights (T, S), if the model has attention.
+            prefixes: how each translation must begin; "" for no constraint.
             settings: the fields of ``TranslationConfig``.
 
         Raises:
-            TextseqError: an unknown setting or one outside its range, a sentence that is no text, or more than one
-                translation asked for.
+            TextseqError: an unknown setting or one outside its range, a sentence that is not a string, or several
+                translations for one sentence; see ``translate_all``.
         """
         count = _config(settings).num_return_sequences
         if count != 1:
             raise TextseqError(
-                f"one translation of each sentence is given here, found num_return_sequences = {count}; "
-                "translate_all() gives several"
+                f"num_return_sequences: translate gives one translation for each sentence, got {count}; use "
+                "translate_all for several"
             )
-        return [found[0] for found in self.translate_all(sentences, attention=attention, prefixes=prefixes, **settings)]
+
+        def best(several: Sequence[str]) -> list[Translation]:
+            lists = self.translate_all(several, attention=attention, prefixes=prefixes, **settings)
+            return [translations[0] for translations in lists]
+
+        return each(sentences, best)
+
+    __call__ = translate
 
     def translate_all(
         self,
@@ -306,41 +371,38 @@ class Translator:
                 scores[n] = score
         return scores
 
-    def measure(
+    def evaluate(
         self,
-        corpus: PairDataset,
-        split: str,
+        dataset: PairDataset,
+        split: str = "test",
         *,
         metrics: Sequence[str] = ("bleu", "chrf", "ter"),
         tokenize: str = "13a",
         progress: Progress | None = None,
         process_group: ProcessGroup = ALONE,
         **settings: Unpack[TranslationSettings],
-    ) -> tuple[list[TranslationScore], list[str]]:
-        """Translate a part of a corpus and measure the translations; see ``translation_metrics``.
+    ) -> TranslationMetrics:
+        """Translate a split of a dataset and measure the translations; see ``metrics.translation``.
 
         Args:
-            corpus: in the languages of the model, if it is known which these are.
-            split: of the corpus.
+            dataset: in the languages of the model, if it is known which these are.
+            split: of the dataset.
             metrics: see ``measure_translations``.
             tokenize: see ``measure_translations``.
-            progress: told of every batch how many sentences it was.
-            process_group: those that measure together, all with the same models and corpus.
-            settings: the fields of ``TranslationConfig``; the signature has those that are not the default.
-
-        Returns:
-            The measures with their signatures, and the translations.
+            progress: called with the number of sentences of each batch.
+            process_group: processes that share the work, all with the same models and dataset.
+            settings: the fields of ``TranslationConfig``; the signature has those that differ from the default.
 
         Raises:
-            TextseqError: a part that the corpus lacks, or languages that are not the model's.
+            TextseqError: the dataset lacks the split, or its languages are not the model's.
         """
-        languages = (corpus.source_language, corpus.target_language)
+        languages = (dataset.source_language, dataset.target_language)
         if self.languages not in {languages, ("source", "target")}:
             raise TextseqError(
                 f"this model translates {self.languages[0]} to {self.languages[1]}, found {languages[0]} to "
                 f"{languages[1]}; say --source {self.languages[0]} --target {self.languages[1]}"
             )
-        pairs = list(corpus.pairs(split))
+        pairs = list(dataset.pairs(split))
         task = self._task(settings, False)
         if task.draws and process_group.count > 1:
             raise TextseqError("drawing at random wants one process, so that a seed gives the same; start one")
@@ -360,51 +422,43 @@ class Translator:
             if value != usual[name] and name not in {"num_beams", "length_penalty"}
         ]
         how = (
-            f"{data_signature(corpus.name, corpus.splits, corpus.other_names.get(split, split))}|"
+            f"{data_signature(dataset.name, dataset.splits, dataset.other_names.get(split, split))}|"
             f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
             f"models:{len(self.models)}|precision:{self.precision}|beams:{config.num_beams}|"
             f"length-penalty:{config.length_penalty:g}{''.join(unusual)}"
         )
         references = [target for _, target in pairs]
-        measured = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, how=how)
-        return measured, translations
+        scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, how=how)
+        return TranslationMetrics(tuple(scores), tuple(translations))
 
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[TranslationScore] = ()) -> None:
-        """Write the model as a folder that ``load`` reads, to keep or to give away.
-
-        Args:
-            folder: must not exist yet.
-            half: write the weights in 16 bits: half the size.
-            results: further measurements for the model card, before those that the training made.
-
-        Raises:
-            TextseqError: the folder exists or cannot be written, or these are several models.
-        """
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Metrics] = ()) -> None:
         if len(self.models) > 1:
-            raise TextseqError("several models cannot be saved as one; save each by itself")
-        rows = [result.to_dict() for result in results]
-        save_with_card(Path(folder), self.models[0], self.vocabularies, self.facts, describe, half=half, results=rows)
+            raise TextseqError("an ensemble cannot be saved as one model; save each model by itself")
+        super().save(folder, half=half, results=results)
+
+
+@dataclass(frozen=True)
+class TranslationMetrics:
+    """Scores of translations, and the translations."""
+
+    scores: tuple[TranslationScore, ...]
+    translations: tuple[str, ...]
+
+    @property
+    def signature(self) -> str:
+        """Signatures of the scores, a line each."""
+        return "\n".join(score.signature for score in self.scores)
+
+    def to_dict(self) -> Table:
+        return {"scores": [score.to_dict() for score in self.scores]}
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.scores))
 
 
 def _config(settings: TranslationSettings) -> TranslationConfig:
     """The settings, checked; the nearest match is offered for an unknown one."""
     return TranslationConfig.from_dict(settings, where="translating")
-
-
-def open_translator(found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "float32") -> Translator:
-    """The translator that a checkpoint holds.
-
-    Raises:
-        TextseqError: weights or settings that do not fit one another, or as ``Translator``.
-    """
-    settings = found.facts.get("model")
-    if not isinstance(settings, dict):
-        raise TextseqError(f"{found.folder / 'config.json'} is damaged: it lacks 'model'; restore the folder")
-    config = TranslationModelConfig.from_dict(settings, where=str(found.folder / "config.json"))
-    vocabularies = load_vocabularies(found.folder, found.tokenizer)
-    sizes = vocabularies.source.size, vocabularies.target.size
-    model = checkpoint.filled(lambda: TranslationModel(config, *sizes), found.weights, found.folder)
-    return Translator([model.to(pick_device(device))], vocabularies, found.facts, precision)
 
 
 def together(translators: Sequence[Translator]) -> Translator:
@@ -431,4 +485,4 @@ def together(translators: Sequence[Translator]) -> Translator:
                     "the same pairs with the same tokenizer, each with another --seed"
                 )
     models = [model for translator in translators for model in translator.models]
-    return Translator(models, first.vocabularies, first.facts, first.precision)
+    return Translator(models, first.vocabularies, first.info, precision=first.precision)

@@ -1,0 +1,135 @@
+"""What the predictors of all tasks share: a trained model with its tokenizer, ready for use.
+
+A predictor takes a list and gives a list; a single text is taken as one and given back as one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args
+
+import torch
+from torch import nn
+
+from textseq.checkpoints.checkpoint import Checkpoint, Savable
+from textseq.checkpoints.model_card import CardText, save_with_card
+from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.config.decoding import Precision
+from textseq.data.word_vectors import Vectors, vectors_of
+from textseq.errors import TextseqError, unknown
+
+Dataset = TypeVar("Dataset")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Metrics(Protocol):
+    """Numbers with the recipe that they were computed by; ``str`` gives them in a line or more."""
+
+    @property
+    def signature(self) -> str: ...
+
+    def to_dict(self) -> Table: ...
+
+
+class Predictor(ABC, Generic[Dataset]):
+    """A model with its tokenizer and metadata.
+
+    Args:
+        model: set to evaluation mode.
+        tokenizer: the one that it was trained with, or several.
+        info: its metadata.
+        precision: number format of the matrix products.
+
+    Raises:
+        TextseqError: a precision that is unknown, or that this task or the device does not support.
+    """
+
+    noun: ClassVar[str]
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Savable, info: ModelInfo, *, precision: Precision = "float32"
+    ) -> None:
+        if precision not in get_args(Precision):
+            raise unknown("precision", precision, get_args(Precision))
+        if precision not in self.precisions:
+            raise TextseqError(
+                f"--precision: {self.noun} supports {' and '.join(self.precisions)}, got {precision}; "
+                "choose one of these"
+            )
+        self.model: nn.Module = model.eval()
+        self.tokenizer: Savable = tokenizer
+        self.info = info
+        self.precision = precision
+        self.device: torch.device = next(model.parameters()).device
+
+    @classmethod
+    @abstractmethod
+    def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
+        """The predictor of a checkpoint.
+
+        Raises:
+            TextseqError: settings or weights that do not fit one another, or a precision that is not supported.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def describe(name: str, info: ModelInfo) -> CardText:
+        """This task's part of the model card."""
+
+    @abstractmethod
+    def evaluate(self, dataset: Dataset, split: str = "test") -> Metrics:
+        """Measure it on a split of a dataset.
+
+        Raises:
+            TextseqError: the dataset lacks the split, or does not fit the model.
+        """
+
+    @abstractmethod
+    def word_table(self) -> tuple[Sequence[str], torch.Tensor]:
+        """The tokens and their vectors, (V, E)."""
+
+    @property
+    def about(self) -> str:
+        """A few words for ``repr``, such as the labels."""
+        return self.info.corpus.name
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"{type(self).__name__}({self.about}; {parameters:,} parameters)"
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The token vectors by the words that they stand for, such as ``predictor.vectors.nearest("king")``."""
+        tokens, table = self.word_table()
+        return vectors_of(tokens, table.detach().cpu().numpy())
+
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words with the most similar vectors; an unknown one is a TextseqError."""
+        return self.vectors.nearest(word, count)
+
+    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Metrics] = ()) -> None:
+        """Write the model as a folder that ``load`` reads, to keep or to give away.
+
+        Args:
+            folder: must not exist yet.
+            half: write the weights in 16 bits: half the size, and differences in the fourth digit of the loss.
+            results: further metrics for the model card, before those of the training.
+
+        Raises:
+            TextseqError: the folder exists, or cannot be written.
+        """
+        rows = [metrics.to_dict() for metrics in results]
+        save_with_card(Path(folder), self.model, self.tokenizer, self.info, self.describe, half=half, results=rows)
+
+
+AnyPredictor = Predictor[Any]
+
+
+def each(items: str | Sequence[Item], use: Callable[[Sequence[Item | str]], list[Result]]) -> Result | list[Result]:
+    """Apply a function of lists to a list, or to a single string as to a list of one."""
+    return use([items])[0] if isinstance(items, str) else use(items)
