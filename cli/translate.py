@@ -133,11 +133,11 @@ class _Answers:
     """The translations of sentences, as lines; ``picture`` is what is still to be drawn."""
 
     def __init__(self, translator: Translator, options: Translate) -> None:
-        from textseq.tasks.translation.processing import Unfinished
+        from textseq.tasks.translation.processing import TruncationLog
 
         self.translator, self.options = translator, options
         self.picture = options.plot_attention
-        self.unfinished = Unfinished()
+        self.unfinished = TruncationLog()
 
     def __call__(self, sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
         """As ``shards.Answers``."""

@@ -79,10 +79,10 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         starts = np.cumsum([0, *map(len, ids)])[:-1]
         sides.append(Side(np.concatenate(ids), starts))
     source, target = sides
-    batches = Clocked(source, target, pair.ends, PairConfig(batch_size=driver.SENTENCES), job.seed)
+    batches = Clocked(source, target, pair.eos_ids, PairConfig(batch_size=driver.SENTENCES), job.seed)
     batches.clock = clock
     torch.manual_seed(job.seed)
-    model = TranslationModel(MODEL, *pair.ends)
+    model = TranslationModel(MODEL, *pair.eos_ids)
     config = TrainingConfig.from_dict(
         {
             "learning_rate": driver.LEARNING_RATE,
@@ -109,7 +109,7 @@ INFO = ModelInfo(task="translation")
 def load(job: driver.Job) -> driver.Translate:
     """Its beam search with the trained model, in ``job.precision``."""
     pair = vocabularies(job)
-    model = TranslationModel(MODEL, *pair.ends)
+    model = TranslationModel(MODEL, *pair.eos_ids)
     model.load_state_dict(load_file(Path(job.model) / "model.safetensors"))
     translator = Translator([model], pair, INFO, precision="int8" if job.precision == "int8" else "float32")
 

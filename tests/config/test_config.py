@@ -19,8 +19,10 @@ from textseq.config.training import TrainingConfig
 from textseq.data.sources import PairData
 from textseq.errors import TextseqError
 from textseq.nn.cells import CELLS
+from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.language_model.config import DataConfig, GenerationConfig, GenerationSettings, LanguageModelConfig
 from textseq.tasks.registry import TASKS
+from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.translation.config import (
     PairConfig,
     TranslationConfig,
@@ -279,3 +281,12 @@ def test_translation_models_of_one_shape_differ_in_their_noise_alone() -> None:
 def test_zoneout_of_a_cell_that_is_not_there_is_refused(cell: str) -> None:
     with pytest.raises(TextseqError, match=f"--zoneout-cell: expected an LSTM, got --cell {cell}; use --zoneout"):
         LanguageModelConfig.from_dict({"cell": cell, "zoneout_cell": 0.1}, where="here")
+
+
+@pytest.mark.parametrize("kind", [ClassifierConfig, TaggerConfig], ids=lambda kind: kind.__name__)
+def test_shapes_keep_what_weights_depend_on(kind: type[ClassifierConfig] | type[TaggerConfig]) -> None:
+    weights = {"cell", "num_layers", "hidden_size", "embedding_size", "bidirectional", "pooling", "readout_size"}
+    weights |= {"letter_size", "letter_hidden_size", "output", "frames"}
+    fields = {item.name: bool(item.metadata.get("training_only")) for item in dataclasses.fields(kind)}
+    assert {name for name, training_only in fields.items() if not training_only} == weights & set(fields)
+    assert kind(hidden_size=7, dropout=0.9).shape() == kind(hidden_size=7).shape() != kind().shape()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> None:
     from textseq.io.files import replacing
     from textseq.metrics.translation import bleu_by_length, compare, measure_translations
-    from textseq.tasks.translation.plots import bleu_by_length_plot, told_apart
+    from textseq.tasks.translation.plots import bleu_by_length_plot, distinct_names
 
     own, tokenize = options.translators, options.translators.bleu_tokenizer
     translator = _opened([folders[name] for name in options.model], options)
@@ -63,7 +63,7 @@ def _measure_translations(options: Evaluate, folders: Mapping[str, Path]) -> Non
         with replacing(own.write_translations) as (file,):
             file.write("".join(f"{line}\n" for line in translations).encode())
     if own.plot_length is not None:
-        names = told_apart([options.model, own.compare or (other,)][: len(systems)])
+        names = distinct_names([options.model, own.compare or (other,)][: len(systems)])
         ranges = [bleu_by_length(sources, lines, references, tokenize=tokenize) for lines in systems]
         bleu_by_length_plot(dict(zip(names, ranges, strict=True)), own.plot_length)
 

@@ -146,9 +146,9 @@ def test_figures_stand_under_their_words() -> None:
 
 
 def test_what_does_not_add_up_is_said() -> None:
-    assert "could not be told apart" not in explanation(a=1.0).summary()
+    assert "unexplained" not in explanation(a=1.0).summary()
     short = replace(explanation(a=1.0), score=2.0)
-    assert "+0.75 of what could not be told apart" in short.summary()
+    assert "+0.75 unexplained" in short.summary()
 
 
 def test_words_without_spaces_are_shown_by_their_pieces() -> None:

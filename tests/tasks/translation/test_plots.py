@@ -31,9 +31,9 @@ from textseq.tasks.translation.plots import (
     bleu_by_length_figure,
     bleu_by_length_plot,
     by_character,
+    distinct_names,
     fonts_for,
     legible,
-    told_apart,
 )
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
@@ -331,14 +331,14 @@ def test_labels_lean_where_they_must(
 
 
 def test_what_cannot_be_drawn(tmp_path: Path) -> None:
-    with pytest.raises(TextseqError, match="a heat map wants tokens, found 0 of source and 6 of target; give both"):
+    with pytest.raises(TextseqError, match="heat map: expected tokens, got 0 of source and 6 of target; give both"):
         attention_figure(np.ones((6, 0)), [], TARGET)
-    with pytest.raises(TextseqError, match=r"weights for 6 target by 5 source tokens, found \(5, 6\); give the row"):
+    with pytest.raises(TextseqError, match=r"weights for 6 target by 5 source tokens, got \(5, 6\); give one row"):
         attention_figure(spread(5, 6), SOURCE, TARGET)
     for wrong in (np.nan, -0.5, 3.25, np.inf):
         weights = spread(6, 5)
         weights[2, 2] = wrong
-        with pytest.raises(TextseqError, match=f"wants weights from 0 to 1, found .*({wrong}).*; give the softmax's"):
+        with pytest.raises(TextseqError, match=f"expected weights from 0 to 1, got .*({wrong}).*; give a softmax"):
             attention_heat_map(weights, SOURCE, TARGET, tmp_path / "a.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(TextseqError, match="cannot write"):
@@ -381,9 +381,9 @@ def test_bleu_by_length_has_a_line_for_each_system(tmp_path: Path) -> None:
 def test_series_that_cannot_be_drawn_together() -> None:
     nothing: list[dict[str, list[LengthBLEU]]] = [{}, {"a": []}]
     for empty in nothing:
-        with pytest.raises(TextseqError, match="wants at least 1 range of lengths, found none; measure first"):
+        with pytest.raises(TextseqError, match="expected at least 1 range of lengths, got none; measure first"):
             bleu_by_length_figure(empty)
-    with pytest.raises(TextseqError, match="wants the same sentences for all systems, found others; measure all alike"):
+    with pytest.raises(TextseqError, match="expected the same sentences for all systems, got different ones"):
         bleu_by_length_figure({"a": SPLITS, "b": SPLITS[:2]})
 
 
@@ -418,4 +418,4 @@ def test_long_names_of_systems_are_not_cut() -> None:
     ],
 )
 def test_systems_are_told_apart_by_the_ends_of_their_paths(systems: list[list[str]], names: list[str]) -> None:
-    assert told_apart(systems) == names
+    assert distinct_names(systems) == names

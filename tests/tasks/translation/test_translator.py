@@ -29,7 +29,7 @@ from textseq.tasks.translation import search as sources
 from textseq.tasks.translation.batches import pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.processing import END, LONGEST, NAMED, Sentence, Translation, different
+from textseq.tasks.translation.processing import END, LONGEST, NAMED, Sentence, Translation, unique_texts
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator, together
@@ -89,7 +89,7 @@ def texts(count: int, *, longest: int = 16, seed: int = 1) -> list[str]:
 def read_again(translator: Translator, text: str, ids: Sequence[int]) -> tuple[float, Tensor]:
     """By ``forward``, of known tokens: their log-probability in nats, and where the models looked (T, S)."""
     source = translator.vocabularies.source.encode(read_sentence(text))
-    batch = pair_batch([source], [np.array(ids[:-1])], translator.vocabularies.ends)
+    batch = pair_batch([source], [np.array(ids[:-1])], translator.vocabularies.eos_ids)
     with torch.no_grad():
         found = [model(batch) for model in translator.models]
     p = torch.stack([logits[0].double().softmax(dim=1) for logits, _ in found]).mean(dim=0)  # (T, V+1)
@@ -295,7 +295,7 @@ def test_one_text_in_other_tokens_is_the_same_translation() -> None:
     ways = {tuple(subwords.resampled(best, 0.1, rng).tolist()) for _ in range(9)}
     assert len(ways) > 1
     found = [Hypothesis((*ids, subwords.size), -place) for place, ids in enumerate([*ways, tuple(best[:-1].tolist())])]
-    assert different(Vocabularies(subwords, subwords), found) == [found[0], found[-1]]
+    assert unique_texts(Vocabularies(subwords, subwords), found) == [found[0], found[-1]]
 
 
 @EVERY_KIND
@@ -428,7 +428,7 @@ def test_settings_are_checked_before_anything_is_read() -> None:
 @pytest.mark.parametrize(("other", "kind"), [(3, "int"), (None, "NoneType"), (b"a", "bytes")])
 def test_what_is_no_text_is_named_by_its_place(other: object, kind: str) -> None:
     translator, some = made(), typing.cast("list[str]", ["a", "", other])
-    message = f"sentences must be texts, found {kind} with sentence 3; an empty one is ''"
+    message = f"sentences: expected strings, got {kind} with sentence 3; an empty one is ''"
     for ask in (
         lambda: translator.translate(some),
         lambda: translator.translate(["a"] * 3, prefixes=some),
@@ -528,7 +528,7 @@ def test_words_are_aligned_as_by_hand(
 
 def test_an_alignment_wants_the_attention() -> None:
     (one,) = made().translate(["a b"], attention=False, min_new_tokens=2)
-    with pytest.raises(TextseqError, match="an alignment wants the attention; translate with attention=True"):
+    with pytest.raises(TextseqError, match="expected attention weights, got none; translate with attention=True"):
         one.alignment()
     (one,) = made().translate(["a b"], min_new_tokens=2)
     words = one.text.split()
@@ -577,7 +577,7 @@ def test_without_attention_nothing_is_said_of_it() -> None:
         for attention in (True, False):
             (one,) = blind.translate(["a b"], attention=attention, min_new_tokens=2)
             assert one.attention is None and one.tokens
-            with pytest.raises(TextseqError, match="an alignment wants attention, which this model has not"):
+            with pytest.raises(TextseqError, match="expected a model with attention, got one without"):
                 one.alignment()
         (empty,) = blind.translate([" "])
         assert empty.alignment() == []
@@ -831,7 +831,7 @@ def with_list(translator: Translator, found: Shortlist) -> Translator:
 
 def random_list(translator: Translator, each: int = 3) -> Shortlist:
     """For every token of the source some letters, whichever."""
-    source_end, target_end = translator.vocabularies.ends
+    source_end, target_end = translator.vocabularies.eos_ids
     rng = np.random.default_rng(4)
     letters = [token for token in range(target_end) if token not in translator.vocabularies.target.fallback]
     lists = [rng.choice(letters, size=each, replace=False) for _ in range(source_end)]
@@ -861,7 +861,7 @@ def test_a_batch_is_its_sentences_alone(kind: str, how: str) -> None:
 def test_a_list_of_everything_changes_nothing(how: str, precision: str) -> None:
     translator = made()
     translator = Translator(translator.models, translator.vocabularies, translator.info, precision=precision)  # type: ignore[arg-type]
-    source_end, target_end = translator.vocabularies.ends
+    source_end, target_end = translator.vocabularies.eos_ids
     tokens = np.tile(np.arange(target_end + 1, dtype=np.int32), source_end + 1)
     translator = with_list(translator, Shortlist(tokens, np.arange(source_end + 2) * (target_end + 1)))
     for text in texts(4):
@@ -897,7 +897,7 @@ def test_probabilities_are_those_among_the_list() -> None:
     for text in texts(4):
         source = translator.vocabularies.source.encode(read_sentence(text))
         with torch.no_grad():
-            logits, _ = model(pair_batch([source], [np.array([], np.int64)], translator.vocabularies.ends))
+            logits, _ = model(pair_batch([source], [np.array([], np.int64)], translator.vocabularies.eos_ids))
         listed = torch.from_numpy(short.of(source))
         wanted = logits[0, 0, listed].log_softmax(dim=0)[listed == model.end]
         found = translator.translate([text], shortlist=True, num_beams=16, max_new_tokens=1, length_penalty=0.0)[0]

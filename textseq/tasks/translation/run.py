@@ -122,7 +122,7 @@ class TranslationRun(run.TaskRun[PairDataset, Translator]):
             for note in tokenizer.notes(data):
                 report(note)
         sources, targets = _token_files(dataset, "train", vocabularies)
-        shortlist = learn_shortlist(sources, targets, vocabularies.copies(), vocabularies.ends)
+        shortlist = learn_shortlist(sources, targets, vocabularies.source_to_target(), vocabularies.eos_ids)
         return replace(vocabularies, shortlist=shortlist)
 
     @classmethod
@@ -135,26 +135,26 @@ class TranslationRun(run.TaskRun[PairDataset, Translator]):
         return self.config(PairConfig, self.info.data)
 
     def make_model(self) -> TranslationModel:
-        return TranslationModel(self.config(TranslationModelConfig, self.info.model), *self.tokenizer.ends)
+        return TranslationModel(self.config(TranslationModelConfig, self.info.model), *self.tokenizer.eos_ids)
 
     def make_batches(self, rows: int) -> PairBatches:
         alpha, vocabularies = self.data.subword_sampling, self.tokenizer
         resegment = (_resegment(vocabularies.source, alpha), _resegment(vocabularies.target, alpha)) if alpha else None
         sides = _token_files(self.dataset, "train", vocabularies)
         return PairBatches(
-            *sides, vocabularies.ends, replace(self.data, batch_size=rows), self.training.seed, resegment
+            *sides, vocabularies.eos_ids, replace(self.data, batch_size=rows), self.training.seed, resegment
         )
 
     def prepare_validation(self, rows: int) -> None:
         whole = replace(self.data, batch_size=rows, longest=None, batch_tokens=None)
         sides = _token_files(self.dataset, "validation", self.tokenizer)
-        self.validation = PairBatches(*sides, self.tokenizer.ends, whole, self.training.seed)
+        self.validation = PairBatches(*sides, self.tokenizer.eos_ids, whole, self.training.seed)
         self.shown = list(islice(self.dataset.pairs("validation"), MEASURED))
 
     @property
     def summary(self) -> str:
         pairs, vocabularies = self.batches, self.tokenizer
-        sizes = [vocabularies.target.size] if vocabularies.joint else dict.fromkeys(vocabularies.ends)
+        sizes = [vocabularies.target.size] if vocabularies.joint else dict.fromkeys(vocabularies.eos_ids)
         longer = f" ({pairs.left_out:,} longer than {self.data.longest} tokens left out)" if pairs.left_out else ""
         return (
             f"{self.dataset.source_language} to {self.dataset.target_language}, "

@@ -1,8 +1,7 @@
-"""Sentences that one or several models have read: which translations they find, and what they say of known ones.
+"""Decoding of a batch of sentences, and scoring of known translations, by one model or an ensemble.
 
-Token ids go in and come out; of text nothing is known here. Several models are of one vocabulary and choose every token
-together: what they give it is the mean of their probabilities. Shapes: N sentences, S source tokens, T target tokens,
-V vocabulary.
+Works on token ids only. The models of an ensemble share one vocabulary; each token is chosen by the mean of their
+probabilities. Shapes: N sentences, S source tokens, T target tokens, V vocabulary, U candidate tokens.
 """
 
 from __future__ import annotations
@@ -22,80 +21,78 @@ from textseq.decoding.sampling import sample
 from textseq.nn.cells import State, Step
 from textseq.tasks.translation.config import TranslationConfig
 from textseq.tasks.translation.model import Reading, Stepper, TranslationModel
-from textseq.tasks.translation.processing import Look
+from textseq.tasks.translation.processing import AttentionWeights
 from textseq.tasks.translation.shortlist import Shortlist
 
 Ids = Sequence[int]
 
 Decoded = tuple[TranslationModel, Tensor, Reading]
-"""A model, the vectors of the tokens that its decoder read (T, N, E), and what it made of them."""
-
+"""A model, the embeddings of its decoder's inputs (T, N, E), and the decoder's outputs."""
 
 BATCH = 64
-"""Sentences that are read side by side at most, fewer where each has many beams."""
+"""Sentences per batch at most; fewer with many beams."""
 
 BEAMS = 8
-"""Beams for each sentence of a whole batch."""
+"""Beams per sentence of a full batch."""
 
 BATCH_TOKENS = 8192
-"""Tokens of a batch at most, padding counted; with it the memory is bounded whatever comes."""
+"""Tokens per batch at most, padding included; bounds the memory."""
 
-SPARE = 10
+EXTRA_TOKENS = 10
 """Tokens that a translation may have beyond ``max_length_ratio``."""
 
-UNSEEN = 1e-6
-"""What a source token counts as that was not looked at, so that its logarithm is finite."""
+MIN_COVERAGE = 1e-6
+"""Lower bound of a source token's coverage, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The tokens that a batch of sentences chooses among. In its steps tokens go by their places in there.
+class Candidates:
+    """The tokens that a batch of sentences chooses among; decoding steps use their positions in this list.
 
-    Every sentence has its own, whatever the others need: the rest it cannot choose, and its probabilities sum to one
-    without them. So its translation does not depend on those beside it.
+    The candidates of other sentences in the batch are masked, so a translation does not depend on its batch.
     """
 
     steppers: Sequence[Stepper]
     tokens: np.ndarray | None
-    """(U,) ids, ascending; None is the whole vocabulary, where places are ids."""
-    closed: Tensor | None
-    """(N, U), minus infinity at what is not for this sentence, 0 elsewhere."""
+    """(U,) ids, ascending; None: the whole vocabulary, where positions are ids."""
+    mask: Tensor | None
+    """(N, U), 0 at a sentence's own candidates, minus infinity elsewhere."""
     bias: Tensor | None
     """(U,)."""
     forced: list[list[int]]
-    """The places that each translation must begin with."""
+    """The positions of each sentence's forced prefix."""
     end: int
-    """The place of the token that ends a translation."""
+    """The position of the end-of-sentence token."""
 
-    def ids(self, places: Sequence[int]) -> list[int]:
-        """The ids of tokens."""
-        return [*places] if self.tokens is None else self.tokens[list(places)].tolist()
+    def ids(self, positions: Sequence[int]) -> list[int]:
+        """The ids at these positions."""
+        return [*positions] if self.tokens is None else self.tokens[list(positions)].tolist()
 
-    def closing(self, step: Step, sentences: Tensor | None) -> Step:
-        """A model's step over some of the sentences, with what is not for them closed."""
-        if self.closed is None:
+    def masked(self, step: Step, sentences: Tensor | None) -> Step:
+        """A model's step for some of the sentences, with the mask added to its logits."""
+        if self.mask is None:
             return step
-        closed = self.closed if sentences is None else self.closed[sentences]
+        mask = self.mask if sentences is None else self.mask[sentences]
 
-        def closing(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        def masked_step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             logits, state = step(tokens, state)
-            return (logits.view(len(closed), -1, closed.shape[1]) + closed.unsqueeze(1)).flatten(0, 1), state
+            return (logits.view(len(mask), -1, mask.shape[1]) + mask.unsqueeze(1)).flatten(0, 1), state
 
-        return closing
+        return masked_step
 
 
-def attends(model: TranslationModel) -> bool:
-    """Whether a model has attention; without it nothing can be said of where it looked."""
+def has_attention(model: TranslationModel) -> bool:
+    """Whether a model has attention."""
     return model.config.attention != "none"
 
 
-class Sources:
-    """Some sentences, as the models have read them.
+class SourceBatch:
+    """A batch of sentences, encoded by the models.
 
     Args:
         models: one or several.
-        sentences: the ids of each, without the token that ends it.
-        shortlist: what their translations may need, if they are not to choose among all tokens.
+        sentences: the ids of each, without the end-of-sentence token.
+        shortlist: limits the candidates of their translations; None for all tokens.
     """
 
     def __init__(
@@ -111,55 +108,50 @@ class Sources:
         source_end = models[0].source_end
         source = pad([np.append(ids, source_end) for ids in sentences], source_end).to(self.device)
         with torch.inference_mode():
-            self.read = [model.encode(source, torch.tensor(self.lengths)) for model in models]
+            self.encoded = [model.encode(source, torch.tensor(self.lengths)) for model in models]
 
     @torch.inference_mode()
     def search(
-        self,
-        steppers: Sequence[Stepper],
-        config: TranslationConfig,
-        forced: Sequence[Ids],
-        bias: Tensor | None,
+        self, steppers: Sequence[Stepper], config: TranslationConfig, forced: Sequence[Ids], bias: Tensor | None
     ) -> list[list[Hypothesis]]:
-        """The likeliest translations of each sentence that beam search finds, best first.
+        """Beam search.
 
         Args:
             steppers: of the models.
-            config: how to search.
-            forced: the tokens that each translation must begin with.
+            config: of the search.
+            forced: the prefix that each translation must begin with.
             bias: added to the logits of every step, (V+1,).
 
         Returns:
-            Up to ``num_beams`` of each; the search was over when it was content with the first
-            ``num_return_sequences``.
+            For each sentence up to ``num_beams`` hypotheses, best first; the first ``num_return_sequences`` are final.
         """
         limits = self._limits(config, forced)
-        choice = self._choice(steppers, forced, bias)
-        places = np.cumsum([len(start) + 1 for _, start in self.read]) - 1  # in the state, of what was looked at
-        looked_at = [place for place, model in zip(places, self.models, strict=True) if attends(model)]
+        candidates = self._candidates(steppers, forced, bias)
+        ends = np.cumsum([len(start) + 1 for _, start in self.encoded])  # of each model's state; its coverage is last
+        coverages = [end - 1 for end, model in zip(ends, self.models, strict=True) if has_attention(model)]
 
         def coverage(state: State) -> Tensor:
-            looks = torch.stack([state[place][0] for place in looked_at])  # (attending models, rows, S)
-            return config.coverage_penalty * _coverage(looks.mean(dim=0))
+            weights = torch.stack([state[place][0] for place in coverages])  # (models with attention, rows, S)
+            return config.coverage_penalty * _coverage(weights.mean(dim=0))
 
-        found = beam_search(
-            self._step(choice),
-            torch.full((len(self.lengths), 1), choice.end, device=self.device),
+        hypotheses = beam_search(
+            self._step(candidates),
+            torch.full((len(self.lengths), 1), candidates.end, device=self.device),
             self._start(),
-            replace(config, max_new_tokens=max(limits)),  # a prefix may want more
-            bias=choice.bias,
-            end=choice.end,
+            replace(config, max_new_tokens=max(limits)),  # a prefix may need more
+            bias=candidates.bias,
+            end=candidates.end,
             min_new_tokens=config.min_new_tokens,
             limits=torch.tensor(limits, device=self.device),
-            forced=choice.forced,
+            forced=candidates.forced,
             bonus=coverage if config.coverage_penalty else None,
             wanted=config.num_return_sequences,
-            narrow=lambda sentences: self._step(choice, sentences),
+            narrow=lambda sentences: self._step(candidates, sentences),
         )
-        return [[replace(one, tokens=tuple(choice.ids(one.tokens))) for one in each] for each in found]
+        return [[replace(h, tokens=tuple(candidates.ids(h.tokens))) for h in beams] for beams in hypotheses]
 
     @torch.inference_mode()
-    def draw(
+    def sample(
         self,
         steppers: Sequence[Stepper],
         config: TranslationConfig,
@@ -167,133 +159,134 @@ class Sources:
         bias: Tensor | None,
         generator: torch.Generator,
     ) -> list[list[Hypothesis]]:
-        """``num_return_sequences`` translations of each sentence, as chance and the generator have them.
+        """Sample ``num_return_sequences`` translations of each sentence.
 
-        The arguments are those of ``search``. The score is that of a search without bias or rules.
+        The arguments are those of ``search``. The score is that of a search without bias or logits processors.
         """
         count = config.num_return_sequences
         owners = [sentence for sentence in range(len(self.lengths)) for _ in range(count)]
         limits = [limit for limit in self._limits(config, forced) for _ in range(count)]
-        choice = self._choice(steppers, forced, bias)
+        candidates = self._candidates(steppers, forced, bias)
         steps = sample(
-            self._step(choice),
-            torch.full((len(owners), 1), choice.end, device=self.device),
+            self._step(candidates),
+            torch.full((len(owners), 1), candidates.end, device=self.device),
             tuple(part[:, owners] for part in self._start()),
             replace(config, max_new_tokens=max(limits)),
             generator=generator,
-            bias=choice.bias,
-            end=choice.end,
+            bias=candidates.bias,
+            end=candidates.end,
             min_new_tokens=config.min_new_tokens,
             limits=torch.tensor(limits, device=self.device),
-            forced=[choice.forced[sentence] for sentence in owners],
+            forced=[candidates.forced[sentence] for sentence in owners],
         )
-        rows = [choice.ids(places) for places in torch.stack([*steps], dim=1).tolist()]
-        ends = [[*ids, self.end].index(self.end) + 1 for ids in rows]
-        written = [ids[: min(limit, end)] for ids, limit, end in zip(rows, limits, ends, strict=True)]
-        scores = self._scores(written, owners, config)
-        found = [Hypothesis(tuple(ids), score) for ids, score in zip(written, scores, strict=True)]
-        return [found[first : first + count] for first in range(0, len(found), count)]
+        rows = [candidates.ids(positions) for positions in torch.stack([*steps], dim=1).tolist()]
+        lengths = [[*ids, self.end].index(self.end) + 1 for ids in rows]
+        targets = [ids[: min(limit, length)] for ids, limit, length in zip(rows, limits, lengths, strict=True)]
+        scores = self._scores(targets, owners, config)
+        hypotheses = [Hypothesis(tuple(ids), score) for ids, score in zip(targets, scores, strict=True)]
+        return [hypotheses[first : first + count] for first in range(0, len(hypotheses), count)]
 
     @torch.inference_mode()
-    def log_p(self, written: Sequence[Ids], owners: Sequence[int]) -> list[float]:
-        """The log-probability of known translations, in nats.
+    def log_p(self, targets: Sequence[Ids], owners: Sequence[int]) -> list[float]:
+        """The log-probabilities of known translations, in nats.
 
         Args:
-            written: the tokens of each, with the one that ends it if it is to be over there.
-            owners: which of the sentences each one translates.
+            targets: the tokens of each translation, with the end-of-sentence token if it is complete.
+            owners: the index of the sentence that each one translates.
         """
-        found: list[float] = []
-        for rows, decoded in self._decode(written, owners):
-            targets = pad([np.array(ids) for ids in written[rows]], self.end).t().to(self.device)  # (T, N)
-            real = np.arange(len(targets))[:, None] < [len(ids) for ids in written[rows]]
-            each = torch.stack([_log_p_of(targets, *one) for one in decoded])
-            log_p = each.logsumexp(dim=0) - math.log(len(decoded))
-            found += np.where(real, log_p.double().cpu().numpy(), 0.0).sum(axis=0).tolist()
-        return found
+        sums: list[float] = []
+        for rows, decoded in self._decode(targets, owners):
+            tokens = pad([np.array(ids) for ids in targets[rows]], self.end).t().to(self.device)  # (T, N)
+            real = np.arange(len(tokens))[:, None] < [len(ids) for ids in targets[rows]]
+            log_ps = torch.stack([_target_log_p(tokens, *parts) for parts in decoded])
+            log_p = log_ps.logsumexp(dim=0) - math.log(len(decoded))
+            sums += np.where(real, log_p.double().cpu().numpy(), 0.0).sum(axis=0).tolist()
+        return sums
 
     @torch.inference_mode()
-    def attention(self, written: Sequence[Ids], owners: Sequence[int]) -> list[Look]:
-        """How much was looked at each source token before each token of known translations, (T, S) each.
+    def attention(self, targets: Sequence[Ids], owners: Sequence[int]) -> list[AttentionWeights]:
+        """The attention weights (T, S) of known translations; for an ensemble the mean of its models with attention.
 
-        Of several models it is the mean of those that have attention; one at least must. The arguments are those of
-        ``log_p``.
+        The arguments are those of ``log_p``; at least one model must have attention.
         """
-        found: list[Look] = []
-        for rows, decoded in self._decode(written, owners):
-            looks = torch.stack([reading.attention for model, _, reading in decoded if attends(model)]).mean(dim=0)
-            arrays = looks.float().cpu().numpy().transpose(1, 0, 2)  # (N, T, S)
-            for ids, owner, look in zip(written[rows], owners[rows], arrays, strict=True):
-                found.append(look[: len(ids), : self.lengths[owner]].copy())  # or the whole batch would live on
-        return found
+        weights: list[AttentionWeights] = []
+        for rows, decoded in self._decode(targets, owners):
+            stack = torch.stack([reading.attention for model, _, reading in decoded if has_attention(model)])
+            arrays = stack.mean(dim=0).float().cpu().numpy().transpose(1, 0, 2)  # (N, T, S)
+            for ids, owner, array in zip(targets[rows], owners[rows], arrays, strict=True):
+                weights.append(array[: len(ids), : self.lengths[owner]].copy())  # a view would keep the whole batch
+        return weights
 
-    def _scores(self, written: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
-        """What a search would rank known translations by."""
-        factors = [((5 + len(ids)) / 6) ** config.length_penalty for ids in written]
-        scores = [log_p / factor for log_p, factor in zip(self.log_p(written, owners), factors, strict=True)]
+    def _scores(self, targets: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
+        """The scores that a search would give to known translations."""
+        factors = [((5 + len(ids)) / 6) ** config.length_penalty for ids in targets]
+        scores = [log_p / factor for log_p, factor in zip(self.log_p(targets, owners), factors, strict=True)]
         if config.coverage_penalty:
-            looks = self.attention(written, owners)
-            covered = [float(_coverage(torch.from_numpy(look.sum(axis=0)))) for look in looks]
+            covered = [
+                float(_coverage(torch.from_numpy(weights.sum(axis=0)))) for weights in self.attention(targets, owners)
+            ]
             scores = [score + config.coverage_penalty * more for score, more in zip(scores, covered, strict=True)]
         return scores
 
     def _limits(self, config: TranslationConfig, forced: Sequence[Ids]) -> list[int]:
-        """Most tokens of each translation, the end included; after a prefix there is room for that in any case."""
-        most = (min(config.max_new_tokens, (length - 1) * config.max_length_ratio + SPARE) for length in self.lengths)
-        return [max(int(limit), len(ids) + 1) for limit, ids in zip(most, forced, strict=True)]
+        """Maximum tokens of each translation, the end included; there is always room for the end after a prefix."""
+        lengths = ((length - 1) * config.max_length_ratio + EXTRA_TOKENS for length in self.lengths)
+        limits = (min(config.max_new_tokens, length) for length in lengths)
+        return [max(int(limit), len(ids) + 1) for limit, ids in zip(limits, forced, strict=True)]
 
-    def _choice(self, steppers: Sequence[Stepper], forced: Sequence[Ids], bias: Tensor | None) -> Choice:
-        """What is chosen among: all tokens, or by the short list those that any of the sentences may need."""
+    def _candidates(self, steppers: Sequence[Stepper], forced: Sequence[Ids], bias: Tensor | None) -> Candidates:
+        """All tokens, or those of the sentences' shortlists."""
         if self.shortlist is None:
-            return Choice(steppers, None, None, bias, [[*ids] for ids in forced], self.end)
+            return Candidates(steppers, None, None, bias, [[*ids] for ids in forced], self.end)
         lists = [self.shortlist.of(ids, more) for ids, more in zip(self.sentences, forced, strict=True)]
         tokens = np.unique(np.concatenate(lists))
-        open_to = np.stack([np.isin(tokens, each, assume_unique=True) for each in lists])
-        closed = torch.zeros(open_to.shape).masked_fill(torch.from_numpy(~open_to), -torch.inf)
-        chosen = torch.from_numpy(tokens).to(self.device)
-        return Choice(
-            [stepper.among(chosen) for stepper in steppers],
+        listed = np.stack([np.isin(tokens, ids, assume_unique=True) for ids in lists])
+        mask = torch.zeros(listed.shape).masked_fill(torch.from_numpy(~listed), -torch.inf)
+        ids = torch.from_numpy(tokens).to(self.device)
+        return Candidates(
+            [stepper.among(ids) for stepper in steppers],
             tokens,
-            closed.to(self.device),
-            None if bias is None else bias[chosen],
-            [np.searchsorted(tokens, ids).tolist() for ids in forced],
+            mask.to(self.device),
+            None if bias is None else bias[ids],
+            [np.searchsorted(tokens, prefix).tolist() for prefix in forced],
             int(np.searchsorted(tokens, self.end)),
         )
 
-    def _step(self, choice: Choice, sentences: Tensor | None = None) -> Step:
-        """One step of all the models over the sentences, or over some of them."""
-        memories = [memory if sentences is None else memory.select(sentences) for memory, _ in self.read]
+    def _step(self, candidates: Candidates, sentences: Tensor | None = None) -> Step:
+        """One decoding step of all the models for the sentences, or for some of them."""
+        memories = [memory if sentences is None else memory.select(sentences) for memory, _ in self.encoded]
         steps = [
-            choice.closing(stepper.over(memory), sentences)
-            for stepper, memory in zip(choice.steppers, memories, strict=True)
+            candidates.masked(stepper.over(memory), sentences)
+            for stepper, memory in zip(candidates.steppers, memories, strict=True)
         ]
-        return ensemble(steps, [len(start) + 1 for _, start in self.read])
+        return ensemble(steps, [len(start) + 1 for _, start in self.encoded])
 
     def _start(self) -> State:
-        """The state before the first token: each model's own, and what it has looked at, as which padding counts."""
+        """The initial state of all models: each one's own and its coverage, where padding counts as covered."""
         state: State = ()
-        for memory, start in self.read:
+        for memory, start in self.encoded:
             state += (*start, (memory.padding != 0).to(memory.values.dtype).unsqueeze(0))
         return state
 
-    def _decode(self, written: Sequence[Ids], owners: Sequence[int]) -> Iterator[tuple[slice, list[Decoded]]]:
-        """The decoders over known translations, as many at a time as there are sentences: memory is bounded."""
-        for first in range(0, len(written), len(self.lengths)):
+    def _decode(self, targets: Sequence[Ids], owners: Sequence[int]) -> Iterator[tuple[slice, list[Decoded]]]:
+        """Run the decoders over known translations, in batches of as many as there are sentences."""
+        for first in range(0, len(targets), len(self.lengths)):
             rows = slice(first, first + len(self.lengths))
-            inputs = pad([np.array([self.end, *ids[:-1]]) for ids in written[rows]], self.end).to(self.device)
+            inputs = pad([np.array([self.end, *ids[:-1]]) for ids in targets[rows]], self.end).to(self.device)
             sentences = torch.tensor(owners[rows], device=self.device)
             decoded: list[Decoded] = []
-            for model, (memory, start) in zip(self.models, self.read, strict=True):
+            for model, (memory, start) in zip(self.models, self.encoded, strict=True):
                 state = tuple(part[:, sentences] for part in start)
                 decoded.append((model, *model.decode(inputs, memory.select(sentences), state)))
             yield rows, decoded
 
 
 def batches(lengths: Sequence[int], beams: int = 1) -> Iterator[list[int]]:
-    """The numbers of sentences of like length, the longest first, within the limits of a batch; without empty ones.
+    """Indices of sentences in batches of similar length, longest first; empty sentences are left out.
 
     Args:
         lengths: of the sentences, in tokens.
-        beams: translations of each that are kept side by side.
+        beams: hypotheses per sentence.
     """
     batch: list[int] = []
     most, tokens = (max(1, limit * BEAMS // max(beams, BEAMS)) for limit in (BATCH, BATCH_TOKENS))
@@ -308,17 +301,17 @@ def batches(lengths: Sequence[int], beams: int = 1) -> Iterator[list[int]]:
         yield batch
 
 
-def _coverage(looked_at: Tensor) -> Tensor:
-    """How much of a source was looked at (Wu et al. 2016, equation 14): (..., S) -> (...), 0 where all of it was."""
-    return looked_at.clamp(UNSEEN, 1).log().sum(dim=-1)
+def _coverage(weights: Tensor) -> Tensor:
+    """The coverage term of Wu et al. (2016, equation 14): summed weights (..., S) -> (...), 0 for full coverage."""
+    return weights.clamp(MIN_COVERAGE, 1).log().sum(dim=-1)
 
 
-def _log_p_of(targets: Tensor, model: TranslationModel, words: Tensor, reading: Reading) -> Tensor:
-    """What a model says of every token, (T, N); step by step, for a vocabulary is large."""
-    steps = zip(reading.outputs, reading.contexts, words, targets, strict=True)
+def _target_log_p(targets: Tensor, model: TranslationModel, embedded: Tensor, reading: Reading) -> Tensor:
+    """The log-probability of every target token, (T, N); step by step, because the vocabulary is large."""
+    steps = zip(reading.outputs, reading.contexts, embedded, targets, strict=True)
     return torch.stack(
         [
-            model.logits(h, context, word).float().log_softmax(dim=1).gather(1, right.unsqueeze(1)).squeeze(1)
-            for h, context, word, right in steps
+            model.logits(h, context, word).float().log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
+            for h, context, word, target in steps
         ]
     )

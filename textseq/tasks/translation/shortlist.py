@@ -1,11 +1,10 @@
-"""Which tokens a translation of a sentence may need, so that a decoder need not weigh its whole vocabulary.
+"""Lexical shortlists: the target tokens that a translation may need, so that the decoder skips the rest.
 
-For every token of the source the likeliest tokens of the target, as the training pairs have them: by the translation
-probabilities of model 1 of Brown et al. (1993, section 4.1), which a few rounds of expectation and maximisation find.
-To these come the token itself, for what is copied, and the most frequent tokens of all, for what belongs to no word in
-particular. With such lists Jean et al. (2015, section 3.3) and L'Hostis et al. (2016) translate several times as fast.
+For each source token: the most probable target tokens under IBM model 1 (Brown et al. 1993, section 4.1), trained with
+a few rounds of expectation-maximization; the token itself, for copies; and the most frequent target tokens. With such
+lists Jean et al. (2015, section 3.3) and L'Hostis et al. (2016) translate several times as fast.
 
-Shapes: V tokens of the source, L entries of all lists together.
+Shapes: V source tokens, L entries of all lists together.
 """
 
 from __future__ import annotations
@@ -26,25 +25,24 @@ from textseq.io.files import replacing
 FILE = "short-list.safetensors"
 
 EACH = 100
-"""Tokens of the target for each token of the source, at most."""
+"""Target tokens per source token, at most."""
 
 COMMON = 300
-"""The most frequent tokens that every sentence has."""
+"""Most frequent target tokens, which are in every list."""
 
 LEAST = 5e-4
-"""A translation less likely than this is not listed."""
+"""Minimum translation probability of a listed token."""
 
 ROUNDS = 4
 
 LINKS = 2**24
-"""Pairs of a source's and its target's token that are looked at, at most; of a larger corpus every n-th sentence."""
-
+"""Source-target token pairs in training, at most; of a larger corpus every n-th sentence is used."""
 
 Numbers = npt.NDArray[np.integer]
 
 
 class Encoded(Protocol):
-    """The sentences of one side: all ids one after the other, and where each begins."""
+    """The sentences of one side: concatenated ids, and the start of each sentence."""
 
     @property
     def ids(self) -> Numbers: ...
@@ -54,36 +52,31 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class Shortlist:
-    """The lists of all tokens of the source; that of its end, token V, holds what every sentence needs."""
+    """The lists of all source tokens; that of the end-of-sentence token V holds what every sentence needs."""
 
     tokens: npt.NDArray[np.int32]
-    """(L,) tokens of the target, list after list."""
+    """(L,) target tokens, concatenated lists."""
     starts: npt.NDArray[np.int64]
-    """(V + 2,) where each list begins, and where the last one ends."""
+    """(V + 2,) the start of each list, and the end of the last one."""
 
     def of(self, sentence: Numbers, more: Sequence[int] = ()) -> Numbers:
-        """The tokens that a translation may need, ascending.
-
-        Args:
-            sentence: ids of the source (S,), without its end.
-            more: tokens that it needs in any case.
-        """
+        """The target tokens for a source sentence (S,) without its end, and ``more``; ascending."""
         lists = (self.tokens[self.starts[token] : self.starts[token + 1]] for token in np.unique(sentence))
         always = self.tokens[self.starts[-2] :]
         return np.unique(np.concatenate([always, *lists, np.array(more, np.int32)]))
 
     def save(self, folder: Path) -> None:
-        """Write it into a model's folder."""
+        """Write the shortlist into a model's folder."""
         with replacing(folder / FILE) as (file,):
             file.write(save({"tokens": self.tokens, "starts": self.starts}))
 
 
-def load_shortlist(folder: Path, ends: tuple[int, int]) -> Shortlist | None:
-    """The list in a model's folder; None where there is none.
+def load_shortlist(folder: Path, eos_ids: tuple[int, int]) -> Shortlist | None:
+    """The shortlist in a model's folder; None if there is none.
 
     Args:
-        folder: the model's.
-        ends: the tokens after the vocabularies of source and target.
+        folder: of the model.
+        eos_ids: end-of-sentence ids of source and target.
 
     Raises:
         TextseqError: it is damaged, or of other vocabularies.
@@ -92,48 +85,50 @@ def load_shortlist(folder: Path, ends: tuple[int, int]) -> Shortlist | None:
     if not path.exists():
         return None
     try:
-        found = load_file(path)
-        tokens, starts = found["tokens"], found["starts"]
-        sound = (
+        tensors = load_file(path)
+        tokens, starts = tensors["tokens"], tensors["starts"]
+        valid = (
             tokens.dtype == np.int32
             and tokens.ndim == 1
             and starts.dtype == np.int64
-            and starts.shape == (ends[0] + 2,)
+            and starts.shape == (eos_ids[0] + 2,)
             and starts[0] == 0
             and starts[-1] == len(tokens)
             and bool((np.diff(starts) >= 0).all())
-            and (len(tokens) == 0 or (tokens.min() >= 0 and tokens.max() <= ends[1]))
+            and (len(tokens) == 0 or (tokens.min() >= 0 and tokens.max() <= eos_ids[1]))
         )
     except (SafetensorError, OSError, ValueError, KeyError):
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise TextseqError(f"{path} is damaged, or of another vocabulary; restore the folder, or remove this file")
     return Shortlist(tokens, starts)
 
 
-def learn_shortlist(sources: Encoded, targets: Encoded, copies: Sequence[int], ends: tuple[int, int]) -> Shortlist:
-    """The short list of a parallel text.
+def learn_shortlist(
+    sources: Encoded, targets: Encoded, source_to_target: Sequence[int], eos_ids: tuple[int, int]
+) -> Shortlist:
+    """Train the shortlist on a parallel text.
 
     Args:
         sources: the encoded sources.
-        targets: the encoded targets, as many.
-        copies: for each token of the source the same string's token of the target, -1 where it has none; (V,).
-        ends: the tokens after the vocabularies of source and target.
+        targets: the encoded targets.
+        source_to_target: for each source token the target token of the same string, or -1; (V,).
+        eos_ids: end-of-sentence ids of source and target.
     """
-    source_end, target_end = ends
+    source_end, target_end = eos_ids
     s, t, p = _translations(sources, targets, source_end)
     order = np.lexsort((-p, s))
     s, t, p = s[order], t[order], p[order]
     rank = np.arange(len(s)) - np.searchsorted(s, s)
     listed = (rank < EACH) & (p >= LEAST) & (s < source_end)
-    own = np.array(copies, np.int64)
+    same = np.array(source_to_target, np.int64)
     counts = np.bincount(targets.ids, minlength=target_end)
     common = np.argsort(-counts, kind="stable")[:COMMON]
-    # Lists as pairs of a source's and a target's token, in the order of the sources and each pair once.
+    # The lists as unique pairs of source and target token, ordered by source.
     width = target_end + 1
     pairs = [
         s[listed] * width + t[listed],
-        np.flatnonzero(own >= 0) * width + own[own >= 0],
+        np.flatnonzero(same >= 0) * width + same[same >= 0],
         source_end * width + np.append(common, target_end),
     ]
     s, t = np.divmod(np.unique(np.concatenate(pairs)), width)
@@ -143,29 +138,29 @@ def learn_shortlist(sources: Encoded, targets: Encoded, copies: Sequence[int], e
 def _translations(
     sources: Encoded, targets: Encoded, source_end: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Model 1: source tokens, target tokens and the probability of this from that, for every pair that occurs.
+    """IBM model 1: source tokens, target tokens and p(target | source) of every pair that occurs.
 
-    The source's end is the empty word, from which every token may come.
+    The source's end is the empty word, which every target token may come from.
     """
     source_lengths, target_lengths = _lengths(sources), _lengths(targets)
     links = int(((source_lengths + 1) * target_lengths).sum())
-    some = range(0, len(source_lengths), max(1, -(-links // LINKS)))
-    read = [np.append(_document(sources, n), source_end) for n in some]
-    written = [_document(targets, n) for n in some]
+    sample = range(0, len(source_lengths), max(1, -(-links // LINKS)))
+    read = [np.append(_document(sources, n), source_end) for n in sample]
+    written = [_document(targets, n) for n in sample]
     s = np.concatenate([np.tile(source, len(target)) for source, target in zip(read, written, strict=True)])
-    each = np.repeat([len(source) for source in read], [len(target) for target in written])  # links of every target
-    t = np.repeat(np.concatenate(written), each).astype(np.int64)
+    fan_in = np.repeat([len(source) for source in read], [len(target) for target in written])  # of target tokens
+    t = np.repeat(np.concatenate(written), fan_in).astype(np.int64)
     if not len(t):
         return s[:0], t, np.empty(0)
-    first = np.cumsum(each) - each
+    first = np.cumsum(fan_in) - fan_in
     width = int(t.max()) + 1
-    kinds, which = np.unique(s * width + t, return_inverse=True)
-    s, t = np.divmod(kinds, width)
-    p: npt.NDArray[np.float64] = np.ones(len(kinds))
+    pairs, which = np.unique(s * width + t, return_inverse=True)
+    s, t = np.divmod(pairs, width)
+    p: npt.NDArray[np.float64] = np.ones(len(pairs))
     for _ in range(ROUNDS):
         share = p[which]
-        share = share / np.repeat(np.add.reduceat(share, first), each)
-        counts = np.bincount(which, share, len(kinds))
+        share = share / np.repeat(np.add.reduceat(share, first), fan_in)
+        counts = np.bincount(which, share, len(pairs))
         p = counts / np.bincount(s, counts)[s]
     return s, t, p
 

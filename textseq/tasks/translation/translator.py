@@ -31,8 +31,16 @@ from textseq.metrics.translation import TranslationScore, measure_translations
 from textseq.tasks.predictor import Metrics, Predictor, each
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import Stepper, TranslationModel
-from textseq.tasks.translation.processing import Look, Sentence, Translation, Unfinished, different, read, written
-from textseq.tasks.translation.search import Sources, attends, batches
+from textseq.tasks.translation.processing import (
+    AttentionWeights,
+    Sentence,
+    Translation,
+    TruncationLog,
+    detokenize,
+    tokenize_sentence,
+    unique_texts,
+)
+from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device
@@ -143,7 +151,7 @@ class Translator(Predictor[PairDataset]):
     @property
     def attends(self) -> bool:
         """Whether any of the models has attention; without it nothing can be said of where they looked."""
-        return any(map(attends, self.models))
+        return any(map(has_attention, self.models))
 
     @cached_property
     def _steppers(self) -> list[Stepper]:
@@ -234,7 +242,7 @@ class Translator(Predictor[PairDataset]):
         prefix: str = "",
         progress: Progress | None = None,
         first: int = 1,
-        unfinished: Unfinished | None = None,
+        unfinished: TruncationLog | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Iterator[list[Translation]]:
         """Translations of sentences that come one by one, in their order; memory does not grow with their number.
@@ -293,12 +301,13 @@ class Translator(Predictor[PairDataset]):
         buffer: int = BUFFER,
         progress: Progress | None = None,
         first: int = 1,
-        unfinished: Unfinished | None = None,
+        unfinished: TruncationLog | None = None,
     ) -> Iterator[list[Translation]]:
         """Translations of sentences, each with how its translation must begin."""
-        numbered, unfinished = enumerate(pairs, start=first), unfinished or Unfinished()
+        numbered, unfinished = enumerate(pairs, start=first), unfinished or TruncationLog()
         while sentences := [
-            read(self.vocabularies, *pair, number) for number, pair in islice(numbered, min(buffer, sys.maxsize))
+            tokenize_sentence(self.vocabularies, *pair, number)
+            for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
             nothing = [Translation("", 0.0)] * task.config.num_return_sequences
             found = [None if len(sentence.ids) else nothing for sentence in sentences]
@@ -327,23 +336,25 @@ class Translator(Predictor[PairDataset]):
         """The translations of some sentences, none of them empty."""
         config = task.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
-        sources = Sources(self.models, [sentence.ids for sentence in batch], shortlist)
-        forced = [sentence.forced for sentence in batch]
+        sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
+        forced = [sentence.forced_prefix for sentence in batch]
         if task.draws:
-            found = sources.draw(self._steppers, config, forced, task.bias, task.generator)
+            found = sources.sample(self._steppers, config, forced, task.bias, task.generator)
         else:
             found = sources.search(self._steppers, config, forced, task.bias)
-            found = [different(self.vocabularies, each)[: config.num_return_sequences] for each in found]
+            found = [unique_texts(self.vocabularies, each)[: config.num_return_sequences] for each in found]
         owners = [n for n, each in enumerate(found) for _ in each]
         every = [hypothesis for each in found for hypothesis in each]
-        looks: list[Look | None] = [None] * len(every)
+        attentions: list[AttentionWeights | None] = [None] * len(every)
         if self.attends and (task.attention or config.replace_unknown):
-            looks = [*sources.attention([hypothesis.tokens for hypothesis in every], owners)]
+            attentions = [*sources.attention([hypothesis.tokens for hypothesis in every], owners)]
         translations: list[list[Translation]] = [[] for _ in batch]
-        for n, hypothesis, look in zip(owners, every, looks, strict=True):
-            made = written(self.vocabularies, batch[n], hypothesis, look, replace_unknown=config.replace_unknown)
+        for n, hypothesis, attention in zip(owners, every, attentions, strict=True):
+            made = detokenize(
+                self.vocabularies, batch[n], hypothesis, attention, replace_unknown=config.replace_unknown
+            )
             shown = made.attention if task.attention else None
-            translations[n].append(replace(made, attention=shown, attends=self.attends))
+            translations[n].append(replace(made, attention=shown, has_attention=self.attends))
         return translations
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
@@ -359,14 +370,15 @@ class Translator(Predictor[PairDataset]):
         if len(sources) != len(targets):
             raise TextseqError(f"give a target for each source: {len(sources)} wanted, {len(targets)} found")
         pairs = [
-            read(self.vocabularies, *pair, number) for number, pair in enumerate(zip(sources, targets, strict=True), 1)
+            tokenize_sentence(self.vocabularies, *pair, number)
+            for number, pair in enumerate(zip(sources, targets, strict=True), 1)
         ]
         if empty := [number for number, pair in enumerate(pairs, 1) if len(pair.ids) == 0]:
             raise TextseqError(f"scoring wants sentences to translate, found an empty one (number {empty[0]})")
         scores = [0.0] * len(pairs)
-        for batch in batches([max(len(pair.ids), len(pair.forced)) for pair in pairs]):
-            known = [(*pairs[n].forced, self.vocabularies.target.size) for n in batch]
-            log_p = Sources(self.models, [pairs[n].ids for n in batch]).log_p(known, range(len(batch)))
+        for batch in batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
+            known = [(*pairs[n].forced_prefix, self.vocabularies.target.size) for n in batch]
+            log_p = SourceBatch(self.models, [pairs[n].ids for n in batch]).log_p(known, range(len(batch)))
             for n, score in zip(batch, log_p, strict=True):
                 scores[n] = score
         return scores
@@ -406,7 +418,7 @@ class Translator(Predictor[PairDataset]):
         task = self._task(settings, False)
         if task.draws and process_group.count > 1:
             raise TextseqError("drawing at random wants one process, so that a seed gives the same; start one")
-        found, unfinished = {}, Unfinished()
+        found, unfinished = {}, TruncationLog()
         for turn, first in enumerate(range(0, len(pairs), BUFFER)):
             some = [(source, "") for source, _ in pairs[first : first + BUFFER]]
             if process_group.turn(turn):

@@ -1,4 +1,4 @@
-"""The tokenizers of a translator: one for both languages, or one for each."""
+"""The tokenizers of a translator: joint, or one for each language."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.registry import load_tokenizer
 
 SOURCE_FILE = "source-tokenizer.json"
-"""Beside the target's ``tokenizer.json``, where the languages do not share one."""
+"""The source's tokenizer, unless joint; the target's is ``tokenizer.json``."""
 
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """The tokenizers of source and target; the same object where both languages share one."""
+    """The tokenizers of source and target; the same object if joint."""
 
     source: Tokenizer
     target: Tokenizer
     shortlist: Shortlist | None = None
-    """Which target tokens each source token may need, where it has been learnt."""
+    """The target tokens that each source token may need, if trained."""
 
     @property
     def joint(self) -> bool:
@@ -28,24 +28,24 @@ class Vocabularies:
         return self.source is self.target
 
     @property
-    def ends(self) -> tuple[int, int]:
-        """The token after each vocabulary, which ends a text."""
+    def eos_ids(self) -> tuple[int, int]:
+        """The end-of-sentence ids of source and target: the first id after each vocabulary."""
         return self.source.size, self.target.size
 
-    def copies(self) -> list[int]:
-        """For each token of the source the target's token that is the same string, -1 where there is none."""
-        places = {token: place for place, token in enumerate(self.target.vocabulary)}
-        return [places.get(token, -1) for token in self.source.vocabulary]
+    def source_to_target(self) -> list[int]:
+        """For each source token the target token of the same string, or -1."""
+        ids = {token: number for number, token in enumerate(self.target.vocabulary)}
+        return [ids.get(token, -1) for token in self.source.vocabulary]
 
     @property
     def signature(self) -> str:
-        """What a measure must say of them."""
+        """For signatures of metrics."""
         if self.joint:
             return f"{self.target.signature}-joint"
         return f"{self.source.signature}-to-{self.target.signature}"
 
     def save(self, folder: Path) -> None:
-        """Write the target's tokenizer, beside it the source's if it is another, and the short list if there is one."""
+        """Write the tokenizers and the shortlist into a folder."""
         self.target.save(folder)
         if not self.joint:
             self.source.save(folder, SOURCE_FILE)
@@ -54,10 +54,10 @@ class Vocabularies:
 
 
 def load_vocabularies(folder: Path, target: Tokenizer) -> Vocabularies:
-    """What ``save`` wrote, of which the target's tokenizer has been read.
+    """Load what ``save`` wrote; ``target`` has been loaded already.
 
     Raises:
-        TextseqError: a file that is damaged.
+        TextseqError: a file is damaged.
     """
     shared = not (folder / SOURCE_FILE).exists()
     source = target if shared else load_tokenizer(folder, SOURCE_FILE)
