@@ -10,13 +10,7 @@ import numpy.typing as npt
 
 from textseq.errors import TextseqError
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
-from textseq.metrics.signature import (
-    RESAMPLES,
-    SEED,
-    bootstrap_signature,
-    percentile_interval,
-    proportion_interval,
-)
+from textseq.metrics.signature import RESAMPLES, SEED, bootstrap_signature, percentile_interval, proportion_interval
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,7 @@ def tokenize_sentence(vocabularies: Vocabularies, text: str, prefix: str, number
     if len(ids) > LONGEST and len(text) != LONGEST_LINE:  # the reader of lines reports those that it truncated
         log.warning(
             "note: sentence %d has %d tokens, of which the first %d are read; give it in parts",
-            number,
-            len(ids),
-            LONGEST,
+            *(number, len(ids), LONGEST),
         )
     return Sentence(number, text, ids[:LONGEST], prefix, tuple(_encode(vocabularies.target, prefix).tolist()))
 

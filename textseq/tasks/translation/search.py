@@ -96,10 +96,7 @@ class SourceBatch:
     """
 
     def __init__(
-        self,
-        models: Sequence[TranslationModel],
-        sentences: Sequence[np.ndarray],
-        shortlist: Shortlist | None = None,
+        self, models: Sequence[TranslationModel], sentences: Sequence[np.ndarray], shortlist: Shortlist | None = None
     ) -> None:
         self.sentences, self.shortlist = sentences, shortlist
         self.models, self.end = models, models[0].end
