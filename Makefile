@@ -1,28 +1,37 @@
-# Two words are enough: `make sample` writes in Shakespeare's style, `make test` checks everything.
+# `make sample` writes in Shakespeare's style, `make test` checks everything, `make test-fast` what a daily change needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: sample test bench bench-gpu peers format clean
+# pytest-xdist: one worker for each core, at most 4 (each takes about 0.7 GB).
+PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+.PHONY: sample lint test test-fast bench bench-gpu peers format clean
 
 sample: $(VENV)/.installed
 	$(BIN)/textseq-sample --author shakespeare
 
-test: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	$(BIN)/pytest
 
-# The speeds of the README, again: within a quarter of an hour, on a machine that does nothing else.
+test: lint
+	$(PYTEST)
+
+# Without the tests marked slow.
+test-fast: lint
+	$(PYTEST) -m "not slow"
+
+# The speeds in the README: 15 minutes on an otherwise idle machine.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py cpu
 
 bench-gpu: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py gpu
 
-# The translators of other packages that ours is measured against, each with a model trained for some minutes.
+# Translators of other packages, for comparison; each trains a model for some minutes.
 PEERS = onmt eole joey
 PACKAGE_onmt = OpenNMT-py==3.5.1
 PACKAGE_eole = eole==0.6.4
@@ -31,7 +40,7 @@ PACKAGE_joey = joeynmt==2.3.0
 peers: $(VENV)/.installed-dev $(PEERS:%=.peers/%/.installed)
 	$(BIN)/python benchmarks/translation.py --peers .peers --work .peers/work --only translate --train-minutes 15 --rounds 1
 
-# Their demands for versions are too strict for today's torch, and so are met by hand.
+# Their version requirements exclude today's torch, so the dependencies are installed from our own list.
 .peers/%/.installed: benchmarks/peers/%.txt
 	$(PYTHON) -m venv .peers/$*
 	.peers/$*/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)"
@@ -48,7 +57,7 @@ clean:
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "textseq wants Python 3.11 or newer, found $$($(PYTHON) --version); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+		{ echo "textseq: expected Python 3.11 or newer, got $$($(PYTHON) --version); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
