@@ -1,8 +1,8 @@
-"""Training the attending decoder: its loop by hand (on a GPU with one kernel for each look, and recorded) against the
-step-by-step loop that leaves every gradient to autograd; time of a window forward and back, and on a GPU peak memory.
+"""Time to train the attention decoder: the hand-written gradient (on a GPU with one kernel per attention step, and CUDA
+graphs) against a step-by-step loop with autograd. Forward and backward over a window; on a GPU also peak memory.
 
-The layer is the translator's: GRU, additive attention, sources and targets all of the same length. Both sides have the
-same weights and take turns in one process; medians are printed.
+The layer is the translator's: GRU, additive attention, all sources and targets of the same length. Both sides have the
+same weights and alternate in one process; prints medians.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
     for name, median in medians.items():
         peak = f", {peaks[name] / 2**20:,.0f} MiB beside what it is given" if peaks else ""
         print(f"{name:<14}{median * 1000:>9.1f} ms{medians[PLAIN] / median:>8.2f} x{peak}")
-    reach = 10.0 if device.type == "cuda" else None
+    goal = 10.0 if device.type == "cuda" else None
     ratio = medians[PLAIN] / medians[OURS]
     note(
         Row(
@@ -77,7 +77,7 @@ def main() -> None:
             n * t / medians[OURS],
             "tokens/s",
             ratio,
-            reach,
+            goal,
         )
     )
     if peaks:

@@ -1,8 +1,8 @@
-"""The table of speeds: every benchmark in turn, each in a process of its own, and what came of them in one table.
+"""Run the benchmarks, each in a process of its own, and write their numbers as one table.
 
-The table is printed, and stands afterwards at the top of ``RESULTS.md`` with its date, machine, versions and commit.
-``make bench`` runs it for the CPU (within a quarter of an hour), ``make bench-gpu`` for a GPU. A benchmark that cannot
-run here (no corpus, no peers) is named under the table, with what it said.
+The table is printed and put at the top of ``RESULTS.md`` with date, machine, versions and commit. ``make bench`` runs
+the CPU benchmarks (15 minutes), ``make bench-gpu`` those for a GPU. A benchmark that cannot run here (no corpus, no
+peers) is listed below the table with its error.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ JOBS = {
         "cell_speed.py --device cuda --hidden-size 1024 --window 256 --batch-size 256 --precision bfloat16",
     ),
 }
-"""The benchmarks of either table, as commands in this folder."""
+"""The benchmarks of each table, as commands in this folder."""
 
 
 def commit() -> str:
-    """The commit that is measured, and whether anything in the tree differs from it."""
+    """The commit that is measured, marked if the working tree differs from it."""
     git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
@@ -60,7 +60,7 @@ def commit() -> str:
 
 
 def run(job: str, folder: Path) -> tuple[list[Row], str | None]:
-    """The rows of one benchmark, and what it said last if it failed."""
+    """The rows of one benchmark, and its last error if it failed."""
     rows = folder / "rows"
     rows.unlink(missing_ok=True)
     script, *arguments = shlex.split(job)
@@ -71,7 +71,7 @@ def run(job: str, folder: Path) -> tuple[list[Row], str | None]:
 
 
 def main() -> None:
-    """Measure, print and write down."""
+    """Measure, print, and write RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("device", choices=JOBS, nargs="?", default="cpu")
     parser.add_argument("--only", nargs="*", help="run only those whose command contains one of these words")

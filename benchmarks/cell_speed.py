@@ -1,7 +1,7 @@
-"""Training cells that have no fused kernel against the LSTM that has one, in tokens per second.
+"""Tokens per second when training cells that have no fused kernel, against the fused LSTM.
 
-Each is a stack of two layers, forward and backward over a window; the sides alternate in one process, and the medians
-are printed with their ratio to the fused LSTM. Reach: on a CPU half its speed, on a GPU a third.
+A stack of two layers, forward and backward over a window. The cells alternate in one process; prints medians and their
+ratio to the fused LSTM. Goal: half its speed on a CPU, a third on a GPU.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def main() -> None:
 
     sides = {name: side(cell, extra) for name, (cell, extra) in KINDS.items()}
     speeds = in_turns(sides, o.rounds)
-    reach = 1 / 3 if device.type == "cuda" else 0.5
+    goal = 1 / 3 if device.type == "cuda" else 0.5
     print(f"{'cell':<34}{'tokens/s':>10}{'over the fused LSTM':>22}")
     for name, values in speeds.items():
         ratio = statistics.median(value / fused for value, fused in zip(values, speeds[FUSED], strict=True))
         print(f"{name:<34}{statistics.median(values):>10,.0f}{ratio:>20.2f} x")
         if name != FUSED:
             what = f"training, {name}, {o.precision}, over the fused LSTM"
-            note(Row(what, statistics.median(values), "tokens/s", ratio, reach))
+            note(Row(what, statistics.median(values), "tokens/s", ratio, goal))
     print(f"{o.layers}x{o.hidden_size}, {o.precision}, N {o.batch_size}, T {o.window}, forward and backward")
     print_conditions()
 

@@ -1,10 +1,9 @@
-"""Training and using a classifier against a plain loop over ``nn.LSTM``, in texts per second.
+"""Texts per second of a classifier in training and in use, against a plain loop over ``nn.LSTM``.
 
-Both sides have the same layers: token vectors, a bidirectional LSTM, the mean, maximum and last states, an output
-layer; the same tokens, batch size, dropout and optimizer (AdamW). The plain loop is what a tutorial has: texts in
-random order, each batch padded to its longest text, one call of the module, a mask for the mean and the maximum. Ours
-is the loop that ``textseq-train`` runs. The sides alternate in one process; the medians are printed. Reach: three
-times.
+Both sides have the same layers (token embeddings, a bidirectional LSTM, its mean, maximum and last states, an output
+layer), tokens, batch size, dropout and optimizer (AdamW). The plain loop is that of a tutorial: texts in random order,
+each batch padded to its longest text, one call of the module, a mask for mean and maximum. Ours is the loop of
+``textseq-train``. The sides alternate in one process; prints medians. Goal: three times as fast.
 
     TEXTSEQ_DATA=... python benchmarks/classifier_speed.py sst2
     TEXTSEQ_DATA=... python benchmarks/classifier_speed.py imdb --batches 4

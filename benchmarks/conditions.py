@@ -1,4 +1,4 @@
-"""What every benchmark prints beside its numbers: machine, versions, command."""
+"""The conditions that every benchmark prints with its numbers: machine, versions, command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import textseq
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, if the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -30,7 +30,7 @@ def conditions() -> list[str]:
 
 
 def print_conditions() -> None:
-    """Print the recipe that the numbers above it were made by."""
+    """Print the conditions of the numbers above."""
     for line in conditions():
         print(line)
     print(f"command: python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}")

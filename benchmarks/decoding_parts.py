@@ -1,8 +1,8 @@
-"""Milliseconds of two parts of a translator's step, each beside what it replaces.
+"""Milliseconds of two parts of a translator's step, each against what it replaces.
 
-The attention's comparison of every hypothesis with every source position: v^T tanh(q + k), and by exponentials made
-once (``attention.squashed``). The likeliest tokens of every hypothesis: torch's ``topk``, and block by block
-(``beam.likeliest``). Sides take turns in one process; medians are printed.
+The attention scores of every hypothesis and source position: v^T tanh(q + k), against exponentials computed once
+(``squashed``). The most likely tokens of every hypothesis: torch's ``topk``, against a search block by block
+(``likeliest``). Both alternate in one process; prints medians.
 """
 
 from __future__ import annotations

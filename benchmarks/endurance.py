@@ -1,11 +1,11 @@
-"""The long forms of what the tests hold in short: kills survived, inputs tried, memory on large files.
+"""The long versions of what the tests check briefly: surviving kills, damaged inputs, memory on large files.
 
     python benchmarks/endurance.py kills      SIGKILL at a hundred random moments of trainings of every task
-    python benchmarks/endurance.py inputs     damaged and nonsensical files for every reader, for an hour
+    python benchmarks/endurance.py inputs     damaged and random files for every reader, for an hour
     python benchmarks/endurance.py memory     2 GB of text, 10 million lines, a table of 2 GB
     python benchmarks/endurance.py all        all of them, one after the other: about two hours
 
-What stands after the name goes to it; each has a --help of its own. It ends with 1 where anything did not hold.
+Further arguments go to the chosen script; each has a --help of its own. Exits with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SPLITS = {"kills": kills.main, "inputs": inputs.main, "memory": memory.main}
 
 
 def main() -> None:
-    """Run what is named."""
+    """Run the named script."""
     name, *rest = sys.argv[1:] or ["--help"]
     if name == "all" and not rest:
         failed = 0

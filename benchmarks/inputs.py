@@ -1,12 +1,11 @@
-"""Any input at all: what reads a user's files gets damaged, hostile and random ones, for as long as is asked.
+"""Give damaged, hostile and random files to everything that reads a user's files, for as long as requested.
 
     python benchmarks/inputs.py --minutes 60
 
-Whatever comes, a reader gives a result or a TextseqError, which a command tells in one line with exit code 2; it takes
-no longer than ``SECONDS`` and no more memory than ``GIB`` on top of what the process had. Hypothesis makes the inputs,
-from valid ones (see ``mutations``) and from nothing; the tests make a few from the same strategies. What breaks a
-reader is saved with its traceback in a folder (--failures), one for each place in the code, and --replay reads it once
-more.
+A reader must give a result or raise a TextseqError, which a command reports in one line with exit code 2. It may take
+at most ``SECONDS``, and ``GIB`` of memory more than the process had. Hypothesis makes the inputs, from valid ones (see
+``mutations``) and from nothing; the tests use the same strategies for a few examples. An input that breaks a reader is
+saved with its traceback in a folder (--failures), one per place in the code; --replay reads it again.
 """
 
 from __future__ import annotations

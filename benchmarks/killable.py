@@ -1,6 +1,6 @@
-"""Small runs of textseq-train of every kind, in children that can be killed at any moment, and what they leave.
+"""Small runs of ``textseq-train``, in child processes that can be killed at any moment, and what they leave.
 
-For ``kills.py`` and for the tests. Wants ``fork``: a child begins with everything imported, in a few milliseconds.
+Used by ``kills.py`` and the tests. Needs ``os.fork``: a child starts in a few milliseconds, with everything imported.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from textseq.checkpoints.registry import newest
 
-# A process that imports everything once, and then runs textseq-train in children that can be killed.
+# A process that imports everything once, then runs textseq-train in child processes that can be killed.
 SERVER = """
 import json, os, signal, sys
 import torch
 torch.set_num_threads(1)
 import matplotlib.backends.backend_agg, matplotlib.figure, nltk, sacrebleu, sentencepiece
-import textseq.runs
+import textseq.tasks.registry
 from textseq.cli.train import train
-from textseq.command import run
+from textseq.commands.command import run
 
 def die_at(number, folder):
     left = number
@@ -35,8 +35,8 @@ def die_at(number, folder):
     sys.addaudithook(count)
 
 def die_after(seconds):
-    # A timer of the process's own work, so that a busy machine does not move the moment. Its signal ends a
-    # process as SIGKILL does: nothing is run any more.
+    # A timer of the process's CPU time, so that a busy machine does not move the moment. Its signal ends a process as
+    # SIGKILL does: nothing runs any more.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
@@ -106,11 +106,11 @@ CASES = {
         "--batch-size 8 --save-every 7 --evaluate-every 10 --optimizer adagrad --learning-rate 0.05"
     ),
 }
-"""Flags by a name: together they use all that is random or kept from one step to another."""
+"""Flags by name: together they use everything that is random or kept from step to step."""
 
 
 def write_texts(home: Path) -> None:
-    """The files that the runs learn from."""
+    """Write the files that the runs are trained on."""
     dice = random.Random(7)
     words = ["and", "or", "rose", "is a", "not", "to be,"]
     sentences = [" ".join(dice.choices(words, k=dice.randint(2, 6))) for _ in range(200)]
@@ -136,7 +136,7 @@ class Server:
         )
 
     def answer(self) -> int:
-        """The next number that the process writes."""
+        """The next number that the process prints."""
         assert self.process.stdout is not None
         return int(self.process.stdout.readline())
 
@@ -159,13 +159,13 @@ class Server:
         return self.answer(), (self.home / "stderr.txt").read_text()
 
     def run(self, arguments: Sequence[str]) -> None:
-        """Runs the command to its end, which must be a good one."""
+        """Runs the command to its end; it must succeed."""
         self.start(arguments)
         code, stderr = self.wait()
         assert code == 0, stderr
 
     def first_or_next(self, name: str, case: str) -> list[str]:
-        """The command that begins a run, or goes on with it if it has a checkpoint."""
+        """The command that starts a run, or resumes it if it has a checkpoint."""
         folder = self.home / "runs" / name
         if newest(folder, "last") or name in self.begun:  # a checkpoint once there is never lost
             self.begun.add(name)
@@ -173,7 +173,7 @@ class Server:
         return [*self.begin(name, case), "--overwrite"]
 
     def begin(self, name: str, case: str) -> list[str]:
-        """The command that begins a run."""
+        """The command that starts a run."""
         return ["--name", name, *CASES[case].split()]
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class Server:
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """All that a run leaves but the clock's part in it."""
+    """Everything that a run leaves, except times."""
     last, best = newest(folder, "last"), newest(folder, "best")
     assert last is not None
     assert best is not None

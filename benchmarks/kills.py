@@ -1,9 +1,9 @@
-"""Does a run that is killed again and again end with the weights of one that nobody stopped?
+"""Check that a run which is killed and resumed many times ends with the same weights as an uninterrupted one.
 
-Runs textseq-train on small texts, in several configurations. Each is trained once to its end; then again and again
-while SIGKILL ends it, in turn at a random moment and right before a random operation on a file of the run, as files
-and folders are opened, made, renamed or removed. Each time it is resumed, until it is through, and all that it leaves
-(weights, optimizer, log, results) must be the same, bit for bit. Exits with 1 if anything differs, or a command fails.
+Trains on small texts with ``textseq-train``, in several configurations. Each is trained once without interruption.
+Then it is killed with SIGKILL, alternating between a random moment and the moment right before a random file
+operation of the run (open, create, rename, remove), and resumed, until it is done. Weights, optimizer, log and results
+must be the same bit for bit. Exits with 1 if anything differs or a command fails.
 
     python benchmarks/kills.py
 """
@@ -28,7 +28,7 @@ from killable import CASES, Server, outcome, write_texts
 from textseq.checkpoints.registry import numbered
 
 OPERATIONS = 60
-"""A run is killed before one of so many operations on files; it makes more before it is through."""
+"""A run is killed before one of its first 60 file operations; a whole run makes more."""
 
 
 @dataclass
@@ -37,18 +37,18 @@ class Count:
 
     kills: int = 0
     while_writing: int = 0
-    """Kills that left a checkpoint half-written, or whole beside the one that it was to replace."""
+    """Kills that left an unfinished checkpoint, or a finished one beside the one it was to replace."""
     resumes: int = 0
     runs: int = 0
-    """Brought to their end."""
+    """Finished runs."""
     differ: int = 0
-    """Of these, from the one that nobody stopped."""
+    """Finished runs that differ from the uninterrupted one."""
     failures: int = 0
-    """Commands that neither ended well nor were killed."""
+    """Commands that failed without being killed."""
 
 
 def kill(server: Server, case: str, kills: int, dice: random.Random) -> Count:
-    """Kill runs of a configuration until so many deaths are counted, and bring the last one to its end."""
+    """Kill runs of a configuration ``kills`` times, and finish the last one."""
     count = Count()
     started = time.monotonic()
     server.run(server.begin(f"{case}-whole", case))
@@ -82,7 +82,7 @@ def kill(server: Server, case: str, kills: int, dice: random.Random) -> Count:
 
 
 def killed(server: Server, command: Sequence[str], *, at: int = 0, after: float = 0.0) -> int:
-    """Run a command, and kill it at a file operation or after seconds, unless it is sooner at its end: its code."""
+    """Run a command, killed at a file operation or after some seconds unless it ends sooner; return its exit code."""
     child = server.start(command, dies_at=at)
     if after:
         time.sleep(after)
@@ -92,7 +92,7 @@ def killed(server: Server, command: Sequence[str], *, at: int = 0, after: float 
 
 
 def half_written(run: Path) -> set[tuple[str, int]]:
-    """The marks of checkpoints that a killed run had begun and not finished: name, and when it was last changed."""
+    """Unfinished checkpoints of a killed run: name and time of the last change."""
     paths = [*run.glob(".*.partial"), *run.glob(".averaged-*")]
     for kind in ("last", "best"):
         whole = numbered(run, kind)
@@ -103,9 +103,9 @@ def half_written(run: Path) -> set[tuple[str, int]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Kill, compare and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="these configurations alone")
-    parser.add_argument("--kills", type=int, default=100, help="of each configuration (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="only these configurations")
+    parser.add_argument("--kills", type=int, default=100, help="kills of each configuration (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random moments (default: %(default)s)")
     options = parser.parse_args(arguments)
     differ = 0
     print(f"{'configuration':<16}{'kills':>8}{'in writing':>12}{'resumes':>9}{'runs':>6}  equal")

@@ -1,8 +1,8 @@
-"""What this machine could do at most, and what each path needs: the limits that the table names.
+"""The arithmetic and memory speed of this machine, and what each code path needs: the limits in the table.
 
-Arithmetic: products of large matrices, float32, the best of torch's own and of those laid out for oneDNN. Reading: a
-matrix as large as a model's weights, multiplied by a single vector again and again, which does nothing but read it.
-Only products are counted, two operations for each weight and row; a gradient takes twice as many as its forward pass.
+Arithmetic: products of large float32 matrices, the faster of torch's own and oneDNN's layout. Reading: a matrix as
+large as a model's weights, multiplied by one vector again and again, which is bound by memory. Only products are
+counted, two operations per weight and row; a gradient takes twice as many as its forward pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from textseq.nn.kernels.int8 import PackedLinear, has_onednn
 
 
 def fastest(works: list[Callable[[], object]], seconds: float) -> float:
-    """Seconds that one run of the fastest takes, each run again and again for so long, the best tenth of each left out.
+    """Seconds per run of the fastest function. Each runs repeatedly for some time; its best tenth is left out.
 
     A limit must not be the one lucky run of many, nor the mean of a busy machine.
     """
@@ -40,7 +40,7 @@ def fastest(works: list[Callable[[], object]], seconds: float) -> float:
 
 @torch.inference_mode()
 def flops(seconds: float = 1.0) -> float:
-    """Operations per second of float32 products, a multiplication and an addition being two."""
+    """Operations per second of float32 products; a multiplication and an addition count as two."""
     size = 1536
     a, b = torch.randn(size, size), torch.randn(size, size)
     ways: list[Callable[[], object]] = [lambda: a @ b]
@@ -52,7 +52,7 @@ def flops(seconds: float = 1.0) -> float:
 
 @torch.inference_mode()
 def bandwidth(size: float, seconds: float = 1.0) -> float:
-    """Bytes per second, reading so many bytes of weights over and over."""
+    """Bytes per second when reading ``size`` bytes of weights repeatedly."""
     columns = 1024
     rows = max(1, round(size / 4 / columns))
     matrix, vector = torch.randn(rows, columns), torch.randn(columns)
@@ -61,12 +61,12 @@ def bandwidth(size: float, seconds: float = 1.0) -> float:
 
 
 def weights(layers: int, hidden: int, vocabulary: int) -> int:
-    """Those that one character of an LSTM reads, its first layer's input product being a table."""
+    """Weights read for one character of an LSTM; the input product of its first layer is a table."""
     return 4 * hidden**2 * (2 * layers - 1) + vocabulary * hidden
 
 
 def writing(layers: int, hidden: int, vocabulary: int, texts: int, seconds: float = 1.0) -> float:
-    """Characters per second of all texts together that float32 products allow: arithmetic or reading, which is less."""
+    """Upper bound on characters per second of all texts together in float32: arithmetic or reading, the lower."""
     count = weights(layers, hidden, vocabulary)
     return min(flops(seconds) / (2 * count), texts * bandwidth(4 * count, seconds) / (4 * count))
 
@@ -78,7 +78,7 @@ def training(layers: int, hidden: int, vocabulary: int) -> float:
 
 @dataclass(frozen=True)
 class Translator:
-    """The weights that a word meets in the translator of ``translation.py``."""
+    """The weights used for a token in the translator of ``translation.py``."""
 
     embedding: int = driver.EMBEDDING
     encoder: int = driver.ENCODER
@@ -93,20 +93,20 @@ class Translator:
 
     @property
     def target(self) -> int:
-        """Weights for each target token and hypothesis, the words' share of the gates being a table when it writes."""
+        """Weights per target token and hypothesis; in decoding the words' part of the gates is a table."""
         values = 2 * self.encoder
         decoder = 3 * self.hidden * (values + self.hidden) + self.hidden * self.hidden
         return decoder + (self.hidden + values) * self.embedding + self.embedding * self.vocabulary
 
     @property
     def training(self) -> float:
-        """Operations for each target token, sources and targets being of one length."""
+        """Operations per target token, for sources and targets of the same length."""
         words = (3 * self.hidden + self.embedding) * self.embedding
         return 3 * 2 * (self.source + self.target + words)
 
     @property
     def writing(self) -> float:
-        """Operations for each token written."""
+        """Operations per generated token."""
         return 2 * (self.source + driver.BEAM * self.target)
 
 
@@ -118,7 +118,7 @@ def main() -> None:
     o = parser.parse_args()
     count, rate, translator = weights(o.layers, o.hidden_size, 65), flops(), Translator()
     print(f"arithmetic: {rate / 1e9:,.0f} GFLOP/s in float32")
-    print(f"reading {4 * count / 1e6:.1f} MB of weights again and again: {bandwidth(4 * count) / 1e9:,.0f} GB/s")
+    print(f"reading {4 * count / 1e6:.1f} MB of weights repeatedly: {bandwidth(4 * count) / 1e9:,.0f} GB/s")
     for texts in (1, 64, 512):
         print(f"writing {texts} texts: at most {writing(o.layers, o.hidden_size, 65, texts):,.0f} characters/s")
     for what, operations in (

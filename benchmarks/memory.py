@@ -1,12 +1,11 @@
-"""Does memory grow with what is read? The peak of each job's anonymous memory on a small input and on a large one.
+"""Check that memory does not grow with the input: peak anonymous memory on a small and on a large input.
 
-Each job runs as a user's command does, in a fresh process that watches its own anonymous memory (RssAnon; pages of
-mapped files do not count, because the system takes them back when it needs them): a language model is trained for some
-steps on a text, a file is translated line by line, and a table is classified row by row. What computes is as small as
-can be, so that it ends: the translator echoes its sentences, in place of the search alone, and the classifier has four
-units. What a tokenizer remembers of words, so that it need not part them again, is bounded; the small inputs fill it
-as well (some 60 MB). Exits with 1 where a peak has grown by more than a tenth. Linux only; the folder takes two to
-three times the largest input.
+Each job runs as a user's command does, in a new process that records its anonymous memory (RssAnon; pages of mapped
+files are not counted, because the system can take them back). The jobs: train a language model for some steps,
+translate a file line by line, classify a table row by row. Computation is minimal: the translator echoes its sentences
+in place of the search, and the classifier has four units. A tokenizer's cache of words is bounded, and the small inputs
+fill it too (some 60 MB). Exits with 1 if a peak grew by more than a tenth. Linux only; the folder takes two to three
+times the size of the largest input.
 
     python benchmarks/memory.py
     python benchmarks/memory.py translate --lines 100000 1000000
@@ -49,12 +48,12 @@ from textseq.tokenizers.words import WordTokenizer
 
 MEGABYTE = 10**6
 MOST = 0.1
-"""How much the peak may grow."""
+"""Allowed growth of the peak."""
 ALPHABET = "abcdefghijklmnopqrstuvwxyzżółćěščřабвгд道可"
 
 
 class PeakMemory(threading.Thread):
-    """The largest RssAnon seen while it runs, sampled every 5 ms."""
+    """Peak RssAnon of this process, sampled every 5 ms."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -82,13 +81,13 @@ def anonymous_memory() -> int:
 
 
 def words() -> list[str]:
-    """Made-up words in several scripts."""
+    """Invented words in several scripts."""
     rng = random.Random(1)
     return ["".join(rng.choices(ALPHABET, k=rng.randint(1, 12))) for _ in range(5000)]
 
 
 def write(path: Path, lines: Iterable[str], enough: Callable[[int, int], bool]) -> None:
-    """Lines, until there are enough of them or of their bytes."""
+    """Lines, up to a number of lines or bytes."""
     count = size = 0
     with path.open("wb") as file:
         for line in lines:
@@ -99,7 +98,7 @@ def write(path: Path, lines: Iterable[str], enough: Callable[[int, int], bool]) 
 
 
 def forever(lines: list[str], new: int) -> Iterator[str]:
-    """The lines again and again, every time in another order, and with words that were not there before.
+    """The lines repeated, each time in another order and with new words.
 
     They come as in any text: so many in each line at first, until there are more than tokenizers remember; then one in
     every tenth line.
@@ -115,7 +114,7 @@ def forever(lines: list[str], new: int) -> Iterator[str]:
             yield line.replace(" ", f"{some} ", 1)
 
 
-# The jobs: each writes its input to a folder, so many megabytes or lines, and works on it in another process
+# The jobs: each writes an input of some megabytes or lines to a folder, and another process works on it
 
 
 def write_text(folder: Path, megabytes: float) -> None:
@@ -150,7 +149,7 @@ def write_sentences(folder: Path, count: float) -> None:
 
 
 class Echo:
-    """In the place of ``Sources``: the search finds the sentences themselves."""
+    """Replaces ``Sources``: the search returns the sentences themselves."""
 
     def __init__(self, models: Sequence[TranslationModel], sentences: Sequence[np.ndarray], *_: object) -> None:
         self.end, self.sentences = models[0].end, sentences
@@ -191,7 +190,7 @@ JOBS: dict[str, tuple[Callable[[Path, float], None], Callable[[Path], None]]] = 
     "translate": (write_sentences, translate),
     "classify": (write_table, classify),
 }
-"""What writes the input of a job, and what does it."""
+"""Per job: the function that writes its input, and the one that runs it."""
 
 
 def measure(job: str, folder: Path) -> int:
@@ -203,7 +202,7 @@ def measure(job: str, folder: Path) -> int:
 
 
 def measured(job: str, size: float, place: Path | None) -> tuple[int, float]:
-    """The peak of a job in a fresh process, and its seconds."""
+    """Peak and seconds of a job in a new process."""
     with tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         JOBS[job][0](folder, size)
@@ -215,13 +214,13 @@ def measured(job: str, size: float, place: Path | None) -> tuple[int, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure every job that is asked for on both sizes, print a line for each, then the recipe."""
+    """Measure every chosen job on both sizes; print a line for each, then the conditions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("jobs", nargs="*", help=f"of {', '.join(JOBS)}; all by default")
     parser.add_argument("--text", nargs=2, type=float, default=[2, 2000], help="megabytes of text (10**6 bytes)")
     parser.add_argument("--lines", nargs=2, type=int, default=[50_000, 10_000_000], help="sentences to translate")
     parser.add_argument("--table", nargs=2, type=float, default=[50, 2000], help="megabytes of rows to classify")
-    parser.add_argument("--folder", type=Path, help="where temporary folders are made")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folders")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     o = parser.parse_args(arguments)
     if o.measure:

@@ -1,7 +1,7 @@
-"""Damage of every kind: valid files with a byte flipped, a stretch lost or doubled, a number made absurd, a tree grown.
+"""Damaged inputs: valid files with a flipped byte, a part lost or doubled, an absurd number, a grown tree.
 
-An input is some files by their names, as they will lie in a folder. The strategies take inputs that are whole and give
-such that may not be.
+An input is a set of files by name, as they will be in a folder. The strategies take valid inputs and return inputs that
+may be damaged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Microseconds of one product of a step, x W^T + b, for a few rows: torch's own, laid out for oneDNN, and in 8 bits.
+"""Microseconds of one product of a step, x W^T + b, for a few rows: torch's own, oneDNN's layout, and int8.
 
-W is the recurrent matrix of an LSTM of 512 units, or the output layer of 8,001 tokens. Of each there are several copies
-that take turns, so that none stays in the nearest cache, as in a network. The sides alternate; medians are printed, and
-after them what the best of the float32 ones makes of the memory and of the arithmetic.
+W is the recurrent matrix of an LSTM of 512 units, or an output layer of 8,001 tokens. Several copies of each are used
+in turn, so that none stays in the nearest cache, as in a network. They alternate; prints medians, and what the best
+float32 one achieves of the machine's memory speed and arithmetic.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def main() -> None:
                         taken[way].append(value)
             medians = {way: statistics.median(values) for way, values in taken.items()}
             weights = columns * outputs
-            reached = weights * 4 / medians["packed"] / 1e9, 2 * rows * weights / medians["packed"] / 1e9
+            goal_met = weights * 4 / medians["packed"] / 1e9, 2 * rows * weights / medians["packed"] / 1e9
             shown = "".join(f"{medians[way] * 1e6:>7,.0f} us" for way in COLUMNS)
-            print(f"{name:<14}{rows:>5}{shown}   {reached[0]:.0f}, {reached[1]:.0f}")
+            print(f"{name:<14}{rows:>5}{shown}   {goal_met[0]:.0f}, {goal_met[1]:.0f}")
     print_conditions()
 
 

@@ -1,12 +1,12 @@
-"""Characters per second when writing, for each way of making a step, and what the 8-bit one costs in loss.
+"""Characters per second of text generation for four ways to compute a step, and the cost of int8 in loss.
 
-Four ways, with the same weights and the same drawing: ``nn.LSTM`` called once per character, as most char-RNN scripts
-do; cells written by hand in plain torch, a product for the input and one for the state; ours in 32 bits; ours in 8.
-They take turns in one process, and the median of the rounds is printed, with its ratio to ``nn.LSTM``.
+The four have the same weights and sample alike: ``nn.LSTM`` called once per character, as most char-RNN scripts do;
+cells in plain torch, with one product for the input and one for the state; ours in float32; ours in int8. They
+alternate; prints medians and their ratios to ``nn.LSTM``.
 
     TEXTSEQ_DATA=... python benchmarks/sampling.py
 
-With ``TEXTSEQ_DATA`` set, the cost of 8 bits is measured on the validation text of the model that ships.
+With ``TEXTSEQ_DATA`` set, also measures the loss with int8 on the validation text of the shipped model.
 """
 
 from __future__ import annotations
@@ -165,9 +165,7 @@ def print_cost() -> None:
         same = (logits["float32"].argmax(dim=1) == logits["int8"].argmax(dim=1)).float().mean()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in nats.items())
     print(f"shakespeare, validation, {STREAMS} streams, {STREAMS * (length - 1):,} characters: {shown} nats each")
-    note(
-        Row("what 8 bits cost the writer that ships", nats["int8"] - nats["float32"], "nats", reach=0.01, at_most=True)
-    )
+    note(Row("what 8 bits cost the writer that ships", nats["int8"] - nats["float32"], "nats", goal=0.01, at_most=True))
     print(f"cost of int8 {nats['int8'] - nats['float32']:+.4f} nats; likeliest character the same in {same:.2%}")
 
 

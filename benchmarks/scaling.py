@@ -1,16 +1,16 @@
-"""What several processes bring: measured here with one and two, reckoned for 8 and 64 GPUs.
+"""Speed of several processes: measured here with one and two, estimated for 8 and 64 GPUs.
 
-Measured is a step of the training loop on a language model, with the same global batch for one process with all
-threads, one with a single thread, and two with a single thread each; and the message, the gradient that is added up.
-Reckoned is a pass over a corpus on GPUs, from a step's time on one GPU and the size of that message:
+Measured: a training step of a language model with the same global batch for one process with all threads, one process
+with a single thread, and two processes with a single thread each; and the size of the gradient that is all-reduced.
+Estimated: one pass over a corpus on GPUs, from the time of a step on one GPU and the size of the gradient:
 
-    python benchmarks/scaling.py                      measure here, and reckon
-    python benchmarks/scaling.py --gpu-step-ms 60     reckon with the time that your GPU takes for a step
+    python benchmarks/scaling.py                      measure here, and estimate
+    python benchmarks/scaling.py --gpu-step-ms 60     estimate from the time of a step on your GPU
 
-Of a step that takes s seconds, in which backward is about 2/3, the ring that adds up M bytes over W processes takes
-2 (W - 1) / W * M / bandwidth + 2 (W - 1) * latency (Patarasuk and Yuan 2009), and DistributedDataParallel hides it
-behind backward: what is longer than backward alone is waited for. Every GPU keeps its own batch, so the global batch
-grows with W. The worst link counts: within 8 GPUs NVLink, beyond them the network.
+In a step of s seconds backward takes about 2/3. A ring all-reduce of M bytes over W processes takes
+2 (W - 1) / W * M / bandwidth + 2 (W - 1) * latency (Patarasuk and Yuan 2009). DistributedDataParallel overlaps it with
+backward; only what exceeds backward adds to the step. Every GPU keeps its own batch, so the global batch grows with W.
+The slowest link counts: NVLink up to 8 GPUs, the network beyond.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measuring several sides in one process, in turns, so that a noisy machine is as noisy for each."""
+"""Measure several alternatives in one process, alternating, so that noise affects all of them alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each side measured in so many rounds, after one that only warms up."""
+    """The measurements of each side over some rounds, after a warm-up round."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for round_ in range(rounds + 1):
         for name, measure in sides.items():
@@ -21,7 +21,7 @@ def in_turns(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str,
 
 
 def seconds(work: Callable[[], object], times: int, device: torch.device) -> float:
-    """Seconds that so many runs take together, a GPU's work included."""
+    """Seconds that ``count`` runs take together, including a GPU's work."""
     start = time.perf_counter()
     for _ in range(times):
         work()
@@ -31,7 +31,7 @@ def seconds(work: Callable[[], object], times: int, device: torch.device) -> flo
 
 
 def stack_parser(description: str | None, *, rounds: int, steps: int) -> argparse.ArgumentParser:
-    """The flags of what trains a stack of layers, with the usual rounds and steps in each."""
+    """Flags of benchmarks that train a stack of layers, with default rounds and steps per round."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=512)
     parser.add_argument("--num-layers", type=int, default=2)

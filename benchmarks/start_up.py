@@ -1,8 +1,7 @@
-"""Seconds that a command takes before it is of use, disk warm: its help, and its first character.
+"""Seconds until a command is of use, with a warm disk: its help, and its first character.
 
-The first character is held against ``import torch`` alone, which it cannot do without; the sides alternate, each in a
-process of its own. Reach: help within half a second and without torch, and no more than 0.3 s besides torch's import
-and what the model takes to load.
+The first character is compared with ``import torch`` alone; the two alternate, each in a new process. Goal: help within
+half a second and without torch, and at most 0.3 s besides importing torch and loading the model.
 """
 
 from __future__ import annotations
@@ -61,11 +60,11 @@ def main() -> None:
     for name, values in taken.items():
         print(f"{name:<58}{statistics.median(values):>6.2f} s   ({min(values):.2f} to {max(values):.2f})")
     slowest = max(statistics.median(values) for name, values in taken.items() if name.endswith("--help"))
-    note(Row("help of the slowest command", slowest, "s", reach=0.5, at_most=True))
+    note(Row("help of the slowest command", slowest, "s", goal=0.5, at_most=True))
     more = statistics.median(a - b for a, b in zip(taken[first], taken["import torch"], strict=True))
     print(f"besides importing torch: {more:.2f} s")
-    note(Row(first, statistics.median(taken[first]), "s", reach=3.0, at_most=True))
-    note(Row(f"{first}, besides importing torch", more, "s", reach=0.3, at_most=True))
+    note(Row(first, statistics.median(taken[first]), "s", goal=3.0, at_most=True))
+    note(Row(f"{first}, besides importing torch", more, "s", goal=0.3, at_most=True))
     print_conditions()
 
 

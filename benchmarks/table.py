@@ -1,7 +1,7 @@
-"""The rows that benchmarks leave for ``bench.py``, which makes one table of them.
+"""Rows that benchmarks write for ``bench.py``, which makes one table of them.
 
-A benchmark prints its numbers for whoever runs it alone; ``note`` also writes those that we report into the file that
-``TEXTSEQ_ROWS`` names, one JSON object to a line, if it names one.
+A benchmark prints its numbers; ``note`` also appends those that we report to the file in the environment variable
+``TEXTSEQ_ROWS``, if set, as one JSON object per line.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ class Row:
     """One number that we report."""
 
     what: str
-    """The path, and what it is held against."""
+    """The code path, and what it is compared with."""
     measured: float
     unit: str
     """Of ``measured``: "characters/s", "MB/s", "s"..."""
     ratio: float | None = None
-    """``measured`` over the same of the other side in the same run."""
-    reach: float | None = None
-    """What the ratio, or without one ``measured``, is to be."""
+    """``measured`` divided by that of the other side in the same run."""
+    goal: float | None = None
+    """The goal for the ratio, or for ``measured`` if there is no ratio."""
     at_most: bool = False
-    """The reach is a largest value, not a least one."""
+    """The goal is an upper bound, not a lower one."""
 
     @property
-    def reached(self) -> bool | None:
-        """Whether it is what it is to be; None: nothing was set."""
-        if self.reach is None:
+    def goal_met(self) -> bool | None:
+        """Whether the goal is met; None if there is none."""
+        if self.goal is None:
             return None
         value = self.measured if self.ratio is None else self.ratio
-        return value <= self.reach if self.at_most else value >= self.reach
+        return value <= self.goal if self.at_most else value >= self.goal
 
 
 def note(row: Row) -> None:
-    """Leave a row for ``bench.py``, if it asked for any."""
+    """Write a row for ``bench.py``, if it runs this benchmark."""
     if path := os.environ.get(ROWS):
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
@@ -53,7 +53,7 @@ def noted(path: Path) -> list[Row]:
 
 
 def number(value: float) -> str:
-    """With three digits that count, or whole from 100 on."""
+    """Three significant digits; integers from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -64,14 +64,14 @@ def markdown(rows: list[Row], *, commands: dict[str, str]) -> str:
         rows: in their order.
         commands: the command of each row, by ``what``.
     """
-    lines = ["| what | measured | ratio | reach | command |", "|---|---:|---:|---:|---|"]
+    lines = ["| what | measured | ratio | goal | command |", "|---|---:|---:|---:|---|"]
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        if row.reached:
+        if row.goal_met:
             ratio, measured = (f"**{ratio}**", number(row.measured)) if ratio else ("", f"**{number(row.measured)}**")
         else:
             measured = number(row.measured)
-        bound = "" if row.reach is None else f"{'at most ' if row.at_most else ''}{number(row.reach)}"
-        missed = " (not reached)" if row.reached is False else ""
+        bound = "" if row.goal is None else f"{'at most ' if row.at_most else ''}{number(row.goal)}"
+        missed = " (not goal_met)" if row.goal_met is False else ""
         lines.append(f"| {row.what} | {measured} {row.unit} | {ratio}{missed} | {bound} | `{commands[row.what]}` |")
     return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """Taggers on the same split of the treebank: ours over several seeds, and NLTK's averaged perceptron.
 
-Every run of ours goes through ``textseq-train`` into the runs folder (``TEXTSEQ_HOME``, or here) and is named after
-corpus, output and seed; what is there is resumed, or only measured. The perceptron is trained anew, by its own recipe.
+Our runs go through ``textseq-train`` into the runs folder (``TEXTSEQ_HOME``, or the current folder), named by corpus,
+output layer and seed. An unfinished run is resumed, a finished one only evaluated. The perceptron is trained each time,
+with its own defaults.
 
     TEXTSEQ_DATA=... python benchmarks/taggers.py treebank
     TEXTSEQ_DATA=... python benchmarks/taggers.py brown --output crf --seeds 1

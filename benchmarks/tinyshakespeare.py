@@ -1,9 +1,9 @@
-"""tinyshakespeare in a few minutes: a recipe over several seeds, against a char-RNN written by hand in plain torch.
+"""tinyshakespeare in a few minutes: a recipe over several seeds, against a char-RNN in plain torch.
 
-The peer is what a tutorial has: 2x512 ``nn.LSTM``, 64 streams of 100 characters, Adam at a constant 2e-3, the state
-carried from window to window, float32. All train one after the other and for the same minutes, and one function
-measures them all on the whole validation part: in one pass from a zero state with the state carried, and in windows of
-256 that each begin from a zero state. Nats per character.
+The baseline is that of a tutorial: 2x512 ``nn.LSTM``, 64 streams of 100 characters, Adam at a constant 2e-3, the state
+carried from window to window, float32. All train one after the other for the same number of minutes. One function
+measures all of them on the whole validation split: in one pass from a zero state with the state carried, and in windows
+of 256 that each start from a zero state. Nats per character.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Megabytes of UTF-8 per second that each tokenizer encodes on one core, as a training prepares its corpus.
+"""Megabytes of UTF-8 per second that each tokenizer encodes on one core, as when a corpus is prepared for training.
 
-The text is a corpus's training part, in the chunks in which it is read. Beside the subword tokenizer stands
-SentencePiece itself with the same model over the same text, cut into lines. Reach: 50 MB/s for characters and bytes,
+The text is the training split of a corpus, in the chunks in which it is read. SentencePiece itself, with the same model
+over the same text cut into lines, is measured beside our subword tokenizer. Goal: 50 MB/s for characters and bytes,
 SentencePiece's own speed for subwords.
 
     TEXTSEQ_DATA=... python benchmarks/tokenizer_speed.py
@@ -70,7 +70,7 @@ def main() -> None:
         speed = statistics.median(values)
         print(f"{name:<24}{speed:>8,.1f} MB/s   ({min(values):,.1f} to {max(values):,.1f})")
         if name in ("char", "byte"):
-            note(Row(f"encoding text, {name} tokenizer, one core", speed, "MB/s", reach=50))
+            note(Row(f"encoding text, {name} tokenizer, one core", speed, "MB/s", goal=50))
         elif name == "subword":
             ratio = statistics.median(ours / own for ours, own in zip(values, speeds[OWN], strict=True))
             note(Row("encoding text, subword tokenizer, over SentencePiece itself", speed, "MB/s", ratio, 1.0))

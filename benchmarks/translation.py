@@ -1,15 +1,14 @@
-"""The attention translator against other packages' on Multi30k, English to German: training, and beam search.
+"""The attention translator against other packages on Multi30k, English to German: training, and beam search.
 
-Every side trains the same model (embedding 256; encoder GRU of one layer, 256 units in each direction; decoder GRU 512
-with Bahdanau's attention; dropout 0.3; Adam, 80 sentences in a batch) on the same tokens, a joint BPE of 8,000. Sides
-take turns, each turn in a process of its own, and the medians of the rounds are printed: target tokens per second of
-training, padding not counted; tokens written per second with beams of 5; and how long one sentence alone takes.
+All sides train the same model (embedding 256; encoder GRU of one layer, 256 units in each direction; decoder GRU 512
+with Bahdanau attention; dropout 0.3; Adam, 80 sentences per batch) on the same tokens, a joint BPE of 8,000. The sides
+alternate, each time in a new process. Prints medians of the rounds: target tokens per second of training, without
+padding; tokens per second generated with 5 beams; and the time for one sentence alone.
 
     TEXTSEQ_DATA=... python benchmarks/translation.py --peers .peers --work .peers/work
 
-In the peers' folder is one virtual environment for each package, named as in ``PEERS``. The work folder keeps what is
-slow to make, the tokens and a trained model of every side; without one they are made anew and thrown away. ``make
-peers`` makes both.
+The peers' folder has one virtual environment per package, named as in ``PEERS``. The work folder keeps the tokens and a
+trained model of every side; without it they are made each time. ``make peers`` makes both.
 """
 
 from __future__ import annotations
@@ -168,8 +167,8 @@ def median(results: Sequence[Result], key: str) -> float:
     return statistics.median(float(str(result.get(key))) for result in results)
 
 
-def print_speeds(found: dict[Side, list[Result]], title: str, reach: dict[str, float]) -> None:
-    """Medians of tokens per second, and how many times the fastest peer's they are, or are to be (``reach``)."""
+def print_speeds(found: dict[Side, list[Result]], title: str, goal: dict[str, float]) -> None:
+    """Medians of tokens per second, and how many times the fastest peer's they are, or are to be (``goal``)."""
     speeds = {side: median(results, "tokens_per_second") for side, results in found.items()}
     fastest = max((speed for side, speed in speeds.items() if side.driver in PEERS), default=None)
     print(f"{title:<28}{'tokens/s':>9}{'over the fastest peer':>23}")
@@ -179,7 +178,7 @@ def print_speeds(found: dict[Side, list[Result]], title: str, reach: dict[str, f
         print(f"  {side.name:<26}{speeds[side]:>9,.0f}{ratio:>23}   ({min(each):,.0f} to {max(each):,.0f})")
         if fastest and side.driver not in PEERS:
             what = f"{title}, {side.precision}, over the fastest of {', '.join(PEERS.values())} in float32"
-            note(Row(what, speeds[side], "tokens/s", speeds[side] / fastest, reach.get(side.precision)))
+            note(Row(what, speeds[side], "tokens/s", speeds[side] / fastest, goal.get(side.precision)))
 
 
 def print_translations(found: dict[Side, list[Result]], references: list[str]) -> None:

@@ -1,8 +1,8 @@
-"""Recipes of translators over several seeds: BLEU, chrF and TER on a part that they were not tuned on.
+"""Translation recipes over several seeds: BLEU, chrF and TER on a split that they were not tuned on.
 
-Every run goes through ``textseq-train`` into the runs folder (``TEXTSEQ_HOME``, or here) and is named after recipe,
-attention and seed. What is there is resumed, or only measured if it is finished: stop it whenever you like, and start
-several of these at once for different recipes or seeds.
+The runs go through ``textseq-train`` into the runs folder (``TEXTSEQ_HOME``, or the current folder), named by recipe,
+attention and seed. An unfinished run is resumed, a finished one only evaluated, so it can be stopped at any time, and
+several can run at once for different recipes or seeds.
 
     TEXTSEQ_DATA=... python benchmarks/translators.py multi30k-en-de multi30k-en-fr multi30k-de-en
     TEXTSEQ_DATA=... python benchmarks/translators.py multi30k-en-de --attention none --seeds 1

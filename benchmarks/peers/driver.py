@@ -1,8 +1,8 @@
-"""What the drivers share: the model that all sides train, the clock, and the one line of JSON that each prints.
+"""Shared by the drivers: the model that all sides train, the clock, and the line of JSON that each prints.
 
-A driver is a module beside this one, run by the interpreter that has its package: ``python -m peers.onmt``. It defines
-how its package trains and how it translates; all else is here, the same for every side, and needs only Python itself.
-Tokens are pieces between blanks, so that no side tokenizes anew.
+A driver is a module in this folder, run by the interpreter that has its package: ``python -m peers.onmt``. It defines
+how its package trains and translates. The rest is here, the same for all, and needs only Python. Tokens are separated
+by spaces, so that no side tokenizes again.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def test_nltk_reads_books_and_tagged_texts(archive: Path) -> None:
 
 def test_nltk_is_imported_only_to_read(archive: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom textseq.data.text import list_corpora\n"
+        "import sys\nfrom pathlib import Path\nfrom textseq.data.corpora.catalog import list_corpora\n"
         "from textseq.io.documents import Document\n"
         f"list_corpora(); list(Document(Path({str(archive)!r}), 'latin-1', member='books/b.txt').chunks())\n"
         "assert 'nltk' not in sys.modules"

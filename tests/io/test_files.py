@@ -228,7 +228,7 @@ def test_no_half_line_is_left_where_the_disk_is_full(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from textseq.files import locked
+from textseq.io.locks import locked
 with locked(Path(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.read()
