@@ -66,9 +66,9 @@ def main() -> None:
                         taken[way].append(value)
             medians = {way: statistics.median(values) for way, values in taken.items()}
             weights = columns * outputs
-            goal_met = weights * 4 / medians["packed"] / 1e9, 2 * rows * weights / medians["packed"] / 1e9
+            achieved = weights * 4 / medians["packed"] / 1e9, 2 * rows * weights / medians["packed"] / 1e9
             shown = "".join(f"{medians[way] * 1e6:>7,.0f} us" for way in COLUMNS)
-            print(f"{name:<14}{rows:>5}{shown}   {goal_met[0]:.0f}, {goal_met[1]:.0f}")
+            print(f"{name:<14}{rows:>5}{shown}   {achieved[0]:.0f}, {achieved[1]:.0f}")
     print_conditions()
 
 

@@ -72,6 +72,6 @@ def markdown(rows: list[Row], *, commands: dict[str, str]) -> str:
         else:
             measured = number(row.measured)
         bound = "" if row.goal is None else f"{'at most ' if row.at_most else ''}{number(row.goal)}"
-        missed = " (not goal_met)" if row.goal_met is False else ""
+        missed = " (missed)" if row.goal_met is False else ""
         lines.append(f"| {row.what} | {measured} {row.unit} | {ratio}{missed} | {bound} | `{commands[row.what]}` |")
     return "\n".join(lines) + "\n"
