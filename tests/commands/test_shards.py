@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from children import Child
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.commands import shards
@@ -71,30 +72,25 @@ print(sum(done), *(text for some in read for text in some))
 the end it says how many lines it has passed, and those that it has answered."""
 
 
-def started(program: Sequence[str], count: int, only: Sequence[int] | None = None) -> list[subprocess.Popen[str]]:
-    """The processes as a launcher starts them."""
+def started(program: Sequence[str], count: int, only: Sequence[int] | None = None) -> list[Child]:
+    """The processes as a launcher starts them; ``program`` is "-c", code, arguments."""
+    _, code, *arguments = program
     return [
-        subprocess.Popen(
-            [sys.executable, *program],
-            env=os.environ | {"RANK": str(number), "WORLD_SIZE": str(count)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Child(code, arguments, os.environ | {"RANK": str(number), "WORLD_SIZE": str(count)})
         for number in (range(count) if only is None else only)
     ]
 
 
-def ended(processes: Iterable[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+def ended(processes: Iterable[Child]) -> list[tuple[int | None, str, str]]:
     """What came of each: exit code, stdout, stderr."""
-    return [(process.returncode, *said) for process in processes for said in [process.communicate(timeout=100)]]
+    return [(process.returncode, *output) for process in processes for output in [process.communicate()]]
 
 
 def echo(ahead: int, characters: int, buffers: int, dies: int = -1) -> list[str]:
     return ["-c", ECHO, str(ahead), str(characters), str(buffers), str(dies)]
 
 
-def awaited(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+def awaited(process: Child, there: Callable[[], bool]) -> None:
     late = time.monotonic() + 60
     while not there():
         if process.poll() is not None or time.monotonic() > late:
