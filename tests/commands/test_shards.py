@@ -43,9 +43,9 @@ SENTENCES = ["how are you", "i am here, dear.", "", "it is so", "a b c d e f g",
 ECHO = """
 import os, signal, sys
 from pathlib import Path
-from textseq.ranks import ranks
-from textseq.shards import Shards
-from textseq.lines import Lines, read_ahead
+from textseq.commands.shards import Shards
+from textseq.io.lines import Lines, read_ahead
+from textseq.training.distributed.environment import environment
 
 ahead, characters, buffers, dies = map(int, sys.argv[1:])
 read = []
@@ -63,7 +63,7 @@ def answers(texts, first, progress):
 
 done = []
 with open("in.txt", "rb") as file:
-    work = Shards(Path("out.txt"), ranks().rank, ranks().count, {"lines": buffers})
+    work = Shards(Path("out.txt"), environment().rank, environment().count, {"lines": buffers})
     work.answer(Lines(file, "in.txt"), answers, ahead=ahead, characters=characters, buffers=buffers,
                 progress=done.append)
 print(sum(done), *(text for some in read for text in some))
@@ -293,9 +293,9 @@ def test_the_same_bytes_as_one_process(name: str, flags: str, command: Command, 
 @pytest.mark.parametrize(
     ("module", "flags"),
     [
-        ("translating", "--model mine --pairs in.tsv --compare second --write-translations out.txt"),
-        ("classifying", "--model films --labelled in.csv"),
-        ("tagging", "--model words --tagged in.conll"),
+        ("translation.translator", "--model mine --pairs in.tsv --compare second --write-translations out.txt"),
+        ("classification.classifier", "--model films --labelled in.csv"),
+        ("tagging.tagger", "--model words --tagged in.conll"),
     ],
 )
 @pytest.mark.usefixtures("texts")
@@ -308,8 +308,8 @@ def test_several_processes_measure_what_one_does(
     Path("in.csv").write_text("text,label\n" + "".join(rows))
     lines = ("".join(f"{word}\t{'NV'[len(word) % 2]}\n" for word in text.split()) for text in texts)
     Path("in.conll").write_text("\n".join(lines))
-    flags += " --source en --target fr" if module == "translating" else ""
-    monkeypatch.setattr(f"textseq.{module}.BUFFER", 4)
+    flags += " --source en --target fr" if module == "translation.translator" else ""
+    monkeypatch.setattr(f"textseq.tasks.{module}.BUFFER", 4)
     code, one, err = command("evaluate", *flags.split())
     assert code == 0, err
     written = [path.read_text() for path in Path().glob("out.txt")]
@@ -317,7 +317,7 @@ def test_several_processes_measure_what_one_does(
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    main = f"import textseq.{module} as it\nit.BUFFER = 4\nfrom textseq.cli.evaluate import main\nmain()"
+    main = f"import textseq.tasks.{module} as it\nit.BUFFER = 4\nfrom textseq.cli.evaluate import main\nmain()"
     found = ended(started(["-c", main, *flags.split()], 2))
     assert [code for code, _, _ in found] == [0, 0], found
     assert [out for _, out, _ in found] == [one, ""]

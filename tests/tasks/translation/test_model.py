@@ -386,7 +386,7 @@ def greedy(model: TranslationModel, batch: PairBatch, steps: int) -> tuple[Tenso
 
 
 @pytest.mark.parametrize(
-    ("cell", "attention", "steps"), [("gru", "additive", 160), ("lstm", "additive", 240), ("gru", "general", 160)]
+    ("cell", "attention", "steps"), [("gru", "additive", 160), ("lstm", "additive", 160), ("gru", "general", 130)]
 )
 def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes(
     cell: CellName, attention: AttentionName, steps: int
@@ -394,10 +394,10 @@ def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes(
     small = replace(
         PLAIN, cell=cell, attention=attention, embedding_size=16, encoder_size=32, hidden_size=64, attention_size=32
     )
-    model, losses = trained(small, longest=8, steps=steps)
+    model, losses = trained(small, longest=5, steps=steps)
     assert losses[0] > 2 and np.mean(losses[-5:]) < 0.15
-    sources, targets = reversals(np.random.default_rng(2), 8, 100)
-    written, looks = greedy(model, pair_batch(sources, targets, (10, 10)), steps=9)
+    sources, targets = reversals(np.random.default_rng(2), 5, 100)
+    written, looks = greedy(model, pair_batch(sources, targets, (10, 10)), steps=6)
     for row, target in enumerate(targets):
         assert written[row, : len(target) + 1].tolist() == [*target.tolist(), 10]
     mirrored = [
@@ -417,5 +417,5 @@ def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes(
 )
 def test_every_kind_learns(cell: CellName, attention: AttentionName) -> None:
     small = replace(PLAIN, cell=cell, attention=attention, embedding_size=16, encoder_size=16, hidden_size=32)
-    _, losses = trained(small, longest=4, steps=50)
-    assert losses[0] > 2 and np.mean(losses[-5:]) < 0.7 * losses[0]
+    _, losses = trained(small, longest=4, steps=25)
+    assert losses[0] > 2 and np.mean(losses[-5:]) < 0.85 * losses[0]
