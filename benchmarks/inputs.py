@@ -46,7 +46,7 @@ from textseq import config
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, read_info, read_json
 from textseq.checkpoints.registry import ModelEntry
 from textseq.commands.command import run
-from textseq.commands.line_io import told_apart
+from textseq.commands.models import model_line
 from textseq.config.base import Settings
 from textseq.config.recipes import FOLDER, read_recipe
 from textseq.data.corpora.catalog import read_recipe as read_corpus_recipe
@@ -243,7 +243,7 @@ def _model(folder: Path) -> None:
     with contextlib.suppress(TextseqError):
         training_text(read_info(folder))  # whatever the model is
     with contextlib.suppress(TextseqError):
-        told_apart(ModelEntry("mine", folder, read_info(folder), False))
+        model_line(ModelEntry("mine", folder, read_info(folder), False))
     _work(textseq.load(folder))
     job = textseq.load(folder)
     job.save(folder / "again")
@@ -581,11 +581,9 @@ def _all_flags(name: str) -> list[str]:
     main = getattr(importlib.import_module(f"textseq.cli.{name}"), name)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        run(f"textseq-{name}", main, ["--help"])
+        run(f"textseq-{name}", main, ["--help-all"])
     found = set(re.findall(r"(?<!\S)--[a-z][a-z0-9-]+", out.getvalue()))
-    return sorted(
-        found - {"--download", "--tyro-print-completion", "--tyro-write-completion", "--interactive", "--help"}
-    )
+    return sorted(found - {"--download", "--interactive", "--help", "--help-all"})
 
 
 @st.composite

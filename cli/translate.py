@@ -1,97 +1,78 @@
-"""textseq-translate: translate text, a sentence to a line, from stdin or a file."""
+"""textseq-translate: translate text, one sentence per line, from stdin or a file."""
 
 from __future__ import annotations
 
-import json
-import logging
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from tyro.conf import arg
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textseq.checkpoints.registry import find_model
 from textseq.commands.command import parse, run
-from textseq.commands.line_io import File, Flag, LineWork
-from textseq.config.decoding import Precision
+from textseq.commands.flags import option
+from textseq.commands.line_io import LineOptions
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import TranslationConfig
 
 if TYPE_CHECKING:
-    from textseq.checkpoints.registry import ModelEntry
     from textseq.tasks.translation.processing import Translation
     from textseq.tasks.translation.translator import Translator
-
 
 PROG = "textseq-translate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Translate(LineWork):
-    """Translate text, a sentence to a line.
+class Translate(LineOptions):
+    """Translate text, one sentence per line.
 
     Examples:
       textseq-translate --model mine                                 type sentences, Ctrl-D ends
       echo "Two dogs play." | textseq-translate --model mine
       textseq-translate --model mine --input talk.en.gz --output talk.de
-      textseq-translate --model mine second third --num-beams 10     several models that choose together
+      textseq-translate --model mine second third --num-beams 10     an ensemble of several models
       textseq-translate --model mine --num-return-sequences 3        lines of: number ||| text ||| score
       textseq-translate --model mine --alignment pharaoh             text, a tab, 0-0 1-2 2-1
       textseq-translate --model mine --plot-attention look.png
       textseq-translate --list-models
 
-    Every line is translated by itself and gives a line (with --num-return-sequences up to so many); a line without a
-    sentence stays empty. White space around a sentence, also the "\\r" of a line end, is no part of it. Of a line
-    with more than 20,000 characters, or 2,000 tokens, the beginning is translated, and that is said.
+    Each line gives a line (with --num-return-sequences several); an empty line stays empty. Lines are cut after 20,000
+    characters or 2,000 tokens, with a warning.
     """
 
-    model: Annotated[tuple[str, ...], arg(metavar="NAME...", help_behavior_hint="")] = ()
-    """What translates: a model's folder, a run's name, or a model that ships with textseq (see --list-models). Of
-    several, which must have one vocabulary (trained on the same pairs, each with another seed), all choose together."""
+    task: ClassVar[str] = "translation"
+
+    model: tuple[str, ...] = option((), metavar="NAME...")
+    """A model that ships with textseq, the name of a run, or a model's folder (see --list-models). Several, which must
+    share one vocabulary (trained on the same pairs with other seeds), work as an ensemble."""
     prefix: str = ""
     """How every translation must begin."""
-    json: Flag = False
-    """Write a JSON object for each line: text, score, tokens, source_tokens, and alignment: pairs of a word of the
-    source and a word of the text, from 0. With --num-return-sequences of more than 1 a list of them."""
-    alignment: Annotated[Literal["pharaoh"] | None, arg(help_behavior_hint="")] = None
-    """Write which words belong together, by the attention: after the text and a tab (after the score and |||, where
-    there is one) pairs like 0-1 of a word of the source and a word of the text, counted from 0 between spaces."""
-    plot_attention: File = None
-    """Draw where the model looked while it translated, of the first line that is not empty, as a PNG whose name ends
-    in .png."""
-    device: str = "cpu"
-    """Where to compute: cpu, cuda, mps, auto (a GPU if there is one)."""
-    int8: Flag = False
-    """Products in 8 bits: faster, on the CPU only; the words may come out otherwise."""
-    list_models: Flag = False
-    """Show what can translate here, and exit."""
-    version: Flag = False
-    """Show the version, and exit."""
-    translating: TranslationConfig = field(default_factory=TranslationConfig)
+    json: bool = False
+    """Write a JSON object per line: text, score, tokens, source_tokens, and alignment: pairs of a source word and a
+    target word, counted from 0. With several --num-return-sequences, a list of such objects."""
+    alignment: Literal["pharaoh"] | None = option(None, rare=True)
+    """Write which words belong together, by the attention: after the text and a tab, pairs such as 0-1 of a source word
+    and a target word, counted from 0 between spaces."""
+    plot_attention: Path | None = option(None, metavar="FILE", rare=True)
+    """Draw the attention for the first line that is not empty, as a PNG."""
+    decoding: TranslationConfig = field(default_factory=TranslationConfig)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point."""
-    run(PROG, translate)
+    run(PROG, translate, arguments)
 
 
 def translate(arguments: Sequence[str]) -> None:
     """Parse, load, and translate line by line."""
-    options = parse(Translate, PROG, arguments)
-    if options.list_models:
-        print("\n".join(_models()) or "No translators yet; train one with textseq-train.")
-        return
+    options = parse(Translate(), PROG, arguments)
     _check(options)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with options.reading() as lines:
         from textseq.tasks.translation.translator import BUFFER
 
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
-            raise TextseqError("--alignment and --plot-attention show the attention, of which this model has none")
+            raise TextseqError("--alignment and --plot-attention show the attention, but this model has none")
         answers = _Answers(translator, options)
         options.answer(
             lines,
@@ -102,25 +83,24 @@ def translate(arguments: Sequence[str]) -> None:
             models=lambda: map(find_model, options.model),
         )
         if answers.picture is not None:
-            raise TextseqError(f"--plot-attention wants a sentence to draw, found none in {lines.name}")
+            raise TextseqError(f"--plot-attention: expected a sentence to draw, got none in {lines.name}")
 
 
 def _opened(options: Translate) -> Translator:
     """The models, as one.
 
     Raises:
-        TextseqError: they cannot be had, or do not go together. What stands after a model and is none may have been
-            meant as the text.
+        TextseqError: they cannot be loaded, or do not fit together. A word after a model that names no model may have
+            been meant as the text.
     """
     from textseq.checkpoints.registry import list_models
     from textseq.tasks.registry import load_translator
     from textseq.tasks.translation.translator import together
 
-    precision: Precision = "int8" if options.int8 else "float32"
     loaded: list[Translator] = []
     for place, name in enumerate(options.model):
         try:
-            loaded.append(load_translator(name, device=options.device, precision=precision))
+            loaded.append(load_translator(name, device=options.device, precision=options.precision))
         except TextseqError as error:
             if place == 0 or Path(name).exists() or name in {model.name for model in list_models()}:
                 raise
@@ -130,7 +110,7 @@ def _opened(options: Translate) -> Translator:
 
 
 class _Answers:
-    """The translations of sentences, as lines; ``picture`` is what is still to be drawn."""
+    """The translations of sentences, as lines; ``picture`` is the file that is still to be drawn."""
 
     def __init__(self, translator: Translator, options: Translate) -> None:
         from textseq.tasks.translation.processing import TruncationLog
@@ -140,11 +120,11 @@ class _Answers:
         self.unfinished = TruncationLog()
 
     def __call__(self, sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
-        """As ``shards.Answers``."""
+        """See ``shards.Answers``."""
         from textseq.tasks.translation.translator import BUFFER
 
         options = self.options
-        translations = self.translator.stream(
+        results = self.translator.stream(
             sentences,
             attention=self.translator.attends and bool(options.json or options.alignment or self.picture),
             buffer=options.ahead(BUFFER),
@@ -152,11 +132,11 @@ class _Answers:
             progress=progress,
             first=first + 1,
             unfinished=self.unfinished,
-            **{item.name: getattr(options.translating, item.name) for item in fields(options.translating)},
+            **{item.name: getattr(options.decoding, item.name) for item in fields(options.decoding)},
         )
-        for number, found in enumerate(translations, start=first):
-            yield from _lines(number, found, options)
-            best = found[0]
+        for number, translations in enumerate(results, start=first):
+            yield from _lines(number, translations, options)
+            best = translations[0]
             if self.picture is not None and best.attention is not None:
                 from textseq.tasks.translation.plots import attention_heat_map
 
@@ -164,71 +144,51 @@ class _Answers:
                 self.picture = None
 
 
-def _lines(number: int, found: Sequence[Translation], options: Translate) -> Iterator[str]:
-    """What is written for a sentence."""
+def _lines(number: int, translations: Sequence[Translation], options: Translate) -> Iterator[str]:
+    """The output for a sentence."""
+    several = options.decoding.num_return_sequences > 1
     if options.json:
-        records = [_record(one) for one in found]
-        unicode = options.output is not None or sys.stdout.encoding.lower().startswith("utf")
-        several = options.translating.num_return_sequences > 1
-        yield json.dumps(records if several else records[0], ensure_ascii=not unicode)
+        records = [_record(translation) for translation in translations]
+        yield options.to_json(records if several else records[0])
         return
-    for one in found:
-        pairs = " ".join(f"{source}-{target}" for source, target in one.alignment()) if options.alignment else ""
-        if options.translating.num_return_sequences > 1:
-            yield f"{number} ||| {one.text} ||| {one.score:.4f}" + f" ||| {pairs}" * (options.alignment is not None)
+    for best in translations:
+        pairs = " ".join(f"{source}-{target}" for source, target in best.alignment()) if options.alignment else ""
+        if several:
+            yield f"{number} ||| {best.text} ||| {best.score:.4f}" + f" ||| {pairs}" * (options.alignment is not None)
         else:
-            yield one.text + f"\t{pairs}" * (options.alignment is not None)
+            yield best.text + f"\t{pairs}" * (options.alignment is not None)
 
 
-def _record(one: Translation) -> dict[str, object]:
-    """A translation as JSON has it."""
+def _record(translation: Translation) -> dict[str, object]:
+    aligned = translation.attention is not None or not translation.tokens
     return {
-        "text": one.text,
-        "score": one.score,
-        "tokens": one.tokens,
-        "source_tokens": one.source_tokens,
-        "alignment": None if one.attention is None and one.tokens else one.alignment(),
+        "text": translation.text,
+        "score": translation.score,
+        "tokens": translation.tokens,
+        "source_tokens": translation.source_tokens,
+        "alignment": translation.alignment() if aligned else None,
     }
 
 
 def _check(options: Translate) -> None:
-    """Refuse what makes no sense together, before anything is loaded.
+    """Refuse flags that contradict each other, before anything is loaded.
 
     Raises:
         TextseqError: such flags.
     """
-    if not options.model:
-        known = ", ".join(model.name for model in _translators())
-        some = f"there are {known}" if known else "there is none yet, train one with textseq-train"
-        raise TextseqError(f"name a --model that translates: {some} ('{PROG} --list-models' tells more)")
+    options.models(PROG)
     if options.json and options.alignment:
-        raise TextseqError("--json holds the alignment already; leave out --alignment")
+        raise TextseqError("--json includes the alignment; leave out --alignment")
     options.check("sentences", {"--plot-attention": options.plot_attention})
-    if options.place is not None and options.translating.temperature > 0:
+    if options.process is not None and options.decoding.temperature > 0:
         raise TextseqError(
-            "--temperature draws one sentence after the other, and several processes (torchrun) would draw others; "
-            "leave it out, or start one process without torchrun"
+            "--temperature samples in the order of the sentences, which several processes (torchrun) would change; "
+            "leave it out, or start without torchrun"
         )
     if options.plot_attention is not None:
         from textseq.io.files import check_picture
 
         check_picture(options.plot_attention, "--plot-attention")
-
-
-def _translators() -> list[ModelEntry]:
-    from textseq.checkpoints.registry import list_models
-
-    return list_models("translation")
-
-
-def _models() -> Iterator[str]:
-    """What can translate here, a line each."""
-    for model in _translators():
-        info = model.info
-        scores = (row for row in info.results if row.get("measure") == "BLEU")
-        bleu = next((f", BLEU {found:.1f}" for row in scores if isinstance(found := row.get("score"), float)), "")
-        languages = f"{info.source_language} to {info.target_language}"
-        yield f"{model.name}  {languages}, {info.corpus.title}{bleu} ({model.origin})"
 
 
 if __name__ == "__main__":

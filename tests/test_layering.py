@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 WINGS = [
     "version", "errors", "io", "config", "tokenizers", "nn", "data", "checkpoints", "decoding", "training", "metrics",
-    "tasks", "commands", "cli",
+    "tasks", "commands", "cli", "__main__",
 ]  # fmt: skip
 """In import order: a wing imports only itself and those before it."""
 MOST_FILES = 13
@@ -122,7 +122,11 @@ def test_the_public_names_are_there_and_listed() -> None:
         ("textseq.cli.sample", ["--version"]),
         ("textseq.cli.translate", ["--help"]),
         ("textseq.cli.translate", ["--list-models"]),
-        ("textseq.cli.evaluate", ["--help"]),
+        ("textseq.cli.evaluate", ["--help-all"]),
+        ("textseq.cli.classify", ["--help"]),
+        ("textseq.cli.classify", ["--list-models"]),
+        ("textseq.cli.tag", ["--print-completion", "bash"]),
+        ("textseq.cli.main", ["--help"]),
     ],
 )
 def test_help_and_lists_load_nothing_heavy(module: str, arguments: list[str]) -> None:

@@ -162,7 +162,7 @@ def test_the_classifier_that_ships_tells_praise_from_blame() -> None:
 
 def test_the_classifier_that_ships_says_the_same_in_sixteen_bits(capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
-    for flags in ([], ["--bfloat16"]):
+    for flags in ([], ["--precision", "bfloat16"]):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stdin", TextIOWrapper(BytesIO("\n".join(OPINIONS).encode())))
             importlib.import_module("textseq.cli.classify").classify(["--model", "sentiment", *flags])

@@ -99,7 +99,7 @@ def test_a_model_is_trained_further(command: Command, trained: Path, tmp_path: P
 
 
 def test_help_shows_examples_and_every_setting(command: Command) -> None:
-    code, out, _ = command("train", "--help")
+    code, out, _ = command("train", "--help-all")
     assert code == 0
     for words in (
         "Examples:",
@@ -116,9 +116,9 @@ def test_version(command: Command, name: str) -> None:
     assert command(name, "--version") == (0, f"textseq-{name} {__version__}\n", "")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
 def test_shell_completion_knows_the_flags(command: Command, shell: str) -> None:
-    code, out, _ = command("train", "--tyro-print-completion", shell)
+    code, out, _ = command("train", "--print-completion", shell)
     assert code == 0
     assert "hidden-size" in out
 
@@ -273,20 +273,23 @@ def test_flags_that_cannot_be_parsed(command: Command) -> None:
 
 def test_things_that_do_not_go_together(command: Command, text: Path, trained: Path) -> None:
     refused(command("train"), "name a corpus")
-    refused(command("train", "tinyshakespeare", "--text", text), "one of the two")
+    refused(command("train", "tinyshakespeare", "--text", text), "one of the two|not both")
     refused(command("train", "--text", text, "--name", "mine"), "exists.*--resume.*--overwrite")
-    refused(command("train", "--resume", "mine", "--text", text), "--resume goes on")
-    refused(command("train", "--resume", "mine", "--hidden-size", "9"), "with a run as it is; leave out --hidden-size$")
+    refused(command("train", "--resume", "mine", "--text", text), "--resume continues")
+    refused(
+        command("train", "--resume", "mine", "--hidden-size", "9"),
+        "--resume continues a run as it is; leave out --hidden-size$",
+    )
     for flag in (["--name", "n"], ["--overwrite"]):
-        refused(
-            command("train", "--resume", "mine", *flag), f"--resume goes on with a run as it is; leave out {flag[0]}$"
-        )
-    refused(command("train", "--resume", "mine", "--encoding", "latin-1"), "--resume goes on .*; leave out --encoding$")
+        refused(command("train", "--resume", "mine", *flag), f"--resume continues a run as it is; leave out {flag[0]}$")
+    refused(
+        command("train", "--resume", "mine", "--encoding", "latin-1"), "--resume continues .*; leave out --encoding$"
+    )
     refused(command("train", "--resume", "nothing"), "no run to resume")
     refused(command("train", "--text", text, "--from", "mine", "--name", "n", "--hidden-size", "9"), "same shape")
-    refused(command("sample"), "--author")
+    refused(command("sample"), "--model: expected the name of a language model, got nothing; there are .*mine")
     refused(
-        command("evaluate", "--model", "mine"), "nothing to measure on; name a corpus .*--text for a language model"
+        command("evaluate", "--model", "mine"), "nothing to evaluate on; name a corpus .*--text for a language model"
     )
     refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window must be at least 1")
 

@@ -68,7 +68,7 @@ def test_three_measures_with_their_recipes(command: Command) -> None:
 
 
 def test_what_was_chosen_stands_in_the_signature(command: Command) -> None:
-    flags = ["--num-beams", "2", "--length-penalty", "0.6", "--coverage-penalty", "0.2", "--int8"]
+    flags = ["--num-beams", "2", "--length-penalty", "0.6", "--coverage-penalty", "0.2", "--precision", "int8"]
     lines = measured(command, "--model", "mine", "second", *flags, "--bleu-tokenizer", "intl")
     wanted = "models:2|precision:int8|beams:2|length-penalty:0.6|max-new-tokens:20|coverage-penalty:0.2|"
     assert all(wanted in line for line in lines[1::2])
@@ -126,7 +126,7 @@ def test_translations_of_others_are_compared(command: Command) -> None:
     assert Path("length.png").read_bytes().startswith(b"\x89PNG")
     Path("theirs.txt").write_text("one\ntwo\n")
     flags = ["--pairs", "test.en", "test.fr", "--model", "mine", "--compare-translations", "theirs.txt"]
-    refused(command(*flags), "wants a line for each of the 6 sentences, found 2 in theirs.txt")
+    refused(command(*flags), "expected one line for each of 6 sentences, got 2 in theirs.txt")
     Path("theirs.txt").write_bytes(b"one\ncaf\xe9\n")
     refused(command(*flags), "line 2 of theirs.txt is not utf-8 text")
 
@@ -151,7 +151,9 @@ def test_systems_are_drawn_under_the_ends_of_their_paths(
 
 def test_one_model_by_two_names_is_not_compared(command: Command, translators: Path) -> None:
     place = str(translators / "runs" / "mine")
-    refused(command("multi30k", "--model", "mine", "--compare", place), "--compare wants another model, found the same")
+    refused(
+        command("multi30k", "--model", "mine", "--compare", place), "--compare: expected another model, got the same"
+    )
 
 
 def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,19 +165,21 @@ def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.M
         parts = {"validation": pairs[:1], "test": pairs[:2], "test_2017_flickr": pairs}
         return PairDataset("multi30k", "", "", "", parts, source, target)
 
-    monkeypatch.setattr("textseq.data.pairs.load_pairs", load_pairs)
+    monkeypatch.setattr("textseq.data.sources.load_pairs", load_pairs)
     code, out, _ = command("multi30k", "--model", "mine", *QUICK)
     assert code == 0 and "corpus:multi30k|split:test|direction:en-fr" in out
     code, out, _ = command("multi30k", "--model", "back", "--split", "test_2017_flickr", "--download", *QUICK)
     assert code == 0 and "corpus:multi30k|split:test_2017_flickr|direction:fr-en" in out
     assert asked == [
-        {"name": "multi30k", "source": "en", "target": "fr", "data": None, "download": False},
-        {"name": "multi30k", "source": "fr", "target": "en", "data": None, "download": True},
+        {"name": "multi30k", "source": "en", "target": "fr", "data_dir": None, "download": False},
+        {"name": "multi30k", "source": "fr", "target": "en", "data_dir": None, "download": True},
     ]
     refused(
         command("multi30k", "--model", "mine", "--source", "de"), "translates en to fr, found de to fr; say --source en"
     )
-    refused(command("multi30k", "--model", "nameless"), "does not know which languages .* say --source and --target")
+    refused(
+        command("multi30k", "--model", "nameless"), "does not know its languages; name them with --source and --target"
+    )
     code, out, _ = command("multi30k", "--model", "nameless", "--source", "de", "--target", "cs", *QUICK)
     assert code == 0 and "direction:de-cs" in out
 
@@ -195,46 +199,53 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--model mine", "nothing to measure on; name a corpus before the flags .*--pairs for a translator"),
-        ("--model mine multi30k", "nothing to measure on; name a corpus before the flags"),
-        ("--model mine --compare second multi30k", "nothing to measure on; name a corpus before the flags"),
-        ("--model mine test.en test.fr", "nothing to measure on; .* --pairs for a translator"),
-        ("test.en --model mine", "test.en is no corpus but a file; to measure on your own, give --pairs"),
-        ("test.en --model shakespeare", "test.en is no corpus but a file; to measure on your own, give --text"),
-        ("multi30k --model mine --compare", "--compare wants a model, found none; name one, or leave it out"),
+        ("--model mine", "nothing to evaluate on; name a corpus before the flags .*--pairs for a translator"),
+        ("--model mine multi30k", "nothing to evaluate on; name a corpus before the flags"),
+        ("--model mine --compare second multi30k", "nothing to evaluate on; name a corpus before the flags"),
+        ("--model mine test.en test.fr", "nothing to evaluate on; .* --pairs for a translator"),
+        ("test.en --model mine", "test.en is a file, not a corpus; for your own files use --pairs"),
+        ("test.en --model shakespeare", "test.en is a file, not a corpus; for your own files use --text"),
+        ("multi30k --model mine --compare", r"--compare: expected a value \(MODEL...\), got"),
         (
             "tatoeba-pol-eng --model mine",
             "corpus 'tatoeba-pol-eng' has .*pl.*, and the model translates en to fr; name another corpus",
         ),
-        ("multi30k --model mine --pairs test.en test.fr", "one of the two"),
-        ("--pairs test.en test.fr", "name the --model to measure; .* --list-models of textseq-translate, "),
+        ("multi30k --model mine --pairs test.en test.fr", "either a corpus or --pairs, not both"),
+        ("--pairs test.en test.fr", "--model: expected the name of a model, got nothing; .*--list-models"),
         ("--pairs test.en --model mine", "two aligned text files"),
         ("--pairs test.en nowhere --model mine", "no file nowhere"),
-        ("--pairs test.en test.fr --model mine --split test", "--split is of a corpus, and --pairs is measured whole"),
-        ("--text test.en --model mine", "--text is for language models, and mine is none"),
-        ("multi30k --model mine --window 3", "--window is for language models, and mine is none"),
+        (
+            "--pairs test.en test.fr --model mine --split test",
+            "--split is for a corpus, and --pairs is evaluated as a whole",
+        ),
+        ("--text test.en --model mine", "--text is for language models, and mine is a translator"),
+        ("multi30k --model mine --window 3", "--window is for language models, and mine is a translator"),
         ("multi30k --model mine --streams 0", "--streams: expected at least 1, got 0"),
-        ("shakespeare --model shakespeare --num-beams 3", "--num-beams is for translators, and shakespeare is none"),
-        ("shakespeare --model shakespeare --int8", "--int8 is for translators, and shakespeare is none"),
-        ("shakespeare --model shakespeare tolstoy", "one language model is measured at a time, found 2"),
+        (
+            "shakespeare --model shakespeare --num-beams 3",
+            "--num-beams is for translators, and shakespeare is a language model",
+        ),
+        ("multi30k --model mine --int8", "unknown flag --int8; use --precision int8"),
+        ("multi30k --model mine --part test", "unknown flag --part; use --split"),
+        ("shakespeare --model shakespeare tolstoy", "--model: expected a language model, got 2; leave some out"),
         ("shakespeare --model mine", "'shakespeare' is for a language-model; of pairs are multi30k"),
-        ("multi30k --model shakespeare", "'multi30k' is for a translator; of texts are austen, "),
-        ("multi30k --model mine shakespeare", r"found mine \(a translator\), shakespeare \(a language-model\)"),
+        ("multi30k --model shakespeare", "'multi30k' is for a? translat.*; of texts are austen, "),
+        ("multi30k --model mine shakespeare", r"got mine \(a translator\), shakespeare \(a language model\)"),
         (
             "multi30k --model mine --compare shakespeare",
-            r"found mine \(a translator\), shakespeare \(a language-model\)",
+            r"got mine \(a translator\), shakespeare \(a language model\)",
         ),
         (
             "multi30k --model mine --compare mine",
-            "--compare wants another model, found the same; .*--write-translations",
+            "--compare: expected another model, got the same; .*--write-translations",
         ),
-        ("multi30k --model mine --compare back", "same languages, found en to fr and fr to en"),
+        ("multi30k --model mine --compare back", "same languages, got en to fr and fr to en"),
         ("multi30k --model mine --compare x --compare-translations y", "unknown model 'x'"),
-        ("multi30k --model mine --compare back --compare-translations y", "one of the two"),
-        ("multi30k --model mine --compare-translations .", r"wants a file, found none at \."),
+        ("multi30k --model mine --compare back --compare-translations y", "not both"),
+        ("multi30k --model mine --compare-translations .", r"--compare-translations: expected a file, got \."),
         ("multi30k --model mine --bleu-tokenizer 13", "unknown value of --bleu-tokenizer '13'; did you mean '13a'"),
-        ("multi30k --model mine --num-return-sequences 2", "one translation of each sentence is measured"),
-        ("multi30k --model mine second --compare second mine", "--compare wants another model, found the same"),
+        ("multi30k --model mine --num-return-sequences 2", "one translation of each sentence is evaluated"),
+        ("multi30k --model mine second --compare second mine", "--compare: expected another model, got the same"),
         ("multi30k --model mine --plot-length .", "--plot-length wants a file to write"),
         (
             "multi30k --model mine --plot-length new/a.png",

@@ -79,7 +79,7 @@ def refused(result: tuple[int, str, str], message: str) -> None:
 
 
 def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
-    code, out, _ = command("--help")
+    code, out, _ = command("--help-all")
     assert code == 0
     for item in dataclasses.fields(GenerationConfig):
         assert "--" + item.name.replace("_", "-") in out
@@ -131,13 +131,13 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--num-beams", "2", "--min-p", "0.1"], "--min-p is for sampling, got --num-beams 2"),
         (["--num-beams", "2", "--num-return-sequences", "3"], r"must be at most --num-beams \(2\), found 3"),
         (["--length-penalty", "-1"], "--length-penalty must be at least 0 and at most 10, found -1"),
-        (["--logit-bias", "e"], "--logit-bias wants TOKEN=NUMBER, found 'e'"),
-        (["--logit-bias", "e=much"], "--logit-bias wants TOKEN=NUMBER, found 'e=much'"),
+        (["--logit-bias", "e"], "--logit-bias: expected TOKEN=NUMBER, got 'e'"),
+        (["--logit-bias", "e=much"], "--logit-bias: expected TOKEN=NUMBER, got 'e=much'"),
         (["--logit-bias", "e=nan"], "expected -10000 to 10000, got e=nan"),
         (["--logit-bias", " the=-2"], "wants single tokens, found ' the', which this model .char. reads as ' ', 't'"),
         (["--logit-bias", "ż=1"], "unknown token 'ż'"),
         (["--show-surprisal", "--max-new-tokens", "0"], "scoring wants a text"),
-        (["--text", "text.txt"], "say how to look at --text"),
+        (["--text", "text.txt"], "--text needs one of --show-surprisal"),
         (
             ["--text", "text.txt", "--memorization", "--prompt", "To"],
             "with --text nothing is written: leave out --prompt",
@@ -146,21 +146,24 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--text", "nowhere.txt", "--show-surprisal"], r"no file or folder nowhere\.txt"),
         (["--memorization", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
         (["--memorization", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
-        (["--memorization", "--corpus", "x", "--training-text", "text.txt"], "one of the two"),
+        (["--memorization", "--corpus", "x", "--training-text", "text.txt"], "either --corpus or --training-text"),
         (["--seed", str(2**64)], "--seed must be at least 0 and at most"),
         (["--logit-bias", "e=1e308"], "expected -10000 to 10000, got e=1e"),
         (["--num-beams", "3", "--length-penalty", "400"], "--length-penalty must be at least 0 and at most 10"),
         (["--repetition-penalty", "1e-39"], "--repetition-penalty must be at least 0.01"),
         (["--device", "meta"], "--device meta computes nothing"),
-        (["--surprisal-html", "."], "wants a file to write, found ."),
-        (["--text", "text.txt", "--surprisal-html", "text.txt"], "wants a file to write, found text.txt"),
+        (["--surprisal-html", "."], "--surprisal-html: expected a file to write, got ."),
+        (
+            ["--text", "text.txt", "--surprisal-html", "text.txt"],
+            "--surprisal-html: expected a file to write, got text.txt",
+        ),
         (
             ["--text", "text.txt", "--memorization", "--encoding", "utf-16"],
             "is not utf-16 text: .*utf-16-le or utf-16-be",
         ),
-        (["--data", "."], "find the training text for --memorization; add it, or leave them out"),
+        (["--data", "."], "--data is for --memorization; add that, or leave it out"),
         (["--logit-bias", "<0x0>=2"], "'<0x0>' is never written; leave it out"),
-        (["--corpus", "shakespeare"], "are for --memorization; add it"),
+        (["--corpus", "shakespeare"], "--corpus is for --memorization; add that"),
         (["--surprisal-html", "text.txt/a.html"], r"cannot write .*text\.txt/a\.html"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -179,7 +179,7 @@ def test_who_comes_when_all_is_done_does_nothing_again(monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Shards, "_end", killed)
-    with pytest.raises(Interrupted, match=r"stopped; what is done stays in .*out\.txt\.shards, and the same command"):
+    with pytest.raises(Interrupted, match=r"stopped; finished work stays in .*out\.txt\.shards, and the same command"):
         do()
     assert len(list(work.folder.glob("0*"))) == 4
     (first,) = started(echo(1, 99, 1), 2, only=[0])
@@ -199,7 +199,7 @@ def test_no_one_waits_for_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     alone, do = whole()
     for process in (0, 1):
         alone.process, alone.processes = process, 2
-        with pytest.raises(TextseqError, match=f"process {1 - process} of 2 is not at work; see what it said"):
+        with pytest.raises(TextseqError, match=f"process {1 - process} of 2 is not running; see its output"):
             do()
     alone.process, alone.processes = 0, 1
     do()
@@ -210,7 +210,7 @@ def test_a_folder_is_of_one_job_and_one_command(folder: Path) -> None:
     _, do = whole()
     Path("out.txt.shards").mkdir()
     Path("out.txt.shards/mine.txt").write_text("of someone")
-    with pytest.raises(TextseqError, match=r"is for the answers of this job, found mine\.txt in it; move it away"):
+    with pytest.raises(TextseqError, match=r"expected only files of this job, got mine\.txt; move it away"):
         do()
     Path("out.txt.shards/mine.txt").rename("mine.txt")
     Path("out.txt.shards/000001").write_text("left by a job that has ended")
@@ -218,7 +218,7 @@ def test_a_folder_is_of_one_job_and_one_command(folder: Path) -> None:
     with ExitStack() as stack:
         file = stack.enter_context(open("out.txt.shards/process-0", "rb"))
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(TextseqError, match="another command is at work in"):
+        with pytest.raises(TextseqError, match="another command is working in"):
             do()
     do()
     assert Path("out.txt").read_text() == "a\n" * 4
@@ -394,7 +394,7 @@ def test_the_shards_of_another_job_are_refused(command: Command, monkeypatch: py
         code, out, err = command("translate", *arguments)
         assert (code, out) == (2, ""), err
         (line,) = [line for line in err.splitlines() if not line.startswith("note:")]
-        assert re.search(rf"out\.txt\.shards holds answers of another job, which differs in {what}; remove", line), line
+        assert re.search(rf"out\.txt\.shards belongs to another job, which differs in {what}; remove", line), line
 
     refused("--num-beams", *flags[:7], "2", *flags[8:])
     refused("lines of a shard", *flags, "--shard", "16")
@@ -412,23 +412,33 @@ def test_what_several_processes_cannot_do_is_refused(command: Command, monkeypat
     monkeypatch.setenv("WORLD_SIZE", "2")
     both = ["--input", "in.txt", "--output", "out.txt"]
     for name, model, flags, message in (
-        ("translate", "mine", ["--output", "out.txt"], r"\(torchrun\) want a file with --input, found none; name one"),
-        ("translate", "mine", ["--input", "in.txt"], "want a file with --output, found none; name one"),
-        ("tag", "words", ["--input", "in.txt", "--output", "/dev/null"], "--output, found /dev/null, which is none"),
+        (
+            "translate",
+            "mine",
+            ["--output", "out.txt"],
+            r"--input: several processes \(torchrun\) need a file, got none",
+        ),
+        ("translate", "mine", ["--input", "in.txt"], r"--output: several processes \(torchrun\) need a file, got none"),
+        (
+            "tag",
+            "words",
+            ["--input", "in.txt", "--output", "/dev/null"],
+            "--output: .* need a file, got /dev/null, which is not one",
+        ),
         (
             "translate",
             "mine",
             [*both, "--plot-attention", "a.png"],
-            "--plot-attention is not for what a launcher",
+            "--plot-attention works in a single process only",
         ),
-        ("classify", "films", [*both, "--explain-html", "a.html"], "--explain-html is not for what a launcher"),
+        ("classify", "films", [*both, "--explain-html", "a.html"], "--explain-html works in a single process only"),
         (
             "translate",
             "mine",
             [*both, "--num-beams", "1", "--temperature", "1"],
-            "--temperature draws one sentence after",
+            "--temperature samples in the order",
         ),
-        ("translate", "mine", [*both, "--shard", "0"], "--shard must be at least 1, found 0"),
+        ("translate", "mine", [*both, "--shard", "0"], "--shard: expected at least 1, got 0"),
     ):
         code, out, err = command(name, "--model", model, *flags)
         assert (code, out, len(err.splitlines())) == (2, "", 1), err
@@ -468,7 +478,7 @@ def test_a_text_is_measured_by_one_process(command: Command, monkeypatch: pytest
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, out, err = command("evaluate", "--model", "shakespeare", "--text", "in.txt")
     assert (code, out) == (2, "")
-    assert "from its beginning to its end, is measured by one process, found 2 (torchrun)" in err
+    assert "a language model is evaluated by one process, got 2 (torchrun)" in err
 
 
 @pytest.mark.usefixtures("texts")

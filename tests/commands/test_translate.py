@@ -77,7 +77,7 @@ def expected(sentences: Sequence[str], **settings: int) -> list[str]:
 
 
 def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
-    code, out, _ = command("", "--help", model=())
+    code, out, _ = command("", "--help-all", model=())
     assert code == 0
     for item in dataclasses.fields(TranslationConfig):
         assert "--" + item.name.replace("_", "-") in out
@@ -128,7 +128,7 @@ def test_eight_bits_and_the_device_reach_the_model(command: Command, monkeypatch
         return load_translator(name)
 
     monkeypatch.setattr("textseq.tasks.registry.load_translator", load)
-    written(command("a", "--int8", "--device", "mps"))
+    written(command("a", "--precision", "int8", "--device", "mps"))
     written(command("a"))
     assert asked == [
         ("mine", {"device": "mps", "precision": "int8"}),
@@ -192,10 +192,12 @@ def test_a_picture_of_the_first_sentence(command: Command, tmp_path: Path) -> No
         *expected(["how are you", "here"]),
     ]
     assert picture.read_bytes().startswith(b"\x89PNG")
-    refused(command("", "--plot-attention", picture), "wants a sentence to draw, found none in stdin")
-    refused(command("\n \n", "--plot-attention", picture), "wants a sentence to draw", out="\n\n")
+    refused(
+        command("", "--plot-attention", picture), "--plot-attention: expected a sentence to draw, got none in stdin"
+    )
+    refused(command("\n \n", "--plot-attention", picture), "expected a sentence to draw", out="\n\n")
     for flags in (["--plot-attention", "x.png"], ["--alignment", "pharaoh"]):
-        refused(command("a", *flags, model=("blind",)), "show the attention, of which this model has none")
+        refused(command("a", *flags, model=("blind",)), "show the attention, but this model has none")
 
 
 def test_a_prompt_answers_at_once(command: Command) -> None:
@@ -369,32 +371,32 @@ def test_a_closed_pipe_ends_quietly() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--input nowhere", "--input wants a file of sentences, found nothing at nowhere"),
-        ("--input .", "--input wants a file of sentences, found a folder at"),
+        ("--input nowhere", "--input: expected a file of sentences, got nowhere, which does not exist"),
+        ("--input .", "--input: expected a file of sentences, got the folder \\."),
         ("--input in.txt --output in.txt", "--output would write over in.txt"),
         ("--input in.txt --output ./link", "--output would write over in.txt"),
         ("--output .", "--output wants a file to write, found the folder"),
-        ("--output out.gz", r"writes no packed files; leave it out and add: \| gzip > out.gz"),
+        ("--output out.gz", r"writes no compressed files; leave it out and add: \| gzip > out.gz"),
         ("--output in.txt/out", r"--output wants a file in a folder that exists, found none at .*/in\.txt; make it"),
         ("--output nowhere/in/out", r"--output wants a file in a folder that exists, found none at .*/nowhere/in; "),
         (
             "--plot-attention nowhere/x.png",
             r"--plot-attention wants a file in a folder that exists, found none at .*/no",
         ),
-        ("--json --alignment pharaoh", "--json holds the alignment already; leave out --alignment"),
+        ("--json --alignment pharaoh", "--json includes the alignment; leave out --alignment"),
         ("--plot-attention .", "--plot-attention wants a file to write, found the folder"),
         (
             "--plot-attention look.pdf",
             r"--plot-attention is drawn as a PNG: .* ends in \.png, found \.pdf in look\.pdf",
         ),
         ("--output a --plot-attention a", "--plot-attention would write over a"),
-        ("--interactive --input in.txt", "answers the lines of stdin at once; leave out --input"),
+        ("--interactive --input in.txt", "--interactive reads stdin line by line; leave out --input"),
         ("--interactive --buffer 3", "leave out --input and --buffer"),
-        ("--buffer 0", "--buffer: expected at least 1, found 0"),
+        ("--buffer 0", "--buffer: expected at least 1, got 0"),
         ("--encoding utf-9", "unknown encoding 'utf-9'"),
         ("--num-return-sequences 6", r"must be at most --num-beams \(5\), found 6"),
         ("--num-beams 2 --min-p 0.1", "--min-p is for sampling"),
-        ("--logit-bias e", "--logit-bias wants TOKEN=NUMBER, found 'e'"),
+        ("--logit-bias e", "--logit-bias: expected TOKEN=NUMBER, got 'e'"),
         ("--logit-bias the=1", "wants single tokens, found 'the'"),
         ("--device cuda:99", "--device cuda:99 cannot be used here"),
     ],
@@ -407,7 +409,10 @@ def test_what_makes_no_sense_is_refused(command: Command, flags: str, message: s
 
 
 def test_models_that_cannot_be_had(command: Command) -> None:
-    refused(command("a", model=()), "name a --model that translates: there are .*back, blind, mine, nameless, second")
+    refused(
+        command("a", model=()),
+        "--model: expected the name of a translator, got nothing; there are .*back, blind, mine, nameless, second; ",
+    )
     refused(command("a", model=("mone",)), r"unknown model 'mone'; did you mean 'mine'\? known: [a-z, -]*$")
     refused(result := command("a", model=("mine", "second", "it's", "me")), "unknown model 'it's'; known: ")
     call = ["echo", "it's me", "|", "textseq-translate", "--model", "mine", "second"]

@@ -1,10 +1,10 @@
-"""The lines of one file answered by several processes, as a launcher such as torchrun starts them.
+"""Answering the lines of one file with several processes, started by a launcher such as torchrun.
 
-The file is cut into shards, of which the i-th is for process i % processes. Answers to a shard appear whole as
-``OUTPUT.shards/000012``, beside ``job.json``, which says what they are answers to: the same command takes them as done
-when it is started again, by however many processes. Process 0 joins them to OUTPUT, and the folder is gone.
+The file is cut into shards; shard i belongs to process i % processes. The answers to a shard appear whole as
+``OUTPUT.shards/000012``, beside ``job.json``, which describes the job: the same command, started again with any number
+of processes, skips finished shards. Process 0 joins them to OUTPUT and removes the folder.
 
-No one waits for the dead: every process holds a lock as long as it lives, and who waits for it looks.
+Each process holds a lock while it runs, so that waiting processes detect a crashed one by its released lock.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ log = logging.getLogger("textseq")
 
 
 AWAY = 120.0
-"""Seconds that a process may be missing before it is given up: those of several machines do not start at once."""
+"""Seconds that a process may be missing before the others give up: machines do not start at the same time."""
 
 LOOKS = 0.1
-"""Seconds between two looks for what others do."""
+"""Seconds between two checks of what other processes do."""
 
 OURS = re.compile(r"\d{6,}|process-\d+|part-\d+|joined|\.job\.json\..*")
-"""What may be left in a folder of shards whose job has ended."""
+"""Files that a finished job may leave in its folder."""
 
 
 Progress = Callable[[int], object]
 
 Answers = Callable[[Iterable[str], int, Progress], Iterator[str]]
-"""What answers texts with lines, given the number of the first text, from 0, and what is to be told how many are
-done."""
+"""Answers texts with lines; takes the texts, the number of the first, from 0, and a callback for how many are done."""
 
 
 class Texts(Protocol):
-    """Texts of a file; what ended the reading too soon is in ``fault`` afterwards."""
+    """Texts of a file. An error that ended the reading early is in ``fault`` afterwards."""
 
     fault: TextseqError | None
 
@@ -55,7 +54,7 @@ class Texts(Protocol):
 
 
 def fingerprint(model: Path) -> str:
-    """What tells a model's folder from every other: the hashes of its files."""
+    """The hashes of a model's files."""
     return ",".join(f"{path.name}:{sha256(path)}" for path in sorted(model.iterdir()) if path.is_file())
 
 
@@ -63,14 +62,14 @@ class Shards:
     """One process's share of the work on a file.
 
     Args:
-        output: the file for all answers; ``output`` with ".shards" after it is the folder.
+        output: the file for all answers; the folder is ``output`` with ".shards" appended.
         process: its number.
         processes: how many there are.
-        job: all that the answers depend on, as JSON has it.
+        job: everything that the answers depend on, as plain data.
     """
 
     def __init__(self, output: Path, process: int, processes: int, job: Mapping[str, object]) -> None:
-        self.output = output.resolve()  # the file that a link names is meant, not the link
+        self.output = output.resolve()  # the file that a link points to
         self.folder = self.output.with_name(self.output.name + ".shards")
         self.process, self.processes, self.job = process, processes, json.loads(json.dumps(job, default=str))
 
@@ -87,16 +86,16 @@ class Shards:
         """Answer this process's shards that are not done, and wait until all are joined.
 
         Args:
-            texts: of the whole file; those of others are read past.
-            answers: is called once for each shard, to whose end it must read.
-            ahead: texts that it reads ahead, as
-            characters: limits them; see ``read_ahead``.
-            buffers: so many times that is a shard: where it ends, no one has read ahead of it.
-            progress: told how many texts are done or passed.
+            texts: of the whole file; those of other processes are skipped.
+            answers: called once per shard; must read to its end.
+            ahead: texts that ``answers`` reads ahead.
+            characters: limits these further; see ``read_ahead``.
+            buffers: shard size in multiples of ``ahead``, so that nothing is read ahead past the end of a shard.
+            progress: called with the number of texts done or skipped.
 
         Raises:
-            TextseqError: the texts cannot be read, the folder is of another job, the disk is full, or a process that
-                is waited for has ended.
+            TextseqError: the texts cannot be read, the folder belongs to another job, the disk is full, or another
+                process has ended.
         """
         with ExitStack() as locks:
             self._begin(locks)
@@ -104,9 +103,9 @@ class Shards:
                 shards = self._work(texts, answers, ahead, characters, buffers, progress)
                 self._end(shards)
             except (TextseqError, Interrupted, KeyboardInterrupt) as stop:
-                if self.process or stop is texts.fault:  # the first one says it; a text that is mended is another
+                if self.process or stop is texts.fault:  # process 0 reports it; a corrected text is another job
                     raise
-                kept = f"; what is done stays in {self.folder}, and the same command goes on from there"
+                kept = f"; finished work stays in {self.folder}, and the same command continues from there"
                 if isinstance(stop, TextseqError):
                     raise TextseqError(f"{stop}{kept}") from stop
                 raise Interrupted(f"{str(stop) or 'stopped'}{kept}", getattr(stop, "code", 130)) from None
@@ -120,7 +119,7 @@ class Shards:
         buffers: int,
         progress: Progress,
     ) -> int:
-        """The answers to this process's shards; returns how many shards there are."""
+        """Answer this process's shards; returns the number of all shards."""
         waiting, done = iter(texts), 0
 
         def read() -> Iterator[list[str]]:
@@ -133,7 +132,7 @@ class Shards:
         for shard in count():
             first, texts_of = done, islice(read(), buffers)
             if shard % self.processes != self.process or self._path(shard).exists():
-                with _silent():  # what there is to say of them another says, or has said
+                with _silent():  # another process logs about these
                     for some in texts_of:
                         progress(len(some))
             elif (start := next(texts_of, None)) is not None:
@@ -153,8 +152,8 @@ class Shards:
 
     @contextmanager
     def _whole(self, shard: int) -> Iterator[Callable[[str], object]]:
-        """What writes the lines of a shard, which is there when the block ends well."""
-        part = self.folder / f"part-{self.process}"  # which the lock keeps from others
+        """Writes the lines of a shard, which appears when the block succeeds."""
+        part = self.folder / f"part-{self.process}"  # ours alone, by the lock
         try:
             with open(part, "w", encoding="utf-8", newline="\n") as file:
                 yield lambda line: file.write(line + "\n")
@@ -165,10 +164,10 @@ class Shards:
             raise cannot_write(part, error) from error
 
     def _begin(self, locks: ExitStack) -> None:
-        """Come to work; process 0 says what the job is, and the others wait for that.
+        """Enter the folder; process 0 describes the job, and the others wait for that.
 
         Raises:
-            TextseqError: the folder is of another job, or someone is at this one already.
+            TextseqError: the folder belongs to another job, or another command works in it.
         """
         file = self.folder / "job.json"
         if self.process == 0:
@@ -187,39 +186,39 @@ class Shards:
             self._lock(locks)
 
     def _check(self, file: Path) -> None:
-        """Refuse to mix the answers of two jobs."""
+        """Raise a TextseqError if the folder belongs to another job."""
         try:
             there = json.loads(file.read_bytes())
         except (OSError, ValueError):
             there = {}
         if other := [key for key in self.job | there if there.get(key) != self.job.get(key)]:
             raise TextseqError(
-                f"{self.folder} holds answers of another job, which differs in {', '.join(other)}; remove that folder, "
-                "or name another --output"
+                f"{self.folder} belongs to another job, which differs in {', '.join(other)}; remove that folder, or "
+                "name another --output"
             )
 
     def _clear(self) -> None:
-        """Remove what a job has left that was killed when all was done.
+        """Remove leftovers of a job that was killed after its end.
 
         Raises:
-            TextseqError: there is something else.
+            TextseqError: the folder holds other files.
         """
         mine = f"process-{self.process}"
         if strange := [path.name for path in self.folder.iterdir() if not OURS.fullmatch(path.name)]:
-            raise TextseqError(f"{self.folder} is for the answers of this job, found {strange[0]} in it; move it away")
+            raise TextseqError(f"{self.folder}: expected only files of this job, got {strange[0]}; move it away")
         for path in self.folder.iterdir():
             if path.name != mine:
                 path.unlink()
 
     def _end(self, shards: int) -> None:
-        """Process 0 joins what all have done; the others wait for that."""
+        """Process 0 joins the shards; the others wait for that."""
         job = self.folder / "job.json"
         if self.process:
             self._await(lambda: not job.exists(), 0)
             return
         for shard in range(shards):
             self._await(self._path(shard).exists, shard % self.processes)
-        late = time.monotonic() + AWAY  # one that comes when the folder is gone would begin anew
+        late = time.monotonic() + AWAY  # a process that starts after the folder is gone would start over
         while not all(map(self._lives, range(1, self.processes))) and time.monotonic() < late:
             time.sleep(LOOKS)
         joined = self.folder / "joined"
@@ -237,10 +236,10 @@ class Shards:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _await(self, done: Callable[[], bool], process: int) -> None:
-        """Wait for what a process is to do, as long as it lives.
+        """Wait until a process has done something.
 
         Raises:
-            TextseqError: it does not.
+            TextseqError: it is not running.
         """
         seen = time.monotonic()
         while not done():
@@ -248,40 +247,39 @@ class Shards:
                 seen = time.monotonic()
             elif time.monotonic() - seen > AWAY:
                 raise TextseqError(
-                    f"process {process} of {self.processes} is not at work; see what it said, and start all of them "
-                    "again"
+                    f"process {process} of {self.processes} is not running; see its output, and start all of them again"
                 )
             time.sleep(LOOKS)
 
     def _lock(self, locks: ExitStack) -> None:
-        """Show that this process lives, until the block of ``locks`` ends.
+        """Hold this process's lock until the block of ``locks`` ends.
 
         Raises:
-            TextseqError: another one of the same number lives.
+            TextseqError: another process of the same number holds it.
         """
         path = self.folder / f"process-{self.process}"
         try:
             file = locks.enter_context(open(path, "ab"))  # noqa: SIM115
         except OSError as error:
             raise cannot_write(path, error) from error
-        late = time.monotonic() + 10 * LOOKS  # someone may be looking
+        late = time.monotonic() + 10 * LOOKS  # another process may be checking
         while take(file.fileno()) is False:
             if time.monotonic() > late:
-                raise TextseqError(f"another command is at work in {self.folder}; let it end, or end it")
+                raise TextseqError(f"another command is working in {self.folder}; wait for it, or stop it")
             time.sleep(LOOKS / 10)
 
     def _lives(self, process: int) -> bool:
         """Whether a process holds its lock."""
         try:
             with open(self.folder / f"process-{process}", "r+b") as file:
-                return take(file.fileno()) is not True  # without locks every process is taken to live
+                return take(file.fileno()) is not True  # without locks every process counts as running
         except OSError:
             return False
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing is logged in the block."""
+    """Log nothing in this block."""
     before, log.disabled = log.disabled, True
     try:
         yield

@@ -14,6 +14,7 @@ from textseq.data.pairs import PairDataset, load_pairs, own_pairs
 from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
 from textseq.data.text import TextDataset, own_text
 from textseq.errors import TextseqError
+from textseq.io.lines import LONGEST
 
 Dataset = TextDataset | PairDataset | LabelledDataset | TaggedDataset
 
@@ -49,6 +50,10 @@ class DataSource(Settings):
         Raises:
             TextseqError: neither or both are named, or the files are missing or invalid.
         """
+
+    def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> Dataset:
+        """``open``, with one's own files as a single split, to evaluate a model on them."""
+        return replace(self, validation=0.0).open(data_dir=data_dir, download=download)
 
     def resolved(self) -> Self:
         """A copy with absolute paths, which hold wherever the run is resumed from."""
@@ -153,6 +158,11 @@ class PairData(DataSource):
             unreadable=self.unreadable,
         )
 
+    def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> PairDataset:
+        """``open``, with one's own files as a single split of sentences of any length that a translator reads."""
+        source = replace(self, validation=0.0, longest_sentence=LONGEST)
+        return source.open(data_dir=data_dir, download=download)
+
     def default_name(self, dataset: Dataset) -> str:
         """The run's name unless one is given: the first file's up to its first dot, or the corpus's and languages'."""
         if self.files or not isinstance(dataset, PairDataset):
@@ -197,7 +207,11 @@ class LabelledData(VectorSource):
     fold: int | None = ranged(None, at_least=1)
     """Which fold is the test split."""
 
-    def open(self, *, data_dir: Path | None = None, download: bool = False) -> LabelledDataset:
+    def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> LabelledDataset:
+        """``open``, with one's own files as a single split, which may have a single label."""
+        return self.open(data_dir=data_dir, download=download, whole=True)
+
+    def open(self, *, data_dir: Path | None = None, download: bool = False, whole: bool = False) -> LabelledDataset:
         """The texts; see ``DataSource.open``."""
         self._check()
         if self.corpus is not None:
@@ -208,13 +222,16 @@ class LabelledData(VectorSource):
                 text_column=self.text_column,
                 label_column=self.label_column,
                 encoding=self.encoding,
-                validation=0 if self.folds else self.validation,  # folds divide all texts
+                validation=0 if whole or self.folds else self.validation,  # folds divide all texts
                 validation_paths=_paths(self.validation_labelled),
                 longest=self.longest_text,
                 empty=self.empty,
                 overlong=self.overlong,
                 unreadable=self.unreadable,
+                fewest_labels=1 if whole else 2,
             )
+        if whole:
+            return dataset
         if self.folds is not None and self.fold is not None:
             return dataset.fold(self.fold - 1, self.folds, validation=self.validation)
         return dataset if self.corpus is None else dataset.with_validation(self.validation)
@@ -248,7 +265,11 @@ class TaggedData(VectorSource):
     unreadable: Literal["refuse", "drop"] = "refuse"
     """The same for sentences with a line of too few columns, or bytes that are not text."""
 
-    def open(self, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
+    def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
+        """``open``, with one's own files as a single split, which may have a single label."""
+        return self.open(data_dir=data_dir, download=download, whole=True)
+
+    def open(self, *, data_dir: Path | None = None, download: bool = False, whole: bool = False) -> TaggedDataset:
         """The sentences; see ``DataSource.open``."""
         self._check()
         if self.corpus is not None:
@@ -258,11 +279,12 @@ class TaggedData(VectorSource):
             word_column=self.word_column,
             tag_column=self.tag_column,
             encoding=self.encoding,
-            validation=self.validation,
+            validation=0 if whole else self.validation,
             validation_paths=_paths(self.validation_tagged),
             longest=self.longest_sentence,
             overlong=self.overlong,
             unreadable=self.unreadable,
+            fewest_tags=1 if whole else 2,
             aligned=not self.unaligned,
         )
 

@@ -18,6 +18,7 @@ from textseq.checkpoints.checkpoint import Checkpoint, Savable
 from textseq.checkpoints.model_card import CardText, save_with_card
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
+from textseq.data.sources import DataSource
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
 
@@ -88,6 +89,19 @@ class Predictor(ABC, Generic[Dataset]):
         Raises:
             TextseqError: the dataset lacks the split, or does not fit the model.
         """
+
+    def evaluation_source(self, source: DataSource) -> DataSource:
+        """The data source with what the model knows of it, for ``evaluate``."""
+        return source
+
+    def warnings(self, dataset: Dataset) -> list[str]:
+        """What a user should know of an evaluation on a dataset; a sentence each, without its subject, the model."""
+        return []
+
+    @property
+    def has_confusion(self) -> bool:
+        """Whether its metrics have a confusion matrix."""
+        return bool(self.info.labels)
 
     @abstractmethod
     def word_table(self) -> tuple[Sequence[str], torch.Tensor]:

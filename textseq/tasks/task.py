@@ -36,6 +36,8 @@ class Task:
     data_config: type[Settings]
     model_config: type[Settings]
     training_config: type[TrainingConfig]
+    evaluation_config: type[Settings] = Settings
+    """Its fields are further keywords of the predictor's ``evaluate``."""
     best_by: tuple[str, ...]
     """Criteria of the best checkpoint."""
     accepts: Callable[[CorpusRecipe], bool]

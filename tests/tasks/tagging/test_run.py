@@ -348,7 +348,7 @@ def test_from_letters_to_sounds(command: Callable[..., Result], sounds: Path) ->
     for arguments, says in (
         (
             ["evaluate", "--tagged", sounds, "--model", "sounds", "--plot-confusion", "c.png"],
-            "wants a tag for each word",
+            "needs a model that predicts one label",
         ),
         (["tag", "--model", "sounds", "--num-beams", "0"], "--num-beams: expected at least 1"),
     ):
@@ -387,7 +387,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
     (home / "one.conll").write_text("a X\nb X\n")
     (home / "strange.conll").write_text("a DET\nb Q\n")
     cases: list[tuple[list[str], str]] = [
-        (["tag"], "name a --model that tags: there are mine"),
+        (["tag"], "--model: expected the name of a tagger, got nothing; there are .*mine"),
         (["tag", "--model", "nobody"], "unknown model 'nobody'"),
         (["tag", "--model", "shakespeare"], "expected a tagger, got .*, which is a language model; use it with"),
         (["classify", "--model", "mine"], "expected a classifier, got mine, which is a tagger; use it"),
@@ -395,14 +395,14 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
         (["train", "--tagged", "one.conll"], "two tags are wanted or more, found but 'X'"),
         (["train", "--tagged", "own.conll", "--tag-column", "7"], "with too few columns"),
         (["train", "--tagged", "own.conll", "--best-by", "bleu"], "--best-by: expected accuracy or loss for a tagger"),
-        (["train", "--task", "tagging"], "name a corpus, or give your own --tagged"),
+        (["train", "--task", "tagging"], "name a corpus, or your own files with --tagged"),
         (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
         (["train", "treebank", "--task", "classification"], "corpus 'treebank' for a tagger"),
         (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model never saw"),
         (["evaluate", "--labelled", "own.conll", "--model", "mine"], "--labelled is for classifiers"),
-        (["evaluate", "--tagged", "own.conll", "--model", "mine", "--split", "test"], "--tagged is measured whole"),
-        (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "are of --tagged; leave them out"),
-        (["evaluate", "--text", "a", "--model", "shakespeare", "--plot-confusion", "c.png"], "for classifiers and tag"),
+        (["evaluate", "--tagged", "own.conll", "--model", "mine", "--split", "test"], "evaluated as a whole"),
+        (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "--tag-column is for --tagged"),
+        (["evaluate", "--text", "a", "--model", "shakespeare", "--plot-confusion", "c.png"], "needs a model that"),
     ]  # fmt: skip
     for arguments, told in cases:
         code, out, err = command(*arguments)

@@ -27,6 +27,7 @@ from textseq.metrics.signature import data_signature
 from textseq.tasks.classification.batches import text_batch
 from textseq.tasks.classification.config import ClassifierConfig, ExplanationMethod
 from textseq.tasks.classification.explain import Explanation, contributions
+from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
@@ -212,6 +213,11 @@ class Classifier(Predictor[LabelledDataset]):
         if isinstance(self.tokenizer, WordTokenizer) and "rare words" in self.tokenizer.loses:
             return list(zip(self.tokenizer.surfaces(padded_text(text)), amounts, strict=True))
         return align_to_text(self.tokenizer, ids.tolist(), amounts)
+
+    def warnings(self, dataset: LabelledDataset) -> list[str]:
+        """Whether the model was trained on texts of the dataset."""
+        corpus = leak(self.info, dataset)
+        return [] if corpus is None else [leak_warning(corpus, dataset)]
 
     def evaluate(
         self,

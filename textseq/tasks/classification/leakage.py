@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.data.labelled import FOLD, LabelledDataset
 from textseq.data.sources import LabelledData
@@ -24,11 +22,10 @@ def leak(info: ModelInfo, dataset: LabelledDataset) -> str | None:
     return None
 
 
-def leak_warning(model: Path, corpus: str, dataset: LabelledDataset) -> str:
-    """A sentence about what ``leak`` found."""
+def leak_warning(corpus: str, dataset: LabelledDataset) -> str:
+    """A sentence about what ``leak`` found, without its subject, the model."""
     return (
-        f"{model} was trained on '{corpus}', which shares texts with '{dataset.name}': metrics on it say little about "
-        "new texts"
+        f"was trained on '{corpus}', which shares texts with '{dataset.name}': metrics on it say little about new texts"
     )
 
 

@@ -114,7 +114,7 @@ class ClassificationRun(run.TaskRun[LabelledDataset, Classifier]):
         cls, dataset: LabelledDataset, data: LabelledConfig, init: Checkpoint | None, report: run.Report
     ) -> Tokenizer:
         if init and (corpus := leak(init.info, dataset)) is not None:
-            report(f"note: {leak_warning(init.folder, corpus, dataset)}")
+            report(f"note: {init.folder} {leak_warning(corpus, dataset)}")
         tokenizer = init.tokenizer if init else tokenizer_for(_PaddedTexts(dataset), data, cache_folder())
         for note in tokenizer.notes(data):
             report(note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from textseq.config.base import ranged, rate
+from textseq.config.base import Settings, ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.model import RecurrentConfig
 from textseq.config.names import CELL_STATES
@@ -115,3 +115,14 @@ class LanguageModelConfig(RecurrentConfig):
             )
         if self.zoneout_cell and CELL_STATES[self.cell] < 2:
             raise TextseqError(f"--zoneout-cell: expected an LSTM, got --cell {self.cell}; use --zoneout for its state")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageEvaluationConfig(Settings):
+    """Evaluation of language models."""
+
+    window: int | None = ranged(None, at_least=1)
+    """Evaluate windows of so many tokens, each from a zero state. Default: one pass over the split, with the state
+    carried over."""
+    streams: int = ranged(1, at_least=1)
+    """Read the split in so many equal parts side by side, each from a zero state: faster, slightly worse."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import TextData
-from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.language_model.config import DataConfig, LanguageEvaluationConfig, LanguageModelConfig
 from textseq.tasks.task import Task
 
 LANGUAGE_MODEL = Task(
@@ -16,6 +16,7 @@ LANGUAGE_MODEL = Task(
     data_config=DataConfig,
     model_config=LanguageModelConfig,
     training_config=TrainingConfig,
+    evaluation_config=LanguageEvaluationConfig,
     best_by=("loss",),
     accepts=lambda recipe: recipe.is_text or bool(recipe.labels),
     predictor="textseq.tasks.language_model.generator:TextGenerator",

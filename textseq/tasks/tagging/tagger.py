@@ -6,7 +6,7 @@ Shapes: N sentences, T words, or T frames of letters, C labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Literal, Self, get_args, overload
 
@@ -20,6 +20,7 @@ from textseq.checkpoints.model_card import CardText, interval, label_results, la
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
+from textseq.data.sources import DataSource, TaggedData
 from textseq.data.tagged import TaggedDataset
 from textseq.decoding.ctc import greedy, prefix_beam
 from textseq.errors import TextseqError, unknown
@@ -262,6 +263,15 @@ class Tagger(Predictor[TaggedDataset]):
         if process_group.count > 1:
             raise TextseqError("unaligned sequences are measured by one process; start it without torchrun")
         return self.evaluate_sequences(dataset, split, progress=progress)
+
+    def evaluation_source(self, source: DataSource) -> DataSource:
+        """The data source, aligned with words as the model is."""
+        return replace(source, unaligned=not self.aligned) if isinstance(source, TaggedData) else source
+
+    @property
+    def has_confusion(self) -> bool:
+        """Whether its metrics have a confusion matrix."""
+        return self.aligned
 
     def evaluate_words(
         self,

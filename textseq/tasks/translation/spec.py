@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from textseq.data.sources import PairData
 from textseq.tasks.task import Task
-from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
+from textseq.tasks.translation.config import (
+    PairConfig,
+    TranslationConfig,
+    TranslationModelConfig,
+    TranslatorTrainingConfig,
+)
 
 TRANSLATION = Task(
     name="translation",
@@ -15,6 +20,7 @@ TRANSLATION = Task(
     data_config=PairConfig,
     model_config=TranslationModelConfig,
     training_config=TranslatorTrainingConfig,
+    evaluation_config=TranslationConfig,
     best_by=("loss", "bleu"),
     accepts=lambda recipe: bool(recipe.languages),
     predictor="textseq.tasks.translation.translator:Translator",

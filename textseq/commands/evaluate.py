@@ -1,0 +1,206 @@
+"""The options of textseq-evaluate, made from the tasks, and the evaluation that all tasks share."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textseq.commands.flags import flags_of, option
+from textseq.config.base import Settings
+from textseq.config.decoding import Precision
+from textseq.data.sources import DataSource
+from textseq.data.text import corpus_names
+from textseq.errors import TextseqError
+from textseq.tasks import registry
+from textseq.tasks.task import Task
+from textseq.tasks.translation.spec import TRANSLATION
+from textseq.training.distributed.environment import environment
+
+if TYPE_CHECKING:
+    from textseq.tasks.predictor import Metrics
+    from textseq.training.distributed.group import ProcessGroup
+
+PROG = "textseq-evaluate"
+
+HIDDEN = frozenset({"validation", "vectors", "longest", "unaligned", "fold", "folds", "seeds"})
+"""Fields of data sources, by their first word, that matter in training only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Settings):
+    """Comparing translators."""
+
+    bleu_tokenizer: str = "13a"
+    """How BLEU splits words: 13a (the standard), intl (punctuation of all scripts), zh (Chinese), char (Japanese and
+    others without spaces)."""
+    compare: tuple[str, ...] = option((), metavar="MODEL...")
+    """Evaluate another translator too (or several as an ensemble), and test whether the difference is significant
+    (paired bootstrap, Koehn 2004)."""
+    compare_translations: Path | None = option(None, metavar="FILE")
+    """The same with translations from a file, one per line."""
+    write_translations: Path | None = option(None, metavar="FILE")
+    """Write the translations of --model, one per line."""
+    plot_length: Path | None = option(None, metavar="FILE")
+    """Draw BLEU over the length of the sources, as a PNG; two curves with a comparison."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure how well a model predicts a text, translates, classifies or tags.
+
+    Prints for a language model the loss in nats per token, bits per character and perplexity; for a translator BLEU,
+    chrF and TER with 95 % intervals; for a classifier or tagger the accuracy with its interval, precision, recall and
+    F1 of each label, and the confusion of labels. Below each number is its signature: corpus, split, tokenizer, how it
+    was computed, version.
+
+    Examples:
+      textseq-evaluate shakespeare --model shakespeare
+      textseq-evaluate tinyshakespeare --model mine --split validation --window 100
+      textseq-evaluate --text chapter.txt --model mine
+      textseq-evaluate multi30k --model en-de --split test_2017_flickr
+      textseq-evaluate --pairs test.en test.de --model en-de second third --num-beams 10
+      textseq-evaluate multi30k --model en-de --compare en-de-small --plot-length length.png
+      textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
+      textseq-evaluate sst2 --model mine --plot-confusion confusion.png
+      textseq-evaluate --labelled reviews.csv --model mine
+      textseq-evaluate --tagged test.conllu --model mine
+    """
+
+    corpus: str | None = option(None, metavar="CORPUS", positional=True)
+    """A corpus by name. It comes first, as all names after --model are models."""
+    model: tuple[str, ...] = option((), metavar="MODEL...", alias="--author")
+    """A model that ships with textseq, the name of a run, or a model's folder. Several translators work as an
+    ensemble."""
+    split: str | None = option(None, metavar="SPLIT")
+    """Split of the corpus, such as train, validation, test. Default: test, or validation if there is no test split."""
+    precision: Precision = "float32"
+    """Number format of the matrix products: int8 (translators, on CPUs) and bfloat16 (classifiers) are faster; the
+    results may differ slightly."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, cuda:1, mps, or auto (a GPU if there is one)."""
+    plot_confusion: Path | None = option(None, metavar="FILE")
+    """Draw the confusion matrix of a classifier or tagger, as a PNG."""
+    data: Path | None = option(None, metavar="FOLDER")
+    """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
+    download: bool = False
+    """Download and verify a corpus that is found in neither."""
+    comparison: Comparison = field(default_factory=Comparison)
+
+    def source(self, task: Task) -> DataSource:
+        """The data source that a task's flags describe."""
+        source = getattr(self, _groups(task)[0])
+        assert isinstance(source, DataSource)
+        return replace(source, corpus=self.corpus)
+
+    def settings(self, task: Task) -> dict[str, object]:
+        """The task's settings of an evaluation."""
+        settings = getattr(self, _groups(task)[1])
+        return {item.name: getattr(settings, item.name) for item in fields(settings)}
+
+
+def _groups(task: Task) -> list[str]:
+    """The groups of flags of a task."""
+    slug = task.name.replace("-", "_")
+    return [f"{slug}_source", f"{slug}_settings"] + ["comparison"] * (task is TRANSLATION)
+
+
+def evaluate_options() -> Evaluate:
+    """The options, with the flags of every task."""
+    groups: dict[str, type[Settings]] = {}
+    for task in registry.TASKS:
+        groups |= zip(_groups(task), (task.source, task.evaluation_config), strict=False)
+    rows = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
+    made: type[Evaluate] = make_dataclass("Evaluate", rows, bases=(Evaluate,), frozen=True, kw_only=True)
+    made.__doc__ = Evaluate.__doc__
+    return made()
+
+
+def check(options: Evaluate, task: Task) -> None:
+    """Refuse what the task does not have, or what contradicts itself, before anything is loaded.
+
+    Raises:
+        TextseqError: such flags.
+    """
+    before, model = flags_of(evaluate_options(), HIDDEN), options.model[0]
+    for flag in flags_of(options, HIDDEN).values():
+        groups = {path[0] for path in flag.paths if len(path) > 1}
+        if groups and groups.isdisjoint(_groups(task)) and flag.default != before[flag.name].default:
+            owner = next(other for other in registry.TASKS if not groups.isdisjoint(_groups(other)))
+            raise TextseqError(f"{flag.name} is for {owner.plural}, and {model} is {task.noun}; leave it out")
+    source, own = options.source(task), f"--{task.source.own_files}"
+    if options.corpus is not None and options.corpus not in corpus_names() and Path(options.corpus).exists():
+        raise TextseqError(f"{options.corpus} is a file, not a corpus; for your own files use {own}")
+    if source.files and options.corpus is not None:
+        raise TextseqError(f"give either a corpus or {own}, not both")
+    if source.files and options.split is not None:
+        raise TextseqError(f"--split is for a corpus, and {own} is evaluated as a whole; leave it out")
+    if options.corpus is not None:
+        for item in fields(source):
+            if item.name.endswith("_column") and getattr(source, item.name) is not None:
+                raise TextseqError(f"--{item.name.replace('_', '-')} is for {own}; leave it out with a corpus")
+
+
+def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
+    """The metrics of one model, on a corpus or on one's own files.
+
+    Raises:
+        TextseqError: model or data cannot be loaded, or do not fit one another.
+    """
+    predictor = registry.load(folder, device=options.device, precision=options.precision)
+    if options.plot_confusion is not None and not predictor.has_confusion:
+        raise TextseqError("--plot-confusion needs a model that predicts one label for each text or word; leave it out")
+    settings = options.settings(task)
+    if "process_group" in inspect.signature(predictor.evaluate).parameters:
+        settings["process_group"] = process_group(options.device)
+    elif (count := environment().count) > 1:
+        raise TextseqError(f"{task.noun} is evaluated by one process, got {count} (torchrun); start one")
+    source = predictor.evaluation_source(options.source(task))
+    dataset = source.open_whole(data_dir=options.data, download=options.download)
+    print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset))])
+    evaluation: Metrics = predictor.evaluate(dataset, options.split or default_split(dataset.splits), **settings)
+    return evaluation
+
+
+def default_split(splits: Iterable[str]) -> str:
+    """The split that nothing was decided on."""
+    return next(split for split in ("test", "validation", "train") if split in splits)
+
+
+def process_group(device: str) -> ProcessGroup:
+    """The processes that evaluate together."""
+    from textseq.training.devices import pick_device
+    from textseq.training.distributed.group import joined
+
+    return joined(pick_device(device).type)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print notes on stderr; of several processes only the first prints."""
+    for note in notes if environment().leads else ():
+        print(note, file=sys.stderr)
+
+
+def tasks_of(models: Mapping[str, Path]) -> Task:
+    """The task of models, which must be the same.
+
+    Args:
+        models: their folders by name.
+
+    Raises:
+        TextseqError: their tasks differ.
+    """
+    from textseq.checkpoints.model_info import read_info
+
+    tasks = {
+        name: registry.task_named(read_info(folder).task, where=str(folder / "config.json"))
+        for name, folder in models.items()
+    }
+    first, *others = tasks.values()
+    if any(other is not first for other in others):
+        got = ", ".join(f"{name} ({task.noun})" for name, task in tasks.items())
+        raise TextseqError(f"--model: expected models of one task, got {got}; leave some out")
+    return first

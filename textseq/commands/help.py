@@ -1,0 +1,147 @@
+"""The help of a command, wrapped to the terminal's width; shell completion from the same flags."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import shutil
+import textwrap
+from collections.abc import Mapping
+from functools import cache
+from itertools import groupby, pairwise
+
+from textseq.commands.flags import Flag
+
+COMMON = frozenset(
+    {
+        *("text", "source", "target", "vectors"),
+        *("tokenizer", "vocabulary_size", "batch_size", "window"),
+        *("cell", "num_layers", "num_encoder_layers", "num_decoder_layers", "hidden_size", "embedding_size", "dropout"),
+        *("attention", "pooling", "output"),
+        *("learning_rate", "max_epochs", "max_steps", "max_minutes", "patience", "precision", "device", "seed"),
+        *("max_new_tokens", "temperature", "top_k", "top_p", "num_beams", "num_return_sequences", "length_penalty"),
+        *("stop_strings", "compare", "show_surprisal", "memorization"),
+    }
+)
+"""Settings that ``--help`` shows, besides a command's own flags; ``--help-all`` shows the others too."""
+
+FEW = 24
+"""Commands with so many flags at most show them all."""
+
+INDENT = 26
+"""Columns before the help of a flag; in a narrow terminal it stands below the flag."""
+
+
+def help_text(description: str, flags: Mapping[str, Flag], prog: str, *, everything: bool) -> str:
+    """The help of a command.
+
+    Args:
+        description: stands above the flags; indented lines stay as they are.
+        flags: by name.
+        prog: the command's name.
+        everything: show all flags rather than the common ones.
+    """
+    width = max(shutil.get_terminal_size().columns, 40)
+    shown = [flag for flag in flags.values() if everything or len(flags) <= FEW or _is_common(flag)]
+    words = [f"[{flag.metavar}]" for flag in flags.values() if flag.about.get("positional")]
+    parts = [" ".join(["usage:", prog, *words, "[--flag value ...]"]), wrapped(description, width)]
+    for owner in dict.fromkeys(_group(flag) for flag in shown):
+        heading = (inspect.getdoc(owner) or "").split("\n\n")[0] if owner else "Options"
+        rows = [_row(flag, width) for flag in shown if _group(flag) == owner]
+        if owner is None:
+            rows += [_two_columns("--version", "Show the version, and exit.", width)]
+            rows += [_two_columns("-h, --help", "Show this help, and exit.", width)]
+        parts.append("\n".join([wrapped(" ".join(heading.split()).rstrip(".") + ":", width), *rows]))
+    if len(shown) < len(flags):
+        more = f"These are the common flags. {prog} --help-all shows all {len(flags)}."
+        parts.append(wrapped(more, width))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _group(flag: Flag) -> type | None:
+    """The settings class that a flag belongs to; None: the command itself."""
+    return flag.owner if len(flag.paths[0]) > 1 else None
+
+
+def _is_common(flag: Flag) -> bool:
+    if len(flag.paths[0]) == 1:
+        return not flag.about.get("rare")
+    return flag.paths[0][-1] in COMMON or flag.paths[0][-1] == getattr(flag.owner, "own_files", None)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Paragraphs filled to a width; indented lines, such as examples, stay as they are."""
+    lines: list[str] = []
+    for kept, rows in groupby(text.splitlines(), key=lambda line: line[:1].isspace() or not line):
+        block = list(rows)
+        lines += block if kept else textwrap.wrap(" ".join(block), width, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _row(flag: Flag, width: int) -> str:
+    names = [flag.name] + ([str(flag.about["alias"])] if "alias" in flag.about else [])
+    if flag.about.get("positional"):
+        names = [flag.metavar]
+    elif flag.hint is bool:
+        names += [f"--no-{flag.name[2:]}"] * (flag.default is True)
+    else:
+        names[-1] += f" {flag.metavar}"
+    return _two_columns(", ".join(names), " ".join(f"{field_help(flag)} {_default(flag)}".split()), width)
+
+
+def _default(flag: Flag) -> str:
+    """The default, where there is one to show."""
+    if flag.default is True:
+        return "(default: on)"
+    if flag.default in (None, "", (), {}, False) and not isinstance(flag.default, int | float):
+        return ""
+    if isinstance(flag.default, tuple):
+        return f"(default: {' '.join(map(str, flag.default))})"
+    return "" if flag.default is False else f"(default: {flag.default})"
+
+
+def _two_columns(left: str, right: str, width: int) -> str:
+    indent = " " * (INDENT if width >= 80 else 6)
+    lines = textwrap.wrap(right, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    if len(left) + 4 > len(indent) or not lines:
+        head = textwrap.wrap(left, width, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
+        return "\n".join(head + lines)
+    return "\n".join([f"  {left}".ljust(len(indent)) + lines[0].lstrip(), *lines[1:]])
+
+
+def wrapped_rows(heading: str, rows: Mapping[str, str]) -> str:
+    """A heading and two columns, wrapped to the terminal's width."""
+    width = max(shutil.get_terminal_size().columns, 40)
+    return "\n".join([wrapped(heading, width), *(_two_columns(left, right, width) for left, right in rows.items())])
+
+
+def field_help(flag: Flag) -> str:
+    """The docstring below a field."""
+    return next((docs[flag.paths[0][-1]] for docs in map(_docs, flag.owner.__mro__) if flag.paths[0][-1] in docs), "")
+
+
+@cache
+def _docs(owner: type) -> dict[str, str]:
+    """The docstrings below the fields of a class."""
+    try:
+        (parsed,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    except (OSError, TypeError):  # a class that was made at run time
+        return {}
+    docs = {}
+    assert isinstance(parsed, ast.ClassDef)
+    for item, below in pairwise(parsed.body):
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(below, ast.Expr):
+            docs[item.target.id] = str(ast.literal_eval(below.value))
+    return docs
+
+
+def completion(flags: Mapping[str, Flag], prog: str, shell: str) -> str:
+    """A script that completes a command's flags in bash, zsh, fish or tcsh."""
+    names = [name for flag in flags.values() for name in flag.names if name.startswith("--")]
+    words = " ".join([*names, "--help", "--help-all", "--version"])
+    return {
+        "bash": f'complete -o default -W "{words}" {prog}',
+        "zsh": f"#compdef {prog}\n[[ $PREFIX == -* ]] && compadd -- {words} || _files",
+        "fish": "\n".join(f"complete -c {prog} -l {word[2:]}" for word in words.split()),
+        "tcsh": f"complete {prog} 'c/--/({words.replace('--', '')})/' 'p/*/f/'",
+    }[shell]

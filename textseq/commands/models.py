@@ -1,0 +1,76 @@
+"""The flags of commands that use a trained model, and the lists of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textseq.checkpoints.registry import ModelEntry, list_models
+from textseq.commands.flags import option
+from textseq.config.decoding import Precision
+from textseq.errors import TextseqError
+from textseq.tasks.registry import task_named
+
+
+def show_models(options: ModelOptions) -> str:
+    """The models of a command's task, one per line."""
+    return "\n".join(map(model_line, list_models(options.task))) or "No models yet; train one with textseq-train."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The flags of a command that uses a model."""
+
+    task: ClassVar[str]
+
+    model: tuple[str, ...] = option((), metavar="NAME")
+    """A model that ships with textseq, the name of a run, or a model's folder (see --list-models)."""
+    precision: Precision = "float32"
+    """Number format of the matrix products: int8 (text generators and translators, on CPUs) and bfloat16 (classifiers)
+    are faster; the output may differ slightly."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda, cuda:1, mps, or auto (a GPU if there is one)."""
+    list_models: bool = option(False, show=show_models)
+    """List the models that can be used here, and exit."""
+
+    def models(self, prog: str) -> tuple[str, ...]:
+        """What ``--model`` names.
+
+        Raises:
+            TextseqError: nothing; the error lists what there is.
+        """
+        if self.model:
+            return self.model
+        known = ", ".join(entry.name for entry in list_models(self.task))
+        hint = f"there are {known}; {prog} --list-models describes them" if known else "train one with textseq-train"
+        raise TextseqError(f"--model: expected the name of {task_named(self.task).noun}, got nothing; {hint}")
+
+    def single_model(self, prog: str) -> str:
+        """What ``--model`` names, where only one is possible."""
+        name, *others = self.models(prog)
+        if others:
+            raise TextseqError(f"--model: expected one name, got {' '.join(self.model)}; leave out {' '.join(others)}")
+        return name
+
+
+def model_line(entry: ModelEntry) -> str:
+    """Name, labels or languages, corpus, score, place."""
+    info = entry.info
+    about = [info.corpus.title]
+    if info.source_language:
+        about.insert(0, f"{info.source_language} to {info.target_language}")
+    if info.labels:
+        about[0] = f"{', '.join(info.labels)}; {about[0]}"
+    return f"{entry.name}  {', '.join([*about, *_score(info.results)])} ({entry.origin})"
+
+
+def _score(results: Sequence[Mapping[str, object]]) -> list[str]:
+    """The number by which models of a task are compared."""
+    shown = {"accuracy": "accuracy {:.1%}", "nats_per_token": "{:.3f} nats per token"}
+    rows = [{"bleu": row.get("score")} if row.get("measure") == "BLEU" else row for row in results]
+    for key, text in ({"bleu": "BLEU {:.1f}"} | shown).items():
+        for row in rows:
+            if isinstance(value := row.get(key), float):
+                return [text.format(value)]
+    return []

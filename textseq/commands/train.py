@@ -1,0 +1,261 @@
+"""The options of textseq-train, which depend on the task, and the task, which depends on what is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
+from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING, Any, Self
+
+from textseq.commands.flags import flags_of, option, scan
+from textseq.commands.renamed import TASKS as OTHER_NAMES
+from textseq.config.recipes import read_recipe, recipes
+from textseq.data.corpora.catalog import CorpusRecipe, list_corpora
+from textseq.data.readers.word_vectors import list_vectors
+from textseq.errors import TextseqError
+from textseq.tasks import registry
+from textseq.tasks.task import Task
+
+if TYPE_CHECKING:
+    from textseq.checkpoints.model_info import ModelInfo
+    from textseq.config.base import Settings
+    from textseq.config.recipes import TrainingRecipe
+    from textseq.config.training import TrainingConfig
+    from textseq.data.sources import DataSource
+
+PROG = "textseq-train"
+
+HIDDEN = frozenset({"fold"})
+"""Fields of a data source that only the library sets."""
+
+MAY_CHANGE = frozenset({"task", "resume", "training", "data", "download"})
+"""What may differ when a run is resumed."""
+
+
+def _corpora(options: object) -> str:
+    return "\n".join(map(_described, list_corpora()))
+
+
+def _vectors(options: object) -> str:
+    return "\n".join(map(_described, list_vectors()))
+
+
+def _recipes(options: object) -> str:
+    return "\n".join(f"{name}  {title}" for name, title in recipes().items())
+
+
+def _described(recipe: CorpusRecipe) -> str:
+    return (
+        f"{recipe.name}  ({recipe.language}, {recipe.bytes / 1e6:,.1f} MB, {recipe.task})\n"
+        f"    {recipe.title}\n"
+        f"    for: {recipe.purpose}\n"
+        f"    licence: {recipe.licence}\n"
+        f"    from: {recipe.homepage}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """The flags of every task."""
+
+    corpus: str | None = option(None, metavar="CORPUS", positional=True)
+    """A corpus by name (see --list-corpora)."""
+    task: str | None = option(None, metavar="TASK")
+    """What to train. Default: what the corpus or the files are for, or the task of the run, model or recipe. Each task
+    has flags of its own: add --help to see them."""
+    name: str | None = option(None, metavar="NAME")
+    """Name of the new run. Default: the name of the corpus or of the first file."""
+    overwrite: bool = False
+    """Replace the run of this name."""
+    resume: str | None = option(None, metavar="RUN")
+    """Continue this run, by name or folder. Only limits (--max-...) and --device may change."""
+    from_: str | None = option(None, metavar="MODEL")
+    """Start from the weights of this model; tokens that both vocabularies have keep their vectors. A classifier keeps
+    the tokenizer too, and may start from a language model's embedding and layers; beside a single layer of it, the
+    second direction (--bidirectional) starts from random weights."""
+    recipe: str | None = option(None, metavar="RECIPE")
+    """Take settings from a recipe, by name (see --list-recipes) or file; flags override it."""
+    data: Path | None = option(None, metavar="FOLDER")
+    """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
+    download: bool = False
+    """Download and verify a corpus that is found in neither."""
+    list_corpora: bool = option(False, show=_corpora)
+    """List the corpora, and exit."""
+    list_vectors: bool = option(False, show=_vectors)
+    """List the word vectors that --vectors knows by name, and exit."""
+    list_recipes: bool = option(False, show=_recipes)
+    """List the recipes, and exit."""
+
+    if TYPE_CHECKING:  # groups, whose classes are the task's
+
+        @property
+        def source(self) -> DataSource: ...
+        @property
+        def model(self) -> Settings: ...
+        @property
+        def batches(self) -> Settings: ...
+        @property
+        def training(self) -> TrainingConfig: ...
+
+    def over(self, tables: Mapping[str, object], where: str) -> Self:
+        """The options with the settings of a run, a model or a recipe.
+
+        Raises:
+            TextseqError: settings that this task does not have.
+        """
+        changes: dict[str, Any] = {}
+        for name, key in (("model", "model"), ("batches", "data"), ("training", "training")):
+            table, settings = tables.get(key, {}), getattr(self, name)
+            if not isinstance(table, dict):
+                raise TextseqError(f"{where}: expected a table for '{key}', got {table!r}")
+            changes[name] = settings.from_dict({**settings.to_dict(), **table}, where=where)
+        return replace(self, **changes)
+
+
+def options_for(task: Task) -> Train:
+    """The options of a task, with its defaults."""
+    groups = {"source": task.source, "model": task.model_config, "batches": task.data_config}
+    groups |= {"training": task.training_config}
+    rows = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
+    others = [f"  {PROG} --task {other.name} --help" for other in registry.TASKS if other is not task]
+    made: type[Train] = make_dataclass("Train", rows, bases=(Train,), frozen=True, kw_only=True)
+    made.__doc__ = f"""Train {task.noun}.
+
+Examples:
+{indent(task.examples.rstrip(), "  ")}
+  {PROG} --resume runs/mine    continue a run that was stopped
+  {PROG} --list-corpora        what there is to learn from
+
+The run is written to runs/NAME (in TEXTSEQ_HOME, if set): the last and the best checkpoint, log.jsonl, curve.png and a
+model card. Ctrl-C saves it and prints how to continue. To use the model: {task.command} NAME
+
+Other tasks have other flags:
+{chr(10).join(others)}"""
+    return made()
+
+
+class Named:
+    """What a command line names, as far as its task and its defaults depend on it."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        names = {n: flag for t in registry.TASKS for flag in flags_of(options_for(t)).values() for n in flag.names}
+        given = list(scan(arguments, names))
+        self.values = {flag.name: values for _, flag, values in given if flag}
+        corpora = {recipe.name: recipe for recipe in list_corpora()}
+        self.corpus = next((corpora[word] for word, flag, _ in given if flag is None and word in corpora), None)
+        self.recipe: TrainingRecipe = {} if (name := self.value("--recipe")) is None else read_recipe(name)
+        self.recipe_corpus = corpora.get(str(self.recipe.get("corpus")))
+        self.resume, self.from_ = self.value("--resume"), self.value("--from")
+        if self.from_ is None and self.resume is None:
+            self.from_ = self.recipe.get("from")
+
+    def value(self, flag: str) -> str | None:
+        """The value of a flag."""
+        return self.values.get(flag, [None])[-1]
+
+    @property
+    def own_files(self) -> bool:
+        """Whether one's own files are named."""
+        return any(f"--{task.source.own_files}" in self.values for task in registry.TASKS)
+
+    def info(self) -> ModelInfo | None:
+        """Metadata of the run to resume, or of the model to start from."""
+        from textseq.checkpoints.model_info import read_info
+        from textseq.checkpoints.registry import find_model, find_run, newest
+
+        if self.resume is not None:
+            last = newest(find_run(self.resume), "last")
+            return None if last is None else read_info(last)  # ``resume`` reports that there is none
+        if self.from_ is None:
+            return None
+        try:
+            return read_info(find_model(self.from_))
+        except TextseqError as error:
+            if self.from_ != self.recipe.get("from"):
+                raise
+            raise TextseqError(
+                f"the recipe {self.value('--recipe')} starts from the model '{self.from_}' ({error}); train that "
+                f"first: {PROG} --recipe {self.from_} --name {self.from_}"
+            ) from error
+
+    def task(self) -> tuple[Task, str | None]:
+        """The task, and what determines it; None: nothing, it is the default.
+
+        Raises:
+            TextseqError: the command line names things for different tasks.
+        """
+        info, stated = self.info(), self.value("--task")
+        asked: dict[str, str] = {}
+        if stated is not None:
+            if stated in OTHER_NAMES:
+                raise TextseqError(f"--task: expected a task, got '{stated}'; use --task {OTHER_NAMES[stated]}")
+            asked[f"--task {stated}"] = registry.task_named(stated).name
+        if info is not None:
+            asked[f"--from {self.from_}" if self.resume is None else f"--resume {self.resume}"] = info.task
+        if self.recipe:
+            default = self.recipe_corpus.task if self.recipe_corpus else None
+            if named := self.recipe.get("task") or default:
+                asked[f"--recipe {self.value('--recipe')}"] = named
+        if self.corpus is not None:
+            wanted = [task for task in registry.TASKS if task.name in (stated, self.recipe.get("task"))]
+            if not any(task.accepts(self.corpus) for task in wanted):
+                asked[f"corpus '{self.corpus.name}'"] = self.corpus.task
+        for task in registry.TASKS:
+            asked |= {flag: task.name for flag in _own_flags(task) if flag in self.values}
+        if self.resume is None and info is not None:
+            rest = {task: what for what, task in asked.items() if task != info.task}
+            for name in rest:
+                if info.task in registry.task_named(name).run_class().init_tasks:
+                    del asked[f"--from {self.from_}"]
+                    break
+        reasons = {name: what for what, name in reversed(asked.items())}
+        if len(reasons) > 1:
+            (first, why), (second, other), *_ = sorted(reasons.items(), key=lambda row: list(asked).index(row[1]))
+            nouns = [registry.task_named(name).noun for name in (first, second)]
+            raise TextseqError(f"{why} asks for {nouns[0]}, {other} for {nouns[1]}; leave one of them out")
+        for name, why in reasons.items():
+            return registry.task_named(name), why
+        return registry.TASKS[0], None
+
+    def defaults(self, task: Task) -> Train:
+        """The defaults for the flags: settings of a run to resume, of a model to start from, of a recipe."""
+        options, info = options_for(task), self.info()
+        if info is not None and self.resume is not None:
+            tables = {"model": info.model, "data": info.data, "training": info.training}
+            return options.over(tables, f"the run {self.resume}")
+        if info is not None:
+            model, batches = task.run_class().init_settings(info)
+            options = options.over({"model": model, "data": batches}, f"the model {self.from_}")
+        options = replace(options.over(self.recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
+        corpus = self.recipe.get("corpus")
+        if corpus is None or self.own_files or (self.corpus is not None and self.corpus.name != corpus):
+            return options  # the recipe's settings for other data
+        named: Any = {name: value for name in ("source", "target") if (value := self.recipe.get(name)) is not None}
+        groups: Any = {"source": replace(options.source, corpus=corpus, **named)}
+        return replace(options, corpus=corpus, **groups)
+
+
+def _own_flags(task: Task) -> list[str]:
+    """Flags of a task's data source that no other task has."""
+    others = {name for other in registry.TASKS if other is not task for name in flags_of(other.source())}
+    return [flag for flag in flags_of(task.source(), HIDDEN) if flag not in others]
+
+
+def elsewhere(flag: str, task: Task, reason: str | None) -> str | None:
+    """The error for a flag that only other tasks have."""
+    others = [other for other in registry.TASKS if other is not task and flag in flags_of(options_for(other), HIDDEN)]
+    if not others:
+        return None
+    why = f" (as {reason} says)" if reason else ""
+    names = " or ".join(f"--task {other.name}" for other in others)
+    return f"{flag} is not a flag of {task.noun}{why}; {PROG} {names} has it"
+
+
+def changed_flags(options: Train, base: Train) -> list[str]:
+    """What differs from the settings of a run and may not change when it is resumed, as flags."""
+    before = flags_of(base, HIDDEN)
+    changed = [flag for name, flag in flags_of(options, HIDDEN).items() if flag.default != before[name].default]
+    return [
+        "the corpus" if flag.name == "CORPUS" else flag.name for flag in changed if flag.paths[0][0] not in MAY_CHANGE
+    ]
