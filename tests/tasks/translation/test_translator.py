@@ -779,7 +779,7 @@ def test_a_measure_says_how_it_came_about() -> None:
     assert measured.translations == tuple(one.text for one in found)
     assert [one.name for one in measured.scores] == ["chrF2"]
     wanted = {
-        "corpus": "some", "part": "b", "direction": "en-de", "tokens": "char-joint", "models": "1",
+        "corpus": "some", "split": "b", "direction": "en-de", "tokens": "char-joint", "models": "1",
         "precision": "float32", "beams": "2", "length-penalty": "1", "max-new-tokens": "9",
     }  # fmt: skip
     fields = fields_of(measured.scores[0].signature)
@@ -793,7 +793,7 @@ def test_a_measure_says_how_it_came_about() -> None:
     wanted = {
         "models": "2",
         "beams": "1",
-        "part": "whole",
+        "split": "whole",
         "temperature": "0.5",
         "drawing-seed": "3",
         "coverage-penalty": "0.25",
@@ -806,7 +806,7 @@ def test_a_measure_wants_the_models_languages() -> None:
         TextseqError, match="this model translates en to de, found de to en; say --source en --target de"
     ):
         made().evaluate(corpus("de", "en"), "a")
-    with pytest.raises(TextseqError, match="unknown part of corpus 'some'"):
+    with pytest.raises(TextseqError, match=r"unknown (part|split) of corpus 'some'"):
         made().evaluate(corpus(), "test")
     nameless = made(info=ModelInfo(task="translation"))
     assert nameless.languages == ("source", "target")
