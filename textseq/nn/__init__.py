@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from textseq.nn.dropout import DropoutMasks as DropoutMasks
     from textseq.nn.embedding import Embedding as Embedding
     from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
+    from textseq.nn.losses import Loss as Loss
     from textseq.nn.pooling import Pooling as Pooling
     from textseq.nn.recurrent import Recurrent as Recurrent
     from textseq.nn.trace import RecurrentTrace as RecurrentTrace
@@ -48,6 +49,7 @@ _MODULES = {
     "DropoutMasks": "dropout",
     "Embedding": "embedding",
     "GeneralAttention": "attention",
+    "Loss": "losses",
     "Memory": "attention",
     "Pooling": "pooling",
     "Recurrent": "recurrent",
