@@ -243,10 +243,10 @@ def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> Non
     ("flags", "message"),
     [
         (["--hidden-size", "0"], "--hidden-size: expected at least 1, got 0"),
-        (["--dropout", "1"], "--dropout must be .* less than 1, found 1"),
+        (["--dropout", "1"], "--dropout: expected .* less than 1, got 1"),
         (["--learning-rate", "nan"], "--learning-rate: expected more than 0, got nan"),
-        (["--learning-rate", "inf"], "--learning-rate must be finite and more than 0, found inf"),
-        (["--stride", "65"], r"--stride must be at most --window \(64\), found 65"),
+        (["--learning-rate", "inf"], "--learning-rate: expected finite and more than 0, got inf"),
+        (["--stride", "65"], r"--stride: expected at most --window \(64\), got 65"),
         (["--tie-embeddings"], "--tie-embeddings: expected --embedding-size equal to --hidden-size"),
         (["--validation", "0.9"], "validation"),
         (["--device", "cuda:99"], "--device cuda:99 cannot be used here"),
@@ -254,7 +254,7 @@ def test_unknown_names_offer_the_nearest(command: Command, trained: Path) -> Non
         (["--name", ""], "--name wants a plain name .* found ''"),
         (["--name", "x" * 300], "of 1 to 100 characters"),
         (["--name", "a\nb"], r"found 'a\\nb'"),
-        (["--seed", str(10**22)], "--seed must be at least 0 and at most"),
+        (["--seed", str(10**22)], "--seed: expected at least 0 and at most"),
         (["--encoding", "utf-16"], "is not utf-16 text: .*utf-16-le or utf-16-be"),
         (["--device", "meta"], "--device meta computes nothing"),
         (["--encoding", "utf-9"], "utf-9"),
@@ -291,7 +291,7 @@ def test_things_that_do_not_go_together(command: Command, text: Path, trained: P
     refused(
         command("evaluate", "--model", "mine"), "nothing to evaluate on; name a corpus .*--text for a language model"
     )
-    refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window must be at least 1")
+    refused(command("evaluate", "--text", text, "--model", "mine", "--window", "0"), "--window: expected at least 1")
 
 
 def test_a_recipe_serves_ones_own_text(command: Command, text: Path) -> None:

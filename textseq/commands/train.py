@@ -139,7 +139,9 @@ class Named:
     """What a command line names, as far as its task and its defaults depend on it."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        names = {n: flag for t in registry.TASKS for flag in flags_of(options_for(t)).values() for n in flag.names}
+        flags = [flag for task in registry.TASKS for flag in flags_of(options_for(task)).values()]
+        flags.sort(key=lambda flag: flag.hint is bool)  # what takes no value in one task takes none here
+        names = {name: flag for flag in flags for name in flag.names}
         given = list(scan(arguments, names))
         self.values = {flag.name: values for _, flag, values in given if flag}
         corpora = {recipe.name: recipe for recipe in list_corpora()}

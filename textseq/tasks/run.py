@@ -336,7 +336,7 @@ def train(
     run_class = task.run_class()
     source = source.resolved()
     dataset = source.open(data_dir=data_dir, download=download)
-    folder = new_folder(name or source.default_name(dataset), overwrite=overwrite)
+    folder = new_folder(source.default_name(dataset) if name is None else name, overwrite=overwrite)
     vectors: str | None = getattr(source, "vectors", None)
     init = load_init_model(init_from, (task.name, *run_class.init_tasks), vectors=vectors)
     model, data = run_class.settings(task, dataset, init, model, data)
