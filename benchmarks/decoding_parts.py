@@ -16,7 +16,7 @@ import torch
 from conditions import print_conditions
 from sides import in_turns, seconds
 
-from textseq.decoding.beam import likeliest
+from textseq.decoding.beam import top_tokens
 from textseq.nn.attention import AdditiveAttention
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def main() -> None:
         "comparing, tanh": partial(attention.scores, query, keys),
         "comparing, exponentials made once": partial(attention.scorer(keys), query),
         "likeliest tokens, topk": partial(logits.topk, o.beams, dim=1),
-        "likeliest tokens, block by block": partial(likeliest, logits, o.beams),
+        "likeliest tokens, block by block": partial(top_tokens, logits, o.beams),
     }
     taken = in_turns({name: partial(seconds, work, 10, CPU) for name, work in works.items()}, o.rounds)
     for name, values in taken.items():

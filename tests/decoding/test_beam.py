@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.names import CellName
-from textseq.decoding.beam import BLOCK, SEARCHED_BY_BLOCKS, Ended, Hypothesis, beam_search, likeliest
+from textseq.decoding.beam import BLOCK, SEARCHED_BY_BLOCKS, Ended, Hypothesis, beam_search, top_tokens
 from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.nn.cells import State, Step
@@ -472,7 +472,7 @@ def test_the_likeliest_of_many_tokens_are_found_block_by_block(over: int, count:
     gains[0, -count:] = 9 + torch.arange(count)  # all at the end,
     gains[1, BLOCK : BLOCK + count] = 9 + torch.arange(count)  # all in one block
     gains[2, :-1] = -torch.inf  # and nearly nothing allowed
-    values, found = likeliest(gains, count)
+    values, found = top_tokens(gains, count)
     torch.testing.assert_close(values, gains.topk(count, dim=1).values, rtol=0, atol=0)
     torch.testing.assert_close(gains.gather(1, found), values, rtol=0, atol=0)
     assert all(len(set(row)) == count for row in found.tolist())

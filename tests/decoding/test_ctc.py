@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import ctc_loss
 
-from textseq.decoding.ctc import BLANK, alignments, collapsed, greedy, prefix_beam
+from textseq.decoding.ctc import BLANK, alignments, collapsed, ctc_beam_search, ctc_greedy
 
 NUMBERS = {letter: number for number, letter in enumerate("-abcehlot")}
 LETTERS = "-abcehlot"
@@ -62,7 +62,7 @@ def test_the_alignments_are_all_paths_that_collapse_to_the_labels(labels: list[i
 def test_a_wide_beam_finds_the_probability_of_every_sequence(seed: int) -> None:
     log_p = log_probabilities(5, 3, seed)
     wanted = every_sequence(log_p)
-    found = prefix_beam(log_p, 10_000, unlikely=np.inf)
+    found = ctc_beam_search(log_p, 10_000, unlikely=np.inf)
     assert [labels for labels, _ in found] == sorted(wanted, key=lambda labels: -wanted[labels])
     for labels, nats in found:
         assert np.exp(nats) == pytest.approx(wanted[labels])
@@ -70,7 +70,7 @@ def test_a_wide_beam_finds_the_probability_of_every_sequence(seed: int) -> None:
 
 def test_the_probability_is_that_of_the_loss_which_training_uses() -> None:
     log_p = log_probabilities(6, 4, 9)
-    for labels, nats in prefix_beam(log_p, 10_000, unlikely=np.inf)[:50]:
+    for labels, nats in ctc_beam_search(log_p, 10_000, unlikely=np.inf)[:50]:
         if labels:
             frames, wanted = torch.from_numpy(log_p).unsqueeze(1), torch.tensor([labels])
             lengths = torch.tensor([len(log_p)]), torch.tensor([len(labels)])
@@ -81,8 +81,8 @@ def test_the_probability_is_that_of_the_loss_which_training_uses() -> None:
 def test_the_beam_adds_up_paths_where_the_greedy_way_sees_only_one() -> None:
     """Graves's example: the likeliest path is blank all along, the likeliest sequence has a label."""
     log_p = np.log(np.array([[0.6, 0.4], [0.6, 0.4]], np.float32))
-    assert greedy(log_p) == ()
-    (best, nats), *_ = prefix_beam(log_p, 4)
+    assert ctc_greedy(log_p) == ()
+    (best, nats), *_ = ctc_beam_search(log_p, 4)
     assert best == (1,)
     assert np.exp(nats) == pytest.approx(0.4 * 0.6 * 2 + 0.4 * 0.4)
 
@@ -91,7 +91,7 @@ def test_a_narrow_beam_never_claims_more_than_there_is() -> None:
     for seed in range(5):
         log_p = log_probabilities(6, 4, seed)
         wanted = every_sequence(log_p)
-        found = prefix_beam(log_p, 3)
+        found = ctc_beam_search(log_p, 3)
         assert len(found) == 3
         assert [nats for _, nats in found] == sorted((nats for _, nats in found), reverse=True)
         for labels, nats in found:
@@ -102,8 +102,8 @@ def test_frames_without_doubt_are_read_as_they_are() -> None:
     path = numbers("-hh-el-lo-")
     log_p = np.full((len(path), len(LETTERS)), -30.0, np.float32)
     log_p[np.arange(len(path)), path] = 0.0
-    assert greedy(log_p) == tuple(numbers("hello"))
-    best, nats = prefix_beam(log_p, 3)[0]
+    assert ctc_greedy(log_p) == tuple(numbers("hello"))
+    best, nats = ctc_beam_search(log_p, 3)[0]
     assert best == tuple(numbers("hello"))
     assert nats == pytest.approx(0.0, abs=1e-6)
-    assert prefix_beam(log_p[:0], 3) == [((), 0.0)]
+    assert ctc_beam_search(log_p[:0], 3) == [((), 0.0)]

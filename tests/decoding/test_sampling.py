@@ -15,7 +15,7 @@ from torch import Tensor
 from textseq.config.names import CellName
 from textseq.decoding import logits_processors as rules
 from textseq.decoding.logits_processors import LOGITS_PROCESSORS, NOISE, LogitsProcessor, active_processors
-from textseq.decoding.sampling import draw, sample
+from textseq.decoding.sampling import sample, sample_token
 from textseq.decoding.stopping import StopStrings
 from textseq.nn.cells import CELLS, Step
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
@@ -95,7 +95,7 @@ def test_something_can_always_be_drawn(scores: list[int], temperature: float, k:
     chance = found.softmax(dim=1)
     assert all(kept(chance.log()))
     torch.testing.assert_close(chance.sum(dim=1), torch.ones(2))
-    tokens = draw(found, rising())
+    tokens = sample_token(found, rising())
     assert (chance.gather(1, tokens.unsqueeze(1)) > 0).all()
 
 
@@ -124,8 +124,8 @@ def test_temperature_zero_is_the_likeliest_token() -> None:
     logits = some_logits(50)
     coldest = only(temperature=0)
     assert kept(coldest(logits)) == [{best} for best in logits.argmax(dim=1).tolist()]
-    assert torch.equal(draw(coldest(logits), rising()), logits.argmax(dim=1))
-    assert draw(coldest(torch.tensor([[1.0, 3.0, 3.0]])), rising()).tolist() == [1]
+    assert torch.equal(sample_token(coldest(logits), rising()), logits.argmax(dim=1))
+    assert sample_token(coldest(torch.tensor([[1.0, 3.0, 3.0]])), rising()).tolist() == [1]
 
 
 def test_rules_apply_in_hugging_faces_order() -> None:
@@ -272,7 +272,7 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
 def test_draws_come_as_often_as_the_softmax_says(config: GenerationConfig) -> None:
     n = 20_000
     logits = some_logits(1)
-    counts = draw(apply_processors(logits, config).expand(n, -1), rising()).bincount(minlength=V)
+    counts = sample_token(apply_processors(logits, config).expand(n, -1), rising()).bincount(minlength=V)
     scaled = logits[0].double() / config.temperature
     ranked = scaled.argsort(descending=True)
     out = ranked[config.top_k :] if config.top_k else ranked[:0]

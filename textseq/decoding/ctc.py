@@ -1,9 +1,9 @@
-"""Connectionist temporal classification (Graves et al. 2006): labels or blanks frame by frame -> a sequence of labels.
+"""Decoding of connectionist temporal classification (CTC, Graves et al. 2006).
 
-A path gives each frame a label or the blank. Collapsing it merges equal neighbours and then drops the blanks, so
-"hhell-loo" is "hello" with "-" as the blank. The probability of a sequence is that of all its paths together.
+A path gives each frame a label or the blank. Collapsing it merges equal neighbours and then drops the blanks: with "-"
+as the blank, "hhell-loo" is "hello". The probability of a sequence of labels is the sum over all its paths.
 
-Shapes: T frames, C labels, the blank counted.
+Shapes: T frames, C labels including the blank.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 BLANK = 0
-"""The number of the blank."""
+"""The label that is the blank."""
 
 UNLIKELY = 14.0
-"""Nats below a frame's likeliest label at which others are not looked at: less than a millionth."""
+"""Nats below a frame's likeliest label at which other labels are skipped: less than a millionth."""
 
 
 def collapsed(path: Sequence[int]) -> tuple[int, ...]:
-    """The labels that a path stands for."""
+    """Collapse a path to its labels."""
     return tuple(label for label, _ in groupby(path) if label != BLANK)
 
 
 def alignments(labels: Sequence[int], frames: int) -> Iterator[tuple[int, ...]]:
-    """Every path of so many frames that collapses to these labels, in order; there are very many of long ones."""
+    """All paths of so many frames that collapse to these labels, in order; very many if there are many frames."""
 
     def from_here(frame: int, done: int, before: int) -> Iterator[tuple[int, ...]]:
-        wanted = len(labels) - done
-        if frames - frame < wanted:  # each label wants a frame
+        missing = len(labels) - done
+        if frames - frame < missing:  # each label needs a frame
             return
         if frame == frames:
             yield ()
@@ -40,7 +40,7 @@ def alignments(labels: Sequence[int], frames: int) -> Iterator[tuple[int, ...]]:
         steps = {BLANK: done}
         if before != BLANK:
             steps[before] = done
-        if wanted and labels[done] != before:
+        if missing and labels[done] != before:
             steps[labels[done]] = done + 1
         for label, then in sorted(steps.items()):
             yield from ((label, *rest) for rest in from_here(frame + 1, then, label))
@@ -48,14 +48,22 @@ def alignments(labels: Sequence[int], frames: int) -> Iterator[tuple[int, ...]]:
     return from_here(0, 0, BLANK)
 
 
-def greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
-    """The labels of the likeliest path of (T, C); not always the likeliest labels, for these may have many paths."""
+def ctc_greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
+    """The labels of the likeliest path. Others may be likelier, with many paths.
+
+    Args:
+        log_probabilities: (T, C), nats; label 0 is the blank.
+
+    Example:
+        >>> ctc_greedy(np.log([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]))
+        (1, 1)
+    """
     return collapsed(log_probabilities.argmax(axis=1).tolist())
 
 
 @dataclass
 class _Prefix:
-    """The log-probability of all paths until now that collapse to a prefix, by what they end in."""
+    """Log-probability of all paths that collapse to a prefix, by whether they end in a blank."""
 
     in_blank: float = -np.inf
     in_label: float = -np.inf
@@ -67,53 +75,57 @@ class _Prefix:
         self.total = _sum(self.in_blank, self.in_label)
 
 
-def prefix_beam(
+def ctc_beam_search(
     log_probabilities: npt.NDArray[np.floating], num_beams: int, *, unlikely: float = UNLIKELY
 ) -> list[tuple[tuple[int, ...], float]]:
-    """The likeliest sequences of labels, by a beam search over prefixes (Graves 2012, section 7.5.3; Hannun 2014).
+    """The likeliest sequences of labels, by beam search over prefixes (Graves 2012, section 7.5.3; Hannun 2014).
 
-    Paths that collapse to the same prefix are added up as they come together, which is what a search over paths cannot
-    do. With as many beams as there are prefixes, and nothing too unlikely, the probabilities are exact; with fewer they
-    are too low, for paths are lost.
+    Paths that collapse to the same prefix are summed. With as many beams as prefixes, and no label skipped, the
+    probabilities are exact; with fewer they are too low, since paths are lost.
 
     Args:
-        log_probabilities: of the labels in each frame, in nats, (T, C).
-        num_beams: prefixes that are kept at every frame, at least 1.
-        unlikely: labels so many nats below a frame's likeliest are passed over there.
+        log_probabilities: (T, C), nats; label 0 is the blank.
+        num_beams: prefixes kept at every frame, at least 1.
+        unlikely: labels so many nats below a frame's likeliest are skipped.
 
     Returns:
-        Labels and log-probability in nats, the likeliest first, ``num_beams`` of them at most.
+        Labels and log-probability in nats, best first, at most ``num_beams``.
+
+    Example:
+        >>> (labels, log_p), *_ = ctc_beam_search(np.log([[0.6, 0.4], [0.6, 0.4]]), num_beams=2)
+        >>> labels, round(float(np.exp(log_p)), 2)
+        ((1,), 0.64)
     """
     assert num_beams >= 1
-    # Prefixes go by numbers, for their labels may be very many: each is another one and a label after it.
+    # Prefixes are numbers, as their labels may be many: each is a shorter prefix and a label after it.
     parts, number_of = [(0, BLANK)], dict[tuple[int, int], int]()
     beams: dict[int, _Prefix] = {0: _Prefix(in_blank=0.0, total=0.0)}
     for frame in log_probabilities.astype(np.float64):
         blank = float(frame[BLANK])
         likely = np.flatnonzero(frame >= frame.max() - unlikely)
         labels = [(int(label), float(frame[label])) for label in likely if label != BLANK]
-        found: dict[int, _Prefix] = {}
+        extended: dict[int, _Prefix] = {}
         for prefix, known in beams.items():
-            here = found.setdefault(prefix, _Prefix())
+            here = extended.setdefault(prefix, _Prefix())
             here.add(blank=known.total + blank)
             last = parts[prefix][1]
             if prefix:
                 here.add(label=known.in_label + float(frame[last]))
             for label, p in labels:
-                # After itself a label begins anew only where a blank lies between.
+                # A label counts again after itself only if a blank is between.
                 before = known.in_blank if last == label else known.total
                 if before > -np.inf:
                     longer = number_of.setdefault((prefix, label), len(parts))
                     if longer == len(parts):
                         parts.append((prefix, label))
-                    found.setdefault(longer, _Prefix()).add(label=before + p)
-        ranked = sorted(found.items(), key=lambda item: -item[1].total)
+                    extended.setdefault(longer, _Prefix()).add(label=before + p)
+        ranked = sorted(extended.items(), key=lambda item: -item[1].total)
         beams = dict(ranked[:num_beams])
     return [(_labels(prefix, parts), known.total) for prefix, known in beams.items()]
 
 
 def _labels(prefix: int, parts: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The labels of a prefix, each of which is another one and a label after it."""
+    """The labels of a prefix."""
     labels = []
     while prefix:
         prefix, label = parts[prefix]

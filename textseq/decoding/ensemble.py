@@ -1,4 +1,4 @@
-"""Several models that choose every token together, as one step."""
+"""Ensembles: several models that choose every token together, as one step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ from textseq.nn.cells import State, Step
 
 
 def ensemble(steps: Sequence[Step], split: Sequence[int]) -> Step:
-    """One step of several models over the same vocabulary; of one model alone, that model's own step.
+    """One step of several models over the same vocabulary.
 
-    Its logits are the logarithm of the mean of the models' probabilities, so that a token need only be likely by some
-    of the models; where their log-probabilities are averaged instead, as others do, one model can forbid it.
+    Its logits are the logarithm of the mean of the models' probabilities, so a token need only be likely for some of
+    the models; where log-probabilities are averaged instead, one model can ban it.
 
     Args:
-        steps: one step of each model; each takes tokens (N,) and gives logits (N, V).
-        split: how many tensors the state of each model has. The ensemble's state is all of them, one after the other.
+        steps: one step of each model: (tokens (N,), state) -> (logits (N, V), state).
+        split: number of tensors in the state of each model. The ensemble's state is all of them, one after the other.
+
+    Returns:
+        The step of the ensemble; of one model, its own.
+
+    Example:
+        >>> def sure(probability):
+        ...     return lambda tokens, state: (torch.tensor([[probability, 1 - probability]]).log(), state)
+        >>> logits, _ = ensemble([sure(0.9), sure(0.5)], split=[0, 0])(torch.tensor([0]), ())
+        >>> logits.exp()
+        tensor([[0.7000, 0.3000]])
     """
     if len(steps) == 1:
         return steps[0]
@@ -28,11 +38,11 @@ def ensemble(steps: Sequence[Step], split: Sequence[int]) -> Step:
     def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
         after: State = ()
         logits = None
-        for one, size in zip(steps, split, strict=True):
-            own, changed = one(tokens, state[:size])
+        for model_step, size in zip(steps, split, strict=True):
+            log_p, changed = model_step(tokens, state[:size])
             after, state = after + changed, state[size:]
-            own = own.float().log_softmax(dim=1)
-            logits = own if logits is None else torch.logaddexp(logits, own)
+            log_p = log_p.float().log_softmax(dim=1)
+            logits = log_p if logits is None else torch.logaddexp(logits, log_p)
         assert logits is not None and not state
         return logits - math.log(len(steps)), after
 

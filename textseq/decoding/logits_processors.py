@@ -1,8 +1,7 @@
-"""What may come next: rules that change logits before a token is chosen.
+"""Logits processors: change the logits before a token is chosen. A token that must not be chosen gets minus infinity.
 
-A token that may not be chosen gets minus infinity. Names, meanings and order are those of Hugging Face's
-``GenerationConfig``: a bias on single tokens first, then ``LOGITS_PROCESSORS``. Shapes: N texts side by side, t tokens
-of each that were read so far (the prompt's and its own), V vocabulary.
+Names, meanings and order are those of Hugging Face's ``GenerationConfig``: a bias on single tokens first, then
+``LOGITS_PROCESSORS``. Shapes: N texts, t tokens of each so far (prompt and generated), V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,166 +17,234 @@ from torch.nn.utils.rnn import pad_sequence
 from textseq.config.decoding import DecodingConfig
 
 NOISE = 1e-3
-"""Where nothing that is allowed has this share of the likeliest token's probability, all that is allowed is noise."""
+"""Where no allowed token has this share of the likeliest token's probability, all allowed tokens are noise."""
 
 
-def by_repetition(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Divide the positive logits of tokens that were read by the penalty, and multiply the negative ones.
+def repetition_penalty(logits: Tensor, history: Tensor, penalty: float, end: int | None = None) -> Tensor:
+    """Make tokens of the history less likely: divide positive logits by the penalty, multiply negative ones.
 
-    Keskar et al. 2019 (CTRL), section 4.1; the two cases as Hugging Face has them.
+    Keskar et al. 2019 (CTRL), section 4.1; the two cases as in Hugging Face.
+
+    Args:
+        logits: (N, V).
+        history: (N, t).
+        penalty: 1 changes nothing.
+        end: a token whose logit stays.
+
+    Returns:
+        (N, V).
+
+    Example:
+        >>> repetition_penalty(torch.tensor([[1.0, -1.0, 2.0]]), torch.tensor([[0, 1]]), 2.0)
+        tensor([[ 0.5000, -2.0000,  2.0000]])
     """
-    penalty = config.repetition_penalty
     read = logits.gather(1, history)
     changed = logits.scatter(1, history, torch.where(read > 0, read / penalty, read * penalty))
     return _with_end_of(logits, changed, end)
 
 
-def by_ngrams(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Ban what would write an n-gram a second time (Paulus et al. 2017, section 2.5).
+def no_repeat_ngram(logits: Tensor, history: Tensor, size: int, end: int | None = None) -> Tensor:
+    """Ban tokens that would repeat an n-gram of the history (Paulus et al. 2017, section 2.5).
 
-    Where that leaves a text nothing to write but noise, only a second (n+1)-gram is banned at this step, or else a
-    second (n+2)-gram, and so on: what stays is what repeats least.
+    Where that leaves only noise, longer n-grams are banned at this step instead: (n+1)-grams, else (n+2)-grams...
+
+    Args:
+        logits: (N, V).
+        history: (N, t).
+        size: n.
+        end: a token whose logit stays.
+
+    Returns:
+        (N, V).
+
+    Example:
+        >>> no_repeat_ngram(torch.zeros(1, 3), torch.tensor([[0, 1, 0]]), 2)
+        tensor([[0., -inf, 0.]])
     """
-    length = config.no_repeat_ngram_size
     likely = logits.amax(dim=1) + math.log(NOISE)
-    kept = _without_repeats(logits, history, length, end)
+    kept = _without_repeats(logits, history, size, end)
     noisy = (kept.amax(dim=1) < likely).nonzero().flatten()
     while len(noisy):
-        length += 1
-        again = _without_repeats(logits[noisy], history[noisy], length, end)
+        size += 1
+        again = _without_repeats(logits[noisy], history[noisy], size, end)
         kept[noisy] = again
         noisy = noisy[again.amax(dim=1) < likely[noisy]]
     return kept
 
 
-def _without_repeats(logits: Tensor, history: Tensor, length: int, end: int | None) -> Tensor:
+def _without_repeats(logits: Tensor, history: Tensor, size: int, end: int | None) -> Tensor:
     """The logits without the tokens that would complete an n-gram of the history."""
     t = history.shape[1]
-    if t < length:
+    if t < size:
         return logits
-    grams = history.unfold(1, length, 1)  # (N, t-n+1, n)
-    begun = history[:, t - length + 1 :].unsqueeze(1)
+    grams = history.unfold(1, size, 1)  # (N, t-n+1, n)
+    begun = history[:, t - size + 1 :].unsqueeze(1)
     rows, places = (grams[:, :, :-1] == begun).all(dim=2).nonzero(as_tuple=True)
     kept = logits.index_put((rows, grams[rows, places, -1]), logits.new_tensor(-torch.inf))
     return _with_end_of(logits, kept, end)
 
 
 def _with_end_of(logits: Tensor, changed: Tensor, end: int | None) -> Tensor:
-    """Changed logits, but for that of the end: it may stand in the history, as the start."""
+    """Changed logits, except for that of ``end``, which may be in the history as the start."""
     if end is not None:
         changed[:, end] = logits[:, end]
     return changed
 
 
-def by_temperature(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Divide by the temperature; at 0 only the likeliest token is left (the first of equals)."""
-    if config.temperature < 1e-6:
+def temperature(logits: Tensor, value: float) -> Tensor:
+    """Divide logits (N, V) by the temperature; 0 leaves only the likeliest token (the first of equals).
+
+    Example:
+        >>> temperature(torch.tensor([[1.0, 3.0]]), 0.5)
+        tensor([[2., 6.]])
+    """
+    if value < 1e-6:
         best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
         return logits.masked_fill(~best, -torch.inf)
-    if config.temperature < 0.01:  # dividing by next to nothing must not give infinity minus infinity
+    if value < 0.01:  # dividing by next to nothing must not give infinity minus infinity
         logits = logits - logits.amax(dim=1, keepdim=True)
-    return logits / config.temperature
+    return logits / value
 
 
-def by_top_k(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Keep the k likeliest tokens (Fan et al. 2018, section 5.4)."""
-    if config.top_k is None or config.top_k >= logits.shape[1]:
+def top_k(logits: Tensor, k: int) -> Tensor:
+    """Keep the k likeliest tokens of logits (N, V) (Fan et al. 2018, section 5.4).
+
+    Example:
+        >>> top_k(torch.tensor([[1.0, 3.0, 2.0]]), 2)
+        tensor([[-inf, 3., 2.]])
+    """
+    if k >= logits.shape[1]:
         return logits
-    values, tokens = logits.topk(config.top_k, dim=1)
+    values, tokens = logits.topk(k, dim=1)
     return torch.full_like(logits, -torch.inf).scatter(1, tokens, values)
 
 
-def by_top_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Keep the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, section 3.1)."""
-    return _first_to_reach(config.top_p, logits, -logits)
+def top_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the smallest set of likeliest tokens whose probability reaches p (Holtzman et al. 2020, section 3.1).
+
+    Example:
+        >>> top_p(torch.tensor([[0.6, 0.3, 0.1]]).log(), 0.5)
+        tensor([[-0.5108, -inf, -inf]])
+    """
+    return _first_to_reach(p, logits, -logits)
 
 
-def by_min_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Keep the tokens at least p times as likely as the likeliest (Nguyen et al. 2024, section 3)."""
-    p = logits.softmax(dim=1)
-    return logits.masked_fill(p < config.min_p * p.amax(dim=1, keepdim=True), -torch.inf)
+def min_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the tokens at least p times as likely as the likeliest (Nguyen et al. 2024, section 3).
+
+    Example:
+        >>> min_p(torch.tensor([[0.6, 0.3, 0.1]]).log(), 0.4)
+        tensor([[-0.5108, -1.2040, -inf]])
+    """
+    probability = logits.softmax(dim=1)
+    return logits.masked_fill(probability < p * probability.amax(dim=1, keepdim=True), -torch.inf)
 
 
-def by_typical_p(logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-    """Keep the tokens whose surprisal is nearest to the entropy, until they reach p (Meister et al. 2023, section
-    4)."""
+def typical_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the tokens whose surprisal is nearest to the entropy, until they reach p (Meister et al. 2023, section 4).
+
+    Example:
+        >>> typical_p(torch.tensor([[0.6, 0.3, 0.1]]).log(), 0.2)  # entropy 0.898, surprisal of the second 1.204
+        tensor([[   -inf, -1.2040,    -inf]])
+    """
     log_p = logits.log_softmax(dim=1)
     entropy = -(log_p.exp() * log_p).nansum(dim=1, keepdim=True)
-    return _first_to_reach(config.typical_p, logits, (-log_p - entropy).abs())
+    return _first_to_reach(p, logits, (-log_p - entropy).abs())
 
 
 def _first_to_reach(share: float, logits: Tensor, rank: Tensor) -> Tensor:
-    """Keep the tokens of lowest rank until their probability reaches the share; one always stays."""
+    """Keep the tokens of lowest rank until their probability reaches the share; at least one."""
     order = rank.argsort(dim=1, stable=True)
     p = logits.softmax(dim=1).gather(1, order)
-    before = p.cumsum(dim=1) - p  # probability of all that come sooner; the first token's is 0
+    before = p.cumsum(dim=1) - p  # probability of all tokens before it; 0 for the first
     return logits.masked_fill((before >= share).gather(1, order.argsort(dim=1)), -torch.inf)
 
 
 @dataclass(frozen=True)
 class LogitsProcessor:
-    """A rule and the setting that it follows."""
+    """A function on logits, and the setting that it follows.
+
+    Example:
+        >>> LogitsProcessor("top_k", None, top_k).apply(logits, history, DecodingConfig(top_k=50), None)
+    """
 
     setting: str
     """The field of ``DecodingConfig``."""
     off: float | None
-    """The setting's value at which the rule changes nothing."""
-    apply: Callable[[Tensor, Tensor, DecodingConfig, int | None], Tensor]
-    """Logits (N, V), history (N, t), settings and the token that ends a text, if one does -> logits (N, V)."""
+    """The setting's value that changes nothing."""
+    function: Callable[..., Tensor]
+    """(logits (N, V), value) -> logits; with ``reads_history`` (logits, history (N, t), value, end) -> logits."""
     reads_history: bool = False
-    """Whether it looks at what was written. Such rules hold in beam search too; the others shape chance only."""
+    """Whether it needs the tokens so far. Beam search applies these only; the others shape random choice."""
+
+    def apply(self, logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
+        """The logits (N, V) under the setting of ``config``."""
+        value = getattr(config, self.setting)
+        return self.function(logits, history, value, end) if self.reads_history else self.function(logits, value)
 
 
 LOGITS_PROCESSORS: tuple[LogitsProcessor, ...] = (
-    LogitsProcessor("repetition_penalty", 1, by_repetition, reads_history=True),
-    LogitsProcessor("no_repeat_ngram_size", 0, by_ngrams, reads_history=True),
-    LogitsProcessor("temperature", 1, by_temperature),
-    LogitsProcessor("top_k", None, by_top_k),
-    LogitsProcessor("top_p", 1, by_top_p),
-    LogitsProcessor("min_p", 0, by_min_p),
-    LogitsProcessor("typical_p", 1, by_typical_p),
+    LogitsProcessor("repetition_penalty", 1, repetition_penalty, reads_history=True),
+    LogitsProcessor("no_repeat_ngram_size", 0, no_repeat_ngram, reads_history=True),
+    LogitsProcessor("temperature", 1, temperature),
+    LogitsProcessor("top_k", None, top_k),
+    LogitsProcessor("top_p", 1, top_p),
+    LogitsProcessor("min_p", 0, min_p),
+    LogitsProcessor("typical_p", 1, typical_p),
 )
-"""In the order that they are applied."""
+"""In the order in which they are applied."""
 
 
 def active_processors(config: DecodingConfig) -> tuple[LogitsProcessor, ...]:
-    """The rules that change something under these settings."""
-    return tuple(rule for rule in LOGITS_PROCESSORS if getattr(config, rule.setting) != rule.off)
+    """The processors that change something under these settings.
+
+    Example:
+        >>> [processor.setting for processor in active_processors(DecodingConfig(top_k=50))]
+        ['temperature', 'top_k']
+    """
+    return tuple(processor for processor in LOGITS_PROCESSORS if getattr(config, processor.setting) != processor.off)
 
 
 def apply_processors(
     logits: Tensor,
     history: Tensor,
     config: DecodingConfig,
-    rules: Iterable[LogitsProcessor],
+    processors: Iterable[LogitsProcessor],
     *,
     bias: Tensor | None = None,
     end: int | None = None,
     may_end: bool = True,
 ) -> Tensor:
-    """The logits under a bias and these rules, (N, V).
+    """Apply a bias and processors.
 
     Args:
         logits: (N, V).
         history: (N, t).
-        config: the rules' settings.
-        rules: in their order.
-        bias: added before the rules, (V,).
-        end: the token that ends a text. No rule changes it that reads the history.
+        config: the settings of the processors.
+        processors: in their order.
+        bias: added first, (V,).
+        end: the token that ends a text; processors that read the history leave its logit.
         may_end: whether it is allowed.
+
+    Returns:
+        (N, V).
+
+    Example:
+        >>> config = DecodingConfig(top_k=50)
+        >>> logits = apply_processors(logits, history, config, active_processors(config))
     """
     if bias is not None:
         logits = logits + bias
     if end is not None and not may_end:
         logits = logits.clone()
         logits[:, end] = -torch.inf
-    for rule in rules:
-        logits = rule.apply(logits, history, config, end)
+    for processor in processors:
+        logits = processor.apply(logits, history, config, end)
     return logits
 
 
 def forced_table(forced: Sequence[Sequence[int]] | None, device: torch.device) -> Tensor:
-    """What each text must begin with, (N, tokens of the longest): -1 where it is free; (0, 0) where all are."""
+    """The forced first tokens of each text, (N, longest); -1 where a text is free. (0, 0) if all are free."""
     if not forced:
         return torch.empty(0, 0, dtype=torch.int64, device=device)
     rows = [torch.tensor(tokens, dtype=torch.int64, device=device) for tokens in forced]

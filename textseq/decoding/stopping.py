@@ -1,4 +1,4 @@
-"""Ending a text at the first stop string, while it is still being written."""
+"""End a text at the first stop string, while it is still being generated."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Passes text on, but holds back what may be the beginning of a stop string.
+    """Passes text on, except for what may be the beginning of a stop string.
 
     Args:
         strings: the text ends before the first that is complete (the longest of those that are complete at once);
-            empty ones never do.
+            empty strings are ignored.
+
+    Example:
+        >>> stop = StopStrings(["END"])
+        >>> [stop.feed(piece) for piece in ("some text E", "N", "D more")], stop.stopped
+        (['some text ', '', ''], True)
     """
 
     def __init__(self, strings: Sequence[str]) -> None:
@@ -19,14 +24,14 @@ class StopStrings:
         self.stopped = False
 
     def feed(self, piece: str) -> str:
-        """Take the next piece of text; return what can be shown."""
+        """Add the next piece of text; returns what can be shown."""
         if self.stopped:
             return ""
         self.held += piece
         places = ((self.held.find(string), len(string)) for string in self.strings)
         hits = [(start + length, start) for start, length in places if start >= 0]
         if hits:
-            _, start = min(hits)  # the first to be complete, however the text came in pieces
+            _, start = min(hits)  # the first to be complete, however the text is split into pieces
             self.stopped = True
             shown, self.held = self.held[:start], ""
             return shown
@@ -36,11 +41,11 @@ class StopStrings:
         return shown
 
     def finish(self) -> str:
-        """What was still held back when the text ended by itself."""
+        """Returns the text held back, after the last piece."""
         shown, self.held = self.held, ""
         return shown
 
     def _overlap(self, string: str) -> int:
-        """The longest beginning of a stop string that the held text ends with."""
+        """Length of the longest beginning of a stop string that the held text ends with."""
         longest = min(len(string) - 1, len(self.held))
         return next((n for n in range(longest, 0, -1) if self.held.endswith(string[:n])), 0)

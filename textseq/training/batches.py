@@ -59,7 +59,12 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class PlainBatch:
-    """A batch of any type: tensors whose first axis is the rows, or tuples, lists and dicts of them."""
+    """A batch of any type: tensors whose first axis is the rows, or tuples, lists and dicts of them.
+
+    Example:
+        >>> PlainBatch((torch.zeros(4, 3), torch.zeros(4))).rows
+        4
+    """
 
     data: object
     learning_rate_factor: float = 1.0

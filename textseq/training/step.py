@@ -73,6 +73,11 @@ class TrainStep:
         batches: the source of its batches.
         config: optimizer, limits, seed.
         process_group: the processes that train together; all must have the same model.
+
+    Example:
+        >>> group = joined("cpu")  # in a process that torchrun has started
+        >>> if not group.leads:  # the first one runs Trainer(model, batches, config, process_group=group).fit()
+        ...     TrainStep(model, as_batches(batches, config.seed), config, group).follow(folder, resume=False)
     """
 
     def __init__(

@@ -240,9 +240,12 @@ def test_repeated_runs_are_not_written(writer: TextGenerator) -> None:
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("the", "wants single tokens, found 'the', which this model .char. reads as 't', 'h', 'e'; name such tokens"),
-        ("", "wants single tokens, found '', which this model .char. reads as nothing"),
-        ("ż", "unknown token 'ż'; it stands nowhere in the training text"),
+        (
+            "the",
+            "expected single tokens, got 'the', which this model .char. splits into 't', 'h', 'e'; name",
+        ),
+        ("", "expected single tokens, got '', which this model .char. splits into nothing"),
+        ("ż", "unknown token 'ż'; it is not in the training text"),
         ("<0x>", "unknown token '<0x>'; did you mean '<0x"),
     ],
 )

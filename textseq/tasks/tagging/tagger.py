@@ -22,7 +22,7 @@ from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.sources import DataSource, TaggedData
 from textseq.data.tagged import TaggedDataset
-from textseq.decoding.ctc import greedy, prefix_beam
+from textseq.decoding.ctc import ctc_beam_search, ctc_greedy
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
 from textseq.metrics.signature import data_signature
@@ -211,7 +211,7 @@ class Tagger(Predictor[TaggedDataset]):
         """The likeliest sequence of tags of each text, by CTC."""
         for text, (_, log_p) in zip(texts, self.read(texts), strict=True):
             found, nats = (
-                prefix_beam(log_p, num_beams)[0] if num_beams > 1 else (greedy(log_p), log_p.max(axis=1).sum())
+                ctc_beam_search(log_p, num_beams)[0] if num_beams > 1 else (ctc_greedy(log_p), log_p.max(axis=1).sum())
             )
             tags = tuple(self.labels[number - 1] for number in found)  # without the blank
             yield Tagging(tuple(text), tags, (float(np.exp(nats)),), aligned=False)

@@ -139,6 +139,10 @@ def joined(device: str) -> ProcessGroup:
 
     Raises:
         TextseqError: the others cannot be reached.
+
+    Example:
+        >>> joined("cpu").count  # without a launcher
+        1
     """
     process = environment()
     if process.count == 1:

@@ -1,0 +1,257 @@
+"""Own modules, own batches: ``textseq.training`` trains, reports and resumes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import textseq.training as training
+from textseq.config.training import TrainingConfig
+from textseq.data.batching import Cursor
+from textseq.errors import TextseqError
+from textseq.nn.cells import State
+from textseq.nn.losses import Loss
+from textseq.training import Evaluation, Event, IterableBatches, Trainer
+from textseq.training.log import learning_curve
+
+
+class Stateless(nn.Module):
+    """Regression with noise of its own, so that random states count; its loss is a plain mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.linear = nn.Linear(3, 1)
+        self.seen: list[State | None] = []
+
+    def loss(self, batch: tuple[Tensor, Tensor], state: State | None) -> Tensor:
+        self.seen.append(state)
+        x, y = batch
+        error: Tensor = self.linear(nn.functional.dropout(x, 0.3, self.training)) - y
+        return error.square().mean()
+
+
+class Stateful(nn.Module):
+    """A GRU whose state goes from batch to batch; it does not detach it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.rnn, self.output = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 1)
+
+    def loss(self, batch: tuple[Tensor, Tensor], state: State | None) -> Loss:
+        x, y = batch
+        h, last = self.rnn(x.unsqueeze(1), state[0] if state else None)
+        return Loss((self.output(h[:, 0]) - y).square().sum(), len(x), (last,))
+
+
+MODELS: list[Callable[[], nn.Module]] = [Stateless, Stateful]
+
+
+def data() -> TensorDataset:
+    generator = torch.Generator().manual_seed(1)
+    return TensorDataset(torch.randn(42, 3, generator=generator), torch.randn(42, 1, generator=generator))
+
+
+def as_list() -> list[object]:
+    return [*DataLoader(data(), batch_size=6)]
+
+
+def as_loader() -> DataLoader[tuple[Tensor, ...]]:
+    return DataLoader(data(), batch_size=6, shuffle=True)
+
+
+def as_loader_with_generator() -> DataLoader[tuple[Tensor, ...]]:
+    return DataLoader(data(), batch_size=6, shuffle=True, generator=torch.Generator())
+
+
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from zip(*data().tensors, strict=True)
+
+
+def as_stream() -> DataLoader[tuple[Tensor, Tensor]]:
+    """Without a length."""
+    return DataLoader(Stream(), batch_size=6)
+
+
+SOURCES: list[Callable[[], object]] = [as_list, as_loader, as_loader_with_generator, as_stream]
+
+
+def settings(steps: int, **changes: object) -> TrainingConfig:
+    values = {"max_steps": steps, "schedule": "constant", "warmup_steps": 0, "learning_rate": 0.01, **changes}
+    return TrainingConfig.from_dict(values, where="the test")
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def norm_of(model: nn.Module) -> float:
+    """Of the gradient as it is."""
+    return float(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    assert training.__all__ == sorted(training.__all__) == dir(training)
+    for name in training.__all__:
+        documented = getattr(training, name).__doc__
+        assert documented and ">>>" in documented, f"{name} has no example"
+    with pytest.raises(AttributeError, match="no attribute 'Learner'"):
+        training.Learner  # noqa: B018
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, model: Callable[[], nn.Module], source: Callable[[], list[object]]
+) -> None:
+    whole = model()
+    Trainer(whole, source(), settings(20), folder=tmp_path / "whole").fit()
+    Trainer(model(), source(), settings(10), folder=tmp_path / "cut").fit()
+    torch.manual_seed(99)
+    resumed = model()
+    Trainer(resumed, source(), settings(20), folder=tmp_path / "cut", resume=True).fit()
+    assert all(map(torch.equal, weights(whole), weights(resumed)))
+    clock = {"minutes", "rows_per_second"}
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if k not in clock}
+            for line in (folder / "log.jsonl").read_text().splitlines()
+        ]
+        for folder in (tmp_path / "whole", tmp_path / "cut")
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_no_folder_means_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = Stateless()
+    before = weights(model)
+    assert Trainer(model, as_list(), settings(30), evaluate=lambda: 1.0, report=lambda line: None).fit().step == 30
+    assert not any(map(torch.equal, before, weights(model)))
+    assert [*tmp_path.iterdir()] == []
+    assert model.seen == [None] * 30
+    for changes in ({"resume": True}, {"config": settings(3, average="last")}):
+        with pytest.raises(TextseqError, match=r"expected folder=\.\.\., got None"):
+            Trainer(model, as_list(), **changes, evaluate=lambda: 1.0)
+
+
+def test_callbacks_see_every_step_and_its_numbers(tmp_path: Path) -> None:
+    model, events, norms = Stateless(), list[Event](), list[float]()
+
+    def callback(event: Event) -> None:
+        events.append(event)
+
+    config = settings(12, clip_norm=0.1, evaluate_every=6, save_every=12)
+    evaluate, report = (lambda: Evaluation(2.0, {"accuracy": 0.5})), list[str]()
+    trainer = Trainer(
+        model, as_list(), config, folder=tmp_path / "run", callbacks=[callback], evaluate=evaluate, report=report.append
+    )
+    trainer.train_step.optimizer.register_step_pre_hook(lambda *_: norms.append(norm_of(model)))
+    trainer.fit()
+    steps = [event for event in events if event.kind == "step"]
+    assert [event.step for event in steps] == [*range(1, 13)]
+    assert [event.gradient_norm_clipped for event in steps] == pytest.approx(norms)
+    assert all(event.gradient_norm > event.gradient_norm_clipped for event in steps)
+    assert all(event.loss > 0 and event.learning_rate == pytest.approx(0.01) for event in steps)
+    others = [(event.kind, event.step) for event in events if event.kind != "step"]
+    assert others == [
+        ("checkpoint", 6), ("evaluation", 6), ("evaluation", 12), ("checkpoint", 12), ("end", 12),
+    ]  # fmt: skip
+    assert [event.evaluation.loss for event in events if event.evaluation] == [2.0, 2.0]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    (line,) = [line for line in lines if line["step"] == 10]
+    assert line["loss"] == pytest.approx(sum(event.loss for event in steps[6:10]) / 4)
+    assert line["gradient_norm"] == pytest.approx(sum(event.gradient_norm for event in steps[6:10]) / 4)
+    assert line["gradient_norm_clipped"] == pytest.approx(sum(norms[6:10]) / 4)
+    assert line["learning_rate"] == pytest.approx(0.01)
+    assert [line["validation_loss"] for line in lines if "validation_accuracy" in line] == [2.0, 2.0]
+    assert not any("nats" in words for words in report)
+    learning_curve(tmp_path / "run" / "log.jsonl", tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("limits", [{"clip_norm": None}, {"clip_value": 0.01}, {"clip_norm": None, "clip_value": 0.01}])
+def test_norms_are_known_however_a_gradient_is_clipped(limits: dict[str, float | None]) -> None:
+    model, seen, left = Stateless(), list[tuple[float, float]](), list[float]()
+    trainer = Trainer(
+        model,
+        as_list(),
+        settings(3, **limits),
+        callbacks=[lambda e: seen.append((e.gradient_norm, e.gradient_norm_clipped))],
+    )
+    trainer.train_step.optimizer.register_step_pre_hook(
+        lambda *_: left.append(
+            float(torch.cat([p.grad.flatten() for p in trainer.parameters if p.grad is not None]).norm())
+        )
+    )
+    trainer.fit()
+    assert [clipped for _, clipped in seen[:3]] == pytest.approx(left)
+    assert all(norm >= clipped - 1e-6 for norm, clipped in seen)
+
+
+def test_the_best_weights_come_back(tmp_path: Path) -> None:
+    model, costs, seen = Stateless(), iter([3.0, 1.0, 2.0]), list[list[Tensor]]()
+
+    def evaluate() -> float:
+        seen.append(weights(model))
+        return next(costs)
+
+    config = settings(9, evaluate_every=3)
+    trainer = Trainer(model, as_list(), config, folder=tmp_path, evaluate=evaluate, report=lambda line: None)
+    trainer.fit()
+    trainer.load_best()
+    assert all(map(torch.equal, weights(model), seen[1]))
+    with pytest.raises(TextseqError, match="holds a run; continue it with resume=True"):
+        Trainer(model, as_list(), config, folder=tmp_path, evaluate=evaluate)
+
+
+def test_micro_batches_of_plain_batches_give_the_gradient_of_the_whole() -> None:
+    results = []
+    for micro_batches in (1, 3):
+        model = Stateful()
+        Trainer(model, as_list(), settings(5, micro_batches=micro_batches, optimizer="sgd")).fit()
+        results.append(weights(model))
+    for whole, cut in zip(*results, strict=True):
+        torch.testing.assert_close(whole, cut)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_plain_batches_are_a_function_of_the_place(source: Callable[[], list[object]]) -> None:
+    batches, cursor, places = IterableBatches(source(), seed=3), Cursor(), []
+    while cursor.epoch < 2:
+        batch, following = batches.batch(cursor)
+        places.append((cursor, batch.data))
+        cursor = following
+    assert [place.position for place, _ in places] == [*range(7)] * 2
+    other = IterableBatches(source(), seed=3)
+    for place, expected in [*reversed(places), *places]:
+        torch.manual_seed(place.position)
+        before = torch.get_rng_state()
+        assert all(map(torch.equal, other.batch(place)[0].data, expected))  # type: ignore[call-overload]
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_epoch_of_plain_batches_is_one_pass() -> None:
+    for source in SOURCES:
+        assert Trainer(Stateless(), source(), settings(100, max_epochs=2)).fit().step == 14  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    with pytest.raises(TextseqError, match="read only once; give list"):
+        Trainer(Stateless(), iter(as_list()))
+    with pytest.raises(TextseqError, match="expected an object with batch"):
+        Trainer(Stateless(), 3)  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match=r"a method loss\(batch, state\), got Linear"):
+        Trainer(nn.Linear(1, 1), as_list())
+    model = Stateless()
+    model.loss = lambda batch, state: model.linear(batch[0])  # type: ignore[method-assign]
+    with pytest.raises(TextseqError, match=r"expected a scalar tensor or a textseq\.nn\.Loss, got a tensor of shape"):
+        Trainer(model, as_list()).fit()
