@@ -106,14 +106,14 @@ def temperature(logits: Tensor, value: float) -> Tensor:
     return logits / value
 
 
-def top_k(logits: Tensor, k: int) -> Tensor:
-    """Keep the k likeliest tokens of logits (N, V) (Fan et al. 2018, section 5.4).
+def top_k(logits: Tensor, k: int | None) -> Tensor:
+    """Keep the k likeliest tokens of logits (N, V) (Fan et al. 2018, section 5.4); None keeps all.
 
     Example:
         >>> top_k(torch.tensor([[1.0, 3.0, 2.0]]), 2)
         tensor([[-inf, 3., 2.]])
     """
-    if k >= logits.shape[1]:
+    if k is None or k >= logits.shape[1]:
         return logits
     values, tokens = logits.topk(k, dim=1)
     return torch.full_like(logits, -torch.inf).scatter(1, tokens, values)
