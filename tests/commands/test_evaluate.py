@@ -163,7 +163,15 @@ def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.M
         asked.append({"name": name, "source": source, "target": target, **rest})
         pairs = list(zip(SOURCES, TARGETS, strict=True))
         parts = {"validation": pairs[:1], "test": pairs[:2], "test_2017_flickr": pairs}
-        return PairDataset("multi30k", "", "", "", parts, source, target)
+        return PairDataset(
+            name="multi30k",
+            title="",
+            purpose="",
+            fingerprint="",
+            contents=parts,
+            source_language=source,
+            target_language=target,
+        )
 
     monkeypatch.setattr("textseq.data.sources.load_pairs", load_pairs)
     code, out, _ = command("multi30k", "--model", "mine", *QUICK)
@@ -189,10 +197,10 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
     Path("test.tsv").write_text("\n".join(["id\ttarget\tsource", *rows, "7\tempty\t"]) + "\n")
     columns = ["--source-column", "source", "--target-column", "target"]
     refused(
-        command("--pairs", "test.tsv", "--model", "mine", *columns), "1 of 7 lines with an empty sentence.*--empty drop"
+        command("--pairs", "test.tsv", "--model", "mine", *columns), "1 of 7 lines with an empty text.*--empty drop"
     )
     code, out, err = command("--pairs", "test.tsv", *QUICK, "--model", "mine", *columns, "--empty", "drop")
-    assert (code, err) == (0, "Left out of test.tsv: 1 of 7 lines with an empty sentence (line 8).\n")
+    assert (code, err) == (0, "Dropped from test.tsv: 1 of 7 lines with an empty text (line 8).\n")
     assert out.splitlines()[::2] == measured(command, "--model", "mine")[::2]
 
 

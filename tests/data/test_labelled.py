@@ -160,15 +160,15 @@ def test_folds_of_any_number_of_texts_are_a_partition() -> None:
 def test_more_folds_than_texts_are_refused() -> None:
     corpus = corpus_of([(f"text {number}", "ab"[number % 2]) for number in range(12)])
     assert corpus.fold(0, 3, validation=0.3).splits == ("train", "validation", "test")
-    with pytest.raises(TextseqError, match="50 folds of 'mine' want more texts than 12: fold 1 would have none f"):
+    with pytest.raises(TextseqError, match="50 folds of 'mine' need more texts than 12: fold 1 would have none f"):
         corpus.fold(0, 50)
-    with pytest.raises(TextseqError, match="3 folds of 'mine' want more texts than 12: fold 1 would have none f"):
+    with pytest.raises(TextseqError, match="3 folds of 'mine' need more texts than 12: fold 1 would have none f"):
         corpus.fold(0, 3, validation=0.05)
 
 
 def test_sentences_and_their_phrases_are_not_dealt_out_to_folds(data_folder: Path) -> None:
     phrases = load_labelled("sst2-phrases", data_dir=data_folder)
-    with pytest.raises(TextseqError, match=r"found sentences and their phrases in 'sst2-phrases'; take 'sst2'$"):
+    with pytest.raises(TextseqError, match=r"got sentences and their phrases in 'sst2-phrases'; use 'sst2'$"):
         phrases.fold(0, 10)
     load_labelled("sst2", data_dir=data_folder).fold(0, 10)
 
@@ -185,14 +185,16 @@ def test_texts_without_letters_are_dealt_out_too() -> None:
 
 @pytest.mark.parametrize(("number", "folds"), [(0, 1), (3, 3), (-1, 3)])
 def test_a_fold_that_is_none_is_refused(number: int, folds: int) -> None:
-    with pytest.raises(TextseqError, match="cross-validation wants 2 folds or more"):
+    with pytest.raises(TextseqError, match="cross-validation: expected at least 2 folds"):
         corpus_of(EXAMPLES).fold(number, folds)
 
 
 def corpus_of(examples: Sequence[Example]) -> LabelledDataset:
     third = len(examples) // 3
     contents = {"train": examples[:third], "test": examples[third:]}
-    return LabelledDataset("mine", "Mine", "", "f", ("a", "b", "c"), contents)
+    return LabelledDataset(
+        name="mine", title="Mine", purpose="", fingerprint="f", labels=("a", "b", "c"), contents=contents
+    )
 
 
 def write(path: Path, examples: Sequence[Example]) -> Path:
@@ -213,7 +215,7 @@ def test_ones_own_texts_are_parted(tmp_path: Path) -> None:
     held_out = write(tmp_path / "held.tsv", EXAMPLES[:5])
     assert list(own_labelled([path], validation_paths=[held_out]).examples("validation")) == EXAMPLES[:5]
     path.write_text("label\ttext\na\tone\n", encoding="utf-8")
-    with pytest.raises(TextseqError, match="has changed since it was divided: 1 texts where there were 300"):
+    with pytest.raises(TextseqError, match="has changed since it was split: expected 300 rows, got 1;"):
         list(corpus.examples("train"))
 
 
@@ -228,20 +230,20 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
             own_labelled([write(path, examples)])
     write(path, EXAMPLES)
     strange = write(tmp_path / "held.tsv", [("x", "a"), ("y", "d")])
-    with pytest.raises(TextseqError, match="validation has the label 'd', which training never saw; training has a, b"):
+    with pytest.raises(TextseqError, match="validation has the label 'd', which training lacks; training has a, b"):
         own_labelled([path], validation_paths=[strange])
-    with pytest.raises(TextseqError, match=r"validation must be a share between 0 and 0\.5"):
+    with pytest.raises(TextseqError, match=r"validation: expected a share between 0 and 0\.5"):
         own_labelled([path], validation=0.6)
-    with pytest.raises(TextseqError, match="longest must be 1 character or more"):
+    with pytest.raises(TextseqError, match="longest: expected at least 1, got"):
         own_labelled([path], longest=0)
     with pytest.raises(TextseqError, match="unknown encoding"):
         own_labelled([path], encoding="utf-9")
-    with pytest.raises(TextseqError, match="unknown treatment"):
+    with pytest.raises(TextseqError, match="unknown value of empty: 'keep'"):
         own_labelled([path], empty="keep")  # type: ignore[arg-type]
-    with pytest.raises(TextseqError, match="unknown part of corpus 'mine': 'dev'"):
+    with pytest.raises(TextseqError, match="unknown split of 'mine' 'dev'"):
         corpus_of(EXAMPLES).examples("dev")
     with pytest.raises(
-        TextseqError, match="corpus 'shakespeare' is for a language-model; of labelled texts are film_reviews, imdb"
+        TextseqError, match="corpus 'shakespeare' is for language-model; of labelled texts are film_reviews, imdb"
     ):
         load_labelled("shakespeare")
     with pytest.raises(TextseqError, match="unknown corpus 'sst'"):
@@ -277,7 +279,7 @@ def test_labels_that_are_numbers_are_in_order_and_others_that_look_alike_are_not
 def test_labels_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "".join(f"text {n},user{n // 2 * 2 + n % 2}\n" for n in range(100)))
-    with pytest.raises(TextseqError, match=r"100 labels for 100 texts in .* are no classes but names; say"):
+    with pytest.raises(TextseqError, match=r"100 labels for 100 texts in .* are too many for classes; say"):
         own_labelled([path])
 
 
@@ -285,7 +287,7 @@ def test_validation_files_without_a_text_are_named(tmp_path: Path) -> None:
     path, empty = tmp_path / "a.csv", tmp_path / "none.csv"
     path.write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(20)))
     empty.write_text("text,label\n")
-    with pytest.raises(TextseqError, match=r"no texts for validation in .*none\.csv; name other files"):
+    with pytest.raises(TextseqError, match=r"no texts for validation in .*none\.csv: .*; name other files"):
         own_labelled([path], validation_paths=[empty])
 
 

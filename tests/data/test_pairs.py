@@ -157,7 +157,7 @@ def test_czech_has_no_test_of_2017(data_folder: Path, data_file: DataFile) -> No
     data_file("multi30k/train.cs.gz")
     corpus = load_pairs("multi30k", source="en", target="cs", data_dir=data_folder)
     assert corpus.splits == ("train", "validation", "test")
-    with pytest.raises(TextseqError, match=r"unknown part of corpus 'multi30k' \(en to cs\): 'test_2017_flickr'"):
+    with pytest.raises(TextseqError, match=r"unknown split of 'multi30k' \(en to cs\) 'test_2017_flickr'"):
         corpus.pairs("test_2017_flickr")
 
 
@@ -165,15 +165,15 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     with pytest.raises(TextseqError, match=r"unknown corpus 'multi3k'; did you mean 'multi30k'\?"):
         load_pairs("multi3k")
-    with pytest.raises(TextseqError, match=r"'shakespeare' is for a language-model; of pairs are multi30k, tat"):
+    with pytest.raises(TextseqError, match=r"'shakespeare' is for language-model; of pairs are multi30k, tat"):
         load_pairs("shakespeare")
-    with pytest.raises(TextseqError, match=r"'multi30k' is for a translator; of texts are austen, brown, capek"):
+    with pytest.raises(TextseqError, match=r"'multi30k' is for translation; of texts are austen, brown, capek"):
         load_corpus("multi30k")
     for languages in ({"source": "it"}, {"target": "it"}, {"source": "it", "target": "it"}):
         with pytest.raises(TextseqError, match=r"unknown language of corpus 'multi30k': 'it'.*known: cs, de, en, fr"):
             load_pairs("multi30k", **languages)  # type: ignore[arg-type]
     with pytest.raises(
-        TextseqError, match=r"'multi30k' wants two languages .* found 'fr' twice; it has en, de, fr, cs"
+        TextseqError, match=r"'multi30k': expected two languages .* got 'fr' twice; it has en, de, fr, cs"
     ):
         load_pairs("multi30k", source="fr", target="fr")
     with pytest.raises(TextseqError, match=r"'multi30k' lacks 6 of 6 files, the first multi30k/train\.en\.gz"):
@@ -284,7 +284,7 @@ def test_own_validation_has_a_floor(count: int, share: float, held_out: int, tmp
     corpus = own_pairs([path], validation=share)
     assert [len(split) for split in everything(corpus).values()] == [count - held_out, *[held_out] * (held_out > 0)]
     pairs = "1 pair" if held_out == 1 else f"{held_out} pairs"
-    few = (f"Validation rests on {pairs}; measures from so few say little.",)
+    few = (f"Validation has only {pairs}; metrics from so few say little.",)
     assert corpus.notes == (few if held_out else ())
     assert everything(own_pairs([path], validation=share)) == everything(corpus)
 
@@ -293,7 +293,7 @@ def test_validation_of_a_hundred_pairs_is_not_few(tmp_path: Path) -> None:
     path = own(tmp_path, [f"one {number}\teins {number}" for number in range(1000)])
     assert own_pairs([path], validation=0.1).notes == ()
     assert own_pairs([path], validation=0.099).notes == (
-        "Validation rests on 99 pairs; measures from so few say little.",
+        "Validation has only 99 pairs; metrics from so few say little.",
     )
     held_out = own(tmp_path, [f"two {number}\tzwei {number}" for number in range(100)], "v.tsv")
     assert own_pairs([path], validation_paths=[held_out]).notes == ()
@@ -334,11 +334,11 @@ def test_own_validation_files(tmp_path: Path) -> None:
         "train": [("one", "eins"), ("two", "zwei"), ("three", "drei")],
         "validation": [("Two!", "zwo"), ("four", "vier")],
     }
-    flatters = "Validation pairs with a sentence that is in training too, which flatters: 1."
-    assert corpus.notes == (flatters, "Validation rests on 2 pairs; measures from so few say little.")
+    flatters = "Validation pairs with a sentence that is also in training, which flatters: 1."
+    assert corpus.notes == (flatters, "Validation has only 2 pairs; metrics from so few say little.")
     other = own(tmp_path, ["five\tfünf"], "v.tsv")
     assert own_pairs([training], validation_paths=[other]).notes == (
-        "Validation rests on 1 pair; measures from so few say little.",
+        "Validation has only 1 pair; metrics from so few say little.",
     )
 
 
@@ -347,10 +347,10 @@ def test_lines_left_out_are_noted_and_never_given(tmp_path: Path) -> None:
     path = own(tmp_path, [*lines[:20], "", "x\t" + "y" * 30, *lines[20:], "no tab"])
     for treatment in ("empty", "overlong", "unreadable"):
         others = dict.fromkeys({"empty", "overlong", "unreadable"} - {treatment}, "drop")
-        with pytest.raises(TextseqError, match=rf"1 of 53 lines .*; mend them, or .* --{treatment} drop"):
+        with pytest.raises(TextseqError, match=rf"1 of 53 lines .*; correct them, or .* --{treatment} drop"):
             own_pairs([path], longest=20, **others)  # type: ignore[arg-type]
     corpus = own_pairs([path], longest=20, empty="drop", overlong="drop", unreadable="drop", validation=0.1)
-    assert len(corpus.notes) == 4 and all("Left out of" in note for note in corpus.notes[:3])
+    assert len(corpus.notes) == 4 and all("Dropped from" in note for note in corpus.notes[:3])
     kept = own_pairs([own(tmp_path, lines, "kept.tsv")], validation=0.1)
     assert everything(corpus) == everything(kept)
     assert corpus.fingerprint == kept.fingerprint
@@ -382,22 +382,22 @@ def test_fingerprint_is_of_the_pairs_and_their_parts(tmp_path: Path) -> None:
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     path = own(tmp_path, ["one\teins", "one\tzwei"])
     with pytest.raises(
-        TextseqError, match=r"own\.tsv has too few pairs that share no sentence .* \(2 pairs\); give val"
+        TextseqError, match=r"too few pairs in .*own\.tsv to keep some for validation \(2\); give separate val"
     ):
         own_pairs([path])
-    with pytest.raises(TextseqError, match=r"too few pairs .* \(1 pair\); give"):
+    with pytest.raises(TextseqError, match=r"too few pairs .* \(1\); give"):
         own_pairs([own(tmp_path, ["one\teins"])])
     for content in ([], ["", ""]):
         with pytest.raises(TextseqError, match=r"no pairs in .*own\.tsv"):
             own_pairs([own(tmp_path, content)], empty="drop")
     for share in (-0.1, 0.51, float("nan")):
-        with pytest.raises(TextseqError, match=f"a share between 0 and 0.5, not {share}"):
+        with pytest.raises(TextseqError, match=f"a share between 0 and 0.5, got {share}"):
             own_pairs([path], validation=share)
     with pytest.raises(TextseqError, match="unknown encoding 'utf-88'"):
         own_pairs([path], encoding="utf-88")
-    with pytest.raises(TextseqError, match="longest must be 1 character or more, not 0"):
+    with pytest.raises(TextseqError, match="longest: expected at least 1, got 0"):
         own_pairs([path], longest=0)
-    with pytest.raises(TextseqError, match=r"unknown treatment of faulty lines 'dorp'; did you mean 'drop'\?"):
+    with pytest.raises(TextseqError, match=r"unknown value of empty: 'dorp'; did you mean 'drop'\?"):
         own_pairs([path], empty="dorp")  # type: ignore[arg-type]
 
 
@@ -405,7 +405,7 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
     path = own(tmp_path, [f"one {number}\teins {number}" for number in range(50)])
     corpus = own_pairs([path])
     own(tmp_path, ["two\tzwei"])
-    with pytest.raises(TextseqError, match="changed since it was divided: 1 pair where there were 50"):
+    with pytest.raises(TextseqError, match="changed since it was split: expected 50 rows, got 1;"):
         list(corpus.pairs("train"))
     path.unlink()
     with pytest.raises(TextseqError, match=r"cannot read .*own\.tsv: No such file"):

@@ -55,7 +55,7 @@ def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> Non
     text = "".join(next(iter(load_corpus("brown", data_dir=data_folder).documents("train"))))
     words, _ = next(load_tagged("brown", data_dir=data_folder).sentences("train"))
     assert text.split()[:5] == list(words[:5]) == ["The", "Fulton", "County", "Grand", "Jury"]
-    with pytest.raises(TextseqError, match="'treebank' is for a tagger; of texts are austen"):
+    with pytest.raises(TextseqError, match="'treebank' is for tagging; of texts are austen"):
         load_corpus("treebank", data_dir=data_folder)
     with pytest.raises(TextseqError, match="of tagged sentences are brown, cmudict, treebank"):
         load_tagged("shakespeare", data_dir=data_folder)
@@ -90,7 +90,7 @@ def test_columns_are_read_as_their_file_has_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "says"),
-    [((0, None), "columns are counted from 1"), ((2, 2), "word and tag are two; found 2 and 2")],
+    [((0, None), "expected two different columns, counted from 1"), ((2, 2), "two different columns.* got 2 and 2")],
 )
 def test_columns_that_make_no_sense_are_refused(
     columns: tuple[int | None, int | None], says: str, tmp_path: Path
@@ -148,13 +148,13 @@ def test_own_sentences_are_parted_and_none_is_lost(tmp_path: Path) -> None:
     [
         ("", "no sentences in .*own.txt: it is empty"),
         ("\n\n", "no sentences in"),
-        ("a NOUN\nb\n\nc NOUN\n", r"1 of 2 sentences with too few columns \(line 2\); mend .*--unreadable drop"),
+        ("a NOUN\nb\n\nc NOUN\n", r"1 of 2 sentences with too few columns \(line 2\); correct .*--unreadable drop"),
         ("a\tNOUN\n\t\tNOUN\n" + MANY, "with a word or a tag that is empty"),
-        (MANY + "caf\udce9 NOUN\n", r"with what is not utf-8 text .*line 181"),
+        (MANY + "caf\udce9 NOUN\n", r"with bytes that are not utf-8 text .*line 181"),
         (MANY + "a\0 NOUN\n", "with a NUL character"),
         (MANY + "x NOUN\n" * 11, r"1 of 61 sentences with more than 10 words \(line 191\).*--overlong drop"),
-        ("a NOUN\n\nb NOUN\n", "two tags are wanted or more, found but 'NOUN'"),
-        ("a NOUN\nb\tVE\x1bRB\n", r"with a tag that has a character that cannot be seen \(line 2\)"),
+        ("a NOUN\n\nb NOUN\n", "expected at least 2 tags, got only 'NOUN'"),
+        ("a NOUN\nb\tVE\x1bRB\n", r"with a tag that has an invisible character \(line 2\)"),
         ("a NOUN\nb VERB\n", "too few sentences in .* to keep some for validation"),
     ],
 )
@@ -179,16 +179,16 @@ def test_what_was_read_before_is_checked_again(tmp_path: Path) -> None:
     path = write(tmp_path, MANY)
     corpus = own_tagged([path])
     path.write_text(MANY + "one more NOUN\n")
-    with pytest.raises(TextseqError, match="has changed since it was divided"):
+    with pytest.raises(TextseqError, match="has changed since it was split"):
         list(corpus.sentences("train"))
 
 
 def test_a_tag_that_training_never_saw_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TextseqError, match="validation has the tag 'X', which training never saw"):
+    with pytest.raises(TextseqError, match="validation has the tag 'X', which training lacks"):
         own_tagged([write(tmp_path, MANY)], validation_paths=[write(tmp_path, "a X\n", "v.txt")])
-    with pytest.raises(TextseqError, match="found a folder at"):
+    with pytest.raises(TextseqError, match="got a folder at"):
         own_tagged([tmp_path])
-    with pytest.raises(TextseqError, match="found no file at"):
+    with pytest.raises(TextseqError, match="got no file at"):
         own_tagged([tmp_path / "none.txt"])
 
 
@@ -211,5 +211,5 @@ def test_comments_before_a_sentence_are_no_words(tmp_path: Path) -> None:
 
 
 def test_a_validation_file_without_a_sentence_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TextseqError, match=r"no sentences for validation in .*v\.txt; name other files"):
+    with pytest.raises(TextseqError, match=r"no sentences for validation in .*v\.txt: .*; name other files"):
         own_tagged([write(tmp_path, MANY)], validation_paths=[write(tmp_path, "\n", "v.txt")])

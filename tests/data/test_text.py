@@ -99,7 +99,7 @@ def test_tinyshakespeare_is_split_as_everybody_splits_it(data_file: DataFile, da
     assert (len(train), len(validation)) == (1_003_854, 111_540)  # nanoGPT's shakespeare_char
     assert train + validation == whole
     assert corpus.splits == ("train", "validation")
-    with pytest.raises(TextseqError, match="'tinyshakespeare' has no test part; it has train and validation"):
+    with pytest.raises(TextseqError, match="unknown split of 'tinyshakespeare' 'test'; known: train, validation"):
         corpus.documents("test")
     with pytest.raises(TextseqError, match=r"'valid'; did you mean 'validation'\?"):
         corpus.documents("valid")
@@ -157,7 +157,7 @@ def test_formats_of_single_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_no_document_is_in_two_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     head = 'format = "text"\nsplit = { validation = ["a"], test = ["a"] }\n'
     recipe_of(monkeypatch, tmp_path, head, a="x", b="y")
-    with pytest.raises(TextseqError, match=r"'mine': 'a' in the test part must name documents, of no other part"):
+    with pytest.raises(TextseqError, match=r"'mine': 'a' in the test split must name documents of no other split"):
         load_corpus("mine", data_dir=tmp_path)
 
 
@@ -407,7 +407,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         own_text([path])
     path.write_text("text")
     for share in (-0.1, 0.51, float("nan")):
-        with pytest.raises(TextseqError, match=f"a share between 0 and 0.5, not {share}"):
+        with pytest.raises(TextseqError, match=f"a share between 0 and 0.5, got {share}"):
             own_text([path], validation=share)
     for encoding in ("utf-88", "hex", "undefined"):
         with pytest.raises(TextseqError, match=f"unknown encoding '{encoding}'"):

@@ -1,50 +1,216 @@
-"""What every opened corpus shares: its splits, encoding checks and fingerprint."""
+"""What all datasets share: splits, notes and fingerprint, and how a corpus or one's own files are opened."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypedDict, TypeVar
 
 from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
 from textseq.data.corpora.text_formats import CorpusDocument, members
-from textseq.errors import TextseqError
+from textseq.data.readers.row_errors import OnError, RowErrorKind, RowFile, kinds_to_drop
+from textseq.data.splits import ConcatDataset, Subset
+from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document
 
 SPLITS = ("train", "validation", "test")
 
+Row = TypeVar("Row", covariant=True)
 
-def check_share(validation: float, usual: float = 0.1) -> None:
-    """Raise a TextseqError if so much cannot be kept for validation."""
-    if not 0 <= validation <= 0.5:
-        raise TextseqError(f"validation must be a share between 0 and 0.5, not {validation}; {usual} is usual")
+Checked = TypeVar("Checked")
 
 
-def check_encoding(encoding: str) -> None:
-    """Raises a TextseqError for what is none of Python's text encodings."""
-    try:
-        codecs.getincrementaldecoder(encoding)
-        "a".encode(encoding)  # refuses codecs that are not of text, such as hex
-    except (LookupError, ValueError) as error:
-        raise TextseqError(f"unknown encoding '{encoding}'; usual are utf-8, latin-1, cp1252") from error
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Generic[Row]):
+    """Rows in splits, read from the files whenever they are asked for, and what is known of them."""
+
+    name: str
+    title: str
+    purpose: str
+    fingerprint: str
+    """Hex SHA-256 of everything that determines the rows and their splits."""
+    contents: Mapping[str, Iterable[Row]]
+    """The rows of each split."""
+    language: str = "unknown"
+    licence: str = "unknown"
+    encoding: str = "utf-8"
+    notes: tuple[str, ...] = ()
+    """Sentences that the user should read."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits, in the order train, validation, test, further ones."""
+        return tuple(sorted(self.contents, key=(*SPLITS, *self.contents).index))
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """The rows of a split, in the order of the files.
+
+        Raises:
+            TextseqError: there is no such split; or, while it is read, a file is gone or has changed.
+        """
+        if split not in self.contents:
+            raise unknown(f"split of '{self.name}'", split, self.splits)
+        return iter(self.contents[split])
+
+
+# Corpora
+
+
+class _Description(TypedDict):
+    name: str
+    title: str
+    purpose: str
+    language: str
+    licence: str
+    encoding: str
+
+
+def description(recipe: CorpusRecipe) -> _Description:
+    """The fields of a dataset that its recipe states."""
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "purpose": recipe.purpose,
+        "language": recipe.language,
+        "licence": recipe.licence,
+        "encoding": recipe.encoding,
+    }
 
 
 def documents_of(recipe: CorpusRecipe, local: Mapping[str, LocalFile]) -> dict[str, Document]:
-    """The documents of a recipe by name: a file's own name or, of an archive, the members' names."""
+    """The documents of a recipe by name: a file's own name or, in an archive, the members' names."""
     documents: dict[str, Document] = {}
     for name, file in local.items():
         whole = CorpusDocument(file.path, recipe.encoding, format=recipe.formats.get(name, recipe.format))
         if name in recipe.members:
-            found = members(file.path, recipe.members[name])
-            documents |= {member: replace(whole, member=member) for member in found}
+            names = members(file.path, recipe.members[name])
+            documents |= {member: replace(whole, member=member) for member in names}
         else:
             documents[name] = whole
     return documents
 
 
-def fingerprint_of(*decides: object) -> str:
+def file_hashes(local: Mapping[str, LocalFile]) -> list[tuple[str, str]]:
+    """The name and SHA-256 of each file."""
+    return [(name, file.sha256) for name, file in local.items()]
+
+
+def fingerprint_of(*content: object) -> str:
     """The hex SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+# One's own files
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise a TextseqError unless it is one of Python's text encodings."""
+    try:
+        codecs.getincrementaldecoder(encoding)
+        "a".encode(encoding)  # refuses codecs that are not for text, such as hex
+    except (LookupError, ValueError) as error:
+        raise TextseqError(f"unknown encoding '{encoding}'; usual are utf-8, latin-1, cp1252") from error
+
+
+def check_options(
+    *, encoding: str, validation: float, longest: int = 1, **on_error: OnError
+) -> frozenset[RowErrorKind]:
+    """Check how one's own files are to be read, and return the kinds of row errors whose rows are dropped.
+
+    Raises:
+        TextseqError: the encoding is no text encoding of Python's, or another option has an invalid value.
+    """
+    if not 0 <= validation <= 0.5:
+        raise TextseqError(f"validation: expected a share between 0 and 0.5, got {validation}")
+    if longest < 1:
+        raise TextseqError(f"longest: expected at least 1, got {longest}")
+    check_encoding(encoding)
+    return kinds_to_drop(**on_error)
+
+
+class Survey(Generic[Checked]):
+    """The first reading of one's own files: checks and hashes all rows and collects notes.
+
+    Args:
+        unit: what a row is, in the plural.
+        content: everything that determines a row, as a string.
+    """
+
+    def __init__(self, unit: str, content: Callable[[Checked], str]) -> None:
+        self.unit, self.content = unit, content
+        self.notes: list[str] = []
+        self.digests = {split: hashlib.sha256() for split in ("train", "validation")}
+
+    def rows(self, files: Sequence[RowFile[Checked]], split: str) -> Iterator[Checked]:
+        """The rows of the files of a split.
+
+        Raises:
+            TextseqError: there are none, or a file cannot be read or has row errors that are not to be dropped.
+        """
+        empty = True
+        for file in files:
+            for row in file.surveyed(self.notes):
+                self.digests[split].update(self.content(row).encode())
+                empty = False
+                yield row
+        if empty:
+            purpose = " for validation" if split == "validation" else ""
+            raise TextseqError(
+                f"no {self.unit}{purpose} in {names_of(files)}: it is empty, or all rows were dropped; name other files"
+            )
+
+    def contents(
+        self,
+        training: Sequence[RowFile[Checked]],
+        held_out: Sequence[RowFile[Checked]],
+        split_of: bytes,
+        validation: float,
+    ) -> dict[str, Iterable[Checked]]:
+        """The rows of each split.
+
+        Args:
+            training: all files but
+            held_out: separate files for validation, if any.
+            split_of: the split number of each row of ``training``, 1 for validation.
+            validation: the share that ``split_of`` keeps for validation; 0: none.
+
+        Raises:
+            TextseqError: there are too few rows to keep some for validation.
+        """
+        whole = ConcatDataset(tuple(training))
+        if held_out:
+            return {"train": whole, "validation": ConcatDataset(tuple(held_out))}
+        if not validation:
+            return {"train": whole}
+        if len(set(split_of)) < 2:
+            raise TextseqError(
+                f"too few {self.unit} in {names_of(training)} to keep some for validation ({len(split_of)}); give "
+                "separate validation files, or --validation 0"
+            )
+        self.digests["validation"].update(split_of)
+        return {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}
+
+    def fingerprint(self, version: int) -> str:
+        """The dataset's fingerprint."""
+        return fingerprint_of(version, [digest.hexdigest() for digest in self.digests.values()])
+
+
+def names_of(files: Sequence[RowFile[object]]) -> str:
+    """How an error names some files."""
+    return ", ".join(file.name for file in files)
+
+
+def check_labels(
+    labels: Sequence[str], held_out: Collection[str], fewest: int, *, kind: str, where: str, remedy: str
+) -> None:
+    """Raise a TextseqError if training has fewer labels than it must, or validation has one that training lacks."""
+    if len(labels) < fewest:
+        raise TextseqError(f"expected at least {fewest} {kind}s, got only '{labels[0]}' in {where}; {remedy}")
+    if unseen := sorted(set(held_out) - set(labels)):
+        raise TextseqError(
+            f"validation has the {kind} '{unseen[0]}', which training lacks; training has {', '.join(labels)}"
+        )

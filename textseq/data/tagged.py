@@ -1,77 +1,60 @@
-"""Tagged sentences to learn tagging from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
-
-Either gives a ``TaggedDataset``: parts ("train", "validation", "test", as there are), each a series of sentences
-(words, tags) that are read from the files as they are asked for.
-"""
+"""Tagged sentences to learn tagging from: a corpus by name (a recipe in ``corpora/``), or one's own files."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from textseq.data.corpora.catalog import recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS, UNALIGNED
-from textseq.data.dataset import SPLITS, check_encoding, check_share, fingerprint_of
-from textseq.data.readers.row_errors import OnError, left_out
-from textseq.data.readers.tagged import TaggedFile, own_tagged_file
-from textseq.data.rows import Tagged
-from textseq.data.splits import ConcatDataset, own_splits, recipe_splits, split_by_hash
-from textseq.errors import TextseqError, unknown
+from textseq.data.dataset import (
+    Dataset,
+    Survey,
+    check_labels,
+    check_options,
+    description,
+    file_hashes,
+    fingerprint_of,
+    names_of,
+)
+from textseq.data.readers.row_errors import OnError
+from textseq.data.readers.tagged import own_tagged_file
+from textseq.data.rows import Example, Tagged
+from textseq.data.splits import recipe_splits, split_by_hash
 
-TAGGED_VERSION = 1  # to be raised when a corpus's files give other sentences, or other parts, than before
+TAGGED_VERSION = 1  # raise when a corpus's files give other sentences, or other splits, than before
 
 LONGEST = 1000
-"""Words of a sentence, unless a user says otherwise; far less than a mishap."""
+"""Default limit on the words of a sentence; longer ones are mostly mistakes in the file."""
 
 
-@dataclass(frozen=True)
-class TaggedDataset:
-    """Tagged sentences, and what is known of them.
+@dataclass(frozen=True, kw_only=True)
+class TaggedDataset(Dataset[Tagged]):
+    """Tagged sentences."""
 
-    ``labels`` are all tags that there are, in the order of the recipe, or sorted. ``notes`` are sentences that a user
-    should read. ``fingerprint`` is a hex SHA-256 of all that decides the sentences and their parts.
-    """
+    task: ClassVar[str] = "tagging"
 
-    name: str
-    title: str
-    purpose: str
-    fingerprint: str
     labels: tuple[str, ...]
-    contents: Mapping[str, Iterable[Tagged]]
-    language: str = "unknown"
-    licence: str = "unknown"
-    encoding: str = "utf-8"
-    notes: tuple[str, ...] = ()
-    task: str = "tagging"
+    """All tags, in the order of the recipe, or sorted."""
     aligned: bool = True
-    """Whether each word has a tag; otherwise letters are read, and the tags are a sequence of its own."""
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The parts there are, in the order train, validation, test."""
-        return tuple(split for split in SPLITS if split in self.contents)
+    """Whether each word has a tag; otherwise the letters of a text are read, and its tags are a separate sequence."""
 
     def sentences(self, split: str) -> Iterator[Tagged]:
-        """The words of each sentence of a part, with their tags, in the order of the files.
-
-        Raises:
-            TextseqError: the corpus has no such part; or, while it is read, a file is gone or has changed.
-        """
-        if split not in self.contents:
-            raise unknown(f"part of corpus '{self.name}':", split, self.splits)
-        return iter(self.contents[split])
+        """The words of each sentence of a split, with their tags; see ``rows``."""
+        return self.rows(split)
 
 
 def load_tagged(name: str, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
-    """A corpus of tagged sentences by name, every file found and verified.
+    """Load a corpus of tagged sentences by name; every file is found and verified.
 
     Args:
         name: one of the corpora for which ``list_corpora()`` names ``tags``.
         data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
-        download: whether to fetch into the cache what is nowhere on this machine.
+        download: whether to download missing files into the cache.
 
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
@@ -84,16 +67,11 @@ def load_tagged(name: str, *, data_dir: Path | None = None, download: bool = Fal
         return TAGGED_FORMATS[recipe.format](text, tag_of)
 
     return TaggedDataset(
-        name=name,
-        title=recipe.title,
-        purpose=recipe.purpose,
-        language=recipe.language,
-        licence=recipe.licence,
-        encoding=recipe.encoding,
+        **description(recipe),
         labels=tuple(recipe.tags),
         fingerprint=fingerprint_of(
             *(TAGGED_VERSION, recipe.encoding, recipe.format, recipe.members, recipe.split),
-            *(list(recipe.tags.items()), [(file, found.sha256) for file, found in local.items()]),
+            *(list(recipe.tags.items()), file_hashes(local)),
         ),
         contents=recipe_splits(recipe, local, read, lambda tagged: ("".join(tagged[0]), "")),
         aligned=recipe.format not in UNALIGNED,
@@ -114,82 +92,60 @@ def own_tagged(
     fewest_tags: int = 2,
     aligned: bool = True,
 ) -> TaggedDataset:
-    """A user's own tagged sentences, every one of them checked. A file whose name ends in ".gz" is unpacked meanwhile.
+    """Open one's own tagged sentences and check all. Files that end in ".gz" are decompressed while they are read.
 
     Args:
-        paths: files with a word and its tag to a line and an empty line after each sentence (see ``TaggedFile``).
-        word_column: the column of the word, from 1, or from -1 backwards; see ``tagged_files.own_tagged_file``.
-        tag_column: the same of the tag.
+        paths: files with one word and its tag per line and an empty line after each sentence (see ``TaggedFile``).
+        word_column: the column of the word, from 1, or from -1 backwards; see ``readers.tagged.own_tagged_file``.
+        tag_column: the same for the tag.
         encoding: any of Python's text encodings.
-        validation: the share of the sentences that is the validation part, from 0 (no validation part) to 0.5; equal
-            sentences are in one part.
-        validation_paths: files of their own for validation, as ``paths``; nothing is then taken from these.
-        longest: words that a sentence has at most.
-        overlong: "drop" leaves out longer sentences instead of refusing the file.
+        validation: the share of sentences for validation, from 0 (none) to 0.5; equal sentences stay together.
+        validation_paths: separate files for validation, in the same form; ``validation`` is then ignored.
+        longest: the most words of a sentence.
+        overlong: "drop" drops longer sentences instead of refusing the file.
         unreadable: the same for sentences with a line of too few columns, or bytes that are not text.
-        fewest_tags: that there must be.
-        aligned: False where every line is a text, a tab and tags between spaces, not aligned with the text's letters.
+        fewest_tags: the fewest different tags.
+        aligned: False if every line is a text, a tab and tags between spaces, not aligned with the text's letters.
 
     Raises:
-        TextseqError: a file is missing or damaged; sentences have faults that are not to be left out; there are none,
-            or all words have one tag, or validation has a tag that training has not.
+        TextseqError: an option is invalid; a file is missing or damaged; sentences have errors that are not to be
+            dropped; there are none, or all words have one tag, or validation has a tag that training lacks.
     """
-    check_share(validation)
-    if longest < 1:
-        raise TextseqError(f"longest must be 1 word or more, not {longest}; {LONGEST:,} is usual")
-    check_encoding(encoding)
-    drop = left_out(overlong=overlong, unreadable=unreadable)
-    notes: list[str] = []
-    digests = {split: hashlib.sha256() for split in ("train", "validation")}
-    tags: dict[str, set[str]] = {split: set() for split in digests}
-
-    def opened(some: Sequence[Path]) -> list[TaggedFile]:
-        columns = word_column, tag_column
-        return [
-            own_tagged_file(path, columns, encoding=encoding, longest=longest, drop=drop, aligned=aligned)
+    drop = check_options(
+        encoding=encoding, validation=validation, longest=longest, overlong=overlong, unreadable=unreadable
+    )
+    survey: Survey[Tagged] = Survey("sentences", repr)
+    tags: dict[str, set[str]] = {"train": set(), "validation": set()}
+    training, held_out = (
+        [
+            own_tagged_file(
+                path, (word_column, tag_column), encoding=encoding, longest=longest, drop=drop, aligned=aligned
+            )
             for path in some
         ]
+        for some in (paths, validation_paths)
+    )
 
-    def surveyed(files: Sequence[TaggedFile], split: str) -> Iterator[tuple[str, str]]:
+    def keys(split: str) -> Iterator[Example]:
         """Each sentence as one text, without a label."""
-        for file in files:
-            for words, its in file.surveyed(notes):
-                digests[split].update(repr((words, its)).encode())
-                tags[split].update(its)
-                yield (" " if aligned else "").join(words), ""
+        for words, sentence_tags in survey.rows(training if split == "train" else held_out, split):
+            tags[split].update(sentence_tags)
+            yield (" " if aligned else "").join(words), ""
 
-    training, held_out = opened(paths), opened(validation_paths)
-    where = ", ".join(map(str, paths))
-    split_of = split_by_hash(surveyed(training, "train"), [1 - validation, validation])
-    if not split_of:
-        raise TextseqError(f"no sentences in {where}: it is empty, or all were left out; name others")
-    labels = tuple(sorted(tags["train"]))
-    if len(labels) < fewest_tags:
-        raise TextseqError(
-            f"two tags are wanted or more, found but '{labels[0]}' in {where}; say with --tag-column where the tags are"
-        )
+    split_of = split_by_hash(keys("train"), [1 - validation, validation])
     if held_out:
-        for _ in surveyed(held_out, "validation"):
-            pass
-        if not tags["validation"]:
-            raise TextseqError(
-                f"no sentences for validation in {', '.join(map(str, validation_paths))}; name other files"
-            )
-        if strange := sorted(tags["validation"] - tags["train"]):
-            raise TextseqError(
-                f"validation has the tag '{strange[0]}', which training never saw; training has {', '.join(labels)}"
-            )
-    elif validation:
-        digests["validation"].update(split_of)
-    splits = ConcatDataset(tuple(training)), ConcatDataset(tuple(held_out)) if held_out else None
+        deque(keys("validation"), maxlen=0)
+    labels = tuple(sorted(tags["train"]))
+    where, remedy = names_of(training), "say with --tag-column where the tags are"
+    check_labels(labels, tags["validation"], fewest_tags, kind="tag", where=where, remedy=remedy)
     return TaggedDataset(
         name=" and ".join(path.name for path in paths),
         title=where,
         purpose="your own sentences",
         encoding=encoding,
         labels=labels,
-        fingerprint=fingerprint_of(TAGGED_VERSION, [digest.hexdigest() for digest in digests.values()]),
-        contents=own_splits(*splits, split_of, validation, what=f"sentences in {where}"),
-        notes=tuple(notes),
+        contents=survey.contents(training, held_out, split_of, validation),
+        fingerprint=survey.fingerprint(TAGGED_VERSION),
+        notes=tuple(survey.notes),
         aligned=aligned,
     )

@@ -1,7 +1,6 @@
-"""Where text comes from: a corpus by name (a recipe in ``corpora/``), or a user's own files.
+"""Text to model: a corpus by name (a recipe in ``corpora/``), or one's own files.
 
-Either gives a ``TextDataset``: parts ("train", "validation", "test", as there are), each a series of
-documents, each document a series of chunks of text, so that a large file never lies in memory.
+Either gives a ``TextDataset`` of documents, each a series of chunks of text, so a large file is never in memory whole.
 """
 
 from __future__ import annotations
@@ -13,71 +12,52 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 from textseq.data.corpora.catalog import CorpusRecipe, recipe_files, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.text_formats import FORMATS, FORMATS_VERSION
-from textseq.data.dataset import SPLITS, check_encoding, check_share, documents_of, fingerprint_of
+from textseq.data.dataset import Dataset, check_options, description, documents_of, file_hashes, fingerprint_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading
 from textseq.io.files import sha256
 
-# Endings that are never text; other files that are not text are known by what is in them.
+# Endings that are never text; other binary files are recognised by their content.
 BINARY = re.compile(
     r"\.(7z|bmp|bz2|class|dll|docx?|epub|exe|gif|gz|ico|jar|jpe?g|mp[34]|np[yz]|o|odt|og[gv]|pdf|pickle|png|pt"
     r"|py[cd]|safetensors|so|sqlite|tar|tgz|ttf|wav|webp|whl|woff2?|xlsx?|xz|zip|zst)"
 )
 
 
-@dataclass(frozen=True)
-class TextDataset:
-    """Text, and what is known of it.
+@dataclass(frozen=True, kw_only=True)
+class TextDataset(Dataset[Document]):
+    """Text; its rows are documents."""
 
-    ``notes`` are sentences that a user should read. ``fingerprint`` is a hex SHA-256 of all that decides
-    the text. ``contents`` holds the documents of each part that the corpus has.
-    """
+    task: ClassVar[str] = "language-model"
 
-    name: str
-    title: str
-    task: str
-    purpose: str
-    encoding: str
-    fingerprint: str
     contents: Mapping[str, tuple[Document, ...]]
-    language: str = "unknown"
-    licence: str = "unknown"
-    notes: tuple[str, ...] = ()
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The parts there are, in the order train, validation, test."""
-        return tuple(split for split in SPLITS if split in self.contents)
 
     def documents(self, split: str) -> Iterator[Iterator[str]]:
-        """Each document of a part, as an iterator of chunks of at most 2**20 characters.
+        """Each document of a split, as an iterator of chunks of at most 2**20 characters.
 
         Raises:
-            TextseqError: the corpus has no such part.
+            TextseqError: there is no such split.
         """
-        if split not in SPLITS:
-            raise unknown("part of a corpus", split, SPLITS)
-        if split not in self.contents:
-            raise TextseqError(f"corpus '{self.name}' has no {split} part; it has {' and '.join(self.splits)}")
-        return (document.chunks() for document in self.contents[split])
+        return (document.chunks() for document in self.rows(split))
 
 
 def corpus_names() -> list[str]:
-    """The corpora that can be asked for by name, sorted."""
+    """The names of all corpora, sorted."""
     return list(recipe_files())
 
 
 def load_corpus(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset:
-    """A corpus by name, every file found and verified.
+    """Load a corpus of text by name; every file is found and verified.
 
     Args:
         name: one of ``corpus_names()``.
         data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
-        download: whether to fetch into the cache what is nowhere on this machine.
+        download: whether to download missing files into the cache.
 
     Raises:
         TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
@@ -87,43 +67,35 @@ def load_corpus(name: str, *, data_dir: Path | None = None, download: bool = Fal
         if format not in FORMATS:
             raise unknown("format", format, FORMATS)
     local = find(recipe, data_dir=data_dir, download=download)
-    decides = [recipe.encoding, recipe.format, FORMATS_VERSION, recipe.split]
-    if recipe.formats or recipe.members:  # said by few recipes
-        decides.append((recipe.formats, recipe.members))
+    content = [recipe.encoding, recipe.format, FORMATS_VERSION, recipe.split]
+    if recipe.formats or recipe.members:  # in few recipes
+        content.append((recipe.formats, recipe.members))
     return TextDataset(
-        name=name,
-        title=recipe.title,
-        task=recipe.task,
-        language=recipe.language,
-        purpose=recipe.purpose,
-        licence=recipe.licence,
-        encoding=recipe.encoding,
-        fingerprint=fingerprint_of(*decides, [(key, file.sha256) for key, file in local.items()]),
-        contents=_parts(recipe, documents_of(recipe, local)),
+        **description(recipe),
+        fingerprint=fingerprint_of(*content, file_hashes(local)),
+        contents=_splits(recipe, documents_of(recipe, local)),
     )
 
 
 def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: float = 0.1) -> TextDataset:
-    """A user's own files and folders as a corpus, each file one document.
+    """Open one's own files and folders as a dataset, each file one document.
 
-    Folders are searched to the bottom, in sorted order, but for hidden files and folders and
-    ``__pycache__``; what is not text there is left out, and a note says so. Line ends stay as they are;
-    a byte order mark is no part of the text.
+    Folders are searched recursively, in sorted order, except hidden files and folders and ``__pycache__``; files in
+    them that are not text are skipped, with a note. Line ends are kept; a byte order mark is removed.
 
     Args:
-        paths: files and folders; a file met twice is taken once.
+        paths: files and folders; a file that occurs twice is read once.
         encoding: any of Python's text encodings.
-        validation: the share of all characters, counted from the end, that is the validation part; the
-            document where it begins is cut in two. From 0 (no validation part) to 0.5.
+        validation: the share of all characters, from the end, for validation, from 0 (none) to 0.5; the document in
+            which it begins is cut in two.
 
     Raises:
-        TextseqError: ``validation`` or ``encoding`` is no such thing; a file is missing, unreadable or, named
-            directly, not text in that encoding; there is no text at all.
+        TextseqError: an option is invalid; a file is missing, unreadable or, named directly, not text in that encoding;
+            there is no text at all.
     """
-    check_share(validation)
-    check_encoding(encoding)
+    check_options(encoding=encoding, validation=validation)
     lengths: dict[Document, int] = {}
-    left_out: list[Path] = []
+    skipped: list[Path] = []
     for file, named in _own_files(paths).items():
         document = Document(file, encoding)
         try:
@@ -134,28 +106,26 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         except NotText:
             if named:
                 raise
-            left_out.append(file)
+            skipped.append(file)
     where = ", ".join(map(str, paths))
     if not lengths:
-        raise TextseqError(f"no text in '{where}': all files are empty or not {encoding} text; name others")
+        raise TextseqError(f"no text in '{where}': all files are empty or not {encoding} text; name other files")
     notes: tuple[str, ...] = ()
-    if left_out:
-        notes = (f"Files left out, as not {encoding} text: {len(left_out)} (the first is {left_out[0]}).",)
-    hashes = [_hashed(document) for document in lengths]
+    if skipped:
+        notes = (f"Skipped files that are not {encoding} text: {len(skipped)} (the first is {skipped[0]}).",)
     return TextDataset(
         name=paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         title=where,
-        task="language-model",
         purpose="your own text",
         encoding=encoding,
         notes=notes,
-        fingerprint=fingerprint_of(encoding, validation, hashes),
+        fingerprint=fingerprint_of(encoding, validation, [_hash(document) for document in lengths]),
         contents=_divide(lengths, {"validation": validation}),
     )
 
 
 def _own_files(paths: Sequence[Path]) -> dict[Path, bool]:
-    """Each file once, in order, and whether it was named itself (rather than met in a folder)."""
+    """Each file once, in order, and whether it was named directly, not found in a folder."""
     files: dict[Path, bool] = {}
     for path in paths:
         if os.path.isfile(path):
@@ -164,7 +134,7 @@ def _own_files(paths: Sequence[Path]) -> dict[Path, bool]:
             for file in _walk(path):
                 files.setdefault(file.resolve(), False)
         else:
-            raise TextseqError(f"no file or folder {path}; name text files, or folders that hold some")
+            raise TextseqError(f"no file or folder {path}; name text files, or folders with text files")
     return files
 
 
@@ -175,11 +145,11 @@ def _walk(folder: Path) -> Iterator[Path]:
     for here, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
         files = (Path(here, name) for name in sorted(names) if not name.startswith("."))
-        yield from filter(os.path.isfile, files)  # a pipe or a socket would keep us waiting
+        yield from filter(os.path.isfile, files)  # reading a pipe or socket would block
 
 
-def _hashed(document: Document) -> str:
-    """The hash of a whole file: its time says nothing, for clocks jump and copies keep it."""
+def _hash(document: Document) -> str:
+    """The SHA-256 of a whole file; its modification time is not reliable."""
     with reading(document.name):
         return sha256(document.path)
 
@@ -189,18 +159,21 @@ def _looks_binary(document: Document) -> bool:
     return ending is not None or "\0" in next(document.chunks(), "")[: 2**13]
 
 
-def _parts(recipe: CorpusRecipe, documents: Mapping[str, Document]) -> dict[str, tuple[Document, ...]]:
-    """Whole documents as the recipe lists them, or of every document its shares."""
+def _splits(recipe: CorpusRecipe, documents: Mapping[str, Document]) -> dict[str, tuple[Document, ...]]:
+    """Whole documents as the recipe lists them, or shares of every document."""
     if recipe.shares:
         divided = [_divide({document: document.length()}, recipe.shares) for document in documents.values()]
-        return {split: tuple(chain.from_iterable(one[split] for one in divided)) for split in ("train", *recipe.shares)}
+        return {
+            split: tuple(chain.from_iterable(document[split] for document in divided))
+            for split in ("train", *recipe.shares)
+        }
     split_of: dict[str, str] = {}
     for split, patterns in recipe.lists.items():
         for pattern in patterns:
             listed = [name for name in documents if fnmatchcase(name, pattern)]
             if not listed or not split_of.keys().isdisjoint(listed):
                 raise TextseqError(
-                    f"recipe '{recipe.name}': '{pattern}' in the {split} part must name documents, of no other part;"
+                    f"recipe '{recipe.name}': '{pattern}' in the {split} split must name documents of no other split;"
                     f" there are {', '.join([*documents][:5])}..."
                 )
             split_of |= dict.fromkeys(listed, split)
@@ -211,7 +184,7 @@ def _parts(recipe: CorpusRecipe, documents: Mapping[str, Document]) -> dict[str,
 
 
 def _divide(lengths: Mapping[Document, int], shares: Mapping[str, float]) -> dict[str, tuple[Document, ...]]:
-    """Cut the documents, joined: the last share of the characters is the last part, and so on; train is the rest."""
+    """Cut the concatenated documents: the last share of the characters is the last split; train is the rest."""
     whole, begin = sum(lengths.values()), 0
     contents = {}
     for place, split in enumerate(("train", *shares)):
@@ -222,7 +195,7 @@ def _divide(lengths: Mapping[Document, int], shares: Mapping[str, float]) -> dic
 
 
 def _span(lengths: Mapping[Document, int], begin: int, end: int) -> Iterator[Document]:
-    """The documents, or pieces of them, from a character to another of all joined."""
+    """The documents, or pieces of them, in a range of characters of the concatenated documents."""
     for document, length in lengths.items():
         start, stop = max(begin, 0), min(end, length)
         if start < stop:

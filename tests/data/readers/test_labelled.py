@@ -86,7 +86,7 @@ def test_columns_are_known_by_their_names_or_named(write: Write) -> None:
     notes: list[str] = []
     path = write("a.csv", "Id,Sentiment,Review\n1,pos,fine\n2,neg,dull\n")
     assert opened(path, notes=notes) == [("fine", "pos"), ("dull", "neg")]
-    assert notes == [f"Of {path} the text is read from 'Review' and the label from 'Sentiment'."]
+    assert notes == [f"Reading texts from column 'Review' of {path}, labels from 'Sentiment'."]
     assert opened(path, ("Review", "Id")) == [("fine", "1"), ("dull", "2")]
     for columns, told in (
         (("review", None), "unknown column of .* for --text-column: 'review'; did you mean"),
@@ -98,7 +98,7 @@ def test_columns_are_known_by_their_names_or_named(write: Write) -> None:
     with pytest.raises(TextseqError, match=r"has the columns 'a', 'b'; say with --text-column which is meant"):
         opened(write("b.csv", "a,b\n1,2\n"))
     for empty in ("", "\n", ","):
-        with pytest.raises(TextseqError, match="begins without a header; a table wants the names of its columns"):
+        with pytest.raises(TextseqError, match="begins without a header; the first line must name the columns"):
             opened(write("c.csv", empty))
     with pytest.raises(TextseqError, match="holds no JSON object"):
         opened(write("d.jsonl", "\n"))
@@ -131,7 +131,7 @@ def test_labels_of_json_may_be_numbers(write: Write) -> None:
         (
             "a.csv",
             b"text,label\nfine,a\ncaf\xe9,b\nbad,c\n",
-            "1 of 3 lines with what is not utf-8 text (--encoding says what it is) (line 3)",
+            "1 of 3 lines with bytes that are not utf-8 text (--encoding says what they are) (line 3)",
             "unreadable",
         ),
         ("a.csv", f"text,label\nfine,a\n{'x' * 51},b\nbad,c\n", "with a text of more than 50 characters", "overlong"),
@@ -153,7 +153,7 @@ def test_a_faulty_row_is_refused_or_left_out(
     with pytest.raises(TextseqError) as refused:
         opened(path, longest=50)
     assert fault in str(refused.value)
-    assert f"leave them out with --{kind}" in str(refused.value)
+    assert f"drop them with --{kind}" in str(refused.value)
     notes: list[str] = []
     drop: RowErrorKind = next(one for one in ("empty", "overlong", "unreadable") if one.startswith(kind))
     found = opened(path, longest=50, drop=(drop,), notes=notes)
@@ -175,7 +175,7 @@ def test_a_file_in_a_folder_may_be_faulty_too(write: Write) -> None:
             opened(folder, longest=50)
         notes: list[str] = []
         assert opened(folder, longest=50, drop=("empty", "overlong", "unreadable"), notes=notes) == [("fine", "good")]
-        assert notes == [f"Files left out of {folder}: 1 (the first is {folder / 'bad' / '2.txt'})."]
+        assert notes == [f"Files dropped from {folder}: 1 (the first is {folder / 'bad' / '2.txt'})."]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_broken_quote_is_told_by_its_line(content: str, told: str, write: Writ
 def test_a_cell_may_be_as_long_as_a_text(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "word " * 100_000 + "\nend"
     assert opened(write("a.csv", f'text,label\n"{text}",a\n')) == [(text, "a")]
-    monkeypatch.setattr(labelled_files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(documents, "LONGEST_LINE", 1000)
     before = csv.field_size_limit(1000)
     with pytest.raises(TextseqError, match="that begins in line 2 a cell has more than 1,000 characters; divide it"):
         opened(write("a.csv", 'text,label\n"' + "x\n" * 900 + '",a\n'))
@@ -215,7 +215,7 @@ def test_trailing_commas_are_no_columns(write: Write) -> None:
 def test_what_is_no_table_is_told_so(write: Write) -> None:
     for content, told in (
         (b"text\tlabel\nx\ta\n", r"has the columns 'text\\tlabel'; call it \.tsv if tabs part them"),
-        ("text,label\nx,a\n".encode("utf-16"), "begins with a NUL character; give a table of texts, or say how"),
+        ("text,label\nx,a\n".encode("utf-16"), "begins with a NUL character; give a table of texts, or set"),
         (b"\x89PNG\r\n\x1a\n\0\0,", "begins with what is not utf-8 text"),
         (b"caf\xe9,label\n", "begins with what is not utf-8 text"),
         (b"text,label\rx,a\ry,b\r", "has the line ends of old Macs"),
@@ -261,7 +261,7 @@ def test_names_of_folders_are_labels_that_can_be_shown(tmp_path: Path) -> None:
         for label in (name, b"good"):
             os.makedirs(os.path.join(folder, label))
             Path(os.fsdecode(os.path.join(folder, label, b"1.txt"))).write_text("x")
-        with pytest.raises(TextseqError, match="is one with a label that has a line end, a tab or another c"):
+        with pytest.raises(TextseqError, match="is one with a label that has a line end, a tab or another i"):
             opened(Path(os.fsdecode(folder)))
 
 

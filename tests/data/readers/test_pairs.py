@@ -223,14 +223,16 @@ def test_keys_that_are_there_are_named(
 
 def test_leaving_out_all_lines_is_no_advice(write: Write) -> None:
     lines = ["no tab", "\t", "no tab either"]
-    with pytest.raises(TextseqError, match=r"2 of 3 lines with too few .*\(lines 1, 3\); .*\(line 2\); mend them$"):
+    with pytest.raises(TextseqError, match=r"2 of 3 lines with too few .*\(lines 1, 3\); .*\(line 2\); correct them$"):
         surveyed(opened(write("a.tsv", "\n".join(lines))))
-    with pytest.raises(TextseqError, match=r"; mend them, or leave them out with --empty drop --unreadable drop$"):
+    with pytest.raises(TextseqError, match=r"; correct them, or drop them with --empty drop --unreadable drop$"):
         surveyed(opened(write("b.tsv", "\n".join([*lines, "a\tb"]))))
     sound_at_last = ['{"en": "a"}', '{"source": "a", "target": "b"}']
-    with pytest.raises(TextseqError, match=r"1 of 2 lines without the key 'source' .*; mend them, or leave them out"):
+    with pytest.raises(
+        TextseqError, match=r"1 of 2 lines without the key 'source' .*; correct them, or leave them out"
+    ):
         surveyed(opened(write("c.jsonl", "\n".join(sound_at_last))))
-    with pytest.raises(TextseqError, match=r"; mend them$"):  # the keys are right
+    with pytest.raises(TextseqError, match=r"; correct them$"):  # the keys are right
         surveyed(opened(write("d.jsonl", '{"source": "a", "target": null}')))
 
 
@@ -266,7 +268,7 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
     message = r"found 5 in .*long\.de and 2 in .*short\.en; .*long\.de has 3 more"
     with pytest.raises(TextseqError, match=message):
         surveyed(opened(long, short, drop=everything))
-    with pytest.raises(TextseqError, match=r"found 2 in .*short\.en and 5 in .*long\.de; .*long\.de has 3 more"):
+    with pytest.raises(TextseqError, match=r"got 2 in .*short\.en and 5 in .*long\.de; .*long\.de has 3 more"):
         surveyed(opened(short, long, drop=everything))
 
 
@@ -274,9 +276,14 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
     ("name", "content", "kind", "message"),
     [
         ("a.tsv", b"Go.\tGeh.\nGo.\nHi\tHallo", "unreadable", "1 of 3 lines with too few columns .* \\(line 2\\)"),
-        ("a.tsv", b"a\tb\n\n\t\na\t \n c\td", "empty", "3 of 5 lines with an empty sentence \\(lines 2, 3, 4\\)"),
+        ("a.tsv", b"a\tb\n\n\t\na\t \n c\td", "empty", "3 of 5 lines with an empty text \\(lines 2, 3, 4\\)"),
         ("a.tsv", b"a\tb\n" + 7 * b"\t\n", "empty", "7 of 8 lines .* \\(lines 2, 3, 4, 5, 6, \\.\\.\\.\\)"),
-        ("a.tsv", b"a\tb\nna\xefve\tx\n", "unreadable", "with what is not utf-8 text .*--encoding.* \\(line 2\\)"),
+        (
+            "a.tsv",
+            b"a\tb\nna\xefve\tx\n",
+            "unreadable",
+            "with bytes that are not utf-8 text .*--encoding.* \\(line 2\\)",
+        ),
         ("a.tsv", b"a\tb\nc\t\0\n", "unreadable", "with a NUL character \\(line 2\\)"),
         ("a.tsv", b"a\tb\n123456\tx\n12345\tx", "overlong", "sentence of more than 5 characters \\(line 2\\)"),
         ("a.jsonl", b'{"source": "a"', "unreadable", "1 of 1 lines without a JSON object \\(line 1\\)"),
@@ -284,8 +291,8 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
         ("a.jsonl", b"[" * 200_000, "unreadable", "without a JSON object"),
         ("a.jsonl", b'{"source": "a"}', "unreadable", "without the key 'target' \\(line 1\\)"),
         ("a.jsonl", b'{"source": "a", "target": null}', "unreadable", "with a 'target' that is no string"),
-        ("a.jsonl", b'{"source": "a", "target": " "}', "empty", "1 of 1 lines with an empty sentence"),
-        ("a.jsonl", b'{"source": "\\ud83d", "target": "a"}', "unreadable", "with what is not utf-8 text"),
+        ("a.jsonl", b'{"source": "a", "target": " "}', "empty", "1 of 1 lines with an empty text"),
+        ("a.jsonl", b'{"source": "\\ud83d", "target": "a"}', "unreadable", "with bytes that are not utf-8 text"),
     ],
 )
 def test_faulty_lines_are_refused_or_left_out(
@@ -334,7 +341,7 @@ def test_files_that_are_no_pairs(write: Write, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no.tsv"):
         with pytest.raises(TextseqError, match=f"no file {path}; name two aligned"):
             opened(path)
-    with pytest.raises(TextseqError, match=r"names of columns.*; found 'en' with .*a\.tsv"):
+    with pytest.raises(TextseqError, match=r"names of columns.*; got 'en' with .*a\.tsv"):
         opened(table, columns=("en", None))
-    with pytest.raises(TextseqError, match=r"names of columns.*; found 'de' with .*a\.en"):
+    with pytest.raises(TextseqError, match=r"names of columns.*; got 'de' with .*a\.en"):
         opened(text, write("a.de", "b"), columns=("en", "de")[::-1])

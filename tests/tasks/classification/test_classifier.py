@@ -47,7 +47,9 @@ def classifier() -> Classifier:
 
 
 def corpus(examples: list[tuple[str, str]]) -> LabelledDataset:
-    return LabelledDataset("mine", "Mine", "", "f", LABELS, {"test": examples})
+    return LabelledDataset(
+        name="mine", title="Mine", purpose="", fingerprint="f", labels=LABELS, contents={"test": examples}
+    )
 
 
 def test_a_batch_gives_what_each_text_gives_alone(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:

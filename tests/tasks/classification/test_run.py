@@ -261,7 +261,15 @@ def test_what_a_model_learnt_from_is_remembered(reviews: Path, home: Path) -> No
     train(home / "other.csv", name="second", init_from="first")
     info = textseq.load_classifier("second").info
     assert info.corpora == ("other.csv", "reviews.csv")
-    known = LabelledDataset("x", "x", "x", "x", ("a", "b"), {}, overlaps=("sst2", "reviews.csv"))
+    known = LabelledDataset(
+        name="x",
+        title="x",
+        purpose="x",
+        fingerprint="x",
+        labels=("a", "b"),
+        contents={},
+        overlaps=("sst2", "reviews.csv"),
+    )
     assert leak(info, known) == "reviews.csv"
     assert leak(info, replace(known, overlaps=("sst2",))) is None
 

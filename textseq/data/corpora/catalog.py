@@ -214,7 +214,7 @@ def recipe_of(name: str, what: str, fits: Callable[[CorpusRecipe], object]) -> C
     recipe = read_recipe(name, texts[name])
     if not fits(recipe):
         others = ", ".join(other for other, text in texts.items() if fits(read_recipe(other, text)))
-        raise TextseqError(f"corpus '{name}' is for a {recipe.task}; of {what} are {others}")
+        raise TextseqError(f"corpus '{name}' is for {recipe.task}; of {what} are {others}")
     return recipe
 
 

@@ -1,48 +1,45 @@
-"""Labelled texts in a user's files: a table (.csv, .tsv), JSON lines, or a folder for each label; faults told by line.
+"""Labelled texts in one's own files: a table (.csv, .tsv), JSON lines, or a folder for each label.
 
-A text is a cell, a string or a whole file, without white space around it; all within it stays as it is, line ends too.
+A text is a cell, a string or a whole file, without white space around it; line ends and all else within it are kept.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.data.readers.row_errors import NO_OBJECT, SURROGATE, RowError, RowErrorKind, no_text, sound, surveyed
+from textseq.data.readers.row_errors import SURROGATE, RowError, RowErrorKind, RowFile, not_text
 from textseq.data.readers.tables import (
+    EMPTY,
     ENDINGS,
     LABEL_COLUMNS,
     TEXT_COLUMNS,
-    _column,
-    _ending,
-    _fields,
-    _names,
-    _records,
+    Columns,
+    column_names,
+    ending_of,
+    find_column,
     is_table,
+    json_rows,
+    records,
+    table_rows,
 )
 from textseq.data.rows import Example
 from textseq.errors import TextseqError
 from textseq.io.documents import LONGEST_LINE, Document, NotText, lines_of
 
-EMPTY = RowError("empty", "with an empty text")
-
 NO_LABEL = RowError("unreadable", "without a label")
 
-TOO_FEW = RowError("unreadable", "with too few columns")
-
-TOO_MANY = RowError("unreadable", "with more columns than the header")
-
-NO_NAME = RowError("unreadable", "with a label that has a line end, a tab or another character that cannot be seen")
+INVISIBLE = RowError("unreadable", "with a label that has a line end, a tab or another invisible character")
 
 
 @dataclass(frozen=True)
-class LabelledFile:
-    """Examples in one document, read anew each time, a line at a time.
+class LabelledFile(RowFile[Example]):
+    """Examples in one document, read line by line.
 
-    ``layout`` is one of ``LAYOUTS``. ``columns`` are the text's and the label's: names in the header of a table, or
-    keys of JSON. ``longest`` limits a text, in characters. Rows with faults of the kinds in ``drop`` are left out.
+    ``layout`` is one of ``tables.ENDINGS``. ``columns`` are the text's and the label's: names in the header of a table,
+    or keys of JSON. ``longest`` limits a text, in characters.
     """
 
     document: Document
@@ -56,46 +53,36 @@ class LabelledFile:
         """How an error names it."""
         return self.document.name
 
-    def __iter__(self) -> Iterator[Example]:
-        """The examples.
-
-        Raises:
-            TextseqError: the file cannot be read, or a row has a fault that is not to be left out.
-        """
-        yield from sound(self.rows(), self.name, self.drop)
+    def cells(self) -> Iterator[Columns]:
+        """The line number of each row, and its text and label, unchecked; the other columns are not read."""
+        if self.layout == "json-lines":
+            return json_rows(lines_of(self.document), self.columns, numbers=True)
+        table = records(self.document, self.layout)
+        header = [name.strip() for name in next(table, (1, []))[1]]
+        text, label = map(header.index, self.columns)
+        return table_rows(table, (text, label), width=len(header), blank_lines=len(header) == 1)
 
     def rows(self) -> Iterator[tuple[int, Example | RowError]]:
-        """The number of the line where each example begins, from 1, and the example or what is wrong."""
-        for number, row in LAYOUTS[self.layout](self):
-            yield number, row if isinstance(row, RowError) else self._sound(row[0].strip(), row[1].strip())
+        """The line number of each example, and the example or its error."""
+        for number, row in self.cells():
+            yield number, row if isinstance(row, RowError) else self._checked(row[0].strip(), row[1].strip())
 
-    def surveyed(self, notes: list[str]) -> Iterator[Example]:
-        """The examples, read for the first time: at the end all faults are said, or noted where they are left out.
-
-        Raises:
-            TextseqError: the file cannot be read, or rows have faults that are not to be left out.
-        """
-        yield from surveyed(self.rows(), self.name, self.drop, notes)
-
-    def _sound(self, text: str, label: str) -> Example | RowError:
-        """The example, or what is wrong with it."""
+    def _checked(self, text: str, label: str) -> Example | RowError:
         if not text:
             return EMPTY
         if not label:
             return NO_LABEL
         if not label.isprintable() and not SURROGATE.search(label):
-            return NO_NAME
+            return INVISIBLE
         for part in (text, label):
-            if (fault := no_text(part, self.document.encoding)) is not None:
-                return fault
-        if self.longest is not None and len(text) > self.longest:
-            return RowError("overlong", f"with a text of more than {self.longest:,} characters")
-        return text, label
+            if (error := not_text(part, self.document.encoding)) is not None:
+                return error
+        return _overlong(self.longest) if self.longest is not None and len(text) > self.longest else (text, label)
 
 
 @dataclass(frozen=True)
-class LabelledFolder:
-    """A folder with a folder for each label, and in these a file for each text; hidden ones are left out."""
+class LabelledFolder(RowFile[Example]):
+    """A folder with a folder for each label, and in these a file for each text; hidden ones are skipped."""
 
     path: Path
     encoding: str
@@ -108,64 +95,65 @@ class LabelledFolder:
         return str(self.path)
 
     def __iter__(self) -> Iterator[Example]:
-        """The examples, label by label, each sorted by the names of the files.
-
-        Raises:
-            TextseqError: a file cannot be read, or has a fault that is not to be left out.
-        """
-        for file, row in self.rows():
-            if not isinstance(row, RowError):
-                yield row
-            elif row.kind not in self.drop:
-                raise TextseqError(f"{file} is one {row.says}; mend it, or leave it out with --{row.kind} drop")
-
-    def rows(self) -> Iterator[tuple[Path, Example | RowError]]:
-        """Each file, and its text and label or what is wrong."""
-        for folder in sorted(_visible(self.path)):
-            if folder.is_dir():
-                for file in sorted(path for path in folder.rglob("*") if not _hidden(path.relative_to(folder))):
-                    if file.is_file():
-                        yield file, self._example(file, folder.name)
+        """The examples, label by label, each sorted by file name; see ``surveyed``."""
+        return self.surveyed([])
 
     def surveyed(self, notes: list[str]) -> Iterator[Example]:
-        """The examples, read for the first time; what was left out is noted.
+        """The examples; dropped files are noted.
 
         Raises:
-            TextseqError: a file cannot be read, or has a fault that is not to be left out.
+            TextseqError: a file cannot be read, or has an error that is not to be dropped.
         """
-        left_out: list[Path] = []
-        for file, row in self.rows():
-            if isinstance(row, RowError):
-                if row.kind not in self.drop:
-                    raise TextseqError(f"{file} is one {row.says}; mend it, or leave it out with --{row.kind} drop")
-                left_out.append(file)
-            else:
+        dropped: list[Path] = []
+        for file, label in self._files():
+            row = self._example(file, label)
+            if not isinstance(row, RowError):
                 yield row
-        if left_out:
-            notes.append(f"Files left out of {self.path}: {len(left_out):,} (the first is {left_out[0]}).")
+            elif row.kind in self.drop:
+                dropped.append(file)
+            else:
+                raise TextseqError(f"{file} is one {row.message}; correct it, or drop it with --{row.kind} drop")
+        if dropped:
+            notes.append(f"Files dropped from {self.path}: {len(dropped):,} (the first is {dropped[0]}).")
+
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        for folder in sorted(_visible_folders(self.path)):
+            for file in sorted(folder.rglob("*")):
+                hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+                if file.is_file() and not hidden:
+                    yield file, folder.name
 
     def _example(self, file: Path, label: str) -> Example | RowError:
         if not label.isprintable():  # nor are bytes of another encoding
-            return NO_NAME
+            return INVISIBLE
         try:
             text = _joined(Document(file, self.encoding).chunks()).strip()
         except NotText:
-            return RowError("unreadable", f"with what is not {self.encoding} text (--encoding says what it is)")
+            return RowError(
+                "unreadable", f"with bytes that are not {self.encoding} text (--encoding says what they are)"
+            )
         if not text:
             return EMPTY
-        if (fault := no_text(text, self.encoding)) is not None:
-            return fault
-        if len(text) > (longest := LONGEST_LINE if self.longest is None else min(self.longest, LONGEST_LINE)):
-            return RowError("overlong", f"with a text of more than {longest:,} characters")
-        return text, label
+        if (error := not_text(text, self.encoding)) is not None:
+            return error
+        longest = LONGEST_LINE if self.longest is None else min(self.longest, LONGEST_LINE)
+        return _overlong(longest) if len(text) > longest else (text, label)
+
+
+def _overlong(longest: int) -> RowError:
+    return RowError("overlong", f"with a text of more than {longest:,} characters")
 
 
 def _joined(chunks: Iterator[str]) -> str:
-    """The text of a file, or so much of it that it is seen to be too long for memory."""
+    """The text of a file, or enough of it to see that it is too long for memory."""
     text = ""
     while len(text) <= LONGEST_LINE and (chunk := next(chunks, "")):
         text = (text + chunk).lstrip()
     return text
+
+
+def _visible_folders(path: Path) -> list[Path]:
+    return [folder for folder in path.iterdir() if not folder.name.startswith(".") and folder.is_dir()]
 
 
 def read_own_file(
@@ -177,24 +165,20 @@ def read_own_file(
     longest: int | None = None,
     drop: frozenset[RowErrorKind] = frozenset(),
 ) -> LabelledFile | LabelledFolder:
-    """The examples in a user's file or folder, whose layout follows from its name.
+    """Open a file or folder of examples, whose layout follows from its name.
 
-    Without names of columns, those count that are known for texts and labels (``TEXT_COLUMNS``, ``LABEL_COLUMNS``); a
-    note says which.
+    Columns that are not named are found by their usual names (``TEXT_COLUMNS``, ``LABEL_COLUMNS``); a note says which.
 
     Raises:
         TextseqError: it is missing or of an unknown kind, or has no such columns.
     """
     if path.is_dir():
         if columns != (None, None):
-            raise TextseqError(f"names of columns are for tables and JSON lines, found them with the folder {path}")
-        if not any(folder.is_dir() for folder in _visible(path)):
-            raise TextseqError(
-                f"{path} wants a folder for each label, with a file for each text; found no folder in it"
-            )
-        inner = [
-            sorted(sub.name for sub in _visible(folder) if sub.is_dir()) for folder in _visible(path) if folder.is_dir()
-        ]
+            raise TextseqError(f"names of columns are for tables and JSON lines, not for a folder such as {path}")
+        folders = _visible_folders(path)
+        if not folders:
+            raise TextseqError(f"{path}: expected a folder for each label, with a file for each text; got no folder")
+        inner = [sorted(folder.name for folder in _visible_folders(outer)) for outer in folders]
         if len(inner) > 1 and len(inner[0]) > 1 and all(names == inner[0] for names in inner):
             notes.append(
                 f"All folders of {path} hold folders called {', '.join(inner[0])}; if these are the labels, name the "
@@ -204,32 +188,26 @@ def read_own_file(
     if not os.path.isfile(path):
         raise TextseqError(f"no file {path}; name a .csv, .tsv or .jsonl of texts and labels, or a folder of folders")
     if not is_table(path):
-        raise TextseqError(
-            f"labelled texts are read from {', '.join(ENDINGS)} or a folder for each label; found {path}"
-        )
-    document, layout = Document(path, encoding), ENDINGS[_ending(path)]
-    names = _names(document, layout)
-    found = [
-        _column(document, names, asked, known, flag)
-        for asked, known, flag in zip(
-            columns, (TEXT_COLUMNS, LABEL_COLUMNS), ("--text-column", "--label-column"), strict=True
-        )
-    ]
-    if found[0] == found[1]:
-        raise TextseqError(f"text and label must be two columns of {path}, found '{found[0]}' for both")
+        raise TextseqError(f"labelled texts are read from {', '.join(ENDINGS)} or a folder for each label; got {path}")
+    document, layout = Document(path, encoding), ENDINGS[ending_of(path)]
+    names = column_names(document, layout)
+    text = find_column(document, names, columns[0], TEXT_COLUMNS, "--text-column")
+    label = find_column(document, names, columns[1], LABEL_COLUMNS, "--label-column")
+    if text == label:
+        raise TextseqError(f"text and label must be two columns of {path}, got '{text}' for both")
     if columns == (None, None):
-        notes.append(f"Of {path} the text is read from '{found[0]}' and the label from '{found[1]}'.")
-    return LabelledFile(document, layout, (found[0], found[1]), longest, drop)
+        notes.append(f"Reading texts from column '{text}' of {path}, labels from '{label}'.")
+    return LabelledFile(document, layout, (text, label), longest, drop)
 
 
 class Texts:
     """The texts of a table or of JSON lines, without labels: one for every row.
 
-    What ends the reading too soon is kept in ``fault`` instead of being raised, as ``lines.Lines`` has it.
+    An error that ends the reading early is kept in ``fault`` instead of being raised, as in ``lines.Lines``.
 
     Args:
-        path: its ending is one of ``ENDINGS``, after which .gz may follow.
-        column: or key, of the texts; one that is known by its name by default.
+        path: its ending is one of ``tables.ENDINGS``, with or without .gz.
+        column: column or key of the texts; by default one with a usual name.
         encoding: of the file.
 
     Raises:
@@ -237,75 +215,18 @@ class Texts:
     """
 
     def __init__(self, path: Path, column: str | None = None, encoding: str = "utf-8") -> None:
-        document, layout = Document(path, encoding), ENDINGS[_ending(path)]
-        found = _column(document, _names(document, layout), column, TEXT_COLUMNS, "--text-column")
-        self.file = LabelledFile(document, layout, (found, found))
+        document, layout = Document(path, encoding), ENDINGS[ending_of(path)]
+        column = find_column(document, column_names(document, layout), column, TEXT_COLUMNS, "--text-column")
+        self.file = LabelledFile(document, layout, (column, column))
         self.fault: TextseqError | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
-            for number, row in LAYOUTS[self.file.layout](self.file):
+            for number, row in self.file.cells():
                 text = "" if isinstance(row, RowError) else row[0]
-                fault = row if isinstance(row, RowError) else no_text(text, self.file.document.encoding)
-                if fault is not None and fault != EMPTY:
-                    raise TextseqError(f"{self.file.name}: line {number} is one {fault.says}; mend it")
+                error = row if isinstance(row, RowError) else not_text(text, self.file.document.encoding)
+                if error is not None and error != EMPTY:
+                    raise TextseqError(f"{self.file.name}: line {number} is one {error.message}; correct it")
                 yield text
         except TextseqError as error:
             self.fault = error
-
-
-def _table(file: LabelledFile) -> Iterator[tuple[int, Example | RowError]]:
-    """Two of the columns; the others are not read."""
-    records = _records(file.document, file.layout)
-    header = [name.strip() for name in next(records, (1, []))[1]]
-    text, label = map(header.index, file.columns)
-    for number, cells in records:
-        if not "".join(cells).strip():
-            if len(cells) > 1 or (cells and len(header) == 1):  # a line without anything is none, in quotes it is one
-                yield number, EMPTY
-        elif max(text, label) >= len(cells):
-            yield number, TOO_FEW
-        elif "".join(cells[len(header) :]).strip():  # a comma that should stand in quotes, most often
-            yield number, TOO_MANY
-        else:
-            yield number, (cells[text], cells[label])
-
-
-def _json_lines(file: LabelledFile) -> Iterator[tuple[int, Example | RowError]]:
-    """Two values of the object in each line; labels may be numbers or truth values."""
-    text, label = file.columns
-    for number, line in enumerate(lines_of(file.document), start=1):
-        if not line.strip():
-            continue
-        fields = _fields(line)
-        if fields is None:
-            yield number, NO_OBJECT
-        elif text not in fields or label not in fields:
-            yield number, RowError("unreadable", f"without the key '{text if text not in fields else label}'")
-        elif not isinstance(fields[text], str):
-            yield number, RowError("unreadable", f"with a '{text}' that is no string")
-        elif not isinstance(fields[label], str | int | float) or fields[label] != fields[label]:  # NaN is no label
-            yield number, RowError("unreadable", f"with a '{label}' that is no string or number")
-        else:
-            yield number, (str(fields[text]), str(fields[label]))
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
-
-
-def _folders(path: Path) -> list[str]:
-    """The names of the folders in a folder."""
-    return sorted(inner.name for inner in _visible(path) if inner.is_dir())
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-LAYOUTS: dict[str, Callable[[LabelledFile], Iterator[tuple[int, Example | RowError]]]] = {
-    "comma-separated": _table,
-    "tab-separated": _table,
-    "json-lines": _json_lines,
-}
-"""How examples lie in a document."""

@@ -1,12 +1,13 @@
-"""What is wrong with some lines of a user's file: refused or left out as was asked, and told by line in either case."""
+"""Errors in rows of one's own files: refused or dropped as asked, and reported with line numbers either way."""
 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import ClassVar, Generic, Literal, TypeVar, get_args
 
 from textseq.errors import TextseqError, unknown
 
@@ -14,98 +15,108 @@ RowErrorKind = Literal["empty", "overlong", "unreadable"]
 
 OnError = Literal["refuse", "drop"]
 
-Row = TypeVar("Row")
-
+Row = TypeVar("Row", covariant=True)
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
-SHOWN = 5  # line numbers, or keys, that an error names
+SHOWN = 5  # line numbers, or keys, in an error
 
 
 @dataclass(frozen=True)
 class RowError:
-    """What is wrong with a line: the option that decides about it, and how an error says it."""
+    """What is wrong with a row: the option that applies to it, and how a message says it."""
 
     kind: RowErrorKind
-    says: str
+    message: str
 
 
 NUL = RowError("unreadable", "with a NUL character")
 
-NO_OBJECT = RowError("unreadable", "without a JSON object")
+
+def kinds_to_drop(
+    *, empty: OnError = "refuse", overlong: OnError = "refuse", unreadable: OnError = "refuse"
+) -> frozenset[RowErrorKind]:
+    """The kinds of row errors whose rows are dropped.
+
+    Raises:
+        TextseqError: an option is neither "refuse" nor "drop".
+    """
+    options: dict[RowErrorKind, OnError] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
+    for kind, option in options.items():
+        if option not in get_args(OnError):
+            raise unknown(f"value of {kind}:", option, get_args(OnError))
+    return frozenset(kind for kind, option in options.items() if option == "drop")
 
 
-def left_out(*, empty: OnError = "refuse", overlong: OnError, unreadable: OnError) -> frozenset[RowErrorKind]:
-    """The kinds of faults whose lines are to be left out; an unknown treatment is a TextseqError."""
-    treatments: dict[RowErrorKind, OnError] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
-    for treatment in treatments.values():
-        if treatment not in get_args(OnError):
-            raise unknown("treatment of faulty lines", treatment, get_args(OnError))
-    return frozenset(kind for kind, treatment in treatments.items() if treatment == "drop")
-
-
-def no_text(text: str, encoding: str) -> RowError | None:
-    """What makes a text unreadable, if anything does."""
+def not_text(text: str, encoding: str) -> RowError | None:
+    """The error of a text that has a NUL character or undecodable bytes."""
     if "\0" in text:
         return NUL
     if not text.isascii() and SURROGATE.search(text):
-        return RowError("unreadable", f"with what is not {encoding} text (--encoding says what it is)")
+        return RowError("unreadable", f"with bytes that are not {encoding} text (--encoding says what they are)")
     return None
 
 
-def sound(rows: Iterator[tuple[int, Row | RowError]], name: str, drop: frozenset[RowErrorKind]) -> Iterator[Row]:
-    """The rows of a file that was surveyed before.
+class RowFile(Generic[Row]):
+    """Rows of one's own files, read from disk each time; the base of the readers.
 
-    Raises:
-        TextseqError: a row has a fault that is not to be left out.
+    A reader states the file's ``name`` for errors, which kinds of row errors it is to ``drop``, and its ``rows``.
     """
-    for number, row in rows:
-        if not isinstance(row, RowError):
-            yield row
-        elif row.kind not in drop:
-            raise TextseqError(f"{name}: line {number} is one {row.says}; mend it, or leave it out")
 
+    unit: ClassVar[str] = "lines"
+    """What a row is, in the plural."""
+    drop: frozenset[RowErrorKind]
 
-def surveyed(
-    rows: Iterator[tuple[int, Row | RowError]],
-    name: str,
-    drop: frozenset[RowErrorKind],
-    notes: list[str],
-    remedy: Callable[[], str] = lambda: "mend them",
-    unit: str = "lines",
-) -> Iterator[Row]:
-    """The rows of a file, read for the first time: at the end all faults are said, or noted where they are left out.
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """How an error names it."""
 
-    Args:
-        rows: the number of each line and what is in it, or what is wrong.
-        name: how an error names the file.
-        drop: kinds of faults whose rows are left out.
-        notes: takes what a user should know.
-        remedy: what to do where no row is sound.
-        unit: what a row is, in the plural.
+    def rows(self) -> Iterator[tuple[int, Row | RowError]]:
+        """The number of the line where each row begins, from 1, and the row or its error."""
+        raise NotImplementedError
 
-    Raises:
-        TextseqError: rows have faults that are not to be left out.
-    """
-    times: Counter[RowError] = Counter()
-    lines: dict[RowError, list[str]] = {}
-    count = 0
-    for number, row in rows:
-        count += 1
-        if not isinstance(row, RowError):
-            yield row
-            continue
-        times[row] += 1
-        if len(shown := lines.setdefault(row, [])) < SHOWN:
-            shown.append(str(number))
-    said = {}
-    for fault, many in times.items():
-        numbers = "s" * (many > 1) + " " + ", ".join(lines[fault]) + ", ..." * (many > SHOWN)
-        said[fault] = f"{many:,} of {count:,} {unit} {fault.says} (line{numbers})"
-    if refused := [fault for fault in said if fault.kind not in drop]:
-        found = "; ".join(said[fault] for fault in refused)
-        if times.total() == count:  # nothing were left without them
-            raise TextseqError(f"{name}: {found}; {remedy()}")
-        flags = " ".join(f"--{kind} drop" for kind in sorted({fault.kind for fault in refused}))
-        raise TextseqError(f"{name}: {found}; mend them, or leave them out with {flags}")
-    notes += [f"Left out of {name}: {some}." for some in said.values()]
+    def __iter__(self) -> Iterator[Row]:
+        """The rows of a file that was surveyed before.
+
+        Raises:
+            TextseqError: the file cannot be read, or a row has an error that is not to be dropped.
+        """
+        for number, row in self.rows():
+            if not isinstance(row, RowError):
+                yield row
+            elif row.kind not in self.drop:
+                raise TextseqError(f"{self.name}: line {number} is one {row.message}; correct or remove it")
+
+    def surveyed(self, notes: list[str]) -> Iterator[Row]:
+        """The rows, read for the first time: all row errors are raised at the end or, if dropped, noted.
+
+        Raises:
+            TextseqError: the file cannot be read, or rows have errors that are not to be dropped.
+        """
+        times: Counter[RowError] = Counter()
+        lines: dict[RowError, list[str]] = {}
+        count = 0
+        for number, row in self.rows():
+            count += 1
+            if not isinstance(row, RowError):
+                yield row
+                continue
+            times[row] += 1
+            if len(shown := lines.setdefault(row, [])) < SHOWN:
+                shown.append(str(number))
+        reports = {}
+        for error, many in times.items():
+            numbers = "s" * (many > 1) + " " + ", ".join(lines[error]) + ", ..." * (many > SHOWN)
+            reports[error] = f"{many:,} of {count:,} {self.unit} {error.message} (line{numbers})"
+        if refused := [error for error in reports if error.kind not in self.drop]:
+            report = "; ".join(reports[error] for error in refused)
+            if times.total() == count:  # nothing would be left
+                raise TextseqError(f"{self.name}: {report}; {self._remedy()}")
+            flags = " ".join(f"--{kind} drop" for kind in sorted({error.kind for error in refused}))
+            raise TextseqError(f"{self.name}: {report}; correct them, or drop them with {flags}")
+        notes += [f"Dropped from {self.name}: {report}." for report in reports.values()]
+
+    def _remedy(self) -> str:
+        """What to do if no row is valid."""
+        return "correct them"

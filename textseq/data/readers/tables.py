@@ -1,106 +1,16 @@
-"""Tables (.csv, .tsv) and JSON lines as records with named columns."""
+"""Tables (.csv, .tsv) and JSON lines: records with named columns, and two columns of them as rows."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from textseq.data.readers.row_errors import SHOWN, no_text
+from textseq.data.readers.row_errors import SHOWN, RowError, not_text
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import LONGEST_LINE, Document, lines_of
+from textseq.io import documents
+from textseq.io.documents import Document, lines_of
 from textseq.io.files import json_of
-
-TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "document", "phrase")
-"""Names of columns and keys that are known for texts, in order of preference; in any case."""
-
-LABEL_COLUMNS = ("label", "labels", "class", "sentiment", "category", "target", "polarity", "stars", "rating")
-"""Likewise for labels."""
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file is a table or JSON lines, by its name."""
-    return _ending(path) in ENDINGS
-
-
-def _ending(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
-    """The name of the column that is asked for, or known by its name; there is one of that name."""
-    if asked is not None and asked not in names:
-        raise unknown(f"column of {document.name} for {flag}:", asked, names)
-    folded = {name.casefold(): name for name in reversed(names)}
-    found = asked or next((folded[name] for name in known if name in folded), None)
-    if found is None:
-        shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
-        remedy = (
-            "call it .tsv if tabs part them"
-            if len(names) == 1 and "\t" in names[0]
-            else f"say with {flag} which is meant"
-        )
-        raise TextseqError(f"{document.name} has the columns {shown}; {remedy}")
-    if (count := names.count(found)) > 1:
-        raise TextseqError(f"{document.name} has {count} columns called '{found}'; give each its own name")
-    return found
-
-
-def _names(document: Document, layout: str) -> list[str]:
-    """The header of a table, or the keys of the first object."""
-    if layout == "json-lines":
-        for line in document.lines():
-            if (fields := _fields(line)) is not None:
-                return list(fields)
-        raise TextseqError(f"{document.name} holds no JSON object to a line; it is empty, or something else")
-    _, header = next(_records(document, layout), (1, []))
-    if not any(map(str.strip, header)):
-        raise TextseqError(f"{document.name} begins without a header; a table wants the names of its columns first")
-    if (fault := no_text("".join(header), document.encoding)) is not None:
-        raise TextseqError(f"{document.name} begins {fault.says}; give a table of texts, or say how it is encoded")
-    return [name.strip() for name in header]
-
-
-def _records(document: Document, layout: str) -> Iterator[tuple[int, list[str]]]:
-    """The line that each record begins in, and its cells; quotes as RFC 4180 has them, in .tsv none.
-
-    Raises:
-        TextseqError: a quote that is not closed, or that something follows.
-    """
-    if layout == "tab-separated":
-        yield from ((number, line.split("\t")) for number, line in enumerate(lines_of(document), start=1))
-        return
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of this process; what is longer is no text
-    reader = csv.reader((line + "\n" for line in lines_of(document)), delimiter=_delimiter(document), strict=True)
-    number = 1
-    try:
-        for cells in reader:
-            yield number, cells
-            number = reader.line_num + 1
-    except csv.Error as error:
-        where = f"{document.name}: in the record that begins in line {number}"
-        if "field larger" in str(error):
-            raise TextseqError(f"{where} a cell has more than {LONGEST_LINE:,} characters; divide it") from error
-        what = "a quote is never closed" if "unexpected end of data" in str(error) else str(error)
-        raise TextseqError(
-            f"{where} {what}; a cell with commas, quotes or several lines stands in quotes, and a quote within is "
-            'doubled ("He said ""no""")'
-        ) from error
-
-
-def _delimiter(document: Document) -> str:
-    """What parts the cells of a .csv: the comma, or the semicolon where spreadsheets of other languages write it."""
-    first = next(iter(lines_of(document)), "")
-    return ";" if first.count(";") > first.count(",") else ","
-
-
-def _fields(line: str) -> dict[str, object] | None:
-    try:
-        found = json_of(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
 
 ENDINGS = {
     ".csv": "comma-separated",
@@ -109,4 +19,184 @@ ENDINGS = {
     ".jsonl": "json-lines",
     ".ndjson": "json-lines",
 }
-"""How a single file of a user's is laid out, by the end of its name."""
+"""The layout of a single file, by its ending."""
+
+TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "document", "phrase")
+"""Usual names of a column or key of texts, in order of preference; in any case."""
+
+LABEL_COLUMNS = ("label", "labels", "class", "sentiment", "category", "target", "polarity", "stars", "rating")
+"""The same for labels."""
+
+EMPTY = RowError("empty", "with an empty text")
+
+TOO_FEW = RowError("unreadable", "with too few columns")
+
+TOO_MANY = RowError("unreadable", "with more columns than the header")
+
+NO_OBJECT = RowError("unreadable", "without a JSON object")
+
+Record = tuple[int, list[str]]
+"""The line that a record begins in, from 1, and its cells."""
+
+Columns = tuple[int, tuple[str, str] | RowError]
+"""The line that a record begins in, from 1, and two of its cells, or its error."""
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file name, in lower case, without ".gz" after it."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table or JSON lines, by its name."""
+    return ending_of(path) in ENDINGS
+
+
+def find_column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
+    """The name of the column that is asked for or, if None, has a usual name.
+
+    Raises:
+        TextseqError: there is no such column, or several of that name.
+    """
+    if asked is not None and asked not in names:
+        raise unknown(f"column of {document.name} for {flag}:", asked, names)
+    folded = {name.casefold(): name for name in reversed(names)}
+    column = asked or next((folded[name] for name in known if name in folded), None)
+    if column is None:
+        shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
+        tabs = len(names) == 1 and "\t" in names[0]
+        remedy = "name it .tsv if the columns are separated by tabs" if tabs else f"say with {flag} which is meant"
+        raise TextseqError(f"{document.name} has the columns {shown}; {remedy}")
+    if (count := names.count(column)) > 1:
+        raise TextseqError(f"{document.name} has {count} columns called '{column}'; give each its own name")
+    return column
+
+
+def column_names(document: Document, layout: str) -> list[str]:
+    """The header of a table, or the keys of the first JSON object.
+
+    Raises:
+        TextseqError: there is none.
+    """
+    if layout == "json-lines":
+        for line in document.lines():
+            if (fields := fields_of(line)) is not None:
+                return list(fields)
+        raise TextseqError(f"{document.name} holds no JSON object on any line; it is empty, or in another format")
+    _, header = next(records(document, layout), (1, []))
+    if not any(map(str.strip, header)):
+        raise TextseqError(f"{document.name} begins without a header; the first line must name the columns")
+    if (error := not_text("".join(header), document.encoding)) is not None:
+        raise TextseqError(f"{document.name} begins {error.message}; give a table of texts, or set --encoding")
+    return [name.strip() for name in header]
+
+
+def records(document: Document, layout: str) -> Iterator[Record]:
+    """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing.
+
+    Raises:
+        TextseqError: a quote is not closed, or is followed by text.
+    """
+    if layout == "tab-separated":
+        yield from tab_separated(lines_of(document))
+        return
+    longest = documents.LONGEST_LINE
+    csv.field_size_limit(max(csv.field_size_limit(), longest))  # of this process; longer cells are no text
+    first = next(iter(lines_of(document)), "")
+    delimiter = ";" if first.count(";") > first.count(",") else ","  # spreadsheets of some languages write semicolons
+    reader = csv.reader((line + "\n" for line in lines_of(document)), delimiter=delimiter, strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        where = f"{document.name}: in the record that begins in line {number}"
+        if "field larger" in str(error):
+            raise TextseqError(f"{where} a cell has more than {longest:,} characters; divide it") from error
+        what = "a quote is never closed" if "unexpected end of data" in str(error) else str(error)
+        raise TextseqError(
+            f"{where} {what}; put cells with commas, quotes or several lines in quotes, and double quotes within them "
+            '("He said ""no""")'
+        ) from error
+
+
+def tab_separated(lines: Iterable[str]) -> Iterator[Record]:
+    """Lines as records."""
+    return ((number, line.split("\t")) for number, line in enumerate(lines, start=1))
+
+
+def table_rows(
+    records: Iterator[Record], columns: tuple[int, int], *, width: int | None = None, blank_lines: bool = False
+) -> Iterator[Columns]:
+    """Two columns of the records after the header, if there is one.
+
+    Args:
+        records: read to the end.
+        columns: numbers of the columns, from 0.
+        width: columns of the header; records with more are errors.
+        blank_lines: whether a blank line is an empty row; otherwise it is skipped.
+    """
+    for number, cells in records:
+        if not "".join(cells).strip():
+            if len(cells) > 1 or (cells and blank_lines):
+                yield number, EMPTY
+        elif max(columns) >= len(cells):
+            yield number, TOO_FEW
+        elif width is not None and "".join(cells[width:]).strip():  # mostly a comma that should be in quotes
+            yield number, TOO_MANY
+        else:
+            yield number, (cells[columns[0]], cells[columns[1]])
+
+
+def fields_of(line: str) -> dict[str, object] | None:
+    """The fields of the JSON object in a line, or None without one."""
+    try:
+        value = json_of(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def json_rows(
+    lines: Iterable[str],
+    keys: tuple[str, str],
+    *,
+    fields_of: Callable[[str], dict[str, object] | None] = fields_of,
+    numbers: bool = False,
+    blank_lines: bool = False,
+) -> Iterator[Columns]:
+    """Two values of the JSON object in each line.
+
+    Args:
+        lines: read to the end.
+        keys: of the values.
+        fields_of: reads the object in a line.
+        numbers: whether the second value may be a number or truth value too.
+        blank_lines: whether a blank line is an empty row; otherwise it is skipped.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            if blank_lines:
+                yield number, EMPTY
+            continue
+        fields = fields_of(line)
+        if fields is None:
+            yield number, NO_OBJECT
+            continue
+        first, second = _string(fields, keys[0]), _string(fields, keys[1], numbers)
+        if isinstance(first, RowError):
+            yield number, first
+        elif isinstance(second, RowError):
+            yield number, second
+        else:
+            yield number, (first, second)
+
+
+def _string(fields: dict[str, object], key: str, numbers: bool = False) -> str | RowError:
+    if key not in fields:
+        return RowError("unreadable", f"without the key '{key}'")
+    value = fields[key]
+    if isinstance(value, str) or (numbers and isinstance(value, int | float) and value == value):  # not NaN
+        return str(value)
+    return RowError("unreadable", f"with a '{key}' that is no string{' or number' * numbers}")
