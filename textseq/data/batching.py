@@ -1,18 +1,21 @@
-"""What the batches of all tasks share: cursors, shuffling by length, padding."""
+"""What the batches of all tasks share: cursors, batches of similar length, padding."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+Entry = TypeVar("Entry")
+
 
 class Tokens(Protocol):
-    """What batches read: a ``TokenFile``, or anything alike."""
+    """Encoded documents, such as a ``TokenFile``."""
 
     @property
     def ids(self) -> np.ndarray: ...
@@ -20,75 +23,123 @@ class Tokens(Protocol):
     def document_starts(self) -> np.ndarray: ...
 
 
+def document_lengths(tokens: Tokens) -> np.ndarray:
+    """Tokens of each document, (D,)."""
+    return np.diff(np.append(tokens.document_starts, len(tokens.ids)))
+
+
 class Cursor(NamedTuple):
-    """A place in the training data."""
+    """A position in the training data."""
 
     epoch: int = 0
     position: int = 0
-    """Tokens of each stream already read in this epoch."""
+    """Batches read in this epoch, or tokens of each stream."""
 
 
 def pad(rows: Sequence[np.ndarray], fill: int) -> Tensor:
-    """Sequences of ids as one tensor (N, longest), filled up."""
-    made = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
+    """Sequences of ids as one padded tensor (N, longest)."""
+    padded = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
     for row, ids in enumerate(rows):
-        made[row, : len(ids)] = ids
-    return torch.from_numpy(made)
+        padded[row, : len(ids)] = ids
+    return torch.from_numpy(padded)
 
 
 POOL = 100
 """Batches that are sorted by length together."""
 
 
-class Shuffled:
-    """Texts in batches of like length, in another order in every epoch.
+class LengthBatches(Generic[Entry]):
+    """Batches of rows of similar length, in a different order in every epoch.
+
+    Every epoch shuffles the rows, sorts them by length within large pools, cuts the pools into groups and shuffles
+    these: batches differ from epoch to epoch, and little of them is padding. The order depends only on the seed and a
+    ``Cursor``, so a stopped run resumes at the same position.
 
     Args:
-        lengths: of the texts, (D,).
+        rows: numbers of the rows, (R,).
+        lengths: length of every row, by its number.
         batch_size: N.
-        seed: decides the order.
+        seed: of the shuffles.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
-        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
-        self._plan: tuple[int, list[np.ndarray]] = (-1, [])
+    def __init__(self, rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.rows, self.lengths, self.batch_size, self.seed = rows, lengths, batch_size, seed
+        self._plan: tuple[int, list[Entry]] = (-1, [])
 
-    def at(self, cursor: Cursor) -> tuple[np.ndarray, Cursor]:
-        """The numbers of the texts in the batch at a place, and the place after it."""
+    def at(self, cursor: Cursor) -> tuple[Entry, Cursor]:
+        """The entry at a position, and the next position."""
         plan = self._epoch(cursor.epoch)
-        done = cursor.position + 1 == len(plan)
-        following = Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + 1)
-        return plan[cursor.position], following
+        last = cursor.position + 1 == len(plan)
+        return plan[cursor.position], (
+            Cursor(cursor.epoch + 1) if last else cursor._replace(position=cursor.position + 1)
+        )
 
     @property
     def per_epoch(self) -> int:
-        """Batches of an epoch."""
-        return -(-len(self.lengths) // self.batch_size)
+        """Batches of the first epoch; other epochs have as many, or nearly."""
+        return len(self._epoch(0))
 
     def resized(self, rows: int) -> Self:
-        """The same texts in batches of so many rows."""
+        """The same rows in batches of another size."""
         other = copy.copy(self)
         other.batch_size, other._plan = rows, (-1, [])
         return other
 
     def largest(self) -> Cursor:
-        """The place of the largest batch, padding counted."""
-        return Cursor(0, int(np.argmax([len(group) * self.lengths[group].max() for group in self._epoch(0)])))
+        """The position of the largest batch, padding included."""
+        groups = map(self.rows_in, self._epoch(0))
+        return Cursor(0, int(np.argmax([len(rows) * self.lengths[rows].max() for rows in groups])))
 
     def epochs(self, cursor: Cursor) -> float:
-        """Passes over the texts that lie behind a place."""
-        return cursor.epoch + cursor.position / self.per_epoch
+        """Passes over the rows before a position."""
+        return cursor.epoch + (cursor.position / len(self._epoch(cursor.epoch)) if cursor.position else 0.0)
 
-    def _epoch(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch in order."""
+    @abstractmethod
+    def rows_in(self, entry: Entry) -> np.ndarray:
+        """The numbers of an entry's rows."""
+
+    @abstractmethod
+    def entries(self, order: np.ndarray, epoch: int, rng: np.random.Generator) -> Iterable[Entry]:
+        """Cut shuffled rows into the entries of an epoch."""
+
+    def _epoch(self, epoch: int) -> list[Entry]:
         if self._plan[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
-            order, size = rng.permutation(len(self.lengths)), self.batch_size
-            groups: list[np.ndarray] = []
-            for start in range(0, len(order), POOL * size):
-                pool = order[start : start + POOL * size]
-                pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-                groups += np.split(pool, range(size, len(pool), size))
-            rng.shuffle(groups)
-            self._plan = (epoch, groups)
+            self._plan = (epoch, [*self.entries(rng.permutation(self.rows), epoch, rng)])
         return self._plan[1]
+
+
+class RowBatches(LengthBatches[np.ndarray]):
+    """Batches of whole rows: an entry is the numbers of its rows.
+
+    Args:
+        lengths: of the rows, (R,).
+        batch_size: N.
+        seed: of the shuffles.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        super().__init__(np.arange(len(lengths)), lengths, batch_size, seed)
+
+    def rows_in(self, entry: np.ndarray) -> np.ndarray:
+        """The entry itself."""
+        return entry
+
+    def entries(self, order: np.ndarray, epoch: int, rng: np.random.Generator) -> Iterable[np.ndarray]:
+        """The groups of an epoch, shuffled."""
+        pools = length_pools(order, [self.lengths], POOL * self.batch_size)
+        groups = [group for pool in pools for group in split_evenly(pool, self.batch_size)]
+        rng.shuffle(groups)
+        return groups
+
+
+def length_pools(order: np.ndarray, lengths: Sequence[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Cut an order of rows into pools of ``size`` rows, each sorted by length (by the last of ``lengths`` first)."""
+    for start in range(0, len(order), size):
+        pool = order[start : start + size]
+        yield pool[np.lexsort([length[pool] for length in lengths])]
+
+
+def split_evenly(pool: np.ndarray, size: int) -> list[np.ndarray]:
+    """Groups of ``size`` rows; the last may be smaller."""
+    return np.split(pool, range(size, len(pool), size))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from textseq.data.readers import labelled as labelled_files
 from textseq.data.readers.labelled import Texts, read_own_file
 from textseq.data.readers.row_errors import RowErrorKind
 from textseq.data.rows import Example
@@ -214,7 +213,7 @@ def test_trailing_commas_are_no_columns(write: Write) -> None:
 
 def test_what_is_no_table_is_told_so(write: Write) -> None:
     for content, told in (
-        (b"text\tlabel\nx\ta\n", r"has the columns 'text\\tlabel'; call it \.tsv if tabs part them"),
+        (b"text\tlabel\nx\ta\n", r"has the columns 'text\\tlabel'; name it \.tsv if the columns are separated by tabs"),
         ("text,label\nx,a\n".encode("utf-16"), "begins with a NUL character; give a table of texts, or set"),
         (b"\x89PNG\r\n\x1a\n\0\0,", "begins with what is not utf-8 text"),
         (b"caf\xe9,label\n", "begins with what is not utf-8 text"),
@@ -278,7 +277,7 @@ def test_what_is_no_such_file_is_refused(write: Write, tmp_path: Path) -> None:
     for path, told in (
         (tmp_path / "none.csv", "no file .*none.csv"),
         (write("a.xlsx", "x"), "are read from .csv, .tsv, .tab, .jsonl, .ndjson or a folder"),
-        (tmp_path / "empty", "wants a folder for each label"),
+        (tmp_path / "empty", "expected a folder for each label"),
         (write("a.csv.gz", "text"), "damaged"),
     ):
         with pytest.raises(TextseqError, match=told):

@@ -228,9 +228,7 @@ def test_leaving_out_all_lines_is_no_advice(write: Write) -> None:
     with pytest.raises(TextseqError, match=r"; correct them, or drop them with --empty drop --unreadable drop$"):
         surveyed(opened(write("b.tsv", "\n".join([*lines, "a\tb"]))))
     sound_at_last = ['{"en": "a"}', '{"source": "a", "target": "b"}']
-    with pytest.raises(
-        TextseqError, match=r"1 of 2 lines without the key 'source' .*; correct them, or leave them out"
-    ):
+    with pytest.raises(TextseqError, match=r"1 of 2 lines without the key 'source' .*; correct them, or drop them"):
         surveyed(opened(write("c.jsonl", "\n".join(sound_at_last))))
     with pytest.raises(TextseqError, match=r"; correct them$"):  # the keys are right
         surveyed(opened(write("d.jsonl", '{"source": "a", "target": null}')))
@@ -265,7 +263,7 @@ def test_aligned_and_compressed(write: Write) -> None:
 def test_lengths_that_differ_are_said(write: Write) -> None:
     short, long = write("short.en", "one\ntwo\n"), write("long.de", "eins\n\n\nvier\nfünf")
     everything: frozenset[RowErrorKind] = frozenset({"empty", "overlong", "unreadable"})
-    message = r"found 5 in .*long\.de and 2 in .*short\.en; .*long\.de has 3 more"
+    message = r"got 5 in .*long\.de and 2 in .*short\.en; .*long\.de has 3 more"
     with pytest.raises(TextseqError, match=message):
         surveyed(opened(long, short, drop=everything))
     with pytest.raises(TextseqError, match=r"got 2 in .*short\.en and 5 in .*long\.de; .*long\.de has 3 more"):
@@ -275,7 +273,7 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "kind", "message"),
     [
-        ("a.tsv", b"Go.\tGeh.\nGo.\nHi\tHallo", "unreadable", "1 of 3 lines with too few columns .* \\(line 2\\)"),
+        ("a.tsv", b"Go.\tGeh.\nGo.\nHi\tHallo", "unreadable", "1 of 3 lines with too few columns \\(line 2\\)"),
         ("a.tsv", b"a\tb\n\n\t\na\t \n c\td", "empty", "3 of 5 lines with an empty text \\(lines 2, 3, 4\\)"),
         ("a.tsv", b"a\tb\n" + 7 * b"\t\n", "empty", "7 of 8 lines .* \\(lines 2, 3, 4, 5, 6, \\.\\.\\.\\)"),
         (
@@ -308,7 +306,7 @@ def test_faulty_lines_are_refused_or_left_out(
         surveyed(opened(path, longest=5, drop=everything - {kind}))
     notes: list[str] = []
     left = list(opened(path, longest=5, drop=everything).surveyed(notes))
-    assert sum("Left out" in note and path.name in note for note in notes) == len(notes) > 0
+    assert sum("Dropped" in note and path.name in note for note in notes) == len(notes) > 0
     assert left == surveyed(opened(path, longest=5, drop=everything))
     assert all(0 < len(sentence) <= 5 and "\0" not in sentence for pair in left for sentence in pair)
 

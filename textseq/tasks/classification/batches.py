@@ -1,9 +1,4 @@
-"""Labelled texts as ids -> padded batches of like length.
-
-Every epoch shuffles the texts, sorts them by length inside large pools, cuts the pools into batches and shuffles these,
-as ``pair_batches`` does. Which batch comes when depends on a ``Cursor`` alone, so a run that stops can go on at the
-very same place.
-"""
+"""Labelled texts as ids -> padded batches of similar length."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, Shuffled, Tokens, pad
+from textseq.data.batching import Cursor, RowBatches, Tokens, document_lengths, pad
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int]) -> TextBatch:
     return TextBatch(pad(kept, 0), torch.tensor([len(ids) for ids in kept]), torch.tensor(labels, dtype=torch.int64))
 
 
-class TextBatches(Shuffled):
+class TextBatches(RowBatches):
     """The batches of labelled texts, epoch after epoch.
 
     Args:
@@ -71,10 +66,10 @@ class TextBatches(Shuffled):
     ) -> None:
         assert len(texts.document_starts) == len(labels)
         self.texts, self.labels, self.longest = texts, labels, longest
-        super().__init__(np.diff(np.append(texts.document_starts, len(texts.ids))), batch_size, seed)
+        super().__init__(document_lengths(texts), batch_size, seed)
 
     def batch(self, cursor: Cursor) -> tuple[TextBatch, Cursor]:
-        """The batch at a place, and the place after it."""
+        """The batch at a position, and the next position."""
         numbers, following = self.at(cursor)
         return text_batch([self.tokens(number) for number in numbers], self.labels[numbers].tolist()), following
 

@@ -1,6 +1,6 @@
-"""Tagged sentences as ids -> padded batches of like length.
+"""Tagged sentences as ids -> padded batches of similar length.
 
-Every different word of a batch is spelled once, and read letter by letter once, however often it occurs.
+Each distinct word of a batch is spelled, and read letter by letter, only once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, Shuffled, pad
+from textseq.data.batching import Cursor, RowBatches, pad
 from textseq.data.rows import Tagged
 from textseq.tasks.tagging.lexicon import Lexicon
 
@@ -104,7 +104,7 @@ def frames_needed(tags: Sequence[int]) -> int:
     return len(tags) + sum(one == other for one, other in pairwise(tags))
 
 
-class TagBatches(Shuffled):
+class TagBatches(RowBatches):
     """The batches of tagged sentences, epoch after epoch; all of them are held in memory.
 
     Args:
@@ -140,7 +140,7 @@ class TagBatches(Shuffled):
         return [-(-frames_needed(tags) // len(letters)) for letters, tags in pairs]
 
     def batch(self, cursor: Cursor) -> tuple[TagBatch, Cursor]:
-        """The batch at a place, and the place after it."""
+        """The batch at a position, and the next position."""
         numbers, following = self.at(cursor)
         chosen = [self.words[number] for number in numbers], [self.tags[number] for number in numbers]
         return replace(tag_batch(self.lexicon, *chosen), per_letter=self.per_letter), following

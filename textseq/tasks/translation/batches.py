@@ -1,28 +1,18 @@
-"""Sentence pairs as ids -> padded batches of like length.
-
-Every epoch shuffles the pairs, sorts them by length inside large pools, cuts the pools into batches and shuffles these:
-batches differ from epoch to epoch, and little of them is padding. Which batch comes when depends on a ``Cursor`` alone,
-so a run that stops can go on at the very same place.
-"""
+"""Sentence pairs as ids -> padded batches of similar length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textseq.config.training import rows_of
-from textseq.data.batching import Cursor, Tokens, pad
+from textseq.data.batching import POOL, Cursor, LengthBatches, Tokens, document_lengths, length_pools, pad, split_evenly
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import PairConfig
-
-POOL = 100
-"""Batches that are sorted by length together."""
-
 
 Place = tuple[np.ndarray, int, int | None]
 """Which pairs, and where in their targets a window begins and ends (None: at the end of the longest)."""
@@ -116,7 +106,7 @@ def window(batch: PairBatch, start: int, stop: int | None) -> PairBatch:
     )
 
 
-class PairBatches:
+class PairBatches(LengthBatches[Place]):
     """The batches of a parallel text, epoch after epoch.
 
     Args:
@@ -142,8 +132,8 @@ class PairBatches:
     ) -> None:
         assert len(sources.document_starts) == len(targets.document_starts)
         self.sources, self.targets = sources, targets
-        self.ends, self.config, self.seed, self.resegment = ends, config, seed, resegment
-        self.source_lengths, self.target_lengths = _lengths(sources), _lengths(targets)
+        self.ends, self.config, self.resegment = ends, config, resegment
+        self.source_lengths, self.target_lengths = document_lengths(sources), document_lengths(targets)
         longest = np.maximum(self.source_lengths, self.target_lengths)
         limit = config.longest or np.inf
         self.kept = np.flatnonzero(longest <= limit)
@@ -153,35 +143,24 @@ class PairBatches:
                 f"--longest {config.longest} leaves no sentence pair to train on, found {len(longest)} pairs, all of "
                 "more tokens; raise it or leave it out"
             )
-        self._plan: tuple[int, list[Place]] = (-1, [])
+        super().__init__(self.kept, longest, rows_of(config.batch_size), seed)
 
     def batch(self, cursor: Cursor) -> tuple[PairBatch, Cursor]:
-        """The batch at a place, and the place after it."""
-        plan = self._epoch(cursor.epoch)
-        pairs, start, stop = plan[cursor.position]
-        batch = self._pairs(pairs, cursor.epoch)
-        done = cursor.position + 1 == len(plan)
-        following = Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + 1)
-        return window(batch, start, stop), following
+        """The batch at a position, and the next position."""
+        (pairs, start, stop), following = self.at(cursor)
+        return window(self._pairs(pairs, cursor.epoch), start, stop), following
 
-    @property
-    def per_epoch(self) -> int:
-        """Batches of the first epoch; those of the others are as many, or nearly."""
-        return len(self._epoch(0))
+    def rows_in(self, entry: Place) -> np.ndarray:
+        """The pairs of a window."""
+        return entry[0]
 
-    def resized(self, rows: int) -> Self:
-        """The same pairs in batches of so many."""
-        config = replace(self.config, batch_size=rows)
-        return type(self)(self.sources, self.targets, self.ends, config, self.seed, self.resegment)
-
-    def largest(self) -> Cursor:
-        """The place of the largest batch, padding counted."""
-        longest = np.maximum(self.source_lengths, self.target_lengths)
-        return Cursor(0, int(np.argmax([len(pairs) * longest[pairs].max() for pairs, _, _ in self._epoch(0)])))
-
-    def epochs(self, cursor: Cursor) -> float:
-        """Passes over the text that lie behind a place."""
-        return cursor.epoch + (cursor.position / len(self._epoch(cursor.epoch)) if cursor.position else 0.0)
+    def entries(self, order: np.ndarray, epoch: int, rng: np.random.Generator) -> Iterator[Place]:
+        """The windows of an epoch, in shuffled groups of pairs."""
+        lengths = self._lengths_in(epoch)
+        groups = self._groups(order, *lengths)
+        rng.shuffle(groups)
+        for group in groups:
+            yield from self._windows(group, lengths[1])
 
     def _pairs(self, pairs: np.ndarray, epoch: int) -> PairBatch:
         sources, targets = ([self._tokens(side, pair, epoch) for pair in pairs.tolist()] for side in range(2))
@@ -193,16 +172,6 @@ class PairBatches:
         if self.resegment is None:
             return ids
         return self.resegment[side](ids, np.random.default_rng([self.seed, epoch, pair, side]))
-
-    def _epoch(self, epoch: int) -> list[Place]:
-        """The batches of an epoch in order."""
-        if self._plan[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            lengths = self._lengths_in(epoch)
-            groups = self._groups(rng.permutation(self.kept), *lengths)
-            rng.shuffle(groups)
-            self._plan = (epoch, [place for group in groups for place in self._windows(group, lengths[1])])
-        return self._plan[1]
 
     def _lengths_in(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of every source and every target in an epoch: a fresh segmentation has a length of its own."""
@@ -221,21 +190,13 @@ class PairBatches:
             yield group, start, start + length if start != starts[-1] else None
 
     def _groups(self, order: np.ndarray, source_lengths: np.ndarray, target_lengths: np.ndarray) -> list[np.ndarray]:
-        """Pairs in this order -> batches of like length."""
-        config = self.config
-        lengths = target_lengths[order] + 1
+        """Pairs in this order -> groups of similar length."""
+        tokens, size = self.config.batch_tokens, self.batch_size
+        pool = POOL * size if tokens is None else max(1, int(POOL * tokens / (target_lengths[order] + 1).mean()))
+        longer = np.maximum(source_lengths, target_lengths) + 1
         groups: list[np.ndarray] = []
-        size = rows_of(config.batch_size)
-        pool = POOL * size
-        if config.batch_tokens is not None:
-            pool = max(1, int(POOL * config.batch_tokens / lengths.mean()))
-        for start in range(0, len(order), pool):
-            pairs = order[start : start + pool]
-            pairs = pairs[np.lexsort((source_lengths[pairs], target_lengths[pairs]))]
-            if config.batch_tokens is None:
-                groups += np.split(pairs, range(size, len(pairs), size))
-            else:
-                groups += _fill(pairs, np.maximum(source_lengths, target_lengths)[pairs] + 1, config.batch_tokens)
+        for pairs in length_pools(order, [source_lengths, target_lengths], pool):
+            groups += split_evenly(pairs, size) if tokens is None else _fill(pairs, longer[pairs], tokens)
         return groups
 
 
@@ -254,11 +215,6 @@ def _fill(pairs: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarra
             cuts.append(place)
             first, longest = place, length
     return np.split(pairs, cuts)
-
-
-def _lengths(tokens: Tokens) -> np.ndarray:
-    """Tokens of each document."""
-    return np.diff(np.append(tokens.document_starts, len(tokens.ids)))
 
 
 def _sentence(tokens: Tokens, number: int) -> np.ndarray:
