@@ -22,7 +22,7 @@ from textseq.checkpoints.registry import newest
 from textseq.config.base import Settings, ranged
 from textseq.config.decoding import Precision
 from textseq.config.training import TrainingConfig
-from textseq.data.batching import Cursor, Shuffled, pad
+from textseq.data.batching import Cursor, RowBatches, pad
 from textseq.data.dataset import fingerprint_of
 from textseq.data.sources import DataSource
 from textseq.errors import Interrupted, TextseqError
@@ -128,7 +128,7 @@ class VowelBatch:
         return replace(self, ids=self.ids.to(device), counts=self.counts.to(device))
 
 
-class VowelBatches(Shuffled):
+class VowelBatches(RowBatches):
     def __init__(self, rows: Sequence[tuple[str, int]], tokenizer: Tokenizer, batch_size: int, seed: int) -> None:
         self.rows, self.tokenizer = rows, tokenizer
         super().__init__(np.array([len(text) for text, _ in rows]), batch_size, seed)

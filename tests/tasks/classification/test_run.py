@@ -374,7 +374,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["classify", "--model", "mine", "--explain", "--explain-label", "x"], "'x'; known: bad, good"),
         (["classify", "--model", "mine", "--explain-html", "runs"], "--explain-html wants a file to write"),
         (["train", "--labelled", "none.csv"], "no file none.csv|no file .*none.csv"),
-        (["train", "--labelled", "one.csv"], "two labels are wanted or more, found but 'good'"),
+        (["train", "--labelled", "one.csv"], "expected at least 2 labels, got only 'good'"),
         (["train", "--labelled", "quote.csv"], "in the record that begins in line 2 a quote is never closed"),
         (["train", "--labelled", "reviews.csv", "--label-column", "stars"], "unknown column of .*: 'stars'"),
         (["train", "--task", "classification"], "name a corpus, or your own files with --labelled"),
