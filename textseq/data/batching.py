@@ -56,14 +56,14 @@ class LengthBatches(Generic[Entry]):
     ``Cursor``, so a stopped run resumes at the same position.
 
     Args:
-        rows: numbers of the rows, (R,).
+        numbers: of the rows, (R,).
         lengths: length of every row, by its number.
         batch_size: N.
         seed: of the shuffles.
     """
 
-    def __init__(self, rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int) -> None:
-        self.rows, self.lengths, self.batch_size, self.seed = rows, lengths, batch_size, seed
+    def __init__(self, numbers: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.numbers, self.lengths, self.batch_size, self.seed = numbers, lengths, batch_size, seed
         self._plan: tuple[int, list[Entry]] = (-1, [])
 
     def at(self, cursor: Cursor) -> tuple[Entry, Cursor]:
@@ -105,7 +105,7 @@ class LengthBatches(Generic[Entry]):
     def _epoch(self, epoch: int) -> list[Entry]:
         if self._plan[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
-            self._plan = (epoch, [*self.entries(rng.permutation(self.rows), epoch, rng)])
+            self._plan = (epoch, [*self.entries(rng.permutation(self.numbers), epoch, rng)])
         return self._plan[1]
 
 
