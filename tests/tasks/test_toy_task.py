@@ -208,7 +208,7 @@ class VowelCounter(Predictor[VowelDataset]):
         return VowelMetrics(float(np.square(errors).mean()), f"corpus:{dataset.name}|split:{split}")
 
 
-class VowelRun(runs.TaskRun[VowelDataset, VowelCounter]):
+class VowelRun(runs.Run[VowelDataset, VowelCounter]):
     unit = "text"
     dataset_info = ()
     tokenizer: Tokenizer

@@ -1,7 +1,7 @@
 """A training run of any task: ``train`` begins one, ``resume`` continues one.
 
 A task supplies the tokenizer, the model, the batches, what it takes over from another model, and how it is evaluated;
-see ``TaskRun``.
+see ``Run``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class TrainOptions(TypedDict, total=False):
     report: Report
 
 
-class TaskRun(ABC, Generic[DataT, PredictorT]):
+class Run(ABC, Generic[DataT, PredictorT]):
     """A run between its settings and its trained model.
 
     Args:
@@ -297,7 +297,7 @@ class TaskRun(ABC, Generic[DataT, PredictorT]):
         return checkpoint.load(self._best())
 
 
-AnyRun = TaskRun[Any, Any]
+AnyRun = Run[Any, Any]
 
 
 def train(

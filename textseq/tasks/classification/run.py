@@ -80,7 +80,7 @@ def train_classifier(
     return cast(Classifier, predictor)
 
 
-class ClassificationRun(run.TaskRun[LabelledDataset, Classifier]):
+class ClassificationRun(run.Run[LabelledDataset, Classifier]):
     """A run of a classifier."""
 
     dataset_info = ("language", "labels")

@@ -76,7 +76,7 @@ def train(
     return cast(TextGenerator, predictor)
 
 
-class LanguageModelRun(run.TaskRun[TextDataset | LabelledDataset, TextGenerator]):
+class LanguageModelRun(run.Run[TextDataset | LabelledDataset, TextGenerator]):
     """A run of a language model."""
 
     tokenizer: Tokenizer

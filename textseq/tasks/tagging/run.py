@@ -67,7 +67,7 @@ def train_tagger(
     return cast(Tagger, run.train(TAGGING, source, model=model, data=data, **options))
 
 
-class TaggingRun(run.TaskRun[TaggedDataset, Tagger]):
+class TaggingRun(run.Run[TaggedDataset, Tagger]):
     """A run of a tagger."""
 
     dataset_info = ("language", "labels")

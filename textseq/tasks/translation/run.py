@@ -85,7 +85,7 @@ def train_translator(
     return cast(Translator, predictor)
 
 
-class TranslationRun(run.TaskRun[PairDataset, Translator]):
+class TranslationRun(run.Run[PairDataset, Translator]):
     """A run of a translator."""
 
     dataset_info = ("source_language", "target_language")
