@@ -95,7 +95,7 @@ def _opened(options: Translate) -> Translator:
     """
     from textseq.checkpoints.registry import list_models
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.translator import together
+    from textseq.tasks.translation.translator import ensemble_of
 
     loaded: list[Translator] = []
     for place, name in enumerate(options.model):
@@ -106,7 +106,7 @@ def _opened(options: Translate) -> Translator:
                 raise
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
             raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
-    return together(loaded) if len(loaded) > 1 else loaded[0]
+    return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
 
 
 class _Answers:
@@ -117,7 +117,7 @@ class _Answers:
 
         self.translator, self.options = translator, options
         self.picture = options.plot_attention
-        self.unfinished = TruncationLog()
+        self.truncated = TruncationLog()
 
     def __call__(self, sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
         """See ``shards.Answers``."""
@@ -131,7 +131,7 @@ class _Answers:
             prefix=options.prefix,
             progress=progress,
             first=first + 1,
-            unfinished=self.unfinished,
+            truncated=self.truncated,
             **{item.name: getattr(options.decoding, item.name) for item in fields(options.decoding)},
         )
         for number, translations in enumerate(results, start=first):

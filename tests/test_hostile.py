@@ -113,9 +113,9 @@ def test_parameters_are_counted_before_they_are_made() -> None:
         lambda: torch.nn.Embedding(11, 10),
         lambda: torch.randn(torch.Size([11, 10])),
     ):
-        with parameters.at_most(110, "too many"):
+        with parameters.limit_parameters(110, "too many"):
             make()
-        with pytest.raises(TextseqError, match="too many"), parameters.at_most(109, "too many"):
+        with pytest.raises(TextseqError, match="too many"), parameters.limit_parameters(109, "too many"):
             make()
 
 

@@ -12,7 +12,7 @@ import pytest
 from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
 from textseq.tasks.registry import load_translator
-from textseq.tasks.translation.translator import Translator, together
+from textseq.tasks.translation.translator import Translator, ensemble_of
 
 Command = Callable[..., tuple[int, str, str]]
 SOURCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g", "one", "and then there were none of them"]
@@ -78,7 +78,7 @@ def test_what_was_chosen_stands_in_the_signature(command: Command) -> None:
 def test_translations_of_ones_own_are_perfect(command: Command) -> None:
     measured(command, "--model", "mine", "second", "--write-translations", "out.fr")
     best = Path("out.fr").read_text().splitlines()
-    assert best == translations(together([load_translator("mine"), load_translator("second")]))
+    assert best == translations(ensemble_of([load_translator("mine"), load_translator("second")]))
     lines = measured(command, "--model", "mine", "second", files=("test.en", "out.fr"))
     assert [line.split(" (")[0] for line in lines[2::2]] == ["chrF2 100.00", "TER 0.00"]
 

@@ -24,7 +24,7 @@ from textseq.data.pairs import written_sentence
 from textseq.io.lines import LONGEST
 from textseq.tasks.registry import load_translator
 from textseq.tasks.translation.config import TranslationConfig
-from textseq.tasks.translation.translator import Translator, together
+from textseq.tasks.translation.translator import Translator, ensemble_of
 
 Command = Callable[..., tuple[int, str, str]]
 SENTENCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g"]
@@ -114,7 +114,7 @@ def test_flags_reach_the_search(command: Command) -> None:
 
 
 def test_several_models_choose_together(command: Command) -> None:
-    both = together([load_translator("mine"), load_translator("second")])
+    both = ensemble_of([load_translator("mine"), load_translator("second")])
     best = [one.text for one in both.translate(SENTENCES)]
     assert written(command("\n".join(SENTENCES), model=("mine", "second"))) == best != expected(SENTENCES)
     refused(command("", model=("mine", "back")), "same languages, found en to fr and fr to en")

@@ -176,7 +176,9 @@ class VowelCounter(Predictor[VowelDataset]):
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
         config = VowelModelConfig.from_dict(saved.info.model, where=str(saved.folder / "config.json"))
-        model = checkpoint.filled(lambda: VowelModel(config, saved.tokenizer.size), saved.weights, saved.folder)
+        model = checkpoint.build_with_weights(
+            lambda: VowelModel(config, saved.tokenizer.size), saved.weights, saved.folder
+        )
         return cls(model.to(pick_device(device)), saved.tokenizer, saved.info, precision=precision)
 
     @staticmethod

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from textseq.checkpoints.model_info import BESIDE, ModelInfo, Table, read_json
 from textseq.checkpoints.registry import Kind, numbered
-from textseq.checkpoints.size_limits import at_most
+from textseq.checkpoints.size_limits import limit_parameters
 from textseq.errors import TextseqError
 from textseq.io.files import cannot_write, replacing, sha256, whole_folder
 from textseq.tokenizers.base import Tokenizer
@@ -46,7 +46,7 @@ SLACK = 2**16
 Model = TypeVar("Model", bound=nn.Module)
 
 
-class Savable(Protocol):
+class TokenizerLike(Protocol):
     """What writes itself into a model's folder: a tokenizer, or whatever a task has of them."""
 
     def save(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ def save(
     run: Path,
     kind: Kind,
     model: nn.Module,
-    tokenizer: Savable,
+    tokenizer: TokenizerLike,
     info: ModelInfo,
     training: tuple[Mapping[str, Tensor], Table] | None = None,
 ) -> Path:
@@ -101,7 +101,9 @@ def save(
     return target
 
 
-def write_model(folder: Path, model: nn.Module, tokenizer: Savable, info: ModelInfo, *, half: bool = False) -> None:
+def write_model(
+    folder: Path, model: nn.Module, tokenizer: TokenizerLike, info: ModelInfo, *, half: bool = False
+) -> None:
     """Write the three files of a model into a folder.
 
     Args:
@@ -163,7 +165,7 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(folder, info, weights, load_tokenizer(folder))
 
 
-def load_found(find: Callable[[], Path]) -> Checkpoint:
+def load_latest(find: Callable[[], Path]) -> Checkpoint:
     """Read the model folder that ``find`` names; or the next, if a run that goes on has replaced it meanwhile.
 
     Raises:
@@ -175,7 +177,7 @@ def load_found(find: Callable[[], Path]) -> Checkpoint:
     except (TextseqError, OSError):
         if find() == folder:
             raise
-        return load_found(find)
+        return load_latest(find)
 
 
 def set_info(folder: Path, info: ModelInfo) -> None:
@@ -185,7 +187,7 @@ def set_info(folder: Path, info: ModelInfo) -> None:
         file.write(_json({**info.to_dict(), **{key: table[key] for key in BESIDE}}))
 
 
-def filled(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Path) -> Model:
+def build_with_weights(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Path) -> Model:
     """A model with a checkpoint's weights; it is not made unless about as many parameters are there as it wants.
 
     Args:
@@ -197,7 +199,7 @@ def filled(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Pat
         TextseqError: weights that do not fit the model.
     """
     count = sum(tensor.numel() for tensor in weights.values())
-    with at_most(
+    with limit_parameters(
         2 * count + SLACK,
         f"the weights in {folder} do not fit its config.json, whose model has far more than their {count:,} numbers; "
         "restore the folder",

@@ -83,7 +83,7 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
 def save_with_card(
     folder: Path,
     model: nn.Module,
-    tokenizer: checkpoint.Savable,
+    tokenizer: checkpoint.TokenizerLike,
     info: ModelInfo,
     describe: Describe,
     *,

@@ -41,7 +41,7 @@ class _Counting(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def at_most(parameters: int, refusal: str) -> AbstractContextManager[object]:
+def limit_parameters(parameters: int, refusal: str) -> AbstractContextManager[object]:
     """A block in which a model is made.
 
     Args:
@@ -51,7 +51,7 @@ def at_most(parameters: int, refusal: str) -> AbstractContextManager[object]:
     return _Counting(parameters, refusal)
 
 
-def fitting_memory() -> AbstractContextManager[object]:
+def limit_to_memory() -> AbstractContextManager[object]:
     """A block in which a model is made that is to be trained.
 
     One that this machine's memory cannot hold, with its gradients, is refused before its weights alone take half of it.
@@ -59,7 +59,7 @@ def fitting_memory() -> AbstractContextManager[object]:
     memory = _memory()
     if memory is None:
         return nullcontext()
-    return at_most(
+    return limit_parameters(
         memory // BYTES,
         f"a model of more than {memory // BYTES:,} parameters, whose training does not fit into the "
         f"{memory / 2**30:.0f} GiB of memory of this machine; choose smaller sizes or fewer layers",

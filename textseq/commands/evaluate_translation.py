@@ -89,10 +89,10 @@ def _show(scores: Sequence[TranslationScore | Comparison], heading: str = "") ->
 def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
     """A translator, or several as one."""
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.translator import together
+    from textseq.tasks.translation.translator import ensemble_of
 
     loaded = [load_translator(folder, device=options.device, precision=options.precision) for folder in folders]
-    return together(loaded) if len(loaded) > 1 else loaded[0]
+    return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
 
 
 def _dataset(options: Evaluate, source: str, target: str) -> PairDataset:

@@ -33,7 +33,7 @@ def load_init_model(name: str | None, tasks: Sequence[str], *, vectors: str | No
         return None
     if vectors is not None:
         raise TextseqError("--vectors and --from both set the initial token vectors; leave one out")
-    saved = checkpoint.load_found(lambda: find_model(name))
+    saved = checkpoint.load_latest(lambda: find_model(name))
     if saved.info.task not in tasks:
         raise TextseqError(
             f"--from: expected a model for {' or '.join(tasks)}, got {saved.folder}, which is for {saved.info.task}; "

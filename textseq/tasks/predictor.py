@@ -6,7 +6,7 @@ A predictor takes a list and gives a list; a single text is taken as one and giv
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args
 import torch
 from torch import nn
 
-from textseq.checkpoints.checkpoint import Checkpoint, Savable
+from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
 from textseq.checkpoints.model_card import CardText, save_with_card
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
@@ -53,7 +53,7 @@ class Predictor(ABC, Generic[Dataset]):
     precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
 
     def __init__(
-        self, model: nn.Module, tokenizer: Savable, info: ModelInfo, *, precision: Precision = "float32"
+        self, model: nn.Module, tokenizer: TokenizerLike, info: ModelInfo, *, precision: Precision = "float32"
     ) -> None:
         if precision not in get_args(Precision):
             raise unknown("precision", precision, get_args(Precision))
@@ -63,7 +63,7 @@ class Predictor(ABC, Generic[Dataset]):
                 "choose one of these"
             )
         self.model: nn.Module = model.eval()
-        self.tokenizer: Savable = tokenizer
+        self.tokenizer: TokenizerLike = tokenizer
         self.info = info
         self.precision = precision
         self.device: torch.device = next(model.parameters()).device
@@ -147,3 +147,25 @@ AnyPredictor = Predictor[Any]
 def each(items: str | Sequence[Item], use: Callable[[Sequence[Item | str]], list[Result]]) -> Result | list[Result]:
     """Apply a function of lists to a list, or to a single string as to a list of one."""
     return use([items])[0] if isinstance(items, str) else use(items)
+
+
+def batches_by_length(lengths: Mapping[int, int], limit: int) -> Iterator[list[int]]:
+    """Indices in batches, longest first, of at most ``limit`` tokens with padding (or a single longer text).
+
+    Args:
+        lengths: in tokens, by index.
+        limit: tokens of a batch.
+    """
+    longest_first = sorted(lengths, key=lambda index: -lengths[index])
+    while longest_first:
+        count = max(1, limit // max(1, lengths[longest_first[0]]))
+        yield longest_first[:count]
+        longest_first = longest_first[count:]
+
+
+def check_labels(noun: str, labels: Iterable[str], known: Sequence[str], split: str) -> None:
+    """Raise a TextseqError if a split, such as "test split of 'imdb'", has a label that the model does not know."""
+    if strange := set(labels).difference(known):
+        raise TextseqError(
+            f"the {split} has the {noun} '{min(strange)}', which the model does not know; it knows {', '.join(known)}"
+        )

@@ -59,7 +59,7 @@ def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float
     from textseq.checkpoints import checkpoint
     from textseq.checkpoints.registry import find_model
 
-    saved = checkpoint.load_found(lambda: find_model(str(name)))
+    saved = checkpoint.load_latest(lambda: find_model(str(name)))
     task = task_named(saved.info.task, where=str(saved.folder / "config.json"))
     return task.predictor_class().open(saved, device=device, precision=precision)
 

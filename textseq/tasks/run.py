@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.checkpoint import Checkpoint, Savable
+from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
 from textseq.checkpoints.model_card import model_card
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, Table
 from textseq.checkpoints.registry import find_model, find_run
-from textseq.checkpoints.size_limits import fitting_memory
+from textseq.checkpoints.size_limits import limit_to_memory
 from textseq.config.base import Settings
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import DataSource
@@ -107,7 +107,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
     """Attributes of the dataset that become part of the model's metadata."""
 
     def __init__(
-        self, task: Task, folder: Path, info: ModelInfo, dataset: DataT, tokenizer: Savable, report: Report
+        self, task: Task, folder: Path, info: ModelInfo, dataset: DataT, tokenizer: TokenizerLike, report: Report
     ) -> None:
         self.task, self.folder, self.dataset, self.report = task, folder, dataset, report
         self.tokenizer = tokenizer
@@ -125,7 +125,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
         if not self.measured:
             refuse_unmeasured(self.training)
         torch.manual_seed(self.training.seed)
-        with fitting_memory():
+        with limit_to_memory():
             model = self.make_model()
         self.model: nn.Module = model.to(self.device)
         rows = self._batch_size()
@@ -160,11 +160,11 @@ class Run(ABC, Generic[DataT, PredictorT]):
 
     @classmethod
     @abstractmethod
-    def make_tokenizer(cls, dataset: DataT, data: Any, init: Checkpoint | None, report: Report) -> Savable:
+    def make_tokenizer(cls, dataset: DataT, data: Any, init: Checkpoint | None, report: Report) -> TokenizerLike:
         """Train the tokenizer, or take that of the model to initialize from."""
 
     @classmethod
-    def load_tokenizer(cls, saved: Checkpoint) -> Savable:
+    def load_tokenizer(cls, saved: Checkpoint) -> TokenizerLike:
         """The tokenizer of a run to resume."""
         return saved.tokenizer
 

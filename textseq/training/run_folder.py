@@ -80,7 +80,7 @@ def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
         return last
 
     try:
-        return checkpoint.load_found(find)
+        return checkpoint.load_latest(find)
     except TextseqError as error:
         if newest(folder, "best") is None:
             raise

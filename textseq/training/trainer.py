@@ -93,7 +93,7 @@ class Trainer:
         config: TrainingConfig | None = None,
         *,
         folder: Path | str | None = None,
-        tokenizer: checkpoint.Savable | None = None,
+        tokenizer: checkpoint.TokenizerLike | None = None,
         info: ModelInfo | None = None,
         unit: str = "row",
         loss_unit: str = "",

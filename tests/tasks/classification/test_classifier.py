@@ -156,12 +156,14 @@ def test_a_part_is_measured(classifier: Classifier) -> None:
     found = classifier.evaluate(corpus([*zip(TEXTS, said, strict=True)]))
     assert found.accuracy == 1
     assert found.signature.startswith("corpus:mine|split:whole|tokens:char|")
-    with pytest.raises(TextseqError, match="has the label 'bad ', which the model never saw; it knows good, bad, so"):
+    with pytest.raises(
+        TextseqError, match="has the label 'bad ', which the model does not know; it knows good, bad, so"
+    ):
         classifier.evaluate(corpus([("x", "bad ")]))
 
 
 def test_what_is_no_text_is_refused(classifier: Classifier) -> None:
-    with pytest.raises(TextseqError, match="texts are strings, found NoneType; give strings"):
+    with pytest.raises(TextseqError, match="texts: expected strings, got NoneType"):
         classifier.classify(["a", None])  # type: ignore[list-item]
 
 

@@ -305,7 +305,7 @@ def test_tags_that_a_model_never_saw_are_told_without_alignment_too(sounds: Path
     tagger = textseq.train_tagger(data_source=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     (home / "strange.tsv").write_text("ab\tA B\nbo\tB Z\n")
     strange = TaggedData(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
-    with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model never saw; it knows A, B, K, O, S$"):
+    with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model does not know; it knows A, B, K, O, S$"):
         tagger.evaluate_sequences(strange, "train")
 
 
@@ -398,7 +398,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
         (["train", "--task", "tagging"], "name a corpus, or your own files with --tagged"),
         (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
         (["train", "treebank", "--task", "classification"], "corpus 'treebank' for a tagger"),
-        (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model never saw"),
+        (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model does not"),
         (["evaluate", "--labelled", "own.conll", "--model", "mine"], "--labelled is for classifiers"),
         (["evaluate", "--tagged", "own.conll", "--model", "mine", "--split", "test"], "evaluated as a whole"),
         (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "--tag-column is for --tagged"),

@@ -32,7 +32,7 @@ from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.processing import END, LONGEST, NAMED, Sentence, Translation, unique_texts
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
-from textseq.tasks.translation.translator import Translator, together
+from textseq.tasks.translation.translator import Translator, ensemble_of
 from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
@@ -260,7 +260,7 @@ def test_known_translations_are_scored() -> None:
     one, two = made(), made("deep", seed=1)
     rng = np.random.default_rng(3)
     some, others = texts(30), ["", *texts(29, seed=4)]
-    for translator in (one, together([one, two])):
+    for translator in (one, ensemble_of([one, two])):
         found = translator.score(some, others)
         for n in rng.integers(30, size=6).tolist():
             ids = LETTERS.encode(read_sentence(others[n])).tolist() if others[n] else []
@@ -443,7 +443,7 @@ def test_a_translator_says_what_it_is() -> None:
     one = made()
     size = sum(parameter.numel() for parameter in one.models[0].parameters())
     assert repr(one) == f"Translator(en to de, {size:,} parameters)"
-    assert repr(together([one, made(seed=1)])) == f"Translator(en to de, 2 models, {2 * size:,} parameters)"
+    assert repr(ensemble_of([one, made(seed=1)])) == f"Translator(en to de, 2 models, {2 * size:,} parameters)"
 
 
 # Several models
@@ -454,12 +454,12 @@ def test_one_model_and_its_copy_are_the_model() -> None:
     for settings in ({"num_beams": 3, "coverage_penalty": 0.3}, {"num_beams": 1}):
         wanted = translator.translate(some, max_new_tokens=12, **settings)
         for several in ([translator], [translator, made("deep")]):
-            found = together(several).translate(some, max_new_tokens=12, **settings)
+            found = ensemble_of(several).translate(some, max_new_tokens=12, **settings)
             assert_same(found, wanted, ties=1)
 
 
 def test_models_that_translate_together_are_the_mean_of_their_probabilities() -> None:
-    several = together([made(), together([made("deep", seed=1), made("blind", seed=3)])])
+    several = ensemble_of([made(), ensemble_of([made("deep", seed=1), made("blind", seed=3)])])
     assert len(several.models) == 3 and several.attends
     for text in texts(5):
         for one in several.translate_all([text], num_return_sequences=3, length_penalty=0, max_new_tokens=12)[0]:
@@ -472,7 +472,7 @@ def test_models_that_translate_together_are_the_mean_of_their_probabilities() ->
 @pytest.mark.parametrize("how", HOW)
 def test_a_model_without_attention_adds_nothing_to_where_several_looked(how: str) -> None:
     """The coverage too is that of the others; a blind model of another shape stands between them in the state."""
-    several = together([made(), made("blind", seed=3), made("deep", seed=1)])
+    several = ensemble_of([made(), made("blind", seed=3), made("deep", seed=1)])
     settings = wish(how, length_penalty=0.0, coverage_penalty=0.4, max_new_tokens=12)
     for text, translations in zip(some := texts(5), several.translate_all(some, **settings), strict=True):
         for one in translations:
@@ -498,7 +498,7 @@ def test_what_cannot_translate_together() -> None:
         ([one, eight], "want one precision, found float32 and int8"),
     ):
         with pytest.raises(TextseqError, match=f"models that translate together .*{message}") as e:
-            together(several)
+            ensemble_of(several)
         assert "\n" not in str(e.value)
 
 
@@ -570,7 +570,7 @@ def test_without_attention_nothing_is_said_of_it() -> None:
     words = words_translator().vocabularies.source
     with pytest.raises(TextseqError, match="found a model without attention; leave it out"):
         made("blind", source=words, target=words).translate(["a"], replace_unknown=True)
-    for blind in (made("blind"), together([made("blind"), made("blind", seed=1)])):
+    for blind in (made("blind"), ensemble_of([made("blind"), made("blind", seed=1)])):
         for settings in HOW.values():
             with pytest.raises(TextseqError, match=r"--coverage-penalty wants .* attention, found one without; leave"):
                 blind.stream(["a"], **{**settings, "coverage_penalty": 0.1})  # type: ignore[arg-type]
@@ -726,7 +726,7 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
     with pytest.raises(TextseqError, match="exists; name a new folder or remove it"):
         translator.save(folder)
     with pytest.raises(TextseqError, match="an ensemble cannot be saved as one model; save each model by itself"):
-        together([loaded, loaded]).save(tmp_path / "both")
+        ensemble_of([loaded, loaded]).save(tmp_path / "both")
     with pytest.raises(TextseqError, match=r"expected a language model, got .*, which is a translator") as e:
         load_generator(folder)
     assert "\n" not in str(e.value)
@@ -785,7 +785,7 @@ def test_a_measure_says_how_it_came_about() -> None:
     fields = fields_of(measured.scores[0].signature)
     assert {name: fields[name] for name in wanted} == wanted
     assert "coverage-penalty" not in fields and "temperature" not in fields
-    both = together([translator, made(seed=1)])
+    both = ensemble_of([translator, made(seed=1)])
     measured = both.evaluate(
         corpus("en", "de", "a"), "a", metrics=["bleu"], num_beams=1, temperature=0.5, seed=3, coverage_penalty=0.25
     )
@@ -926,7 +926,7 @@ def test_biases_and_ends_keep_their_meaning() -> None:
 def test_several_models_choose_among_one_list() -> None:
     one = made()
     found = random_list(one)
-    pair = together([with_list(made(seed=seed), found) for seed in (2, 3)])
+    pair = ensemble_of([with_list(made(seed=seed), found) for seed in (2, 3)])
     sentences = texts(4)
     every = pair.translate_all(sentences, **wish("beams", shortlist=True))
     for text, each in zip(sentences, every, strict=True):

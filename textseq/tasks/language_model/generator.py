@@ -106,7 +106,9 @@ class TextGenerator(Predictor[DocumentSet]):
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
         config = LanguageModelConfig.from_dict(saved.info.model, where=str(saved.folder / "config.json"))
-        model = checkpoint.filled(lambda: LanguageModel(config, saved.tokenizer.size), saved.weights, saved.folder)
+        model = checkpoint.build_with_weights(
+            lambda: LanguageModel(config, saved.tokenizer.size), saved.weights, saved.folder
+        )
         return cls(model.to(pick_device(device)), saved.tokenizer, saved.info, precision=precision)
 
     @staticmethod

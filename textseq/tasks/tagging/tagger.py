@@ -97,7 +97,7 @@ class Tagger(Predictor[TaggedDataset]):
             raise TextseqError(f"{where} is damaged: expected two labels or more; restore the folder")
         config, lexicon = TaggerConfig.from_dict(info.model, where=where), load_lexicon(saved.folder, saved.tokenizer)
         sizes = lexicon.size, lexicon.letters.size, len(info.labels)
-        model = checkpoint.filled(lambda: TaggerModel(config, *sizes), saved.weights, saved.folder)
+        model = checkpoint.build_with_weights(lambda: TaggerModel(config, *sizes), saved.weights, saved.folder)
         return cls(model.to(pick_device(device)), lexicon, info, precision=precision)
 
     @staticmethod

@@ -54,7 +54,7 @@ Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Request:
     """What is asked of every sentence."""
 
     config: TranslationConfig
@@ -109,7 +109,7 @@ class Translator(Predictor[PairDataset]):
         config = TranslationModelConfig.from_dict(saved.info.model, where=str(saved.folder / "config.json"))
         vocabularies = load_vocabularies(saved.folder, saved.tokenizer)
         sizes = vocabularies.source.size, vocabularies.target.size
-        model = checkpoint.filled(lambda: TranslationModel(config, *sizes), saved.weights, saved.folder)
+        model = checkpoint.build_with_weights(lambda: TranslationModel(config, *sizes), saved.weights, saved.folder)
         return cls([model.to(pick_device(device))], vocabularies, saved.info, precision=precision)
 
     @staticmethod
@@ -231,7 +231,7 @@ class Translator(Predictor[PairDataset]):
             prefixes = [""] * len(sentences)
         if len(prefixes) != len(sentences):
             raise TextseqError(f"give a prefix for each sentence: {len(sentences)} wanted, {len(prefixes)} found")
-        return list(self._stream(zip(sentences, prefixes, strict=True), self._task(settings, attention)))
+        return list(self._stream(zip(sentences, prefixes, strict=True), self._request(settings, attention)))
 
     def stream(
         self,
@@ -242,7 +242,7 @@ class Translator(Predictor[PairDataset]):
         prefix: str = "",
         progress: Progress | None = None,
         first: int = 1,
-        unfinished: TruncationLog | None = None,
+        truncated: TruncationLog | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Iterator[list[Translation]]:
         """Translations of sentences that come one by one, in their order; memory does not grow with their number.
@@ -255,7 +255,7 @@ class Translator(Predictor[PairDataset]):
             prefix: how every translation must begin.
             progress: told of every batch how many sentences it was, before they come in their order.
             first: the number of the first sentence, for what is said of it.
-            unfinished: notes what was cut off, where that has begun with other sentences.
+            truncated: notes what was cut off, where that has begun with other sentences.
             settings: as ``translate_all``.
 
         Raises:
@@ -264,9 +264,9 @@ class Translator(Predictor[PairDataset]):
         if buffer < 1:
             raise TextseqError(f"buffer wants at least 1 sentence, found {buffer}; 1 answers each at once")
         pairs = ((text, prefix) for text in sentences)
-        return self._stream(pairs, self._task(settings, attention), buffer, progress, first, unfinished)
+        return self._stream(pairs, self._request(settings, attention), buffer, progress, first, truncated)
 
-    def _task(self, settings: TranslationSettings, attention: bool) -> _Task:
+    def _request(self, settings: TranslationSettings, attention: bool) -> _Request:
         config, target = _config(settings), self.vocabularies.target
         bias = token_bias(config.logit_bias, target, self.device)
         if bias is not None:
@@ -292,19 +292,19 @@ class Translator(Predictor[PairDataset]):
             generator.seed()
         else:
             generator.manual_seed(config.seed)
-        return _Task(config, attention, bias, generator)
+        return _Request(config, attention, bias, generator)
 
     def _stream(
         self,
         pairs: Iterable[tuple[str, str]],
-        task: _Task,
+        task: _Request,
         buffer: int = BUFFER,
         progress: Progress | None = None,
         first: int = 1,
-        unfinished: TruncationLog | None = None,
+        truncated: TruncationLog | None = None,
     ) -> Iterator[list[Translation]]:
         """Translations of sentences, each with how its translation must begin."""
-        numbered, unfinished = enumerate(pairs, start=first), unfinished or TruncationLog()
+        numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
         while sentences := [
             tokenize_sentence(self.vocabularies, *pair, number)
             for number, pair in islice(numbered, min(buffer, sys.maxsize))
@@ -327,12 +327,12 @@ class Translator(Predictor[PairDataset]):
                 if best is None:  # the work was stopped, and what follows would stand at the wrong line
                     break
                 if not (task.draws or best[0].finished):
-                    unfinished.note(sentence.number, best[0])
+                    truncated.note(sentence.number, best[0])
                 yield best
             if stopped is not None:
                 raise stopped
 
-    def _batch(self, batch: Sequence[Sentence], task: _Task) -> list[list[Translation]]:
+    def _batch(self, batch: Sequence[Sentence], task: _Request) -> list[list[Translation]]:
         """The translations of some sentences, none of them empty."""
         config = task.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
@@ -415,14 +415,14 @@ class Translator(Predictor[PairDataset]):
                 f"{languages[1]}; say --source {self.languages[0]} --target {self.languages[1]}"
             )
         pairs = list(dataset.pairs(split))
-        task = self._task(settings, False)
+        task = self._request(settings, False)
         if task.draws and process_group.count > 1:
             raise TextseqError("drawing at random wants one process, so that a seed gives the same; start one")
-        found, unfinished = {}, TruncationLog()
+        found, truncated = {}, TruncationLog()
         for turn, first in enumerate(range(0, len(pairs), BUFFER)):
             some = [(source, "") for source, _ in pairs[first : first + BUFFER]]
             if process_group.turn(turn):
-                lines = [best[0].text for best in self._stream(some, task, BUFFER, progress, first + 1, unfinished)]
+                lines = [best[0].text for best in self._stream(some, task, BUFFER, progress, first + 1, truncated)]
                 found[turn] = torch.tensor(list(json.dumps(lines).encode()), dtype=torch.uint8)
             elif progress is not None:
                 progress(len(some))
@@ -473,7 +473,7 @@ def _config(settings: TranslationSettings) -> TranslationConfig:
     return TranslationConfig.from_dict(settings, where="translating")
 
 
-def together(translators: Sequence[Translator]) -> Translator:
+def ensemble_of(translators: Sequence[Translator]) -> Translator:
     """Several translators as one: their models choose every token together.
 
     Raises:
