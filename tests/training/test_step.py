@@ -48,7 +48,7 @@ from textseq.training import step as learner
 from textseq.training.batch_size import auto_batch_size
 from textseq.training.batches import Batches, BatchLike
 from textseq.training.distributed.environment import DistributedEnvironment, environment
-from textseq.training.distributed.group import Order, joined
+from textseq.training.distributed.group import Command, join_process_group
 from textseq.training.state import interleave
 from textseq.training.step import TrainStep
 from textseq.training.trainer import Trainer
@@ -476,7 +476,7 @@ def test_several_processes_do_not_train_one_model_after_the_other(home: Path) ->
 
 def _learn_together(target: Path) -> None:
     """Every task, as the first process or as one of those that follow."""
-    process_group = joined("cpu")
+    process_group = join_process_group("cpu")
     found: dict[str, Tensor] = {}
     for task in TASKS:
         for kind, config in CONFIGS.items():
@@ -486,7 +486,7 @@ def _learn_together(target: Path) -> None:
                 one.follow(target, resume=False)
                 continue
             found |= {f"{task}.{kind}.{name}": tensor for name, tensor in learn(one, 6).items()}
-            process_group.order(Order.END)
+            process_group.send(Command.END)
     if process_group.rank == 1:  # which is short of memory, and the others never know
         model, batches = Narrow(1, MemoryError), made("writer")[1]
     else:
@@ -494,7 +494,7 @@ def _learn_together(target: Path) -> None:
     one = TrainStep(model, batches, CONFIGS["plain"], process_group)
     if process_group.leads:
         found |= {f"lacking.{name}": tensor for name, tensor in learn(one, 6).items()}
-        process_group.order(Order.END)
+        process_group.send(Command.END)
     else:
         one.follow(target, resume=False)
     sums = {"sum": torch.stack([parameter.double().sum() for parameter in model.parameters()]).sum()}

@@ -173,9 +173,9 @@ def default_split(splits: Iterable[str]) -> str:
 def process_group(device: str) -> ProcessGroup:
     """The processes that evaluate together."""
     from textseq.training.devices import pick_device
-    from textseq.training.distributed.group import joined
+    from textseq.training.distributed.group import join_process_group
 
-    return joined(pick_device(device).type)
+    return join_process_group(pick_device(device).type)
 
 
 def print_notes(notes: Iterable[str]) -> None:

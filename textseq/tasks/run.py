@@ -35,7 +35,7 @@ from textseq.training.averaging import refuse_unmeasured
 from textseq.training.batch_size import auto_batch_size
 from textseq.training.batches import Batches
 from textseq.training.devices import deterministic, pick_device, pick_precision
-from textseq.training.distributed.group import Order, joined
+from textseq.training.distributed.group import Command, join_process_group
 from textseq.training.events import Evaluation
 from textseq.training.log import learning_curve, summary_writer
 from textseq.training.provenance import changes, made_with
@@ -114,7 +114,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
         where = str(folder / "config.json")
         self.training = task.training_config.from_dict(info.training, where=where)
         self.device = pick_device(self.training.device)
-        self.process_group = joined(self.device.type)
+        self.process_group = join_process_group(self.device.type)
         made = made_with(self.device)
         if note := changes(info.made_with, made):
             report(f"note: {note}")
@@ -217,7 +217,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
     def run(self, *, resume: bool = False, overwrite: bool = False) -> PredictorT:
         """Train to the end, measure the best model and write its card.
 
-        Of several processes the first does all this; the others follow its orders.
+        Of several processes the first does all this; the others follow its commands.
 
         Args:
             resume: continue the run in the folder.
@@ -243,7 +243,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
             card = model_card(self.folder.name, predictor.info, self.model, predictor.describe)
             with replacing(self.folder / "README.md") as (file,):
                 file.write(card.encode())
-            self.process_group.order(Order.END)
+            self.process_group.send(Command.END)
             self.report(f"the model is in {self.folder}; use it with: {self.task.command} {self.folder.name}")
             return predictor
 
@@ -289,7 +289,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
             with deterministic(self.device, self.training.deterministic):
                 trainer.fit()
         except Interrupted as stop:
-            self.process_group.order(Order.END, stop.code)
+            self.process_group.send(Command.END, stop.code)
             raise Interrupted(f"{stop}; continue with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
             if trainer.log.path and trainer.log.path.exists():

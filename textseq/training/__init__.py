@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textseq.training.batches import PlainBatch as PlainBatch
     from textseq.training.devices import pick_device as pick_device
     from textseq.training.distributed.group import ProcessGroup as ProcessGroup
-    from textseq.training.distributed.group import joined as joined
+    from textseq.training.distributed.group import join_process_group as join_process_group
     from textseq.training.events import Evaluation as Evaluation
     from textseq.training.events import Event as Event
     from textseq.training.log import learning_curve as learning_curve
@@ -39,7 +39,7 @@ _MODULES = {
     "TrainStep": "step",
     "Trainer": "trainer",
     "auto_batch_size": "batch_size",
-    "joined": "distributed.group",
+    "join_process_group": "distributed.group",
     "learning_curve": "log",
     "learning_rate": "optimizers",
     "pick_device": "devices",

@@ -27,7 +27,7 @@ from textseq.nn.cells import State
 from textseq.nn.embedding import Embedding
 from textseq.training.batches import Batches, BatchLike, Objective
 from textseq.training.devices import is_out_of_memory
-from textseq.training.distributed.group import ALONE, Order, ProcessGroup
+from textseq.training.distributed.group import ALONE, Command, ProcessGroup
 from textseq.training.distributed.signals import signal_handler
 from textseq.training.optimizers import OPTIMIZERS, clip, clipped_norm, grouped, layer_groups
 from textseq.training.state import (
@@ -75,7 +75,7 @@ class TrainStep:
         process_group: the processes that train together; all must have the same model.
 
     Example:
-        >>> group = joined("cpu")  # in a process that torchrun has started
+        >>> group = join_process_group("cpu")  # in a process that torchrun has started
         >>> if not group.leads:  # the first one runs Trainer(model, batches, config, process_group=group).fit()
         ...     TrainStep(model, as_batches(batches, config.seed), config, group).follow(folder, resume=False)
     """
@@ -99,7 +99,7 @@ class TrainStep:
         self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.layer_groups, config), config)
         self.objective: nn.Module = Objective(model)
         if process_group.count > 1:
-            with process_group.all_there(), warnings.catch_warnings():
+            with process_group.connection_errors(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has a new name since torch 2.12
                 self.objective = DistributedDataParallel(
                     Objective(model, spare=True), broadcast_buffers=False, find_unused_parameters=True
@@ -122,17 +122,17 @@ class TrainStep:
         Raises:
             TextseqError: out of memory, or another process has ended.
         """
-        self.process_group.order(Order.STEP, rate)
+        self.process_group.send(Command.STEP, rate)
         return self._step(rate)
 
     def read(self) -> Sums:
         """The sums over all processes and all steps since the last call; waits for the device."""
-        self.process_group.order(Order.READ)
+        self.process_group.send(Command.READ)
         return self._read()
 
     def gather(self) -> dict[str, Tensor]:
         """All tensors besides the weights that decide what comes next, each under a name."""
-        self.process_group.order(Order.GATHER)
+        self.process_group.send(Command.GATHER)
         by_rank = self._gather()
         self.progress.processes = self.process_group.count
         tensors = optimizer_tensors(self.parameters, self.optimizer)
@@ -156,7 +156,7 @@ class TrainStep:
         Raises:
             TextseqError: there is none, or it is damaged.
         """
-        self.process_group.order(Order.RESTORE)
+        self.process_group.send(Command.RESTORE)
         tensors = self._restore(folder)
         if not rollback:
             try:
@@ -169,7 +169,7 @@ class TrainStep:
         return tensors
 
     def follow(self, folder: Path, *, resume: bool) -> None:
-        """Do what the first process orders until the run is over.
+        """Do what the first process control until the run is over.
 
         Raises:
             Interrupted: the run was stopped and is saved.
@@ -180,13 +180,13 @@ class TrainStep:
                 self.begin()
             while True:
                 order, value = self.process_group.receive()
-                if order is Order.STEP:
+                if order is Command.STEP:
                     self._step(value)
-                elif order is Order.READ:
+                elif order is Command.READ:
                     self._read()
-                elif order is Order.GATHER:
+                elif order is Command.GATHER:
                     self._gather()
-                elif order is Order.RESTORE:
+                elif order is Command.RESTORE:
                     self._restore(folder)
                 elif value:
                     raise Interrupted("", int(value))
@@ -281,7 +281,7 @@ class TrainStep:
         """Sum the gradients over all processes in the final backward pass of a step only."""
         if not isinstance(self.objective, DistributedDataParallel):
             return contextlib.nullcontext()
-        return self.process_group.all_there() if final else self.objective.no_sync()
+        return self.process_group.connection_errors() if final else self.objective.no_sync()
 
     def _use_smaller_micro_batches(self, rows: int) -> None:
         """After running out of memory: cut batches into twice as many micro-batches."""

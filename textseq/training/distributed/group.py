@@ -1,8 +1,8 @@
 """Communication between the processes of a job, over torch.distributed.
 
-In training the first process leads: it alone counts, evaluates, writes and prints, and sends the others an order for
+In training the first process leads: it alone counts, evaluates, writes and prints, and sends the others a command for
 each thing to do. Gradients are exchanged by DistributedDataParallel: see ``step``. To evaluate a finished model the
-processes take turns and exchange their results.
+processes share the work and exchange their results.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torch import Tensor
 from textseq.errors import TextseqError
 from textseq.training.distributed.environment import environment
 
-WAIT = timedelta(days=7)
-"""Longest wait for an order: the leader may be evaluating. A process that has ended is noticed at once."""
+TIMEOUT = timedelta(days=7)
+"""Longest wait for a command: the leader may be evaluating. A process that has ended is noticed at once."""
 
 
-class Order(IntEnum):
-    """What the leader asks the others to do."""
+class Command(IntEnum):
+    """What the leader asks the other processes to do."""
 
     STEP = 0
     """Take a step; its value is the learning rate."""
@@ -46,12 +46,12 @@ class ProcessGroup:
     """The processes of a job, seen from one of them.
 
     Example:
-        >>> Trainer(model, batches, process_group=joined("cpu")).fit()  # started by torchrun, in the first process
+        >>> Trainer(model, batches, process_group=join_process_group("cpu")).fit()  # in the first process of torchrun
     """
 
     rank: int = 0
     count: int = 1
-    orders: dist.ProcessGroup | None = None
+    control: dist.ProcessGroup | None = None
     """For everything but gradients: over the CPU, with a long timeout."""
 
     @property
@@ -59,26 +59,26 @@ class ProcessGroup:
         """Whether this is the first process."""
         return self.rank == 0
 
-    def order(self, order: Order, value: float = 0.0) -> None:
-        """Send an order; for the leader."""
+    def send(self, command: Command, value: float = 0.0) -> None:
+        """Send a command to the other processes; for the leader."""
         if self.count > 1:
-            with self.all_there():
-                dist.broadcast(torch.tensor([order, value], dtype=torch.float64), 0, group=self.orders)
+            with self.connection_errors():
+                dist.broadcast(torch.tensor([command, value], dtype=torch.float64), 0, group=self.control)
 
-    def receive(self) -> tuple[Order, float]:
-        """Wait for the next order and its value; for the others."""
+    def receive(self) -> tuple[Command, float]:
+        """Wait for the next command and its value; for the others."""
         message = torch.zeros(2, dtype=torch.float64)
-        with self.all_there():
-            dist.broadcast(message, 0, group=self.orders)
-        return Order(int(message[0])), float(message[1])
+        with self.connection_errors():
+            dist.broadcast(message, 0, group=self.control)
+        return Command(int(message[0])), float(message[1])
 
     def total(self, value: float) -> float:
         """The sum of the values of all processes, which must all call this."""
         if self.count == 1:
             return value
         tensor = torch.tensor([value], dtype=torch.float64)
-        with self.all_there():
-            dist.all_reduce(tensor, group=self.orders)
+        with self.connection_errors():
+            dist.all_reduce(tensor, group=self.control)
         return float(tensor)
 
     def turn(self, number: int) -> bool:
@@ -86,21 +86,21 @@ class ProcessGroup:
         return number % self.count == self.rank
 
     def gather(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        """The tensors of every process, by rank, in every process; all must call this."""
+        """The tensors of all processes, by rank, in each process; all must call this."""
         if self.count == 1:
             return [dict(tensors)]
         saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         data = torch.frombuffer(bytearray(saved), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
-        with self.all_there():
-            dist.all_gather(sizes, torch.tensor([len(data)]), group=self.orders)
+        with self.connection_errors():
+            dist.all_gather(sizes, torch.tensor([len(data)]), group=self.control)
             longest = int(torch.cat(sizes).max())
             parts = [data.new_empty(longest) for _ in sizes]
-            dist.all_gather(parts, torch.cat([data, data.new_zeros(longest - len(data))]), group=self.orders)
+            dist.all_gather(parts, torch.cat([data, data.new_zeros(longest - len(data))]), group=self.control)
         return [load(part[: int(size)].numpy().tobytes()) for part, size in zip(parts, sizes, strict=True)]
 
     def collect(self, results: Mapping[int, Tensor]) -> list[Tensor]:
-        """The results of all pieces of work in order, in every process; all must call this.
+        """The results of all pieces of work in order, in each process; all must call this.
 
         Args:
             results: this process's, by the number of the piece of work.
@@ -111,12 +111,8 @@ class ProcessGroup:
         return [merged[str(number)] for number in range(len(merged))]
 
     @contextlib.contextmanager
-    def all_there(self) -> Iterator[None]:
-        """Convert errors of communication inside the block.
-
-        Raises:
-            TextseqError: the connection to another process has broken.
-        """
+    def connection_errors(self) -> Iterator[None]:
+        """Convert errors of communication inside the block to TextseqError."""
         try:
             yield
         except RuntimeError as error:
@@ -131,8 +127,8 @@ ALONE = ProcessGroup()
 
 
 @cache
-def joined(device: str) -> ProcessGroup:
-    """Join the processes that a launcher has started; ``ALONE`` if there are no others.
+def join_process_group(device: str) -> ProcessGroup:
+    """Connect to the processes that a launcher has started; ``ALONE`` if there are no others.
 
     Args:
         device: type of the device that they compute on: ``cuda`` or another.
@@ -141,7 +137,7 @@ def joined(device: str) -> ProcessGroup:
         TextseqError: the others cannot be reached.
 
     Example:
-        >>> joined("cpu").count  # without a launcher
+        >>> join_process_group("cpu").count  # without a launcher
         1
     """
     process = environment()
@@ -151,7 +147,7 @@ def joined(device: str) -> ProcessGroup:
         raise TextseqError("this build of torch has no torch.distributed; train with one process")
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
-        return ProcessGroup(process.rank, process.count, dist.new_group(backend="gloo", timeout=WAIT))
+        return ProcessGroup(process.rank, process.count, dist.new_group(backend="gloo", timeout=TIMEOUT))
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise TextseqError(
