@@ -63,7 +63,7 @@ class VowelData(DataSource):
     counted: tuple[str, ...] = ()
     """Your own texts: files with a text, a tab and a number per line."""
 
-    def open(self, *, data_dir: Path | None = None, download: bool = False) -> VowelDataset:  # type: ignore[override]
+    def open(self, *, data_dir: Path | None = None, download: bool = False) -> VowelDataset:
         self._check()
         lines = [line.split("\t") for name in self.files for line in Path(name).read_text(self.encoding).splitlines()]
         rows = [(text, int(count)) for text, count in lines]

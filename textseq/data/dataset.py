@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, Protocol, TypedDict, TypeVar
 
 from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
@@ -24,9 +24,26 @@ Row = TypeVar("Row", covariant=True)
 Checked = TypeVar("Checked")
 
 
+class Dataset(Protocol):
+    """What every task needs of its dataset."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Dataset(Generic[Row]):
-    """Rows in splits, read from the files whenever they are asked for, and what is known of them."""
+class RowDataset(Generic[Row]):
+    """Rows in splits, read from the files each time, and their metadata."""
 
     name: str
     title: str

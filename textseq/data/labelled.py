@@ -17,7 +17,7 @@ from textseq.data.corpora.catalog import list_corpora, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.labelled_formats import FORMATS, NESTED
 from textseq.data.dataset import (
-    Dataset,
+    RowDataset,
     Survey,
     check_labels,
     check_options,
@@ -46,7 +46,7 @@ LONGEST = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledDataset(Dataset[Example]):
+class LabelledDataset(RowDataset[Example]):
     """Labelled texts."""
 
     task: ClassVar[str] = "classification"

@@ -13,7 +13,15 @@ from typing import ClassVar, Literal
 
 from textseq.data.corpora.catalog import CorpusRecipe, recipe_of
 from textseq.data.corpora.download import find
-from textseq.data.dataset import Dataset, Survey, check_options, description, documents_of, file_hashes, fingerprint_of
+from textseq.data.dataset import (
+    RowDataset,
+    Survey,
+    check_options,
+    description,
+    documents_of,
+    file_hashes,
+    fingerprint_of,
+)
 from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file
 from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
@@ -52,7 +60,7 @@ def written_sentence(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairDataset(Dataset[Pair]):
+class PairDataset(RowDataset[Pair]):
     """Sentence pairs. The languages are codes such as "en", or "source" and "target" if unknown."""
 
     task: ClassVar[str] = "translation"

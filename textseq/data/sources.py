@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from textseq.config.base import Settings, ranged
+from textseq.data.dataset import Dataset
 from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
 from textseq.data.pairs import PairDataset, load_pairs, own_pairs
 from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
 from textseq.data.text import TextDataset, own_text
 from textseq.errors import TextseqError
 from textseq.io.lines import LONGEST
-
-Dataset = TextDataset | PairDataset | LabelledDataset | TaggedDataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from textseq.data.corpora.catalog import recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS, UNALIGNED
 from textseq.data.dataset import (
-    Dataset,
+    RowDataset,
     Survey,
     check_labels,
     check_options,
@@ -33,7 +33,7 @@ LONGEST = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaggedDataset(Dataset[Tagged]):
+class TaggedDataset(RowDataset[Tagged]):
     """Tagged sentences."""
 
     task: ClassVar[str] = "tagging"

@@ -17,7 +17,14 @@ from typing import ClassVar
 from textseq.data.corpora.catalog import CorpusRecipe, recipe_files, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.text_formats import FORMATS, FORMATS_VERSION
-from textseq.data.dataset import Dataset, check_options, description, documents_of, file_hashes, fingerprint_of
+from textseq.data.dataset import (
+    RowDataset,
+    check_options,
+    description,
+    documents_of,
+    file_hashes,
+    fingerprint_of,
+)
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading
 from textseq.io.files import sha256
@@ -30,7 +37,7 @@ BINARY = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextDataset(Dataset[Document]):
+class TextDataset(RowDataset[Document]):
     """Text; its rows are documents."""
 
     task: ClassVar[str] = "language-model"

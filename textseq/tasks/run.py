@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar, cast
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from textseq.checkpoints.registry import find_model, find_run
 from textseq.checkpoints.size_limits import limit_to_memory
 from textseq.config.base import Settings
 from textseq.config.training import TrainingConfig
+from textseq.data.dataset import Dataset
 from textseq.data.sources import DataSource
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.files import replacing
@@ -45,23 +46,6 @@ from textseq.training.trainer import Trainer
 from textseq.version import __version__
 
 log = logging.getLogger("textseq")
-
-
-class Dataset(Protocol):
-    """What ``train`` asks of the dataset of any task."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def licence(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def splits(self) -> tuple[str, ...]: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
 
 
 DataT = TypeVar("DataT", bound=Dataset)
