@@ -294,10 +294,7 @@ def test_a_line_without_end_is_cut(command: Command, caplog: pytest.LogCaptureFi
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 4) and lines[0] == lines[2]
     assert lines[1] == written(command(long[:1999], "--num-beams", "1", "--max-new-tokens", "5"))[0]
-    assert (
-        "note: line 2 of stdin has more than 20000 characters, of which the beginning is read; give it in parts"
-        in caplog.text
-    )
+    assert "note: line 2 of stdin has more than 20000 characters, the rest is skipped; divide it" in caplog.text
     assert "note: sentence 2 has" not in caplog.text, "it is named once"
     assert "line 4 of stdin" not in caplog.text
 
@@ -308,7 +305,7 @@ def test_a_line_without_end_is_cut(command: Command, caplog: pytest.LogCaptureFi
 def test_what_came_before_a_fault_is_out(command: Command) -> None:
     best = expected(["a", "b"])
     bad = b"a\nb\ncaf\xe9 b\nc\n"
-    message = r"line 3 of stdin is not utf-8 text: byte 0xe9 at character 4; say with --encoding"
+    message = r"line 3 of stdin is not utf-8 text: byte 0xe9 at character 4; set --encoding"
     refused(command(bad), message, out="\n".join(best) + "\n")
     Path("out.txt").write_text("of before")
     refused(command(bad, "--output", "out.txt"), message + r".*what was written until then is in .*out\.txt\.part$")
@@ -373,23 +370,29 @@ def test_a_closed_pipe_ends_quietly() -> None:
     [
         ("--input nowhere", "--input: expected a file of sentences, got nowhere, which does not exist"),
         ("--input .", "--input: expected a file of sentences, got the folder \\."),
-        ("--input in.txt --output in.txt", "--output would write over in.txt"),
-        ("--input in.txt --output ./link", "--output would write over in.txt"),
-        ("--output .", "--output wants a file to write, found the folder"),
+        ("--input in.txt --output in.txt", "--output would overwrite in.txt"),
+        ("--input in.txt --output ./link", "--output would overwrite in.txt"),
+        ("--output .", "--output: expected a file to write, got the folder"),
         ("--output out.gz", r"writes no compressed files; leave it out and add: \| gzip > out.gz"),
-        ("--output in.txt/out", r"--output wants a file in a folder that exists, found none at .*/in\.txt; make it"),
-        ("--output nowhere/in/out", r"--output wants a file in a folder that exists, found none at .*/nowhere/in; "),
+        (
+            "--output in.txt/out",
+            r"--output: expected a file in an existing folder, got no folder at .*/in\.txt; create it",
+        ),
+        (
+            "--output nowhere/in/out",
+            r"--output: expected a file in an existing folder, got no folder at .*/nowhere/in; ",
+        ),
         (
             "--plot-attention nowhere/x.png",
-            r"--plot-attention wants a file in a folder that exists, found none at .*/no",
+            r"--plot-attention: expected a file in an existing folder, got no folder at .*/no",
         ),
         ("--json --alignment pharaoh", "--json includes the alignment; leave out --alignment"),
-        ("--plot-attention .", "--plot-attention wants a file to write, found the folder"),
+        ("--plot-attention .", "--plot-attention: expected a file to write, got the folder"),
         (
             "--plot-attention look.pdf",
             r"--plot-attention is drawn as a PNG: .* ends in \.png, found \.pdf in look\.pdf",
         ),
-        ("--output a --plot-attention a", "--plot-attention would write over a"),
+        ("--output a --plot-attention a", "--plot-attention would overwrite a"),
         ("--interactive --input in.txt", "--interactive reads stdin line by line; leave out --input"),
         ("--interactive --buffer 3", "leave out --input and --buffer"),
         ("--buffer 0", "--buffer: expected at least 1, got 0"),

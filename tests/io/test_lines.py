@@ -72,7 +72,7 @@ def test_a_line_comes_before_the_next_is_there() -> None:
     ("data", "encoding", "before", "message"),
     [
         (b"a\nb\xffc\nd\n", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xff at character 2; say"),
-        (b"a\n\xc3", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xc3 at character 1; say"),
+        (b"a\n\xc3", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xc3 at character 1; set"),
         (b"a\n\xed\xa0\x80", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xed"),
         (b"a\n\x81", "cp1252", ["a"], "line 2 of here is not cp1252 text: byte 0x81"),
         (b"a\x00\n\x00\x00\xd8b\x00", "utf-16-le", ["a"], "line 2 of here is not utf-16-le text: byte 0x00"),

@@ -1,4 +1,4 @@
-"""Coloured text, for a terminal and for a web page: what all pictures of a text share."""
+"""Coloured text for terminals and web pages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-# Characters that a terminal would obey and a web page cannot hold are shown as signs: U+2400 and what follows.
-_SIGNS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
+# Control characters are shown as symbols (U+2400 and following).
+_SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
-_SIGNS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_SYMBOLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
 @dataclass(frozen=True)
@@ -19,38 +19,35 @@ class Colour:
     """A background on which black text is readable."""
 
     terminal: int
-    """Among the 256 colours of a terminal."""
+    """Index into the 256 colours of a terminal."""
     web: str
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether colours can be shown and are welcome there: a terminal, and ``NO_COLOR`` is not set."""
+    """Whether the stream is a terminal with colours, and ``NO_COLOR`` is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def visible(text: str) -> str:
-    """The text with signs for the characters that a terminal would obey, line ends and tabs but as they are."""
-    return text.translate(_SIGNS)
+    """The text with symbols for control characters, except line ends and tabs."""
+    return text.translate(_SYMBOLS)
 
 
 def painted(text: str, colour: Colour) -> str:
-    """The text, of one line, on a background in a terminal."""
+    """One line of text on a coloured background in a terminal."""
     return text and f"\x1b[38;5;16;48;5;{colour.terminal}m{text}\x1b[0m"
 
 
 def span(text: str, names: str, tip: str = "") -> str:
-    """The text on a web page, of the classes that are named, with what it tells when it is pointed at."""
-    says = f' title="{html.escape(tip)}"' if tip else ""
-    return f'<span class="{names}"{says}>{html.escape(visible(text))}</span>'
+    """The text as an HTML span with these class names and a tooltip."""
+    title = f' title="{html.escape(tip)}"' if tip else ""
+    return f'<span class="{names}"{title}>{html.escape(visible(text))}</span>'
 
 
 def page_begin(title: str, colours: Sequence[Colour], legend: str) -> str:
-    """A web page that needs nothing else, up to where its texts begin.
+    """The beginning of a self-contained web page; spans of class ``s0`` have the first colour, and so on.
 
-    Args:
-        title: likewise.
-        colours: a span of class ``s0`` has the first, and so on.
-        legend: HTML that says what they mean.
+    ``legend`` is HTML that explains the colours.
     """
     shades = "\n".join(f".s{number} {{ background: {colour.web} }}" for number, colour in enumerate(colours))
     return f"""<!DOCTYPE html>

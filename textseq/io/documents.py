@@ -17,21 +17,20 @@ from typing import IO
 
 from textseq.errors import TextseqError
 
-CHUNK = 2**20  # bytes read, and so at most as many characters given out, at a time
+CHUNK = 2**20  # bytes read at a time, and the most characters of a chunk
 
 LONGEST_LINE = 2**24
-"""Characters of a line: far more than a text has, far less than memory."""
+"""The most characters of a line: far more than a text has, far less than memory."""
 
-PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How the members of archives may be packed."""
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Supported compressions of archive members."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text, or the characters from ``start`` up to ``stop`` of it (None: up to its end).
+    """A text file or a ``member`` of a ZIP archive, or the characters from ``start`` to ``stop`` (None: the end) of it.
 
-    It is a whole file, or the ``member`` of that name in a ZIP archive. An archive, or a file whose name
-    ends in ".gz", is unpacked while it is read, never to disk.
+    Archives, and files whose name ends in ".gz", are decompressed while they are read, never to disk.
     """
 
     path: Path
@@ -42,37 +41,36 @@ class Document:
 
     @property
     def name(self) -> str:
-        """How an error names it."""
+        """The name in errors."""
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
     def read(self) -> Iterator[str]:
-        """The characters of the whole file as they are, in chunks, without a byte order mark at the start."""
+        """The unchanged characters of the whole file, in chunks, without a byte order mark."""
         return read_text(self)
 
     def chunks(self) -> Iterator[str]:
         """The text, in chunks of at most 2**20 characters.
 
         Raises:
-            TextseqError: it cannot be read, is not text in its encoding, or is not of its format.
+            TextseqError: the file cannot be read, or is not in its encoding or format.
         """
         here = 0
         for chunk in self.read():
             stop = len(chunk) if self.stop is None else min(self.stop - here, len(chunk))
-            if wanted := chunk[max(self.start - here, 0) : stop]:
-                yield wanted
+            if selected := chunk[max(self.start - here, 0) : stop]:
+                yield selected
             here += len(chunk)
             if self.stop is not None and here >= self.stop:
                 return
 
     def lines(self) -> Iterator[str]:
-        """The lines of the whole file, without their ends; of its format nothing but the encoding is heeded.
+        """The lines of the whole file, decoded only, without their ends.
 
-        A line ends at "\\n" alone, so that the lines of aligned files stay aligned whatever stands in them. Bytes that
-        are no text come as lone surrogates, so that a reader can say which line they are in.
+        A line ends at "\\n" alone, so aligned files stay aligned whatever they contain. Undecodable bytes become lone
+        surrogates, so that a reader can report their line.
 
         Raises:
-            TextseqError: it cannot be read, or a line is too long for memory; or it is not text in an encoding that
-                cannot say where (UTF-16, UTF-32).
+            TextseqError: the file cannot be read, a line is too long for memory, or UTF-16 or UTF-32 is damaged.
         """
         try:
             with reading(self.name), self.open() as file:
@@ -82,53 +80,44 @@ class Document:
                     number += 1
                     if len(line) == LONGEST_LINE and not line.endswith("\n"):
                         raise TextseqError(
-                            f"{self.name}: line {number} has more than {LONGEST_LINE:,} characters; is it a table of "
-                            "texts? divide it"
+                            f"{self.name}: line {number} has more than {LONGEST_LINE:,} characters; divide it"
                         )
                     yield line.removesuffix("\n")
         except UnicodeError as error:
-            raise NotText(
-                f"{self.name} is not {self.encoding} text: {error}; say with --encoding what it is"
-            ) from error
+            raise NotText(f"{self.name} is not {self.encoding} text: {error}; set --encoding") from error
 
     def length(self) -> int:
-        """Its characters, counted."""
+        """The number of characters; reads the text."""
         return sum(map(len, self.chunks()))
 
     def open(self) -> IO[bytes]:
-        """The bytes; the caller closes.
-
-        Raises:
-            TextseqError: there is no such file or member, or it cannot be read.
-        """
+        """The binary file, which the caller closes; a TextseqError if it is missing or unreadable."""
         if self.member is None:
             return _open(self.path)
-        with archive_of(self.path) as archive:  # which stays open as long as the member does
+        with archive_of(self.path) as archive:  # stays open as long as the member
             if self.member not in archive.namelist():
-                raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and fetch it anew")
-            if archive.getinfo(self.member).compress_type not in PACKED:
-                raise TextseqError(f"{self.name} is packed in a way that is not read; pack it as usual (deflated)")
+                raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and download it again")
+            if archive.getinfo(self.member).compress_type not in COMPRESSIONS:
+                raise TextseqError(f"{self.name} has an unsupported compression; compress it with deflate")
             try:
                 return archive.open(self.member)
-            except RuntimeError as error:  # it is encrypted, by a password or otherwise
-                raise TextseqError(f"cannot read {self.name}: {error}; give it unpacked") from error
-            except UnicodeDecodeError as error:  # of its name, where it says that this is UTF-8
-                raise TextseqError(f"{self.name} is damaged ({error}); remove it and fetch it anew") from error
+            except RuntimeError as error:  # it is encrypted
+                raise TextseqError(f"cannot read {self.name}: {error}; decompress it first") from error
+            except UnicodeDecodeError as error:  # its name in the archive is not the UTF-8 it claims to be
+                raise _damaged(self.name, error) from error
 
 
 class NotText(TextseqError):
-    """A file holds bytes that the encoding knows not."""
+    """A file has bytes that are invalid in its encoding."""
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """What fails in the block, while the bytes of this name are read, is said in our words."""
+    """Convert errors of reading a file to TextseqError."""
     try:
         yield
     except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise TextseqError(
-            f"{name} is damaged ({error}); put a whole copy in its place, or remove and fetch it anew"
-        ) from error
+        raise _damaged(name, error) from error
     except OSError as error:
         raise _unreadable(name, error) from error
 
@@ -141,17 +130,17 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def archive_of(path: Path) -> zipfile.ZipFile:
-    """A ZIP archive, opened.
-
-    Raises:
-        TextseqError: it is none, or is damaged or unreadable.
-    """
+    """Open a ZIP archive; a TextseqError if it is damaged, unreadable or another file."""
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:  # of unknown versions, names
-        raise TextseqError(f"{path} is no whole ZIP archive ({error}); remove it and fetch it anew") from error
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:  # unknown version or bad names
+        raise TextseqError(f"{path} is not an intact ZIP archive ({error}); remove it and download it again") from error
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _damaged(name: Path | str, error: Exception) -> TextseqError:
+    return TextseqError(f"{name} is damaged ({error}); replace it, or remove it and download it again")
 
 
 def _unreadable(path: Path | str, error: OSError) -> TextseqError:
@@ -159,7 +148,7 @@ def _unreadable(path: Path | str, error: OSError) -> TextseqError:
 
 
 def read_text(document: Document) -> Iterator[str]:
-    """The characters as they are, without a byte order mark at the start."""
+    """The unchanged characters of the whole file, in chunks, without a byte order mark."""
     encoding = document.encoding
     decoder = codecs.getincrementaldecoder(python_name(encoding))()
     offset = 0
@@ -172,37 +161,33 @@ def read_text(document: Document) -> Iterator[str]:
                 if text := decoder.decode(block, final=not block):
                     yield text
     except UnicodeDecodeError as error:
-        # What the decoder was given ends where we have read to, and may begin in the block before.
+        # The decoder's input ends where reading has got to, and may begin in the previous block.
         offset += error.start - len(error.object)
         raise NotText(
             f"{document.name} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {offset};"
-            " say with --encoding what it is (latin-1, cp1252, utf-16...)"
+            " set --encoding (latin-1, cp1252, utf-16...)"
         ) from error
-    except UnicodeError as error:  # UTF-16 and UTF-32 that do not say which of their two orders they are in
-        raise NotText(f"{document.name} is not {encoding} text: {error}; utf-16-le or utf-16-be may be") from error
+    except UnicodeError as error:  # UTF-16 or UTF-32 without a byte order mark
+        raise NotText(f"{document.name} is not {encoding} text: {error}; try utf-16-le or utf-16-be") from error
 
 
 def python_name(encoding: str) -> str:
-    """The codec that reads an encoding without a byte order mark at the start."""
+    """The name of the codec that drops a byte order mark."""
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
 def lines_of(document: Document) -> Iterator[str]:
-    """The lines of a document without their ends, which may be "\\r\\n" too.
-
-    Raises:
-        TextseqError: as ``Document.lines``; or they end with "\\r" alone.
-    """
+    """The lines of a document without their ends, "\\n" or "\\r\\n"; "\\r" alone is a TextseqError."""
     for number, line in enumerate(document.lines()):
         if number == 0 and "\r" in line.rstrip("\r"):
-            raise TextseqError(f"{document.name} has the line ends of old Macs (CR alone); convert them to LF")
+            raise TextseqError(f"{document.name} has line ends of CR alone (old Macs); convert them to LF")
         yield line.removesuffix("\r")
 
 
 def texts_of(
     path: Path, encoding: str, members: Sequence[str] | None, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """The names and texts of the wanted documents: the file itself or, of an archive, the members, in one pass."""
+    """The names and texts of the documents that ``wanted`` selects: the file itself, or an archive's members."""
     if members is None:
         if wanted(path.name):
             yield path.name, "".join(Document(path, encoding).chunks())
@@ -213,7 +198,7 @@ def texts_of(
             for name, content in opened(path, lambda name: wanted(name) and any(fnmatchcase(name, m) for m in members)):
                 yield name, content.decode(encoding)
     except (tarfile.TarError, UnicodeDecodeError) as error:
-        raise TextseqError(f"{path} is damaged ({error}); remove it and fetch it anew") from error
+        raise _damaged(path, error) from error
 
 
 def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:

@@ -1,56 +1,39 @@
-"""Files and folders that appear under their name only once they are whole and on disk."""
+"""Files and folders that get their name only once they are complete and on disk."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
-import logging
 import os
 import secrets
 import shutil
-import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from textseq.errors import Interrupted, TextseqError
 
+Value = TypeVar("Value")
+
 
 def check_picture(picture: Path, what: str = "a picture") -> None:
-    """Refuse a file name that does not end in .png, whatever else it ends in: the name says what is in the file.
-
-    Args:
-        picture: where a picture is to go.
-        what: what asks for it, such as the flag.
-
-    Raises:
-        TextseqError: it ends otherwise.
-    """
+    """Raise a TextseqError unless the file name ends in .png; ``what`` names the option in the message."""
     if picture.suffix.lower() != ".png":
-        found = f"{picture.suffix or 'no ending'} in {picture}"
-        raise TextseqError(f"{what} is drawn as a PNG: wanted a name that ends in .png, found {found}; name it so")
-
-
-if sys.platform == "win32":
-    pass
-else:
-    pass
-
-
-log = logging.getLogger("textseq")
+        ending = f"{picture.suffix or 'no ending'} in {picture}"
+        raise TextseqError(f"{what} is drawn as a PNG: expected a name that ends in .png, got {ending}; rename it")
 
 
 @contextmanager
 def replacing(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
-    """Files of one folder to write aside: when the block ends well they become ``paths``, in this order.
+    """Temporary files in one folder that are renamed to ``paths``, in this order, when the block succeeds.
 
-    Whatever fails, nothing is left behind, and no reader ever sees a file half-written.
+    On failure nothing is left behind, and no reader ever sees a half-written file.
 
     Raises:
-        TextseqError: the disk is full, or the folder cannot be made or written to.
+        TextseqError: the disk is full, or the folder cannot be created or written to.
     """
     asides = [path.with_name(f".{path.name}.{secrets.token_hex(8)}") for path in paths]
     try:
@@ -73,10 +56,10 @@ def replacing(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill aside: when the block ends well it is on disk and becomes ``target``, which must be free.
+    """A temporary folder that is synced and renamed to ``target``, which must not exist, when the block succeeds.
 
     Raises:
-        TextseqError: the disk is full, or the place cannot be written to.
+        TextseqError: the disk is full, or the parent folder cannot be written to.
     """
     aside = target.with_name(f".{target.name}.partial")
     try:
@@ -96,21 +79,20 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def growing(path: Path) -> Iterator[Callable[[str], None]]:
-    """A text to write line by line, in UTF-8: when the block ends well it becomes ``path``.
+    """A UTF-8 text file to write line by line; it is ``path`` plus ".part" until the block succeeds.
 
-    Until then it is ``path`` with ".part" after it. Whatever stops the block, the lines that have been written stay
-    there, whole, and the error or ``Interrupted`` says so; where there are none, nothing stays. A pipe or a device is
-    written to as it is.
+    If the block is stopped, complete lines stay in the part, and the error or ``Interrupted`` says so; without any, it
+    is removed. Pipes and devices are written to directly.
 
     Yields:
-        What writes a line, which is in the file when it returns.
+        A function that writes a line, unbuffered.
 
     Raises:
-        TextseqError: there is such a part already, the disk is full, or the place cannot be written to.
+        TextseqError: the part exists already, the disk is full, or the parent folder cannot be written to.
     """
     plain = path.is_file() or not path.exists()
     if plain:
-        path = path.resolve()  # the file that a link names is meant, not the link
+        path = path.resolve()  # write to the target of a link
     aside = path.with_name(path.name + ".part") if plain else path
     count = end = 0
 
@@ -124,12 +106,12 @@ def growing(path: Path) -> Iterator[Callable[[str], None]]:
                     written += file.write(data[written:])
             except OSError:
                 with suppress(OSError):
-                    file.truncate(end)  # half a line would look like a whole one
+                    file.truncate(end)  # drop the incomplete line
                 raise
         count, end = count + 1, end + len(data)
 
     if plain and aside.exists():
-        raise TextseqError(f"{aside} exists, from a run that was stopped or still goes on; rename it or remove it")
+        raise TextseqError(f"{aside} exists, from a run that was stopped or is still going on; rename it or remove it")
     with _writing(aside):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(aside, "xb" if plain else "wb", buffering=0)  # noqa: SIM115
@@ -154,7 +136,7 @@ def growing(path: Path) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """What fails in the block is said in our words, but for a pipe that no one reads any more."""
+    """Convert write errors to TextseqError, except a broken pipe."""
     try:
         yield
     except BrokenPipeError:
@@ -164,29 +146,29 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
-    """Refuse, before anything is done, files that cannot be written in the end.
+    """Check in advance that the outputs can be written.
 
     Args:
-        outputs: by the flag that names it what is to be written, if it was given.
-        read: what is read meanwhile, if it is a file; neither that nor another output may be written over.
+        outputs: the files to write, by flag.
+        read: the files that are read meanwhile; no output may replace one of these or another output.
 
     Raises:
-        TextseqError: a folder where a file is wanted, a folder that does not exist, a file that is in use.
+        TextseqError: an output is a folder, is in a folder that does not exist, or is in use.
     """
-    taken = {path.resolve(): path for path in read if path is not None}  # under the name that the user knows
+    taken = {path.resolve(): path for path in read if path is not None}  # the names that the user gave
     for flag, path in outputs.items():
         if path is None:
             continue
         if path.is_dir():
-            raise TextseqError(f"{flag} wants a file to write, found the folder {path}; name another")
+            raise TextseqError(f"{flag}: expected a file to write, got the folder {path}; name another")
         if not (folder := path.resolve().parent).is_dir():
-            raise TextseqError(f"{flag} wants a file in a folder that exists, found none at {folder}; make it first")
+            raise TextseqError(f"{flag}: expected a file in an existing folder, got no folder at {folder}; create it")
         if (other := taken.setdefault(path.resolve(), path)) is not path:
-            raise TextseqError(f"{flag} would write over {other}, which is in use; name another file")
+            raise TextseqError(f"{flag} would overwrite {other}, which is in use; name another file")
 
 
 def cannot_write(path: Path, error: Exception) -> TextseqError:
-    """The one-line error for what could not be written."""
+    """The one-line error for a path that could not be written."""
     reason = " ".join(str(error).split())
     full = (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in reason
     what = "the disk is full; free some space" if full else f"{reason}; use a place that can be written to"
@@ -200,7 +182,7 @@ def sha256(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file or folder is on disk (Windows cannot open folders; there nothing can be done)."""
+    """Flush a file or folder to disk; Windows cannot do this for folders."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)
@@ -211,15 +193,15 @@ def _sync(path: Path) -> None:
 
 
 LARGEST = 2**24
-"""Bytes of a file of settings; none of ours has a hundredth. Its data takes some twenty times as many in memory."""
+"""Default limit in bytes on files of settings; parsed they take about twenty times as much memory."""
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
-    """The text of a whole file, in UTF-8.
+    """The text of a whole UTF-8 file.
 
     Raises:
         OSError: it is missing or cannot be read.
-        ValueError: it is no text, or has more bytes than ``largest``.
+        ValueError: it is not UTF-8, or has more than ``largest`` bytes.
     """
     with path.open("rb") as file:
         data = file.read(largest + 1)
@@ -229,25 +211,17 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
 
 def json_of(text: str) -> object:
-    """What a JSON text says.
-
-    Raises:
-        ValueError: it is no JSON, or nested too deeply, or has a number of too many digits.
-    """
-    try:
-        found: object = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    return found
+    """Parse JSON; any fault of the text, such as too deep nesting, is a ValueError."""
+    return _parsed(json.loads, text)
 
 
 def toml_of(text: str) -> dict[str, object]:
-    """What a TOML text says.
+    """Parse TOML; any fault of the text, such as too deep nesting, is a ValueError."""
+    return _parsed(tomllib.loads, text)
 
-    Raises:
-        ValueError: it is no TOML, or nested too deeply, or has a number of too many digits.
-    """
+
+def _parsed(parse: Callable[[str], Value], text: str) -> Value:
     try:
-        return tomllib.loads(text)
+        return parse(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

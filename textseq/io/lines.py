@@ -1,4 +1,4 @@
-"""Lines of text as they come, from a file or a pipe: none too long, and what is no text is told by its line."""
+"""Lines of text from a file or a pipe, as soon as they arrive."""
 
 from __future__ import annotations
 
@@ -20,20 +20,16 @@ log = logging.getLogger("textseq")
 
 Text = TypeVar("Text")
 
-
 LONGEST = 20_000
-"""Characters that are kept of a line unless a command says otherwise, so that it fits into memory whatever comes; no
-sentence has as many."""
+"""Default limit on the characters of a line; the rest of it is skipped."""
 
-SKIPPED = 2**16
-"""Characters of the rest that are read at a time."""
+SKIPPED = 2**16  # characters of the rest that are read at a time
 
-NO_TEXT = re.compile("[\udc00-\udcff]")
-"""What stands for bytes that are no text, as it is no text itself."""
+NOT_TEXT = re.compile("[\udc00-\udcff]")  # how undecodable bytes are represented
 
 
 def _marked(error: UnicodeError) -> tuple[str, int]:
-    """As Python's "surrogateescape", but for every byte and encoding."""
+    """Python's "surrogateescape", for every byte and encoding."""
     assert isinstance(error, UnicodeDecodeError)
     return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
 
@@ -42,18 +38,17 @@ codecs.register_error("textseq-marked", _marked)
 
 
 class Lines:
-    """The lines of a file without their ends, once, each as soon as it is there.
+    """The lines of a file without their ends ("\\n" or "\\r\\n"), each as soon as it arrives; iterate once.
 
-    A line ends at "\\n", or "\\r\\n". Of one that is too long the beginning comes, and a warning is logged.
-    What ends the reading too soon is kept in ``fault`` instead of being raised, so that the lines before it are not
-    lost to someone who reads ahead: it is to be raised when they are done with.
+    Lines that are too long are cut, with a warning. An error that ends the reading early is kept in ``fault`` instead
+    of being raised, so that a caller that reads ahead can process the lines before it first.
 
     Args:
         file: the bytes; it stays open.
-        name: how an error names it.
+        name: of the file, for errors.
         encoding: any of Python's text encodings.
-        typed: someone types the lines: one that is no text is told, as an empty one comes for it, and reading goes on.
-        longest: characters that are kept of a line.
+        typed: whether the lines are typed: one that is not text then causes a warning, and is read as empty.
+        longest: the most characters of a line.
     """
 
     def __init__(
@@ -77,40 +72,39 @@ class Lines:
                     number += 1
                     if not line.endswith("\n") and len(line) > self.longest:
                         log.warning(
-                            "note: line %d of %s has more than %d characters, of which the beginning is read; give it "
-                            "in parts",
+                            "note: line %d of %s has more than %d characters, the rest is skipped; divide it",
                             *(number, self.name, self.longest),
                         )
                         line = line[: self.longest]
                         while (rest := text.readline(SKIPPED)) and not rest.endswith("\n"):
                             pass
-                    if not line.isascii() and (found := NO_TEXT.search(line)):
-                        byte, place = ord(found[0]) - 0xDC00, found.start() + 1
+                    if not line.isascii() and (match := NOT_TEXT.search(line)):
+                        byte, place = ord(match[0]) - 0xDC00, match.start() + 1
                         fault = (
                             f"line {number} of {self.name} is not {self.encoding} text: byte 0x{byte:02x} at character "
-                            f"{place}; say with --encoding what it is (latin-1, cp1252, utf-16...)"
+                            f"{place}; set --encoding (latin-1, cp1252, utf-16...)"
                         )
                         if not self.typed:
                             raise TextseqError(fault)
                         log.warning("%s", fault)
                         line = ""
                     yield line.removesuffix("\n").removesuffix("\r")
-        except UnicodeError as error:  # of an encoding that cannot go on from there
+        except UnicodeError as error:  # the encoding cannot resume after an error
             raise TextseqError(
-                f"{self.name} is not {self.encoding} text after line {number} ({error}); say with --encoding what it is"
+                f"{self.name} is not {self.encoding} text after line {number} ({error}); set --encoding"
             ) from error
         finally:
-            with suppress(ValueError):  # the file is closed already where something stopped its reader
+            with suppress(ValueError):  # the file may be closed already
                 text.detach()
 
 
 def read_ahead(texts: Iterator[Text], count: int, characters: int | None = None) -> list[Text]:
-    """So many of the texts that come next, or fewer: they end, or have so many characters (but for the last)."""
-    some: list[Text] = []
-    found = 0
+    """The next ``count`` texts; fewer at the end, or once they have as many ``characters``."""
+    batch: list[Text] = []
+    length = 0
     for text in islice(texts, min(count, sys.maxsize)):
-        some.append(text)
-        found += len(text) if isinstance(text, str) else 0  # others are lists of words, or refused where they are read
-        if characters is not None and found >= characters:
+        batch.append(text)
+        length += len(text) if isinstance(text, str) else 0  # or a list of words, or refused later
+        if characters is not None and length >= characters:
             break
-    return some
+    return batch

@@ -21,47 +21,45 @@ else:
 
 log = logging.getLogger("textseq")
 
-LOOK_AGAIN = 0.05
-"""Seconds between two looks at what another process has locked."""
+POLL_INTERVAL = 0.05  # seconds between two attempts to take a lock
 
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""How file systems tell that they have no locks."""
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # errors of file systems without locks
 
 
 @contextmanager
 def locked(path: Path, busy: str | None = None) -> Iterator[None]:
-    """One process at a time is in the block, of those that name the same file; so are the threads of a process.
+    """Hold a lock on a file, which is created and removed at the end; other processes and threads wait.
 
-    The file is made, and removed at the end. The lock is the system's: it ends with the process, however that ends,
-    and a file that a killed process leaves behind locks nothing. Where the file system has no locks there is none.
+    The operating system releases the lock when the process ends, however it ends, so a file left behind by a killed
+    process blocks nothing. On a file system without locks nothing is locked.
 
     Args:
-        path: stands for what is locked, and holds nothing.
-        busy: what is said where another process is in the block; None: wait until it has left.
+        path: the empty file to lock.
+        busy: the error if another process holds the lock; None: wait for it.
 
     Raises:
-        TextseqError: ``busy``; or the file cannot be made.
+        TextseqError: ``busy``; or the file cannot be created.
     """
-    handle, told = _lock(path), False
+    handle, noted = _lock(path), False
     while handle is None:
         if busy is not None:
             raise TextseqError(busy)
-        if not told:
+        if not noted:
             log.warning("note: another process is making %s; waiting for its end", path.with_suffix(""))
-            told = True
-        time.sleep(LOOK_AGAIN)
+            noted = True
+        time.sleep(POLL_INTERVAL)
         handle = _lock(path)
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file
-            if os.path.samestat(os.stat(path), os.fstat(handle)):  # someone may have removed the folder, and begun anew
+        with suppress(OSError):  # Windows cannot remove open files
+            if os.path.samestat(os.stat(path), os.fstat(handle)):  # the folder may have been removed and made again
                 path.unlink()
         os.close(handle)
 
 
 def _lock(path: Path) -> int | None:
-    """The file, open and locked; None where another has the lock."""
+    """The file, open and locked; None if another process holds the lock."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -73,14 +71,14 @@ def _lock(path: Path) -> int | None:
     with suppress(FileNotFoundError):
         if os.path.samestat(os.stat(path), os.fstat(handle)):
             return handle
-    os.close(handle)  # the one before has removed it meanwhile: it stands for nothing any more
+    os.close(handle)  # the previous holder has removed it meanwhile
     return _lock(path)
 
 
 def take(handle: int) -> bool | None:
-    """Lock an open file without waiting: False where another has the lock, None where the file system has no locks.
+    """Lock an open file without waiting: False if another process holds the lock, None on file systems without locks.
 
-    The lock ends when the file is closed, or with the process.
+    The lock is released when the file is closed.
     """
     try:
         if sys.platform == "win32":

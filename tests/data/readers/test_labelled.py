@@ -217,7 +217,7 @@ def test_what_is_no_table_is_told_so(write: Write) -> None:
         ("text,label\nx,a\n".encode("utf-16"), "begins with a NUL character; give a table of texts, or set"),
         (b"\x89PNG\r\n\x1a\n\0\0,", "begins with bytes that are not utf-8 text"),
         (b"caf\xe9,label\n", "begins with bytes that are not utf-8 text"),
-        (b"text,label\rx,a\ry,b\r", "has the line ends of old Macs"),
+        (b"text,label\rx,a\ry,b\r", "has line ends of CR alone"),
         (b"text,label,label\nx,a,b\n", "has 2 columns called 'label'; give each its own name"),
     ):
         with pytest.raises(TextseqError, match=told):

@@ -372,7 +372,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
         (["classify", "--model", "mine", "--buffer", "0"], "--buffer: expected at least 1"),
         (["classify", "--model", "mine", "--explain-by", "gradient"], "need --explain or --explain-html FILE"),
         (["classify", "--model", "mine", "--explain", "--explain-label", "x"], "'x'; known: bad, good"),
-        (["classify", "--model", "mine", "--explain-html", "runs"], "--explain-html wants a file to write"),
+        (["classify", "--model", "mine", "--explain-html", "runs"], "--explain-html: expected a file to write"),
         (["train", "--labelled", "none.csv"], "no file none.csv|no file .*none.csv"),
         (["train", "--labelled", "one.csv"], "expected at least 2 labels, got only 'good'"),
         (["train", "--labelled", "quote.csv"], "in the record that begins in line 2 a quote is never closed"),

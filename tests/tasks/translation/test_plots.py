@@ -352,11 +352,11 @@ def test_a_picture_is_a_png_by_name_too(tmp_path: Path) -> None:
         ("look", "no ending in look"),
         ("a.png.gz", r"\.gz in a\.png\.gz"),
     ):
-        with pytest.raises(TextseqError, match=rf"--plot is drawn as a PNG: wanted .* in \.png, found {found}; name"):
+        with pytest.raises(TextseqError, match=rf"--plot is drawn as a PNG: expected .* in \.png, got {found}; rename"):
             check_picture(Path(name), "--plot")
-        with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: wanted a name that ends in \.png, found"):
+        with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: expected a name that ends in \.png, got"):
             attention_heat_map(spread(6, 5), SOURCE, TARGET, tmp_path / name)
-        with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: wanted a name that ends in \.png, found"):
+        with pytest.raises(TextseqError, match=r"a picture is drawn as a PNG: expected a name that ends in \.png, got"):
             bleu_by_length_plot({"a": SPLITS}, tmp_path / name)
     assert not list(tmp_path.iterdir())
     check_picture(Path("A.PNG"))
