@@ -308,7 +308,7 @@ def _recipe(*changes: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize("folder", ["", "../outside", "/etc", "a/../../b", "a\\\\b"])
 def test_the_files_of_a_corpus_lie_below_the_folder_of_the_corpora(folder: str) -> None:
-    with pytest.raises(TextseqError, match="wants files in a folder below that of the corpora"):
+    with pytest.raises(TextseqError, match="expected files below the data folder"):
         read_recipe("mine", _recipe(('folder = "tinyshakespeare"', f'folder = "{folder}"')))
 
 
@@ -317,8 +317,8 @@ def test_the_files_of_a_corpus_lie_below_the_folder_of_the_corpora(folder: str) 
     [
         ('task = "language-model"', "task = 1", "something else for 'task'"),
         ("validation = 0.1", "validation = [1]", "something else for 'split'"),
-        ("validation = 0.1", "validation = nan", "wants a split"),
-        ("validation = 0.1", "validation = -0.1", "wants a split"),
+        ("validation = 0.1", "validation = nan", "expected a split"),
+        ("validation = 0.1", "validation = -0.1", "expected a split"),
         ("[[sources]]", "[[other]]", "unknown key"),
         ("urls = [", "urls = [1, ", "something else for 'urls'"),
     ],
@@ -358,7 +358,10 @@ def test_a_packed_line_without_end_is_refused_in_little_memory(name: str, tmp_pa
         "a.conll.gz": lambda: textseq.TaggedData(tagged=(str(path),)).open(),
         "vectors.txt.gz": lambda: read_vectors(path),
     }
-    with little_memory(), pytest.raises(TextseqError, match=r"more than 16,777,216 characters|no file of word vectors"):
+    with (
+        little_memory(),
+        pytest.raises(TextseqError, match=r"more than 16,777,216 characters|not a file of word vectors"),
+    ):
         read[name]()
 
 

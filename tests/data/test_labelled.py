@@ -243,7 +243,8 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match="unknown split of 'mine' 'dev'"):
         corpus_of(EXAMPLES).examples("dev")
     with pytest.raises(
-        TextseqError, match="corpus 'shakespeare' is for language-model; of labelled texts are film_reviews, imdb"
+        TextseqError,
+        match="corpus 'shakespeare' is for language-model; corpora of labelled texts are film_reviews, imdb",
     ):
         load_labelled("shakespeare")
     with pytest.raises(TextseqError, match="unknown corpus 'sst'"):

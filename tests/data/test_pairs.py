@@ -165,9 +165,9 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     with pytest.raises(TextseqError, match=r"unknown corpus 'multi3k'; did you mean 'multi30k'\?"):
         load_pairs("multi3k")
-    with pytest.raises(TextseqError, match=r"'shakespeare' is for language-model; of pairs are multi30k, tat"):
+    with pytest.raises(TextseqError, match=r"'shakespeare' is for language-model; corpora of pairs are multi30k, tat"):
         load_pairs("shakespeare")
-    with pytest.raises(TextseqError, match=r"'multi30k' is for translation; of texts are austen, brown, capek"):
+    with pytest.raises(TextseqError, match=r"'multi30k' is for translation; corpora of texts are austen, brown, capek"):
         load_corpus("multi30k")
     for languages in ({"source": "it"}, {"target": "it"}, {"source": "it", "target": "it"}):
         with pytest.raises(TextseqError, match=r"unknown language of corpus 'multi30k': 'it'.*known: cs, de, en, fr"):

@@ -55,9 +55,9 @@ def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> Non
     text = "".join(next(iter(load_corpus("brown", data_dir=data_folder).documents("train"))))
     words, _ = next(load_tagged("brown", data_dir=data_folder).sentences("train"))
     assert text.split()[:5] == list(words[:5]) == ["The", "Fulton", "County", "Grand", "Jury"]
-    with pytest.raises(TextseqError, match="'treebank' is for tagging; of texts are austen"):
+    with pytest.raises(TextseqError, match="'treebank' is for tagging; corpora of texts are austen"):
         load_corpus("treebank", data_dir=data_folder)
-    with pytest.raises(TextseqError, match="of tagged sentences are brown, cmudict, treebank"):
+    with pytest.raises(TextseqError, match="corpora of tagged sentences are brown, cmudict, treebank"):
         load_tagged("shakespeare", data_dir=data_folder)
 
 

@@ -84,7 +84,7 @@ def test_damaged_member_is_said(archive: Path) -> None:
 def test_errors_name_the_member(archive: Path) -> None:
     with pytest.raises(TextseqError, match=r"some\.zip/books/b\.txt is not ascii text: byte 0xe9 at offset 20"):
         text_of(Document(archive, "ascii", member="books/b.txt"))
-    with pytest.raises(TextseqError, match=r"some\.zip/books/b\.txt: found no title that is known"):
+    with pytest.raises(TextseqError, match=r"some\.zip/books/b\.txt: expected the known title"):
         text_of(CorpusDocument(archive, "latin-1", format="ruslit", member="books/b.txt"))
 
 

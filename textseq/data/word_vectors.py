@@ -1,7 +1,4 @@
-"""Words with a vector each: neighbours, analogies, and how well they agree with people.
-
-Shapes: V words, E numbers of each.
-"""
+"""Word vectors: neighbours, analogies, rank correlation. Shapes: V words, E embedding size."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from textseq.errors import TextseqError, unknown
 
 Row: TypeAlias = npt.NDArray[np.float32]
 
-LOST = "<unk>"
-"""What stands for words that a model does not know: it is none itself."""
+UNKNOWN = "<unk>"
+"""The token for unknown words, which is not a word itself."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +24,17 @@ class Vectors:
     """Words with a vector each."""
 
     words: tuple[str, ...]
-    """V of them, all different."""
+    """V different words."""
     table: Row
     """(V, E)."""
     notes: tuple[str, ...] = ()
-    """What a user should know of the file that they come from."""
+    """Sentences about the file that the user should read."""
     other_case: int = 0
-    """Words that have the vector of another spelling, which differs in upper and lower case alone."""
+    """The number of words that have the vector of a spelling in another case."""
 
     @property
     def size(self) -> int:
-        """E, the numbers of each vector."""
+        """E."""
         return int(self.table.shape[1])
 
     @cached_property
@@ -49,40 +46,40 @@ class Vectors:
         return word in self.row_of
 
     def __getitem__(self, word: str) -> Row:
-        """The vector (E,) of a word, or else of the same in small letters; an unknown one is a TextseqError."""
+        """The vector (E,) of a word, or of its lower-case form; a TextseqError if neither is known."""
         row: Row = self.table[self.row_of[self._known(word)]]
         return row
 
     def _known(self, word: str) -> str:
-        """The word as it is spelled here."""
-        found = next((form for form in (word, word.lower()) if form in self.row_of), None)
-        if found is None:
-            raise unknown("word", word, islice(self.words, 10**4))
-        return found
+        """The word or its lower-case form."""
+        for form in (word, word.lower()):
+            if form in self.row_of:
+                return form
+        raise unknown("word", word, islice(self.words, 10**4))
 
     def similarity(self, one: str, other: str) -> float:
-        """The cosine of the angle between two words' vectors, -1 to 1."""
+        """The cosine similarity of two words, -1 to 1."""
         return float(_unit(self[one]) @ _unit(self[other]))
 
     def nearest(self, to: str | Row, count: int = 10) -> list[tuple[str, float]]:
-        """The words whose vectors point most nearly where another one points, and the cosines of the angles.
+        """The nearest words by cosine similarity, with the similarities.
 
         Args:
             to: a word, which is not among its own neighbours, or a vector (E,).
-            count: how many words, at most.
+            count: the most words.
 
         Raises:
-            TextseqError: an unknown word, a vector of another size, or no count.
+            TextseqError: the word is unknown, the vector has another size, or the count is less than 1.
         """
         return self._nearest(self[to], count, [to]) if isinstance(to, str) else self._nearest(to, count, [])
 
     def analogy(self, one: str, other: str, third: str, count: int = 1) -> list[tuple[str, float]]:
-        """What is to ``third`` as ``other`` is to ``one`` (Mikolov et al. 2013: man, king, woman -> queen).
+        """The words that are to ``third`` as ``other`` is to ``one`` (Mikolov et al. 2013: man, king, woman -> queen).
 
-        That is the words nearest to other - one + third, of vectors of length 1, which are no answers themselves.
+        These are the nearest to other - one + third (of normalized vectors), except the three themselves.
 
         Raises:
-            TextseqError: an unknown word, or no count.
+            TextseqError: a word is unknown, or the count is less than 1.
         """
         given = [one, other, third]
         a, b, c = (_unit(self[word]) for word in given)
@@ -90,10 +87,10 @@ class Vectors:
 
     def _nearest(self, vector: Row, count: int, left_out: Iterable[str]) -> list[tuple[str, float]]:
         if count < 1:
-            raise TextseqError(f"count must be at least 1, found {count}")
+            raise TextseqError(f"count: expected at least 1, got {count}")
         width = self.table.shape[1]
         if np.shape(vector) != (width,):
-            raise TextseqError(f"a vector of {width} numbers is wanted, found one of shape {np.shape(vector)}")
+            raise TextseqError(f"expected a vector of shape ({width},), got shape {np.shape(vector)}")
         cosines = self._units @ _unit(np.asarray(vector))
         cosines[[self.row_of[self._known(word)] for word in left_out]] = -np.inf
         best = np.argsort(-cosines, kind="stable")[:count]
@@ -105,31 +102,28 @@ class Vectors:
 
 
 def vectors_of(tokens: Sequence[str], table: Row) -> Vectors:
-    """The vectors that a model has for its tokens, by the words that these are, without the space before them.
+    """The vectors of a model's tokens that are words, without the space before them.
 
     Args:
-        tokens: V strings; of a word with and without a space before it, the one with it is taken.
+        tokens: V strings; a word with a space before it is preferred to the same without.
         table: (V, E).
     """
     rows: dict[str, int] = {}
     for row, token in enumerate(tokens):
-        if (word := token.strip()) and word != LOST and (word not in rows or not tokens[rows[word]].startswith(" ")):
+        if (word := token.strip()) and word != UNKNOWN and (word not in rows or not tokens[rows[word]].startswith(" ")):
             rows[word] = row
     return Vectors(tuple(rows), table[list(rows.values())])
 
 
 def spearman(left: Sequence[float], right: Sequence[float]) -> float:
-    """The rank correlation of two series, -1 to 1, as word similarities are compared with people's; ties share ranks.
-
-    It is NaN where one of them does not vary.
-    """
+    """Spearman's rank correlation of two series, -1 to 1, with mean ranks for ties; NaN if one of them is constant."""
     first, second = (_ranks(np.asarray(series, dtype=np.float64)) for series in (left, right))
     with np.errstate(invalid="ignore"):
         return float(np.corrcoef(first, second)[0, 1])
 
 
 def _ranks(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The rank of each value; equal ones have the mean of theirs."""
+    """The rank of each value; equal values have their mean rank."""
     _, place, counts = np.unique(series, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     ranks: npt.NDArray[np.float64] = (ends - (counts - 1) / 2)[place]
@@ -137,9 +131,9 @@ def _ranks(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _unit(vectors: Row) -> Row:
-    """Of length 1, but those of length 0."""
+    """Normalize vectors to length 1; zeros stay."""
     largest = np.abs(vectors).max(axis=-1, keepdims=True, initial=0)
-    scaled = vectors / np.where(largest == 0, 1, largest)  # or the squares of very large numbers would be infinite
+    scaled = vectors / np.where(largest == 0, 1, largest)  # avoids infinite squares
     lengths = np.linalg.norm(scaled, axis=-1, keepdims=True)
     unit: Row = (scaled / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)
     return unit

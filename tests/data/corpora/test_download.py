@@ -167,7 +167,7 @@ def test_missing_file_says_where_and_how(server: Server, tmp_path: Path) -> None
 def test_wrong_file_is_refused(tmp_path: Path, server: Server) -> None:
     path = put(tmp_path / "mine/fruit/apple pie.txt", b"crumble")
     found = hashlib.sha256(b"crumble").hexdigest()
-    with pytest.raises(TextseqError, match=rf"{path}.*SHA-256 is {found}, wanted was {DIGEST}; remove it"):
+    with pytest.raises(TextseqError, match=rf"{path}.*expected SHA-256 {DIGEST}, got {found}; remove it"):
         find(recipe(server.url("good")), data_dir=tmp_path / "mine", download=True)
     assert path.read_bytes() == b"crumble" and server.asked == []
 
@@ -215,7 +215,7 @@ def test_what_stops_in_the_middle_is_told_and_resumes(
     kind: str, reason: str, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
-    with pytest.raises(TextseqError, match=rf"{reason}; run again to go on from where it stopped"):
+    with pytest.raises(TextseqError, match=rf"{reason}; run again to resume"):
         find(recipe(server.url(kind)), download=True)
     server.released.set()
     assert left_in(target.parent) == ["apple pie.txt.part"]
@@ -343,12 +343,12 @@ def test_place_that_cannot_be_written(server: Server, home: Path) -> None:
         (("{ bytes", '{ remot = "x", bytes'), "'remot'; did you mean 'remote'?"),
         (("[[", 'formats = { "apple pi.txt" = "text" }\n[['), "'apple pi.txt'; did you mean 'apple pie.txt'?"),
         (("[[", 'members = { "apple pi.txt" = [] }\n[['), "'apple pi.txt'; did you mean 'apple pie.txt'?"),
-        (("= 0.1", "= 0.4, test = 0.2"), "in shares of 0.5 at most together"),
-        (("= 0.1", '= 0.1, test = ["apple pie.txt"]'), "recipe 'fruit' wants a split in lists, or in shares"),
-        (("= 0.1", "= 1"), "recipe 'fruit' wants a split in lists, or in shares"),
+        (("= 0.1", "= 0.4, test = 0.2"), "of shares up to 0.5 in total"),
+        (("= 0.1", '= 0.1, test = ["apple pie.txt"]'), "recipe 'fruit': expected a split of lists, or of shares"),
+        (("= 0.1", "= 1"), "recipe 'fruit': expected a split of lists, or of shares"),
         (("= 0.1", "= 0.1, test_2017 = 0.1"), "unknown key in recipe 'fruit': 'test_2017'; did you mean 'test'?"),
-        (("split", "languages = ['en']\nsplit"), "wants languages that differ, two or more of them: ('en',)"),
-        (("split", "languages = ['en', 'en']\nsplit"), "wants languages that differ"),
+        (("split", "languages = ['en']\nsplit"), "expected two or more different languages, got ('en',)"),
+        (("split", "languages = ['en', 'en']\nsplit"), "expected two or more different languages"),
     ],
 )
 def test_faulty_recipe_is_refused(change: tuple[str, str], message: str) -> None:

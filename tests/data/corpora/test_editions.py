@@ -91,20 +91,20 @@ def test_what_typesetting_damaged_is_mended(raw: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("edition", "raw", "message"),
     [
-        ("gutenberg", f"Chapter 1\n{END}\n", r"no line '\*\*\* START OF'"),
-        ("gutenberg", f"{START}\nChapter 1\n", r"no line '\*\*\* END OF'"),
-        ("gutenberg", f"{START}\nChapter 7\n{END}", "no first chapter that is known"),
-        ("nltk-book", "A [B]\n", "no title in brackets at the start"),
-        ("paged", "A\nŽivot a doba spisovatele X", "no form feed"),
-        ("paged", "A\n\fB\n\n3\n\n\fC", "no heading of the appendix"),
-        ("ruslit", "Мойдодыр\nA\nПримечания\n", "no title that is known"),
-        ("ruslit", "Анна Каренина\nA\n", "no heading of the notes"),
-        ("wolne-lektury", "A\n\n\n\nB\n", "no line '-----'"),
-        ("wolne-lektury", "A\n\nB\n-----\n", "no three blank lines"),
+        ("gutenberg", f"Chapter 1\n{END}\n", r"line '\*\*\* START OF'"),
+        ("gutenberg", f"{START}\nChapter 1\n", r"line '\*\*\* END OF'"),
+        ("gutenberg", f"{START}\nChapter 7\n{END}", "known first chapter"),
+        ("nltk-book", "A [B]\n", "title in brackets at the start"),
+        ("paged", "A\nŽivot a doba spisovatele X", "form feed"),
+        ("paged", "A\n\fB\n\n3\n\n\fC", "heading of the appendix"),
+        ("ruslit", "Мойдодыр\nA\nПримечания\n", "known title"),
+        ("ruslit", "Анна Каренина\nA\n", "heading of the notes"),
+        ("wolne-lektury", "A\n\n\n\nB\n", "line '-----'"),
+        ("wolne-lektury", "A\n\nB\n-----\n", "three blank lines"),
     ],
 )
 def test_file_without_a_wanted_marker_is_refused(edition: str, raw: str, message: str) -> None:
-    with pytest.raises(TextseqError, match=f"found {message}.*not a file of that edition"):
+    with pytest.raises(TextseqError, match=f"expected the {message}.*not a file of that edition"):
         (EDITIONS | {"nltk-book": nltk_book})[edition](raw)
 
 

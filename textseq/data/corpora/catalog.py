@@ -1,4 +1,4 @@
-"""What is known of a corpus: a recipe in ``corpora/``, one TOML file each. It names files, and holds none."""
+"""Recipes of corpora: one TOML file each, in ``corpora/``, which names the corpus's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textseq.io.files import toml_of
 
 @dataclass(frozen=True)
 class Source:
-    """One copy of a file in the world: where it lies, its size in bytes, its SHA-256 in hex."""
+    """One copy of a file on the web: its address, size in bytes and hex SHA-256."""
 
     url: str
     bytes: int
@@ -25,9 +25,9 @@ class Source:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that a corpus needs: its path under a data folder, and the sources to try in turn.
+    """A file of a corpus: its path under a data folder, and the sources to try in turn.
 
-    ``also`` are hashes of files that lie nowhere in the world, but will do where a user has them.
+    ``also`` are hashes of other versions, which cannot be downloaded but are accepted in a user's folder.
     """
 
     path: str
@@ -37,27 +37,22 @@ class DataFile:
 
 @dataclass(frozen=True)
 class CorpusRecipe:
-    """What a corpus is and which files it is made of, as its TOML file says.
+    """A corpus: its metadata, files, format and splits, as in its TOML file.
 
-    ``format`` says how a file becomes text, ``formats`` so of the files that differ; ``strips`` what is
-    lost on the way. ``members`` gives the documents in a ZIP archive, by patterns such as "*.txt"; any
-    other file is one document. ``split`` gives each part but "train" as a list of documents (of an
-    archive, patterns), or as a share of the characters, the last of every document: validation, then
-    test. ``files`` is in the order of the recipe.
+    ``format`` is the files' format, ``formats`` that of files that differ; ``strips`` is what reading removes.
+    ``members`` are the documents in a ZIP archive, as patterns such as "*.txt"; any other file is one document.
+    ``split`` gives each split but "train" as a list of documents (in an archive, patterns), or as a share of the
+    characters: the last of every document, validation before test.
 
-    A corpus of sentence pairs names its ``languages``, the first two of them the usual direction. Its files
-    are aligned and called PART.LANGUAGE..., and ``split`` says which are which part, by patterns; further
-    parts are called "test_..." there. Or it is one document of tab-separated columns in the order of the
-    languages, and ``split`` gives shares of the pairs.
+    Sentence pairs have ``languages``; the first two are the usual direction. Their files are aligned and called
+    SPLIT.LANGUAGE..., and ``split`` assigns them by patterns; further splits are called "test_...". Or they are one
+    document of tab-separated columns in the order of the languages, and ``split`` gives shares of the pairs.
 
-    A corpus of labelled texts names its ``labels``, and for each the documents that it is of, as patterns, or the signs
-    that its files write for it; ``split`` may give shares of the texts.
+    Labelled texts have ``labels``: for each label patterns of its documents, or the signs for it in the files;
+    ``split`` may give shares of the texts. ``overlaps`` are corpora with texts in common: a model trained on one of
+    them has seen test texts of this one, unless that corpus is in ``same_split``.
 
-    It names the corpora with which it ``overlaps``: a model that learnt from one of them has seen texts that this one
-    tests, unless it is parted in the ``same_split``.
-
-    A corpus of tagged sentences names its ``tags``, and for each the signs that its files write for it; a text that was
-    tagged may be for a language model as well.
+    Tagged sentences have ``tags``: for each tag the signs for it in the files.
     """
 
     name: str
@@ -82,24 +77,24 @@ class CorpusRecipe:
 
     @property
     def bytes(self) -> int:
-        """The size of all files together."""
+        """The total size of the files."""
         return sum(file.sources[0].bytes for file in self.files.values())
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a text, rather than pairs, labelled texts or tags alone."""
+        """Whether it is plain text, not pairs, labelled texts or tags."""
         return not self.languages and not self.labels and self.task != "tagging"
 
     @property
     def shares(self) -> dict[str, float]:
-        """The parts that are shares of the characters, in the order of the text."""
-        ordered = ((part, self.split.get(part)) for part in ("validation", "test"))
-        return {part: share for part, share in ordered if isinstance(share, float)}
+        """The splits that are shares of the characters, in the order of the text."""
+        ordered = ((split, self.split.get(split)) for split in ("validation", "test"))
+        return {split: share for split, share in ordered if isinstance(share, float)}
 
     @property
     def lists(self) -> dict[str, list[str]]:
-        """The parts that are lists of documents."""
-        return {part: names for part, names in self.split.items() if isinstance(names, list)}
+        """The splits that are lists of documents."""
+        return {split: names for split, names in self.split.items() if isinstance(names, list)}
 
 
 SHAPES: dict[str, object] = {
@@ -115,31 +110,22 @@ SHAPES: dict[str, object] = {
     "urls": [str],
     "files": {str: dict},
 }
-"""What the keys of a recipe hold that hold no string: tables, lists, and either of two kinds."""
+"""The types of the keys of a recipe that are not strings; a tuple gives alternatives."""
 
 
 def recipe_files(folder: str = "") -> dict[str, str]:
-    """The text of every recipe, by name: from the installed package, or from the clone it runs in.
-
-    Args:
-        folder: "vectors" for recipes of word vectors, else of corpora.
-    """
+    """The text of every recipe by name: of corpora or, in the folder "vectors", of word vectors."""
     try:
         root = resources.files("textseq.corpora")
     except ModuleNotFoundError:
         root = Path(__file__).parents[3] / "corpora"
-    found = (root / folder).iterdir() if folder else root.iterdir()
-    files = {file.name.removesuffix(".toml"): file for file in found if file.name.endswith(".toml")}
+    paths = (root / folder).iterdir() if folder else root.iterdir()
+    files = {path.name.removesuffix(".toml"): path for path in paths if path.name.endswith(".toml")}
     return {name: files[name].read_text("utf-8") for name in sorted(files)}
 
 
 def read_recipe(name: str, text: str) -> CorpusRecipe:
-    """The recipe that a TOML text holds.
-
-    Raises:
-        TextseqError: a key is missing or unknown or says something else than it should, or a part names a file that
-            the recipe has not.
-    """
+    """Parse a recipe from TOML; invalid keys or values, or an unknown file in a split, are a TextseqError."""
     try:
         table: dict[str, Any] = toml_of(text)
     except ValueError as error:
@@ -151,30 +137,29 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
         _check_shape(name, key, value, SHAPES.get(key, str))
     split, formats, members = table["split"], table.get("formats", {}), table.get("members", {})
     languages = tuple(table.get("languages", ()))
-    further = [part for part in split if languages and part.startswith("test_")]
+    further = [key for key in split if languages and key.startswith("test_")]
     _check_keys(name, split, (), ("validation", "test", *further))
     files: dict[str, DataFile] = {}
     for source in table["sources"]:
         _check_keys(name, source, ("urls", "files"))
         for key, value in source.items():
             _check_shape(name, key, value, SHAPES[key])
-        for file, facts in source["files"].items():
-            _check_keys(name, facts, ("bytes", "sha256"), ("remote",))
-            for key, value in facts.items():
+        for file, entry in source["files"].items():
+            _check_keys(name, entry, ("bytes", "sha256"), ("remote",))
+            for key, value in entry.items():
                 _check_shape(name, key, value, int if key == "bytes" else str)
             _check_place(name, table["folder"], file)
-            remote = urllib.parse.quote(facts.get("remote", file))
-            copies = tuple(Source(url + remote, facts["bytes"], facts["sha256"]) for url in source["urls"])
+            remote = urllib.parse.quote(entry.get("remote", file))
+            copies = tuple(Source(url + remote, entry["bytes"], entry["sha256"]) for url in source["urls"])
             before = files.get(file, DataFile(f"{table['folder']}/{file}", ()))
-            also = before.also if copies else (*before.also, facts["sha256"])
+            also = before.also if copies else (*before.also, entry["sha256"])
             files[file] = replace(before, sources=before.sources + copies, also=also)
-    if nowhere := [file for file, found in files.items() if not found.sources]:
-        raise TextseqError(f"recipe '{name}' says nowhere where {nowhere[0]} comes from; a file wants a url")
+    if missing := [file for file, data_file in files.items() if not data_file.sources]:
+        raise TextseqError(f"recipe '{name}' has no url for {missing[0]}; add one")
     _check_keys(name, formats, (), files)
     _check_keys(name, members, (), files)
-    given = {word: table[word] for word in words}
     recipe = CorpusRecipe(
-        **given,
+        **{word: table[word] for word in words},
         split=split,
         formats=formats,
         members=members,
@@ -186,27 +171,24 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
         same_split=tuple(table.get("same_split", ())),
     )
     if len(languages) != len(set(languages)) or len(languages) == 1:
-        raise TextseqError(f"recipe '{name}' wants languages that differ, two or more of them: {languages}")
+        raise TextseqError(f"recipe '{name}': expected two or more different languages, got {languages}")
     shares = recipe.shares.values()
-    small = sum(shares) <= 0.5 and min(shares, default=1) > 0  # so NaN is not
+    small = sum(shares) <= 0.5 and min(shares, default=1) > 0  # NaN fails
     if len(split) not in (len(shares), len(recipe.lists)) or not small:
-        raise TextseqError(f"recipe '{name}' wants a split in lists, or in shares of 0.5 at most together: {split}")
-    for document in (document for part in recipe.lists.values() for document in part):
-        if not members and not fnmatch.filter(files, document):  # in an archive, its members are not known here
+        raise TextseqError(f"recipe '{name}': expected a split of lists, or of shares up to 0.5 in total, got {split}")
+    for document in (document for documents in recipe.lists.values() for document in documents):
+        if not members and not fnmatch.filter(files, document):  # the members of an archive are unknown here
             raise unknown(f"file in the split of recipe '{name}':", document, files)
     return recipe
 
 
 def recipe_of(name: str, what: str, fits: Callable[[CorpusRecipe], object]) -> CorpusRecipe:
-    """The recipe of a corpus of one kind, by name.
+    """The recipe of a corpus by name; a TextseqError if it is unknown or does not fit.
 
     Args:
         name: of the corpus.
-        what: its kind, in the plural, for the message.
+        what: the expected kind of corpus, in the plural, for the error.
         fits: whether a recipe is of this kind.
-
-    Raises:
-        TextseqError: the name is unknown, or the corpus is of another kind.
     """
     texts = recipe_files()
     if name not in texts:
@@ -214,12 +196,12 @@ def recipe_of(name: str, what: str, fits: Callable[[CorpusRecipe], object]) -> C
     recipe = read_recipe(name, texts[name])
     if not fits(recipe):
         others = ", ".join(other for other, text in texts.items() if fits(read_recipe(other, text)))
-        raise TextseqError(f"corpus '{name}' is for {recipe.task}; of {what} are {others}")
+        raise TextseqError(f"corpus '{name}' is for {recipe.task}; corpora of {what} are {others}")
     return recipe
 
 
 def list_corpora() -> list[CorpusRecipe]:
-    """Every recipe, sorted by name: its name, language, licence, bytes, purpose... needs no corpus file."""
+    """All recipes, sorted by name; needs no corpus files."""
     return [read_recipe(name, text) for name, text in recipe_files().items()]
 
 
@@ -235,13 +217,13 @@ def _check_keys(name: str, table: Mapping[str, object], needed: Iterable[str], o
 
 def _check_shape(name: str, key: str, value: object, shape: object) -> None:
     if not _has_shape(value, shape):
-        raise TextseqError(f"recipe '{name}' says something else for '{key}' than it should; compare it with another")
+        raise TextseqError(f"recipe '{name}' has a value of the wrong type for '{key}'; compare it with another recipe")
 
 
 def _has_shape(value: object, shape: object) -> bool:
-    """Whether data is of a type, a list of what has a shape, a table of such, or has one of some shapes."""
+    """Whether a value fits one of the ``SHAPES``."""
     if isinstance(shape, tuple):
-        return any(_has_shape(value, one) for one in shape)
+        return any(_has_shape(value, option) for option in shape)
     if isinstance(shape, list):
         return isinstance(value, list) and all(_has_shape(entry, shape[0]) for entry in value)
     if isinstance(shape, dict):
@@ -250,7 +232,7 @@ def _has_shape(value: object, shape: object) -> bool:
 
 
 def _check_place(name: str, folder: str, file: str) -> None:
-    """Refuse a file that would lie outside the folder of the corpora."""
-    place = PurePosixPath(f"{folder}/{file}")  # as it is read: below an empty folder it is absolute
+    """Raise a TextseqError for a file outside the data folder."""
+    place = PurePosixPath(f"{folder}/{file}")  # absolute if the folder is empty
     if place.is_absolute() or ".." in place.parts or "\\" in str(place) or not str(place).isprintable():
-        raise TextseqError(f"recipe '{name}' wants files in a folder below that of the corpora, found {str(place)!r}")
+        raise TextseqError(f"recipe '{name}': expected files below the data folder, got {str(place)!r}")

@@ -1,13 +1,11 @@
-"""From a corpus recipe to verified files: in a folder of the user's, in the cache, or downloaded.
+"""Find the files of a recipe in the user's data folder or the cache, or download them.
 
-A file that a recipe names is used only after its SHA-256 has been checked. A download goes to ``FILE.part`` beside its
-target, resumes where it stopped, and gets its name only when it is complete and verified. Of several processes that
-want a file at once one downloads it, and the others wait.
+The SHA-256 of every file is checked. A download goes to ``FILE.part`` beside its target, resumes where it stopped, and
+is renamed when it is complete and verified. If several processes need a file, one downloads it and the others wait.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -20,85 +18,84 @@ from tqdm import tqdm
 
 from textseq.data.corpora.catalog import CorpusRecipe, DataFile, Source
 from textseq.errors import TextseqError
+from textseq.io.files import sha256
 from textseq.io.locks import locked
 from textseq.io.paths import cache_folder
 
-TIMEOUT = 30.0  # seconds without an answer, or without one more byte
+TIMEOUT = 30.0  # seconds without data
 
 BLOCK = 2**16  # bytes per read, so that the progress bar moves
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file on this machine whose SHA-256 is one of those wanted."""
+    """A verified file."""
 
     path: Path
     sha256: str
 
 
 class _Unreachable(Exception):
-    """A source that gave no (or no whole) file; the next one may."""
+    """A source that did not deliver the whole file."""
 
 
 def find(recipe: CorpusRecipe, *, data_dir: Path | None = None, download: bool = False) -> dict[str, LocalFile]:
     """Find and verify every file of a recipe, in its order.
 
     Args:
-        recipe: says what is wanted.
-        data_dir: a folder to look in first; None means the folder that ``TEXTSEQ_DATA`` names, if any.
-        download: whether to fetch into the cache what neither folder has.
+        recipe: of a corpus or word vectors.
+        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
+        download: whether to download missing files into the cache.
 
     Raises:
-        TextseqError: a file is missing and ``download`` is False, has the wrong content, cannot be
-            read, or no source delivers it.
+        TextseqError: a file is missing, unreadable, has the wrong content, or no source delivers it.
     """
     cache = cache_folder() / "corpora"
     named = data_dir or os.environ.get("TEXTSEQ_DATA")
     folders = [Path(named).expanduser(), cache] if named else [cache]
     replaceable = cache if download else None
-    found = {name: _look(file, folders, replaceable) for name, file in recipe.files.items()}
-    missing = [recipe.files[name] for name, local in found.items() if local is None]
+    files = {name: _look(file, folders, replaceable) for name, file in recipe.files.items()}
+    missing = [recipe.files[name] for name, local in files.items() if local is None]
     size = sum(file.sources[0].bytes for file in missing)
     if missing and not download:
         raise TextseqError(
-            f"'{recipe.name}' lacks {len(missing)} of {len(found)} files, the first {missing[0].path}:"
+            f"'{recipe.name}' lacks {len(missing)} of {len(files)} files, the first {missing[0].path}:"
             f" looked in {' and '.join(map(str, folders))}; --download fetches {_readable(size)} from"
             f" {missing[0].sources[0].url}, or put it by hand at {folders[0] / missing[0].path}"
         )
     if missing:
         with tqdm(total=size, desc=recipe.name, unit="B", unit_scale=True, disable=None) as bar:
             fetched = {file: _download(file, cache, bar.update) for file in missing}
-    return {name: local or fetched[recipe.files[name]] for name, local in found.items()}
+    return {name: local or fetched[recipe.files[name]] for name, local in files.items()}
 
 
 def _look(file: DataFile, folders: Sequence[Path], replaceable: Path | None) -> LocalFile | None:
     """The file in the first folder that has it; a wrong one in ``replaceable`` counts as missing."""
-    wanted = {source.sha256 for source in file.sources} | {*file.also}
+    expected = {source.sha256 for source in file.sources} | {*file.also}
     for folder in folders:
         path = folder / file.path
-        if not os.path.exists(path):  # unlike Path.exists, False too for a folder closed to us
+        if not os.path.exists(path):  # unlike Path.exists, False without permission
             continue
-        sha256 = _sha256(path)
-        if sha256 in wanted:
-            return LocalFile(path, sha256)
+        digest = _hash(path)
+        if digest in expected:
+            return LocalFile(path, digest)
         if folder != replaceable:
             raise TextseqError(
-                f"{path} is not the file this corpus was made from: its SHA-256 is {sha256}, wanted was"
-                f" {' or '.join(sorted(wanted))}; remove it, then --download fetches the right one"
+                f"{path} is not the file of this corpus: expected SHA-256 {' or '.join(sorted(expected))}, got"
+                f" {digest}; remove it, then --download fetches the right one"
             )
     return None
 
 
-def _sha256(path: Path) -> str:
+def _hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
-        raise TextseqError(f"cannot read {path}: {error.strerror or error}; it must be a readable file") from error
+        raise TextseqError(f"cannot read {path}: {error.strerror or error}; make it a readable file") from error
 
 
 def _download(file: DataFile, cache: Path, progress: Callable[[int], object]) -> LocalFile:
-    """The file, downloaded into the cache by this process, or by another that does so already."""
+    """Download the file into the cache, unless another process does."""
     target = cache / file.path
     part = target.with_name(target.name + ".part")
     failures = []
@@ -113,12 +110,12 @@ def _download(file: DataFile, cache: Path, progress: Callable[[int], object]) ->
                 except _Unreachable as failure:
                     failures.append(f"{source.url}: {failure}")
                     continue
-                sha256 = _sha256(part)
-                if sha256 == source.sha256:
+                digest = _hash(part)
+                if digest == source.sha256:
                     os.replace(part, target)
-                    return LocalFile(target, sha256)
+                    return LocalFile(target, digest)
                 part.unlink()
-                failures.append(f"{source.url}: SHA-256 {sha256} instead of {source.sha256}")
+                failures.append(f"{source.url}: SHA-256 {digest} instead of {source.sha256}")
     except OSError as error:
         raise TextseqError(
             f"cannot write {part}: {error.strerror or error}; free some space, or set TEXTSEQ_HOME to a"
@@ -130,14 +127,9 @@ def _download(file: DataFile, cache: Path, progress: Callable[[int], object]) ->
 
 
 def _fetch(source: Source, part: Path, progress: Callable[[int], object]) -> None:
-    """Bring ``part`` to the length of the source, going on from what is there already.
-
-    Raises:
-        _Unreachable: the network or the server failed; what has arrived stays in ``part``.
-        OSError: ``part`` cannot be written.
-    """
+    """Download the rest of ``part``; on ``_Unreachable`` it keeps what has arrived."""
     have = part.stat().st_size if part.exists() else 0
-    if have == source.bytes:  # stopped between the last byte and the check
+    if have == source.bytes:  # stopped before the check
         return
     free = shutil.disk_usage(part.parent).free
     if free < source.bytes - have:
@@ -166,9 +158,7 @@ def _fetch(source: Source, part: Path, progress: Callable[[int], object]) -> Non
             file.flush()
             os.fsync(file.fileno())
     if arrived < source.bytes:
-        raise _Unreachable(
-            f"the connection ended after {arrived} of {source.bytes} bytes; run again to go on from there"
-        )
+        raise _Unreachable(f"the connection ended after {arrived} of {source.bytes} bytes; run again to resume")
 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:
@@ -187,11 +177,11 @@ def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read(BLOCK)
     except (OSError, http.client.HTTPException) as error:
-        raise _Unreachable(f"{error or type(error).__name__}; run again to go on from where it stopped") from error
+        raise _Unreachable(f"{error or type(error).__name__}; run again to resume") from error
 
 
 def _readable(size: int) -> str:
-    """Bytes as people say them, in powers of ten."""
+    """A size in kB, MB or GB."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= scale:
             return f"{size / scale:.1f} {unit}"

@@ -1,8 +1,7 @@
-"""The text of a work alone, out of a file as a digital library publishes it.
+"""Editions: functions from the file of a digital library to the text of the work alone.
 
-Each edition is a function that takes the whole of a file and gives the work: without the library's own
-words, with "\\n" for line ends and never more than one blank line. The words and the punctuation of a work
-stay as the library has them, but for the faults that are listed here.
+They remove the library's own text, use "\\n" for line ends and keep at most one blank line. The words and punctuation
+of the work are unchanged, except for the errors listed here.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ from textseq.errors import TextseqError
 
 
 def gutenberg(raw: str) -> str:
-    """A book of Project Gutenberg: from its first chapter up to the notes of other hands, or to the end.
+    """A book of Project Gutenberg, from its first chapter to the editors' notes or the end.
 
-    Left out are the licence, the credits, the title page, the contents, what others wrote about the author,
-    marks of emphasis and of notes. Lines end, and are indented, as in the file.
+    Removed: licence, credits, title page, contents, texts about the author, marks of emphasis and notes.
     """
     _, text = _cut(raw, r"^\*\*\* ?START OF TH(E|IS) PROJECT GUTENBERG EBOOK.*$", "line '*** START OF'")
     text, _ = _cut(text, r"^\*\*\* ?END OF TH(E|IS) PROJECT GUTENBERG EBOOK.*$", "line '*** END OF'")
-    _, text = _cut(text, rf"^(?={'|'.join(_GUTENBERG_BEGINNINGS)})", "first chapter that is known")
+    _, text = _cut(text, rf"^(?={'|'.join(_GUTENBERG_BEGINNINGS)})", "known first chapter")
     text = re.split(r"^End of (?:the )?Project Gutenberg|^NOTES TO THIS VOLUME$", text, flags=re.MULTILINE)[0]
     return _lines(re.sub(r" ?\(\*\d*\)|_|^~~~ End of Text ~~~$", "", text, flags=re.MULTILINE))
 
@@ -34,20 +32,20 @@ _GUTENBERG_BEGINNINGS = (
 
 
 def nltk_book(raw: str) -> str:
-    """A book of NLTK's selection from Project Gutenberg, without its title line and one licence left in it."""
+    """A book of NLTK's selection from Project Gutenberg, without its title line and licence."""
     _, text = _cut(raw, r"\A\[[^]]+\]", "title in brackets at the start")
     return _lines(re.split(r"^End of Project Gutenberg", text, flags=re.MULTILINE)[0].replace("\x1a", ""))
 
 
 def paged(raw: str) -> str:
-    """A text in pages, each ended by its number and a form feed; from behind the title page up to the appendix."""
-    _, text = _cut(raw, r"\f", "form feed behind the title page")
+    """A text in pages that end with a number and a form feed, from after the title page to the appendix."""
+    _, text = _cut(raw, r"\f", "form feed after the title page")
     text, _ = _cut(re.sub(r"\n+\d+\n+\f", "\n", text), r"^Život a doba spisovatele .*$", "heading of the appendix")
     return _paragraphs(re.sub(r"^[IVXL]+\.$", r"\n\g<0>\n", text, flags=re.MULTILINE))
 
 
 def wolne_lektury(raw: str) -> str:
-    """A text of wolnelektury.pl: from behind the title block up to the line "-----" above the imprint."""
+    """A text of wolnelektury.pl, from after the title block to the line "-----" above the imprint."""
     text, _ = _cut(raw, r"^-----$", "line '-----' above the imprint")
     _, text = _cut(text, r"\n{4}", "three blank lines below the title")
     text = text.replace("*", "")  # marks of emphasis
@@ -55,16 +53,16 @@ def wolne_lektury(raw: str) -> str:
 
 
 def ruslit(raw: str) -> str:
-    """A text of the collection RusLit: from behind the title up to the notes, and without the marks of notes.
+    """A text of the collection RusLit, from after the title to the notes, without the marks of notes.
 
-    Mended as well is what got lost when others typeset it: words set with spaced letters, lines run
-    together, accents printed as signs of their own, words of mixed Latin and Cyrillic letters.
+    Repairs typesetting errors: spaced letters, joined lines, separate accents, words of mixed Latin and Cyrillic
+    letters.
     """
-    _, text = _cut(raw, rf"^[ \xa0]*({'|'.join(_RUSLIT_TITLES)})\s*$", "title that is known")
+    _, text = _cut(raw, rf"^[ \xa0]*({'|'.join(_RUSLIT_TITLES)})\s*$", "known title")
     text, _ = _cut(text, r"^\s*(О романе|ПРИЛОЖЕНИЕ|Примечания( к повести)?)\s*$", "heading of the notes")
     text = re.sub(r"(?<!\w)\w(?:\xa0\w)+(?!\w)", lambda spaced: _close_up(spaced[0]), text)
     text = _mend(text, _RUSLIT_FAULTS)
-    text = re.sub(r"(?<=[а-яё)\]])(?=[А-ЯЁ])|(?<=\* \* \*)(?=\w)", "\n", text)  # lines run together
+    text = re.sub(r"(?<=[а-яё)\]])(?=[А-ЯЁ])|(?<=\* \* \*)(?=\w)", "\n", text)  # joined lines
     text = re.sub(r"\[\d+\]|\{\d+\}|(?<=[^\W\d_])[1-9](?!\d)|(?<=[A-Za-z][.!?])[1-9](?!\d)", "", text)
     text = re.sub(r"^\d\n.+\n", "", text, flags=re.MULTILINE)  # notes at the end of a chapter
     text = re.sub(r"(?<=[a-z])[€`^]", lambda sign: _ACCENTS[sign[0]], text).replace("€", "")
@@ -121,12 +119,12 @@ _LATIN, _CYRILLIC = "aceopxyëïABCEHKMOPTX", "асеорхуёїАВСЕНКМ�
 
 
 def _close_up(spaced: str) -> str:
-    """A word set with a blank between its letters; a capital in it begins the next word."""
+    """Join spaced letters; a capital begins the next word."""
     return re.sub(r"(?<=[а-яё])(?=[А-ЯЁ])", " ", spaced.replace("\xa0", ""))
 
 
 def _one_script(word: str) -> str:
-    """A word of both Latin and Cyrillic letters in the one script that can be meant."""
+    """Convert a word of mixed Latin and Cyrillic letters to the only possible script."""
     if not (re.search("[а-яёї]", word, re.IGNORECASE) and re.search("[a-zà-ÿ]", word, re.IGNORECASE)):
         return word
     latin = word.translate(str.maketrans(_CYRILLIC, _LATIN))
@@ -136,15 +134,11 @@ def _one_script(word: str) -> str:
     return bare.translate(str.maketrans(_LATIN, _CYRILLIC))
 
 
-def _cut(text: str, pattern: str, wanted: str) -> tuple[str, str]:
-    """What stands before and behind the first match of a pattern that every file of an edition has.
-
-    Raises:
-        TextseqError: there is none.
-    """
+def _cut(text: str, pattern: str, what: str) -> tuple[str, str]:
+    """The text before and after the first match of a pattern, which every file of an edition has."""
     match = re.search(pattern, text.replace("\r\n", "\n"), re.MULTILINE)
     if match is None:
-        raise TextseqError(f"found no {wanted}; this is not a file of that edition")
+        raise TextseqError(f"expected the {what}, got none; this is not a file of that edition")
     return match.string[: match.start()], match.string[match.end() :]
 
 
@@ -155,13 +149,13 @@ def _mend(text: str, faults: Mapping[str, str]) -> str:
 
 
 def _lines(text: str) -> str:
-    """Lines with nothing behind their last word, one blank line at most, a line end at the end."""
+    """Strip trailing white space, and keep at most one blank line."""
     lines = "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
 
 
 def _paragraphs(text: str) -> str:
-    """Lines as above, moreover without indentation and with one blank between words."""
+    """``_lines``, without indentation and with single spaces between words."""
     return _lines("\n".join(" ".join(line.split()) for line in text.split("\n")))
 
 
@@ -174,10 +168,10 @@ EDITIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-# How the Moby edition of Shakespeare is typeset, as seen in its 42 files.
+# The typesetting of the Moby edition of Shakespeare, from its 42 files.
 _BODY = re.compile(r"^(ACT I|\t(THE )?PROLOGUE|\tINDUCTION)[. ]*$", re.MULTILINE)
 
-# A direction ends at its bracket or, where that was forgotten, with its paragraph.
+# A direction ends at its bracket or, if that is missing, with its paragraph.
 _DIRECTION = re.compile(r" *\[(?:[^][\n]|\n(?![ \t]*\n))*(?:\] *|(?=\n[ \t]*\n)|\Z)")
 
 _SECTION = re.compile(r"(ACT|SCENE)\b|\t[0-9]+\. ")  # also the numbered order of a procession
@@ -194,15 +188,15 @@ _SPEAKERS = (  # to the form "SPEAKER\twords"
 
 
 def untypeset(raw: str) -> str:
-    """A piece in the form of tinyshakespeare: "SPEAKER:", the lines, a blank line.
+    """A play in the form of tinyshakespeare: "SPEAKER:", the lines, a blank line.
 
-    Lines that nobody is named for (a prologue, a song) are a block without a speaker; of several who
-    speak together the first is named. A file without acts is verse: stanzas between blank lines.
+    Lines without a speaker (a prologue, a song) are a block of their own; of several who speak together the first is
+    named. A file without acts is verse: stanzas between blank lines.
     """
     body = _BODY.search(raw)
-    text, found = raw[body.start() if body else 0 :], 1
-    while found:  # a direction may stand inside another
-        text, found = _DIRECTION.subn(" ", text)
+    text, count = raw[body.start() if body else 0 :], 1
+    while count:  # directions may be nested
+        text, count = _DIRECTION.subn(" ", text)
     text = text.replace("]", "")
     for pattern, form in _SPEAKERS if body else ():
         text = pattern.sub(form, text)
@@ -226,21 +220,21 @@ def _stanzas(lines: list[str]) -> Iterator[list[str]]:
 
 def _speeches(lines: list[str]) -> Iterator[list[str]]:
     speaker: list[str] = []
-    said: list[str] = []
-    heading = together = False  # of the paragraph so far: is it one; do several speakers share it
+    spoken: list[str] = []
+    heading = together = False  # whether the paragraph is a heading; whether several speakers share it
     for line in [*lines, "ACT"]:  # a heading ends the last speech too
         name, tab, words = line.partition("\t")
         section, title = _SECTION.match(line), _TITLE.match(line)
         speaks = bool(tab) and any(map(str.isalpha, name)) and not section
         if section or title or (speaks and not together):
-            if said:
-                yield speaker + said
-            speaker, said = [" ".join(name.split()) + ":"] * speaks, []
+            if spoken:
+                yield speaker + spoken
+            speaker, spoken = [" ".join(name.split()) + ":"] * speaks, []
         if not line.strip():
             heading = together = False
         elif section:
             heading = True
         elif speaks:
             heading, together = False, "|" in words
-        if not (heading or title) and (spoken := _tidy(words)):
-            said.append(spoken)
+        if not (heading or title) and (line_spoken := _tidy(words)):
+            spoken.append(line_spoken)

@@ -1,4 +1,4 @@
-"""How labelled corpora lie in their files: one label to a document, signs before lines, trees; archives in one pass."""
+"""Formats of labelled corpora: one label per document, signs before lines, trees."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from fnmatch import fnmatchcase
 from textseq.data.rows import Example
 
 Labels = Mapping[str, Sequence[str]]
-"""By each label's name the documents that it is of, as patterns, or the signs that files write for it."""
+"""For each label patterns of its documents, or the signs for it in the files."""
 
 
 def _of_document(name: str, labels: Labels) -> str | None:
-    """The label of all that a document holds."""
-    return next((label for label, names in labels.items() if any(fnmatchcase(name, one) for one in names)), None)
+    """The label of a whole document."""
+    return next((label for label, patterns in labels.items() if any(fnmatchcase(name, p) for p in patterns)), None)
 
 
 def _read_lines(text: str, name: str, labels: Labels) -> Iterator[Example]:
-    """Every line is a text; the document's name tells its label."""
+    """A text per line; the document's name determines the label."""
     label = _of_document(name, labels)
     if label is not None:
         yield from ((line.strip(), label) for line in text.split("\n") if line.strip())
 
 
 def _read_whole(text: str, name: str, labels: Labels) -> Iterator[Example]:
-    """The document is one text; its name tells the label. HTML's line breaks become line ends."""
+    """The document is one text; its name determines the label. HTML's line breaks become line ends."""
     label = _of_document(name, labels)
     if label is not None and text.strip():
         yield text.replace("<br />", "\n").strip(), label
 
 
 def _read_signs(text: str, name: str, labels: Labels) -> Iterator[Example]:
-    """Every line is a sign for the label, a space and a text."""
+    """A sign for the label, a space and a text per line."""
     label_of = {sign: label for label, signs in labels.items() for sign in signs}
     for line in text.split("\n"):
         sign, _, rest = line.strip().partition(" ")
@@ -41,13 +41,9 @@ def _read_signs(text: str, name: str, labels: Labels) -> Iterator[Example]:
 
 
 def _read_trees(text: str, name: str, labels: Labels, *, phrases: bool = False) -> Iterator[Example]:
-    """Every line is a tree as the Penn Treebank writes them, whose nodes' names are the signs for labels.
+    """A tree in the Penn Treebank's notation per line, whose nodes' names are the signs for labels.
 
-    Args:
-        text: of the document.
-        name: likewise.
-        labels: a sentence or phrase whose sign is of none is left out.
-        phrases: give every phrase of a sentence too, and each just once.
+    Sentences without a label are skipped. With ``phrases``, all different phrases of a sentence are texts too.
     """
     label_of = {sign: label for label, signs in labels.items() for sign in signs}
     for line in text.split("\n"):
@@ -57,11 +53,11 @@ def _read_trees(text: str, name: str, labels: Labels, *, phrases: bool = False) 
 
 
 ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "\\/": "/", "\\*": "*", "``": '"', "''": '"'}
-"""What the Penn Treebank writes for characters that mean something in its trees, or that typewriters lack."""
+"""The Penn Treebank's escapes."""
 
 
 def unescaped(word: str) -> str:
-    """A word as it stands in running text."""
+    """A word as in running text."""
     return ESCAPES.get(word, word.replace("\\/", "/").replace("\\*", "*"))
 
 
@@ -70,7 +66,7 @@ NODE = re.compile(r"\(([^\s()]+)|([^\s()]+)(?=\))|\)")
 
 
 def _nodes(line: str) -> Iterator[tuple[str, str]]:
-    """The sign and the words of every node of a tree, a node after those in it, so that the root is the last."""
+    """The sign and the words of every node of a tree, the root last."""
     open_nodes: list[tuple[str, list[str]]] = []
     for opened, word in NODE.findall(line):
         if opened:
@@ -85,7 +81,7 @@ def _nodes(line: str) -> Iterator[tuple[str, str]]:
 
 
 NESTED = "tree-phrases"
-"""The format whose texts are parts of one another."""
+"""The format in which some texts are parts of others."""
 
 FORMATS: dict[str, Callable[[str, str, Labels], Iterator[Example]]] = {
     "lines": _read_lines,
@@ -94,4 +90,4 @@ FORMATS: dict[str, Callable[[str, str, Labels], Iterator[Example]]] = {
     "trees": _read_trees,
     NESTED: lambda text, name, labels: _read_trees(text, name, labels, phrases=True),
 }
-"""How the document of a recipe becomes examples, by the format's name."""
+"""By the format's name, how a document becomes examples."""

@@ -9,11 +9,11 @@ from textseq.data.corpora.labelled_formats import unescaped
 from textseq.data.rows import Tagged
 
 LEAF = re.compile(r"\(([^\s()]+) +([^\s()]+)\)|([()])")
-"""Sign and word of a tree's leaf, or a bracket of another node."""
+"""The sign and word of a leaf of a tree, or a bracket."""
 
 
 def _read_trees(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
-    """The leaves of trees as the Penn Treebank writes them; traces, of which no sign tells a tag, are no words."""
+    """The leaves of the Penn Treebank's trees, except traces, whose signs have no tag."""
     words: list[str] = []
     tags: list[str] = []
     depth = 0
@@ -28,7 +28,7 @@ def _read_trees(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
 
 
 def _read_brown(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
-    """Every line is a sentence of words, each with a slash and its sign, in lower case, after it."""
+    """A sentence per line: word/sign, with signs in lower case."""
     for line in text.split("\n"):
         pairs = [token.rpartition("/") for token in line.split()]
         if pairs:
@@ -37,7 +37,7 @@ def _read_brown(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
 
 
 def _read_pronunciations(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
-    """Every line is a word, a number and the signs of its sounds; what is read are the letters."""
+    """A word, a number and the signs of its sounds per line; the letters are the input."""
     for line in text.splitlines():
         word, _, *signs = line.split()
         yield tuple(word.lower()), tuple(tag_of[sign] for sign in signs)
@@ -48,7 +48,7 @@ TAGGED_FORMATS: dict[str, Callable[[str, Mapping[str, str]], Iterator[Tagged]]] 
     "nltk-tagged": _read_brown,
     "pronunciations": _read_pronunciations,
 }
-"""How the document of a recipe becomes sentences, by the format's name."""
+"""By the format's name, how a document becomes sentences."""
 
 UNALIGNED = frozenset({"pronunciations"})
-"""Those in which the tags are not aligned with what is read."""
+"""Formats whose tags are not aligned with the input."""

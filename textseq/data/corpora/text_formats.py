@@ -23,29 +23,25 @@ class CorpusDocument(Document):
     format: str = "text"
 
     def read(self) -> Iterator[str]:
-        """The text of the whole file, in chunks, read as its format says."""
+        """The text of the whole file, in chunks."""
         return FORMATS[self.format](self)
 
 
 def members(path: Path, patterns: list[str]) -> list[str]:
-    """The members of a ZIP archive that match any of the patterns ("*.txt"), pattern by pattern, each sorted.
-
-    Raises:
-        TextseqError: it is no ZIP archive, or has no member for one of the patterns.
-    """
+    """The members of a ZIP archive that match the patterns ("*.txt"), pattern by pattern, each sorted."""
     with archive_of(path) as archive:
         names = sorted(archive.namelist())
-    found: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for pattern in patterns:
         matching = [name for name in names if fnmatchcase(name, pattern)]
         if not matching:
             raise TextseqError(f"{path} has no member '{pattern}'; it has {', '.join(names[:5])}...")
-        found |= dict.fromkeys(matching)
-    return list(found)
+        selected |= dict.fromkeys(matching)
+    return list(selected)
 
 
 def _whole(edit: Callable[[str], str]) -> Callable[[Document], Iterator[str]]:
-    """A format whose files are small enough to be edited as one text."""
+    """A format whose files are edited as one text."""
 
     def read(document: Document) -> Iterator[str]:
         yield from _edited(document, "".join(read_text(document)), edit)
@@ -63,7 +59,7 @@ def _edited(document: Document, raw: str, edit: Callable[[str], str]) -> Iterato
 
 def _read_nltk_book(document: Document) -> Iterator[str]:
     """A plain text, read by NLTK."""
-    from nltk.corpus.reader import PlaintextCorpusReader  # here, as it takes a second and few texts need it
+    from nltk.corpus.reader import PlaintextCorpusReader  # takes a second, and few texts need it
 
     root, name = _nltk_place(document)
     raw = PlaintextCorpusReader(root, [name], encoding=document.encoding).raw(name)
@@ -71,8 +67,7 @@ def _read_nltk_book(document: Document) -> Iterator[str]:
 
 
 def _read_nltk_tagged(document: Document) -> Iterator[str]:
-    """The words of a tagged text, read by NLTK: blanks between words, a line per sentence, a blank line between
-    paragraphs."""
+    """The words of a tagged text, read by NLTK, one sentence per line, with blank lines between paragraphs."""
     from nltk.corpus.reader import TaggedCorpusReader
 
     between = ""
@@ -83,17 +78,16 @@ def _read_nltk_tagged(document: Document) -> Iterator[str]:
 
 
 def _nltk_place(document: Document) -> tuple[PathPointer, str]:
-    """Where NLTK finds a document, unpacked nowhere: the folder in its archive, and its name there."""
+    """The document's folder in its archive, and its name there, for NLTK."""
     from nltk import data
 
-    with document.open():  # tells in our words what is wrong with an archive
+    with document.open():  # raises a TextseqError for a damaged archive
         folder, _, name = str(document.member).rpartition("/")
     if (place := str(document.path.parent)) not in data.path:
-        data.path.append(place)  # NLTK reads from no other folders; this file has been verified
+        data.path.append(place)  # NLTK reads from these folders only; the file is verified
     return data.ZipFilePathPointer(str(document.path), folder + "/"), name
 
 
-# How a file becomes text, in chunks of at most 2**20 characters.
 FORMATS: dict[str, Callable[[Document], Iterator[str]]] = {
     "text": read_text,
     "play": _whole(untypeset),
@@ -101,5 +95,6 @@ FORMATS: dict[str, Callable[[Document], Iterator[str]]] = {
     "nltk-book": _read_nltk_book,
     "nltk-tagged": _read_nltk_tagged,
 }
+"""By the format's name, how a file becomes text, in chunks of at most 2**20 characters."""
 
-FORMATS_VERSION = 1  # to be raised when a format gives other text than before
+FORMATS_VERSION = 1  # raise when a format gives other text than before
