@@ -114,10 +114,10 @@ def test_the_attending_decoder_is_the_same_from_a_record(monkeypatch: pytest.Mon
     window: Callable[..., tuple[Tensor, Tensor, Tensor]] = gru.attention_gru_window
     n, h, a, c = 3, 4, 5, 6
     for steps, length in [(8, 8), (3, 7), (6, 5), (8, 1), (1, 8), (5, 6)] * 2:
-        padding = torch.zeros(n, length)
+        padding = torch.zeros(n, length, dtype=torch.float64)
         padding[1, length // 2 + 1 :] = -torch.inf
         given = [
-            torch.randn(shape).requires_grad_()
+            torch.randn(shape, dtype=torch.float64).requires_grad_()
             for shape in [
                 *((steps, n, 3 * h), (n, h), (3 * h, h), (3 * h,), (3 * h, c)),
                 *((a, h), (a,), (n, length, a), (n, length, c)),
@@ -131,7 +131,7 @@ def test_the_attending_decoder_is_the_same_from_a_record(monkeypatch: pytest.Mon
                 outputs, contexts, looks = window(*given, padding)
                 loss = outputs.square().sum() + contexts.sin().sum()
                 found.append((outputs, contexts, looks, *torch.autograd.grad(loss, given)))
-        torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
     assert record.recorded == 2 and record.replayed == 2 * (12 - AFTER + 1)
 
 
