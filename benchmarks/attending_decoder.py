@@ -20,7 +20,7 @@ from torch import Tensor
 from textseq.nn.attention import Memory
 from textseq.nn.attention_decoder import AttentionDecoder
 from textseq.nn.cells import State
-from textseq.nn.kernels.cuda_graphs import AFTER
+from textseq.nn.kernels.cuda_graphs import CALLS_BEFORE_RECORDING
 from textseq.training.devices import pick_device
 
 PLAIN, OURS = "step by step", "by hand"
@@ -57,7 +57,7 @@ def main() -> None:
     work = {PLAIN: window(layer.forward_reference), OURS: window(layer.forward)}
     peaks: dict[str, int] = {}
     for name, step in work.items():
-        for _ in range(AFTER + 1):  # until it is recorded
+        for _ in range(CALLS_BEFORE_RECORDING + 1):  # until it is recorded
             step()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()

@@ -1,7 +1,7 @@
 """Milliseconds of two parts of a translator's step, each against what it replaces.
 
 The attention scores of every hypothesis and source position: v^T tanh(q + k), against exponentials computed once
-(``squashed``). The most likely tokens of every hypothesis: torch's ``topk``, against a search block by block
+(``sigmoid_of_sum``). The most likely tokens of every hypothesis: torch's ``topk``, against a search block by block
 (``likeliest``). Both alternate in one process; prints medians.
 """
 

@@ -1,7 +1,7 @@
-"""Attention: queries and what an encoder read -> a weighted mean of it, and the weights.
+"""Attention: queries and the outputs of an encoder -> their weighted mean, and the weights.
 
-What does not depend on the query is computed once per sentence and kept in a ``Memory``. Shapes: N sentences, S source
-time, C width of the encoder's outputs, H width of the queries, A width of the comparison, K queries of each sentence.
+Whatever does not depend on the query is computed once per sentence and kept in a ``Memory``. Shapes: N sentences, S
+source time, C width of the encoder's outputs, H width of the queries, A width of the comparison, K number of queries.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from textseq.config.names import AttentionName
-from textseq.nn.kernels.additive_attention import folded_exp, squashed
+from textseq.nn.kernels.additive_attention import exp_2x, sigmoid_of_sum
 
-COMPARED, COMPARED_ON_GPU = 2**22, 2**26
-"""Numbers that queries and keys are compared in at a time: they should fit the cache that a CPU's cores share; on a
-GPU, where every part costs a launch, only the memory counts."""
+CHUNK, CHUNK_ON_GPU = 2**22, 2**26
+"""Elements of a comparison computed at a time: they should fit the shared cache of a CPU; on a GPU, where every chunk
+costs a launch, only the memory counts."""
 
 Scorer = Callable[[Tensor], Tensor]
 """Projected queries (N, K, A) -> scores (N, K, S), up to a constant for each query."""
@@ -29,7 +29,7 @@ Attend = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Memory:
-    """What an encoder read of N sentences.
+    """The outputs of an encoder for N sentences.
 
     Example:
         >>> memory = Memory(torch.randn(2, 5, 16), lengths=torch.tensor([5, 3]))
@@ -42,7 +42,7 @@ class Memory:
     lengths: Tensor | None = None
     """Real positions of each sentence, (N,), at least 1; the rest is padding. None: all are real."""
     keys: Tensor | None = None
-    """The values as an attention compares them, (N, S, A or H), from ``Attention.with_keys``; None: not yet made."""
+    """The values projected for comparison, (N, S, A or H), by ``Attention.with_keys``; None: not yet computed."""
     summary: Tensor | None = None
     """The encoder's last state in either direction, (N, C); only ``NoAttention`` reads it."""
 
@@ -56,7 +56,7 @@ class Memory:
         return zeros.masked_fill(padded.to(zeros.device), -torch.inf)
 
     def select(self, sentences: Tensor) -> Memory:
-        """The memory of some of the sentences, (M,) indices, without the padding that all of them have."""
+        """The memory of the sentences (M,), cut to the longest of them."""
         lengths, length = self.lengths, self.values.shape[1]
         if lengths is not None:
             lengths = lengths[sentences.to(lengths.device)]
@@ -73,11 +73,11 @@ class Attention(nn.Module):
     """The base of every attention: projected keys and queries, their scores, softmax, weighted mean."""
 
     def project_keys(self, values: Tensor) -> Tensor:
-        """What queries are compared with: (N, S, C) -> (N, S, A)."""
+        """Project the values for comparison with queries: (N, S, C) -> (N, S, A)."""
         return values
 
     def project_query(self, query: Tensor) -> Tensor:
-        """What keys are compared with: (..., H) -> (..., A)."""
+        """Project queries for comparison with keys: (..., H) -> (..., A)."""
         return query
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class Attention(nn.Module):
         return lambda query: self.scores(query, keys)
 
     def with_keys(self, memory: Memory) -> tuple[Memory, Tensor]:
-        """The memory with its keys, made here if they are missing, once for all later queries; and the keys alone."""
+        """The memory with its keys, computed if they are missing; and the keys alone."""
         if memory.keys is not None:
             return memory, memory.keys
         keys = self.project_keys(memory.values).to(memory.values.dtype)
@@ -107,8 +107,7 @@ class Attention(nn.Module):
             memory: of the N sentences.
 
         Returns:
-            The contexts (N, C) or (N, K, C), and the weights (N, S) or (N, K, S), which sum to one and are zero at
-            padding.
+            Contexts (N, C) or (N, K, C), and weights (N, S) or (N, K, S), which sum to one and are zero at padding.
         """
         if query.dim() == 2:
             context, weights = self(query.unsqueeze(1), memory)
@@ -128,7 +127,7 @@ class Attention(nn.Module):
 
 
 class AdditiveAttention(Attention):
-    """A small network: v^T tanh(W s + U h_j + b) (Bahdanau et al. 2015, appendix A.1.2).
+    """A feed-forward network: v^T tanh(W s + U h_j + b) (Bahdanau et al. 2015, appendix A.1.2).
 
     Args:
         query_size: H.
@@ -167,22 +166,22 @@ class AdditiveAttention(Attention):
         return self._compare(lambda q, k: (q + k).tanh_(), self.score.to(keys.dtype), query, keys)
 
     def scorer(self, keys: Tensor) -> Scorer:
-        """``scores`` by ``squashed``: -2 v^T r; the sum of v is left out, as it is the same at all positions."""
-        folded = folded_exp(keys)
-        score = -2 * self.score.to(folded.dtype)
-        return lambda query: self._compare(squashed, score, folded_exp(query), folded)
+        """``scores`` as -2 v^T r by ``sigmoid_of_sum``; the sum of v is left out: it is the same at all positions."""
+        exp_keys = exp_2x(keys)
+        score = -2 * self.score.to(exp_keys.dtype)
+        return lambda query: self._compare(sigmoid_of_sum, score, exp_2x(query), exp_keys)
 
     @staticmethod
     def _compare(function: Callable[[Tensor, Tensor], Tensor], score: Tensor, query: Tensor, keys: Tensor) -> Tensor:
-        """A few sentences at a time, for the comparison is K times as large as the keys."""
-        most = COMPARED if keys.device.type == "cpu" else COMPARED_ON_GPU
-        rows = max(1, most // (query.shape[1] * keys[0].numel()))
+        """Compare a few sentences at a time: a comparison is K times as large as the keys."""
+        limit = CHUNK if keys.device.type == "cpu" else CHUNK_ON_GPU
+        rows = max(1, limit // (query.shape[1] * keys[0].numel()))
         parts = zip(torch.split(query, rows), torch.split(keys, rows), strict=True)
         return torch.cat([function(q.unsqueeze(2), k.unsqueeze(1)) @ score for q, k in parts])
 
 
 class GeneralAttention(Attention):
-    """A product with a matrix between: s^T W h_j (Luong et al. 2015, equation 8).
+    """A bilinear product: s^T W h_j (Luong et al. 2015, equation 8).
 
     Args:
         query_size: H.
@@ -205,7 +204,7 @@ class GeneralAttention(Attention):
 
 
 class DotAttention(Attention):
-    """The product s^T h_j itself (Luong et al. 2015, equation 8); requires H = C.
+    """The dot product s^T h_j (Luong et al. 2015, equation 8); requires H = C.
 
     Example:
         >>> context, _ = DotAttention()(torch.randn(2, 16), Memory(torch.randn(2, 5, 16)))
@@ -218,7 +217,7 @@ class NoAttention(Attention):
     """Every query sees the encoder's last states (Cho et al. 2014; Sutskever et al. 2014)."""
 
     def over(self, memory: Memory) -> Attend:
-        """The query does not matter."""
+        """``forward``, whatever the query."""
         return lambda query: self(query, memory)
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
@@ -235,4 +234,4 @@ ATTENTIONS: dict[AttentionName, Callable[[int, int, int], Attention]] = {
     "dot": lambda *_: DotAttention(),
     "none": lambda *_: NoAttention(),
 }
-"""By the names that ``--attention`` takes, each made from H, C and A."""
+"""Constructors from H, C and A by the names of ``--attention``."""

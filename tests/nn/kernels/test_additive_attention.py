@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from textseq.nn.kernels import additive_attention as additive
-from textseq.nn.kernels.additive_attention import AttendBackward, AttendStep, folded_exp
+from textseq.nn.kernels.additive_attention import AttendBackward, AttendStep, exp_2x
 
 SHAPES = [(1, 1, 1, 1), (3, 7, 5, 6), (2, 33, 130, 70)]
 """N, S, A, C."""
@@ -60,7 +60,7 @@ def test_a_step_and_its_gradient_are_those_of_the_equations(
     d_context = torch.randn(n, c)
     wanted = torch.autograd.grad(context, [query, keys, score], d_context)
 
-    asked, known, v, memory = folded_exp(query.detach()), folded_exp(keys.detach()), score.detach(), values.detach()
+    asked, known, v, memory = exp_2x(query.detach()), exp_2x(keys.detach()), score.detach(), values.detach()
     found = torch.full((n, s), torch.nan), torch.full((n, c), torch.nan)
     attend(asked, known, v, padding, memory, weights=found[0], context=found[1])
     torch.testing.assert_close(found, (weights, context), rtol=1e-4, atol=1e-5)
@@ -75,4 +75,4 @@ def test_a_step_and_its_gradient_are_those_of_the_equations(
 
 def test_a_cpu_has_no_kernels_and_a_gpu_none_for_other_formats() -> None:
     for keys in (torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, dtype=torch.float64)):
-        assert additive.best_for(keys) == (additive.attend, additive.attend_backward)
+        assert additive.fastest_kernels(keys) == (additive.attend, additive.attend_backward)

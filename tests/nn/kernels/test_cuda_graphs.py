@@ -1,4 +1,4 @@
-"""What is recorded for a GPU is played again to the same numbers. A stand-in does the work anew instead of a GPU."""
+"""A replayed recording gives the same numbers as the function; a stand-in for the GPU repeats the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textseq.decoding.sampling import sample
 from textseq.nn.cells import State
 from textseq.nn.kernels import cuda_graphs as graphs
 from textseq.nn.kernels import gru
-from textseq.nn.kernels.cuda_graphs import AFTER, Function, Recorded, Slot
+from textseq.nn.kernels.cuda_graphs import CALLS_BEFORE_RECORDING, Function, Recorded, Slot
 from textseq.tasks.language_model.config import GenerationConfig
 
 Work = Callable[[], tuple[Tensor, ...]]
@@ -46,7 +46,7 @@ def weighted(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
 def test_a_shape_is_recorded_once_and_its_results_stay() -> None:
     record = StandIn()
     recorded = Recorded(weighted, [Slot(), Slot()], [Slot(), Slot()], record)
-    given = [(torch.randn(3, 2), torch.randn(2)) for _ in range(AFTER + 4)]
+    given = [(torch.randn(3, 2), torch.randn(2)) for _ in range(CALLS_BEFORE_RECORDING + 4)]
     found = [recorded(*one) for one in given]
     assert (record.recorded, record.replayed) == (1, 5)
     for one, outputs in zip(given, found, strict=True):  # those of the first not written over by the last
@@ -61,7 +61,7 @@ def test_shapes_that_are_rounded_up_share_a_record() -> None:
     for steps in (8, 5, 1, 7, 3, 8, 2):
         x, w = torch.randn(steps, 2), torch.randn(2)
         torch.testing.assert_close(recorded(x, w), weighted(x, w), rtol=0, atol=0)
-    assert (record.recorded, record.replayed) == (1, 7 - AFTER + 1)
+    assert (record.recorded, record.replayed) == (1, 7 - CALLS_BEFORE_RECORDING + 1)
 
 
 def test_what_is_behind_the_real_size_is_the_fill() -> None:
@@ -81,7 +81,7 @@ def test_letters_are_the_same_size_everywhere() -> None:
 
 
 def test_records_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "MOST_BYTES", 1)
+    monkeypatch.setattr(graphs, "MAX_BYTES", 1)
     record = StandIn()
     recorded = Recorded(weighted, [Slot(), Slot()], [Slot(), Slot()], record)
     for steps in [3] * 9 + [4] * 9:
@@ -99,7 +99,7 @@ def test_where_nothing_can_be_recorded_it_goes_on_without(caplog: pytest.LogCapt
             x, w = torch.randn(3, 2), torch.randn(2)
             torch.testing.assert_close(recorded(x, w), weighted(x, w))
     assert [record.getMessage() for record in caplog.records] == [
-        "cannot record on this GPU, and goes on without: operation not permitted when stream is capturing"
+        "cannot record CUDA graphs; running without them: operation not permitted when stream is capturing"
     ]
 
 
@@ -132,7 +132,7 @@ def test_the_attending_decoder_is_the_same_from_a_record(monkeypatch: pytest.Mon
                 loss = outputs.square().sum() + contexts.sin().sum()
                 found.append((outputs, contexts, looks, *torch.autograd.grad(loss, given)))
         torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
-    assert record.recorded == 2 and record.replayed == 2 * (12 - AFTER + 1)
+    assert record.recorded == 2 and record.replayed == 2 * (12 - CALLS_BEFORE_RECORDING + 1)
 
 
 def count_up(tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -164,7 +164,7 @@ def test_texts_are_the_same_from_a_record(
         return torch.stack([*sample(count_up, prompt, state, config, generator=generator, bias=bias)])
 
     found = written()
-    assert record.recorded == 1 and record.replayed == len(found) - AFTER + 1
+    assert record.recorded == 1 and record.replayed == len(found) - CALLS_BEFORE_RECORDING + 1
     monkeypatch.setattr(sampling, "_recorder", lambda device: None)
     torch.testing.assert_close(found, written(), rtol=0, atol=0)
     assert len(set(found.flatten().tolist())) > 1 or settings.get("temperature") == 0

@@ -1,4 +1,4 @@
-"""Weights that are laid out for oneDNN: the same products for every cell, and plain weights where that cannot be."""
+"""Weights in oneDNN's layout: the same products for every cell, and unchanged weights where it is not possible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from textseq.config.names import CellName
 from textseq.nn.cells import CELLS, Weights
 from textseq.nn.kernels import inference_weights as packed
-from textseq.nn.kernels.inference_weights import FEWEST
+from textseq.nn.kernels.inference_weights import MIN_PACKED
 from textseq.nn.kernels.int8 import Linear, PackedLinear, has_onednn
 from textseq.nn.recurrent import Recurrent
 
@@ -38,7 +38,7 @@ def test_the_product_is_the_plain_one(rows: int, bias: bool) -> None:
 def test_steps_with_prepared_weights_are_the_plain_steps(
     cell: CellName, layer_norm: bool, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "FEWEST", 0)
+    monkeypatch.setattr(packed, "MIN_PACKED", 0)
     made: list[Linear] = []
 
     def counted(weight: Tensor, bias: Tensor | None = None) -> Linear:
@@ -68,7 +68,7 @@ def test_what_onednn_has_not_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> 
             torch.zeros(32, columns, dtype=dtype, device=device), torch.zeros(32, dtype=dtype, device=device)
         )
 
-    enough = FEWEST // 32
+    enough = MIN_PACKED // 32
     for kept in (weights(enough - 1), weights(enough, torch.float64), weights(enough, device="meta")):
         assert packed.packed(kept) is kept
     large = weights(enough)

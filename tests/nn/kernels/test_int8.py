@@ -12,7 +12,7 @@ from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.nn.cells import CELLS, Weights
 from textseq.nn.kernels import inference_weights as packed
-from textseq.nn.kernels.inference_weights import FEWEST_INT8, PRECISIONS, quantized
+from textseq.nn.kernels.inference_weights import MIN_INT8, PRECISIONS, quantized
 from textseq.nn.kernels.int8 import VECTOR_STEPS, WEIGHT_STEPS, Int8Linear
 from textseq.nn.recurrent import Recurrent
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
@@ -78,13 +78,13 @@ def test_keeps_the_number_format() -> None:
 
 
 def test_another_device_is_refused() -> None:
-    with pytest.raises(TextseqError, match=r"wants the CPU .*, found meta and torch 2\..*; use float32"):
-        quantized(Weights(torch.ones(512, FEWEST_INT8 // 512, device="meta"), torch.ones(512, device="meta")))
+    with pytest.raises(TextseqError, match=r"expected the CPU .*, got meta and torch 2\..*; use float32"):
+        quantized(Weights(torch.ones(512, MIN_INT8 // 512, device="meta"), torch.ones(512, device="meta")))
 
 
 def test_small_matrices_stay_in_32_bits() -> None:
     torch.manual_seed(1)
-    rows = FEWEST_INT8 // 512
+    rows = MIN_INT8 // 512
     x = torch.randn(N, 512)
     for count, exact in ((rows - 1, True), (rows, False)):
         weights = Weights(torch.randn(count, 512), torch.randn(count))
@@ -98,7 +98,7 @@ def test_small_matrices_stay_in_32_bits() -> None:
 def test_int8_steps_are_near_float32_steps(
     cell: CellName, residual: bool, layer_norm: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "FEWEST_INT8", 0)
+    monkeypatch.setattr(packed, "MIN_INT8", 0)
     torch.manual_seed(1)
     config = LanguageModelConfig(
         cell=cell, num_layers=2, hidden_size=H, embedding_size=16, residual=residual, layer_norm=layer_norm
@@ -161,7 +161,7 @@ def test_a_known_bound_gives_the_same_product(rows: int) -> None:
 @pytest.mark.parametrize("kind", ["rnn-relu", "residual", "learned"])
 def test_what_may_leave_the_bound_is_looked_at(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """States far beyond 1 come out as in float32: nothing wraps around in the bytes."""
-    monkeypatch.setattr(packed, "FEWEST_INT8", 1)
+    monkeypatch.setattr(packed, "MIN_INT8", 1)
     torch.manual_seed(1)
     stack = Recurrent(
         "rnn-relu" if kind == "rnn-relu" else "lstm",

@@ -495,7 +495,7 @@ def test_every_precision_writes_and_scores_alike(precision: Precision, writer: T
 
 
 def test_int8_reaches_the_steps(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "FEWEST_INT8", 1)
+    monkeypatch.setattr(packed, "MIN_INT8", 1)
     tokens, state = torch.tensor([3]), writer.model.initial_state(1)
     exact, rounded = (
         TextGenerator(writer.model, writer.tokenizer, writer.info, precision=precision)._step(tokens, state)[0]

@@ -126,7 +126,7 @@ def test_steps_are_the_forward_pass_also_of_sentences_that_stay(
     kind: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With three rows of each sentence; the longest one leaves after two steps."""
-    monkeypatch.setattr(packed, "FEWEST_INT8", 1)
+    monkeypatch.setattr(packed, "MIN_INT8", 1)
     model = made(kind).models[0]
     for parameter in model.parameters():
         parameter.data *= 0.5  # rounding to 8 bits is not to be blown up

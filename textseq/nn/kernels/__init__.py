@@ -1,1 +1,1 @@
-"""Fast paths behind the layers, each with a reference implementation that it is tested against."""
+"""Fast paths of the layers, each tested against a reference implementation."""

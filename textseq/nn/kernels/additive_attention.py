@@ -1,7 +1,7 @@
-"""One step of additive attention and its gradient; on a GPU fused (``additive_attention_triton``).
+"""One step of additive attention and its gradient; a fused kernel on a GPU (``additive_attention_triton``).
 
-Everything is written into tensors that the caller owns. Queries and keys come as ``folded_exp`` makes them.
-Shapes: N sentences, S source time, H hidden, A width of the comparison, C width of the context.
+Results are written into tensors of the caller. Shapes: N sentences, S source time, H hidden, A width of the
+comparison, C width of the context.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,124 +20,82 @@ from textseq.nn.kernels.unroll import Accumulator, deferred
 sigmoid_backward = torch.ops.aten.sigmoid_backward
 
 
-class AttendStep(Protocol):
-    """One step of attention: softmax of v^T tanh(q + k), and the mean of the values by it.
+AttendStep = Callable[..., None]
+"""The signature of ``attend``."""
 
-    Args:
-        query: (N, A), folded.
-        keys: (N, S, A), folded.
-        score: v, (A,).
-        padding: (N, S), minus infinity at padding, else 0.
-        values: (N, S, C).
-        weights: output, the softmax, (N, S).
-        context: output, the mean, (N, C).
-    """
-
-    def __call__(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        score: Tensor,
-        padding: Tensor,
-        values: Tensor,
-        *,
-        weights: Tensor,
-        context: Tensor,
-    ) -> None: ...
-
-
-class AttendBackward(Protocol):
-    """The gradients of a step, except that of the values, which is one product for all steps.
-
-    Args:
-        query: (N, A), folded.
-        keys: (N, S, A), folded.
-        score: v, (A,).
-        values: (N, S, C).
-        weights: the step's output, (N, S).
-        d_context: gradient of the context, (N, C).
-        d_query: output, gradient of the query before it was folded, (N, A).
-        d_keys: the gradient of the keys over 4 v is added to it, (N, S, A).
-        d_score: the gradient of v, for each sentence separately, is added to it, (N, A).
-    """
-
-    def __call__(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        score: Tensor,
-        values: Tensor,
-        weights: Tensor,
-        d_context: Tensor,
-        *,
-        d_query: Tensor,
-        d_keys: Tensor,
-        d_score: Tensor,
-    ) -> None: ...
+AttendBackward = Callable[..., None]
+"""The signature of ``attend_backward``."""
 
 
 def attend(
     query: Tensor, keys: Tensor, score: Tensor, padding: Tensor, values: Tensor, *, weights: Tensor, context: Tensor
 ) -> None:
-    """``AttendStep`` in torch's operations."""
-    r = squashed(query.unsqueeze(1), keys)  # (N, S, A)
+    """Compute the softmax of v^T tanh(q + k), and the mean of the values weighted by it.
+
+    Args:
+        query: (N, A), as ``exp_2x`` returns it.
+        keys: (N, S, A), as ``exp_2x`` returns them.
+        score: v, (A,).
+        padding: (N, S), minus infinity at padding, else 0.
+        values: (N, S, C).
+        weights: output, the softmax, (N, S).
+        context: output, the weighted mean, (N, C).
+    """
+    r = sigmoid_of_sum(query.unsqueeze(1), keys)  # (N, S, A)
     scores = torch.addmv(padding.flatten(), r.flatten(0, 1), score, alpha=-2)  # of 1 - 2r: the sum of v is left out
     torch.softmax(scores.view_as(padding), dim=1, out=weights)
     torch.bmm(weights.unsqueeze(1), values, out=context.unsqueeze(1))
 
 
 def attend_backward(
-    query: Tensor,
-    keys: Tensor,
-    score: Tensor,
-    values: Tensor,
-    weights: Tensor,
-    d_context: Tensor,
-    *,
-    d_query: Tensor,
-    d_keys: Tensor,
-    d_score: Tensor,
-) -> None:
-    """``AttendBackward`` in torch's operations."""
+    query: Tensor, keys: Tensor, score: Tensor, values: Tensor, weights: Tensor, d_context: Tensor,
+    *, d_query: Tensor, d_keys: Tensor, d_score: Tensor,
+) -> None:  # fmt: skip
+    """Compute the gradients of ``attend``, except that of the values, which is one product for all steps.
+
+    Args:
+        query, keys, score, values: inputs of ``attend``.
+        weights: output of ``attend``, (N, S).
+        d_context: gradient of the context, (N, C).
+        d_query: output, gradient of the query before ``exp_2x``, (N, A).
+        d_keys: the gradient of the keys divided by 4 v is added to it, (N, S, A).
+        d_score: the gradient of v, for each sentence separately, is added to it, (N, A).
+    """
     d_weights = torch.bmm(values, d_context.unsqueeze(2)).squeeze(2)  # (N, S)
     d_scores = weights * (d_weights - (weights * d_weights).sum(dim=1, keepdim=True))
-    r = squashed(query.unsqueeze(1), keys)  # recomputed: cheaper than keeping it
+    r = sigmoid_of_sum(query.unsqueeze(1), keys)  # recomputed: cheaper than keeping it
     d_score.unsqueeze(1).baddbmm_(d_scores.unsqueeze(1), r, alpha=-2)  # of 1 - 2r; a softmax's gradients sum to zero
     inner = sigmoid_backward(d_scores.unsqueeze(2), r)  # (N, S, A): tanh'(x) = 1 - tanh(x)^2 = 4 r (1 - r)
     d_keys += inner
     torch.mul(inner.sum(dim=1), 4 * score, out=d_query)
 
 
-def best_for(keys: Tensor) -> tuple[AttendStep, AttendBackward]:
-    """The fastest implementations for these keys, (N, S, A)."""
+def fastest_kernels(keys: Tensor) -> tuple[AttendStep, AttendBackward]:
+    """``attend`` and ``attend_backward`` in Triton if it supports these keys, (N, S, A); else in torch's operations."""
     if keys.device.type == "cuda" and keys.dtype == torch.float32 and find_spec("triton"):
         from textseq.nn.kernels import additive_attention_triton as fused
 
-        if keys.shape[1] <= fused.LONGEST:
+        if keys.shape[1] <= fused.MAX_LENGTH:
             return fused.attend, fused.attend_backward
     return attend, attend_backward
 
 
-def folded_exp(x: Tensor) -> Tensor:
-    """e^(2x), of queries and of keys, for ``squashed``; in 32 bits at least.
+def exp_2x(x: Tensor) -> Tensor:
+    """e^(2x) of queries or keys, for ``sigmoid_of_sum``; in float32 at least.
 
-    x is clamped before that overflows: in 32 bits at 43, where the other must be nearly as far off on the other side
-    for their tanh to be anything but 1 or -1.
+    x is clamped to avoid overflow: in float32 to +-43, beyond which tanh of the sum is 1 or -1 except where the other
+    term is nearly as large with the opposite sign.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    most = math.log(torch.finfo(x.dtype).max) / 2 - 1
-    return (2 * x.clamp(-most, most)).exp_()
+    limit = math.log(torch.finfo(x.dtype).max) / 2 - 1
+    return (2 * x.clamp(-limit, limit)).exp_()
 
 
-def squashed(query: Tensor, keys: Tensor) -> Tensor:
-    """r = 1 / (1 + e^(2q) e^(2k)), of which tanh(q + k) = 1 - 2 r.
+def sigmoid_of_sum(query: Tensor, keys: Tensor) -> Tensor:
+    """r = 1 / (1 + e^(2q) e^(2k)) = sigmoid(-2 (q + k)), so that tanh(q + k) = 1 - 2 r.
 
-    The exponential of a sum is a product, so it need not be computed for every query with every key: this takes less
-    than half as long as tanh (320 queries of 512 numbers with 14 keys each: 1.8 ms instead of 4.6).
-
-    Args:
-        query: ``folded_exp`` of queries.
-        keys: ``folded_exp`` of keys, in a shape that broadcasts with the queries.
+    One exponential per query and per key instead of one per pair: less than half the time of tanh (320 queries of
+    width 512 with 14 keys each: 1.8 ms instead of 4.6 ms). Arguments: ``exp_2x`` of both, in shapes that broadcast.
     """
     return torch.addcmul(query.new_ones(()), query, keys).reciprocal_()
 
@@ -148,18 +105,15 @@ def deferred_attention(
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """Additive attention over a window, with the gradients of keys, values and v computed after its last step.
 
-    Autograd would add up the gradient of all keys and all values step by step: T times two tensors as large as the
-    whole memory.
+    Autograd would sum these gradients step by step: T times two tensors of the size of the whole memory.
 
     Args:
         query_weight: W, (A, H).
-        score: v, (A,).
-        keys: (N, S, A), not folded.
-        values: (N, S, C).
-        padding: (N, S), minus infinity at padding, else 0.
+        score, values, padding: as for ``attend``.
+        keys: (N, S, A), without ``exp_2x``.
 
     Returns:
-        From a state (N, H) to context (N, C) and weights (N, S), which carry no gradient.
+        A function from a state (N, H) to the context (N, C) and the weights (N, S), which carry no gradient.
     """
     sums = _Sums()
     shared: tuple[Tensor, Tensor, Tensor] = _GradientOfMemory.apply(keys, values, score, sums)  # type: ignore[no-untyped-call]
@@ -167,7 +121,7 @@ def deferred_attention(
 
     def attend(h: Tensor) -> tuple[Tensor, Tensor]:
         projected = query.times(h)
-        with torch.autocast(h.device.type, enabled=False):  # small products over much memory: narrowing costs more
+        with torch.autocast(h.device.type, enabled=False):  # converting the memory would cost more
             result: tuple[Tensor, Tensor] = _Attend.apply(projected, *shared, padding, sums)  # type: ignore[no-untyped-call]
         return result
 
@@ -181,18 +135,16 @@ class _Sums(Accumulator):
         self.score: Tensor | None = None
         """Gradient of v, for each sentence separately, (N, A)."""
         self.steps: list[tuple[Tensor, Tensor]] = []
-        """For each step the weights (N, S), and the gradient of the context (N, C)."""
+        """The weights (N, S) and the gradient of the context (N, C) of each step."""
 
 
 class _Context(FunctionCtx):
-    """What the two functions below keep for their backward passes."""
-
     sums: _Sums
     saved_tensors: tuple[Tensor, ...]
 
 
 class _GradientOfMemory(torch.autograd.Function):
-    """Pass folded keys, values and v on; its backward pass runs after that of all the steps that use them."""
+    """Pass on keys (as ``exp_2x``), values and v; its backward pass runs after that of all steps that use them."""
 
     @staticmethod
     def forward(
@@ -201,7 +153,7 @@ class _GradientOfMemory(torch.autograd.Function):
         ctx.sums = sums
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(keys, values, score)
-        return folded_exp(keys).contiguous(), values.contiguous().view_as(values), score.view_as(score)
+        return exp_2x(keys).contiguous(), values.contiguous().view_as(values), score.view_as(score)
 
     @staticmethod
     def backward(ctx: _Context, *_: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
@@ -216,19 +168,15 @@ class _GradientOfMemory(torch.autograd.Function):
 
 
 class _Attend(torch.autograd.Function):
-    """v^T tanh(query + key) -> softmax -> context; the gradients that ``_GradientOfMemory`` makes are only summed here.
-
-    The weights that it returns carry no gradient.
-    """
+    """``attend``; its backward pass adds to the sums from which ``_GradientOfMemory`` computes gradients."""
 
     @staticmethod
     def forward(
         ctx: _Context, query: Tensor, keys: Tensor, values: Tensor, score: Tensor, padding: Tensor, sums: _Sums
     ) -> tuple[Tensor, Tensor]:
-        query, weights = folded_exp(query), torch.empty_like(padding)
+        query, weights = exp_2x(query), torch.empty_like(padding)
         context = values.new_empty(len(values), values.shape[2])
-        step, _ = best_for(keys)
-        step(query, keys, score, padding, values, weights=weights, context=context)
+        fastest_kernels(keys)[0](query, keys, score, padding, values, weights=weights, context=context)
         ctx.sums = sums
         ctx.save_for_backward(query, keys, weights, values, score)
         ctx.mark_non_differentiable(weights)
@@ -243,8 +191,7 @@ class _Attend(torch.autograd.Function):
         if sums.keys is None or sums.score is None:
             sums.keys, sums.score = torch.zeros_like(keys), torch.zeros_like(query)
         d_query = torch.empty_like(query)
-        step_backward = best_for(keys)[1]
-        step_backward(
+        fastest_kernels(keys)[1](
             query, keys, score, values, weights, gradient, d_query=d_query, d_keys=sums.keys, d_score=sums.score
         )
         return d_query, None, None, None, None, None

@@ -1,8 +1,8 @@
-"""One step of additive attention and its gradient as one kernel each, in Triton, for NVIDIA's GPUs.
+"""One step of additive attention and its gradient as one Triton kernel each, for NVIDIA GPUs.
 
-In torch's operations a step writes and reads (N, S, A) numbers several times; here they stay in registers, and the
-backward pass recomputes them. One program handles one sentence, so that no two programs add to the same number and the
-sums have the same order every time.
+torch's operations write and read tensors of (N, S, A) several times per step; here they stay in registers, and the
+backward pass recomputes them. One program handles one sentence: no two programs add to the same number, so sums have
+the same order every time.
 
 All tensors are float32; keys, values, queries and outputs are contiguous, except for the gradient of the query. Without
 a GPU, ``TRITON_INTERPRET=1`` runs the kernels on the CPU, for tests.
@@ -15,16 +15,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-LONGEST = 2048
-"""Most source positions of a program."""
+MAX_LENGTH = 2048
+"""Maximum number of source positions of a program."""
 
 TILE = 4096
-"""Numbers of a comparison that a program keeps in registers at a time."""
+"""Elements of the comparison that a program keeps in registers at a time."""
 
 
 @triton.jit
 def _compare(query, keys, a, s, real, width, n, length):
-    """r of the columns ``a`` at all positions ``s`` of a sentence, and the mask of those that exist."""
+    """``sigmoid_of_sum`` of the columns ``a`` at positions ``s`` of sentence n, and the mask of valid elements."""
     inside = real[:, None] & (a < width)[None, :]
     q = tl.load(query + n * width + a, mask=a < width, other=0.0)
     k = tl.load(keys + (n * length + s)[:, None] * width + a[None, :], mask=inside, other=0.0)
@@ -51,8 +51,8 @@ def _attend(
     for first in range(0, depth, COLUMNS):
         c = first + tl.arange(0, COLUMNS)
         inside = real[:, None] & (c < depth)[None, :]
-        seen = tl.load(values + (n * length + s)[:, None] * depth + c[None, :], mask=inside, other=0.0)
-        tl.store(context + n * depth + c, tl.sum(seen * share[:, None], axis=0), mask=c < depth)
+        value = tl.load(values + (n * length + s)[:, None] * depth + c[None, :], mask=inside, other=0.0)
+        tl.store(context + n * depth + c, tl.sum(value * share[:, None], axis=0), mask=c < depth)
 
 
 @triton.jit
@@ -67,9 +67,9 @@ def _attend_backward(
     for first in range(0, depth, COLUMNS):
         c = first + tl.arange(0, COLUMNS)
         inside = real[:, None] & (c < depth)[None, :]
-        seen = tl.load(values + (n * length + s)[:, None] * depth + c[None, :], mask=inside, other=0.0)
+        value = tl.load(values + (n * length + s)[:, None] * depth + c[None, :], mask=inside, other=0.0)
         gradient = tl.load(d_context + n * depth + c, mask=c < depth, other=0.0)
-        d_weights += tl.sum(seen * gradient[None, :], axis=1)
+        d_weights += tl.sum(value * gradient[None, :], axis=1)
     share = tl.load(weights + n * length + s, mask=real, other=0.0)
     d_scores = share * (d_weights - tl.sum(share * d_weights, axis=0))
     for first in range(0, width, COLUMNS):
@@ -86,7 +86,7 @@ def _attend_backward(
 
 
 def _sizes(keys: Tensor, values: Tensor) -> tuple[tuple[int, int, int], dict[str, int]]:
-    """The sizes that both kernels take, and their tile."""
+    """Size arguments and tile of both kernels."""
     length, width = keys.shape[1:]
     positions = triton.next_power_of_2(length)
     return (length, width, values.shape[2]), {"POSITIONS": positions, "COLUMNS": max(2, min(128, TILE // positions))}
@@ -95,25 +95,17 @@ def _sizes(keys: Tensor, values: Tensor) -> tuple[tuple[int, int, int], dict[str
 def attend(
     query: Tensor, keys: Tensor, score: Tensor, padding: Tensor, values: Tensor, *, weights: Tensor, context: Tensor
 ) -> None:
-    """``AttendStep``."""
+    """``additive_attention.attend`` as one kernel."""
     sizes, tile = _sizes(keys, values)
-    with torch.cuda.device_of(keys):  # of several GPUs
+    with torch.cuda.device_of(keys):  # with several GPUs
         _attend[(len(keys),)](query, keys, score, padding.contiguous(), values, weights, context, *sizes, **tile)
 
 
 def attend_backward(
-    query: Tensor,
-    keys: Tensor,
-    score: Tensor,
-    values: Tensor,
-    weights: Tensor,
-    d_context: Tensor,
-    *,
-    d_query: Tensor,
-    d_keys: Tensor,
-    d_score: Tensor,
-) -> None:
-    """``AttendBackward``."""
+    query: Tensor, keys: Tensor, score: Tensor, values: Tensor, weights: Tensor, d_context: Tensor,
+    *, d_query: Tensor, d_keys: Tensor, d_score: Tensor,
+) -> None:  # fmt: skip
+    """``additive_attention.attend_backward`` as one kernel."""
     sizes, tile = _sizes(keys, values)
     d_context = d_context.contiguous()
     target = d_query if d_query.is_contiguous() else torch.empty_like(query)

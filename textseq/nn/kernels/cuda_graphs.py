@@ -1,9 +1,8 @@
-"""Functions whose operations a GPU has recorded (CUDA graphs), to be played again without the processor.
+"""Functions recorded as CUDA graphs, and replayed with a single launch.
 
-A step of a recurrent network is some dozens of small kernels: a GPU is done with each before Python has launched the
-next. Recorded, they are one launch. A record holds for fixed shapes and fixed places in memory, so inputs are copied to
-where the record reads them, and what it wrote is copied away, so that it does not change when the record is played
-again.
+A step of a recurrent network is some dozens of small kernels, each of which finishes before Python has launched the
+next. A recording has fixed shapes and fixed places in memory: inputs are copied to its buffers and outputs are cloned,
+so that the next replay does not change them.
 """
 
 from __future__ import annotations
@@ -20,26 +19,24 @@ Function = Callable[..., tuple[Tensor, ...]]
 Replay = Callable[[], None]
 
 Record = Callable[[Callable[[], tuple[Tensor, ...]]], tuple[Replay, tuple[Tensor, ...]]]
-"""Work to do -> what does it again, and the tensors where the results then lie."""
+"""A function without arguments -> a function that repeats its work, and the tensors that hold the results."""
 
+SIZE_MULTIPLE = 8
+"""Sizes named by a ``Slot`` are rounded up to a multiple of this."""
 
-ROUND = 8
-"""A bucketed size is rounded up to a multiple of this."""
+CALLS_BEFORE_RECORDING = 3
+"""A recording takes as long as some dozens of calls, so rare shapes are not recorded."""
 
-AFTER = 3
-"""Calls of a shape before it is recorded: a recording takes as long as some dozens of calls."""
-
-MOST_BYTES = 2**31
-"""What the inputs and outputs of a function's records may take of the GPU's memory together."""
+MAX_BYTES = 2**31
+"""Maximum GPU memory for the inputs and outputs of all recordings of a function."""
 
 WARM_UPS = 2
-
 
 log = logging.getLogger(__name__)
 
 
 def on_cuda(work: Callable[[], tuple[Tensor, ...]]) -> tuple[Replay, tuple[Tensor, ...]]:
-    """Record on a GPU, after what is only done the first times: workspaces, compilers."""
+    """Record on a GPU, after warm-up calls that allocate workspaces and compile kernels."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -47,7 +44,7 @@ def on_cuda(work: Callable[[], tuple[Tensor, ...]]) -> tuple[Replay, tuple[Tenso
             work()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # The backward pass runs in a thread of its own, and others may be at work meanwhile.
+    # The backward pass has its own thread, and other threads may use the GPU meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         outputs = work()
     return graph.replay, outputs
@@ -55,33 +52,33 @@ def on_cuda(work: Callable[[], tuple[Tensor, ...]]) -> tuple[Replay, tuple[Tenso
 
 @dataclass(frozen=True)
 class Slot:
-    """What is known of one input or output of a recorded function."""
+    """The dimensions of an input or output of a recorded function that may be rounded up."""
 
     axes: str = ""
-    """A letter for each dimension that may be rounded up, equal letters for equal sizes, and "." for one that may not,
-    such as "T.S"; all that follow stay as they are, too."""
+    """A letter for each dimension that may be rounded up, the same letter for the same size, and "." for any other;
+    "T.S" names the first and the third. Further dimensions are exact."""
     fill: float = 0.0
-    """What stands beyond the real size."""
+    """The value beyond the real size."""
 
 
 @dataclass
-class _Recorded:
+class _Recording:
     replay: Replay
     inputs: list[Tensor]
     outputs: tuple[Tensor, ...]
 
 
 class Recorded:
-    """A function of tensors that is recorded for every shape it is often called with.
+    """A function of tensors, recorded for every shape that it is often called with.
 
-    Sizes whose letters the slots name are rounded up, so that many shapes share a record: the function must give the
-    same in the real part of its outputs whatever stands behind, with ``fill`` there.
+    Sizes named by the slots are rounded up, so that many shapes share a recording: the real part of the outputs must
+    not depend on the padding, which has the value ``fill``.
 
     Args:
-        function: takes tensors, gives tensors; it asks no tensor for its values, and uses no chance.
-        inputs: a slot for each of its inputs.
-        outputs: and for each of its outputs.
-        record: how.
+        function: takes tensors and returns tensors, without reading their values and without random numbers.
+        inputs: a slot for each input.
+        outputs: a slot for each output.
+        record: records a call; a stand-in in tests.
     """
 
     def __init__(
@@ -89,61 +86,62 @@ class Recorded:
     ) -> None:
         self.function, self.inputs, self.outputs = function, inputs, outputs
         self._record: Record | None = record
-        self._seen: dict[object, int] = {}
-        self._records: dict[object, _Recorded] = {}
+        self._calls: dict[object, int] = {}
+        self._recordings: dict[object, _Recording] = {}
         self._bytes = 0
 
-    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
-        """The function's outputs; the caller owns them."""
-        real = _sizes(self.inputs, given)
-        rounded = {letter: -(-size // ROUND) * ROUND for letter, size in real.items()}
-        shapes = [_shape(slot, part.shape, rounded) for slot, part in zip(self.inputs, given, strict=True)]
-        key = (*((tuple(shape), part.dtype, part.device) for shape, part in zip(shapes, given, strict=True)),)
-        found = self._records.get(key)
-        if found is None:
-            self._seen[key] = self._seen.get(key, 0) + 1
-            if self._record is None or self._seen[key] < AFTER or self._bytes >= MOST_BYTES:
-                return self.function(*given)
-            places = [
-                part.new_full(shape, slot.fill) for slot, part, shape in zip(self.inputs, given, shapes, strict=True)
+    def __call__(self, *args: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of the function, in tensors of their own."""
+        real = _sizes(self.inputs, args)
+        rounded = {letter: -(-size // SIZE_MULTIPLE) * SIZE_MULTIPLE for letter, size in real.items()}
+        shapes = [_shape(slot, arg.shape, rounded) for slot, arg in zip(self.inputs, args, strict=True)]
+        key = (*((tuple(shape), arg.dtype, arg.device) for shape, arg in zip(shapes, args, strict=True)),)
+        recording = self._recordings.get(key)
+        if recording is None:
+            self._calls[key] = self._calls.get(key, 0) + 1
+            too_few = self._calls[key] < CALLS_BEFORE_RECORDING
+            if self._record is None or too_few or self._bytes >= MAX_BYTES:
+                return self.function(*args)
+            buffers = [
+                arg.new_full(shape, slot.fill) for slot, arg, shape in zip(self.inputs, args, shapes, strict=True)
             ]
-            _copy(given, places)
+            _copy(args, buffers)
             try:
-                with torch.cuda.device_of(places[0]):  # type: ignore[no-untyped-call]  # of several GPUs
-                    replay, outputs = self._record(lambda: self.function(*places))
+                with torch.cuda.device_of(buffers[0]):  # type: ignore[no-untyped-call]  # with several GPUs
+                    replay, outputs = self._record(lambda: self.function(*buffers))
             except RuntimeError as error:
-                log.warning("cannot record on this GPU, and goes on without: %s", str(error).splitlines()[0])
+                log.warning("cannot record CUDA graphs; running without them: %s", str(error).splitlines()[0])
                 self._record = None
-                return self.function(*given)
-            found = self._records[key] = _Recorded(replay, places, outputs)
-            self._bytes += sum(part.nbytes for part in (*places, *outputs))
-        for slot, part, place in zip(self.inputs, given, found.inputs, strict=True):
-            if part.shape != place.shape:
-                place.fill_(slot.fill)
-        _copy(given, found.inputs)
-        found.replay()
+                return self.function(*args)
+            recording = self._recordings[key] = _Recording(replay, buffers, outputs)
+            self._bytes += sum(tensor.nbytes for tensor in (*buffers, *outputs))
+        for slot, arg, buffer in zip(self.inputs, args, recording.inputs, strict=True):
+            if arg.shape != buffer.shape:
+                buffer.fill_(slot.fill)
+        _copy(args, recording.inputs)
+        recording.replay()
         return tuple(
-            part[tuple(map(slice, _shape(slot, part.shape, real)))].clone()
-            for slot, part in zip(self.outputs, found.outputs, strict=True)
+            output[tuple(map(slice, _shape(slot, output.shape, real)))].clone()
+            for slot, output in zip(self.outputs, recording.outputs, strict=True)
         )
 
 
 def _sizes(slots: Sequence[Slot], tensors: Sequence[Tensor]) -> dict[str, int]:
     """The size of each letter."""
     sizes: dict[str, int] = {}
-    for slot, part in zip(slots, tensors, strict=True):
-        for letter, size in zip(slot.axes, part.shape, strict=False):
+    for slot, tensor in zip(slots, tensors, strict=True):
+        for letter, size in zip(slot.axes, tensor.shape, strict=False):
             if letter != "." and sizes.setdefault(letter, size) != size:
                 raise ValueError(f"{letter} is {sizes[letter]} in one tensor and {size} in another")
     return sizes
 
 
 def _shape(slot: Slot, shape: torch.Size, sizes: dict[str, int]) -> list[int]:
-    """A shape with other sizes for its letters."""
+    """The shape with the sizes of its letters replaced."""
     axes = slot.axes.ljust(len(shape), ".")
     return [size if letter == "." else sizes[letter] for letter, size in zip(axes, shape, strict=True)]
 
 
-def _copy(given: Sequence[Tensor], places: Sequence[Tensor]) -> None:
-    for part, place in zip(given, places, strict=True):
-        place[tuple(map(slice, part.shape))].copy_(part)
+def _copy(args: Sequence[Tensor], buffers: Sequence[Tensor]) -> None:
+    for arg, buffer in zip(args, buffers, strict=True):
+        buffer[tuple(map(slice, arg.shape))].copy_(arg)

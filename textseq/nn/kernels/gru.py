@@ -1,13 +1,12 @@
-"""The GRU over a window with a hand-written gradient, alone and with attention: training's fast path.
+"""The GRU over a window with a hand-written gradient, alone and with attention: the fast path of training.
 
-Autograd would record some thirty operations for every step, add up the gradient of the weights step by step, and keep
-every intermediate tensor. Here a step is ten operations, its results go into one tensor for the whole window, and all
-gradients of weights are single products at the end. The equations are those of ``cells.gru_step`` and
-``attention.AdditiveAttention``, whose reference implementations this is tested against. On a GPU the GRU alone is
-cuDNN's.
+Autograd would record some thirty operations per step, sum the gradient of the weights step by step and keep every
+intermediate tensor. Here a step is ten operations, its results go into one tensor for the whole window, and each weight
+gradient is a single product at the end. The equations are those of ``cells.gru_step`` and
+``attention.AdditiveAttention``, the reference implementations. On a GPU the GRU alone is cuDNN's.
 
 Shapes: T time, D directions, N batch, H hidden, S source time, A width of the comparison, C width of the context; time
-comes first. Under autocast the products are in its number format, all else in float32.
+comes first. Under autocast the products are in its dtype, all else in float32.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from textseq.nn.kernels.additive_attention import best_for, folded_exp
+from textseq.nn.kernels.additive_attention import exp_2x, fastest_kernels
 from textseq.nn.kernels.cuda_graphs import Recorded, Slot
-from textseq.nn.kernels.precision import product_format
+from textseq.nn.kernels.precision import product_dtype
 from textseq.nn.rnn_layer import SUFFIXES, input_gates
 
 tanh_backward = torch.ops.aten.tanh_backward
@@ -32,7 +31,7 @@ def gru_window(x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tens
     """Run GRUs side by side over a window.
 
     Args:
-        x_gates: the inputs' share of the gates, (T, D, N, 3H).
+        x_gates: the input's share of the gates, (T, D, N, 3H).
         state: before the first step, (D, N, H).
         hh: recurrent weights, (D, 3H, H).
         bias: recurrent bias, (D, 3H).
@@ -47,19 +46,9 @@ def gru_window(x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tens
 def gru_layer(
     layer: nn.GRU, x: Tensor, state: Tensor, lengths: Tensor | None, masks: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """One layer over a window, both directions side by side.
+    """``fused_layer`` for a GRU, both directions side by side; the state is one tensor, (D, N, H).
 
     For the second direction each row is reversed within its own length, so that padding comes last there too.
-
-    Args:
-        layer: torch's module.
-        x: (T, N, E).
-        state: before the first step, (D, N, H).
-        lengths: real steps of each row, (N,), on the CPU; None: all are.
-        masks: of the recurrent weights, one for each direction, (3H, H); empty where nothing is dropped.
-
-    Returns:
-        Outputs (T, N, D*H), zero at padding, and the state after the last real step, (D, N, H).
     """
     steps, batch, _ = x.shape
     suffixes = SUFFIXES[: len(state)]
@@ -96,16 +85,12 @@ def attention_gru_window(
     """Run a GRU over a window, with additive attention to the source before every step.
 
     Args:
-        x_gates: the words' share of the gates, (T, N, 3H).
+        x_gates: the word's share of the gates, (T, N, 3H).
         state: before the first step, (N, H).
-        hh: recurrent weights, (3H, H).
-        bias: recurrent bias, (3H,).
+        hh, bias: recurrent weights, (3H, H), and bias, (3H,).
         context_weight: from the context to the gates, (3H, C).
         query_weight: from the state to the query, (A, H).
-        score: v, (A,).
-        keys: (N, S, A).
-        values: (N, S, C).
-        padding: (N, S), minus infinity at padding, else 0.
+        score, keys, values, padding: as for ``deferred_attention``.
 
     Returns:
         The state after every step (T, N, H), the contexts (T, N, C), and the attention's weights (T, N, S), which
@@ -122,7 +107,7 @@ class _Context(FunctionCtx):
 
 
 def _step(x: Tensor, h_gates: Tensor, h: Tensor, gates: Tensor, new: Tensor) -> None:
-    """One step: the new state goes into ``new`` (..., H), the values of r, z and n into ``gates`` (..., 3H)."""
+    """One step: writes the new state to ``new`` (..., H), and r, z and n to ``gates`` (..., 3H)."""
     two = 2 * h.shape[-1]
     torch.add(x[..., :two], h_gates[..., :two], out=gates[..., :two])
     gates[..., :two].sigmoid_()
@@ -132,8 +117,8 @@ def _step(x: Tensor, h_gates: Tensor, h: Tensor, gates: Tensor, new: Tensor) -> 
     torch.lerp(n, h, z, out=new)
 
 
-def _step_back(dh: Tensor, gates: Tensor, h_n: Tensor, h: Tensor, dx: Tensor, dp: Tensor) -> None:
-    """Its gradients: of the input's share of the gates into ``dx`` (..., 3H), of the recurrent product into ``dp``."""
+def _step_backward(dh: Tensor, gates: Tensor, h_n: Tensor, h: Tensor, dx: Tensor, dp: Tensor) -> None:
+    """Backward of ``_step``: writes the gradients of ``x`` to ``dx`` (..., 3H) and of ``h_gates`` to ``dp``."""
     size = h.shape[-1]
     r, z, n = gates.chunk(3, dim=-1)
     dx_n = dx[..., 2 * size :]
@@ -150,7 +135,7 @@ class _Gru(torch.autograd.Function):
     @staticmethod
     def forward(ctx: _Context, x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tensor:
         steps, _, _, width = x_gates.shape
-        narrow = hh.to(product_format(hh))
+        narrow = hh.to(product_dtype(hh))
         transposed = narrow.transpose(1, 2)
         outputs = state.new_empty(steps, *state.shape)
         gates = torch.empty_like(x_gates)
@@ -172,7 +157,7 @@ class _Gru(torch.autograd.Function):
         for t in reversed(range(len(outputs))):
             dh = dh + gradient[t]
             before = outputs[t - 1] if t else state
-            _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
+            _step_backward(dh, gates[t], h_n[t], before, dx[t], dp[t])
             dh = (dh * gates[t].chunk(3, dim=-1)[1]).add_(torch.bmm(dp[t].to(hh.dtype), hh))
         before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(hh.dtype)
         d_hh = torch.einsum("tdng,tdnh->dgh", dp.to(hh.dtype), before).to(state.dtype)
@@ -180,17 +165,13 @@ class _Gru(torch.autograd.Function):
 
 
 def _attention_forward(
-    x_gates: Tensor,
-    state: Tensor,
-    both: Tensor,
-    bias: Tensor,
-    see: Tensor,
-    score: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    padding: Tensor,
-) -> tuple[Tensor, ...]:
-    """The loop over the steps: outputs, contexts, weights, gates, h_n and folded queries of all; keys are folded."""
+    x_gates: Tensor, state: Tensor, both: Tensor, bias: Tensor, context_weight: Tensor, score: Tensor,
+    keys: Tensor, values: Tensor, padding: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The loop over steps: outputs, contexts, weights, gates, h_n and queries (as ``exp_2x``) of all of them.
+
+    ``both`` is [U; W] (3H+A, H), one product for recurrence and query; keys are as ``exp_2x``.
+    """
     steps, batch, width = x_gates.shape
     size, dtype = width // 3, both.dtype
     outputs = state.new_empty(steps, batch, size)
@@ -198,61 +179,49 @@ def _attention_forward(
     weights = state.new_empty(steps, *padding.shape)
     gates, h_n = torch.empty_like(x_gates), torch.empty_like(outputs)
     queries = state.new_empty(steps, batch, len(score))
-    attend, _ = best_for(keys)
+    attend, _ = fastest_kernels(keys)
     h = state
     with torch.autocast(state.device.type, enabled=False):
         for t in range(steps):
             product = (h.to(dtype) @ both.t()).to(state.dtype)  # recurrence and query
             h_gates = product[:, :width] + bias
-            queries[t] = folded_exp(product[:, width:])
+            queries[t] = exp_2x(product[:, width:])
             h_n[t] = h_gates[:, 2 * size :]
             attend(queries[t], keys, score, padding, values, weights=weights[t], context=contexts[t])
-            x = x_gates[t] + contexts[t].to(dtype) @ see.t()
+            x = x_gates[t] + contexts[t].to(dtype) @ context_weight.t()
             _step(x, h_gates, h, gates[t], outputs[t])
             h = outputs[t]
     return outputs, contexts, weights, gates, h_n, queries
 
 
-def _attention_backward(
-    d_outputs: Tensor,
-    d_contexts: Tensor,
-    outputs: Tensor,
-    contexts: Tensor,
-    weights: Tensor,
-    gates: Tensor,
-    h_n: Tensor,
-    queries: Tensor,
-    state: Tensor,
-    both: Tensor,
-    see: Tensor,
-    score: Tensor,
-    keys: Tensor,
-    values: Tensor,
-) -> tuple[Tensor, ...]:
-    """The loop back: gradients of the gates' input shares, of recurrence and query, of the contexts; of the state
-    before the first step; of the keys over 4 v; of v for each sentence."""
+def _attention_backward(d_outputs: Tensor, d_contexts: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
+    """The loop back over steps.
+
+    Returns:
+        Gradients of the gates' input shares, of recurrence and query, of the contexts, of the first state, of the keys
+        divided by 4 v, and of v for each sentence.
+    """
+    outputs, contexts, weights, gates, h_n, queries, state, both, context_weight, score, keys, values = saved
     dtype, width = both.dtype, gates.shape[2]
     dx = torch.empty_like(gates)
     dp = gates.new_empty(*gates.shape[:2], len(both))
-    d_seen = torch.empty_like(contexts)
+    d_context = torch.empty_like(contexts)
     d_keys, d_score = torch.zeros_like(keys), torch.zeros_like(queries[0])
-    _, back = best_for(keys)
+    _, attend_backward = fastest_kernels(keys)
     dh = torch.zeros_like(state)
     for t in reversed(range(len(outputs))):
         dh = dh + d_outputs[t]
         before = outputs[t - 1] if t else state
-        _step_back(dh, gates[t], h_n[t], before, dx[t], dp[t])
-        torch.add(d_contexts[t], dx[t].to(dtype) @ see, out=d_seen[t])
-        back(
-            queries[t], keys, score, values, weights[t], d_seen[t], d_query=dp[t, :, width:], d_keys=d_keys,
-            d_score=d_score,
-        )  # fmt: skip
+        _step_backward(dh, gates[t], h_n[t], before, dx[t], dp[t])
+        torch.add(d_contexts[t], dx[t].to(dtype) @ context_weight, out=d_context[t])
+        step = queries[t], keys, score, values, weights[t], d_context[t]
+        attend_backward(*step, d_query=dp[t, :, width:], d_keys=d_keys, d_score=d_score)
         dh = (dh * gates[t].chunk(3, dim=1)[1]).add_(dp[t].to(dtype) @ both)
-    return dx, dp, d_seen, dh, d_keys, d_score
+    return dx, dp, d_context, dh, d_keys, d_score
 
 
-# Targets and sources of any length share recordings of those a little longer: source padding has a weight of
-# zero, and steps after the last one add nothing in the backward loop.
+# Lengths are rounded up, so that many share a recording: source padding has a weight of zero, and steps after the last
+# one add nothing in the backward loop.
 _STEPS, _SOURCES, _EXACT = Slot("T"), Slot(".S"), Slot()
 
 _forward_recorded = Recorded(
@@ -270,28 +239,16 @@ _backward_recorded = Recorded(
 
 class _AttentionGru(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: _Context,
-        x_gates: Tensor,
-        state: Tensor,
-        hh: Tensor,
-        bias: Tensor,
-        context_weight: Tensor,
-        query_weight: Tensor,
-        score: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        padding: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        dtype = product_format(hh)
-        both = torch.cat([hh, query_weight]).to(dtype)  # (3H+A, H): one product for recurrence and query
-        see = context_weight.to(dtype)
-        keys, values = folded_exp(keys).contiguous(), values.contiguous()
+    def forward(ctx: _Context, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x_gates, state, hh, bias, context_weight, query_weight, score, keys, values, padding = inputs
+        dtype = product_dtype(hh)
+        both = torch.cat([hh, query_weight]).to(dtype)  # (3H+A, H)
+        context_weight = context_weight.to(dtype)
+        keys, values = exp_2x(keys).contiguous(), values.contiguous()
         run = _forward_recorded if state.is_cuda else _attention_forward
-        outputs, contexts, weights, *further = run(
-            x_gates, state, both, bias, see, score, keys, values, padding.contiguous()
-        )
-        ctx.save_for_backward(outputs, contexts, weights, *further, state, both, see, score, keys, values)
+        source = keys, values, padding.contiguous()
+        outputs, contexts, weights, *rest = run(x_gates, state, both, bias, context_weight, score, *source)
+        ctx.save_for_backward(outputs, contexts, weights, *rest, state, both, context_weight, score, keys, values)
         ctx.mark_non_differentiable(weights)
         return outputs, contexts, weights
 
@@ -299,14 +256,14 @@ class _AttentionGru(torch.autograd.Function):
     def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         outputs, contexts, weights, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
         run = _backward_recorded if state.is_cuda else _attention_backward
-        dx, dp, d_seen, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
+        dx, dp, d_context, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)
         dtype, width = both.dtype, dx.shape[2]
         before = torch.cat([state.unsqueeze(0), outputs[:-1]]).to(dtype).flatten(0, 1)
         d_both = (dp.to(dtype).flatten(0, 1).t() @ before).to(state.dtype)
-        d_see = (dx.to(dtype).flatten(0, 1).t() @ contexts.to(dtype).flatten(0, 1)).to(state.dtype)
-        d_values = torch.bmm(weights.permute(1, 2, 0), d_seen.transpose(0, 1))
+        d_context_weight = (dx.to(dtype).flatten(0, 1).t() @ contexts.to(dtype).flatten(0, 1)).to(state.dtype)
+        d_values = torch.bmm(weights.permute(1, 2, 0), d_context.transpose(0, 1))
         d_bias = dp[:, :, :width].sum(dim=(0, 1))
         return (
-            dx, dh, d_both[:width], d_bias, d_see, d_both[width:], d_score.sum(dim=0), d_keys * (4 * score), d_values,
-            None,
+            dx, dh, d_both[:width], d_bias, d_context_weight, d_both[width:], d_score.sum(dim=0), d_keys * (4 * score),
+            d_values, None,
         )  # fmt: skip

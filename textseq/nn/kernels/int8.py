@@ -1,12 +1,12 @@
-"""Weights in 8 bits for writing text: a step waits for its weights to come from memory, and these are a quarter.
+"""Linear layers for generation, with weights laid out for oneDNN in float32, or quantized to 8 bits.
 
-Each row of a matrix is kept as whole numbers times a scale of its own. A vector is rounded in the same way when it
-comes, each row of a batch by itself, so that a text does not depend on those written beside it; the product is summed
-in whole numbers and scaled back (symmetric dynamic quantisation, Jacob et al. 2018, section 2). Biases, layer
-normalisation, gates and states stay in floating point.
+A step of generation waits for weights to be read from memory, and 8 bits are a quarter of float32. Each row of a matrix
+is stored as integers times its scale. Input vectors are rounded in the same way, each row of a batch by itself, so that
+a text does not depend on the others of its batch; the product is summed in integers and scaled back (symmetric dynamic
+quantization, Jacob et al. 2018, section 2). Biases, layer normalization, gates and states stay in floating point.
 
-The products are oneDNN's, on the CPU. Those of torch's quantised tensors would be faster still for one text, but
-torch is to lose these tensors.
+The products are oneDNN's, on the CPU. Those of torch's quantized tensors would be faster still for one text, but torch
+is to remove these tensors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Linear = Callable[[Tensor], Tensor]
 
 
 class PackedLinear:
-    """A linear layer with its weights as oneDNN reads them: x (N, K) -> x W^T + b (N, M), all in float32.
+    """A linear layer with weights in oneDNN's layout: x (N, K) -> x W^T + b (N, M), all in float32.
 
     Args:
         weight: W, (M, K).
@@ -51,21 +51,21 @@ WEIGHT_STEPS = 63
 VECTOR_STEPS = 127
 
 ZERO = 128
-"""What zero is in the vector's unsigned bytes; with signed ones oneDNN is many times slower for a single vector."""
+"""Zero point of the vector's unsigned bytes; with signed bytes oneDNN is many times slower for a single vector."""
 
 TINY = 1e-30
 
 
 class Int8Linear:
-    """A linear layer with its weights in 8 bits: x (N, K) -> x W^T + b (N, M), in the number format of x.
+    """A linear layer with 8-bit weights: x (N, K) -> x W^T + b (N, M), in the dtype of x.
 
     Args:
         weight: W, (M, K).
         bias: b, (M,); None is zero.
-        bounded: whether all of x lies between -1 and 1, always; its scale is then known before it comes.
+        bounded: whether x always lies between -1 and 1, so that its scale need not be computed.
 
     Raises:
-        TextseqError: the weights lie on a device, or torch runs on a processor, without these products.
+        TextseqError: the weights' device or this build of torch has no such products.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, bounded: bool = False) -> None:
@@ -83,7 +83,7 @@ class Int8Linear:
             self(weight[:1])
         except (AttributeError, RuntimeError):
             raise TextseqError(
-                f"precision int8 wants the CPU and a torch with oneDNN's 8-bit products, found {weight.device.type} "
+                f"precision int8: expected the CPU and a torch with oneDNN's 8-bit products, got {weight.device.type} "
                 f"and torch {torch.__version__}; use float32"
             ) from None
 
@@ -91,10 +91,10 @@ class Int8Linear:
         """x W^T + b."""
         rows = x.float()
         if self.bounded:
-            in_bytes = torch.add(self.half_up, rows, alpha=VECTOR_STEPS).to(torch.uint8)  # which cuts: the half rounds
+            in_bytes = torch.add(self.half_up, rows, alpha=VECTOR_STEPS).to(torch.uint8)  # truncates: the half rounds
             return self._product(in_bytes, self.bias).to(x.dtype)
         peak = rows.abs().amax(dim=1, keepdim=True).clamp_min_(TINY)  # (N, 1)
-        in_bytes = (rows * (VECTOR_STEPS / peak)).add_(ZERO + 0.5).to(torch.uint8)  # which cuts: the half rounds
+        in_bytes = (rows * (VECTOR_STEPS / peak)).add_(ZERO + 0.5).to(torch.uint8)  # truncates: the half rounds
         return torch.addcmul(self.bias, self._product(in_bytes), peak).to(x.dtype)
 
     def _product(self, in_bytes: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear, pad
 
-from textseq.nn.kernels.precision import product_format
+from textseq.nn.kernels.precision import product_dtype
 
 
 def summed_nats(logits: Tensor, targets: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        dtype, size, count = product_format(weight), len(weight), len(x)
+        dtype, size, count = product_dtype(weight), len(weight), len(x)
         group = _rows(x.device, size)
         narrow, narrow_bias = weight.to(dtype), bias.to(dtype)
         # Whole groups of rows: oneDNN keeps some megabytes for every new shape of a product.

@@ -1,4 +1,4 @@
-"""The number format of matrix products."""
+"""The dtype of matrix products."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def product_format(weight: Tensor) -> torch.dtype:
-    """The number format that products with a weight are to be in: autocast's, or the weight's own."""
+def product_dtype(weight: Tensor) -> torch.dtype:
+    """The dtype of products with a weight: that of autocast, or the weight's own."""
     device = weight.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype

@@ -18,7 +18,7 @@ from torch.autograd.function import FunctionCtx
 
 from textseq.nn.cells import ALL, Cell, State, Weights
 from textseq.nn.dropout import keep_mask
-from textseq.nn.kernels.precision import product_format
+from textseq.nn.kernels.precision import product_dtype
 
 
 def unroll(
@@ -153,7 +153,7 @@ class _GradientOfWeights(torch.autograd.Function):
     def forward(ctx: _Context, hh: Tensor, operands: _Operands) -> Tensor:
         ctx.operands, ctx.like = operands, hh
         ctx.set_materialize_grads(False)
-        return hh.to(product_format(hh), copy=True)
+        return hh.to(product_dtype(hh), copy=True)
 
     @staticmethod
     def backward(ctx: _Context, _: Tensor | None) -> tuple[Tensor, None]:
