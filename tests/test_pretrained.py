@@ -7,10 +7,12 @@ from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import textseq
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.checkpoints.registry import SHIPPED, list_models
 from textseq.commands.command import run
 from textseq.data.corpora.catalog import read_recipe, recipe_files
@@ -35,6 +37,11 @@ TRANSLATIONS = {
 }
 
 
+def rows(info: ModelInfo) -> list[dict[str, Any]]:
+    """The results of a model."""
+    return [dict(row) for row in info.results]
+
+
 def test_one_author_of_each_language_ships() -> None:
     assert set(AUTHORS) == set(SENSE)
     assert {textseq.load_generator(author).info.language for author in AUTHORS} == {"English", "Polish", "Russian"}
@@ -43,7 +50,7 @@ def test_one_author_of_each_language_ships() -> None:
 @EVERY_AUTHOR
 def test_it_is_small_and_knows_its_numbers(author: str) -> None:
     assert sum(path.stat().st_size for path in (SHIPPED / author).rglob("*")) <= 8e6
-    results = textseq.load_generator(author).info.results
+    results = rows(textseq.load_generator(author).info)
     assert results[0]["signature"].startswith(f"corpus:{author}|split:test|tokenizer:char|state:carried|streams:1|")
 
 
@@ -56,7 +63,7 @@ def test_it_measures_as_its_card_says(
     for file in read_recipe(author, recipe_files()[author]).files.values():
         data_file(file.path)
     writer = textseq.load_generator(author)
-    results = writer.info.results
+    results = rows(writer.info)
     measured = writer.evaluate(load_corpus(author), "test", streams=64)
     assert measured.nats_per_token == pytest.approx(results[0]["nats_per_token"], abs=0.01)
 
@@ -96,7 +103,7 @@ def test_a_translator_of_each_direction_ships() -> None:
 @EVERY_TRANSLATOR
 def test_a_translator_is_small_and_knows_its_numbers_and_whose_sentences_it_learnt(name: str) -> None:
     assert sum(path.stat().st_size for path in (SHIPPED / name).rglob("*")) <= 12e6
-    results = textseq.load_translator(name).info.results
+    results = rows(textseq.load_translator(name).info)
     begin = f"corpus:tatoeba-fra-eng|split:test|direction:{name.removeprefix('tatoeba-')}|"
     assert [row["measure"] for row in results[:3]] == ["BLEU", "chrF2", "TER"]
     assert all(row["signature"].startswith(begin) for row in results[:3])
@@ -113,7 +120,7 @@ def test_a_translator_is_as_good_as_its_card_says(
     for file in read_recipe("tatoeba-fra-eng", recipe_files()["tatoeba-fra-eng"]).files.values():
         data_file(file.path)
     translator = textseq.load_translator(name)
-    results = translator.info.results
+    results = rows(translator.info)
     source, target = translator.languages
     pairs = [*islice(load_pairs("tatoeba-fra-eng", source=source, target=target).pairs("test"), 300)]
     found = translator.translate([pair[0] for pair in pairs], attention=False, num_beams=1)
@@ -142,7 +149,7 @@ def test_the_classifier_that_ships_is_small_and_knows_its_numbers_and_whose_text
     shipped = [model.name for model in list_models("classification") if model.shipped]
     assert shipped == ["sentiment"]
     assert sum(path.stat().st_size for path in (SHIPPED / "sentiment").rglob("*")) <= 8e6
-    results = textseq.load_classifier("sentiment").info.results
+    results = rows(textseq.load_classifier("sentiment").info)
     assert results[0]["signature"].startswith("corpus:film_reviews|split:test|")
     assert results[0]["accuracy"] > 0.75
     card = (SHIPPED / "sentiment" / "README.md").read_text(encoding="utf-8")
@@ -172,7 +179,7 @@ def test_the_classifier_that_ships_is_as_good_as_its_card_says(data_file: Callab
     for file in read_recipe("film_reviews", recipe_files()["film_reviews"]).files.values():
         data_file(file.path)
     classifier = textseq.load_classifier("sentiment")
-    results = classifier.info.results
+    results = rows(classifier.info)
     examples = [*islice(load_labelled("film_reviews").examples("test"), None, None, 4)]
     found = classifier.classify([text for text, _ in examples])
     right = sum(one.label == label for one, (_, label) in zip(found, examples, strict=True))
