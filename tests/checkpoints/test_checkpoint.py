@@ -180,7 +180,7 @@ def test_a_damaged_folder_is_refused_in_one_line_that_names_the_file(tmp_path: P
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("content", ["not JSON", "[]", "{}", '{"format": "1", "sha256": {}}', '{"format": 1}'])
+@pytest.mark.parametrize("content", ["not JSON", "[]", "{}", '{"format": "1", "sha256": {}}', '{"format": 2}'])
 def test_a_config_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     folder = save(tmp_path / "run")
     (folder / "config.json").write_text(content)
@@ -196,11 +196,12 @@ def test_weights_are_no_pickle_and_no_other_file(tmp_path: Path) -> None:
         checkpoint.read_tensors(tmp_path / "pickle.safetensors")
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "hint"), [(999, "upgrade textseq"), (1, "train it again with this version")])
+def test_another_format_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     folder = save(tmp_path / "run")
     table = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**table, "format": 999}))
-    with pytest.raises(TextseqError, match=rf"format 999, and this .* reads up to {checkpoint.FORMAT}; upgrade"):
+    (folder / "config.json").write_text(json.dumps({**table, "format": version}))
+    with pytest.raises(TextseqError, match=rf"expected model format {checkpoint.FORMAT}, got {version}; {hint}"):
         checkpoint.load(folder)
 
 

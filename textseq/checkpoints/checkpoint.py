@@ -30,8 +30,8 @@ from textseq.io.files import cannot_write, replacing, sha256, whole_folder
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.registry import load_tokenizer
 
-FORMAT = 1
-"""The newest format of a model folder that this version reads, and the one that it writes."""
+FORMAT = 2
+"""Format of model folders that this version reads and writes."""
 
 FORMATS = frozenset({torch.float16, torch.bfloat16, torch.float32})
 """What the numbers of weights may be written as."""
@@ -130,18 +130,17 @@ def load(folder: Path) -> Checkpoint:
     """Read a model folder.
 
     Raises:
-        TextseqError: a file that is missing or damaged, or a newer format.
+        TextseqError: a file that is missing or damaged, or another format.
     """
     table = read_json(folder / "config.json")
     version, hashes = table.pop("format", None), table.pop("sha256", None)
     if not isinstance(version, int) or not isinstance(hashes, dict):
         raise TextseqError(
-            f"{folder / 'config.json'} is damaged: format version and hashes are wanted; restore the folder"
+            f"{folder / 'config.json'} is damaged: format version and hashes are missing; restore the folder"
         )
-    if version > FORMAT:
-        raise TextseqError(
-            f"{folder} has format {version}, and this version of textseq reads up to {FORMAT}; upgrade textseq"
-        )
+    if version != FORMAT:
+        hint = "upgrade textseq" if version > FORMAT else "train it again with this version"
+        raise TextseqError(f"{folder}: expected model format {FORMAT}, got {version}; {hint}")
     for name, wanted in hashes.items():
         path = folder / name
         if Path(name).name != name or name in {"", ".."} or not name.isprintable() or len(name) > LONGEST_NAME:
