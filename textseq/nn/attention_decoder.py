@@ -45,14 +45,9 @@ class AttentionDecoder(nn.Module):
     """
 
     def __init__(
-        self,
-        cell: CellName,
-        attention: AttentionName,
-        embedding_size: int,
-        value_size: int,
-        hidden_size: int,
+        self, cell: CellName, attention: AttentionName, embedding_size: int, value_size: int, hidden_size: int,
         attention_size: int,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.cell = find_cell(cell)
         self.embedding_size = embedding_size
@@ -86,18 +81,11 @@ class AttentionDecoder(nn.Module):
             return self.forward_reference(gates, memory, state)
         memory, keys = self.attention.with_keys(memory)
         if self.cell.step is gru_step and isinstance(self.attention, AdditiveAttention):
+            weights = step_weights(self.layer, SUFFIX)
             outputs, contexts, attention = attention_gru_window(
-                gates,
-                state[0],
-                self.layer.get_parameter("weight_hh" + SUFFIX),
-                self.layer.get_parameter("bias_hh" + SUFFIX),
-                self.context_weights().hh,
-                self.attention.query_weight.weight,
-                self.attention.score,
-                keys,
-                memory.values,
-                memory.padding,
-            )
+                gates, state[0], weights.hh, weights.bias, self.context_weights().hh,
+                self.attention.query_weight.weight, self.attention.score, keys, memory.values, memory.padding,
+            )  # fmt: skip
             return outputs, contexts, attention, (outputs[-1],)
         weights, from_context = deferred(step_weights(self.layer, SUFFIX)), deferred(self.context_weights())
         attend = self._attend(memory)

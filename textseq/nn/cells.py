@@ -1,8 +1,7 @@
 """One step of each recurrent cell, as in the papers, and the registry of cells.
 
-A cell owns no weights. It names its gates and state tensors, torch's fused kernel over time (if there is one), and one
-step. Shapes: N batch, H hidden, G gates. Weights are laid out as in ``torch.nn``: the G blocks of H
-rows of ``hh`` are stacked in the order that ``gates`` names.
+Shapes: N batch, H hidden, G gates. Weights are laid out as in ``torch.nn``: the G blocks of H rows of ``hh`` are
+stacked in the order of ``gates``.
 
 Every step receives the input's share of the pre-activations already computed, ``x_gates = x W^T + b_ih``: for a known
 window that is one product for all its steps, and for token inputs a row of a table. In the equations W are the input
@@ -205,7 +204,7 @@ def gru_reset_before_step(x_gates: Tensor, state: State, weights: Weights) -> St
 
 @dataclass(frozen=True)
 class Cell:
-    """What a recurrent stack must know of a cell.
+    """Gates, state and step of a recurrent cell.
 
     Example:
         >>> CELLS["gru"].gates, CELLS["gru"].states
@@ -219,7 +218,7 @@ class Cell:
     step: CellStep
     """One step, in tensor operations."""
     fused: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
-    """torch's kernel over all the steps of a window; None: there is none."""
+    """torch's kernel over the steps of a window, if any."""
     nonlinearity: str | None = None
     """torch's name of the activation, for a kernel that has a choice."""
     extra_weights: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
@@ -256,7 +255,7 @@ def find_cell(name: str) -> Cell:
     """The cell of a name.
 
     Raises:
-        TextseqError: no cell has this name; the nearest one is offered.
+        TextseqError: no cell has this name; the message suggests the nearest.
     """
     if name not in CELLS:
         raise unknown("cell", name, CELLS)

@@ -72,48 +72,30 @@ class Embedding(nn.Embedding):
 
 
 def carry_over(new: Tensor, new_tokens: Sequence[str], old: Tensor, old_tokens: Sequence[str]) -> int:
-    """Copy the rows of the tokens that two vocabularies share.
-
-    Args:
-        new: the table to fill, (V_new, ...), changed in place; other rows stay as they are.
-        new_tokens: the string of each of its rows.
-        old: the table to copy from, (V_old, ...), of the same width.
-        old_tokens: the string of each of its rows.
-
-    Returns:
-        The number of rows copied.
-    """
+    """Copy the rows of shared tokens from ``old`` (V_old, ...) to ``new`` (V_new, ...); returns the number of rows."""
     row_of = {token: row for row, token in enumerate(old_tokens)}
     pairs = [(row, row_of[token]) for row, token in enumerate(new_tokens) if token in row_of]
     if pairs:
-        to, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
+        target, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
         with torch.no_grad():
-            new[to] = old[source].to(new)
+            new[target] = old[source].to(new)
     return len(pairs)
 
 
 def load_rows(table: Tensor, tokens: Sequence[str], vectors: WordVectors) -> str:
-    """Copy word vectors into the rows of their tokens; the other rows are initialized at the scale of these.
-
-    Args:
-        table: (V, E), changed in place.
-        tokens: the string of each row; the space before a word is ignored.
-        vectors: of width E.
+    """Copy word vectors into the rows of a table (V, E); see ``Embedding.from_word_vectors``.
 
     Returns:
-        A phrase that says how many tokens have a vector.
-
-    Raises:
-        TextseqError: no token has one.
+        A phrase with the number of tokens that have a vector.
     """
     row_of = vectors.row_of
     pairs = [(row, row_of[word]) for row, token in enumerate(tokens) if (word := token.strip()) in row_of]
     if not pairs:
         raise TextseqError("none of the tokens has a word vector; use --vectors of the same language")
-    to, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    target, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
     rows = torch.from_numpy(vectors.table)[source]
     with torch.no_grad():
         nn.init.normal_(table, float(rows.mean()), float(rows.std(correction=0)))
-        table[to] = rows.to(table)
+        table[target] = rows.to(table)
     case = f", {vectors.other_case:,} words in another case" if vectors.other_case else ""
     return f"{len(pairs):,} of {len(tokens):,} tokens ({len(pairs) / len(tokens):.1%}) have a word vector{case}"

@@ -1,6 +1,4 @@
-"""Outputs of a recurrent network over a text -> one vector, also window by window.
-
-A text of many windows is pooled as a whole: each window adds to the sums of those before.
+"""Outputs of a recurrent network over a text -> one vector, also by sums over its windows.
 
 Shapes: N texts, T tokens of a window, W width of the outputs (H*D), H hidden, D directions.
 """
@@ -24,7 +22,7 @@ class PooledSums:
     """Sums over the windows so far."""
 
     last: Tensor
-    """Last state of the first direction, then of the second (at the first token), (N, W)."""
+    """Last state of each direction, (N, W); of the second at the first token."""
     total: Tensor
     """The sum of the outputs, (N, W)."""
     count: Tensor
@@ -85,15 +83,8 @@ class Pooling(nn.Module):
         return PooledSums(wide, wide, narrow, wide + LOWEST, wide, narrow, narrow + LOWEST)
 
     def add(self, before: PooledSums, outputs: Tensor, real: Tensor, last: Tensor) -> PooledSums:
-        """Add a window.
-
-        Args:
-            before: sums over the windows before.
-            outputs: (N, T, W).
-            real: (N, T) booleans, false at padding.
-            last: the last states, (N, W), as in ``PooledSums``.
-        """
-        seen = real.unsqueeze(2)
+        """Add a window: outputs (N, T, W), ``real`` (N, T), false at padding, and the last states (N, W)."""
+        inside = real.unsqueeze(2)
         weighted, weight, peak = before.weighted, before.weight, before.peak
         if self.kind == "attention":
             scores = self._scores(outputs).masked_fill(~real, LOWEST)  # (N, T)
@@ -104,9 +95,9 @@ class Pooling(nn.Module):
             weight = before.weight * scale + factors.sum(dim=1, keepdim=True)
         return PooledSums(
             last,
-            before.total + (outputs * seen).sum(dim=1),
+            before.total + (outputs * inside).sum(dim=1),
             before.count + real.sum(dim=1, keepdim=True),
-            torch.maximum(before.highest, outputs.masked_fill(~seen, LOWEST).amax(dim=1)),
+            torch.maximum(before.highest, outputs.masked_fill(~inside, LOWEST).amax(dim=1)),
             weighted,
             weight,
             peak,

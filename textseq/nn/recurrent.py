@@ -26,8 +26,7 @@ from textseq.nn.trace import RecurrentTrace, TraceBuilder
 class Recurrent(nn.Module):
     """A stack of recurrent layers, each computed by torch's fused kernel where there is one.
 
-    ``forward`` is the fast path. ``forward_reference`` computes the same one step after the other with the cell's own
-    ``step``: the reference implementation that the fast path is tested against.
+    ``forward`` is the fast path; ``forward_reference`` computes the same step by step with the cell's own ``step``.
 
     Args:
         cell: a built-in or registered cell, a key of ``CELLS``.
@@ -76,15 +75,10 @@ class Recurrent(nn.Module):
         self.residual = residual
         self.weight_dropout = weight_dropout
         self.zoneout = zoneout if any(zoneout) else ()
+        widths = [input_size, *[hidden_size * self.directions] * (num_layers - 1)]
         self.layers = nn.ModuleList(
-            make_layer(
-                self.cell,
-                input_size if index == 0 else hidden_size * self.directions,
-                hidden_size,
-                bidirectional=bidirectional,
-                layer_norm=layer_norm,
-            )
-            for index in range(num_layers)
+            make_layer(self.cell, width, hidden_size, bidirectional=bidirectional, layer_norm=layer_norm)
+            for width in widths[:num_layers]
         )
         self.dropout = Dropout(dropout, locked=locked_dropout)
         self.start = (
@@ -113,18 +107,10 @@ class Recurrent(nn.Module):
             return None
         like: Tensor = next(self.parameters())
         width = self.hidden_size * self.directions
-        return DropoutMasks(
-            tuple(
-                keep_mask(like.new_empty(1, batch, width), p) if p and index else None
-                for index in range(len(self.layers))
-            ),
-            tuple(
-                keep_mask(layer.get_parameter("weight_hh" + suffix), weight_p)
-                for layer in self.layers
-                for suffix in SUFFIXES[: self.directions]
-                if weight_p
-            ),
-        )
+        layers, suffixes = range(len(self.layers)), SUFFIXES[: self.directions]
+        activations = [keep_mask(like.new_empty(1, batch, width), p) if p and index else None for index in layers]
+        weights = [layer.get_parameter("weight_hh" + suffix) for layer in self.layers for suffix in suffixes]
+        return DropoutMasks(tuple(activations), tuple(keep_mask(weight, weight_p) for weight in weights if weight_p))
 
     def forward(
         self,
@@ -178,14 +164,9 @@ class Recurrent(nn.Module):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
 
     def forward_reference(
-        self,
-        x: Tensor,
-        state: State | None = None,
-        *,
-        lengths: Tensor | None = None,
-        masks: DropoutMasks | None = None,
-        trace: TraceBuilder | None = None,
-    ) -> tuple[Tensor, State]:
+        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None,
+        masks: DropoutMasks | None = None, trace: TraceBuilder | None = None,
+    ) -> tuple[Tensor, State]:  # fmt: skip
         """The same as ``forward`` without resets, step by step with the cell's own ``step``."""
         state = self.initial_state(x.shape[0]) if state is None else state
         masks = masks or self.sample_masks(x.shape[0])
@@ -194,7 +175,7 @@ class Recurrent(nn.Module):
     def _run(
         self, x: Tensor, state: State, lengths: Tensor | None, masks: DropoutMasks | None, run: RunLayer
     ) -> tuple[Tensor, State]:
-        """The layers one above the other, each by ``run``."""
+        """Run the layers one above the other, each by ``run``."""
         finals: list[State] = []
         d = self.directions
         y = x.transpose(0, 1)  # (T, N, E)
@@ -211,15 +192,9 @@ class Recurrent(nn.Module):
         return y.transpose(0, 1), tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
     def _fast_layer(
-        self,
-        index: int,
-        x: Tensor,
-        state: State,
-        lengths: Tensor | None,
-        masks: tuple[Tensor, ...],
-        *,
-        resets: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
+        self, index: int, x: Tensor, state: State, lengths: Tensor | None, masks: tuple[Tensor, ...],
+        *, resets: Tensor | None = None,
+    ) -> tuple[Tensor, State]:  # fmt: skip
         """One layer, (T, N, E) -> (T, N, H*D), by the fused kernel if there is one; ``resets`` are for LSTMs only."""
         layer = self.layers[index]
         if not isinstance(layer, nn.RNNBase) or self.zoneout:
@@ -227,16 +202,9 @@ class Recurrent(nn.Module):
         return fused_layer(layer, x, state, lengths=lengths, masks=masks, resets=resets)
 
     def _unrolled_layer(
-        self,
-        index: int,
-        x: Tensor,
-        state: State,
-        lengths: Tensor | None,
-        masks: tuple[Tensor, ...],
-        *,
-        defer: bool = False,
-        trace: TraceBuilder | None = None,
-    ) -> tuple[Tensor, State]:
+        self, index: int, x: Tensor, state: State, lengths: Tensor | None, masks: tuple[Tensor, ...],
+        *, defer: bool = False, trace: TraceBuilder | None = None,
+    ) -> tuple[Tensor, State]:  # fmt: skip
         """One layer, step by step, (T, N, E) -> (T, N, H*D)."""
         outputs, finals = [], []
         zoneout = Zoneout(self.zoneout, self.training) if self.zoneout else None
@@ -261,7 +229,7 @@ class Recurrent(nn.Module):
     def stepper(self, prepare: Callable[[Weights], Weights] = lambda weights: weights) -> Step:
         """One step of the whole one-directional stack at a time, for generation.
 
-        Calling torch's kernel for a single step repacks its weights every time and is over four times slower.
+        torch's kernel repacks its weights at every call: over four times slower for a single step.
 
         Args:
             prepare: applied once to each layer's weights, and to the input weights of the layers above the first.

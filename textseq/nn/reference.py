@@ -1,4 +1,4 @@
-"""The recurrent networks of this package in NumPy: a page to learn from, and the reference of the tests.
+"""The recurrent networks of this package in NumPy, to learn from and to test against.
 
 First an Elman network with its output layer and its gradient by full back-propagation through time, as in Karpathy's
 min-char-rnn; then one step of each cell of ``textseq.nn.cells``; then a step of a decoder with attention. Nothing is
@@ -110,12 +110,7 @@ def softmax(logits: Array) -> Array:
 
 
 def cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:
-    """The summed loss in nats and its gradient with respect to the logits, which is softmax minus one-hot target.
-
-    Args:
-        logits: (T, V).
-        targets: the right token of each step, (T,).
-    """
+    """The loss in nats of logits (T, V) and targets (T,), summed, and its gradient: softmax minus one-hot target."""
     p = softmax(logits)
     steps = np.arange(len(targets))
     gradient = p.copy()
@@ -129,9 +124,7 @@ def elman_backward(
     """Back-propagation through all the steps of ``elman_forward`` (Rumelhart et al. 1986, Werbos 1990).
 
     Args:
-        weights: of the network.
-        x: the inputs that the trace is of, (T, E).
-        trace: what ``elman_forward`` gave.
+        weights, x, trace: arguments and result of ``elman_forward``.
         d_logits: gradient of the loss with respect to the logits, (T, V).
         activation: f.
 
@@ -203,14 +196,9 @@ def elman_step(x: Array, state: State, w: CellWeights, *, activation: Activation
 
 
 def lstm_step(
-    x: Array,
-    state: State,
-    w: CellWeights,
-    *,
-    gate: Activation = SIGMOID,
-    candidate: Activation = TANH,
-    output: Activation = TANH,
-) -> State:
+    x: Array, state: State, w: CellWeights,
+    *, gate: Activation = SIGMOID, candidate: Activation = TANH, output: Activation = TANH,
+) -> State:  # fmt: skip
     """LSTM with a forget gate (Gers, Schmidhuber and Cummins 2000).
 
     i, f, o = sigma(W x + U h + b) each, g = tanh(W x + U h + b); c' = f c + i g; h' = o tanh(c'). The two tanh are
@@ -223,14 +211,9 @@ def lstm_step(
 
 
 def lstm_peephole_step(
-    x: Array,
-    state: State,
-    w: CellWeights,
-    *,
-    gate: Activation = SIGMOID,
-    candidate: Activation = TANH,
-    output: Activation = TANH,
-) -> State:
+    x: Array, state: State, w: CellWeights,
+    *, gate: Activation = SIGMOID, candidate: Activation = TANH, output: Activation = TANH,
+) -> State:  # fmt: skip
     """LSTM whose gates see the cell (Gers, Schraudolph and Schmidhuber 2002).
 
     i = sigma(W x + U h + p_i c + b), f the same with p_f; g = tanh(W x + U h + b); c' = f c + i g;
@@ -304,7 +287,7 @@ def over_time(step: Step, x: Array, state: State, w: CellWeights) -> tuple[Array
 
 
 class AttentionWeights(NamedTuple):
-    """The weights of additive attention, whose small network is A wide."""
+    """The weights of additive attention, a network of width A."""
 
     W_a: Array
     """From the decoder's state, (A, H)."""
@@ -323,14 +306,8 @@ def additive_attention(
 
     e_j = v_a tanh(W_a s + U_a h_j + b_a); alpha = softmax(e); c = sum of alpha_j h_j over all j.
 
-    Args:
-        s: the decoder's state before the step, (..., H).
-        h: the encoder's outputs at the S source positions, (..., S, C).
-        w: the small network.
-        activation: of the small network.
-
-    Returns:
-        The context c (..., C), and the weights alpha (..., S).
+    From the decoder's state s (..., H) before the step, and the encoder's outputs h (..., S, C), to the context c
+    (..., C) and the weights alpha (..., S).
     """
     e = activation((s @ w.W_a.T)[..., None, :] + h @ w.U_a.T + w.b_a) @ w.v_a
     alpha = softmax(e)
@@ -352,11 +329,10 @@ def attention_gru_step(
 
     Args:
         y: the vector of the word before, (..., E).
-        state: the decoder's, (s,), (..., H).
+        state: of the decoder, (..., H); its first tensor is s.
         h: the encoder's outputs, (..., S, C).
-        w: the cell's weights.
-        attention: the attention's weights.
-        step: any cell; the first tensor of its state is s.
+        w, attention: weights of the cell and of the attention.
+        step: any cell.
 
     Returns:
         The state after the step, the context (..., C), and the attention's weights (..., S).

@@ -71,17 +71,9 @@ def gru_layer(
 
 
 def attention_gru_window(
-    x_gates: Tensor,
-    state: Tensor,
-    hh: Tensor,
-    bias: Tensor,
-    context_weight: Tensor,
-    query_weight: Tensor,
-    score: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    padding: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+    x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor, context_weight: Tensor, query_weight: Tensor,
+    score: Tensor, keys: Tensor, values: Tensor, padding: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Run a GRU over a window, with additive attention to the source before every step.
 
     Args:

@@ -1,4 +1,4 @@
-"""Output layer and cross-entropy in one, without all logits in memory."""
+"""Output layer and cross-entropy in one, without all logits in memory; and the sampled softmax."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from textseq.nn.kernels.precision import product_dtype
 
 
 def summed_nats(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in nats, summed over all predictions.
-
-    Args:
-        logits: (..., V), in any float type; computed in float32 at least.
-        targets: (...), the correct token at each position.
-    """
+    """Cross-entropy in nats of logits (..., V) and targets (...), summed; in float32 at least."""
     flat = logits.reshape(-1, logits.shape[-1]).to(_exact(logits))
     return torch.nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum")
 
@@ -28,19 +23,18 @@ def linear_cross_entropy(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute an output layer and its cross-entropy in one, without the logits of all rows in memory.
 
-    A vocabulary is large: logits, their softmax and its gradient are made for a few rows at a time, while these are
-    still in the processor's cache; only the gradients of ``x``, ``weight`` and ``bias`` are kept.
+    Logits, their softmax and its gradient are computed for a few rows at a time, so that they stay in the cache; only
+    the gradients of ``x``, ``weight`` and ``bias`` are kept.
 
     Args:
         x: input of the output layer, (M, E).
-        weight: of the output layer, (V, E).
-        bias: of the output layer, (V,).
-        targets: (M,), the correct token of each row.
+        weight, bias: of the output layer, (V, E) and (V,).
+        targets: the correct token of each row, (M,).
         smoothing: share of the probability that is spread evenly over the vocabulary (Szegedy et al. 2016, section 7).
 
     Returns:
-        The summed cross-entropy in nats, and a penalty that turns its mean into the mean of the smoothed loss; None
-        without smoothing. With smoothing the gradient is that of the mean plus the penalty: add both.
+        The summed cross-entropy in nats, and with smoothing a penalty, else None: the smoothed mean loss is the mean of
+        the first plus the penalty, and the gradient is right only for this sum.
 
     Example::
 
@@ -50,28 +44,19 @@ def linear_cross_entropy(
     """
     nats: Tensor
     if not torch.is_grad_enabled():
-        parts = zip(*(torch.split(whole, _rows(x.device, len(weight))) for whole in (x, targets)), strict=True)
-        return torch.stack([summed_nats(linear(part, weight, bias), right) for part, right in parts]).sum(), None
-    nats, extra = _LinearCrossEntropy.apply(x, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
-    return nats, extra if smoothing else None
+        chunks = zip(*(torch.split(whole, _rows(x.device, len(weight))) for whole in (x, targets)), strict=True)
+        return torch.stack([summed_nats(linear(part, weight, bias), correct) for part, correct in chunks]).sum(), None
+    nats, penalty = _LinearCrossEntropy.apply(x, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    return nats, penalty if smoothing else None
 
 
 def sampled_output(weight: Tensor, bias: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A smaller output layer with about the same loss, for a sampled softmax.
+    """``weight``, ``bias`` and ``targets`` of a smaller output layer for a sampled softmax.
 
-    The softmax's sum goes over every token that is a target here, and over a random sample of the others, weighted so
-    that its expected value is the whole sum (Bengio and Senecal 2008, section III, with the targets not sampled).
-
-    Args:
-        weight: of the output layer, (V, E).
-        bias: of the output layer, (V,).
-        targets: (M,), the correct token of each row.
-        count: number of other tokens to sample; all of them if there are no more.
-
-    Returns:
-        ``weight``, ``bias`` and ``targets`` for ``linear_cross_entropy``.
+    The softmax's sum goes over all targets and over a random sample of ``count`` other tokens, weighted so that its
+    expected value is the whole sum (Bengio and Senecal 2008, section III, with the targets not sampled).
     """
-    distinct, right = torch.unique(targets, return_inverse=True)
+    distinct, renumbered = torch.unique(targets, return_inverse=True)
     others = torch.ones(len(weight), dtype=torch.bool, device=targets.device)
     others[distinct] = False
     rest = others.nonzero().squeeze(1)
@@ -79,17 +64,17 @@ def sampled_output(weight: Tensor, bias: Tensor, targets: Tensor, count: int) ->
     log_weight = math.log(len(rest) / len(sample)) if len(sample) else 0.0
     kept = torch.cat([distinct, sample])
     raised = torch.cat([bias[distinct], bias[sample] + log_weight])
-    return weight[kept], raised, right
+    return weight[kept], raised, renumbered
 
 
 ROWS = 64
-"""Rows are rounded up to a multiple of this."""
+"""The number of rows is rounded up to a multiple of this."""
 
 CACHED = 2**19
-"""Logits computed at a time: they should fit the cache of a CPU. On a GPU it is a whole ``BLOCK`` of rows."""
+"""Logits computed at a time on a CPU, to fit its cache; on a GPU it is a ``BLOCK`` of rows."""
 
 BLOCK = 1024
-"""Rows whose share of the weight's gradient is computed at a time: it is as large as the weight."""
+"""Rows whose share of the weight's gradient, of the size of the weight, is computed at a time."""
 
 TINY = 1e-38
 """Smallest probability above zero, 87.5 nats."""
@@ -118,42 +103,45 @@ class _LinearCrossEntropy(torch.autograd.Function):
         group = _rows(x.device, size)
         narrow, narrow_bias = weight.to(dtype), bias.to(dtype)
         # Whole groups of rows: oneDNN keeps some megabytes for every new shape of a product.
-        read = pad(x.to(dtype), (0, 0, 0, -count % ROWS))
-        right = pad(targets, (0, -count % ROWS)).unsqueeze(1)
-        d_x, d_weight, d_bias = torch.empty_like(read), torch.zeros_like(weight), torch.zeros_like(bias)
-        of_right, p_right = (torch.empty_like(right, dtype=dtype) for _ in range(2))  # logit and probability
+        inputs = pad(x.to(dtype), (0, 0, 0, -count % ROWS))
+        correct = pad(targets, (0, -count % ROWS)).unsqueeze(1)
+        d_x, d_weight, d_bias = torch.empty_like(inputs), torch.zeros_like(weight), torch.zeros_like(bias)
+        target_logit, target_p = (
+            torch.empty_like(correct, dtype=dtype) for _ in range(2)
+        )  # logit and probability of the target
         with torch.autocast(x.device.type, enabled=False):
-            for start in range(0, len(read), BLOCK):
-                end = min(start + BLOCK, len(read))
+            for start in range(0, len(inputs), BLOCK):
+                end = min(start + BLOCK, len(inputs))
                 block = slice(start, end)
                 gradient = torch.empty(end - start, size, dtype=dtype, device=x.device)
                 for row in range(start, end, group):
                     rows = slice(row, min(row + group, end))
-                    logits = torch.addmm(narrow_bias, read[rows], narrow.t())
+                    logits = torch.addmm(narrow_bias, inputs[rows], narrow.t())
                     p = gradient[rows.start - start : rows.stop - start]
                     torch.softmax(logits, dim=1, out=p)
-                    of_right[rows], p_right[rows] = logits.gather(1, right[rows]), p.gather(1, right[rows])
-                    p.scatter_(1, right[rows], p_right[rows] + (smoothing - 1))
+                    target_logit[rows] = logits.gather(1, correct[rows])
+                    target_p[rows] = p.gather(1, correct[rows])
+                    p.scatter_(1, correct[rows], target_p[rows] + (smoothing - 1))
                 gradient[max(count - start, 0) :] = 0
                 d_x[block] = gradient @ narrow
-                d_weight += gradient.t() @ read[block]
+                d_weight += gradient.t() @ inputs[block]
                 d_bias += gradient.sum(dim=0)  # with dtype float32 it would first copy the whole gradient
             exact = _exact(x)
-            log_p = p_right[:count].to(exact).clamp_min(TINY).log()
+            log_p = target_p[:count].to(exact).clamp_min(TINY).log()
             nats = -log_p.sum()
             d_x = d_x[:count].to(x.dtype)
             if not smoothing:
-                even = nats
-            else:  # the equal share of every token, without a loop over tokens
+                uniform = nats
+            else:  # cross-entropy with the uniform distribution, without a loop over tokens
                 mean_weight = weight.mean(dim=0)
-                even = (of_right[:count].to(exact) - log_p).sum() - (x @ mean_weight).sum() - count * bias.mean()
+                uniform = (target_logit[:count].to(exact) - log_p).sum() - (x @ mean_weight).sum() - count * bias.mean()
                 d_x -= smoothing * mean_weight
                 d_weight -= smoothing / size * x.sum(dim=0)
                 d_bias -= smoothing / size * count
         ctx.save_for_backward(d_x, d_weight, d_bias)
-        return nats, smoothing * (even - nats) / count
+        return nats, smoothing * (uniform - nats) / count
 
     @staticmethod
-    def backward(ctx: _Context, of_nats: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, d_nats: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         d_x, d_weight, d_bias = ctx.saved_tensors
-        return d_x * of_nats, d_weight * of_nats, d_bias * of_nats, None, None
+        return d_x * d_nats, d_weight * d_nats, d_bias * d_nats, None, None

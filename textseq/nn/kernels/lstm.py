@@ -1,14 +1,14 @@
-"""An LSTM over rows of different lengths, or that start afresh, by torch's fused kernel for rows that are all alike.
+"""torch's fused LSTM kernel for rows of different lengths, or with restarts within the window.
 
-On a CPU torch computes packed sequences step by step, which is far slower, above all backward; and a row that starts
-afresh within a window wants a call of its own. Here further inputs, flags, shut and open the gates instead, by weights
-so large that a gate becomes exactly 0 or 1:
+On a CPU torch computes packed sequences step by step, which is far slower, above all backward, and a row that restarts
+within a window would need a call of its own. Here two extra input features control the gates, with weights so large
+that a gate becomes exactly 0 or 1:
 
-- a step of padding shuts the input gate and opens the forget gate: the cell stays as it is, to the bit;
-- a step put in between, before a row starts afresh, shuts both: the cell becomes zero, and with it the hidden state.
+- at a padding step the input gate is 0 and the forget gate 1: the cell keeps its value bit for bit;
+- at a step inserted before a restart both are 0: the cell becomes zero, and with it the hidden state.
 
-No gradient comes from such steps, for the gates that they set do not move. A second direction begins in the padding:
-from a zero state, which stays zero.
+Such steps add no gradient, as saturated gates have none. A second direction starts in the padding from a zero state,
+which remains zero.
 
 Shapes: N batch, T time, E input size, H hidden, D directions.
 """
@@ -22,24 +22,24 @@ from torch import Tensor, nn
 
 from textseq.nn.cells import State
 
-SHUT = 1e4
-"""What shuts or opens a gate: its exponential is infinite in every number format."""
+SATURATING = 1e4
+"""A weight that sets a gate to exactly 0 or 1: its exponential is infinite in every dtype."""
 
 ALIGNED = 8
-"""The input's width becomes a multiple of this, or the products of bfloat16 take twice as long."""
+"""The input is padded to a multiple of this width; otherwise bfloat16 products take twice as long."""
 
 
 def lstm_over_padding(kernel: nn.LSTM, x: Tensor, state: State, lengths: Tensor) -> tuple[Tensor, State]:
-    """The LSTM over the real steps of each row.
+    """Run an LSTM over the real steps of each row.
 
     Args:
-        kernel: one layer, in the number format of ``x``.
+        kernel: one layer, in the dtype of ``x``.
         x: (T, N, E).
-        state: h and c before the first step, (D, N, H) each; of a second direction zero.
+        state: h and c before the first step, (D, N, H) each; zero for a second direction.
         lengths: real steps of each row, (N,), from 1 to T, on the CPU.
 
     Returns:
-        Outputs (T, N, H*D), zero in the padding, and the state after the last real step.
+        Outputs (T, N, H*D), zero at padding, and the state after the last real step.
     """
     steps, hidden_size = len(x), kernel.hidden_size
     h, c = (part.contiguous() for part in state)
@@ -47,7 +47,7 @@ def lstm_over_padding(kernel: nn.LSTM, x: Tensor, state: State, lengths: Tensor)
         y, after = kernel(x, (h, c))
         return y, after
     padding = (torch.arange(steps).unsqueeze(1) >= lengths).unsqueeze(2).to(x.device)  # (T, N, 1)
-    y, c = _flagged(kernel, x.masked_fill(padding, 0.0), (h, c), padding, torch.zeros_like(padding))
+    y, c = _run_with_flags(kernel, x.masked_fill(padding, 0.0), (h, c), padding, torch.zeros_like(padding))
     y = y.masked_fill(padding, 0.0)
     last = (lengths - 1).to(x.device).view(1, -1, 1).expand(1, -1, hidden_size)
     ends = [y[..., :hidden_size].gather(0, last), y[:1, :, hidden_size:]][: 1 + kernel.bidirectional]
@@ -55,53 +55,53 @@ def lstm_over_padding(kernel: nn.LSTM, x: Tensor, state: State, lengths: Tensor)
 
 
 def lstm_with_resets(kernel: nn.LSTM, x: Tensor, state: State, resets: Tensor) -> tuple[Tensor, State]:
-    """The LSTM over rows of which some start afresh, from a zero state, within the window.
+    """Run an LSTM over rows of which some restart from a zero state within the window.
 
     Args:
-        kernel: one layer of one direction, in the number format of ``x``.
+        kernel: one layer of one direction, in the dtype of ``x``.
         x: (T, N, E).
         state: h and c before the first step, (1, N, H) each.
-        resets: (N, T) booleans on the CPU, true where a row starts afresh before that step.
+        resets: (N, T) booleans on the CPU, true where a row restarts before that step.
 
     Returns:
         Outputs (T, N, H), and the state after the last step.
     """
     steps, rows, _ = x.shape
-    place = torch.arange(steps).unsqueeze(1) + resets.t().cumsum(dim=0)  # (T, N): where each step goes
-    longer = int(place[-1].max()) + 1
-    afresh = torch.zeros(longer, rows, dtype=torch.bool)
-    afresh[(place - 1)[resets.t()], resets.t().nonzero()[:, 1]] = True
-    padding = torch.ones_like(afresh).scatter(0, place, torch.zeros_like(resets.t())) & ~afresh
-    flat = (place * rows + torch.arange(rows)).flatten().to(x.device)  # (T*N,)
+    target = torch.arange(steps).unsqueeze(1) + resets.t().cumsum(dim=0)  # (T, N): the step's index after insertion
+    longer = int(target[-1].max()) + 1
+    inserted = torch.zeros(longer, rows, dtype=torch.bool)
+    inserted[(target - 1)[resets.t()], resets.t().nonzero()[:, 1]] = True
+    padding = torch.ones_like(inserted).scatter(0, target, torch.zeros_like(resets.t())) & ~inserted
+    flat = (target * rows + torch.arange(rows)).flatten().to(x.device)  # (T*N,)
     spread = x.new_zeros(longer * rows, x.shape[2]).index_copy(0, flat, x.reshape(steps * rows, -1))
-    flags = (flag.unsqueeze(2).to(x.device) for flag in (padding, afresh))
+    flags = (flag.unsqueeze(2).to(x.device) for flag in (padding, inserted))
     h, c = (part.contiguous() for part in state)
-    y, c = _flagged(kernel, spread.view(longer, rows, -1), (h, c), *flags)
+    y, c = _run_with_flags(kernel, spread.view(longer, rows, -1), (h, c), *flags)
     y = y.reshape(longer * rows, -1).index_select(0, flat).view(steps, rows, -1)
     return y, (y[-1:], c)
 
 
-def _flagged(
-    kernel: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor], padding: Tensor, afresh: Tensor
+def _run_with_flags(
+    kernel: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor], padding: Tensor, inserted: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Outputs, of any value at the flagged steps (T, N, 1), where ``x`` is zero; and the cell after the last step."""
+    """Outputs, arbitrary at flagged steps (T, N, 1), where ``x`` is zero; and the cell after the last step."""
     extra = 1 + ALIGNED - (x.shape[2] + 1) % ALIGNED
-    read = torch.cat([x, padding.to(x.dtype), afresh.to(x.dtype), x.new_zeros(*x.shape[:2], extra - 2)], dim=2)
+    x = torch.cat([x, padding.to(x.dtype), inserted.to(x.dtype), x.new_zeros(*x.shape[:2], extra - 2)], dim=2)
     weights = [
-        torch.cat([weight, _columns(weight, extra)], dim=1) if name.startswith("weight_ih") else weight
+        torch.cat([weight, _flag_weights(weight, extra)], dim=1) if name.startswith("weight_ih") else weight
         for name, weight in zip(kernel._flat_weights_names, kernel._flat_weights, strict=True)
         if weight is not None
     ]
     with warnings.catch_warnings():
-        # cuDNN's, that it copies weights together: these are new every time.
+        # cuDNN warns that it copies the weights into one chunk: these are new at every call.
         warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-        y, _, c = torch.lstm(read, state, weights, True, 1, 0.0, kernel.training, kernel.bidirectional, False)
+        y, _, c = torch.lstm(x, state, weights, True, 1, 0.0, kernel.training, kernel.bidirectional, False)
     return y, c
 
 
-def _columns(weight: Tensor, extra: int) -> Tensor:
-    """What the further inputs, of which the first two are the flags, add to the gates i, f, g and o: (4*H, extra)."""
+def _flag_weights(weight: Tensor, extra: int) -> Tensor:
+    """Weights of the extra inputs, the two flags first, for the gates i, f, g and o: (4*H, extra)."""
     columns = weight.new_zeros(4, len(weight) // 4, extra)
-    columns[0, :, :2] = -SHUT  # the input gate, by either flag
-    columns[1, :, 0], columns[1, :, 1] = SHUT, -SHUT  # the forget gate
+    columns[0, :, :2] = -SATURATING  # the input gate, by either flag
+    columns[1, :, 0], columns[1, :, 1] = SATURATING, -SATURATING  # the forget gate
     return columns.flatten(0, 1)

@@ -1,9 +1,9 @@
 """A cell over the steps of a window: for cells without a fused kernel, and the reference implementation of the others.
 
-Autograd would add up the gradient of the recurrent weights step by step: T products that each read and write a whole
-matrix. ``deferred`` weights record the operands of every step's product instead, and one product over the whole window
-makes the gradient at the end. On a CPU with bfloat16 units that makes a window twice as fast (0.45 s instead of 1.07 s:
-peephole LSTM, H 768, N 32, T 100); in float32 there it makes no difference.
+Autograd would sum the gradient of the recurrent weights step by step: T products that each read and write a whole
+matrix. ``deferred`` weights record the operands of each step's product instead, and compute the gradient as one product
+over the window. On a CPU with bfloat16 units that is twice as fast (0.45 s instead of 1.07 s: peephole LSTM, H 768,
+N 32, T 100); in float32 there it makes no difference.
 
 Shapes: T time, N batch, H hidden, G gates; time comes first here.
 """
@@ -22,33 +22,25 @@ from textseq.nn.kernels.precision import product_dtype
 
 
 def unroll(
-    cell: Cell,
-    x_gates: Tensor,
-    state: State,
-    weights: Weights,
-    *,
-    lengths: Tensor | None = None,
-    backward: bool = False,
-    zoneout: Zoneout | None = None,
-    history: list[State] | None = None,
-) -> tuple[Tensor, State]:
+    cell: Cell, x_gates: Tensor, state: State, weights: Weights, *, lengths: Tensor | None = None,
+    backward: bool = False, zoneout: Zoneout | None = None, history: list[State] | None = None,
+) -> tuple[Tensor, State]:  # fmt: skip
     """Run a cell over a window.
 
     Args:
-        cell: the cell.
+        cell, weights: the cell and its recurrent weights.
         x_gates: the input's share of the pre-activations, (T, N, G*H).
         state: the state before the first step; each tensor (N, H).
-        weights: the recurrent weights.
-        lengths: real steps of each row, (N,), on the input's device; the rest is padding, which leaves the state as it
-            is and whose output is zero. None: all steps of all rows are real.
+        lengths: real steps of each row, (N,), on the input's device; at padding the state stays and the output is zero.
+            None: all steps.
         backward: go from the last step to the first.
         zoneout: keeps old values in the state.
-        history: the state after each step is appended to it, in the order of computation.
+        history: receives the state after each step, in the order of computation.
 
     Returns:
         Outputs (T, N, H), and the state after the last step.
     """
-    steps = x_gates.unbind(0)  # one node of autograd; an index per step would fill a whole window of zeros for each
+    steps = x_gates.unbind(0)  # one node of autograd; indexing would create a whole window of zeros per step
     times = range(len(steps))
     outputs = [steps[0]] * len(steps)
     for t in reversed(times) if backward else times:
@@ -69,17 +61,14 @@ def unroll(
 
 @dataclass(frozen=True)
 class Zoneout:
-    """Some units keep their old value (Krueger et al. 2017, equations 5 and 6).
-
-    In training they are sampled for every step; otherwise each unit takes the mean of both values.
-    """
+    """Some units keep their old value (Krueger et al. 2017, equations 5 and 6); in evaluation, the mean of both."""
 
     rates: tuple[float, ...]
-    """The share kept of each tensor of the state."""
+    """The share of units kept, for each tensor of the state."""
     training: bool
 
     def __call__(self, new: State, old: State) -> State:
-        """The state after a step, each tensor (N, H)."""
+        """Mix the new and the old state, each tensor (N, H)."""
         return tuple(self._mix(*parts) for parts in zip(new, old, self.rates, strict=True))
 
     def _mix(self, new: Tensor, old: Tensor, rate: float) -> Tensor:
@@ -91,13 +80,10 @@ class Zoneout:
 
 
 def deferred(weights: Weights) -> Weights:
-    """The same weights, with the gradient of U computed in one product at the end; for one window of training.
-
-    Under autocast the products are in its dtype.
-    """
+    """The same weights for one window of training, with the gradient of U computed in one product at its end."""
     operands = _Operands()
-    parts = {item.name: getattr(weights, item.name) for item in fields(weights)}
-    return _Deferred(**parts | {"hh": _GradientOfWeights.apply(weights.hh, operands)}, operands=operands)  # type: ignore[no-untyped-call]
+    values = {item.name: getattr(weights, item.name) for item in fields(weights)}
+    return _Deferred(**values | {"hh": _GradientOfWeights.apply(weights.hh, operands)}, operands=operands)  # type: ignore[no-untyped-call]
 
 
 class Accumulator:
@@ -108,10 +94,10 @@ class Accumulator:
         self.clear()
 
     def clear(self) -> None:
-        """Discard what the steps left."""
+        """Discard all tensors."""
 
     def open(self) -> None:
-        """Before a step adds to it: discard an earlier pass that never used its tensors, as no gradient was asked."""
+        """Call before adding: discards the tensors of an earlier pass that asked for no gradient of the weights."""
         running = torch._C._current_graph_task_id()
         if running != self._pass:
             self._pass = running
@@ -121,7 +107,7 @@ class Accumulator:
 class _Operands(Accumulator):
     def clear(self) -> None:
         self.entries: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-        """By the rows of U: state (N, H) and gradient (N, rows) of every product."""
+        """By rows of U: state (N, H) and gradient (N, rows) of every product."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +124,6 @@ class _Deferred(Weights):
 
 
 class _Context(FunctionCtx):
-    """What the two functions below keep for their backward passes."""
-
     operands: _Operands
     rows: tuple[int, int]
     like: Tensor
@@ -147,7 +131,7 @@ class _Context(FunctionCtx):
 
 
 class _GradientOfWeights(torch.autograd.Function):
-    """Pass the weights on in the products' dtype; its backward pass runs after that of all the products."""
+    """Pass on the weights in the products' dtype; its backward pass runs after that of all the products."""
 
     @staticmethod
     def forward(ctx: _Context, hh: Tensor, operands: _Operands) -> Tensor:
@@ -167,7 +151,7 @@ class _GradientOfWeights(torch.autograd.Function):
 
 
 class _Product(torch.autograd.Function):
-    """U h for some rows of U; records the operands of U's gradient instead of computing it."""
+    """U h for some rows of U; records the operands of U's gradient."""
 
     @staticmethod
     def forward(ctx: _Context, h: Tensor, hh: Tensor, operands: _Operands, rows: tuple[int, int]) -> Tensor:
