@@ -38,27 +38,22 @@ if TYPE_CHECKING:
     from textseq.nn.recurrent import Recurrent as Recurrent
     from textseq.nn.trace import RecurrentTrace as RecurrentTrace
 
-_MODULES = {
-    "AdditiveAttention": "attention",
-    "AttentionDecoder": "attention_decoder",
-    "CELLS": "cells",
-    "Cell": "cells",
-    "ConditionalRandomField": "crf",
-    "DotAttention": "attention",
-    "Dropout": "dropout",
-    "DropoutMasks": "dropout",
-    "Embedding": "embedding",
-    "GeneralAttention": "attention",
-    "Loss": "losses",
-    "Memory": "attention",
-    "Pooling": "pooling",
-    "Recurrent": "recurrent",
-    "RecurrentTrace": "trace",
-    "Weights": "cells",
-    "linear_cross_entropy": "kernels.linear_cross_entropy",
-    "reference": "reference",
-    "register_cell": "cells",
+_NAMES = {
+    "attention": ("AdditiveAttention", "DotAttention", "GeneralAttention", "Memory"),
+    "attention_decoder": ("AttentionDecoder",),
+    "cells": ("CELLS", "Cell", "Weights", "register_cell"),
+    "crf": ("ConditionalRandomField",),
+    "dropout": ("Dropout", "DropoutMasks"),
+    "embedding": ("Embedding",),
+    "kernels.linear_cross_entropy": ("linear_cross_entropy",),
+    "losses": ("Loss",),
+    "pooling": ("Pooling",),
+    "recurrent": ("Recurrent",),
+    "reference": ("reference",),
+    "trace": ("RecurrentTrace",),
 }
+
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_MODULES)
 

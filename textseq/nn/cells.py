@@ -101,12 +101,7 @@ class Weights:
 def normalized(product: Tensor, gain: Tensor, hidden_size: int) -> Tensor:
     """Layer normalization of each gate separately, times a gain (Ba, Kiros and Hinton 2016, equations 20 to 22).
 
-    The paper normalizes all gates of a product together; separately, no gate drowns another.
-
-    Args:
-        product: (..., G*H), for any number G of gates.
-        gain: (G*H,).
-        hidden_size: H.
+    The paper normalizes all gates of a product (..., G*H) together; separately, no gate drowns another.
     """
     by_gate = product.reshape(*product.shape[:-1], -1, hidden_size)
     return layer_norm(by_gate, (hidden_size,)).flatten(-2) * gain
@@ -244,7 +239,7 @@ CELLS: dict[str, Cell] = {
     "gru": Cell(gates="rzn", states=1, step=gru_step, fused=nn.GRU, additive=False),
     "gru-reset-before": Cell(gates="rzn", states=1, step=gru_reset_before_step, additive=False),
 }
-"""Every cell by its name, as ``Recurrent``, ``--cell`` and the settings take it; see ``register_cell``."""
+"""Every cell by its name in ``Recurrent``, ``--cell`` and the settings; see ``register_cell``."""
 
 BUILT_IN = frozenset(CELLS)
 

@@ -19,17 +19,14 @@ class WordVectors(Protocol):
     @property
     def table(self) -> npt.NDArray[np.float32]:
         """(W, E)."""
-        ...
 
     @property
     def row_of(self) -> Mapping[str, int]:
         """The row of each word."""
-        ...
 
     @property
     def other_case(self) -> int:
         """Number of words found in another case only."""
-        ...
 
 
 class Embedding(nn.Embedding):

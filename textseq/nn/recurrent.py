@@ -81,11 +81,8 @@ class Recurrent(nn.Module):
             for width in widths[:num_layers]
         )
         self.dropout = Dropout(dropout, locked=locked_dropout)
-        self.start = (
-            nn.Parameter(torch.zeros(self.cell.states, num_layers * self.directions, hidden_size))
-            if learn_initial_state
-            else None
-        )
+        start_shape = self.cell.states, num_layers * self.directions, hidden_size
+        self.start = nn.Parameter(torch.zeros(start_shape)) if learn_initial_state else None
 
     def initial_state(self, batch: int) -> State:
         """The state before the first token: each tensor (L*D, N, H), zero or learned."""

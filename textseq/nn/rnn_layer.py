@@ -18,7 +18,7 @@ SUFFIXES = ("_l0", "_l0_reverse")
 
 
 class Layer(nn.Module):
-    """The weights of one layer that torch has no module for, under the names that torch would give them.
+    """The weights of a layer for which torch has no module, named as in torch.
 
     The cell's further weights are ``weight_NAME``; ``gain_ih``, ``gain_hh``, ``gain_c`` and ``bias_c`` belong to layer
     normalization.
@@ -28,12 +28,8 @@ class Layer(nn.Module):
         super().__init__()
         self.extra = tuple(cell.extra_weights)
         rows = len(cell.gates) * hidden_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih": (rows, input_size),
-            "weight_hh": (rows, hidden_size),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
-        }
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         shapes |= {f"weight_{name}": shape for name, shape in cell.extra_shapes(hidden_size).items()}
         if layer_norm:
             shapes |= {"gain_ih": (rows,), "gain_hh": (rows,)}
@@ -52,9 +48,9 @@ class Layer(nn.Module):
 
 
 def make_layer(cell: Cell, input_size: int, hidden_size: int, *, bidirectional: bool, layer_norm: bool) -> nn.Module:
-    """A layer of a cell, initialized as in torch, U(-1, 1) / sqrt(H), except for the forget gate.
+    """A layer of a cell, initialized as in torch, U(-1, 1) / sqrt(H), but with a forget bias of 1.
 
-    Its bias is 1 (Gers et al. 2000; Jozefowicz et al. 2015, section 4), so that a new LSTM remembers.
+    So a new LSTM remembers (Gers et al. 2000; Jozefowicz et al. 2015, section 4).
     """
     if cell.fused is None or layer_norm:
         layer: nn.Module = Layer(cell, input_size, hidden_size, bidirectional=bidirectional, layer_norm=layer_norm)

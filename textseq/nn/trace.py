@@ -52,7 +52,7 @@ class TraceBuilder:
     """For each layer and direction, gates by name and states, each step by step, (N, H)."""
 
     def start(self) -> tuple[dict[str, list[Tensor]], list[State]]:
-        """The two to fill for the next layer and direction."""
+        """Gates and states to fill for the next layer and direction."""
         self.runs.append(({}, []))
         return self.runs[-1]
 

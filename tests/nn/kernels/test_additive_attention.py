@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from textseq.nn.kernels import additive_attention as additive
-from textseq.nn.kernels.additive_attention import AttendBackward, AttendStep, exp_2x
+from textseq.nn.kernels.additive_attention import Kernel, exp_2x
 
 SHAPES = [(1, 1, 1, 1), (3, 7, 5, 6), (2, 33, 130, 70)]
 """N, S, A, C."""
 
 
-def kernels() -> tuple[AttendStep, AttendBackward]:
+def kernels() -> tuple[Kernel, Kernel]:
     """The GPU's, interpreted."""
     if find_spec("triton") is None:
         pytest.skip("Triton is not installed")
@@ -33,7 +33,7 @@ def kernels() -> tuple[AttendStep, AttendBackward]:
 
 
 @pytest.fixture(params=["torch", "triton"])
-def ways(request: pytest.FixtureRequest) -> Iterator[tuple[AttendStep, AttendBackward]]:
+def ways(request: pytest.FixtureRequest) -> Iterator[tuple[Kernel, Kernel]]:
     """A step and its gradient."""
     yield (additive.attend, additive.attend_backward) if request.param == "torch" else kernels()
 
@@ -46,7 +46,7 @@ def equations(query: Tensor, keys: Tensor, score: Tensor, values: Tensor, paddin
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_step_and_its_gradient_are_those_of_the_equations(
-    shape: tuple[int, int, int, int], ways: tuple[AttendStep, AttendBackward]
+    shape: tuple[int, int, int, int], ways: tuple[Kernel, Kernel]
 ) -> None:
     torch.manual_seed(1)
     attend, attend_backward = ways

@@ -20,11 +20,8 @@ from textseq.nn.kernels.unroll import Accumulator, deferred
 sigmoid_backward = torch.ops.aten.sigmoid_backward
 
 
-AttendStep = Callable[..., None]
-"""The signature of ``attend``."""
-
-AttendBackward = Callable[..., None]
-"""The signature of ``attend_backward``."""
+Kernel = Callable[..., None]
+"""A function with the signature of ``attend`` or of ``attend_backward``."""
 
 
 def attend(
@@ -70,7 +67,7 @@ def attend_backward(
     torch.mul(inner.sum(dim=1), 4 * score, out=d_query)
 
 
-def fastest_kernels(keys: Tensor) -> tuple[AttendStep, AttendBackward]:
+def fastest_kernels(keys: Tensor) -> tuple[Kernel, Kernel]:
     """``attend`` and ``attend_backward`` in Triton if it supports these keys, (N, S, A); else in torch's operations."""
     if keys.device.type == "cuda" and keys.dtype == torch.float32 and find_spec("triton"):
         from textseq.nn.kernels import additive_attention_triton as fused

@@ -20,14 +20,9 @@ from textseq.nn.kernels.precision import product_dtype
 
 
 def fused_layer(
-    layer: nn.RNNBase,
-    x: Tensor,
-    state: State,
-    *,
-    lengths: Tensor | None = None,
-    masks: Sequence[Tensor] = (),
+    layer: nn.RNNBase, x: Tensor, state: State, *, lengths: Tensor | None = None, masks: Sequence[Tensor] = (),
     resets: Tensor | None = None,
-) -> tuple[Tensor, State]:
+) -> tuple[Tensor, State]:  # fmt: skip
     """Run one layer over a window.
 
     Args:

@@ -28,16 +28,10 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward
 
 
 def gru_window(x_gates: Tensor, state: Tensor, hh: Tensor, bias: Tensor) -> Tensor:
-    """Run GRUs side by side over a window.
+    """Run D GRUs side by side over a window.
 
-    Args:
-        x_gates: the input's share of the gates, (T, D, N, 3H).
-        state: before the first step, (D, N, H).
-        hh: recurrent weights, (D, 3H, H).
-        bias: recurrent bias, (D, 3H).
-
-    Returns:
-        The state after every step, (T, D, N, H).
+    From the input's share of the gates (T, D, N, 3H), the state before the first step (D, N, H), recurrent weights
+    (D, 3H, H) and bias (D, 3H), to the state after every step (T, D, N, H).
     """
     states: Tensor = _Gru.apply(x_gates, state, hh, bias)  # type: ignore[no-untyped-call]
     return states

@@ -5,8 +5,7 @@ is stored as integers times its scale. Input vectors are rounded in the same way
 a text does not depend on the others of its batch; the product is summed in integers and scaled back (symmetric dynamic
 quantization, Jacob et al. 2018, section 2). Biases, layer normalization, gates and states stay in floating point.
 
-The products are oneDNN's, on the CPU. Those of torch's quantized tensors would be faster still for one text, but torch
-is to remove these tensors.
+The products are oneDNN's, on the CPU; torch's quantized tensors, faster still for one text, are to leave torch.
 """
 
 from __future__ import annotations

@@ -58,9 +58,7 @@ def lstm_with_resets(kernel: nn.LSTM, x: Tensor, state: State, resets: Tensor) -
     """Run an LSTM over rows of which some restart from a zero state within the window.
 
     Args:
-        kernel: one layer of one direction, in the dtype of ``x``.
-        x: (T, N, E).
-        state: h and c before the first step, (1, N, H) each.
+        kernel, x, state: as for ``lstm_over_padding``, of one direction.
         resets: (N, T) booleans on the CPU, true where a row restarts before that step.
 
     Returns:
