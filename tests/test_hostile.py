@@ -100,7 +100,7 @@ def test_a_new_model_that_no_memory_holds_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     Path("text.txt").write_text(inputs.ENGLISH)
     config = textseq.LanguageModelConfig(hidden_size=10**9)
-    with little_memory(), pytest.raises(TextseqError, match=r"does not fit into the .* GiB of memory"):
+    with little_memory(), pytest.raises(TextseqError, match=r"cannot be trained in the .* GiB of memory"):
         textseq.train(text=["text.txt"], model=config, name="large")
     assert not (tmp_path / "runs" / "large").exists()
 
@@ -126,7 +126,7 @@ def test_weights_that_are_no_numbers_are_refused_by_name(task: str, number: floa
     weights = load(files["model.safetensors"])
     name = sorted(weights)[-1]
     weights[name].view(-1)[-1] = number
-    with pytest.raises(TextseqError, match=f"'{name}' has numbers that are infinite or none"):
+    with pytest.raises(TextseqError, match=f"'{name}' has infinite or undefined numbers"):
         textseq.load(folder_of(rehashed(files | {"model.safetensors": save(weights)}), tmp_path / "model"))
 
 
@@ -192,14 +192,14 @@ def test_a_model_folder_executes_nothing(name: str, tmp_path: Path, monkeypatch:
 )
 def test_the_files_of_a_model_lie_in_its_folder(name: str, tmp_path: Path) -> None:
     files = edited("classification", lambda facts: facts["sha256"].update({name: "0"}))
-    with pytest.raises(TextseqError, match="is no file of this folder"):
+    with pytest.raises(TextseqError, match="is not a file of this folder"):
         textseq.load(folder_of(files, tmp_path / "model"))
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf"), 10**400, "1", None], ids=range(7))
 def test_a_temperature_that_divides_nothing_is_refused(temperature: object, tmp_path: Path) -> None:
     files = edited("classification", lambda facts: facts.update(temperature=temperature))
-    with pytest.raises(TextseqError, match="its 'temperature' must be above 0"):
+    with pytest.raises(TextseqError, match=r"'temperature' must be (above 0|finite|of type float)"):
         textseq.load(folder_of(files, tmp_path / "model"))
 
 

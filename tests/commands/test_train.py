@@ -330,7 +330,7 @@ def test_a_run_goes_on_as_it_is(command: Command, trained: Path, pairs: list[Pat
     refused(command("--resume", "mine", "--text", pairs[0]), "--resume mine asks for a translator, --text for a")
     refused(command("--resume", "mine", "--task", "language-model"), "--task language-model asks for .*, --resume mine")
     refused(command("--text", pairs[0], "--from", "mine"), "--from mine asks for a translator, --text for a language m")
-    refused(command("--pairs", *pairs), "run .*mine exists; go on with --resume")
+    refused(command("--pairs", *pairs), "run .*mine exists; resume it \\(--resume")
 
 
 def test_a_resumed_run_whose_settings_are_damaged_is_one_line(command: Command, trained: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_second_training_in_a_folder_is_refused_and_disturbs_nothing(
     home: Path, command: Command, at_step: Callable[[int, Change], None]
 ) -> None:
     train("alone")
-    refused = r"^another process trains in \S+twice; wait for its end, stop it, or choose another --name$"
+    refused = r"^another process trains in \S+twice; wait until it ends, stop it, or choose another --name$"
 
     def others(loop: Trainer) -> None:
         before = content(home / "runs" / "twice")
@@ -131,7 +131,7 @@ def test_of_two_that_begin_under_one_name_the_later_finds_the_run(home: Path, mo
         return prepare(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("textseq.tasks.language_model.run.tokenizer_for", slow)
-    with pytest.raises(TextseqError, match=r"^the run \S+same exists; go on with --resume"):
+    with pytest.raises(TextseqError, match=r"^the run \S+same exists; resume it \(--resume"):
         train("same")
     last = newest(home / "runs" / "same", "last")
     assert last is not None
@@ -233,7 +233,7 @@ def test_what_to_do_about_a_damaged_checkpoint_is_told(home: Path, command: Comm
     assert f"{last / file} is " in err
     assert "restore the folder" in err
     assert len(err.splitlines()) == 1
-    with pytest.raises(TextseqError, match=rf"\(--from {folder} begins with the best weights of the run\)$"):
+    with pytest.raises(TextseqError, match=rf"\(--from {folder} starts from the best weights of the run\)$"):
         textseq.resume("hurt")
     assert textseq.train(text="text.txt", name="after", init_from=str(folder), training=TrainingConfig(max_steps=1))
 

@@ -418,7 +418,8 @@ def test_a_job_goes_on_bit_for_bit_and_with_other_processes_in_words(home: Path)
     fewer = together(1, "train", "--resume", "mine", "--max-steps", "16", folder=home)
     assert fewer[0][0] == 0
     assert (
-        said_by(fewer).count("note: the run began with processes 2 and goes on with processes 1: not bit for bit") == 1
+        said_by(fewer).count("note: the run started with processes 2 and resumes with processes 1: results will not")
+        == 1
     )
 
 

@@ -1,11 +1,11 @@
-"""The run folder: save, load, resume.
+"""Checkpoints: save, load, resume.
 
-Each checkpoint is one folder, ``last-3`` or ``best-2``: written aside under a hidden name, flushed to disk,
-renamed whole, and only then are older ones of its kind deleted. A number never comes twice, so whatever moment
-a run is killed at, the highest number of each kind is a whole checkpoint.
+Each checkpoint of a run is a folder, ``last-3`` or ``best-2``. It is written under a hidden name, flushed to disk and
+renamed; then older ones of its kind are deleted. Numbers are not reused, so whenever a run is killed, the highest
+number of each kind is a complete checkpoint.
 
-A checkpoint holds ``model.safetensors``, ``config.json`` and ``tokenizer.json``; one to resume from also
-``training.safetensors`` and ``training.json``. A folder with the first three, wherever it lies, is a model.
+A model folder holds ``model.safetensors``, ``config.json`` and ``tokenizer.json``; a checkpoint to resume from also
+``training.safetensors`` and ``training.json``.
 """
 
 from __future__ import annotations
@@ -33,30 +33,29 @@ from textseq.tokenizers.registry import load_tokenizer
 FORMAT = 2
 """Format of model folders that this version reads and writes."""
 
-FORMATS = frozenset({torch.float16, torch.bfloat16, torch.float32})
-"""What the numbers of weights may be written as."""
+DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32})
+"""Valid dtypes of weights."""
 
 LONGEST_NAME = 100
-"""Characters of the name of a file beside them."""
+"""Characters of a file name."""
 
 SLACK = 2**16
-"""Parameters that a model may have beyond twice those in its file, in which shared ones stand once."""
-
+"""Parameters that a model may have beyond twice those in its file, where shared ones are stored once."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 class TokenizerLike(Protocol):
-    """What writes itself into a model's folder: a tokenizer, or whatever a task has of them."""
+    """A tokenizer, or a task's several tokenizers, saved beside the weights."""
 
     def save(self, folder: Path) -> None:
-        """Write one's files into an existing folder."""
+        """Write the files into an existing folder."""
         ...
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a model folder holds."""
+    """The content of a model folder."""
 
     folder: Path
     info: ModelInfo
@@ -72,21 +71,21 @@ def save(
     info: ModelInfo,
     training: tuple[Mapping[str, Tensor], Table] | None = None,
 ) -> Path:
-    """Write a checkpoint of a run, and then delete the older ones of its kind.
+    """Write a checkpoint of a run, then delete the older ones of its kind.
 
     Args:
         run: the run's folder.
-        kind: ``last`` or ``best``.
+        kind: "last" or "best".
         model: its weights are written.
         tokenizer: written beside them.
-        info: the model's metadata, ``config.json``.
-        training: tensors and plain data to resume from, if it is to be resumed from.
+        info: the model's metadata, for ``config.json``.
+        training: tensors and plain data to resume from; None: it cannot be resumed from.
 
     Returns:
         The checkpoint's folder.
 
     Raises:
-        TextseqError: the disk is full or cannot be written; the older checkpoints are untouched.
+        TextseqError: the disk is full or cannot be written; older checkpoints are kept.
     """
     older = numbered(run, kind)
     target = run / f"{kind}-{max(older, default=0) + 1}"
@@ -104,14 +103,13 @@ def save(
 def write_model(
     folder: Path, model: nn.Module, tokenizer: TokenizerLike, info: ModelInfo, *, half: bool = False
 ) -> None:
-    """Write the three files of a model into a folder.
+    """Write a model into an existing folder, whose other files are hashed too; shared weights are written once.
 
     Args:
-        folder: an existing folder; use ``files.whole_folder`` to have it appear whole. What lies in it already
-            is hashed too.
-        model: its weights are written, shared ones once.
-        tokenizer: writes itself beside them, as ``tokenizer.json``.
-        info: written into ``config.json``, beside the format version and the files' hashes.
+        folder: an existing folder; ``files.whole_folder`` makes it appear complete.
+        model: its weights are written.
+        tokenizer: written beside them.
+        info: written into ``config.json`` with the format version and the hashes of the files.
         half: write the weights in 16 bits instead of 32.
     """
     seen: set[int] = set()
@@ -130,42 +128,39 @@ def load(folder: Path) -> Checkpoint:
     """Read a model folder.
 
     Raises:
-        TextseqError: a file that is missing or damaged, or another format.
+        TextseqError: a file is missing or damaged, or has another format.
     """
-    table = read_json(folder / "config.json")
+    config = folder / "config.json"
+    table = read_json(config)
     version, hashes = table.pop("format", None), table.pop("sha256", None)
     if not isinstance(version, int) or not isinstance(hashes, dict):
-        raise TextseqError(
-            f"{folder / 'config.json'} is damaged: format version and hashes are missing; restore the folder"
-        )
+        raise TextseqError(f"{config} is damaged: format version and hashes are missing; restore the folder")
     if version != FORMAT:
         hint = "upgrade textseq" if version > FORMAT else "train it again with this version"
         raise TextseqError(f"{folder}: expected model format {FORMAT}, got {version}; {hint}")
-    for name, wanted in hashes.items():
+    for name, expected in hashes.items():
         path = folder / name
         if Path(name).name != name or name in {"", ".."} or not name.isprintable() or len(name) > LONGEST_NAME:
-            raise TextseqError(
-                f"{folder / 'config.json'} is damaged: {name[:LONGEST_NAME]!r} is no file of this folder; restore it"
-            )
+            raise TextseqError(f"{config} is damaged: {name[:LONGEST_NAME]!r} is not a file of this folder; restore it")
         if not path.is_file():
             raise TextseqError(f"{path} is missing; restore the folder or train the model again")
-        if sha256(path) != wanted:
+        if sha256(path) != expected:
             raise TextseqError(
-                f"{path} is damaged: its SHA-256 is not the one in config.json; restore the folder or train again"
+                f"{path} is damaged: its SHA-256 differs from config.json; restore the folder or train again"
             )
-    info = ModelInfo.from_dict(table, where=str(folder / "config.json"))
+    info = ModelInfo.from_dict(table, where=str(config))
     weights = read_tensors(folder / "model.safetensors")
     for name, tensor in weights.items():
-        if tensor.dtype not in FORMATS or not tensor.isfinite().all():
-            found = "numbers that are infinite or none" if tensor.dtype in FORMATS else f"numbers of {tensor.dtype}"
+        if tensor.dtype not in DTYPES or not tensor.isfinite().all():
+            fault = "infinite or undefined numbers" if tensor.dtype in DTYPES else f"numbers of {tensor.dtype}"
             raise TextseqError(
-                f"{folder / 'model.safetensors'} is no model's: '{name}' has {found}; restore the folder or train again"
+                f"{folder / 'model.safetensors'} is damaged: '{name}' has {fault}; restore the folder or train again"
             )
     return Checkpoint(folder, info, weights, load_tokenizer(folder))
 
 
 def load_latest(find: Callable[[], Path]) -> Checkpoint:
-    """Read the model folder that ``find`` names; or the next, if a run that goes on has replaced it meanwhile.
+    """``load(find())``, repeated if a running training replaces that checkpoint meanwhile.
 
     Raises:
         TextseqError: as ``find`` and ``load``.
@@ -180,28 +175,27 @@ def load_latest(find: Callable[[], Path]) -> Checkpoint:
 
 
 def set_info(folder: Path, info: ModelInfo) -> None:
-    """Replace the metadata of a model folder, for results that come after the weights."""
+    """Replace the metadata of a model folder, to add results."""
     table = read_json(folder / "config.json")
     with replacing(folder / "config.json") as (file,):
         file.write(_json({**info.to_dict(), **{key: table[key] for key in BESIDE}}))
 
 
 def build_with_weights(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Path) -> Model:
-    """A model with a checkpoint's weights; it is not made unless about as many parameters are there as it wants.
+    """Build a model and load a checkpoint's weights, refusing one much larger than these before it takes memory.
 
     Args:
-        make: makes the model that ``config.json`` describes.
-        weights: the checkpoint's.
-        folder: its own.
+        make: builds the model of ``config.json``.
+        weights: the checkpoint's weights.
+        folder: the checkpoint's folder, for errors.
 
     Raises:
-        TextseqError: weights that do not fit the model.
+        TextseqError: the weights do not fit the model.
     """
     count = sum(tensor.numel() for tensor in weights.values())
     with limit_parameters(
         2 * count + SLACK,
-        f"the weights in {folder} do not fit its config.json, whose model has far more than their {count:,} numbers; "
-        "restore the folder",
+        f"the weights in {folder} do not fit its config.json ({count:,} numbers for a larger model); restore it",
     ):
         model = make()
     load_weights(model, weights, folder)
@@ -209,27 +203,23 @@ def build_with_weights(make: Callable[[], Model], weights: Mapping[str, Tensor],
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Fill a model with a checkpoint's weights.
+    """Copy a checkpoint's weights into a model.
 
     Raises:
-        TextseqError: weights that do not fit the model that ``config.json`` describes.
+        TextseqError: the weights do not fit the model of ``config.json``.
     """
-    own = model.state_dict()
-    shared = {own[name].data_ptr() for name in weights if name in own}
-    missing = [name for name, tensor in own.items() if name not in weights and tensor.data_ptr() not in shared]
-    wrong = [name for name in weights if name not in own or own[name].shape != weights[name].shape]
+    state = model.state_dict()
+    shared = {state[name].data_ptr() for name in weights if name in state}
+    missing = [name for name, tensor in state.items() if name not in weights and tensor.data_ptr() not in shared]
+    wrong = [name for name in weights if name not in state or state[name].shape != weights[name].shape]
     if missing or wrong:
         names = ", ".join((missing + wrong)[:3])
         raise TextseqError(f"the weights in {folder} do not fit its config.json ({names}); restore the folder")
-    model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in weights.items()}, strict=False)
+    model.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in weights.items()}, strict=False)
 
 
 def load_training(folder: Path) -> tuple[dict[str, Tensor], Table]:
-    """Read what a ``last`` checkpoint holds to resume from.
-
-    Raises:
-        TextseqError: a file that is missing or damaged.
-    """
+    """The tensors and plain data that a ``last`` checkpoint is resumed from."""
     return read_tensors(folder / "training.safetensors"), read_json(folder / "training.json")
 
 
@@ -237,7 +227,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Raises:
-        TextseqError: a file that is missing or damaged.
+        TextseqError: the file is missing or damaged.
     """
     if not path.is_file():
         raise TextseqError(f"{path} is missing; restore the folder or train the model again")
@@ -250,15 +240,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with replacing(path) as (file,):
-        file.write(b"")  # made as every other file of the folder is: safetensors would keep it to its owner
+        file.write(b"")  # gives it the usual permissions; safetensors would make it private
     mode = path.stat().st_mode
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:  # how safetensors tells of a full disk
+    except SafetensorError as error:  # such as a full disk
         raise cannot_write(path, error) from error
     path.chmod(mode)
 
 
 def _json(table: Table) -> bytes:
-    # What is no text, as JSON may have it by its number, is written by its number again.
+    # Lone surrogates are written as escapes, as JSON allows.
     return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

@@ -16,7 +16,7 @@ from textseq.io.files import whole_folder
 
 @dataclass(frozen=True)
 class CardText:
-    """What a task writes into a card."""
+    """A task's part of the model card."""
 
     title: str
     """Such as "A recurrent classifier"."""
@@ -36,10 +36,10 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
     """The model card, in Markdown.
 
     Args:
-        name: what the model is called.
+        name: of the model.
         info: its metadata.
         model: for its size.
-        describe: the task's part of the card.
+        describe: gives the task's part of the card.
     """
     parameters = sum(p.numel() for p in model.parameters())
     mean = f", the mean of the weights of steps {', '.join(map(str, info.average_of))}" if info.average_of else ""
@@ -106,11 +106,11 @@ def save_with_card(
     """
     if folder.exists():
         raise TextseqError(f"{folder} exists; name a new folder or remove it")
-    made, resumed = (
+    made_with, resumed_with = (
         {name: value for name, value in table.items() if name != "command"}
         for table in (info.made_with, info.resumed_with)
     )
-    info = replace(info, source={}, results=(*results, *info.results), made_with=made, resumed_with=resumed)
+    info = replace(info, source={}, results=(*results, *info.results), made_with=made_with, resumed_with=resumed_with)
     with whole_folder(folder) as aside:
         checkpoint.write_model(aside, model, tokenizer, info, half=half)
         card = model_card(folder.name, info, model, describe)
@@ -127,9 +127,9 @@ def result_table(head: Sequence[str], info: ModelInfo, row: Callable[[Table], Se
     )
 
 
-def interval(ends: object, spec: str = ".2f") -> str:
+def interval(bounds: object, spec: str = ".2f") -> str:
     """A confidence interval in words."""
-    return " to ".join(f"{end:{spec}}" for end in ends) if isinstance(ends, list | tuple) else "unknown"
+    return " to ".join(f"{bound:{spec}}" for bound in bounds) if isinstance(bounds, list | tuple) else "unknown"
 
 
 def label_text(info: ModelInfo) -> str:
@@ -137,10 +137,10 @@ def label_text(info: ModelInfo) -> str:
     return ", ".join(info.labels) or "unknown labels"
 
 
-def _made_with(made: Table) -> list[str]:
-    versions = ", ".join(f"{name} {value}" for name, value in made.items() if name not in {"textseq", "command"})
-    command = f": `{' '.join(str(made['command']).split())}`" if "command" in made else ""
-    return [f"- Made with {versions}{command}."] if made else []
+def _made_with(made_with: Table) -> list[str]:
+    versions = ", ".join(f"{name} {value}" for name, value in made_with.items() if name not in {"textseq", "command"})
+    command = f": `{' '.join(str(made_with['command']).split())}`" if "command" in made_with else ""
+    return [f"- Made with {versions}{command}."] if made_with else []
 
 
 def _signature(result: Table) -> str:
@@ -148,10 +148,10 @@ def _signature(result: Table) -> str:
 
 
 def label_results(info: ModelInfo, unit: str) -> tuple[str, ...]:
-    """The table of results of a model that gives labels to texts or words."""
+    """The table of results of a classifier or tagger."""
 
     def row(result: Table) -> tuple[str, ...]:
-        ends = interval(result["interval_95"], ".2%")
-        return f"{result['accuracy']:.2%}", ends, f"{result['macro_f1']:.4f}", f"{result['nats']:.4f}"
+        bounds = interval(result["interval_95"], ".2%")
+        return f"{result['accuracy']:.2%}", bounds, f"{result['macro_f1']:.4f}", f"{result['nats']:.4f}"
 
     return result_table(("accuracy", "95 % interval", "macro F1", f"nats per {unit}"), info, row)

@@ -1,4 +1,4 @@
-"""How many parameters a model may have: one that is too large is refused before memory is taken for it."""
+"""Limits of a model's size, checked while it is built and before its memory is allocated."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.overrides import TorchFunctionMode
 
 from textseq.errors import TextseqError
 
-MAKING = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
-"""What makes the parameters of a new model; their first argument is the shape, or all of them are."""
+ALLOCATORS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+"""Functions that allocate parameters; their first argument is the shape, or all arguments are."""
 
 BYTES = 8
-"""Of a parameter and its gradient in float32, which is the least that training takes."""
+"""Bytes of a parameter and its gradient in float32, the least that training needs."""
 
 
-class _Counting(TorchFunctionMode):
-    """Adds up the elements of the tensors that are made, and refuses the one that would be too many."""
+class _ElementCount(TorchFunctionMode):
+    """Counts the elements of allocated tensors and raises a TextseqError above a limit."""
 
-    def __init__(self, most: int, refusal: str) -> None:
+    def __init__(self, limit: int, message: str) -> None:
         super().__init__()
-        self.left, self.refusal = most, refusal
+        self.left, self.message = limit, message
 
     def __torch_function__(
         self,
@@ -33,41 +33,33 @@ class _Counting(TorchFunctionMode):
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        if func in MAKING:
+        if func in ALLOCATORS:
             shape = args[0] if args and isinstance(args[0], Sequence) else args
             self.left -= math.prod(size for size in shape if isinstance(size, int))
             if self.left < 0:
-                raise TextseqError(self.refusal)
+                raise TextseqError(self.message)
         return func(*args, **(kwargs or {}))
 
 
-def limit_parameters(parameters: int, refusal: str) -> AbstractContextManager[object]:
-    """A block in which a model is made.
-
-    Args:
-        parameters: how many its tensors may have in all.
-        refusal: the message of the TextseqError that a tensor with more is refused with.
-    """
-    return _Counting(parameters, refusal)
+def limit_parameters(parameters: int, message: str) -> AbstractContextManager[object]:
+    """Context in which a model is built; more parameters than given raise a TextseqError with this message."""
+    return _ElementCount(parameters, message)
 
 
 def limit_to_memory() -> AbstractContextManager[object]:
-    """A block in which a model is made that is to be trained.
-
-    One that this machine's memory cannot hold, with its gradients, is refused before its weights alone take half of it.
-    """
+    """Context in which a model is built; one too large to train on this machine raises a TextseqError."""
     memory = _memory()
     if memory is None:
         return nullcontext()
     return limit_parameters(
         memory // BYTES,
-        f"a model of more than {memory // BYTES:,} parameters, whose training does not fit into the "
-        f"{memory / 2**30:.0f} GiB of memory of this machine; choose smaller sizes or fewer layers",
+        f"a model of more than {memory // BYTES:,} parameters cannot be trained in the {memory / 2**30:.0f} GiB of "
+        "memory of this machine; choose smaller sizes or fewer layers",
     )
 
 
 def _memory() -> int | None:
-    """The bytes of memory of this machine, where the system tells them."""
+    """Bytes of memory of this machine; None if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What a model was made with: versions, machine and command, as its ``config.json`` keeps them."""
+"""Provenance of a model: versions, machine and command of its training, for ``config.json``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ from textseq.version import __version__
 SECRET = re.compile(
     r"(--?[\w-]*(?:token|secret|password|passwd|credentials?|api-?key))(=.*)?", re.IGNORECASE | re.DOTALL
 )
-"""A flag of somebody's own program that no one else should read the value of; our commands have none."""
+"""Flags whose values are hidden; only programs of users have any."""
 
 LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-"""In a URL."""
+"""Credentials in a URL."""
 
 
 def made_with(device: torch.device) -> Table:
-    """The versions, the machine and the command of this process.
-
-    With the same of them, the same seed and the same text a run gives the same weights, bit for bit.
-    """
+    """Versions, machine and command of this process; if equal, the same seed and text give the same weights."""
     return {
         "textseq": __version__,
         "python": platform.python_version(),
@@ -45,10 +42,10 @@ def made_with(device: torch.device) -> Table:
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """A command line as one would type it, without folders of the program and anything secret."""
+    """A command line as typed, without the program's folder and without secrets."""
     program, *rest = arguments or [""]
     path = Path(program)
-    said = ["python", "-m", f"textseq.cli.{path.stem}"] if path.parent.name == "cli" else [path.name]
+    words = ["python", "-m", f"textseq.cli.{path.stem}"] if path.parent.name == "cli" else [path.name]
     hidden = False
     for argument in rest:
         flag = SECRET.fullmatch(argument)
@@ -57,17 +54,17 @@ def shown(arguments: Sequence[str]) -> str:
         elif hidden and not argument.startswith("-"):
             argument = "..."
         hidden = flag is not None and not flag[2]
-        said.append(LOGIN.sub("...@", argument))
-    return shlex.join(said)
+        words.append(LOGIN.sub("...@", argument))
+    return shlex.join(words)
 
 
 def changes(before: Table, now: Table) -> str:
-    """In what a run that goes on differs from how it began, in words; empty if in nothing that could change a bit.
+    """A sentence on how the provenance of a resumed run differs from its start; empty if it does not.
 
     Args:
-        before: what ``made_with`` found when it began; nothing is known of runs of older versions.
-        now: what it finds.
+        before: from ``made_with`` at the start; empty for runs of older versions.
+        now: from ``made_with``.
     """
-    others = [what for what in now if what != "command" and what in before and before[what] != now[what]]
-    then, since = (", ".join(f"{what} {versions[what]}" for what in others) for versions in (before, now))
-    return f"the run began with {then} and goes on with {since}: not bit for bit the same" if others else ""
+    names = [name for name in now if name != "command" and name in before and before[name] != now[name]]
+    old, new = (", ".join(f"{name} {versions[name]}" for name in names) for versions in (before, now))
+    return f"the run started with {old} and resumes with {new}: results will not be bit-identical" if names else ""

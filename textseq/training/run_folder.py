@@ -15,59 +15,58 @@ from textseq.io.paths import runs_folder
 from textseq.training.distributed.environment import environment
 
 LOCK = ".lock"
-"""In a run's folder while it is trained."""
+"""Lock file in the folder of a run that is being trained."""
 
 
 def new_folder(name: str, *, overwrite: bool) -> Path:
     """The folder of a new run.
 
     Raises:
-        TextseqError: a name that cannot be one, or a run of this name that is not to be replaced.
+        TextseqError: an invalid name, or a run of this name exists and ``overwrite`` is not set.
     """
     if name in {"", ".", ".."} or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
-        raise TextseqError(f"--name wants a plain name without slashes, of 1 to 100 characters, found {name!r}")
+        raise TextseqError(f"--name: expected 1 to 100 printable characters without slashes, got {name!r}")
     folder = runs_folder() / name
-    if not overwrite and environment().leads:  # the others may find what the first has begun
-        _refuse_taken(folder)
+    if not overwrite and environment().leads:  # other processes may see what the first has written
+        _check_free(folder)
     return folder
 
 
-def _refuse_taken(folder: Path) -> None:
-    """Raise a TextseqError if there is anything in the place of a new run but what a killed one left half-made."""
+def _check_free(folder: Path) -> None:
+    """Raise a TextseqError if a folder exists with more than the hidden files of a killed run."""
     if folder.exists() and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
         raise TextseqError(
-            f"the run {folder} exists; go on with --resume {folder}, replace it with --overwrite, or choose another "
-            "--name"
+            f"the run {folder} exists; resume it (--resume {folder}), replace it (--overwrite) or choose another --name"
         )
 
 
 @contextmanager
 def alone(folder: Path, *, keep: bool, overwrite: bool) -> Iterator[None]:
-    """One training at a time in a run's folder.
+    """Lock a run's folder, creating it if necessary, so that one training at a time uses it.
 
     Args:
-        folder: is made if it is not there.
-        keep: leave the run that is in it, to go on with it.
-        overwrite: else empty the folder of it.
+        folder: the run's folder.
+        keep: keep its content, to resume.
+        overwrite: delete its content; without either, content raises an error.
 
     Raises:
-        TextseqError: another training is in there, or has been meanwhile; or the folder cannot be written to.
+        TextseqError: another training uses the folder or has used it meanwhile, or it cannot be written.
     """
-    busy = f"another process trains in {folder}; wait for its end, stop it, or choose another --name"
+    busy = f"another process trains in {folder}; wait until it ends, stop it, or choose another --name"
     with locked(folder / LOCK, busy):
         if not keep:
             if not overwrite:
-                _refuse_taken(folder)
+                _check_free(folder)
             for path in folder.iterdir():
                 if path.name != LOCK:
                     shutil.rmtree(path, ignore_errors=True)
-                    with suppress(OSError):  # a file, or what cannot be removed
+                    with suppress(OSError):  # a file, or not removable
                         path.unlink()
         yield
 
 
 def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
-    """What a run is resumed from.
+    """The checkpoint that a run is resumed from.
 
     Raises:
         TextseqError: there is none, or it is damaged.
@@ -84,4 +83,4 @@ def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
     except TextseqError as error:
         if newest(folder, "best") is None:
             raise
-        raise TextseqError(f"{error} (--from {folder} begins with the best weights of the run)") from None
+        raise TextseqError(f"{error} (--from {folder} starts from the best weights of the run)") from None

@@ -182,7 +182,7 @@ def test_a_run_that_exists_is_refused_and_overwrite_replaces_it(home: Path) -> N
     folder = home / "runs" / "mine"
     before = (folder / "README.md").read_bytes()
     with pytest.raises(
-        TextseqError, match=r"run \S+mine exists; go on with --resume \S+mine, replace it with --overwr"
+        TextseqError, match=r"run \S+mine exists; resume it \(--resume \S+mine\), replace it \(--overwr"
     ):
         train(text, "mine", steps=3)
     assert (folder / "README.md").read_bytes() == before
@@ -199,7 +199,7 @@ def test_a_run_that_exists_is_refused_and_overwrite_replaces_it(home: Path) -> N
 
 @pytest.mark.parametrize("name", [".", "..", "a/b", "a\\b"])
 def test_a_name_is_a_plain_one(home: Path, name: str) -> None:
-    with pytest.raises(TextseqError, match="--name wants a plain name without slashes"):
+    with pytest.raises(TextseqError, match="--name: expected 1 to 100 printable characters without slashes"):
         train(write("cats.txt", TEXT), name)
     assert not (home / "runs").exists()
 

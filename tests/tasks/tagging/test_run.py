@@ -80,7 +80,7 @@ def test_it_learns_tags_and_unknown_words(sentences: Path) -> None:
     assert any(("own: " in line and "5 tags" in line) or "4 tags" in line for line in said)
     assert any("use it with: textseq-tag --model own" in line for line in said)
     measured = tagger.evaluate_words(own_tagged([sentences]), "validation")
-    assert tagger.evaluate(own_tagged([sentences]), "validation") == measured
+    assert tagger.evaluate(own_tagged([sentences]), "validation").to_dict() == measured.to_dict()
     assert measured.accuracy > 0.95
     assert measured.unknown[1] > 0
     assert measured.unit == "words" and measured.examples == 12 * 6
@@ -117,7 +117,7 @@ def test_a_batch_of_lines_gives_what_each_gives_alone(sentences: Path, monkeypat
     tagger = train(sentences, model=replace(SMALL, output="crf"))
     lines = ["the dog sees a cat .", "", "fish", "a bird hears the very big cow of the dog .", "  ", "x" * 300]
     together = list(tagger.stream(lines))
-    monkeypatch.setattr("textseq.tasks.tagging.tagger.WORDS_AT_ONCE", 4)
+    monkeypatch.setattr("textseq.tasks.tagging.tagger.WORDS_PER_BATCH", 4)
     for line, found, again in zip(lines, together, tagger.stream(lines, buffer=2), strict=True):
         alone = tagger.tag(line)
         assert alone.tags == found.tags == again.tags
@@ -229,7 +229,7 @@ def test_sequences_that_are_not_aligned_are_learnt(sounds: Path, home: Path) -> 
         TextseqError, match=r"--output: expected ctc, as the tags of 'sounds\.tsv' are not aligned, got crf"
     ):
         textseq.train_tagger(data_source=origin, model=replace(SMALL, output="crf"), name="x")
-    with pytest.raises(TextseqError, match="num_beams must be at least 1"):
+    with pytest.raises(TextseqError, match="num_beams: expected at least 1"):
         tagger.tag("a", num_beams=0)
 
 
@@ -285,9 +285,9 @@ def deterministic_algorithms() -> Iterator[None]:
 
 def test_ways_to_part_words_that_do_not_exist_are_refused(sentences: Path) -> None:
     tagger = textseq.train_tagger(tagged=[sentences], model=SMALL, training=replace(QUICK, max_steps=1))
-    with pytest.raises(TextseqError, match="unknown way to part words 'nltl'; did you mean 'nltk'"):
+    with pytest.raises(TextseqError, match="unknown word splitting 'nltl'; did you mean 'nltk'"):
         tagger.tag("a", words="nltl")  # type: ignore[call-overload]
-    with pytest.raises(TextseqError, match="stream wants texts, found one string; put it into a list"):
+    with pytest.raises(TextseqError, match="stream: expected a list of texts, got one string; put it into a list"):
         next(tagger.stream("a text"))
 
 
@@ -296,7 +296,7 @@ def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Pa
     origin = TaggedData(tagged=(str(sounds if unaligned else sentences),), unaligned=unaligned)
     tagger = textseq.train_tagger(data_source=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     for text in (None, 3, b"ab", [1, 2], ["a", None]):
-        with pytest.raises(TextseqError, match="tag wants a sentence, or a list of its words, found"):
+        with pytest.raises(TextseqError, match="tag: expected a sentence or a list of its words, got"):
             tagger.tag([text])  # type: ignore[list-item]
 
 

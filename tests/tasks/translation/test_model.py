@@ -237,7 +237,7 @@ def test_tied_are_exactly_the_matrices_that_are_named(tie: str) -> None:
 
 def test_two_vocabularies_cannot_share_one_matrix() -> None:
     with pytest.raises(
-        TextseqError, match=r"--tie-embeddings all wants one vocabulary, found two \(9 and 7 tokens\)"
+        TextseqError, match=r"--tie-embeddings all: expected one vocabulary, got two \(9 and 7 tokens\)"
     ) as e:
         made(size=9)
     assert "\n" not in str(e.value)

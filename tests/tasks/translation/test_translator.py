@@ -269,9 +269,9 @@ def test_known_translations_are_scored() -> None:
     for text, translation in zip(some, best, strict=True):
         if translation.tokens[-1] == END and translation.text == "".join(translation.tokens[:-1])[1:]:
             assert one.score([text], [translation.text])[0] == pytest.approx(translation.score, rel=1e-3)
-    with pytest.raises(TextseqError, match="give a target for each source: 2 wanted, 1 found"):
+    with pytest.raises(TextseqError, match="expected a target for each source, got 1 for 2"):
         one.score(["a", "b"], ["a"])
-    with pytest.raises(TextseqError, match=r"scoring wants sentences to translate, found an empty one \(number 2\)"):
+    with pytest.raises(TextseqError, match=r"score: expected sentences to translate, got an empty one \(number 2\)"):
         one.score(["a", " "], ["a", "b"])
 
 
@@ -355,7 +355,7 @@ def test_prefixes_are_kept(how: str) -> None:
         assert_same(found[0] + found[2], free[0] + free[2])
         streamed = next(translator.stream(some[1:2], prefix="a", attention=True, **settings))
         assert_same(streamed, found[1])
-    with pytest.raises(TextseqError, match="give a prefix for each sentence: 5 wanted, 1 found"):
+    with pytest.raises(TextseqError, match="prefixes: expected 5, one per sentence, got 1"):
         translator.translate(some, prefixes=["a"])
 
 
@@ -401,10 +401,10 @@ def test_settings_are_checked_before_anything_is_read() -> None:
     for settings, message in (
         ({"num_beams": 0}, "--num-beams: expected at least 1.* got 0"),
         ({"logit_bias": {"xyz": 1.0}}, "--logit-bias"),
-        ({"buffer": 0}, "buffer wants at least 1 sentence, found 0; 1 answers each at once"),
+        ({"buffer": 0}, "buffer: expected at least 1 sentence, got 0; 1 answers each at once"),
         (
             {"replace_unknown": True},
-            r"--replace-unknown wants .* writes <unk> .*, found a char model; leave it out",
+            r"--replace-unknown: expected .* writes <unk> .*, got a char model; leave it out",
         ),
     ):
         with pytest.raises(TextseqError, match=message) as e:
@@ -415,12 +415,12 @@ def test_settings_are_checked_before_anything_is_read() -> None:
         match=r"num_return_sequences: translate gives one translation .*, got 2; use translate_all for several",
     ):
         translator.translate(["a"], num_return_sequences=2)
-    with pytest.raises(TextseqError, match="a list of sentences, found one string; put it into a list"):
+    with pytest.raises(TextseqError, match="a list of sentences, got one string; put it into a list"):
         translator.translate_all("a b")
     for unknown, near in (("beams", "num_beams"), ("foo", "")):
         asks: tuple[Callable[..., object], ...] = (translator.translate, translator.translate_all, translator.stream)
         for ask in asks:
-            with pytest.raises(TextseqError, match=f"unknown setting in translating '{unknown}'; .*{near}"):
+            with pytest.raises(TextseqError, match=f"unknown setting in translate '{unknown}'; .*{near}"):
                 ask(["a"], **{unknown: 2})
     assert typing.get_type_hints(TranslationSettings) == typing.get_type_hints(TranslationConfig)
 
@@ -488,16 +488,16 @@ def test_what_cannot_translate_together() -> None:
     one = made()
     eight = Translator(one.models, one.vocabularies, one.info, precision="int8")
     for several, message in (
-        ([], "want at least one, found none"),
+        ([], "expected at least one model, got none"),
         (
             [one, made(source=other, target=LETTERS)],
-            "want one source vocabulary, found different ones; train them on",
+            "expected one source vocabulary, got different ones; train the models on",
         ),
-        ([one, made(source=LETTERS, target=other)], "want one target vocabulary, found different ones"),
-        ([one, made(info=replace(INFO, target_language="fr"))], "the same languages, found en to de and en to fr"),
-        ([one, eight], "want one precision, found float32 and int8"),
+        ([one, made(source=LETTERS, target=other)], "expected one target vocabulary, got different ones"),
+        ([one, made(info=replace(INFO, target_language="fr"))], "the same languages, got en to de and en to fr"),
+        ([one, eight], "expected one precision, got float32 and int8"),
     ):
-        with pytest.raises(TextseqError, match=f"models that translate together .*{message}") as e:
+        with pytest.raises(TextseqError, match=f"an ensemble: .*{message}") as e:
             ensemble_of(several)
         assert "\n" not in str(e.value)
 
@@ -568,11 +568,13 @@ def test_unknown_words_are_written_as_they_stand_in_the_source() -> None:
 
 def test_without_attention_nothing_is_said_of_it() -> None:
     words = words_translator().vocabularies.source
-    with pytest.raises(TextseqError, match="found a model without attention; leave it out"):
+    with pytest.raises(TextseqError, match="got a model without attention; leave it out"):
         made("blind", source=words, target=words).translate(["a"], replace_unknown=True)
     for blind in (made("blind"), ensemble_of([made("blind"), made("blind", seed=1)])):
         for settings in HOW.values():
-            with pytest.raises(TextseqError, match=r"--coverage-penalty wants .* attention, found one without; leave"):
+            with pytest.raises(
+                TextseqError, match=r"--coverage-penalty: expected .* attention, got one without; leave"
+            ):
                 blind.stream(["a"], **{**settings, "coverage_penalty": 0.1})  # type: ignore[arg-type]
         for attention in (True, False):
             (one,) = blind.translate(["a b"], attention=attention, min_new_tokens=2)
@@ -725,7 +727,7 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
     assert_same(loaded.translate(some, max_new_tokens=10), translator.translate(some, max_new_tokens=10))
     with pytest.raises(TextseqError, match="exists; name a new folder or remove it"):
         translator.save(folder)
-    with pytest.raises(TextseqError, match="an ensemble cannot be saved as one model; save each model by itself"):
+    with pytest.raises(TextseqError, match="an ensemble cannot be saved as one model; save each model separately"):
         ensemble_of([loaded, loaded]).save(tmp_path / "both")
     with pytest.raises(TextseqError, match=r"expected a language model, got .*, which is a translator") as e:
         load_generator(folder)
@@ -802,9 +804,7 @@ def test_a_measure_says_how_it_came_about() -> None:
 
 
 def test_a_measure_wants_the_models_languages() -> None:
-    with pytest.raises(
-        TextseqError, match="this model translates en to de, found de to en; say --source en --target de"
-    ):
+    with pytest.raises(TextseqError, match="this model translates en to de, got de to en; use --source en --target de"):
         made().evaluate(corpus("de", "en"), "a")
     with pytest.raises(TextseqError, match="unknown split of 'some'"):
         made().evaluate(corpus(), "test")
@@ -934,7 +934,7 @@ def test_several_models_choose_among_one_list() -> None:
 
 
 def test_a_model_without_one_says_so() -> None:
-    with pytest.raises(TextseqError, match="--shortlist wants a model with a short list, found one without"):
+    with pytest.raises(TextseqError, match="--shortlist: expected a model with a shortlist, got one without"):
         made().translate(["a"], shortlist=True)
 
 

@@ -29,7 +29,7 @@ class ClassifierModel(nn.Module):
         config: sizes and kinds.
         vocabulary_size: V.
         labels: C.
-        weights: what an example of each label counts in training, (C,), 1 on average; None: all the same.
+        weights: weight of the examples of each label in training, (C,), 1 on average; None: all equal.
     """
 
     weights: Tensor | None
@@ -59,23 +59,23 @@ class ClassifierModel(nn.Module):
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding."""
-        heads = [self.output, self.pooling] + ([self.readout] if self.readout is not None else [])
-        own = [parameter for head in heads for parameter in head.parameters()]
-        return [own, *self.recurrent.layer_groups(), [*self.embedding.parameters()]]
+        heads = [module for module in (self.output, self.pooling, self.readout) if module is not None]
+        top = [parameter for module in heads for parameter in module.parameters()]
+        return [top, *self.recurrent.layer_groups(), [*self.embedding.parameters()]]
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, C) of every text's labels.
+        """Logits of the labels, (N, C).
 
         Args:
-            ids: (N, T), texts and then padding.
+            ids: (N, T), texts followed by padding.
             lengths: (N,) real tokens of each, at least 1, on the CPU.
         """
         return self.classify(self._embed(ids), lengths)
 
     def classify(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """``forward`` from the vectors of the tokens (N, T, E) on, for explanations by their gradient."""
+        """``forward`` from token vectors (N, T, E), whose gradient explanations need."""
         longest_first = torch.argsort(lengths, descending=True, stable=True)
-        pooled = self._read(vectors[longest_first.to(vectors.device)], lengths[longest_first])
+        pooled = self._pool(vectors[longest_first.to(vectors.device)], lengths[longest_first])
         pooled = pooled[torch.argsort(longest_first).to(pooled.device)]
         if self.readout is not None:
             pooled = torch.relu(self.readout(self.dropout(pooled)))
@@ -83,78 +83,74 @@ class ClassifierModel(nn.Module):
         return logits
 
     def loss(self, batch: TextBatch, state: State | None) -> Loss:
-        """The loss of a batch of whole texts; nothing is carried from one to the next."""
+        """The loss of a batch of whole texts; no state is carried."""
         vectors, count = self._embed(batch.ids), len(batch.labels)  # (N, T, E)
         logits = self.classify(vectors, batch.lengths)
         nats = summed_nats(logits, batch.labels)
         config = self.config
         if not self.training or not (config.label_smoothing or config.adversarial or self.weights is not None):
             return Loss(nats, count, ())
-        wanted = self._wanted(logits, batch.labels)
+        mean = self._mean_loss(logits, batch.labels)
         if config.adversarial:
-            (slope,) = torch.autograd.grad(wanted, vectors, retain_graph=True)
-            worse = self.classify(vectors + self._perturbation(vectors, slope, batch.lengths), batch.lengths)
-            wanted = wanted + self._wanted(worse, batch.labels)
-        return Loss(nats, count, (), wanted - nats / count)
+            (gradient,) = torch.autograd.grad(mean, vectors, retain_graph=True)
+            perturbed = vectors + self._perturbation(vectors, gradient, batch.lengths)
+            mean = mean + self._mean_loss(self.classify(perturbed, batch.lengths), batch.labels)
+        return Loss(nats, count, (), mean - nats / count)
 
-    def _wanted(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss that training lowers: smoothed, and weighted by label."""
+    def _mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The training loss: the mean, with label smoothing and label weights."""
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         nats = cross_entropy(exact, labels, reduction="none", label_smoothing=self.config.label_smoothing)
-        # Not by torch's own weights: with these smoothing would count what an example is not, too.
+        # torch's weights would also weight the smoothed probabilities of the other labels.
         return nats.mean() if self.weights is None else (nats * self.weights[labels]).mean()
 
-    def _perturbation(self, vectors: Tensor, slope: Tensor, lengths: Tensor) -> Tensor:
-        """What is added to the vectors (N, T, E) of each text in the direction of its loss's gradient.
+    def _perturbation(self, vectors: Tensor, gradient: Tensor, lengths: Tensor) -> Tensor:
+        """Adversarial perturbation of the vectors (N, T, E) of each text, along the gradient of its loss.
 
-        Its length is a share of that of the text's vectors as a whole. Miyato et al. (2017, equation 3) have a fixed
-        length, and normalized vectors, so that these cannot grow out of its reach.
+        Its norm is a fraction of that of the text's vectors. Miyato et al. (2017, equation 3) have a fixed norm and
+        normalized vectors, so that these cannot outgrow it.
         """
         real = (torch.arange(vectors.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2).to(vectors.device)
         size = (vectors.detach() * real).flatten(1).norm(dim=1) * self.config.adversarial  # (N,)
-        steepness = slope.flatten(1).norm(dim=1).clamp(min=1e-12)
-        moved: Tensor = slope * (size / steepness).view(-1, 1, 1)
-        return moved
+        norm = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+        perturbation: Tensor = gradient * (size / norm).view(-1, 1, 1)
+        return perturbation
 
-    def _read(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """What stands for each text, (N, size): windows of a text come one after the other, the longest text first."""
+    def _pool(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """Pooled vector of each text, (N, size), read window by window; the longest text comes first."""
         state: State | None = None
-        gathered: PooledSums | None = None
+        sums: PooledSums | None = None
         masks = self.recurrent.sample_masks(len(vectors))
         for start in range(0, vectors.shape[1], self.config.window):
             rows = int((lengths > start).sum())
             if not rows:
                 break
             window = vectors[:rows, start : start + self.config.window]
-            here = (lengths[:rows] - start).clamp(max=window.shape[1])
+            tokens = (lengths[:rows] - start).clamp(max=window.shape[1])
             outputs, after = self.recurrent(
-                window, self._carried(state, rows), lengths=here, masks=_of_rows(masks, rows)
+                window, self._carried(state, rows), lengths=tokens, masks=_of_rows(masks, rows)
             )
             outputs = outputs.to(vectors.dtype)
-            real = (torch.arange(window.shape[1]) < here.unsqueeze(1)).to(outputs.device)
-            before = self.pooling.begin(outputs) if gathered is None else _first(gathered, rows)
+            real = (torch.arange(window.shape[1]) < tokens.unsqueeze(1)).to(outputs.device)
+            before = self.pooling.begin(outputs) if sums is None else _first(sums, rows)
             last = after[0][-self.recurrent.directions :].to(outputs.dtype)  # (D, rows, H)
-            # The second direction has come to the first token when the first window was read.
-            ends = [last[0], *(last[1:] if gathered is None else [before.last[:, self.config.hidden_size :]])]
-            ends = ends[: self.recurrent.directions]
-            added = self.pooling.add(before, outputs, real, torch.cat(ends, dim=1))
-            gathered = added if gathered is None else _followed(added, gathered)
+            # The backward direction reaches the first token in the first window.
+            final = [last[0], *(last[1:] if sums is None else [before.last[:, self.config.hidden_size :]])]
+            added = self.pooling.add(before, outputs, real, torch.cat(final[: self.recurrent.directions], dim=1))
+            sums = added if sums is None else _replace_first(added, sums)
             state = after
-        assert gathered is not None
-        return self.pooling.finish(gathered)
+        assert sums is not None
+        return self.pooling.finish(sums)
 
     def _carried(self, state: State | None, rows: int) -> State | None:
-        """The state that a window begins with; the second direction's is fresh.
-
-        In training no gradient goes back over it. An explanation needs the gradient of the whole text.
-        """
+        """The state before a window; initial for the backward direction, detached in training only."""
         if state is None:
             return None
-        fresh = self.recurrent.initial_state(rows)
-        ahead = torch.arange(len(fresh[0])) % self.recurrent.directions == 0
-        mask = ahead.view(-1, 1, 1).to(fresh[0].device)
+        initial = self.recurrent.initial_state(rows)
+        forward = torch.arange(len(initial[0])) % self.recurrent.directions == 0
+        mask = forward.view(-1, 1, 1).to(initial[0].device)
         carried = (part[:, :rows].detach() if self.training else part[:, :rows] for part in state)
-        return tuple(torch.where(mask, part, new) for part, new in zip(carried, fresh, strict=True))
+        return tuple(torch.where(mask, part, new) for part, new in zip(carried, initial, strict=True))
 
     def _embed(self, ids: Tensor) -> Tensor:
         vectors: Tensor = self.embedding(ids)
@@ -164,13 +160,13 @@ class ClassifierModel(nn.Module):
         return dropped
 
 
-def _first(gathered: PooledSums, rows: int) -> PooledSums:
-    """What is known of the first rows."""
-    return PooledSums(*(getattr(gathered, item.name)[:rows] for item in fields(PooledSums)))
+def _first(sums: PooledSums, rows: int) -> PooledSums:
+    """The sums of the first rows."""
+    return PooledSums(*(getattr(sums, item.name)[:rows] for item in fields(PooledSums)))
 
 
-def _followed(added: PooledSums, before: PooledSums) -> PooledSums:
-    """The rows to which a window was added, then the others as they were: their texts are over."""
+def _replace_first(added: PooledSums, before: PooledSums) -> PooledSums:
+    """``before`` with its first rows replaced by ``added``."""
     pairs = ((getattr(added, item.name), getattr(before, item.name)) for item in fields(PooledSums))
     return PooledSums(*(torch.cat([new, old[len(new) :]]) for new, old in pairs))
 

@@ -34,38 +34,35 @@ from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
 
 START = "\n"
-"""What every text is read after, so that its first token has a context and a line begins as lines do."""
+"""Context of the first token of every text: it begins a line."""
 
-SCORED = 4096
-"""Tokens scored at a time; it bounds the memory, not the context."""
+CHUNK = 4096
+"""Tokens scored at a time; bounds the memory, not the context."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text."""
+    """The surprisal of a text under a model."""
 
     tokens: tuple[str, ...]
-    """The tokens' strings."""
     surprisal: tuple[float, ...]
     """Negative log-likelihood of each token, in nats."""
     pieces: tuple[Piece, ...]
-    """The text as the tokens give it back, cut as finely as they allow, with the surprisal of each piece."""
+    """The decoded text in pieces as short as the tokens allow, each with its surprisal."""
     characters: int
-    """Of the text that was given."""
+    """Length of the given text."""
 
     @property
     def nats(self) -> float:
-        """The surprisal of the whole text."""
+        """Surprisal of the whole text."""
         return sum(self.surprisal)
 
     @property
     def nats_per_token(self) -> float:
-        """Its mean over the tokens."""
         return self.nats / len(self.surprisal)
 
     @property
     def bits_per_character(self) -> float:
-        """The same over the characters, in bits."""
         return bits_per_character(self.nats, self.characters)
 
     @property
@@ -77,14 +74,7 @@ class Score:
 class TextGenerator(Predictor[DocumentSet]):
     """A language model with its tokenizer: generates text and scores it.
 
-    Args:
-        model: set to evaluation mode.
-        tokenizer: the one that it was trained with.
-        info: its metadata.
-        precision: number format of the products when it generates; it scores in float32.
-
-    Raises:
-        TextseqError: a precision that is unknown or that the device does not support.
+    Args: as ``Predictor``. ``precision`` is that of generation; texts are scored in float32.
 
     Example:
         >>> writer = textseq.load("shakespeare")
@@ -101,7 +91,7 @@ class TextGenerator(Predictor[DocumentSet]):
     ) -> None:
         super().__init__(model, tokenizer, info, precision=precision)
         if precision != "float32":
-            _ = self._step  # refuses here what the device does not support
+            _ = self._step  # raises if the device does not support it
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
@@ -124,8 +114,8 @@ class TextGenerator(Predictor[DocumentSet]):
             trained_on=(f"- Language: {info.language or 'not stated'}.",),
             results=result_table(("nats per token", "bits per character", "perplexity"), info, row),
             limits=(
-                "It continues text in the style of its training text; it knows no facts, and it repeats the prejudices",
-                "of its sources. Stretches of its text may be copied verbatim from the training text.",
+                "It continues text in the style of its training text; it knows no facts and repeats the prejudices of",
+                "its sources. Passages may be copied verbatim from the training text.",
             ),
         )
 
@@ -134,7 +124,7 @@ class TextGenerator(Predictor[DocumentSet]):
 
     @cached_property
     def _step(self) -> Step:
-        """Made when it is first needed: it holds a table as large as the vocabulary."""
+        """Built on first use: it holds a table with a row per token."""
         return self.model.stepper(self.precision)
 
     @overload
@@ -145,29 +135,24 @@ class TextGenerator(Predictor[DocumentSet]):
         """Generate a text for each prompt: the prompt and its continuation.
 
         Args:
-            prompts: how the texts begin; any text at all, "" included.
+            prompts: the beginnings of the texts; "" is allowed.
             settings: the fields of ``GenerationConfig``.
 
         Raises:
-            TextseqError: a setting outside its range, or several texts for one prompt; see ``generate_all``.
+            TextseqError: an unknown setting or one outside its range, or several texts per prompt (``generate_all``).
         """
         return each(prompts, lambda texts: ["".join(self.stream(text, **settings)) for text in texts])
 
     __call__ = generate
 
     def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
-        """Write a text piece by piece; the pieces make up what ``generate`` returns.
-
-        Yields:
-            The prompt, if there is one, then text that can no longer change.
-        """
-        config = GenerationConfig.from_dict(settings, where="writing")
+        """Generate a text piece by piece: the prompt, then text that can no longer change."""
+        config = GenerationConfig.from_dict(settings, where="generate")
         if config.num_return_sequences != 1:
             raise TextseqError(
-                f"one text at a time is written here, found num_return_sequences = {config.num_return_sequences}; "
-                "generate_all() writes several"
+                f"num_return_sequences: expected 1, got {config.num_return_sequences}; use generate_all() for several"
             )
-        self.tokenizer.encode(prompt)  # what cannot be read is refused before anything is written
+        self.tokenizer.encode(prompt)  # raises for invalid prompts before the first piece
         return self._stream(prompt, config, token_bias(config.logit_bias, self.tokenizer, self.device))
 
     def _stream(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> Iterator[str]:
@@ -185,12 +170,8 @@ class TextGenerator(Predictor[DocumentSet]):
         yield from filter(None, [stops.feed(decoder.finish()) + stops.finish()])
 
     def generate_all(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> list[str]:
-        """Write ``num_return_sequences`` texts side by side, in one batch.
-
-        Returns:
-            The texts, each with the prompt before it; those of a beam search all different and best first.
-        """
-        config = GenerationConfig.from_dict(settings, where="writing")
+        """Generate ``num_return_sequences`` texts of a prompt in one batch; those of beam search differ, best first."""
+        config = GenerationConfig.from_dict(settings, where="generate_all")
         bias = token_bias(config.logit_bias, self.tokenizer, self.device)
         if config.num_beams > 1:
             return [prompt + text for text in self._search(prompt, config, bias)]
@@ -206,23 +187,23 @@ class TextGenerator(Predictor[DocumentSet]):
         return [text + end for text, end in zip(texts, rest, strict=True)]
 
     def score(self, text: str) -> Score:
-        """How well the model predicts a text that begins on a new line, from a fresh state.
+        """The surprisal of a text that begins on a new line, from the initial state.
 
         Raises:
-            TextseqError: an empty text, or one of which the tokenizer drops everything.
+            TextseqError: a text without tokens.
         """
         targets = torch.from_numpy(self.tokenizer.encode(text)).to(self.device)
         if len(targets) == 0:
-            found = "one whose marks the tokenizer all drops" if text else "an empty one"
-            raise TextseqError(f"scoring wants a text, found {found}; give at least one character that it reads")
+            kind = "one without known characters" if text else "an empty one"
+            raise TextseqError(f"score: expected a text, got {kind}; give at least one character of the vocabulary")
         inputs = torch.cat([self._start(), targets[:-1]])
         state = self.model.initial_state(1)
-        splits = []
+        losses = []
         with torch.inference_mode():
-            for at in range(0, len(targets), SCORED):
-                logits, state = self.model(inputs[at : at + SCORED].unsqueeze(0), state)
-                splits.append(cross_entropy(logits[0].float(), targets[at : at + SCORED], reduction="none"))
-        surprisal = tuple(torch.cat(splits).tolist())
+            for at in range(0, len(targets), CHUNK):
+                logits, state = self.model(inputs[at : at + CHUNK].unsqueeze(0), state)
+                losses.append(cross_entropy(logits[0].float(), targets[at : at + CHUNK], reduction="none"))
+        surprisal = tuple(torch.cat(losses).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
         pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, targets.tolist(), surprisal))
         return Score(names, surprisal, tuple(pieces), len(text))
@@ -230,10 +211,16 @@ class TextGenerator(Predictor[DocumentSet]):
     def evaluate(
         self, dataset: DocumentSet, split: str = "test", *, window: int | None = None, streams: int = 1
     ) -> LanguageModelMetrics:
-        """The loss on a split of a text; see ``evaluate.measure``.
+        """The loss on a split of a text.
+
+        Args:
+            dataset: the text.
+            split: of the dataset.
+            window: tokens read at a time.
+            streams: parts of the text that are read in parallel.
 
         Raises:
-            TextseqError: the text lacks the split, or has fewer than two tokens in it.
+            TextseqError: the text lacks the split, or it has fewer than two tokens.
         """
         tokens = token_file(dataset, split, self.tokenizer, cache_folder())
         source = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
@@ -241,12 +228,12 @@ class TextGenerator(Predictor[DocumentSet]):
         return measure(self.model, tokens.ids, source=source, characters=characters, window=window, streams=streams)
 
     def _start(self) -> torch.Tensor:
-        """The id of ``START``, (1,); of the first token, if the text had no lines and they are never written."""
+        """The id of ``START``, (1,), or 0 if the vocabulary lacks it."""
         first = int(self.tokenizer.encode(START)[0])
         return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
 
     def _context(self, prompt: str) -> torch.Tensor:
-        """What is read before the first token is written, (1, T)."""
+        """``START`` and the prompt as ids, (1, T)."""
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
         return torch.cat([self._start(), ids]).unsqueeze(0)
 
@@ -261,13 +248,13 @@ class TextGenerator(Predictor[DocumentSet]):
         return sample(self._step, prompts, state, config, generator=generator, bias=bias)
 
     def _search(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
-        """What beam search writes after the prompt: the best texts that differ, best first."""
+        """Distinct continuations of the prompt by beam search, best first."""
         state = self.model.initial_state(1)
-        (found,) = beam_search(
+        (hypotheses,) = beam_search(
             self._step, self._context(prompt), state, config, bias=bias, ended=self._ended(config.stop_strings)
         )
         texts = []
-        for hypothesis in found:
+        for hypothesis in hypotheses:
             stops = StopStrings(config.stop_strings)
             texts.append(stops.feed(self.tokenizer.decode(hypothesis.tokens)) + stops.finish())
         return list(dict.fromkeys(texts))[: config.num_return_sequences]

@@ -26,7 +26,7 @@ from textseq.tasks.language_model.config import LanguageModelConfig
 
 
 class LanguageModel(nn.Module):
-    """A recurrent language model (Mikolov et al. 2010), over whatever a token is.
+    """A recurrent language model (Mikolov et al. 2010), over tokens of any kind.
 
     Args:
         config: sizes and cell.
@@ -47,13 +47,11 @@ class LanguageModel(nn.Module):
             self.output.weight = self.embedding.weight
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The parameters by layer, from the output down to the embedding; tied ones are of the output."""
-        own = [*self.output.parameters()]
-        below = [] if self.config.tie_embeddings else [[*self.embedding.parameters()]]
-        layers = zip(
-            *(stack.layer_groups() for stack in (self.recurrent, self.reverse) if stack is not None), strict=True
-        )
-        return [own, *([*itertools.chain(*sides)] for sides in layers), *below]
+        """The parameters by layer, from the output down to the embedding; tied ones belong to the output."""
+        stacks = [stack.layer_groups() for stack in (self.recurrent, self.reverse) if stack is not None]
+        layers = ([*itertools.chain(*directions)] for directions in zip(*stacks, strict=True))
+        embedding = [] if self.config.tie_embeddings else [[*self.embedding.parameters()]]
+        return [[*self.output.parameters()], *layers, *embedding]
 
     def initial_state(self, batch: int) -> State:
         """The state before a text, each tensor (L, N, H)."""
@@ -64,8 +62,8 @@ class LanguageModel(nn.Module):
 
         Args:
             ids: (N, T).
-            state: the state before the first token; None for a fresh one.
-            resets: (N, T) booleans on the CPU, true where a row starts afresh before that token.
+            state: the state before the first token; None: the initial state.
+            resets: (N, T) booleans on the CPU, true where the state of a row is reset before that token.
 
         Returns:
             Logits (N, T, V) and the state after the last token.
@@ -76,11 +74,9 @@ class LanguageModel(nn.Module):
     def loss(self, batch: WindowBatch, state: State | None) -> Loss:
         """The loss of one window of truncated back-propagation through time.
 
-        With ``batch.carry`` below T the next window overlaps this one (Williams and Peng 1990, step k1 and
-        length k2): the state handed on is the one after ``carry`` tokens, and only the last ``batch.scored``
-        positions count.
-
-        The stack that reads the other way round has its share in the penalty.
+        With ``batch.carry`` below T the next window overlaps this one (Williams and Peng 1990, step k1 and length k2):
+        the returned state is that after ``carry`` tokens, and only the last ``batch.scored`` positions count. The loss
+        of the backward stack is part of the penalty.
         """
         x = self._embed(batch.inputs)  # (N, T, E)
         resets = batch.resets
@@ -92,39 +88,38 @@ class LanguageModel(nn.Module):
             rest = None if resets is None else resets[:, batch.carry :]
             tail, _ = self.recurrent(x[:, batch.carry :], carried, resets=rest, masks=masks)
             h = torch.cat([h, tail], dim=1)
-        h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), as the kernels leave it in memory
+        h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), contiguous after the kernels
         outputs, targets = [h], [batch.targets[:, -batch.scored :].t().flatten()]
         if self.reverse is not None and self.training:
-            h, before = self._read_back(batch, self.reverse)
-            outputs, targets = [*outputs, h], [*targets, before]
+            h, previous = self._read_backwards(batch, self.reverse)
+            outputs, targets = [*outputs, h], [*targets, previous]
         dropped = [self.dropout(h) for h in outputs]
         layer: tuple[Tensor, Tensor, Tensor] = self.output.weight, self.output.bias, torch.cat(targets)
         if self.training and self.config.sampled_softmax:
             layer = sampled_output(*layer, self.config.sampled_softmax)
-        weight, bias, wanted = layer
-        ways = zip(dropped, torch.split(wanted, [len(part) for part in targets]), strict=True)
-        nats, *back = [linear_cross_entropy(read.flatten(0, 1), weight, bias, right)[0] for read, right in ways]
-        further = [part / len(targets[1]) for part in back]
-        further += [cost for pair in zip(outputs, dropped, strict=True) for cost in self._penalties(*pair)]
+        weight, bias, labels = layer
+        directions = zip(dropped, torch.split(labels, [len(part) for part in targets]), strict=True)
+        nats, *backward = [linear_cross_entropy(h.flatten(0, 1), weight, bias, y)[0] for h, y in directions]
+        penalties = [part / len(targets[1]) for part in backward]
+        penalties += [penalty for pair in zip(outputs, dropped, strict=True) for penalty in self._penalties(*pair)]
         state = tuple(part.detach() for part in carried)
-        return Loss(nats, len(targets[0]), state, torch.stack(further).sum() if further else None)
+        return Loss(nats, len(targets[0]), state, torch.stack(penalties).sum() if penalties else None)
 
-    def _read_back(self, batch: WindowBatch, stack: Recurrent) -> tuple[Tensor, Tensor]:
-        """What a stack makes of a window from its end, and the token before each: (T, N, H) and (T*N,).
+    def _read_backwards(self, batch: WindowBatch, stack: Recurrent) -> tuple[Tensor, Tensor]:
+        """Outputs of a stack that reads a window from its end, and the token before each: (T, N, H) and (T*N,).
 
-        Nothing is carried: every window begins at its end with a fresh state. Documents start afresh, but for the last
-        token of a window, of which no one says whether a document begins with it.
+        The state is initial in every window, and reset between documents, except at the last token of the window.
         """
         resets = None
         if batch.resets is not None:
-            # The token read at t is the input of t + 1: what follows it begins a document if the input of t + 2 does.
+            # The target at t is the input at t + 1: the token after it begins a document if the input at t + 2 does.
             resets = pad(batch.resets.flip(1)[:, :-2], (min(2, batch.resets.shape[1]), 0))
         h, _ = stack(self._embed(batch.targets.flip(1)), resets=resets)  # (N, T, H)
-        before = batch.inputs.flip(1)[:, -batch.scored :]
-        return h[:, -batch.scored :].transpose(0, 1), before.t().flatten()
+        previous = batch.inputs.flip(1)[:, -batch.scored :]
+        return h[:, -batch.scored :].transpose(0, 1), previous.t().flatten()
 
     def _embed(self, ids: Tensor) -> Tensor:
-        """(N, T) -> (N, T, E), with time first in memory, as the recurrent kernels want it: that saves copies."""
+        """(N, T) -> (N, T, E), with time first in memory, which saves copies in the recurrent kernels."""
         ids = ids.t()
         vectors: Tensor = self.embedding(ids)
         if self.training and self.config.word_dropout:
@@ -134,12 +129,12 @@ class LanguageModel(nn.Module):
         return dropped.transpose(0, 1)
 
     def _logits(self, h: Tensor) -> Tensor:
-        """(N, T, H) -> (N, T, V), in the memory layout that the kernels leave."""
+        """(N, T, H) -> (N, T, V), in the memory layout of the kernels."""
         logits: Tensor = self.output(self.dropout(h.transpose(0, 1)))
         return logits.transpose(0, 1)
 
     def _penalties(self, h: Tensor, dropped: Tensor) -> Iterator[Tensor]:
-        """AR and TAR (Merity et al. 2017, section 4.5): outputs should be small and change little; (T, N, H) each."""
+        """AR and TAR (Merity et al. 2017, section 4.5): keep outputs (T, N, H) small and slowly changing."""
         config = self.config
         if config.activation_penalty:
             yield config.activation_penalty * dropped.float().square().mean()
@@ -147,16 +142,13 @@ class LanguageModel(nn.Module):
             yield config.temporal_penalty * h.float().diff(dim=0).square().mean()
 
     def stepper(self, precision: Precision = "float32") -> Step:
-        """One step at a time for writing text, with the embedding folded into the first layer.
-
-        The input's share of the first layer's gates is a table with one row per token, made once here; change
-        the weights and it must be made again.
+        """A step function for generation, with the embedding folded into a table (V, G*H) of the first layer's gates.
 
         Args:
-            precision: a key of ``PRECISIONS``: the number format of the products.
+            precision: number format of the matrix products. Build it again after a change of the weights.
 
         Raises:
-            TextseqError: an unknown precision, or one that this device has no products for.
+            TextseqError: a precision that is unknown or that the device does not support.
         """
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
@@ -174,7 +166,7 @@ class LanguageModel(nn.Module):
 
 
 def _stack(config: LanguageModelConfig) -> Recurrent:
-    """The recurrent layers of one way of reading."""
+    """The recurrent layers of one direction."""
     return Recurrent(
         config.cell,
         config.embedding_size,

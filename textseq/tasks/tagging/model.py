@@ -1,8 +1,8 @@
 """Sentence -> a tag for each word, or a sequence of tags: word vectors and letters, recurrent stack, output layer.
 
-Shapes: N batch, T words, E embedding, H hidden, D directions, V words known, L letters, U different words of a batch, C
-labels. With CTC the letters of a text stand where otherwise its words do, each of them for F frames; the blank comes
-before the labels, and is counted.
+Shapes: N batch, T words, E embedding, H hidden, D directions, V known words, L letters, U distinct words of a batch, W
+width of the word representations, C labels. With CTC the inputs are the letters of a text, F frames each, and C counts
+the blank, which comes before the labels.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class TaggerModel(nn.Module):
 
     Args:
         config: sizes and kinds.
-        vocabulary_size: V; the last word stands for all that are unknown.
-        letters: how many there are.
-        labels: how many tags there are.
+        vocabulary_size: V; the last id is that of unknown words.
+        letters: L.
+        labels: number of tags.
     """
 
     def __init__(self, config: TaggerConfig, vocabulary_size: int, letters: int, labels: int) -> None:
@@ -40,9 +40,9 @@ class TaggerModel(nn.Module):
         self.frames = config.frames if config.output == "ctc" else 1
         self.embedding = Embedding(vocabulary_size, config.embedding_size)
         spelled = config.letter_hidden_size if config.output != "ctc" else 0
-        # Drawn as word vectors are, but none of those that --frozen-steps is about.
-        drawn = Embedding(letters, config.letter_size).weight.detach() if spelled else None
-        self.letters = None if drawn is None else nn.Embedding(drawn.shape[0], drawn.shape[1], _weight=drawn)
+        # Initialized as word vectors are, but not an Embedding, which --frozen-steps would freeze.
+        initial = Embedding(letters, config.letter_size).weight.detach() if spelled else None
+        self.letters = None if initial is None else nn.Embedding(initial.shape[0], initial.shape[1], _weight=initial)
         self.speller = Recurrent(config.cell, config.letter_size, spelled, bidirectional=True) if spelled else None
         width = config.embedding_size + 2 * spelled
         self.place = nn.Parameter(torch.randn(self.frames, width) * width**-0.5) if self.frames > 1 else None
@@ -61,11 +61,11 @@ class TaggerModel(nn.Module):
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding."""
-        heads = [self.output] + ([self.crf] if self.crf is not None else [])
-        below = [part for part in (self.embedding, self.letters, self.speller) if part is not None]
-        places = [self.place] if self.place is not None else []
-        own, first = ([parameter for part in parts for parameter in part.parameters()] for parts in (heads, below))
-        return [own, *self.recurrent.layer_groups(), first + places]
+        top, bottom = (
+            [parameter for module in modules if module is not None for parameter in module.parameters()]
+            for modules in ((self.output, self.crf), (self.embedding, self.letters, self.speller))
+        )
+        return [top, *self.recurrent.layer_groups(), bottom + ([self.place] if self.place is not None else [])]
 
     def forward(self, batch: TagBatch) -> Tensor:
         """Scores of the labels, (N, T, C), or (N, T*F, C)."""
@@ -77,15 +77,15 @@ class TaggerModel(nn.Module):
         return scores
 
     def loss(self, batch: TagBatch, state: State | None) -> Loss:
-        """The loss of a batch of whole sentences, per tag; nothing is carried from one to the next."""
+        """The loss of a batch of whole sentences, per tag; no state is carried."""
         scores, count = self(batch), int(batch.tag_counts.sum())
         if self.config.output == "ctc":
             log_p = scores.float().log_softmax(dim=2).transpose(0, 1)  # (T*F, N, C)
             tags = batch.tags + 1
-            if torch.are_deterministic_algorithms_enabled():  # torch's CTC has none on a GPU
+            if torch.are_deterministic_algorithms_enabled():  # torch's CTC is not deterministic on a GPU
                 log_p, tags = log_p.cpu(), tags.cpu()
             lengths = batch.lengths * self.frames
-            # What needs more frames than there are cannot be written: it teaches nothing, and is not counted.
+            # Sequences that need more frames than there are have probability 0: they are not counted.
             nats = ctc_loss(log_p, tags, lengths, batch.tag_counts, reduction="sum", zero_infinity=True)
             count = int(batch.tag_counts[batch.frames <= lengths].sum())
             return Loss(nats.to(scores.device), max(count, 1), ())
@@ -95,27 +95,26 @@ class TaggerModel(nn.Module):
         return Loss(summed_nats(scores[real], batch.tags[real]), count, ())
 
     def read(self, batch: TagBatch) -> tuple[list[list[int]], Tensor]:
-        """What the model finds for each sentence.
+        """Predict tags.
 
         Returns:
-            The numbers of each sentence's tags, as they are likeliest together; with CTC none. And the
-            log-probabilities of each word's labels, whatever tags the others have, or of each frame's, in nats, as
-            ``forward`` has them.
+            The numbers of the most probable tag sequence of each sentence (with CTC none), and the marginal
+            log-probabilities of the labels in nats, (N, T, C) or (N, T*F, C).
         """
         scores: Tensor = self(batch).float()
         if self.crf is not None:
             marginals: Tensor = self.crf.marginals(scores, batch.lengths)
             return self.crf.best(scores, batch.lengths), marginals.clamp(min=1e-30).log()
-        chosen = scores.argmax(dim=2).tolist() if self.config.output != "ctc" else [[] for _ in scores]
-        best = [tags[:length] for tags, length in zip(chosen, batch.lengths.tolist(), strict=True)]
+        tags = scores.argmax(dim=2).tolist() if self.config.output != "ctc" else [[] for _ in scores]
+        best = [row[:length] for row, length in zip(tags, batch.lengths.tolist(), strict=True)]
         return best, scores.log_softmax(dim=2)
 
     def _embed(self, batch: TagBatch) -> Tensor:
-        """What stands for each word: its vector, and the two ends of what was read of its letters, (N, T, W)."""
+        """Word representations (N, T, W): the vector and the final states of both directions over the letters."""
         ids = batch.ids
         if self.training and self.config.word_dropout:
-            lost = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
-            ids = ids.masked_fill(lost, self.unknown)
+            dropped = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
+            ids = ids.masked_fill(dropped, self.unknown)
         vectors: Tensor = self.embedding(ids)
         if self.letters is None or self.speller is None:
             return vectors

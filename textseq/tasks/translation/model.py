@@ -1,13 +1,12 @@
-"""Text -> text: an encoder reads the source from both ends, a decoder writes the target and looks back at it.
+"""Text -> text: a bidirectional encoder and a decoder with attention.
 
-Bahdanau, Cho and Bengio (2015), appendix A, but for this: the readout sees the new state s_i where the paper has
-s_{i-1}; its nonlinearity is tanh, maxout on request; the GRU's reset gate comes after the product (the cell
-``gru-reset-before`` has it before, as the paper); further layers of the decoder, if there are any, stand on the one
-that attends. Whatever the attention, it is asked from the state before the step; Luong et al. (2015) ask from the one
-after it.
+Bahdanau, Cho and Bengio (2015), appendix A, except: the readout takes the new state s_i, not s_{i-1}; its nonlinearity
+is tanh, maxout on request; the GRU's reset gate is applied after the product (the cell ``gru-reset-before`` applies it
+before, as the paper does); further decoder layers take the output of the attending one. The attention's query is the
+state before the step; in Luong et al. (2015) it is the state after it.
 
 Shapes: N batch, S source time, T target time, E embedding, H hidden, C width of the encoder's outputs, V vocabulary.
-The token after the vocabulary, ``end``, ends sources and targets, and begins targets: embedding and output layer have
+The token after the vocabulary, ``end``, ends sources and targets and begins targets: embedding and output layer have
 V + 1 rows.
 """
 
@@ -37,7 +36,7 @@ from textseq.tasks.translation.config import TranslationModelConfig
 
 @dataclass(frozen=True)
 class Reading:
-    """What the decoder made of a window of targets."""
+    """Decoder outputs of a window of targets."""
 
     outputs: Tensor
     """(T, N, H)."""
@@ -58,14 +57,14 @@ class TranslationModel(nn.Module):
         target_size: V of the target.
 
     Raises:
-        TextseqError: embeddings to be tied over two vocabularies.
+        TextseqError: embeddings are tied over different vocabularies.
     """
 
     def __init__(self, config: TranslationModelConfig, source_size: int, target_size: int) -> None:
         super().__init__()
         if config.tie_embeddings == "all" and source_size != target_size:
             raise TextseqError(
-                f"--tie-embeddings all wants one vocabulary, found two ({source_size} and {target_size} tokens); "
+                f"--tie-embeddings all: expected one vocabulary, got two ({source_size} and {target_size} tokens); "
                 "use --vocabulary joint, or --tie-embeddings target"
             )
         self.config = config
@@ -102,14 +101,14 @@ class TranslationModel(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
-        """Read sources.
+        """Encode sources.
 
         Args:
             source: (N, S) ids, ``source_end`` after each sentence, then padding.
             lengths: (N,) real tokens of each, on the CPU.
 
         Returns:
-            What the decoder looks at, and its state before the first word, each tensor (L, N, H).
+            The memory of the attention, and the decoder's initial state, each tensor (L, N, H).
         """
         words = self._embed(self.source_embedding, source)  # (N, S, E)
         values, after = self.encoder(words, lengths=lengths)
@@ -128,10 +127,10 @@ class TranslationModel(nn.Module):
         Args:
             inputs: (N, T) ids, the token before each target.
             memory: from ``encode``.
-            state: likewise, or that after the window before.
+            state: from ``encode``, or that after the previous window.
 
         Returns:
-            The vectors of the input tokens (T, N, E), and what the decoder made of them.
+            The vectors of the input tokens (T, N, E), and the decoder's outputs.
         """
         words = self._embed(self.embedding, inputs.t())  # (T, N, E)
         lowest = tuple(part[0] for part in state)
@@ -145,34 +144,31 @@ class TranslationModel(nn.Module):
         return words, Reading(outputs, contexts, attention, after)
 
     def read_out(self, outputs: Tensor, contexts: Tensor, words: Tensor) -> Tensor:
-        """What the output layer reads: (..., H), (..., C) and (..., E) -> (..., E)."""
+        """Input of the output layer: (..., H), (..., C) and (..., E) -> (..., E)."""
         total = self.readout(torch.cat([outputs, contexts, words], dim=-1))
         dropped: Tensor = self.dropout(self.squash(total))
         return dropped.to(words.dtype)
 
     def logits(self, outputs: Tensor, contexts: Tensor, words: Tensor) -> Tensor:
-        """Of what comes next: (..., H), (..., C) and (..., E) -> (..., V+1)."""
+        """Logits of the next token: (..., H), (..., C) and (..., E) -> (..., V+1)."""
         logits: Tensor = self.output(self.read_out(outputs, contexts, words))
         return logits
 
     def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Logits (N, T, V+1) of every target, and the attention's weights (N, T, S)."""
+        """Logits (N, T, V+1) of every target, and attention weights (N, T, S)."""
         memory, state = self.encode(batch.source, batch.source_lengths)
         words, read = self.decode(batch.inputs, memory, state)
         logits = self.logits(read.outputs, read.contexts, words)
         return logits.transpose(0, 1), read.attention.transpose(0, 1)
 
     def loss(self, batch: PairBatch, state: State | None) -> Loss:
-        """The loss of one window of the targets, over what is no padding.
-
-        The sources are read anew for every window; ``state`` is the decoder's after the window before.
-        """
+        """The loss of one window of the targets; ``state`` is the decoder's after the previous window."""
         memory, start = self.encode(batch.source, batch.source_lengths)
         if not batch.first and state:
             start = state
         inputs = batch.inputs
         if self.training and self.config.scheduled_sampling:
-            inputs = self._partly_predicted(batch, memory, start)
+            inputs = self._sample_inputs(batch, memory, start)
         words, read = self.decode(inputs, memory, start)
         real = batch.real.t()
         read_out = self.read_out(read.outputs, read.contexts, words)[real]
@@ -184,50 +180,50 @@ class TranslationModel(nn.Module):
         return Loss(nats, batch.count, carried, penalty)
 
     @torch.no_grad()
-    def _partly_predicted(self, batch: PairBatch, memory: Memory, state: State) -> Tensor:
-        """The inputs, some of them drawn from what the model makes of the true ones."""
+    def _sample_inputs(self, batch: PairBatch, memory: Memory, state: State) -> Tensor:
+        """Scheduled sampling: the inputs, some of them sampled from the model's predictions."""
         words, read = self.decode(batch.inputs, memory, state)
         inputs = batch.inputs.t().clone()
         replaced = torch.rand(inputs[1:].shape, device=inputs.device) < self.config.scheduled_sampling
-        steps = zip(read.outputs, read.contexts, words, replaced, inputs[1:], strict=False)  # the last is the end's
-        for h, context, word, some, following in steps:  # one by one, for a vocabulary is large
-            logits = self.logits(h[some], context[some], word[some]).float()
-            chance = torch.empty_like(logits).exponential_()
-            following[some] = (logits.softmax(dim=1) / chance).argmax(dim=1)
+        steps = zip(
+            read.outputs, read.contexts, words, replaced, inputs[1:], strict=False
+        )  # the last step predicts ``end``
+        for h, context, word, rows, following in steps:  # step by step, because the vocabulary is large
+            logits = self.logits(h[rows], context[rows], word[rows]).float()
+            noise = torch.empty_like(logits).exponential_()
+            following[rows] = (logits.softmax(dim=1) / noise).argmax(dim=1)
         return inputs.t()
 
     def stepper(self, precision: Precision = "float32") -> Stepper:
-        """One step at a time for writing, with the embedding folded into gates and readout.
-
-        The tables, with one row for each token, are made once here; change the weights and they must be made again.
+        """The decoder for generation, with the embedding folded into tables of gates and readout, a row per token.
 
         Args:
-            precision: a key of ``PRECISIONS``: the number format of the products.
+            precision: number format of the matrix products. Build it again after a change of the weights.
 
         Raises:
-            TextseqError: an unknown precision, or one that this device has no products for.
+            TextseqError: a precision that is unknown or that the device does not support.
         """
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
         prepare, decoder, config = PRECISIONS[precision], self.decoder, self.config
-        seen = config.hidden_size + 2 * config.encoder_size
+        width = config.hidden_size + 2 * config.encoder_size
         with torch.no_grad():
-            bounded = decoder.cell.bounded  # then states lie between -1 and 1, and with them values and contexts
-            readout = Weights(self.readout.weight[:, :seen], self.readout.bias, bounded=bounded)
+            bounded = decoder.cell.bounded  # states, values and contexts are between -1 and 1
+            readout = Weights(self.readout.weight[:, :width], self.readout.bias, bounded=bounded)
             output = Weights(self.output.weight, self.output.bias, bounded=config.readout == "tanh")
-            asking = decoder.attention.query_matrix()
+            matrix, query = decoder.attention.query_matrix(), None
+            if matrix is not None:
+                query = prepare(Weights(matrix, torch.zeros_like(matrix[:, 0]), bounded=bounded))
             return Stepper(
                 self,
                 prepare,
-                gates_of=decoder.word_gates(self.embedding.weight),
-                words_of=linear(self.embedding.weight, self.readout.weight[:, seen:]),
-                own=prepare(replace(step_weights(decoder.layer, SUFFIX), bounded=bounded)),
-                query=None
-                if asking is None
-                else prepare(Weights(asking, torch.zeros_like(asking[:, 0]), bounded=bounded)),
-                from_context=prepare(replace(decoder.context_weights(), bounded=bounded)),
+                gate_table=decoder.word_gates(self.embedding.weight),
+                readout_table=linear(self.embedding.weight, self.readout.weight[:, width:]),
+                hidden=prepare(replace(step_weights(decoder.layer, SUFFIX), bounded=bounded)),
+                query=query,
+                context=prepare(replace(decoder.context_weights(), bounded=bounded)),
                 readout=prepare(readout),
-                plain_output=output,
+                full_output=output,
                 output=prepare(output),
                 upper=self.upper.stepper(prepare) if self.upper is not None else None,
             )
@@ -249,38 +245,38 @@ class TranslationModel(nn.Module):
 
 @dataclass(frozen=True)
 class Stepper:
-    """The decoder a step at a time, with its weights made ready once."""
+    """The decoder for generation, with prepared weights."""
 
     model: TranslationModel
     prepare: Prepare
-    gates_of: Tensor
-    """The gates' share of each token, (V+1, G*H)."""
-    words_of: Tensor
-    """The readout's, (V+1, rows of the readout)."""
-    own: Weights
+    gate_table: Tensor
+    """Contribution of each token to the gates, (V+1, G*H)."""
+    readout_table: Tensor
+    """Contribution of each token to the readout, (V+1, rows of the readout)."""
+    hidden: Weights
     query: Weights | None
-    """Makes the attention's query of a state; None: it is the state."""
-    from_context: Weights
+    """From the state to the attention's query; None: identity."""
+    context: Weights
     readout: Weights
-    plain_output: Weights
-    """The output layer as it is, to take some tokens from."""
+    full_output: Weights
+    """The unprepared output layer, to select rows of."""
     output: Weights
     upper: Step | None
     tokens: Tensor | None = None
-    """The tokens that it chooses among, (U,), and names by their places; None is all."""
+    """Candidate tokens (U,), numbered by their positions; None: all."""
 
     @torch.no_grad()
     def among(self, tokens: Tensor) -> Stepper:
-        """The same over some tokens (U,) only: it reads and weighs their places 0 to U-1 instead of ids."""
-        some = replace(self.plain_output, hh=self.plain_output.hh[tokens], bias=self.plain_output.bias[tokens])
-        return replace(self, output=self.prepare(some), tokens=tokens)
+        """A stepper over candidate tokens (U,), whose positions 0 to U-1 are the ids that it takes and scores."""
+        rows = replace(self.full_output, hh=self.full_output.hh[tokens], bias=self.full_output.bias[tokens])
+        return replace(self, output=self.prepare(rows), tokens=tokens)
 
     def over(self, memory: Memory) -> Step:
         """The step over the memory of M sentences.
 
-        Token ids (rows,) and the state before them -> logits of what follows (rows, V+1), and the new state. There are
-        equally many rows of each sentence, one after the other, and the memory is not copied for them. The state is
-        that of ``encode``, and after it the attention that every source position has had so far, (1, rows, S).
+        Token ids (rows,) and the state before them -> logits of the next token (rows, V+1), and the new state. Each
+        sentence has the same number of consecutive rows; the memory is not copied for them. The state is that of
+        ``encode``, followed by the coverage: attention weights summed over the steps so far, (1, rows, S).
         """
         model, decoder = self.model, self.model.decoder
         sentences, length = memory.padding.shape
@@ -288,19 +284,19 @@ class Stepper:
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             ids = tokens if self.tokens is None else self.tokens[tokens]
-            *parts, had = state
+            *parts, coverage = state
             lowest = tuple(part[0] for part in parts)
             query = lowest[0] if self.query is None else self.query.product(lowest[0])
             context, attention = attend(query.view(sentences, -1, query.shape[1]))
             context, attention = context.flatten(0, 1), attention.flatten(0, 1)
-            gates = self.gates_of[ids] + self.from_context.product(context)
-            after = decoder.cell.step(gates, lowest, self.own)
+            gates = self.gate_table[ids] + self.context.product(context)
+            after = decoder.cell.step(gates, lowest, self.hidden)
             h, states = after[0], tuple(part.unsqueeze(0) for part in after)
             if model.upper is not None and self.upper is not None:
                 h, above = self.upper(model.upper.input_gates(h), tuple(part[1:] for part in parts))
                 states = tuple(torch.cat(both) for both in zip(states, above, strict=True))
-            total = self.readout.product(torch.cat([h, context], dim=1)) + self.words_of[ids]
-            # Sentences that left the batch may have been the longest.
-            return self.output.product(model.squash(total)), (*states, had[:, :, :length] + attention)
+            total = self.readout.product(torch.cat([h, context], dim=1)) + self.readout_table[ids]
+            # Without finished sentences, S may be shorter.
+            return self.output.product(model.squash(total)), (*states, coverage[:, :, :length] + attention)
 
         return step

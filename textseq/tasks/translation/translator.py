@@ -1,6 +1,6 @@
-"""A translator at work: sentences in, translations out, with what it looked at.
+"""Translation with trained models.
 
-Shapes: N sentences, S source tokens, T target tokens, both with the token that ends a text; V vocabulary.
+Shapes: N sentences, S source tokens, T target tokens, both with ``</s>``; V vocabulary.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ from textseq.training.devices import pick_device
 from textseq.training.distributed.group import ALONE, ProcessGroup
 
 BUFFER = 512
-"""Sentences that are sorted by length together. With 2000 captions instead, the processor works 3 % less; but they come
-all at once, and what stops the work in between loses those behind the first that is not done."""
+"""Sentences read ahead and sorted by length. 2000 would take 3 % less processor time (captions), but results come later
+and an interruption loses more of them."""
 
 Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked of every sentence."""
+    """Settings of a call, checked."""
 
     config: TranslationConfig
     attention: bool
@@ -64,8 +64,8 @@ class _Request:
     generator: torch.Generator
 
     @property
-    def draws(self) -> bool:
-        """Whether chance chooses, where otherwise there is a search."""
+    def samples(self) -> bool:
+        """Whether tokens are sampled instead of searched for."""
         return self.config.num_beams == 1 and self.config.temperature > 0
 
 
@@ -73,10 +73,10 @@ class Translator(Predictor[PairDataset]):
     """One or several translation models with their tokenizers.
 
     Args:
-        models: one, or several of one vocabulary that choose every token together; set to evaluation mode.
-        vocabularies: the tokenizers that they were trained with.
-        info: metadata of the first.
-        precision: number format of the products when it translates; it scores in float32.
+        models: one, or an ensemble with one vocabulary; set to evaluation mode.
+        vocabularies: their tokenizers.
+        info: metadata of the first model.
+        precision: number format of the matrix products of translation; scores are computed in float32.
 
     Raises:
         TextseqError: a precision that is unknown or that the device does not support.
@@ -102,7 +102,7 @@ class Translator(Predictor[PairDataset]):
         self.models = [model.eval() for model in models]
         self.vocabularies = vocabularies
         if precision != "float32":
-            _ = self._steppers  # refuses here what the device does not support
+            _ = self._steppers  # raises if the device does not support it
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
@@ -129,9 +129,8 @@ class Translator(Predictor[PairDataset]):
                 lambda row: (str(row["measure"]), f"{row['score']:.2f}", interval(row["interval_95"])),
             ),
             limits=(
-                "It translates sentence by sentence, and well only what is like its training sentences. Its errors may",
-                "read well: words left out, added or turned into their opposite. It repeats the prejudices of its",
-                "sources.",
+                "It translates sentence by sentence and works only on sentences like its training data. Errors can",
+                "be fluent: words omitted, added or reversed in meaning. It repeats the prejudices of its sources.",
             ),
         )
 
@@ -145,17 +144,17 @@ class Translator(Predictor[PairDataset]):
 
     @property
     def languages(self) -> tuple[str, str]:
-        """The codes of source and target, which are "source" and "target" where no one said more of them."""
+        """Codes of source and target language; "source" and "target" if unknown."""
         return self.info.source_language or "source", self.info.target_language or "target"
 
     @property
     def attends(self) -> bool:
-        """Whether any of the models has attention; without it nothing can be said of where they looked."""
+        """Whether any of the models has attention."""
         return any(map(has_attention, self.models))
 
     @cached_property
     def _steppers(self) -> list[Stepper]:
-        """Made when they are first needed: they hold tables as large as the vocabulary."""
+        """Built on first use: they hold tables with a row per token."""
         return [model.stepper(self.precision) for model in self.models]
 
     @overload
@@ -184,7 +183,7 @@ class Translator(Predictor[PairDataset]):
         prefixes: Sequence[str] | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Translation | list[Translation]:
-        """The best translation of each sentence; an empty one gives an empty one.
+        """The best translation of each sentence; an empty sentence gives an empty translation.
 
         Logs a warning with the number of each sentence whose translation was cut off at the length limit.
 
@@ -196,7 +195,7 @@ class Translator(Predictor[PairDataset]):
 
         Raises:
             TextseqError: an unknown setting or one outside its range, a sentence that is not a string, or several
-                translations for one sentence; see ``translate_all``.
+                translations per sentence (use ``translate_all``).
         """
         count = _config(settings).num_return_sequences
         if count != 1:
@@ -221,16 +220,13 @@ class Translator(Predictor[PairDataset]):
         prefixes: Sequence[str] | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> list[list[Translation]]:
-        """``num_return_sequences`` translations of each sentence; see ``translate``.
-
-        Those of a search are different texts, best first, and fewer where it found fewer.
-        """
+        """Up to ``num_return_sequences`` translations of each sentence, best first; those of a search differ."""
         if isinstance(sentences, str):
-            raise TextseqError("translate wants a list of sentences, found one string; put it into a list")
+            raise TextseqError("translate: expected a list of sentences, got one string; put it into a list")
         if prefixes is None:
             prefixes = [""] * len(sentences)
         if len(prefixes) != len(sentences):
-            raise TextseqError(f"give a prefix for each sentence: {len(sentences)} wanted, {len(prefixes)} found")
+            raise TextseqError(f"prefixes: expected {len(sentences)}, one per sentence, got {len(prefixes)}")
         return list(self._stream(zip(sentences, prefixes, strict=True), self._request(settings, attention)))
 
     def stream(
@@ -245,24 +241,23 @@ class Translator(Predictor[PairDataset]):
         truncated: TruncationLog | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Iterator[list[Translation]]:
-        """Translations of sentences that come one by one, in their order; memory does not grow with their number.
+        """Translate a stream of sentences of any length, in order and in constant memory.
 
         Args:
-            sentences: they may be endless.
+            sentences: the sentences.
             attention: as ``translate``.
-            buffer: so many are read ahead and sorted by length, which is faster, and come together; with 1 each is
-                answered at once.
+            buffer: sentences read ahead and sorted by length, for speed; 1 answers each at once.
             prefix: how every translation must begin.
-            progress: told of every batch how many sentences it was, before they come in their order.
-            first: the number of the first sentence, for what is said of it.
-            truncated: notes what was cut off, where that has begun with other sentences.
+            progress: called with the number of sentences of each finished batch, before they are yielded.
+            first: number of the first sentence, for messages.
+            truncated: continues the log of earlier sentences.
             settings: as ``translate_all``.
 
         Raises:
-            TextseqError: as ``translate``, of the settings before any sentence is read.
+            TextseqError: as ``translate``; for settings before any sentence is read.
         """
         if buffer < 1:
-            raise TextseqError(f"buffer wants at least 1 sentence, found {buffer}; 1 answers each at once")
+            raise TextseqError(f"buffer: expected at least 1 sentence, got {buffer}; 1 answers each at once")
         pairs = ((text, prefix) for text in sentences)
         return self._stream(pairs, self._request(settings, attention), buffer, progress, first, truncated)
 
@@ -270,22 +265,21 @@ class Translator(Predictor[PairDataset]):
         config, target = _config(settings), self.vocabularies.target
         bias = token_bias(config.logit_bias, target, self.device)
         if bias is not None:
-            bias = pad(bias, (0, 1))  # for the end
+            bias = pad(bias, (0, 1))  # for </s>
         if config.coverage_penalty and not self.attends:
-            raise TextseqError("--coverage-penalty wants a model with attention, found one without; leave it out")
+            raise TextseqError("--coverage-penalty: expected a model with attention, got one without; leave it out")
         if config.shortlist and self.vocabularies.shortlist is None:
             raise TextseqError(
-                "--shortlist wants a model with a short list, found one without, which was trained before there were "
-                "any; leave it out, or train again"
+                "--shortlist: expected a model with a shortlist, got one without; train again or leave it out"
             )
         if config.replace_unknown:
             if "rare words" not in target.loses or not self.attends:
-                found = f"a {target.kind} model" if self.attends else "a model without attention"
+                kind = f"a {target.kind} model" if self.attends else "a model without attention"
                 raise TextseqError(
-                    "--replace-unknown wants a model with attention that writes <unk> (--tokenizer word --rare-words "
-                    f"unknown), found {found}; leave it out"
+                    "--replace-unknown: expected an attentional model that writes <unk> (--tokenizer word --rare-words "
+                    f"unknown), got {kind}; leave it out"
                 )
-            assert bias is not None  # it bans <unk>
+            assert bias is not None  # bans <unk>
             bias[[target.vocabulary.index(name) for name in UNKNOWN]] = 0.0
         generator = torch.Generator(self.device)
         if config.seed is None:
@@ -297,88 +291,88 @@ class Translator(Predictor[PairDataset]):
     def _stream(
         self,
         pairs: Iterable[tuple[str, str]],
-        task: _Request,
+        request: _Request,
         buffer: int = BUFFER,
         progress: Progress | None = None,
         first: int = 1,
         truncated: TruncationLog | None = None,
     ) -> Iterator[list[Translation]]:
-        """Translations of sentences, each with how its translation must begin."""
+        """Translations of pairs of a sentence and the prefix of its translation."""
         numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
         while sentences := [
             tokenize_sentence(self.vocabularies, *pair, number)
             for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
-            nothing = [Translation("", 0.0)] * task.config.num_return_sequences
-            found = [None if len(sentence.ids) else nothing for sentence in sentences]
             lengths = [len(sentence.ids) for sentence in sentences]
-            stopped: BaseException | None = None
+            empty = [Translation("", 0.0)] * request.config.num_return_sequences
+            results = [None if length else empty for length in lengths]
+            interruption: BaseException | None = None
             try:
-                for batch in batches(lengths, max(task.config.num_beams, task.config.num_return_sequences)):
-                    for n, translations in zip(batch, self._batch([sentences[n] for n in batch], task), strict=True):
-                        found[n] = translations
+                for batch in batches(lengths, max(request.config.num_beams, request.config.num_return_sequences)):
+                    for n, translations in zip(batch, self._batch([sentences[n] for n in batch], request), strict=True):
+                        results[n] = translations
                     if progress is not None:
                         progress(len(batch))
-            except (KeyboardInterrupt, Interrupted) as stop:
-                stopped = stop
-            if progress is not None and (empty := lengths.count(0)):
-                progress(empty)
-            for sentence, best in zip(sentences, found, strict=True):
-                if best is None:  # the work was stopped, and what follows would stand at the wrong line
+            except (KeyboardInterrupt, Interrupted) as error:
+                interruption = error
+            if progress is not None and 0 in lengths:
+                progress(lengths.count(0))
+            for sentence, result in zip(sentences, results, strict=True):
+                if result is None:  # interrupted: results after a gap would be on the wrong lines
                     break
-                if not (task.draws or best[0].finished):
-                    truncated.note(sentence.number, best[0])
-                yield best
-            if stopped is not None:
-                raise stopped
+                if not (request.samples or result[0].finished):
+                    truncated.note(sentence.number, result[0])
+                yield result
+            if interruption is not None:
+                raise interruption
 
-    def _batch(self, batch: Sequence[Sentence], task: _Request) -> list[list[Translation]]:
-        """The translations of some sentences, none of them empty."""
-        config = task.config
+    def _batch(self, batch: Sequence[Sentence], request: _Request) -> list[list[Translation]]:
+        """The translations of sentences, none of them empty."""
+        config = request.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
         sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
-        forced = [sentence.forced_prefix for sentence in batch]
-        if task.draws:
-            found = sources.sample(self._steppers, config, forced, task.bias, task.generator)
+        prefixes = [sentence.forced_prefix for sentence in batch]
+        if request.samples:
+            lists = sources.sample(self._steppers, config, prefixes, request.bias, request.generator)
         else:
-            found = sources.search(self._steppers, config, forced, task.bias)
-            found = [unique_texts(self.vocabularies, each)[: config.num_return_sequences] for each in found]
-        owners = [n for n, each in enumerate(found) for _ in each]
-        every = [hypothesis for each in found for hypothesis in each]
-        attentions: list[AttentionWeights | None] = [None] * len(every)
-        if self.attends and (task.attention or config.replace_unknown):
-            attentions = [*sources.attention([hypothesis.tokens for hypothesis in every], owners)]
+            lists = sources.search(self._steppers, config, prefixes, request.bias)
+            lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
+        owners = [n for n, hypotheses in enumerate(lists) for _ in hypotheses]
+        flat = [hypothesis for hypotheses in lists for hypothesis in hypotheses]
+        attentions: list[AttentionWeights | None] = [None] * len(flat)
+        if self.attends and (request.attention or config.replace_unknown):
+            attentions = [*sources.attention([hypothesis.tokens for hypothesis in flat], owners)]
         translations: list[list[Translation]] = [[] for _ in batch]
-        for n, hypothesis, attention in zip(owners, every, attentions, strict=True):
-            made = detokenize(
-                self.vocabularies, batch[n], hypothesis, attention, replace_unknown=config.replace_unknown
+        for n, hypothesis, weights in zip(owners, flat, attentions, strict=True):
+            translation = detokenize(
+                self.vocabularies, batch[n], hypothesis, weights, replace_unknown=config.replace_unknown
             )
-            shown = made.attention if task.attention else None
-            translations[n].append(replace(made, attention=shown, has_attention=self.attends))
+            shown = weights if request.attention else None
+            translations[n].append(replace(translation, attention=shown, has_attention=self.attends))
         return translations
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
-        """How likely each text is as the translation of its sentence: log-probabilities in nats, its end included.
+        """Log-probability of each text as the translation of its sentence in nats, ``</s>`` included.
 
-        The text is cut into its likeliest pieces; a beam search may have written it in others, with another score.
+        The text is segmented in the most probable way; a beam search may score another segmentation of it.
 
         Raises:
             TextseqError: unequal numbers, or an empty source.
         """
         if isinstance(sources, str) or isinstance(targets, str):
-            raise TextseqError("score wants two lists of sentences, found one string; put each text into a list")
+            raise TextseqError("score: expected two lists of sentences, got one string; put each text into a list")
         if len(sources) != len(targets):
-            raise TextseqError(f"give a target for each source: {len(sources)} wanted, {len(targets)} found")
+            raise TextseqError(f"score: expected a target for each source, got {len(targets)} for {len(sources)}")
         pairs = [
             tokenize_sentence(self.vocabularies, *pair, number)
             for number, pair in enumerate(zip(sources, targets, strict=True), 1)
         ]
-        if empty := [number for number, pair in enumerate(pairs, 1) if len(pair.ids) == 0]:
-            raise TextseqError(f"scoring wants sentences to translate, found an empty one (number {empty[0]})")
+        if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:
+            raise TextseqError(f"score: expected sentences to translate, got an empty one (number {empty[0]})")
         scores = [0.0] * len(pairs)
         for batch in batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
-            known = [(*pairs[n].forced_prefix, self.vocabularies.target.size) for n in batch]
-            log_p = SourceBatch(self.models, [pairs[n].ids for n in batch]).log_p(known, range(len(batch)))
+            tokens = [(*pairs[n].forced_prefix, self.vocabularies.target.size) for n in batch]
+            log_p = SourceBatch(self.models, [pairs[n].ids for n in batch]).log_p(tokens, range(len(batch)))
             for n, score in zip(batch, log_p, strict=True):
                 scores[n] = score
         return scores
@@ -394,10 +388,10 @@ class Translator(Predictor[PairDataset]):
         process_group: ProcessGroup = ALONE,
         **settings: Unpack[TranslationSettings],
     ) -> TranslationMetrics:
-        """Translate a split of a dataset and measure the translations; see ``metrics.translation``.
+        """Translate a split of a dataset and measure the translations.
 
         Args:
-            dataset: in the languages of the model, if it is known which these are.
+            dataset: in the languages of the model, if these are known.
             split: of the dataset.
             metrics: see ``measure_translations``.
             tokenize: see ``measure_translations``.
@@ -411,33 +405,33 @@ class Translator(Predictor[PairDataset]):
         languages = (dataset.source_language, dataset.target_language)
         if self.languages not in {languages, ("source", "target")}:
             raise TextseqError(
-                f"this model translates {self.languages[0]} to {self.languages[1]}, found {languages[0]} to "
-                f"{languages[1]}; say --source {self.languages[0]} --target {self.languages[1]}"
+                f"this model translates {self.languages[0]} to {self.languages[1]}, got {languages[0]} to "
+                f"{languages[1]}; use --source {self.languages[0]} --target {self.languages[1]}"
             )
         pairs = list(dataset.pairs(split))
-        task = self._request(settings, False)
-        if task.draws and process_group.count > 1:
-            raise TextseqError("drawing at random wants one process, so that a seed gives the same; start one")
-        found, truncated = {}, TruncationLog()
+        request = self._request(settings, False)
+        if request.samples and process_group.count > 1:
+            raise TextseqError("sampling: expected one process, so that a seed gives the same; start without torchrun")
+        encoded, truncated = {}, TruncationLog()
         for turn, first in enumerate(range(0, len(pairs), BUFFER)):
-            some = [(source, "") for source, _ in pairs[first : first + BUFFER]]
+            block = [(source, "") for source, _ in pairs[first : first + BUFFER]]
             if process_group.turn(turn):
-                lines = [best[0].text for best in self._stream(some, task, BUFFER, progress, first + 1, truncated)]
-                found[turn] = torch.tensor(list(json.dumps(lines).encode()), dtype=torch.uint8)
+                lines = [best[0].text for best in self._stream(block, request, BUFFER, progress, first + 1, truncated)]
+                encoded[turn] = torch.tensor(list(json.dumps(lines).encode()), dtype=torch.uint8)
             elif progress is not None:
-                progress(len(some))
-        translations = [line for some in process_group.collect(found) for line in json.loads(bytes(some.tolist()))]
-        config, usual = task.config, TranslationConfig().to_dict()
-        unusual = [
-            f"|{'drawing-' * (name == 'seed')}{name.replace('_', '-')}:{value}"  # sacreBLEU has a seed of its own
+                progress(len(block))
+        translations = [line for data in process_group.collect(encoded) for line in json.loads(bytes(data.tolist()))]
+        config, defaults = request.config, TranslationConfig().to_dict()
+        other_settings = [
+            f"|{'drawing-' * (name == 'seed')}{name.replace('_', '-')}:{value}"  # sacreBLEU's signature has a seed too
             for name, value in config.to_dict().items()
-            if value != usual[name] and name not in {"num_beams", "length_penalty"}
+            if value != defaults[name] and name not in {"num_beams", "length_penalty"}
         ]
         how = (
             f"{data_signature(dataset.name, dataset.splits, dataset.other_names.get(split, split))}|"
             f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
             f"models:{len(self.models)}|precision:{self.precision}|beams:{config.num_beams}|"
-            f"length-penalty:{config.length_penalty:g}{''.join(unusual)}"
+            f"length-penalty:{config.length_penalty:g}{''.join(other_settings)}"
         )
         references = [target for _, target in pairs]
         scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, how=how)
@@ -445,20 +439,20 @@ class Translator(Predictor[PairDataset]):
 
     def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Metrics] = ()) -> None:
         if len(self.models) > 1:
-            raise TextseqError("an ensemble cannot be saved as one model; save each model by itself")
+            raise TextseqError("an ensemble cannot be saved as one model; save each model separately")
         super().save(folder, half=half, results=results)
 
 
 @dataclass(frozen=True)
 class TranslationMetrics:
-    """Scores of translations, and the translations."""
+    """Translations and their scores."""
 
     scores: tuple[TranslationScore, ...]
     translations: tuple[str, ...]
 
     @property
     def signature(self) -> str:
-        """Signatures of the scores, a line each."""
+        """Signatures of the scores, one per line."""
         return "\n".join(score.signature for score in self.scores)
 
     def to_dict(self) -> Table:
@@ -469,32 +463,31 @@ class TranslationMetrics:
 
 
 def _config(settings: TranslationSettings) -> TranslationConfig:
-    """The settings, checked; the nearest match is offered for an unknown one."""
-    return TranslationConfig.from_dict(settings, where="translating")
+    return TranslationConfig.from_dict(settings, where="translate")
 
 
 def ensemble_of(translators: Sequence[Translator]) -> Translator:
-    """Several translators as one: their models choose every token together.
+    """A translator that combines the models of several at every token.
 
     Raises:
-        TextseqError: none at all, or their languages, vocabularies, devices or precisions differ.
+        TextseqError: none are given, or their languages, vocabularies, devices or precisions differ.
     """
     if not translators:
-        raise TextseqError("models that translate together want at least one, found none")
+        raise TextseqError("an ensemble: expected at least one model, got none")
     first = translators[0]
     for other in translators[1:]:
-        for what, one, two in (
+        for what, expected, actual in (
             ("the same languages", " to ".join(first.languages), " to ".join(other.languages)),
             ("one device", first.device, other.device),
             ("one precision", first.precision, other.precision),
         ):
-            if one != two:
-                raise TextseqError(f"models that translate together want {what}, found {one} and {two}")
+            if expected != actual:
+                raise TextseqError(f"an ensemble: expected {what}, got {expected} and {actual}")
         for side in ("source", "target"):
             if getattr(first.vocabularies, side).fingerprint != getattr(other.vocabularies, side).fingerprint:
                 raise TextseqError(
-                    f"models that translate together want one {side} vocabulary, found different ones; train them on "
-                    "the same pairs with the same tokenizer, each with another --seed"
+                    f"an ensemble: expected one {side} vocabulary, got different ones; train the models on the same "
+                    "pairs with the same tokenizer, each with another --seed"
                 )
     models = [model for translator in translators for model in translator.models]
     return Translator(models, first.vocabularies, first.info, precision=first.precision)
