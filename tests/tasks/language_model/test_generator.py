@@ -332,7 +332,7 @@ def test_a_long_text_is_scored_in_parts(
     any_writer: TextGenerator, monkeypatch: pytest.MonkeyPatch, at_a_time: int
 ) -> None:
     whole = any_writer.score("abc dab cab")
-    monkeypatch.setattr("textseq.tasks.language_model.generator.SCORED", at_a_time)
+    monkeypatch.setattr("textseq.tasks.language_model.generator.CHUNK", at_a_time)
     assert any_writer.score("abc dab cab").surprisal == pytest.approx(whole.surprisal, rel=1e-5)
 
 
