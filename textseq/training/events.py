@@ -1,15 +1,17 @@
-"""What callbacks see of a run: steps, evaluations, checkpoints and the end."""
+"""Events of a run for its callbacks: steps, evaluations, checkpoints and the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from textseq.config.training import TrainingConfig
 from textseq.training.optimizers import clipped_norm
 from textseq.training.step import StepResult
+
+EventKind = Literal["step", "evaluation", "checkpoint", "end"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Evaluation:
 
     loss: float
     results: Mapping[str, object] = field(default_factory=dict)
-    """Further numbers for the log, which has them as ``validation_NAME``."""
+    """Further numbers for the log, as ``validation_NAME``."""
     words: str = ""
     """One line for the user; by default the loss."""
     criterion: float | None = None
@@ -30,7 +32,7 @@ class Evaluation:
 
     @property
     def cost(self) -> float:
-        """The criterion in force: lower is better."""
+        """The criterion, or the loss without one: lower is better."""
         return self.loss if self.criterion is None else self.criterion
 
     def __str__(self) -> str:
@@ -48,7 +50,7 @@ class Event:
         >>> Trainer(model, batches, TrainingConfig(max_steps=500), callbacks=[callback]).fit()
     """
 
-    kind: Literal["step", "evaluation", "checkpoint", "end"]
+    kind: EventKind
     step: int
     """Steps so far. Steps that are repeated after a rollback come again."""
     learning_rate: float
@@ -78,3 +80,24 @@ class Event:
 
 Callback = Callable[[Event], None]
 """A function that is called with every event, in the first process only."""
+
+
+class EventEmitter:
+    """Calls the callbacks of a run."""
+
+    def __init__(self, callbacks: Sequence[Callback], config: TrainingConfig) -> None:
+        self.callbacks, self.config = callbacks, config
+        self.last: Event | None = None
+
+    def emit_step(self, step: int, rate: float, result: StepResult) -> None:
+        """Emit the event of a step."""
+        if self.callbacks:
+            self.last = Event("step", step, rate, result, self.config)
+            self.emit("step")
+
+    def emit(self, kind: EventKind, *, evaluation: Evaluation | None = None, folder: Path | None = None) -> None:
+        """Emit an event with the numbers of the last step; none before the first step."""
+        if self.last is not None:
+            event = replace(self.last, kind=kind, evaluation=evaluation, folder=folder)
+            for callback in self.callbacks:
+                callback(event)

@@ -1,6 +1,6 @@
-"""The state of a run: everything that decides what comes next, and how it goes into a checkpoint and back.
+"""The state of a run besides its weights, and its conversion to the tensors of a checkpoint and back.
 
-Besides the weights that is ``Progress``, the optimizer's state, the carried hidden state and torch's random generators.
+It is ``Progress``, the optimizer's state, the carried hidden state and torch's random generators.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,25 @@ from textseq.data.batching import Cursor
 from textseq.nn.cells import State
 
 LARGEST = 1e300
-"""Every number of a run is smaller."""
+"""Upper limit of the numbers in saved progress."""
 
 SMOOTHING = 0.9
 """Weight of the old value in the smoothed loss, per line of the log."""
 
 
+class Sums(NamedTuple):
+    """Sums over several steps."""
+
+    loss: float
+    predictions: int
+    steps: int
+    norm: float
+    clipped: float
+
+
 @dataclass
 class Progress:
-    """How far a run has come; saved as ``training.json``.
+    """Progress of a run; saved as ``training.json``.
 
     Example:
         >>> Trainer(model, batches, TrainingConfig(max_steps=20)).fit().step
@@ -71,12 +81,37 @@ class Progress:
     processes: int = 1
     """Number of processes that the state was gathered from."""
 
+    def add_unlogged(self, sums: Sums) -> None:
+        """Add the sums of further steps to those for the next line of the log."""
+        self.unlogged_loss += sums.loss
+        self.unlogged_count += sums.predictions
+        self.unlogged_steps += sums.steps
+        self.unlogged_norm += sums.norm
+        self.unlogged_clipped += sums.clipped
+
+    def clear_unlogged(self) -> dict[str, float]:
+        """Set the sums to zero; returns the mean norms of the gradient for the log."""
+        norms = {
+            "gradient_norm": self.unlogged_norm / self.unlogged_steps,
+            "gradient_norm_clipped": self.unlogged_clipped / self.unlogged_steps,
+        }
+        self.unlogged_steps = self.unlogged_count = 0
+        self.unlogged_loss = self.unlogged_norm = self.unlogged_clipped = 0.0
+        return norms
+
     def smooth(self, loss: float) -> float:
         """Update the smoothed training loss; returns how far it is above its lowest value."""
         old = loss if self.smoothed is None else self.smoothed
         self.smoothed = SMOOTHING * old + (1 - SMOOTHING) * loss
         self.lowest = min(self.smoothed, self.lowest if self.lowest is not None else math.inf)
         return self.smoothed - self.lowest
+
+    def update_best(self, cost: float, loss: float) -> bool:
+        """Whether an evaluation at this step is the best so far (lowest cost); if so, note it."""
+        if self.best is not None and not cost < self.best:
+            return False
+        self.best, self.best_loss, self.best_step = cost, loss, self.step
+        return True
 
     def used_up(self, config: TrainingConfig, epochs: float) -> dict[str, float]:
         """The share of each limit that is used up, by its flag; the run is over when one has reached 1.
@@ -156,7 +191,7 @@ def restore_optimizer(
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """The states of torch's random generators: the CPU's and, if it is a GPU, the device's."""
+    """The states of torch's random generators: of the CPU and, if it is a GPU, of the device."""
     states = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["random.cuda"] = torch.cuda.get_rng_state(device)

@@ -32,16 +32,17 @@ from textseq.training.distributed.signals import signal_handler
 from textseq.training.optimizers import OPTIMIZERS, clip, clipped_norm, grouped, layer_groups
 from textseq.training.state import (
     Progress,
+    Sums,
     interleave,
     optimizer_tensors,
     random_states,
     restore_optimizer,
     set_random_states,
-)  # fmt: skip
+)
 
 
 class StepResult(NamedTuple):
-    """The numbers of one step; the tensors are scalars on the model's device, read only when they are needed."""
+    """The numbers of one step; the tensors are scalars on the model's device."""
 
     total: Tensor
     """Summed loss of this process's rows."""
@@ -53,16 +54,6 @@ class StepResult(NamedTuple):
     """The gradient's norm before clipping."""
     norm_before_scaling: Tensor
     """The same after ``clip_value`` and before ``clip_norm``."""
-
-
-class Sums(NamedTuple):
-    """Sums over several steps."""
-
-    loss: float
-    predictions: int
-    steps: int
-    norm: float
-    clipped: float
 
 
 class TrainStep:
@@ -126,7 +117,7 @@ class TrainStep:
         return self._step(rate)
 
     def read(self) -> Sums:
-        """The sums over all processes and all steps since the last call; waits for the device."""
+        """Sum the results of all processes and steps since the last call; waits for the device."""
         self.process_group.send(Command.READ)
         return self._read()
 
@@ -148,13 +139,13 @@ class TrainStep:
 
         Args:
             folder: of the run.
-            rollback: the same process wrote it, so the data need no check.
+            rollback: skip the check of the data; this process wrote the checkpoint.
 
         Returns:
             The checkpoint's tensors besides the weights.
 
         Raises:
-            TextseqError: there is none, or it is damaged.
+            TextseqError: no checkpoint, or a damaged one.
         """
         self.process_group.send(Command.RESTORE)
         tensors = self._restore(folder)
@@ -169,7 +160,7 @@ class TrainStep:
         return tensors
 
     def follow(self, folder: Path, *, resume: bool) -> None:
-        """Do what the first process control until the run is over.
+        """Execute the commands of the first process until the run is over.
 
         Raises:
             Interrupted: the run was stopped and is saved.
@@ -179,14 +170,14 @@ class TrainStep:
             if not resume:
                 self.begin()
             while True:
-                order, value = self.process_group.receive()
-                if order is Command.STEP:
+                command, value = self.process_group.receive()
+                if command is Command.STEP:
                     self._step(value)
-                elif order is Command.READ:
+                elif command is Command.READ:
                     self._read()
-                elif order is Command.GATHER:
+                elif command is Command.GATHER:
                     self._gather()
-                elif order is Command.RESTORE:
+                elif command is Command.RESTORE:
                     self._restore(folder)
                 elif value:
                     raise Interrupted("", int(value))
@@ -216,7 +207,7 @@ class TrainStep:
 
         Returns:
             Summed loss and count of this process's rows, count of all rows, and the factor of the learning rate; None
-            if memory ran out: what was allocated is free again, and batches are cut into smaller micro-batches.
+            if memory ran out: it is free again, and batches are cut into smaller micro-batches from now on.
         """
         progress, state, self.sending = self.progress, self.state, False
         cursor, totals, own_count, count = progress.cursor, [], 0, 0
@@ -240,22 +231,17 @@ class TrainStep:
         return torch.stack(totals).sum(), own_count, count, batch.learning_rate_factor
 
     def _learn(self, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, int, State | None]:
-        """Add this process's part of the gradient of a batch's mean loss.
-
-        Args:
-            whole: the batch of all processes.
-            state: of this process's rows.
-            last: whether the step ends with it.
+        """Add the gradient of this process's rows of a batch to that of the step, of which it may be the last batch.
 
         Returns:
-            Summed loss and count of this process's rows, and the state after them.
+            Summed loss and count of these rows, and the state after them.
         """
-        rank, every = self.process_group.rank, self.process_group.count
-        # Every process must take part, even if there are fewer rows: it then gets a row whose loss is multiplied by 0.
+        rank, processes = self.process_group.rank, self.process_group.count
+        # All processes must take part: if there are fewer rows, one gets a row whose loss is multiplied by 0.
         spare = rank >= whole.rows
-        part = whole if every == 1 else whole.slice_rows(slice(0, 1) if spare else slice(rank, None, every))
+        part = whole if processes == 1 else whole.slice_rows(slice(0, 1) if spare else slice(rank, None, processes))
         # DistributedDataParallel takes the mean over the processes, but the sum is needed.
-        scale = 0.0 if spare else every / self.config.accumulate
+        scale = 0.0 if spare else processes / self.config.accumulate
         micro_batches = min(max(self.progress.micro_batches, self.config.micro_batches), part.rows)
         totals: list[Tensor] = []
         states: list[State] = []
@@ -270,7 +256,7 @@ class TrainStep:
                 mean = total / whole.count
                 if penalty is not None and batch.count:
                     mean = mean + penalty * (batch.count / whole.count)
-                self.sending = every > 1 and final
+                self.sending = processes > 1 and final
                 torch.autograd.backward(mean * scale)
             totals.append(total.detach() * (scale > 0))
             states.append(after)
@@ -284,10 +270,10 @@ class TrainStep:
         return self.process_group.connection_errors() if final else self.objective.no_sync()
 
     def _use_smaller_micro_batches(self, rows: int) -> None:
-        """After running out of memory: cut batches into twice as many micro-batches."""
+        """Cut batches into twice as many micro-batches, after running out of memory."""
         progress = self.progress
         micro_batches = max(progress.micro_batches, self.config.micro_batches)
-        if self.sending:  # the others wait for gradients of which some are on their way: there is no way back
+        if self.sending:  # some gradients are on their way to the others: the step cannot be repeated
             raise TextseqError(
                 f"memory ran out in process {self.process_group.rank} at step {progress.step + 1}; continue from the "
                 f"last checkpoint with --resume and --micro-batches {2 * micro_batches}"
@@ -313,7 +299,7 @@ class TrainStep:
 
     def _read(self) -> Sums:
         loss, count, norm, clipped, steps = 0.0, 0, 0.0, 0.0, len(self.unread)
-        scalars = [tensor.to(self.device) for one in self.unread for tensor in (one.total, *one[-2:])]
+        scalars = [tensor.to(self.device) for result in self.unread for tensor in (result.total, *result[-2:])]
         values = iter(torch.stack(scalars).tolist() if scalars else ())
         for result in self.unread:
             loss += next(values)
@@ -334,7 +320,7 @@ class TrainStep:
             raise TextseqError(f"{folder} has no checkpoint to resume from; train it from the start")
         tensors, values = checkpoint.load_training(last)
         checkpoint.load_weights(self.model, checkpoint.read_tensors(last / "model.safetensors"), last)
-        rank, every = self.process_group.rank, self.process_group.count
+        rank, processes = self.process_group.rank, self.process_group.count
         prefix = f"process{rank}." if rank else ""
         try:
             progress = self.progress = Progress.from_dict(values)
@@ -350,8 +336,8 @@ class TrainStep:
             raise TextseqError(
                 f"{last} is not a checkpoint of this run ({reason}); restore the folder, or train from the start"
             ) from error
-        if state and every > 1:
-            rows = slice(rank, None, every) if rank < state[0].shape[1] else slice(0, 1)
+        if state and processes > 1:
+            rows = slice(rank, None, processes) if rank < state[0].shape[1] else slice(0, 1)
             state = tuple(tensor[:, rows].contiguous() for tensor in state)
         self.state = state
         self.optimizer.zero_grad()

@@ -1,29 +1,26 @@
-"""The only training loop, for any module with ``loss(batch, state)``.
+"""The training loop, for any module with ``loss(batch, state)``.
 
-One step: take a batch, compute the gradient, clip it, update the weights, carry the detached state on. Everything that
-decides what comes next (``Progress``, weights and their averages, optimizer, carried state, torch's random generators)
-is in a checkpoint: a run that is killed and resumed gives the same weights, bit for bit.
+A checkpoint holds everything that decides what comes next (``Progress``, weights and their averages, optimizer, carried
+state, torch's random generators): a run that is killed and resumed gives the same weights, bit for bit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Literal, NoReturn
+from typing import NoReturn
 
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
-from textseq.checkpoints.registry import newest
+from textseq.checkpoints.registry import Kind, newest
 from textseq.config.training import TrainingConfig
 from textseq.errors import Interrupted, TextseqError
 from textseq.training.averaging import Averages, refuse_unmeasured, swapped_weights
@@ -31,30 +28,28 @@ from textseq.training.batches import Batches, as_batches
 from textseq.training.devices import deterministic
 from textseq.training.distributed.group import ALONE, ProcessGroup
 from textseq.training.distributed.signals import signal_handler
-from textseq.training.events import Callback, Evaluation, Event
+from textseq.training.divergence import check_rollback, has_diverged, is_finite
+from textseq.training.events import Callback, Evaluation, EventEmitter
 from textseq.training.log import RunLog
 from textseq.training.optimizers import learning_rate
 from textseq.training.state import Progress
 from textseq.training.step import TrainStep
 
+Resumable = tuple[Mapping[str, Tensor], Table]
+
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, for each of which the loop waits for the device."""
-
-DIVERGED = 1.0
-"""A run has diverged when its smoothed loss is so many nats above its lowest. A loss in other units must also have
-doubled."""
 
 
 class Trainer:
     """Trains a model, and saves, logs, evaluates and resumes the run.
 
     Args:
-        model: a module on its device, with a method ``loss(batch, state)``. It returns the mean loss of the batch, a
-            scalar tensor, if it has no state; or a ``textseq.nn.Loss`` with the summed loss, the count of predictions
-            and the state that the next batch begins with: a tuple of tensors whose second axis is the N rows. The state
-            is None at the beginning and in a model without state.
-        batches: a list, a ``DataLoader`` or another iterable of batches, read once per epoch; the first axis of their
-            tensors is the N rows. Or an object with ``batch(cursor)`` and ``epochs(cursor)``: see ``Batches``.
+        model: a module on its device, with a method ``loss(batch, state)``. It returns the mean loss, a scalar tensor,
+            or a ``textseq.nn.Loss`` with the summed loss, the count of predictions and the state for the next batch:
+            a tuple of tensors whose second axis is the N rows. The state is None at first and in a model without state.
+        batches: a list, a ``DataLoader`` or another iterable of batches, read once per epoch, whose tensors have N
+            rows; or an object with ``batch(cursor)`` and ``epochs(cursor)``: see ``Batches``.
         config: optimizer, schedule, limits, seed. ``device`` is not used (the model is on its device), and "auto"
             precision is float32.
         folder: where checkpoints and ``log.jsonl`` go; None writes nothing.
@@ -67,22 +62,18 @@ class Trainer:
         report: shows a line or a block of text to the user, between the progress bar's updates.
         sample: text to show after each evaluation.
         resume: continue from the last checkpoint in the folder.
-        process_group: the processes that train together, of which this one is the first; the others run
-            ``TrainStep.follow``.
+        process_group: of which this process is the first; the others run ``TrainStep.follow``.
 
     Raises:
         TextseqError: settings that do not fit the model or the data; with ``resume``, no valid checkpoint.
 
     Example:
-        >>> class Regression(nn.Module):
-        ...     def __init__(self):
-        ...         super().__init__()
-        ...         self.linear = nn.Linear(3, 1)
+        >>> class Regression(nn.Linear):
         ...     def loss(self, batch, state):
         ...         x, y = batch
-        ...         return (self.linear(x) - y).square().mean()
+        ...         return (self(x) - y).square().mean()
         >>> batches = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(10)]
-        >>> Trainer(Regression(), batches, TrainingConfig(max_steps=500)).fit().step
+        >>> Trainer(Regression(3, 1), batches, TrainingConfig(max_steps=500)).fit().step
         500
     """
 
@@ -108,7 +99,8 @@ class Trainer:
         self.folder = None if folder is None else Path(folder)
         self.model, self.tokenizer, self.info = model, tokenizer or _NoFiles(), info or ModelInfo(task="custom")
         self.unit, self.loss_unit = unit, loss_unit
-        self.callbacks, self.evaluate, self.report, self.sample = callbacks, evaluate, report, sample
+        self.evaluate, self.report, self.sample = evaluate, report, sample
+        self.events = EventEmitter(callbacks, config)
         if evaluate is None:
             refuse_unmeasured(config)
         if self.folder is None and (resume or config.tensorboard or config.average != "none"):
@@ -122,8 +114,7 @@ class Trainer:
         self.log = RunLog(self.folder, tensorboard=config.tensorboard)
         self.stop_signal: int | None = None
         self.last_rate = 0.0
-        self.last_event: Event | None = None
-        self.timed_from = (time.monotonic(), 0)  # time and tokens from which the speed is measured
+        self._restart_clock()
         if resume:
             self._restore()
         else:
@@ -132,17 +123,14 @@ class Trainer:
 
     @property
     def progress(self) -> Progress:
-        """How far the run has come."""
+        """Progress of the run."""
         return self.train_step.progress
 
     def fit(self, *, show_progress: bool = True) -> Progress:
-        """Train until a limit is reached.
+        """Train until a limit is reached; returns the progress then.
 
         Args:
             show_progress: show a progress bar if stderr is a terminal.
-
-        Returns:
-            How far the run came.
 
         Raises:
             Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
@@ -160,18 +148,19 @@ class Trainer:
         handler = signal_handler(self._stop, self.train_step.process_group.count)
         exact = deterministic(self.train_step.device, self.config.deterministic)
         with contextlib.closing(self.log), bar, exact, handler:
-            if (limit := self._limit()) is not None:
+            limit, done = self._limit()
+            if done >= 1.0:
                 self.report(f"nothing left to train: the run has reached {limit}; raise it to continue")
             while self._done() < 1.0:
                 self._advance(bar, started)
-            self._emit("end")
+            self.events.emit("end")
         return self.progress
 
     def _advance(self, bar: tqdm[NoReturn], started: float) -> None:
         """A step, and what is due after it."""
         config = self.config
         self.step()
-        self._emit("step")
+        self.events.emit_step(self.progress.step, self.last_rate, self.train_step.unread[-1])
         self.progress.seconds = time.monotonic() - started
         step, last = self.progress.step, self._done() >= 1.0
         evaluating = self.evaluate is not None and (last or step % config.evaluate_every == 0)
@@ -194,22 +183,17 @@ class Trainer:
         if evaluating or saving:
             self._restart_clock()
         if over:
-            self.report(f"{self._limit()} ends the run: {step:,} steps in {self.progress.seconds / 60:.1f} minutes")
+            self.report(f"{self._limit()[0]} ends the run: {step:,} steps in {self.progress.seconds / 60:.1f} minutes")
 
     def step(self) -> tuple[Tensor, int]:
-        """One step of the optimizer.
-
-        Returns:
-            The summed loss of this process's rows, a scalar on the model's device, and the count of all predictions.
-        """
+        """One step; returns the summed loss of this process's rows, a scalar, and the count of all predictions."""
         micro_batches = self.progress.micro_batches
         self.last_rate = self.rate()
         result = self.train_step.step(self.last_rate)
         if self.progress.micro_batches > micro_batches:
             self.report(
-                f"step {self.progress.step} did not fit into memory: batches are cut into "
-                f"{self.progress.micro_batches} micro-batches from now on, which gives the same gradient and takes "
-                "longer"
+                f"step {self.progress.step} did not fit into memory: batches are cut into {self.progress.micro_batches}"
+                " micro-batches from now on, which gives the same gradient and takes longer"
             )
         self.averages.update(self.progress.step)
         return result.total, result.full_count
@@ -229,66 +213,32 @@ class Trainer:
             raise TextseqError("there is no checkpoint to load; train with folder=...")
         checkpoint.load_weights(self.model, checkpoint.read_tensors(folder / "model.safetensors"), folder)
 
-    def _emit(
-        self,
-        kind: Literal["step", "evaluation", "checkpoint", "end"],
-        evaluation: Evaluation | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        if not self.callbacks:
-            return
-        if kind == "step":
-            result = self.train_step.unread[-1]
-            self.last_event = Event(kind, self.progress.step, self.last_rate, result, self.config)
-        if self.last_event is None:  # before the first step
-            return
-        event = dataclasses.replace(self.last_event, kind=kind, evaluation=evaluation, folder=folder)
-        for callback in self.callbacks:
-            callback(event)
-
-    def _used_up(self) -> dict[str, float]:
-        return self.progress.used_up(self.config, self.batches.epochs(self.progress.cursor))
+    def _limit(self) -> tuple[str, float]:
+        """The limit nearest to its end, as a flag, and the share of the run that is over."""
+        shares = self.progress.used_up(self.config, self.batches.epochs(self.progress.cursor))
+        limit, share = max(shares.items(), key=lambda item: item[1])
+        return limit, min(1.0, share)
 
     def _done(self) -> float:
-        """The share of the run that is over, by the nearest limit."""
-        return min(1.0, max(self._used_up().values()))
-
-    def _limit(self) -> str | None:
-        """The limit that has been reached, as a flag; None while the run is not over."""
-        limit, share = max(self._used_up().items(), key=lambda item: item[1])
-        return limit if share >= 1.0 else None
+        return self._limit()[1]
 
     def _check_loss(self, bar: tqdm[NoReturn], *, log: bool) -> bool:
-        """Read the losses since the last call, log them, and roll back if the run has diverged.
+        """Read the losses since the last call, and log them; after divergence, roll back and return False.
 
-        Args:
-            bar: the progress bar.
-            log: False at a step without a line in the log, when the run is about to stop: the sums are then kept for
-                the next line, so that the log of a resumed run equals that of one that was never stopped.
-
-        Returns:
-            False after a rollback.
+        At a step without a line in the log (the run is about to stop) the sums are kept for the next line, so that the
+        log of a resumed run equals that of an uninterrupted one.
         """
-        progress, sums = self.progress, self.train_step.read()
-        progress.unlogged_loss += sums.loss
-        progress.unlogged_count += sums.predictions
-        progress.unlogged_steps += sums.steps
-        progress.unlogged_norm += sums.norm
-        progress.unlogged_clipped += sums.clipped
+        progress, unit = self.progress, self.unit
+        progress.add_unlogged(self.train_step.read())
         loss = progress.unlogged_loss / max(progress.unlogged_count, 1)
-        if not self._is_finite(loss) or (log and self._has_diverged(loss)):
+        if not is_finite(loss, self.parameters) or (log and has_diverged(loss, progress, self.loss_unit)):
             self._roll_back(loss)
             return False
         if log:
-            (time_before, tokens_before), unit = self.timed_from, self.unit
+            time_before, tokens_before = self.timed_from
             speed = (progress.tokens - tokens_before) / max(time.monotonic() - time_before, 1e-9)
             self._restart_clock()
-            norms = {
-                "gradient_norm": progress.unlogged_norm / progress.unlogged_steps,
-                "gradient_norm_clipped": progress.unlogged_clipped / progress.unlogged_steps,
-            }
-            progress.unlogged_steps = progress.unlogged_count = 0
-            progress.unlogged_loss = progress.unlogged_norm = progress.unlogged_clipped = 0.0
+            norms = progress.clear_unlogged()
             self._log({"loss": loss, **norms, f"{unit}s_per_second": round(speed)})
             amount = f"{loss:.3f} {self.loss_unit.split(' per ')[0]}".strip()
             bar.set_postfix_str(f"step {progress.step}, loss {amount}, {speed:,.0f} {unit}s/s", refresh=False)
@@ -298,32 +248,13 @@ class Trainer:
     def _restart_clock(self) -> None:
         self.timed_from = (time.monotonic(), self.progress.tokens)
 
-    def _is_finite(self, loss: float) -> bool:
-        """Whether loss and weights are finite: the loss does not show what its own step has done to the weights."""
-        return math.isfinite(loss) and bool(torch.stack([p.isfinite().all() for p in self.parameters]).all())
-
-    def _has_diverged(self, loss: float) -> bool:
-        rise = self.progress.smooth(loss)
-        lowest = self.progress.lowest or 0.0
-        return rise > (DIVERGED if self.loss_unit.startswith("nats") else max(DIVERGED, abs(lowest)))
-
     def _roll_back(self, loss: float) -> None:
         """Return to the last checkpoint with half the learning rate."""
         failed, amount = self.progress, f"{loss:.4g} {self.loss_unit}".strip()
-        if self.folder is None:
-            raise TextseqError(
-                f"the loss diverged at step {failed.step} ({amount}); train with a smaller learning_rate or clip_norm, "
-                "or with a folder, whose last checkpoint the run can return to"
-            )
-        if failed.rollbacks >= self.config.max_rollbacks:
-            raise TextseqError(
-                f"the loss diverged again at step {failed.step} ({amount}) after {failed.rollbacks} rollbacks; train "
-                "from the start with a smaller --learning-rate or --clip-norm"
-            )
+        check_rollback(failed, self.config, self.folder, amount)
         self._restore(rollback=True)
         progress = self.progress
-        progress.rollbacks = failed.rollbacks + 1
-        progress.rate_factor = failed.rate_factor / 2
+        progress.rollbacks, progress.rate_factor = failed.rollbacks + 1, failed.rate_factor / 2
         progress.seconds = failed.seconds
         self._restart_clock()
         self.report(
@@ -331,31 +262,31 @@ class Trainer:
             f"rate, {self.rate():.3g} (rollback {progress.rollbacks} of {self.config.max_rollbacks})"
         )
 
-    def _measure(self) -> Evaluation:
+    def _measure(self, name: str) -> Evaluation:
+        """Evaluate the model with its current weights, and log the results as ``NAME_loss``..."""
         assert self.evaluate is not None
-        evaluation = self.evaluate()
-        return evaluation if isinstance(evaluation, Evaluation) else Evaluation(float(evaluation))
+        loss = self.evaluate()
+        evaluation = loss if isinstance(loss, Evaluation) else Evaluation(float(loss))
+        results = {"loss": evaluation.loss, **evaluation.results}
+        self._log({f"{name}_{key}": value for key, value in results.items()})
+        return evaluation
 
     def _evaluate(self) -> None:
         """Evaluate the model, save it if it is the best, and handle plateaus."""
         progress, config = self.progress, self.config
         with swapped_weights(self.model, self.parameters, self.averages.moving):
-            evaluation = self._measure()
+            evaluation = self._measure("validation")
             text = self.sample() if self.sample else None
-            self._log_evaluation("validation", evaluation)
             self.report(f"step {progress.step}: validation {evaluation}")
             if text:
                 self.report(text)
-            progress.averaged_checkpoints = self.averages.add(
-                progress.averaged_checkpoints, progress.step, evaluation.cost
-            )
+            averaged = self.averages.add(progress.averaged_checkpoints, progress.step, evaluation.cost)
+            progress.averaged_checkpoints = averaged
             better = self._save_if_best(evaluation)
-        self._emit("evaluation", evaluation)
+        self.events.emit("evaluation", evaluation=evaluation)
+        count = progress.evaluations_without_improvement = 0 if better else progress.evaluations_without_improvement + 1
         if better:
-            progress.evaluations_without_improvement = 0
             return
-        progress.evaluations_without_improvement += 1
-        count = progress.evaluations_without_improvement
         if config.schedule == "plateau" and count % config.plateau_patience == 0:
             progress.rate_factor /= 2
             self.report(f"no improvement for {count} evaluations: learning rate {self.rate():.3g}")
@@ -363,38 +294,27 @@ class Trainer:
             self.report(f"no improvement for {count} evaluations: stopping early")
 
     def _evaluate_mean(self) -> None:
-        """Evaluate the mean of the averaged checkpoints; it becomes the best checkpoint if it is the best."""
+        """Evaluate the mean of the averaged checkpoints, and save it if it is the best."""
         averaged, best_step = self.progress.averaged_checkpoints, self.progress.best_step
         with swapped_weights(self.model, self.parameters, self.averages.mean(averaged)):
-            evaluation = self._measure()
+            evaluation = self._measure("average")
             better = self._save_if_best(evaluation, tuple(int(step) for step in averaged))
-        self._log_evaluation("average", evaluation)
         verdict = "better" if better else "no better"
         self.report(f"mean of steps {', '.join(averaged)}: validation {evaluation}, {verdict} than step {best_step}")
 
     def _save_if_best(self, evaluation: Evaluation, average_of: tuple[int, ...] = ()) -> bool:
-        """Save the model as it is as the best checkpoint if its evaluation is the best so far."""
-        progress = self.progress
-        if progress.best is not None and not evaluation.cost < progress.best:
-            return False
-        progress.best, progress.best_loss = evaluation.cost, evaluation.loss
-        progress.best_step = progress.step
-        self._save("best", average_of=average_of)
-        return True
+        """Save the current weights as the best checkpoint if their evaluation is the best so far."""
+        better = self.progress.update_best(evaluation.cost, evaluation.loss)
+        if better:
+            self._save("best", average_of=average_of)
+        return better
 
-    def _save(
-        self,
-        kind: Literal["last", "best"],
-        training: tuple[Mapping[str, Tensor], Table] | None = None,
-        average_of: tuple[int, ...] = (),
-    ) -> None:
+    def _save(self, kind: Kind, training: Resumable | None = None, average_of: tuple[int, ...] = ()) -> None:
         if self.folder is not None:
-            progress = self.progress
-            info = dataclasses.replace(
-                self.info, step=progress.step, best_validation_loss=progress.best_loss, average_of=average_of
-            )
+            step, loss = self.progress.step, self.progress.best_loss
+            info = dataclasses.replace(self.info, step=step, best_validation_loss=loss, average_of=average_of)
             folder = checkpoint.save(self.folder, kind, self.model, self.tokenizer, info, training)
-            self._emit("checkpoint", folder=folder)
+            self.events.emit("checkpoint", folder=folder)
 
     def _save_last(self) -> None:
         if self.folder is None:
@@ -413,18 +333,10 @@ class Trainer:
         self.progress.averaged_checkpoints = self.averages.restore(tensors, self.progress.averaged_checkpoints)
         self.log.cut(self.progress.step)
 
-    def _log_evaluation(self, prefix: str, evaluation: Evaluation) -> None:
-        results = {"loss": evaluation.loss, **evaluation.results}
-        self._log({f"{prefix}_{name}": value for name, value in results.items()})
-
     def _log(self, values: Table) -> None:
         progress = self.progress
-        place = {
-            "epoch": round(self.batches.epochs(progress.cursor), 4),
-            "minutes": round(progress.seconds / 60, 3),
-            "learning_rate": self.rate(),
-        }
-        self.log.write(progress.step, place | values)
+        epoch, minutes = round(self.batches.epochs(progress.cursor), 4), round(progress.seconds / 60, 3)
+        self.log.write(progress.step, {"epoch": epoch, "minutes": minutes, "learning_rate": self.rate(), **values})
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """The first Ctrl-C or SIGTERM ends the step and saves; a second Ctrl-C ends at once."""
