@@ -7,11 +7,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.nn.functional import ctc_loss
 
-from textseq.decoding.ctc import BLANK, alignments, collapsed, ctc_beam_search, ctc_greedy
+from textseq.decoding.ctc import BLANK, collapsed, ctc_beam_search, ctc_greedy
 
 NUMBERS = {letter: number for number, letter in enumerate("-abcehlot")}
 LETTERS = "-abcehlot"
@@ -43,19 +41,6 @@ def every_sequence(log_p: np.ndarray) -> dict[tuple[int, ...], float]:
 )
 def test_a_path_collapses(path: str, labels: str) -> None:
     assert collapsed(numbers(path)) == tuple(numbers(labels))
-
-
-@pytest.mark.parametrize(("labels", "frames", "count"), [("cat", 4, 7), ("hello", 7, 11), ("hello", 5, 0), ("", 2, 1)])
-def test_the_alignments_are_counted(labels: str, frames: int, count: int) -> None:
-    found = list(alignments(numbers(labels), frames))
-    assert len(found) == len(set(found)) == count
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 2), max_size=4), st.integers(0, 6))
-def test_the_alignments_are_all_paths_that_collapse_to_the_labels(labels: list[int], frames: int) -> None:
-    paths = itertools.product(range(3), repeat=frames)
-    assert list(alignments(labels, frames)) == [path for path in paths if collapsed(path) == tuple(labels)]
 
 
 @pytest.mark.parametrize("seed", range(5))

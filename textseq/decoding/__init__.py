@@ -30,24 +30,7 @@ from textseq.decoding.sampling import sample, sample_token
 from textseq.decoding.stopping import StopStrings
 
 __all__ = [
-    "LOGITS_PROCESSORS",
-    "Hypothesis",
-    "LogitsProcessor",
-    "StopStrings",
-    "active_processors",
-    "apply_processors",
-    "beam_search",
-    "ctc_beam_search",
-    "ctc_greedy",
-    "ensemble",
-    "min_p",
-    "no_repeat_ngram",
-    "repetition_penalty",
-    "sample",
-    "sample_token",
-    "temperature",
-    "token_bias",
-    "top_k",
-    "top_p",
-    "typical_p",
+    "LOGITS_PROCESSORS", "Hypothesis", "LogitsProcessor", "StopStrings", "active_processors", "apply_processors",
+    "beam_search", "ctc_beam_search", "ctc_greedy", "ensemble", "min_p", "no_repeat_ngram", "repetition_penalty",
+    "sample", "sample_token", "temperature", "token_bias", "top_k", "top_p", "typical_p",
 ]  # fmt: skip

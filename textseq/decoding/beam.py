@@ -1,7 +1,7 @@
 """Beam search over any ``step(tokens, state) -> (logits, state)``.
 
-Shapes: N texts, M of them not over yet, K beams, T tokens of the prompt, t tokens generated, V vocabulary. The
-hypotheses of a text are neighbouring rows, the texts in their order.
+Shapes: N texts, M of them not over yet, K beams, T tokens of the prompt, t tokens generated, V vocabulary. The rows are
+the hypotheses of the first text, then those of the second...
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ Ended = Callable[[Tensor], Tensor]
 
 
 NARROW_AT = 0.1
-"""Share of the texts in the batch that must be over before they are removed. Copying a translator's encoder outputs for
-the others costs about a tenth of a step."""
-
+"""Share of the texts that must be over before they are removed from the batch: copying a translator's encoder outputs
+for the others costs about a tenth of a step."""
 
 BLOCK = 64
-"""Tokens of a block, whose largest logit is found first, in ``top_tokens`` on a CPU."""
+"""Tokens of a block in ``top_tokens``."""
 
 SEARCHED_BY_BLOCKS = 2**19
 """Logits from which searching by blocks is faster."""
@@ -67,38 +66,34 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Find the likeliest texts with K beams; with one beam, the greedy text.
 
-    At every step the K likeliest continuations of all beams stay; those that have ended leave the beam. The score
-    divides the sum of log-probabilities by ((5 + t) / 6) ** ``length_penalty`` (Wu et al. 2016, equation 14). A text is
-    over when no unfinished hypothesis would be among its best if it ended here, or with ``early_stopping`` "never" if
-    it could be at any length.
+    The score divides the sum of log-probabilities by ((5 + t) / 6) ** ``length_penalty`` (Wu et al. 2016, equation 14).
+    A text is over when no unfinished hypothesis would be among its best if it ended here, or with ``early_stopping``
+    "never" if it could be at any length.
 
-    Log-probabilities are the model's own. Bias and logits processors are applied to the logits, and their changes count
-    in the score; the result is not normalized again, so a ban makes no other token likelier. Only processors that read
-    the history apply: ``repetition_penalty`` and ``no_repeat_ngram_size``.
+    Bias and the processors that read the history (``repetition_penalty``, ``no_repeat_ngram_size``) change the logits
+    and so the score; the result is not normalized again, so a ban makes no other token likelier.
 
     Args:
-        step: one step of the model: (tokens (rows,), state) -> (logits (rows, V), state). It is called with equally
-            many rows of each text, one after the other: one until the first token is chosen, then at most K.
+        step: one step of the model: (tokens (rows,), state) -> (logits (rows, V), state). Each text has the same number
+            of neighbouring rows: one until the first token is chosen, then at most K.
         prompt: (N, T), T at least 1.
         state: the state before the prompt, each tensor (L, N, H).
         config: ``num_beams``, ``length_penalty``, ``max_new_tokens`` and the logits processors.
         bias: added to the logits of every step, (V,); minus infinity bans a token.
         ended: which texts end, besides those with ``end``.
         end: the token that ends a text; no processor changes its logit. The step must accept it.
-        min_new_tokens: ``end`` is allowed after so many tokens only.
-        limits: most tokens of each text, ``end`` included, (N,), at least 1; ``max_new_tokens`` applies too. Hypotheses
-            that are unfinished then count as they are; with ``end``, only for a text that has no finished one.
-        forced: the first tokens of each text, whatever processors, bias and ``min_new_tokens`` say. Their
-            log-probabilities count.
+        min_new_tokens: ``end`` is banned until then.
+        limits: most tokens of each text, ``end`` included, (N,), at least 1. Hypotheses that are unfinished then count
+            as they are; with ``end``, only for a text that has no finished one.
+        forced: the first tokens of each text, despite processors and bias. Their log-probabilities count.
         bonus: the state after the step that chose a hypothesis' last token -> what is added to its score, (rows,), at
             most 0; such as a coverage penalty.
-        wanted: number of hypotheses needed per text, K by default. With fewer a text is over sooner; with
-            ``early_stopping`` "never" these are the best all the same.
-        narrow: removes finished texts from the batch: called with the places of the others among the N, (M,) ascending,
-            it returns the step for these. Without it they stay as unused rows.
+        wanted: hypotheses needed per text, K by default. With fewer a text is over sooner.
+        narrow: removes finished texts from the batch: called with the indices of the others, (M,) ascending, it returns
+            the step for these. Without it they stay as unused rows.
 
     Returns:
-        For each of the N texts its hypotheses, best first: at most K.
+        For each of the N texts at most K hypotheses, best first.
 
     Example:
         >>> def step(tokens, state):  # always counts up
@@ -173,17 +168,10 @@ def beam_search(
 def _extend(
     logits: Tensor, gains: Tensor, totals: Tensor, required: Tensor | None, beams: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest continuations of each text, best first.
+    """Log-probabilities, rows and tokens of the K likeliest continuations of each text, (M, K) each, best first.
 
-    Args:
-        logits: the model's own, (rows, V).
-        gains: after bias and processors, (rows, V).
-        totals: log-probabilities of the rows, (M, rows of each text).
-        required: the forced token of each text, or -1, (M,).
-        beams: K.
-
-    Returns:
-        Log-probabilities, the rows continued, and tokens, (M, K) each; fewer than K if there are no more.
+    ``logits`` and ``gains`` (rows, V) are those before and after bias and processors, ``totals`` (M, rows of each text)
+    the log-probabilities of the rows, and ``required`` (M,) the forced tokens or -1.
     """
     texts, width = totals.shape
     # max() takes the first of equals, as greedy sampling does; topk() takes any.
@@ -207,7 +195,7 @@ def _extend(
 def top_tokens(gains: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """``topk`` of each row, (rows, V) -> values and tokens, (rows, count) each.
 
-    The largest of a row are in the ``count`` blocks with the largest maxima, or in the rest after the last block.
+    The largest are in the ``count`` blocks with the largest maxima, or in the rest after the last block. On a CPU
     torch's search of the whole row takes twice as long as that of the maxima and of these blocks.
     """
     blocks = gains.shape[1] // BLOCK
@@ -231,31 +219,16 @@ def _select(state: State, rows: Tensor) -> State:
 
 
 class _Finished:
-    """The best finished hypotheses of each text.
-
-    Args:
-        texts: N.
-        beams: K, the hypotheses kept per text.
-        wanted: the hypotheses needed per text.
-        device: of the search.
-    """
+    """The best finished hypotheses of each of N texts: at most K, of which ``wanted`` are needed."""
 
     def __init__(self, texts: int, beams: int, wanted: int, device: torch.device) -> None:
-        self.beams = beams
-        self.wanted = wanted
+        self.beams, self.wanted = beams, wanted
         self.best: list[list[Hypothesis]] = [[] for _ in range(texts)]
         self.lead = torch.full((texts,), -torch.inf, device=device)
         """The score that a further hypothesis must exceed to be among those needed."""
 
     def add(self, texts: Tensor, written: Tensor, scores: Tensor, which: Tensor) -> None:
-        """Add hypotheses.
-
-        Args:
-            texts: the places of the texts in the batch among the N, (M,).
-            written: the tokens of their hypotheses, (M, K, t).
-            scores: (M, K).
-            which: those to add, (M, K).
-        """
+        """Add the hypotheses ``which`` (M, K) of texts (M,), from their tokens (M, K, t) and scores (M, K)."""
         places = texts[which.nonzero()[:, 0]].tolist()
         for place, tokens, score in zip(places, written[which].tolist(), scores[which].tolist(), strict=True):
             insort(self.best[place], Hypothesis(tuple(tokens), score), key=lambda hypothesis: -hypothesis.score)

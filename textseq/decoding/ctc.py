@@ -8,7 +8,7 @@ Shapes: T frames, C labels including the blank.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 BLANK = 0
-"""The label that is the blank."""
 
 UNLIKELY = 14.0
 """Nats below a frame's likeliest label at which other labels are skipped: less than a millionth."""
@@ -27,32 +26,10 @@ def collapsed(path: Sequence[int]) -> tuple[int, ...]:
     return tuple(label for label, _ in groupby(path) if label != BLANK)
 
 
-def alignments(labels: Sequence[int], frames: int) -> Iterator[tuple[int, ...]]:
-    """All paths of so many frames that collapse to these labels, in order; very many if there are many frames."""
-
-    def from_here(frame: int, done: int, before: int) -> Iterator[tuple[int, ...]]:
-        missing = len(labels) - done
-        if frames - frame < missing:  # each label needs a frame
-            return
-        if frame == frames:
-            yield ()
-            return
-        steps = {BLANK: done}
-        if before != BLANK:
-            steps[before] = done
-        if missing and labels[done] != before:
-            steps[labels[done]] = done + 1
-        for label, then in sorted(steps.items()):
-            yield from ((label, *rest) for rest in from_here(frame + 1, then, label))
-
-    return from_here(0, 0, BLANK)
-
-
 def ctc_greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
-    """The labels of the likeliest path. Others may be likelier, with many paths.
+    """The labels of the likeliest path, from log-probabilities (T, C) in nats; label 0 is the blank.
 
-    Args:
-        log_probabilities: (T, C), nats; label 0 is the blank.
+    Other labels may be likelier, as the sum of many paths.
 
     Example:
         >>> ctc_greedy(np.log([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]))
@@ -125,7 +102,6 @@ def ctc_beam_search(
 
 
 def _labels(prefix: int, parts: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The labels of a prefix."""
     labels = []
     while prefix:
         prefix, label = parts[prefix]

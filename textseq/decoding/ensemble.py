@@ -14,15 +14,12 @@ from textseq.nn.cells import State, Step
 def ensemble(steps: Sequence[Step], split: Sequence[int]) -> Step:
     """One step of several models over the same vocabulary.
 
-    Its logits are the logarithm of the mean of the models' probabilities, so a token need only be likely for some of
-    the models; where log-probabilities are averaged instead, one model can ban it.
+    Its logits are the logarithm of the mean of the models' probabilities: with averaged log-probabilities one model
+    could ban a token.
 
     Args:
         steps: one step of each model: (tokens (N,), state) -> (logits (N, V), state).
         split: number of tensors in the state of each model. The ensemble's state is all of them, one after the other.
-
-    Returns:
-        The step of the ensemble; of one model, its own.
 
     Example:
         >>> def sure(probability):

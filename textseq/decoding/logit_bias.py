@@ -16,7 +16,7 @@ def token_bias(biases: Mapping[str, float], tokenizer: Tokenizer, device: torch.
     """The bias of every token, (V,): minus infinity for fallback tokens; None if there is none.
 
     Args:
-        biases: what to add to the logits of tokens, by their name in the vocabulary or their text.
+        biases: values to add to the logits, by token (its name in the vocabulary or its text).
         tokenizer: of the model.
         device: of the logits.
 

@@ -21,18 +21,9 @@ NOISE = 1e-3
 
 
 def repetition_penalty(logits: Tensor, history: Tensor, penalty: float, end: int | None = None) -> Tensor:
-    """Make tokens of the history less likely: divide positive logits by the penalty, multiply negative ones.
+    """Make tokens of the history (N, t) less likely: divide logits (N, V) by the penalty, multiply negative ones.
 
-    Keskar et al. 2019 (CTRL), section 4.1; the two cases as in Hugging Face.
-
-    Args:
-        logits: (N, V).
-        history: (N, t).
-        penalty: 1 changes nothing.
-        end: a token whose logit stays.
-
-    Returns:
-        (N, V).
+    Keskar et al. 2019 (CTRL), section 4.1; the two cases as in Hugging Face. The logit of ``end`` stays.
 
     Example:
         >>> repetition_penalty(torch.tensor([[1.0, -1.0, 2.0]]), torch.tensor([[0, 1]]), 2.0)
@@ -44,18 +35,10 @@ def repetition_penalty(logits: Tensor, history: Tensor, penalty: float, end: int
 
 
 def no_repeat_ngram(logits: Tensor, history: Tensor, size: int, end: int | None = None) -> Tensor:
-    """Ban tokens that would repeat an n-gram of the history (Paulus et al. 2017, section 2.5).
+    """Ban tokens of logits (N, V) that would repeat an n-gram of the history (N, t) (Paulus et al. 2017, section 2.5).
 
-    Where that leaves only noise, longer n-grams are banned at this step instead: (n+1)-grams, else (n+2)-grams...
-
-    Args:
-        logits: (N, V).
-        history: (N, t).
-        size: n.
-        end: a token whose logit stays.
-
-    Returns:
-        (N, V).
+    Where that leaves only noise, longer n-grams are banned at this step instead: (n+1)-grams, else (n+2)-grams... The
+    logit of ``end`` stays.
 
     Example:
         >>> no_repeat_ngram(torch.zeros(1, 3), torch.tensor([[0, 1, 0]]), 2)
@@ -73,7 +56,6 @@ def no_repeat_ngram(logits: Tensor, history: Tensor, size: int, end: int | None 
 
 
 def _without_repeats(logits: Tensor, history: Tensor, size: int, end: int | None) -> Tensor:
-    """The logits without the tokens that would complete an n-gram of the history."""
     t = history.shape[1]
     if t < size:
         return logits
@@ -178,7 +160,7 @@ class LogitsProcessor:
     """Whether it needs the tokens so far. Beam search applies these only; the others shape random choice."""
 
     def apply(self, logits: Tensor, history: Tensor, config: DecodingConfig, end: int | None) -> Tensor:
-        """The logits (N, V) under the setting of ``config``."""
+        """Process logits (N, V) by the setting in ``config``."""
         value = getattr(config, self.setting)
         return self.function(logits, history, value, end) if self.reads_history else self.function(logits, value)
 
@@ -215,19 +197,9 @@ def apply_processors(
     end: int | None = None,
     may_end: bool = True,
 ) -> Tensor:
-    """Apply a bias and processors.
+    """Apply a bias (V,) and processors, in this order, to logits (N, V) after a history (N, t).
 
-    Args:
-        logits: (N, V).
-        history: (N, t).
-        config: the settings of the processors.
-        processors: in their order.
-        bias: added first, (V,).
-        end: the token that ends a text; processors that read the history leave its logit.
-        may_end: whether it is allowed.
-
-    Returns:
-        (N, V).
+    ``end`` ends a text: it is banned unless ``may_end``, and processors that read the history leave its logit.
 
     Example:
         >>> config = DecodingConfig(top_k=50)

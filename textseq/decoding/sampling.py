@@ -17,14 +17,7 @@ RECORDED = 100
 
 
 def sample_token(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Sample a token for each text.
-
-    Args:
-        logits: (N, V).
-        generator: on the logits' device.
-
-    Returns:
-        Ids, (N,).
+    """Sample a token for each text, (N, V) -> ids (N,). The generator is on the logits' device.
 
     Example:
         >>> sample_token(torch.tensor([[-torch.inf, 0.0]]), torch.Generator())
@@ -34,18 +27,17 @@ def sample_token(logits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _noise(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Samples of Exp(1), (N, V)."""
     return torch.empty_like(logits).exponential_(generator=generator)
 
 
 def _sampled(logits: Tensor, noise: Tensor) -> Tensor:
-    # With q from Exp(1), p(v) / q is the largest of all with probability p(v). torch.multinomial does the same, after
+    # With noise q from Exp(1), p(v) / q is the largest with probability p(v). torch.multinomial does the same, after
     # checks that take most of its time.
     return (logits.softmax(dim=1) / noise).argmax(dim=1)
 
 
 def _recorder(device: torch.device) -> Record | None:
-    """What records steps on this device; None if they are not recorded."""
+    """The recorder of steps on this device, if any."""
     return on_cuda if device.type == "cuda" else None
 
 
@@ -70,12 +62,12 @@ def sample(
         prompt: (N, T), T at least 1.
         state: the state before the prompt, each tensor (L, N, H).
         config: logits processors, ``max_new_tokens``, seed.
-        generator: of random numbers, on the prompt's device; by default a new one with the seed of ``config``.
+        generator: on the prompt's device; by default a new one with the seed of ``config``.
         bias: added to the logits of every step, (V,); minus infinity bans a token.
         end: the token that ends a text; processors that read the history leave its logit. The step must accept it.
-        min_new_tokens: ``end`` is allowed after so many tokens only.
+        min_new_tokens: ``end`` is banned until then.
         limits: most tokens of each text, ``end`` included, (N,); needs ``end``.
-        forced: the first tokens of each text, whatever processors, bias and ``min_new_tokens`` say.
+        forced: the first tokens of each text, despite processors and bias.
 
     Yields:
         The next token of each text, (N,), ``max_new_tokens`` times. A text that has ended continues with ``end``; when

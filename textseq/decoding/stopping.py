@@ -9,8 +9,7 @@ class StopStrings:
     """Passes text on, except for what may be the beginning of a stop string.
 
     Args:
-        strings: the text ends before the first that is complete (the longest of those that are complete at once);
-            empty strings are ignored.
+        strings: the text ends before the first that is complete (the longest of several); empty ones are ignored.
 
     Example:
         >>> stop = StopStrings(["END"])
@@ -35,8 +34,7 @@ class StopStrings:
             self.stopped = True
             shown, self.held = self.held[:start], ""
             return shown
-        keep = max((self._overlap(string) for string in self.strings), default=0)
-        cut = len(self.held) - keep
+        cut = len(self.held) - max((self._overlap(string) for string in self.strings), default=0)
         shown, self.held = self.held[:cut], self.held[cut:]
         return shown
 

@@ -29,21 +29,11 @@ if TYPE_CHECKING:
     from textseq.training.trainer import Trainer as Trainer
 
 _MODULES = {
-    "Batches": "batches",
-    "Evaluation": "events",
-    "Event": "events",
-    "IterableBatches": "batches",
-    "PlainBatch": "batches",
-    "ProcessGroup": "distributed.group",
-    "Progress": "state",
-    "TrainStep": "step",
-    "Trainer": "trainer",
-    "auto_batch_size": "batch_size",
-    "join_process_group": "distributed.group",
-    "learning_curve": "log",
-    "learning_rate": "optimizers",
-    "pick_device": "devices",
-}
+    "Batches": "batches", "Evaluation": "events", "Event": "events", "IterableBatches": "batches",
+    "PlainBatch": "batches", "ProcessGroup": "distributed.group", "Progress": "state", "TrainStep": "step",
+    "Trainer": "trainer", "auto_batch_size": "batch_size", "join_process_group": "distributed.group",
+    "learning_curve": "log", "learning_rate": "optimizers", "pick_device": "devices",
+}  # fmt: skip
 
 __all__ = sorted(_MODULES)
 

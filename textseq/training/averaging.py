@@ -20,11 +20,10 @@ from textseq.errors import TextseqError
 from textseq.io.files import replacing
 
 Costs = dict[str, float]
-"""Step and cost (lower is better) of the evaluations to average, oldest first. The weights of each are in a file of the
-run's folder, ``averaged-STEP.safetensors``."""
+"""Step and cost (lower is better) of the evaluations to average, oldest first. Their weights are in the run folder, as
+``averaged-STEP.safetensors``, with a SHA-256 under the key ``CHECK``."""
 
 CHECK = "sha256"
-"""The key of the hash in such a file."""
 
 
 class Averages:
@@ -35,11 +34,6 @@ class Averages:
 
     The mean (``average``): the weights of each evaluation (those of the moving average if there is one) are saved once,
     and at the end the mean of the last or best ``average_count`` is evaluated like any other weights.
-
-    Args:
-        folder: of the run; None if it writes nothing.
-        parameters: the weights; the moving average starts from them.
-        config: what to average.
     """
 
     def __init__(self, folder: Path | None, parameters: Sequence[nn.Parameter], config: TrainingConfig) -> None:
@@ -56,11 +50,7 @@ class Averages:
             torch._foreach_lerp_(self.moving, self.parameters, 1 - decay)
 
     def mean(self, costs: Costs) -> list[Tensor]:
-        """The mean of the saved weights, summed in 64 bits, one file after the other.
-
-        Raises:
-            TextseqError: a missing or damaged file.
-        """
+        """The mean of the saved weights, summed in 64 bits, one file after the other."""
         total = [torch.zeros(parameter.shape, dtype=torch.float64) for parameter in self.parameters]
         for step in costs:
             for part, tensor in zip(total, self._read(step), strict=True):
@@ -71,9 +61,6 @@ class Averages:
         """Save the weights of an evaluation, if they are to be averaged; returns what is to be averaged now.
 
         A file that is no longer needed stays until ``tidy``: the last checkpoint may still name it.
-
-        Raises:
-            TextseqError: the disk is full.
         """
         if self.config.average == "none":
             return {}
@@ -88,7 +75,7 @@ class Averages:
         return {step: cost for step, cost in known.items() if step in chosen}
 
     def tidy(self, costs: Costs) -> None:
-        """Delete the files that are no longer needed, and what a killed run has left."""
+        """Delete files that are no longer needed, including those of a killed run."""
         if self.folder is None:
             return
         needed = {self._file(step) for step in costs}
@@ -98,21 +85,14 @@ class Averages:
                     path.unlink()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The moving average for a checkpoint, each tensor under a name."""
+        """The moving average for a checkpoint."""
         return {f"moving.{index}": value for index, value in enumerate(self.moving)}
 
     def restore(self, tensors: Mapping[str, Tensor], costs: Costs) -> Costs:
-        """Restore a checkpoint's moving average and check the files that it names.
-
-        Args:
-            tensors: of the checkpoint; if they lack a moving average, it starts from the weights.
-            costs: of the checkpoint.
+        """Restore a checkpoint's moving average (by default the weights), and check the files to be averaged.
 
         Returns:
             The evaluations to average; none if the settings no longer ask for a mean.
-
-        Raises:
-            TextseqError: a missing or damaged file.
         """
         if self.moving:
             _copy(self.moving, [tensors.get(f"moving.{i}", weights) for i, weights in enumerate(self.parameters)])
@@ -152,37 +132,27 @@ def _hash(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def refuse_unmeasured(config: TrainingConfig) -> None:
-    """Refuse settings that need evaluations, for a run without validation data.
-
-    Raises:
-        TextseqError: ``average``, or ``best_by`` something else than the loss.
-    """
-    setting, instead = (
-        (f"--average {config.average}", "average with --ema-decay")
-        if config.average != "none"
-        else (f"--best-by {config.best_by}", "--best-by loss")
-    )
-    if config.average != "none" or config.best_by != "loss":
-        raise TextseqError(f"{setting} needs validation data, and there are none; set a --validation, or {instead}")
+    """Raise a TextseqError for settings that need evaluations, in a run without validation data."""
+    if config.average != "none":
+        setting, instead = f"--average {config.average}", "average with --ema-decay"
+    elif config.best_by != "loss":
+        setting, instead = f"--best-by {config.best_by}", "--best-by loss"
+    else:
+        return
+    raise TextseqError(f"{setting} needs validation data, and there are none; set a --validation, or {instead}")
 
 
 @contextlib.contextmanager
 def swapped_weights(model: nn.Module, parameters: Sequence[nn.Parameter], weights: Sequence[Tensor]) -> Iterator[None]:
-    """Put the model into evaluation mode with other weights; then restore training mode and its own, bit for bit.
-
-    Args:
-        model: the model.
-        parameters: its weights.
-        weights: other values for them; none to leave them as they are.
-    """
+    """Put the model into evaluation mode with other weights, if any; then restore training mode and the old weights."""
     changed = parameters if weights else []
-    own = [parameter.detach().clone() for parameter in changed]
+    old = [parameter.detach().clone() for parameter in changed]
     model.eval()
     _copy(changed, weights)
     try:
         yield
     finally:
-        _copy(changed, own)
+        _copy(changed, old)
         model.train()
 
 

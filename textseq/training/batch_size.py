@@ -22,7 +22,7 @@ from textseq.training.distributed.environment import environment
 from textseq.training.step import TrainStep
 
 LARGEST = 4096
-"""Rows that are tried at most."""
+"""Most rows to try."""
 
 ROOM = 0.5
 """Share of the free memory that a step may take; the rest is for other programs and longer sentences."""
@@ -31,7 +31,7 @@ GAIN = 1.1
 """Speed per row that a batch twice as large must gain to be worth its fewer steps."""
 
 TRIES = 3
-"""Steps of each size; the first allocates buffers, and the fastest of the others counts."""
+"""Steps of each size; the first allocates buffers, the fastest of the others counts."""
 
 
 class BatchSize(NamedTuple):
@@ -53,15 +53,11 @@ def auto_batch_size(
 
     Args:
         model: gradients are computed and dropped; its weights stay as they are.
-        make_batches: called with a number of rows; returns batches of so many, as for ``Trainer``. If they have a
-            method ``largest()``, which returns the ``Cursor`` of the batch that takes the most memory, that one is
-            tried, else the first.
+        make_batches: returns batches of a number of rows, as for ``Trainer``. If they have a method ``largest()``, it
+            returns the ``Cursor`` of the batch that takes the most memory; else the first batch is tried.
         training: precision and optimizer.
         free: bytes that are free on a device; by default asks the system.
         clock: seconds.
-
-    Returns:
-        The rows, and why no more.
 
     Raises:
         TextseqError: not even the smallest batch fits.
@@ -142,7 +138,7 @@ def free_memory(device: torch.device) -> float:
 
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-"""Where Linux shows a process's memory, and where its peak is reset."""
+"""Files in which Linux shows a process's memory and resets its peak."""
 
 
 def _start_measuring(device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""What the trainer needs of batches, and an adapter for plain ones (a list, a ``DataLoader``)."""
+"""The protocol of batches for the trainer, and an adapter for plain ones (a list, a ``DataLoader``)."""
 
 from __future__ import annotations
 
@@ -95,14 +95,7 @@ class IterableBatches:
 
     What the source draws from torch's global generator (or from the ``generator`` of a ``DataLoader``) depends on the
     seed and the epoch alone, so that a resumed run sees the same batches. To resume, the batches before the place are
-    read and skipped.
-
-    Args:
-        source: yields the batches of an epoch, in every epoch again.
-        seed: of shuffling.
-
-    Raises:
-        TextseqError: a source that can be read only once.
+    read and skipped. A source that can be read only once raises a TextseqError.
 
     Example:
         >>> batches = IterableBatches([torch.zeros(4, 3), torch.ones(4, 3)])
@@ -166,7 +159,7 @@ class IterableBatches:
 
     @contextmanager
     def _own_random_numbers(self) -> Iterator[None]:
-        """Keep what the source draws apart from what the training draws."""
+        """Use the source's random state inside the block."""
         assert self._random is not None
         outside = torch.get_rng_state()
         torch.set_rng_state(self._random)
@@ -192,9 +185,9 @@ def as_batches(source: Batches | Iterable[object], seed: int) -> Batches:
 class Objective(nn.Module):
     """``model.loss`` as a module's forward, for DistributedDataParallel.
 
-    Some steps leave parameters without a gradient, such as a learnt initial state where no stream begins. So
-    DistributedDataParallel must look for unused parameters, which also keeps its buckets as they are, so that the first
-    step after a resume rounds like any other. It warns if it finds none; ``spare`` is one that it always finds.
+    Some steps leave parameters without a gradient, so DistributedDataParallel must look for unused ones. That also
+    keeps its buckets as they are, so that the first step after a resume rounds like any other. It warns if it finds
+    none: ``spare`` adds one.
     """
 
     def __init__(self, model: nn.Module, *, spare: bool = False) -> None:
@@ -225,7 +218,7 @@ def _tensors(data: object) -> Iterator[Tensor]:
 
 
 def _map(data: object, change: Callable[[Tensor], Tensor]) -> object:
-    """The batch with each of its tensors changed; what is not a tensor stays."""
+    """Map the tensors of a batch."""
     if isinstance(data, Tensor):
         return change(data)
     if isinstance(data, dict):

@@ -82,7 +82,7 @@ def pick_precision(config: TrainingConfig) -> TrainingConfig:
 def _cpu_has_bfloat16() -> bool:
     """Whether the CPU has instructions for products of bfloat16; False if torch is too old to know.
 
-    They make ``nn.LSTM`` 2.5 times as fast as in float32 with AMX, and 1.9 times with AVX-512 (2x512, N 64, T 100).
+    Speed of ``nn.LSTM`` over float32: 2.5 times with AMX, 1.9 with AVX-512 (2x512, N 64, T 100).
     """
     get_capabilities = getattr(torch.cpu, "get_capabilities", None)
     known = get_capabilities() if get_capabilities is not None else {}
@@ -91,11 +91,8 @@ def _cpu_has_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def deterministic(device: torch.device, wanted: bool) -> Iterator[None]:
-    """Use only algorithms that give the same bits every time, inside the block.
-
-    On the CPU the algorithms in use are deterministic anyway, and the setting would cost a second's import.
-    """
-    if device.type == "cpu":
+    """Use only deterministic algorithms inside the block."""
+    if device.type == "cpu":  # those in use are deterministic, and the setting would cost a second's import
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()

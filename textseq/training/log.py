@@ -85,11 +85,7 @@ def _numbers(log: Path) -> Iterator[dict[str, float]]:
         with suppress(ValueError):
             values = json_of(line)
             if isinstance(values, dict):
-                yield {
-                    name: value
-                    for name, value in values.items()
-                    if isinstance(value, int | float) and abs(value) < 1e30
-                }
+                yield {k: v for k, v in values.items() if isinstance(v, int | float) and abs(v) < 1e30}
 
 
 def _columns(points: Points) -> tuple[list[float], list[float]]:
@@ -114,26 +110,14 @@ class EventWriter(Protocol):
 
 
 class RunLog:
-    """The log of a run.
-
-    Args:
-        folder: of the run; None writes nothing.
-        tensorboard: also write TensorBoard events.
-
-    Raises:
-        TextseqError: TensorBoard is not installed.
-    """
+    """The log of a run in its folder, also as TensorBoard events if wanted; without a folder it writes nothing."""
 
     def __init__(self, folder: Path | None, *, tensorboard: bool = False) -> None:
         self.path = folder / "log.jsonl" if folder else None
         self.events = summary_writer()(str(folder / "tensorboard")) if folder and tensorboard else None
 
     def write(self, step: int, values: Mapping[str, object]) -> None:
-        """Add a line.
-
-        Raises:
-            TextseqError: the disk is full.
-        """
+        """Add a line."""
         if self.path is None:
             return
         values = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}  # JSON has no other
@@ -155,17 +139,13 @@ class RunLog:
                 file.write("".join(line + "\n" for line in lines if _step(line) <= step).encode())
 
     def close(self) -> None:
-        """Finish the events."""
+        """Close the TensorBoard events."""
         if self.events:
             self.events.close()
 
 
 def summary_writer() -> Callable[[str], EventWriter]:
-    """TensorBoard's writer of events.
-
-    Raises:
-        TextseqError: TensorBoard is not installed.
-    """
+    """TensorBoard's writer of events; a TextseqError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

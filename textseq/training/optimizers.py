@@ -17,45 +17,31 @@ Parameters = list[nn.Parameter]
 Groups = list[dict[str, Any]]
 """Parameters under ``params``, and the factor of their learning rate under ``scale``."""
 
-
 LONGEST_WARMUP = 0.1
 """Share of a run that the warm-up of a falling schedule takes at most."""
 
 
-def _adamw(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
-    betas = (c.momentum, c.beta2)
-    fused = _fusable(groups)
-    return torch.optim.AdamW(groups, c.learning_rate, betas, weight_decay=c.weight_decay, fused=fused)
-
-
-def _sgd(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
-    fused = _fusable(groups)
-    return torch.optim.SGD(groups, c.learning_rate, c.momentum, weight_decay=c.weight_decay, fused=fused)
-
-
-def _rmsprop(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(groups, c.learning_rate, alpha=c.beta2, momentum=c.momentum, weight_decay=c.weight_decay)
-
-
-def _adagrad(groups: Groups, c: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.Adagrad(groups, c.learning_rate, weight_decay=c.weight_decay)
+def _fused(groups: Groups) -> bool:
+    return groups[0]["params"][0].device.type in {"cpu", "cuda"}
 
 
 OPTIMIZERS: dict[OptimizerName, Callable[[Groups, TrainingConfig], torch.optim.Optimizer]] = {
-    "adamw": _adamw,
-    "sgd": _sgd,
-    "rmsprop": _rmsprop,
-    "adagrad": _adagrad,
+    "adamw": lambda groups, c: torch.optim.AdamW(
+        groups, c.learning_rate, (c.momentum, c.beta2), weight_decay=c.weight_decay, fused=_fused(groups)
+    ),
+    "sgd": lambda groups, c: torch.optim.SGD(
+        groups, c.learning_rate, c.momentum, weight_decay=c.weight_decay, fused=_fused(groups)
+    ),
+    "rmsprop": lambda groups, c: torch.optim.RMSprop(
+        groups, c.learning_rate, alpha=c.beta2, momentum=c.momentum, weight_decay=c.weight_decay
+    ),
+    "adagrad": lambda groups, c: torch.optim.Adagrad(groups, c.learning_rate, weight_decay=c.weight_decay),
 }
 
 
 def grouped(layer_groups: Sequence[Parameters], config: TrainingConfig) -> Groups:
     """Parameter groups for an optimizer, one per layer from the output down, each with its learning rate factor."""
     return [{"params": group, "scale": config.layer_decay**depth} for depth, group in enumerate(layer_groups)]
-
-
-def _fusable(groups: Groups) -> bool:
-    return groups[0]["params"][0].device.type in {"cpu", "cuda"}
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
@@ -82,8 +68,7 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
 def clip(parameters: Parameters, config: TrainingConfig) -> tuple[Tensor, Tensor]:
     """Clip the entries of the gradient, then scale it as a whole (Pascanu et al. 2013, section 3.2), as configured.
 
-    Returns:
-        The norm of the gradient, and that after ``clip_value`` but before ``clip_norm``: scalars on the device.
+    Returns the norms before clipping and between ``clip_value`` and ``clip_norm``: scalars on the device.
     """
     norm = None if config.clip_norm is not None and config.clip_value is None else _norm(parameters)
     before_scaling = norm
@@ -111,11 +96,7 @@ def _norm(parameters: Parameters) -> Tensor:
 
 
 def layer_groups(model: nn.Module, parameters: Parameters, config: TrainingConfig) -> list[Parameters]:
-    """The parameters by layer, from the output down, if the model has ``layer_groups()``; else all in one group.
-
-    Raises:
-        TextseqError: the model has none and a setting needs them.
-    """
+    """The parameters by layer, from the output down, if the model has ``layer_groups()``; else all in one group."""
     groups: Callable[[], list[Parameters]] | None = getattr(model, "layer_groups", None)
     if groups is not None:
         return groups()

@@ -67,7 +67,7 @@ class Progress:
     lowest: float | None = None
     """Lowest smoothed training loss."""
     unlogged_steps: int = 0
-    """Steps since the last line of the log; the four below are their sums."""
+    """Steps since the last line of the log, with their sums below."""
     unlogged_loss: float = 0.0
     unlogged_count: int = 0
     unlogged_norm: float = 0.0
@@ -91,13 +91,10 @@ class Progress:
 
     def clear_unlogged(self) -> dict[str, float]:
         """Set the sums to zero; returns the mean norms of the gradient for the log."""
-        norms = {
-            "gradient_norm": self.unlogged_norm / self.unlogged_steps,
-            "gradient_norm_clipped": self.unlogged_clipped / self.unlogged_steps,
-        }
+        norm, clipped = self.unlogged_norm / self.unlogged_steps, self.unlogged_clipped / self.unlogged_steps
         self.unlogged_steps = self.unlogged_count = 0
         self.unlogged_loss = self.unlogged_norm = self.unlogged_clipped = 0.0
-        return norms
+        return {"gradient_norm": norm, "gradient_norm_clipped": clipped}
 
     def smooth(self, loss: float) -> float:
         """Update the smoothed training loss; returns how far it is above its lowest value."""
@@ -114,12 +111,7 @@ class Progress:
         return True
 
     def used_up(self, config: TrainingConfig, epochs: float) -> dict[str, float]:
-        """The share of each limit that is used up, by its flag; the run is over when one has reached 1.
-
-        Args:
-            config: the limits.
-            epochs: passes over the data so far.
-        """
+        """The share of each limit that is used up, by its flag; the run is over when one has reached 1."""
         epoch_limit = config.epoch_limit
         shares = {
             f"--max-epochs {epoch_limit or 0:g}": epochs / (epoch_limit or math.inf),
@@ -132,11 +124,7 @@ class Progress:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Read saved progress.
-
-        Raises:
-            ValueError: a wrong type, a value out of range or an unknown key.
-        """
+        """Read saved progress; a ValueError for a wrong type, a value out of range or an unknown key."""
         for item in fields(cls):
             value = values.get(item.name, 0)
             if item.name == "averaged_checkpoints":
@@ -174,8 +162,7 @@ def restore_optimizer(
 ) -> State | None:
     """Restore what ``optimizer_tensors`` saved; returns the hidden state that is saved beside it.
 
-    Raises:
-        ValueError: a tensor that does not fit the parameters.
+    A ValueError if a tensor does not fit the parameters.
     """
     device = parameters[0].device
     optimizer.state.clear()
