@@ -173,8 +173,8 @@ def restore_optimizer(
             if int(index) >= len(parameters) or tensor.shape not in (parameters[int(index)].shape, torch.Size()):
                 raise ValueError(f"{name} fits no weights")
             optimizer.state[parameters[int(index)]][key] = tensor.to(device)
-    state = sorted((int(name.removeprefix("state.")), name) for name in tensors if name.startswith("state."))
-    return tuple(tensors[name].to(device) for _, name in state) or None
+    names = sorted((int(name.removeprefix("state.")), name) for name in tensors if name.startswith("state."))
+    return tuple(tensors[name].to(device) for _, name in names) or None
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
@@ -185,20 +185,20 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Restore what ``random_states`` returned."""
-    torch.set_rng_state(states["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in states:
-        torch.cuda.set_rng_state(states["random.cuda"], device)
+def set_random_states(states: Mapping[str, Tensor], device: torch.device, prefix: str) -> None:
+    """Restore what ``random_states`` returned, under names with a prefix."""
+    torch.set_rng_state(states[f"{prefix}random.cpu"])
+    if device.type == "cuda" and f"{prefix}random.cuda" in states:
+        torch.cuda.set_rng_state(states[f"{prefix}random.cuda"], device)
 
 
 def interleave(parts: Sequence[Tensor]) -> Tensor:
-    """Join P parts along the second axis: rows 0, P, 2P... from the first, rows 1, P + 1... from the second."""
+    """Join P tensors along the second axis: rows 0, P, 2P... from the first, rows 1, P + 1... from the second."""
     if len(parts) == 1:
         return parts[0]
     size = list(parts[0].shape)
     size[1] = sum(part.shape[1] for part in parts)
     whole = parts[0].new_empty(size)
-    for place, part in enumerate(parts):
-        whole[:, place :: len(parts)] = part
+    for index, part in enumerate(parts):
+        whole[:, index :: len(parts)] = part
     return whole

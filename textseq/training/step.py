@@ -1,8 +1,8 @@
 """One step of the optimizer, by one process or several, with whole batches or micro-batches.
 
 With W processes, process r reads rows r, r + W, r + 2W... of every batch, and DistributedDataParallel (Li et al. 2020)
-sums their gradients while they are computed. With micro-batches, a process takes its rows one part after the other,
-which needs less memory. Either way the gradient is that of the whole batch, each prediction with the same weight.
+sums their gradients. With micro-batches, a process takes its rows one part after the other, which needs less memory.
+Either way the gradient is that of the whole batch, each prediction with the same weight.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class TrainStep:
                 self.objective = DistributedDataParallel(
                     Objective(model, spare=True), broadcast_buffers=False, find_unused_parameters=True
                 )
-        self.sending = False  # whether gradients of this step may be on their way to other processes
+        self.sending = False  # gradients of this step may be on their way to other processes
         self.unread: list[StepResult] = []  # since the last ``read``
 
     def begin(self, step: int = 0) -> None:
@@ -105,14 +105,7 @@ class TrainStep:
         torch.manual_seed(self.config.seed if plain else int(mixed[0]))
 
     def step(self, rate: float) -> StepResult:
-        """One step of the optimizer.
-
-        Args:
-            rate: the learning rate, before the factors of batch and layer.
-
-        Raises:
-            TextseqError: out of memory, or another process has ended.
-        """
+        """One step of the optimizer, with a learning rate before the factors of batch and layer."""
         self.process_group.send(Command.STEP, rate)
         return self._step(rate)
 
@@ -135,17 +128,9 @@ class TrainStep:
         return tensors | {name: interleave([part[name] for part in with_rows]) for name in states}
 
     def restore(self, folder: Path, *, rollback: bool = False) -> dict[str, Tensor]:
-        """Restore the last checkpoint of a run's folder.
+        """Restore the last checkpoint of a run's folder; returns its tensors besides the weights.
 
-        Args:
-            folder: of the run.
-            rollback: skip the check of the data; this process wrote the checkpoint.
-
-        Returns:
-            The checkpoint's tensors besides the weights.
-
-        Raises:
-            TextseqError: no checkpoint, or a damaged one.
+        In a rollback the data is not checked: this process wrote the checkpoint.
         """
         self.process_group.send(Command.RESTORE)
         tensors = self._restore(folder)
@@ -160,12 +145,7 @@ class TrainStep:
         return tensors
 
     def follow(self, folder: Path, *, resume: bool) -> None:
-        """Execute the commands of the first process until the run is over.
-
-        Raises:
-            Interrupted: the run was stopped and is saved.
-            TextseqError: another process has ended.
-        """
+        """Execute the commands of the first process until the run is over; raises Interrupted if it was stopped."""
         with signal_handler(signal.SIG_IGN, self.process_group.count):  # the first process ends the step and saves
             if not resume:
                 self.begin()
@@ -327,8 +307,7 @@ class TrainStep:
             progress.micro_batches = int(tensors.get(f"{prefix}micro_batches", torch.tensor(progress.micro_batches)))
             state = restore_optimizer(tensors, self.parameters, self.optimizer)
             if f"{prefix}random.cpu" in tensors:
-                names = [name for name in tensors if name.startswith(f"{prefix}random.")]
-                set_random_states({name.removeprefix(prefix): tensors[name] for name in names}, self.device)
+                set_random_states(tensors, self.device, prefix)
             else:  # saved by fewer processes
                 self.begin(progress.step)
         except (ValueError, IndexError, TypeError, RuntimeError) as error:
