@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,19 +57,24 @@ def same(home: Path, ours: str, theirs: str) -> None:
         assert found[what] == wanted[what], what
 
 
-@needs_fork
-def test_killed_at_random_moments(server: Server, home: Path, never_stopped: str) -> None:
-    dice = random.Random(1)
-    name = f"killed-{never_stopped}"
-    codes = []
-    for _ in range(5):
-        server.start(server.first_or_next(name, never_stopped), dies_after=dice.uniform(0.02, 0.4))
+def run_killed(server: Server, name: str, case: str, deaths: Sequence[tuple[int, float]]) -> int:
+    """Resume a run after each death (at a file operation, or after seconds), to its end; returns the deaths."""
+    killed = 0
+    for operation, seconds in deaths:
+        server.start(server.first_or_next(name, case), dies_at=operation, dies_after=seconds)
         code, stderr = server.wait()
-        assert code in (0, -signal.SIGPROF), stderr
-        codes.append(code)
-    assert sum(map(bool, codes)) >= 3
-    server.run(server.first_or_next(name, never_stopped))
-    same(home, name, f"whole-{never_stopped}")
+        assert code in (0, -(signal.SIGKILL if operation else signal.SIGPROF)), stderr
+        killed += code != 0
+    server.run(server.first_or_next(name, case))
+    same(server.home, name, f"whole-{case}")
+    return killed
+
+
+@needs_fork
+def test_killed_at_random_moments(server: Server, never_stopped: str) -> None:
+    dice = random.Random(1)
+    deaths = [(0, dice.uniform(0.02, 0.4)) for _ in range(5)]
+    assert run_killed(server, f"killed-{never_stopped}", never_stopped, deaths) >= 3
 
 
 @needs_fork
@@ -77,32 +82,18 @@ def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: 
     """Every death comes right before a file or folder is opened, made, renamed or removed."""
     dice = random.Random(2)
     name = f"cut-{never_stopped}"
-    codes = []
-    for _ in range(5):
-        server.start(server.first_or_next(name, never_stopped), dies_at=dice.randrange(1, 90))
-        code, stderr = server.wait()
-        assert code in (0, -signal.SIGKILL), stderr
-        codes.append(code)
-    assert sum(map(bool, codes)) >= 3
-    server.run(server.first_or_next(name, never_stopped))
-    same(home, name, f"whole-{never_stopped}")
+    assert run_killed(server, name, never_stopped, [(dice.randrange(1, 90), 0.0) for _ in range(5)]) >= 3
     leftovers = [path.name for path in (home / "runs" / name).iterdir() if path.name.endswith(".partial")]
     assert leftovers == []
 
 
 @needs_fork
 @pytest.mark.parametrize("case", ["translation", "classification", "tagging"])
-def test_runs_of_other_tasks_killed_at_both(server: Server, home: Path, case: str) -> None:
+def test_runs_of_other_tasks_killed_at_both(server: Server, case: str) -> None:
     """A shorter version of ``benchmarks/kills.py``, as the two above are."""
     dice = random.Random(3)
     server.run(server.begin(f"whole-{case}", case))
-    name = f"killed-{case}"
-    for how in ({"dies_at": dice.randrange(20, 90)}, {"dies_after": dice.uniform(0.1, 0.6)}) * 2:
-        server.start(server.first_or_next(name, case), **how)
-        code, stderr = server.wait()
-        assert code in (0, -signal.SIGKILL, -signal.SIGPROF), stderr
-    server.run(server.first_or_next(name, case))
-    same(home, name, f"whole-{case}")
+    run_killed(server, f"killed-{case}", case, [(dice.randrange(20, 90), 0.0), (0, dice.uniform(0.1, 0.6))] * 2)
 
 
 @needs_fork

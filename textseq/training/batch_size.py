@@ -73,35 +73,30 @@ def auto_batch_size(
     training = replace(training, accumulate=1, micro_batches=1)
     best, fastest, rows, taken = 0, 0.0, FIRST_BATCH, 0.0
     before = _start_measuring(device)
-    while True:
-        if 2 * taken > room:  # twice as much as the size before would be too much
-            reason = "a larger batch would not fit into memory"
-            break
+    while 2 * taken <= room:
         batches = as_batches(make_batches(rows), training.seed)
         step = TrainStep(model, batches, training)
         seconds = _time_gradients(step, getattr(batches, "largest", Cursor)(), clock)
         taken = max(_peak(device) - before, taken)
-        if not seconds or (taken > room and best):
-            reason = "a larger batch does not fit into memory"
+        if not seconds and not best:
             break
+        if not seconds or (taken > room and best):
+            return BatchSize(best, "a larger batch does not fit into memory")
         speed = step.progress.rows / max(min(seconds[1:]), 1e-9)
         if best and speed < GAIN * fastest:
-            reason = "a larger batch is hardly faster"
-            break
+            return BatchSize(best, "a larger batch is hardly faster")
         best, fastest = step.progress.rows, speed
         if best < rows:
-            reason = "the text gives no larger batch"
-            break
+            return BatchSize(best, "the text gives no larger batch")
         if rows == LARGEST:
-            reason = "no larger batch is tried"
-            break
+            return BatchSize(best, "no larger batch is tried")
         rows *= 2
-    if not best:
-        raise TextseqError(
-            f"--batch-size auto: not even a batch of {FIRST_BATCH} rows fits into memory; set a smaller --batch-size, "
-            "or train smaller layers"
-        )
-    return BatchSize(best, reason)
+    if best:
+        return BatchSize(best, "a larger batch would not fit into memory")
+    raise TextseqError(
+        f"--batch-size auto: not even a batch of {FIRST_BATCH} rows fits into memory; set a smaller --batch-size, or "
+        "train smaller layers"
+    )
 
 
 def _time_gradients(step: TrainStep, place: Cursor, clock: Callable[[], float]) -> list[float]:

@@ -32,9 +32,7 @@ class BatchLike(Protocol):
     def count(self) -> int:
         """Predictions in it; the mean loss is over these."""
 
-    def slice_rows(self, rows: slice) -> BatchLike:
-        """Some of its rows, at least one."""
-
+    def slice_rows(self, rows: slice) -> BatchLike: ...
     def to(self, device: torch.device) -> BatchLike: ...
 
 
@@ -209,7 +207,6 @@ class Objective(nn.Module):
 
 
 def _tensors(data: object) -> Iterator[Tensor]:
-    """The tensors in a batch, in order."""
     if isinstance(data, Tensor):
         yield data
     elif isinstance(data, (tuple, list, dict)):

@@ -25,11 +25,9 @@ def pick_device(name: str) -> torch.device:
         device(type='cpu')
     """
     process = environment()
-    if process.count > 1 and name.startswith("cuda:"):
-        raise TextseqError(
-            f"--device {name} is for one process, got {process.count}, each of which needs its own GPU; use "
-            "--device cuda"
-        )
+    if process.count > 1 and name.startswith(("cuda:", "mps")):
+        other = "cuda" if name.startswith("cuda") else "cpu"
+        raise TextseqError(f"--device {name} is for one process, got {process.count}; use --device {other}")
     if process.count > 1 and name in {"auto", "cuda"} and (gpus := torch.cuda.device_count()):
         if process.local >= gpus:
             raise TextseqError(
@@ -41,8 +39,6 @@ def pick_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() and process.count == 1 else "cpu")
-    if process.count > 1 and name.startswith("mps"):
-        raise TextseqError(f"--device {name} is for one process, got {process.count}; use --device cpu")
     try:
         device = torch.device(name)
     except RuntimeError:  # its message lists two dozen devices that nobody has

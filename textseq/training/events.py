@@ -58,9 +58,8 @@ class Event:
     result: StepResult
     config: TrainingConfig
     evaluation: Evaluation | None = None
-    """Of an evaluation."""
     folder: Path | None = None
-    """Of a checkpoint."""
+    """Of the checkpoint."""
 
     @property
     def loss(self) -> float:

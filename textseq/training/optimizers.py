@@ -83,7 +83,7 @@ def clip(parameters: Parameters, config: TrainingConfig) -> tuple[Tensor, Tensor
 
 
 def clipped_norm(norm: float, config: TrainingConfig) -> float:
-    """The norm that ``clip_norm`` leaves of a gradient of this norm."""
+    """The norm after ``clip_norm`` of a gradient of this norm."""
     return norm if config.clip_norm is None else norm * min(1.0, config.clip_norm / (norm + 1e-6))
 
 
