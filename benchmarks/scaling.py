@@ -32,7 +32,7 @@ from textseq.tasks.language_model.batches import Streams
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, Command, join_process_group
+from textseq.training.distributed.group import SINGLE_PROCESS, Command, join_process_group
 from textseq.training.step import TrainStep
 
 V = 8000
@@ -105,7 +105,7 @@ def model_config(o: argparse.Namespace) -> LanguageModelConfig:
 def work(o: argparse.Namespace) -> None:
     """One of the processes: steps, timed by the first."""
     device = pick_device("auto")
-    processes = join_process_group(device.type) if os.environ.get("WORLD_SIZE", "1") != "1" else ALONE
+    processes = join_process_group(device.type) if os.environ.get("WORLD_SIZE", "1") != "1" else SINGLE_PROCESS
     torch.manual_seed(1)
     model = LanguageModel(model_config(o), V).to(device)
     ids = np.random.default_rng(0).integers(V, size=2_000_000).astype(np.uint16)

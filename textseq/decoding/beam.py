@@ -143,7 +143,7 @@ def beam_search(
             finished.add(texts, written, scores, leaving & over)
             unfinished = leaving & ~over
             if end is not None:
-                unfinished &= finished.nothing(texts).unsqueeze(1)
+                unfinished &= finished.has_none(texts).unsqueeze(1)
             finished.add(texts, written, scores, unfinished)
         totals = totals.masked_fill(over, -torch.inf)
         reach = totals.amax(dim=1)
@@ -236,6 +236,6 @@ class _Finished:
         leads = [best[self.wanted - 1].score if len(best) >= self.wanted else -torch.inf for best in self.best]
         self.lead = torch.tensor(leads, device=self.lead.device)
 
-    def nothing(self, texts: Tensor) -> Tensor:
+    def has_none(self, texts: Tensor) -> Tensor:
         """Which of these texts have no finished hypothesis, (M,)."""
         return torch.tensor([not self.best[text] for text in texts.tolist()], device=texts.device)

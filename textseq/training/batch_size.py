@@ -67,7 +67,7 @@ def auto_batch_size(
     """
     device = next(model.parameters()).device
     processes = environment()
-    room = (free or free_memory)(device) * ROOM / (processes.beside if device.type == "cpu" else 1)
+    room = (free or free_memory)(device) * ROOM / (processes.local_count if device.type == "cpu" else 1)
     copies = 2 if processes.count == 1 else 3  # the optimizer's state, and gradients that are being sent
     room -= copies * sum(p.numel() * p.element_size() for p in model.parameters())
     training = replace(training, accumulate=1, micro_batches=1)

@@ -140,7 +140,7 @@ class IterableBatches:
         if isinstance(generator := getattr(self.source, "generator", None), torch.Generator):
             generator.manual_seed(seed)
         self._random = torch.Generator().manual_seed(seed).get_state()
-        with self._own_random_numbers():
+        with self._source_random_state():
             self._iterator = iter(self.source)
         for _ in range(cursor.position + 1):
             self._ahead = self._read()
@@ -150,13 +150,13 @@ class IterableBatches:
     def _read(self) -> tuple[object] | None:
         """The next batch of the epoch; None at its end."""
         assert self._iterator is not None
-        with self._own_random_numbers():
+        with self._source_random_state():
             for data in self._iterator:
                 return (data,)
         return None
 
     @contextmanager
-    def _own_random_numbers(self) -> Iterator[None]:
+    def _source_random_state(self) -> Iterator[None]:
         """Use the source's random state inside the block."""
         assert self._random is not None
         outside = torch.get_rng_state()

@@ -29,12 +29,12 @@ def pick_device(name: str) -> torch.device:
         other = "cuda" if name.startswith("cuda") else "cpu"
         raise TextseqError(f"--device {name} is for one process, got {process.count}; use --device {other}")
     if process.count > 1 and name in {"auto", "cuda"} and (gpus := torch.cuda.device_count()):
-        if process.local >= gpus:
+        if process.local_rank >= gpus:
             raise TextseqError(
                 f"each process needs its own GPU, and this machine has {gpus}; start no more with --nproc-per-node, or "
                 "use --device cpu"
             )
-        name = f"cuda:{process.local}"
+        name = f"cuda:{process.local_rank}"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -64,7 +64,7 @@ class Event:
     @property
     def loss(self) -> float:
         """Mean training loss of the last step; of several processes, of this one's rows. Waits for the device."""
-        return float(self.result.total) / max(self.result.own_count, 1)
+        return float(self.result.total) / max(self.result.local_count, 1)
 
     @property
     def gradient_norm(self) -> float:

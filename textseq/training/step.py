@@ -27,7 +27,7 @@ from textseq.nn.cells import State
 from textseq.nn.embedding import Embedding
 from textseq.training.batches import Batches, BatchLike, Objective
 from textseq.training.devices import is_out_of_memory
-from textseq.training.distributed.group import ALONE, Command, ProcessGroup
+from textseq.training.distributed.group import SINGLE_PROCESS, Command, ProcessGroup
 from textseq.training.distributed.signals import signal_handler
 from textseq.training.optimizers import OPTIMIZERS, clip, clipped_norm, grouped, layer_groups
 from textseq.training.state import (
@@ -46,9 +46,9 @@ class StepResult(NamedTuple):
 
     total: Tensor
     """Summed loss of this process's rows."""
-    own_count: int
+    local_count: int
     """Predictions in these rows."""
-    full_count: int
+    total_count: int
     """Predictions in the rows of all processes."""
     norm: Tensor
     """The gradient's norm before clipping."""
@@ -72,7 +72,7 @@ class TrainStep:
     """
 
     def __init__(
-        self, model: nn.Module, batches: Batches, config: TrainingConfig, process_group: ProcessGroup = ALONE
+        self, model: nn.Module, batches: Batches, config: TrainingConfig, process_group: ProcessGroup = SINGLE_PROCESS
     ) -> None:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if not self.parameters or not callable(getattr(model, "loss", None)):
@@ -169,7 +169,7 @@ class TrainStep:
         frozen = self._frozen()
         while gradient is None:
             gradient = self.gradient()
-        total, own_count, count, factor = gradient
+        total, local_count, count, factor = gradient
         for parameter in frozen:
             parameter.grad = None
         norms = clip(self.parameters, self.config)
@@ -179,7 +179,7 @@ class TrainStep:
         self.optimizer.zero_grad()
         progress.step += 1
         progress.tokens += count
-        self.unread.append(StepResult(total, own_count, count, *norms))
+        self.unread.append(StepResult(total, local_count, count, *norms))
         return self.unread[-1]
 
     def gradient(self) -> tuple[Tensor, int, int, float] | None:
@@ -190,7 +190,7 @@ class TrainStep:
             if memory ran out: it is free again, and batches are cut into smaller micro-batches from now on.
         """
         progress, state, self.sending = self.progress, self.state, False
-        cursor, totals, own_count, count = progress.cursor, [], 0, 0
+        cursor, totals, local_count, count = progress.cursor, [], 0, 0
         rows = 1
         try:
             for left in reversed(range(self.config.accumulate)):
@@ -198,7 +198,7 @@ class TrainStep:
                 rows = batch.rows
                 total, part_count, state = self._learn(batch, state, last=left == 0)
                 totals.append(total)
-                own_count += part_count
+                local_count += part_count
                 count += batch.count
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -208,7 +208,7 @@ class TrainStep:
         self.state = state
         progress.epoch, progress.position = cursor
         progress.rows = rows
-        return torch.stack(totals).sum(), own_count, count, batch.learning_rate_factor
+        return torch.stack(totals).sum(), local_count, count, batch.learning_rate_factor
 
     def _learn(self, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, int, State | None]:
         """Add the gradient of this process's rows of a batch to that of the step, of which it may be the last batch.
@@ -285,7 +285,7 @@ class TrainStep:
             loss += next(values)
             norm += next(values)
             clipped += clipped_norm(next(values), self.config)
-            count += result.full_count
+            count += result.total_count
         self.unread.clear()
         return Sums(self.process_group.total(loss), count, steps, norm, clipped)
 

@@ -26,7 +26,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.training.averaging import Averages, refuse_unmeasured, swapped_weights
 from textseq.training.batches import Batches, as_batches
 from textseq.training.devices import deterministic
-from textseq.training.distributed.group import ALONE, ProcessGroup
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 from textseq.training.distributed.signals import signal_handler
 from textseq.training.divergence import check_rollback, has_diverged, is_finite
 from textseq.training.events import Callback, Evaluation, EventEmitter
@@ -93,7 +93,7 @@ class Trainer:
         report: Callable[[str], None] = tqdm.write,
         sample: Callable[[], str] | None = None,
         resume: bool = False,
-        process_group: ProcessGroup = ALONE,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.config = config = config or TrainingConfig()
         self.folder = None if folder is None else Path(folder)
@@ -196,7 +196,7 @@ class Trainer:
                 " micro-batches from now on, which gives the same gradient and takes longer"
             )
         self.averages.update(self.progress.step)
-        return result.total, result.full_count
+        return result.total, result.total_count
 
     def rate(self) -> float:
         """The learning rate of the next step."""

@@ -33,7 +33,7 @@ from textseq.tasks.predictor import Predictor, batches_by_length, check_labels, 
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.tokenizers.words import WordTokenizer
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, ProcessGroup
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 BUFFER = 2048
 """Texts read ahead and sorted by length."""
@@ -214,7 +214,7 @@ class Classifier(Predictor[LabelledDataset]):
         split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
-        process_group: ProcessGroup = ALONE,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> ClassificationMetrics:
         """Measure the classifier on a split of a dataset.
 

@@ -35,7 +35,7 @@ from textseq.tasks.tagging.model import TaggerModel
 from textseq.tokenizers.pretokenizer import WORDS
 from textseq.tokenizers.words import splitter
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, ProcessGroup
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 BEAMS = 10
 """Default beam size of the CTC search."""
@@ -230,7 +230,7 @@ class Tagger(Predictor[TaggedDataset]):
         split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
-        process_group: ProcessGroup = ALONE,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> TaggingMetrics | SequenceMetrics:
         """Measure the tagger on a split of a dataset: words, or with CTC whole sequences.
 
@@ -265,7 +265,7 @@ class Tagger(Predictor[TaggedDataset]):
         split: str = "test",
         *,
         progress: Callable[[int], object] = lambda count: None,
-        process_group: ProcessGroup = ALONE,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> TaggingMetrics:
         """``evaluate`` where every word has a tag."""
         self._check_alignment(dataset, aligned=True)

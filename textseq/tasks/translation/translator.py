@@ -44,7 +44,7 @@ from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device
-from textseq.training.distributed.group import ALONE, ProcessGroup
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 BUFFER = 512
 """Sentences read ahead and sorted by length. 2000 would take 3 % less processor time (captions), but results come later
@@ -385,7 +385,7 @@ class Translator(Predictor[PairDataset]):
         metrics: Sequence[str] = ("bleu", "chrf", "ter"),
         tokenize: str = "13a",
         progress: Progress | None = None,
-        process_group: ProcessGroup = ALONE,
+        process_group: ProcessGroup = SINGLE_PROCESS,
         **settings: Unpack[TranslationSettings],
     ) -> TranslationMetrics:
         """Translate a split of a dataset and measure the translations.

@@ -21,9 +21,9 @@ class DistributedEnvironment:
     """Its number, from 0."""
     count: int = 1
     """Processes of the job, on all machines."""
-    local: int = 0
-    """Its number among those of its machine, from 0: the number of its GPU."""
-    beside: int = 1
+    local_rank: int = 0
+    """Its number on its machine, from 0: the number of its GPU."""
+    local_count: int = 1
     """Processes of its machine."""
 
     @property

@@ -123,12 +123,12 @@ class ProcessGroup:
             ) from error
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @cache
 def join_process_group(device: str) -> ProcessGroup:
-    """Connect to the processes that a launcher has started; ``ALONE`` if there are no others.
+    """Connect to the processes that a launcher has started; ``SINGLE_PROCESS`` if there are no others.
 
     Args:
         device: type of the device that they compute on: ``cuda`` or another.
@@ -142,7 +142,7 @@ def join_process_group(device: str) -> ProcessGroup:
     """
     process = environment()
     if process.count == 1:
-        return ALONE
+        return SINGLE_PROCESS
     if not dist.is_available():
         raise TextseqError("this build of torch has no torch.distributed; train with one process")
     try:
