@@ -70,11 +70,11 @@ def every_text(longest: int, *, with_end: bool) -> Iterator[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.7}, {"no_repeat_ngram_size": 2}])
-def test_one_beam_is_the_greedy_text(cell: CellName, rules: dict[str, float]) -> None:
+@pytest.mark.parametrize("processors", [{}, {"repetition_penalty": 1.7}, {"no_repeat_ngram_size": 2}])
+def test_one_beam_is_the_greedy_text(cell: CellName, processors: dict[str, float]) -> None:
     writer, prompt = model(cell), prompts(5)
     bias = torch.tensor([0.5, 0, -1, -torch.inf])
-    config = GenerationConfig.from_dict({"temperature": 0, "max_new_tokens": 15, **rules}, where="here")
+    config = GenerationConfig.from_dict({"temperature": 0, "max_new_tokens": 15, **processors}, where="here")
     state, generator = writer.initial_state(5), torch.Generator()
     greedy = torch.stack(list(sample(writer.stepper(), prompt, state, config, generator=generator, bias=bias)), dim=1)
     found = search(writer, prompt, config, bias=bias)
@@ -111,10 +111,10 @@ def test_scores_are_log_probabilities_best_first(beams: int) -> None:
 
 
 @pytest.mark.parametrize("ended", [None, at_end], ids=["whole", "with-end"])
-@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}])
-def test_a_batch_finds_what_each_text_finds_alone(ended: Ended | None, rules: dict[str, float]) -> None:
+@pytest.mark.parametrize("processors", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}])
+def test_a_batch_finds_what_each_text_finds_alone(ended: Ended | None, processors: dict[str, float]) -> None:
     writer, prompt = model(), prompts(6)
-    config = GenerationConfig.from_dict({"num_beams": 3, "max_new_tokens": 10, **rules}, where="here")
+    config = GenerationConfig.from_dict({"num_beams": 3, "max_new_tokens": 10, **processors}, where="here")
     together = search(writer, prompt, config, ended)
     for hypotheses, row in zip(together, prompt, strict=True):
         (alone,) = search(writer, row.unsqueeze(0), config, ended)
@@ -311,11 +311,11 @@ def test_enough_beams_find_every_text_that_ends(
 
 
 @pytest.mark.parametrize("beams", [1, 2, 5])
-@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}])
-def test_texts_that_leave_the_batch_are_the_texts_alone(beams: int, rules: dict[str, float]) -> None:
+@pytest.mark.parametrize("processors", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}])
+def test_texts_that_leave_the_batch_are_the_texts_alone(beams: int, processors: dict[str, float]) -> None:
     n = 12
     config = GenerationConfig.from_dict(
-        {"num_beams": beams, "max_new_tokens": 30, "length_penalty": 1, "early_stopping": "never", **rules},
+        {"num_beams": beams, "max_new_tokens": 30, "length_penalty": 1, "early_stopping": "never", **processors},
         where="here",
     )
     narrow, state = toy(n)
@@ -351,16 +351,16 @@ def test_texts_that_leave_the_batch_are_the_texts_alone(beams: int, rules: dict[
         for hypothesis in hypotheses:
             assert len(hypothesis.tokens) <= int(limits[text])
             assert END not in hypothesis.tokens[:-1]
-            if not rules:
+            if not processors:
                 expected = toy_log_probability(1, n, text, hypothesis.tokens) / ((5 + len(hypothesis.tokens)) / 6)
                 assert hypothesis.score == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("least", [0, 3])
-@pytest.mark.parametrize("rules", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 1}])
-def test_one_beam_is_the_greedy_text_that_ends(least: int, rules: dict[str, float]) -> None:
+@pytest.mark.parametrize("processors", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 1}])
+def test_one_beam_is_the_greedy_text_that_ends(least: int, processors: dict[str, float]) -> None:
     n = 20
-    config = GenerationConfig.from_dict({"temperature": 0, "max_new_tokens": 12, **rules}, where="here")
+    config = GenerationConfig.from_dict({"temperature": 0, "max_new_tokens": 12, **processors}, where="here")
     narrow, state = toy(n)
     limits = torch.arange(n) % 7 + 1
     forced = [[1, 0, 2, 2][: text % 5] for text in range(n)]
@@ -396,11 +396,11 @@ def test_an_unfinished_text_counts_only_without_a_finished_one() -> None:
     assert found([0, 0, 0, 0]) == {(END,)}  # the others are more likely, and break off
 
 
-@pytest.mark.parametrize("rules", [{"no_repeat_ngram_size": 1}, {"repetition_penalty": 100.0}])
-def test_no_rule_on_the_history_keeps_a_text_from_ending(rules: dict[str, float]) -> None:
+@pytest.mark.parametrize("processors", [{"no_repeat_ngram_size": 1}, {"repetition_penalty": 100.0}])
+def test_no_rule_on_the_history_keeps_a_text_from_ending(processors: dict[str, float]) -> None:
     """Though the end token stands in the history as the start."""
     step: Step = lambda tokens, state: (torch.tensor([[0.3, 0.2, 0.1, 2.0]]).expand(len(tokens), -1), state)  # noqa: E731
-    config = GenerationConfig.from_dict({"max_new_tokens": 9, "temperature": 0, **rules}, where="here")
+    config = GenerationConfig.from_dict({"max_new_tokens": 9, "temperature": 0, **processors}, where="here")
     ((best,),) = beam_search(step, starts(1), (), config, end=END, min_new_tokens=2)
     assert best.tokens == (0, 1, END)
     drawn = sample(step, starts(1), (), config, generator=torch.Generator(), end=END, min_new_tokens=2)

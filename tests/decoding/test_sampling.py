@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from textseq.config.names import CellName
-from textseq.decoding import logits_processors as rules
-from textseq.decoding.logits_processors import LOGITS_PROCESSORS, NOISE, LogitsProcessor, active_processors
+from textseq.decoding.logits_processors import (
+    LOGITS_PROCESSORS,
+    NOISE,
+    LogitsProcessor,
+    active_processors,
+    apply_processors,
+)
 from textseq.decoding.sampling import sample, sample_token
 from textseq.decoding.stopping import StopStrings
 from textseq.nn.cells import CELLS, Step
@@ -37,14 +42,14 @@ def kept(logits: Tensor) -> list[set[int]]:
 def apply_processors(
     logits: Tensor, config: GenerationConfig, history: Tensor | None = None, end: int | None = None
 ) -> Tensor:
-    """The logits under the rules in force."""
+    """The logits after the active processors."""
     if history is None:
         history = torch.zeros(len(logits), 1, dtype=torch.int64)
-    return rules.apply_processors(logits, history, config, active_processors(config), end=end)
+    return apply_processors(logits, history, config, active_processors(config), end=end)
 
 
 def only(history: Tensor | None = None, end: int | None = None, **values: float) -> Callable[[Tensor], Tensor]:
-    """The rules of these settings and no others."""
+    """The processors of these settings and no others."""
     config = GenerationConfig.from_dict({"temperature": 1, **values}, where="here")
     return lambda logits: apply_processors(logits, config, history, end)
 
@@ -129,7 +134,7 @@ def test_temperature_zero_is_the_likeliest_token() -> None:
 
 
 def test_rules_apply_in_hugging_faces_order() -> None:
-    """The history's rules, then temperature, which flattens what the others read, and each reads what is left."""
+    """Those of the history, then temperature, which flattens what the others read, and each reads what is left."""
     assert [rule.setting for rule in LOGITS_PROCESSORS] == [
         "repetition_penalty", "no_repeat_ngram_size", "temperature", "top_k", "top_p", "min_p", "typical_p",
     ]  # fmt: skip
@@ -253,7 +258,7 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
         assert kept(only(history, end, no_repeat_ngram_size=1)(logits)) == [wanted]
     config = GenerationConfig(temperature=1, no_repeat_ngram_size=1)
     logits = torch.tensor([[1.0, 1.0, 1.0]]).log()
-    assert kept(rules.apply_processors(logits, history, config, active_processors(config), end=end, may_end=False)) == [
+    assert kept(apply_processors(logits, history, config, active_processors(config), end=end, may_end=False)) == [
         {0, 1}
     ]
 

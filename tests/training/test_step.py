@@ -44,7 +44,6 @@ from textseq.tasks.translation.batches import PairBatch, PairBatches
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
 from textseq.tasks.translation.model import TranslationModel
 from textseq.training import batch_size
-from textseq.training import step as learner
 from textseq.training.batch_size import auto_batch_size
 from textseq.training.batches import Batches, BatchLike
 from textseq.training.distributed.environment import DistributedEnvironment, environment
@@ -508,7 +507,7 @@ def _learn_together(target: Path) -> None:
 
 def _fail_in_a_step(how: str, rank: int) -> None:
     """Die before the seventh step, lack memory in the middle of its gradient, or once find a loss that is no number."""
-    plain = learner.TrainStep._learn
+    plain = TrainStep._learn
     found = 0
 
     def lack(gradient: Tensor) -> Tensor:
@@ -532,7 +531,7 @@ def _fail_in_a_step(how: str, rank: int) -> None:
         finally:
             hook.remove()
 
-    learner.TrainStep._learn = learn  # type: ignore[method-assign]
+    TrainStep._learn = learn  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

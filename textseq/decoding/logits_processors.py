@@ -67,7 +67,7 @@ def _without_repeats(logits: Tensor, history: Tensor, size: int, end: int | None
 
 
 def _with_end_of(logits: Tensor, changed: Tensor, end: int | None) -> Tensor:
-    """Changed logits, except for that of ``end``, which may be in the history as the start."""
+    """Restore the logit of ``end``, which may be in the history as the start of a text."""
     if end is not None:
         changed[:, end] = logits[:, end]
     return changed

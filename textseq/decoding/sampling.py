@@ -131,7 +131,7 @@ def _recorded_steps(
     generator: torch.Generator,
     bias: Tensor | None,
 ) -> Iterator[Tensor]:
-    """``sample`` from a recorded step, for texts without ``end`` and history; ``tokens`` (N,) end the prompts."""
+    """``sample`` with a recorded step, without ``end`` and history; ``tokens`` (N,) are the last of the prompts."""
     processors = active_processors(config)
 
     def advance(tokens: Tensor, noise: Tensor, *state: Tensor) -> tuple[Tensor, ...]:

@@ -89,11 +89,7 @@ class Averages:
         return {f"moving.{index}": value for index, value in enumerate(self.moving)}
 
     def restore(self, tensors: Mapping[str, Tensor], costs: Costs) -> Costs:
-        """Restore a checkpoint's moving average (by default the weights), and check the files to be averaged.
-
-        Returns:
-            The evaluations to average; none if the settings no longer ask for a mean.
-        """
+        """Restore a moving average (by default the weights) and check the saved files; returns those to average."""
         if self.moving:
             _copy(self.moving, [tensors.get(f"moving.{i}", weights) for i, weights in enumerate(self.parameters)])
         if self.config.average == "none":

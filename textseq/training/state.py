@@ -54,18 +54,16 @@ class Progress:
     seconds: float = 0.0
     """Training time, summed over all parts of an interrupted run."""
     best: float | None = None
-    """Lowest criterion of an evaluation: its loss, or ``Evaluation.criterion``."""
+    """Lowest criterion of an evaluation (``Evaluation.cost``), with its loss and step below."""
     best_loss: float | None = None
-    """Validation loss of the same evaluation."""
     best_step: int = 0
     evaluations_without_improvement: int = 0
     rate_factor: float = 1.0
     """Multiplies the learning rate; halved by rollbacks and plateaus."""
     rollbacks: int = 0
     smoothed: float | None = None
-    """Smoothed training loss."""
+    """Smoothed training loss, with its lowest value below."""
     lowest: float | None = None
-    """Lowest smoothed training loss."""
     unlogged_steps: int = 0
     """Steps since the last line of the log, with their sums below."""
     unlogged_loss: float = 0.0

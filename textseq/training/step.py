@@ -51,7 +51,7 @@ class StepResult(NamedTuple):
     total_count: int
     """Predictions in the rows of all processes."""
     norm: Tensor
-    """The gradient's norm before clipping."""
+    """Of the gradient before clipping."""
     norm_before_scaling: Tensor
     """The same after ``clip_value`` and before ``clip_norm``."""
 
@@ -183,11 +183,10 @@ class TrainStep:
         return self.unread[-1]
 
     def gradient(self) -> tuple[Tensor, int, int, float] | None:
-        """Compute the gradient of a step.
+        """Compute the gradient of a step; returns None and uses smaller micro-batches if memory runs out.
 
         Returns:
-            Summed loss and count of this process's rows, count of all rows, and the factor of the learning rate; None
-            if memory ran out: it is free again, and batches are cut into smaller micro-batches from now on.
+            Summed loss and count of this process's rows, count of all rows, and the factor of the learning rate.
         """
         progress, state, self.sending = self.progress, self.state, False
         cursor, totals, local_count, count = progress.cursor, [], 0, 0
@@ -211,11 +210,7 @@ class TrainStep:
         return torch.stack(totals).sum(), local_count, count, batch.learning_rate_factor
 
     def _learn(self, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, int, State | None]:
-        """Add the gradient of this process's rows of a batch to that of the step, of which it may be the last batch.
-
-        Returns:
-            Summed loss and count of these rows, and the state after them.
-        """
+        """Add the gradient of this process's rows of a batch; returns their summed loss, count and state."""
         rank, processes = self.process_group.rank, self.process_group.count
         # All processes must take part: if there are fewer rows, one gets a row whose loss is multiplied by 0.
         spare = rank >= whole.rows

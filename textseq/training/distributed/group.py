@@ -100,11 +100,7 @@ class ProcessGroup:
         return [load(part[: int(size)].numpy().tobytes()) for part, size in zip(parts, sizes, strict=True)]
 
     def collect(self, results: Mapping[int, Tensor]) -> list[Tensor]:
-        """The results of all pieces of work in order, in each process; all must call this.
-
-        Args:
-            results: this process's, by the number of the piece of work.
-        """
+        """The results of all pieces of work (given by number) in order, in each process; all must call this."""
         merged: dict[str, Tensor] = {}
         for part in self.gather({str(number): tensor for number, tensor in results.items()}):
             merged |= part
