@@ -39,7 +39,7 @@ def kept(logits: Tensor) -> list[set[int]]:
     return [set(np.flatnonzero(row > -np.inf).tolist()) for row in logits.numpy()]
 
 
-def apply_processors(
+def processed(
     logits: Tensor, config: GenerationConfig, history: Tensor | None = None, end: int | None = None
 ) -> Tensor:
     """The logits after the active processors."""
@@ -51,7 +51,7 @@ def apply_processors(
 def only(history: Tensor | None = None, end: int | None = None, **values: float) -> Callable[[Tensor], Tensor]:
     """The processors of these settings and no others."""
     config = GenerationConfig.from_dict({"temperature": 1, **values}, where="here")
-    return lambda logits: apply_processors(logits, config, history, end)
+    return lambda logits: processed(logits, config, history, end)
 
 
 def rising(seed: int = 1) -> torch.Generator:
@@ -96,7 +96,7 @@ def test_top_p_keeps_the_smallest_set_that_holds_p(scores: list[int], p: float) 
 def test_something_can_always_be_drawn(scores: list[int], temperature: float, k: int | None, p: float) -> None:
     logits = torch.tensor([scores, [0] * len(scores)]) / 10
     config = GenerationConfig(temperature=temperature, top_k=k, top_p=p)
-    found = apply_processors(logits, config)
+    found = processed(logits, config)
     chance = found.softmax(dim=1)
     assert all(kept(chance.log()))
     torch.testing.assert_close(chance.sum(dim=1), torch.ones(2))
@@ -277,7 +277,7 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
 def test_draws_come_as_often_as_the_softmax_says(config: GenerationConfig) -> None:
     n = 20_000
     logits = some_logits(1)
-    counts = sample_token(apply_processors(logits, config).expand(n, -1), rising()).bincount(minlength=V)
+    counts = sample_token(processed(logits, config).expand(n, -1), rising()).bincount(minlength=V)
     scaled = logits[0].double() / config.temperature
     ranked = scaled.argsort(descending=True)
     out = ranked[config.top_k :] if config.top_k else ranked[:0]
