@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 Entry = TypeVar("Entry")
+
+Batch = TypeVar("Batch")
 
 
 class Tokens(Protocol):
@@ -36,6 +39,12 @@ class Cursor(NamedTuple):
     """Batches read in this epoch, or tokens of each stream."""
 
 
+def moved(batch: Batch, device: torch.device, names: Sequence[str]) -> Batch:
+    """A copy of a batch, a dataclass, with the tensors of these fields on a device."""
+    tensors = {name: getattr(batch, name).to(device, non_blocking=True) for name in names}
+    return dataclasses.replace(batch, **tensors)  # type: ignore[type-var]
+
+
 def pad(rows: Sequence[np.ndarray], fill: int) -> Tensor:
     """Sequences of ids as one padded tensor (N, longest)."""
     padded = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
@@ -44,8 +53,7 @@ def pad(rows: Sequence[np.ndarray], fill: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
-POOL = 100
-"""Batches that are sorted by length together."""
+POOL = 100  # batches that are sorted by length together
 
 
 class LengthBatches(Generic[Entry]):

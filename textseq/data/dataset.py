@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, Protocol, TypedDict, TypeVar
 
 from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
 from textseq.data.corpora.text_formats import CorpusDocument, members
-from textseq.data.readers.row_errors import OnError, RowErrorKind, RowFile, kinds_to_drop
+from textseq.data.readers.row_errors import OnError, RowFile, kinds_to_drop
 from textseq.data.splits import ConcatDataset, Subset
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document
@@ -133,20 +134,37 @@ def check_encoding(encoding: str) -> None:
         raise TextseqError(f"unknown encoding '{encoding}'; usual are utf-8, latin-1, cp1252") from error
 
 
-def check_options(
-    *, encoding: str, validation: float, longest: int = 1, **on_error: OnError
-) -> frozenset[RowErrorKind]:
-    """Check how one's own files are to be read, and return the kinds of row errors whose rows are dropped.
-
-    Raises:
-        TextseqError: the encoding is no text encoding of Python's, or another option has an invalid value.
-    """
+def check_options(encoding: str, validation: float) -> None:
+    """Raise a TextseqError unless the encoding is known and validation is a valid share."""
     if not 0 <= validation <= 0.5:
         raise TextseqError(f"validation: expected a share between 0 and 0.5, got {validation}")
-    if longest < 1:
-        raise TextseqError(f"longest: expected at least 1, got {longest}")
     check_encoding(encoding)
-    return kinds_to_drop(**on_error)
+
+
+class ReadOptions(TypedDict, total=False):
+    """How one's own files are read, checked and split."""
+
+    encoding: str
+    """Any of Python's text encodings; by default UTF-8."""
+    validation: float
+    """The share of the rows for validation, from 0 (none) to 0.5."""
+    validation_paths: Sequence[Path]
+    """Separate files for validation, in the same form; ``validation`` is then ignored."""
+    longest: int
+    """The longest row: characters of a text or sentence, or words of a tagged sentence."""
+    overlong: OnError
+    """"drop" drops longer rows instead of refusing the file."""
+    unreadable: OnError
+    """The same for rows with too few columns or fields, damaged JSON, bytes that are not text."""
+
+
+class _OwnRows(TypedDict, Generic[Checked]):
+    name: str
+    title: str
+    purpose: str
+    encoding: str
+    contents: Mapping[str, Iterable[Checked]]
+    fingerprint: str
 
 
 class Survey(Generic[Checked]):
@@ -155,12 +173,33 @@ class Survey(Generic[Checked]):
     Args:
         unit: what a row is, in the plural.
         content: everything that determines a row, as a string.
+        empty: what to do with empty rows, as in ``ReadOptions``, which the other arguments are.
+
+    Raises:
+        TextseqError: an option is invalid.
     """
 
-    def __init__(self, unit: str, content: Callable[[Checked], str]) -> None:
-        self.unit, self.content = unit, content
+    def __init__(
+        self,
+        unit: str,
+        content: Callable[[Checked], str],
+        *,
+        encoding: str = "utf-8",
+        validation: float = 0.1,
+        validation_paths: Sequence[Path] = (),
+        longest: int = 1,
+        empty: OnError = "refuse",
+        overlong: OnError = "refuse",
+        unreadable: OnError = "refuse",
+    ) -> None:
+        check_options(encoding, validation)
+        if longest < 1:
+            raise TextseqError(f"longest: expected at least 1, got {longest}")
+        self.unit, self.content, self.encoding, self.longest = unit, content, encoding, longest
+        self.validation, self.validation_paths = validation, validation_paths
+        self.drop = kinds_to_drop(empty=empty, overlong=overlong, unreadable=unreadable)
         self.notes: list[str] = []
-        self.digests = {split: hashlib.sha256() for split in ("train", "validation")}
+        self.digests = {split: hashlib.sha256() for split in SPLITS[:2]}
 
     def rows(self, files: Sequence[RowFile[Checked]], split: str) -> Iterator[Checked]:
         """The rows of the files of a split.
@@ -180,40 +219,45 @@ class Survey(Generic[Checked]):
                 f"no {self.unit}{purpose} in {names_of(files)}: it is empty, or all rows were dropped; name other files"
             )
 
-    def contents(
+    def result(
         self,
+        paths: Sequence[Path],
         training: Sequence[RowFile[Checked]],
         held_out: Sequence[RowFile[Checked]],
         split_of: bytes,
-        validation: float,
-    ) -> dict[str, Iterable[Checked]]:
-        """The rows of each split.
+        version: int,
+    ) -> _OwnRows[Checked]:
+        """The fields of the dataset, once all rows are read.
 
         Args:
+            paths: the files as the user names them.
             training: all files but
             held_out: separate files for validation, if any.
             split_of: the split number of each row of ``training``, 1 for validation.
-            validation: the share that ``split_of`` keeps for validation; 0: none.
+            version: of the splits and rows, for the fingerprint.
 
         Raises:
             TextseqError: there are too few rows to keep some for validation.
         """
-        whole = ConcatDataset(tuple(training))
+        contents: dict[str, Iterable[Checked]] = {"train": (whole := ConcatDataset(tuple(training)))}
         if held_out:
-            return {"train": whole, "validation": ConcatDataset(tuple(held_out))}
-        if not validation:
-            return {"train": whole}
-        if len(set(split_of)) < 2:
-            raise TextseqError(
-                f"too few {self.unit} in {names_of(training)} to keep some for validation ({len(split_of)}); give "
-                "separate validation files, or --validation 0"
-            )
-        self.digests["validation"].update(split_of)
-        return {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}
-
-    def fingerprint(self, version: int) -> str:
-        """The dataset's fingerprint."""
-        return fingerprint_of(version, [digest.hexdigest() for digest in self.digests.values()])
+            contents["validation"] = ConcatDataset(tuple(held_out))
+        elif self.validation:
+            if len(set(split_of)) < 2:
+                raise TextseqError(
+                    f"too few {self.unit} in {names_of(training)} to keep some for validation ({len(split_of)}); give "
+                    "separate validation files, or --validation 0"
+                )
+            self.digests["validation"].update(split_of)
+            contents = {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}
+        return {
+            "name": " and ".join(path.name for path in paths),
+            "title": ", ".join(map(str, paths)),
+            "purpose": f"your own {self.unit}",
+            "encoding": self.encoding,
+            "contents": contents,
+            "fingerprint": fingerprint_of(version, [digest.hexdigest() for digest in self.digests.values()]),
+        }
 
 
 def names_of(files: Sequence[RowFile[object]]) -> str:

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from textseq.data.corpora.catalog import list_corpora, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.labelled_formats import FORMATS, NESTED
 from textseq.data.dataset import (
+    ReadOptions,
     RowDataset,
     Survey,
     check_labels,
-    check_options,
     description,
     file_hashes,
     fingerprint_of,
@@ -122,15 +122,9 @@ class LabelledDataset(RowDataset[Example]):
 
 
 def load_labelled(name: str, *, data_dir: Path | None = None, download: bool = False) -> LabelledDataset:
-    """Load a corpus of labelled texts by name; every file is found and verified.
+    """Load a corpus of labelled texts by name; see ``load_corpus``.
 
-    Args:
-        name: one of the corpora for which ``list_corpora()`` names ``labels``.
-        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
-        download: whether to download missing files into the cache.
-
-    Raises:
-        TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
+    Names: the corpora for which ``list_corpora()`` gives ``labels``.
     """
     recipe = recipe_of(name, "labelled texts", lambda recipe: recipe.labels)
     local = find(recipe, data_dir=data_dir, download=download)
@@ -153,11 +147,7 @@ def load_labelled(name: str, *, data_dir: Path | None = None, download: bool = F
 
 
 def load_text(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
-    """Load a corpus for a language model by name: a text, or labelled texts, whose labels are ignored.
-
-    Raises:
-        TextseqError: see ``load_corpus``.
-    """
+    """Load a corpus for a language model by name: a text, or labelled texts, whose labels are ignored."""
     labelled = {recipe.name for recipe in list_corpora() if recipe.labels}
     return (load_labelled if name in labelled else load_corpus)(name, data_dir=data_dir, download=download)
 
@@ -167,14 +157,9 @@ def own_labelled(
     *,
     text_column: str | None = None,
     label_column: str | None = None,
-    encoding: str = "utf-8",
-    validation: float = 0.1,
-    validation_paths: Sequence[Path] = (),
-    longest: int = LONGEST,
     empty: OnError = "refuse",
-    overlong: OnError = "refuse",
-    unreadable: OnError = "refuse",
     fewest_labels: int = 2,
+    **options: Unpack[ReadOptions],
 ) -> LabelledDataset:
     """Open one's own labelled texts and check all. Files that end in ".gz" are decompressed while they are read.
 
@@ -182,28 +167,25 @@ def own_labelled(
         paths: tables with a header (.csv, .tsv), JSON lines (.jsonl), or folders with a folder for each label.
         text_column: column or key of the texts; by default one with a usual name (see ``readers.tables``).
         label_column: the same for the labels.
-        encoding: any of Python's text encodings.
-        validation: the share of texts for validation, from 0 (none) to 0.5, stratified by label (see
-            ``split_by_hash``).
-        validation_paths: separate files for validation, in the same form; ``validation`` is then ignored.
-        longest: the most characters of a text.
         empty: "drop" drops empty texts instead of refusing the file.
-        overlong: the same for texts that are longer than ``longest``.
-        unreadable: the same for rows with too few columns, no label, damaged JSON, bytes that are not text.
         fewest_labels: the fewest different labels.
+        options: see ``ReadOptions``; validation is stratified by label (see ``split_by_hash``).
 
     Raises:
         TextseqError: an option is invalid; a file is missing, damaged or of an unknown kind; texts have errors that are
             not to be dropped; there are none, or all have one label, or validation has a label that training lacks.
     """
-    drop = check_options(
-        encoding=encoding, validation=validation, longest=longest, empty=empty, overlong=overlong, unreadable=unreadable
-    )
-    survey = Survey("texts", content_of)
+    options = {"longest": LONGEST, **options}
+    survey = Survey("texts", content_of, empty=empty, **options)
     columns, notes = (text_column, label_column), survey.notes
     training, held_out = (
-        [read_own_file(path, columns, encoding=encoding, notes=notes, longest=longest, drop=drop) for path in some]
-        for some in (paths, validation_paths)
+        [
+            read_own_file(
+                path, columns, encoding=survey.encoding, notes=notes, longest=survey.longest, drop=survey.drop
+            )
+            for path in some
+        ]
+        for some in (paths, survey.validation_paths)
     )
     counts: Counter[str] = Counter()
 
@@ -212,7 +194,7 @@ def own_labelled(
             counts[label] += 1
             yield text, label
 
-    split_of = split_by_hash(counted(survey.rows(training, "train")), [1 - validation, validation])
+    split_of = split_by_hash(counted(survey.rows(training, "train")), [1 - survey.validation, survey.validation])
     labels = tuple(sorted(counts, key=_by_number))
     where, remedy = names_of(training), "name files with other labels too"
     if fewest_labels > 1 and MANY_LABELS < len(labels) > len(split_of) / 2:
@@ -224,14 +206,7 @@ def own_labelled(
     held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
     check_labels(labels, held_out_labels, fewest_labels, kind="label", where=where, remedy=remedy)
     return LabelledDataset(
-        name=" and ".join(path.name for path in paths),
-        title=where,
-        purpose="your own texts",
-        encoding=encoding,
-        labels=labels,
-        contents=survey.contents(training, held_out, split_of, validation),
-        fingerprint=survey.fingerprint(LABELLED_VERSION),
-        notes=tuple(notes),
+        **survey.result(paths, training, held_out, split_of, LABELLED_VERSION), labels=labels, notes=tuple(notes)
     )
 
 

@@ -9,14 +9,14 @@ from fnmatch import fnmatchcase
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
 from textseq.data.corpora.catalog import CorpusRecipe, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.dataset import (
+    ReadOptions,
     RowDataset,
     Survey,
-    check_options,
     description,
     documents_of,
     file_hashes,
@@ -134,12 +134,11 @@ def load_pairs(
         name: one of the corpora for which ``list_corpora()`` names ``languages``.
         source: the language to translate from; None means the recipe's first that is not the target.
         target: the language to translate into; None means the first that is not the source.
-        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
-        download: whether to download missing files into the cache.
+        data_dir: see ``load_corpus``.
+        download: see ``load_corpus``.
 
     Raises:
-        TextseqError: the name or a language is unknown, both languages are the same, or a file is missing, wrong or
-            unreadable.
+        TextseqError: see ``load_corpus``; or a language is unknown, or both are the same.
     """
     recipe = recipe_of(name, "pairs", lambda recipe: recipe.languages)
     for language in (source, target):
@@ -199,13 +198,8 @@ def own_pairs(
     target_column: str | None = None,
     source_language: str | None = None,
     target_language: str | None = None,
-    encoding: str = "utf-8",
-    validation: float = 0.02,
-    validation_paths: Sequence[Path] = (),
-    longest: int = LONGEST,
     empty: OnError = "refuse",
-    overlong: OnError = "refuse",
-    unreadable: OnError = "refuse",
+    **options: Unpack[ReadOptions],
 ) -> PairDataset:
     """Open one's own pairs and check every line. Files that end in ".gz" are decompressed while they are read.
 
@@ -220,34 +214,27 @@ def own_pairs(
         source_language: its code, such as "en"; None means what the endings of two aligned files say (a.en, a.fr), or
             else "source".
         target_language: the same for the target.
-        encoding: any of Python's text encodings.
-        validation: the share of pairs for validation, from 0 (none) to 0.5, none of whose sentences is in training (see
-            ``splits.split_pairs``): at most 2,000 pairs, and at least 50, or a tenth of all where that is less.
-        validation_paths: separate files for validation, in the same form; ``validation`` is then ignored.
-        longest: the most characters of a sentence.
         empty: "drop" drops pairs with an empty sentence instead of refusing the file.
-        overlong: the same for pairs with a sentence longer than ``longest``.
-        unreadable: the same for lines without a tab, JSON without the keys, bytes that are not text, NUL characters.
+        options: see ``ReadOptions``. Validation, by default a share of 0.02, has no sentence of training (see
+            ``splits.split_pairs``): at most 2,000 pairs, and at least 50, or a tenth of all where that is less.
 
     Raises:
         TextseqError: an option is invalid; a file is missing, damaged or of an unknown kind; aligned files differ in
             length; rows have errors that are not to be dropped; there are no pairs, or too few that share no sentence.
     """
-    drop = check_options(
-        encoding=encoding, validation=validation, longest=longest, empty=empty, overlong=overlong, unreadable=unreadable
-    )
+    options = {"longest": LONGEST, "validation": 0.02, **options}
+    survey = Survey("pairs", content_of, empty=empty, **options)
     languages = languages_of(paths, source_language, target_language)
-    survey = Survey("pairs", content_of)
     training, *held_out = (
         read_own_file(
             *(some, (source_column, target_column)),
             languages=languages,
-            encoding=encoding,
-            longest=longest,
-            drop=drop,
+            encoding=survey.encoding,
+            longest=survey.longest,
+            drop=survey.drop,
             notes=survey.notes,
         )
-        for some in (paths, validation_paths)
+        for some in (paths, survey.validation_paths)
         if some
     )
     rows, split_of = survey.rows([training], "train"), b""
@@ -256,22 +243,14 @@ def own_pairs(
             survey.notes.append(
                 f"Validation pairs with a sentence that is also in training, which flatters: {overlapping:,}."
             )
-    elif validation:
-        split_of = split_pairs(rows, {"validation": validation}, at_least=FEWEST_VALIDATION, at_most=MOST_VALIDATION)
+    elif survey.validation:
+        split_of = split_pairs(
+            rows, {"validation": survey.validation}, at_least=FEWEST_VALIDATION, at_most=MOST_VALIDATION
+        )
     else:
         deque(rows, maxlen=0)
-    contents = survey.contents([training], held_out, split_of, validation)
-    few = sum(1 for _ in islice(contents.get("validation", ()), FEW_VALIDATION))
-    if "validation" in contents and few < FEW_VALIDATION:
+    fields = survey.result(paths, [training], held_out, split_of, PAIRS_VERSION)
+    few = sum(1 for _ in islice(fields["contents"].get("validation", ()), FEW_VALIDATION))
+    if "validation" in fields["contents"] and few < FEW_VALIDATION:
         survey.notes.append(f"Validation has only {few} pair{'s' * (few != 1)}; metrics from so few say little.")
-    return PairDataset(
-        name=" and ".join(path.name for path in paths),
-        title=", ".join(map(str, paths)),
-        purpose="your own pairs",
-        encoding=encoding,
-        source_language=languages[0],
-        target_language=languages[1],
-        fingerprint=survey.fingerprint(PAIRS_VERSION),
-        contents=contents,
-        notes=tuple(survey.notes),
-    )
+    return PairDataset(**fields, source_language=languages[0], target_language=languages[1], notes=tuple(survey.notes))

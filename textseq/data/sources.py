@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from textseq.config.base import Settings, ranged
-from textseq.data.dataset import Dataset
+from textseq.data.dataset import Dataset, ReadOptions
 from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
 from textseq.data.pairs import PairDataset, load_pairs, own_pairs
 from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
@@ -148,13 +148,8 @@ class PairData(DataSource):
             target_column=self.target_column,
             source_language=self.source,
             target_language=self.target,
-            encoding=self.encoding,
-            validation=self.validation,
-            validation_paths=_paths(self.validation_pairs),
-            longest=self.longest_sentence,
             empty=self.empty,
-            overlong=self.overlong,
-            unreadable=self.unreadable,
+            **_options(self, self.longest_sentence),
         )
 
     def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> PairDataset:
@@ -220,14 +215,9 @@ class LabelledData(VectorSource):
                 _paths(self.labelled),
                 text_column=self.text_column,
                 label_column=self.label_column,
-                encoding=self.encoding,
-                validation=0 if whole or self.folds else self.validation,  # folds divide all texts
-                validation_paths=_paths(self.validation_labelled),
-                longest=self.longest_text,
                 empty=self.empty,
-                overlong=self.overlong,
-                unreadable=self.unreadable,
                 fewest_labels=1 if whole else 2,
+                **_options(self, self.longest_text, whole=whole or bool(self.folds)),  # folds divide all texts
             )
         if whole:
             return dataset
@@ -277,14 +267,9 @@ class TaggedData(VectorSource):
             _paths(self.tagged),
             word_column=self.word_column,
             tag_column=self.tag_column,
-            encoding=self.encoding,
-            validation=0 if whole else self.validation,
-            validation_paths=_paths(self.validation_tagged),
-            longest=self.longest_sentence,
-            overlong=self.overlong,
-            unreadable=self.unreadable,
             fewest_tags=1 if whole else 2,
             aligned=not self.unaligned,
+            **_options(self, self.longest_sentence, whole=whole),
         )
 
 
@@ -301,3 +286,15 @@ def _absolute(name: str) -> str:
     """An absolute path: links stay, but ``..`` is resolved, as it names nothing."""
     path = Path(name).absolute()
     return str(path.resolve() if ".." in path.parts else path)
+
+
+def _options(source: PairData | LabelledData | TaggedData, longest: int, *, whole: bool = False) -> ReadOptions:
+    """How one's own rows are read; ``whole``: as a single split."""
+    return {
+        "encoding": source.encoding,
+        "validation": 0 if whole else source.validation,
+        "validation_paths": _paths(getattr(source, f"validation_{source.own_files}")),
+        "longest": longest,
+        "overlong": source.overlong,
+        "unreadable": source.unreadable,
+    }

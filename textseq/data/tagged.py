@@ -6,22 +6,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from textseq.data.corpora.catalog import recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS, UNALIGNED
 from textseq.data.dataset import (
+    ReadOptions,
     RowDataset,
     Survey,
     check_labels,
-    check_options,
     description,
     file_hashes,
     fingerprint_of,
     names_of,
 )
-from textseq.data.readers.row_errors import OnError
 from textseq.data.readers.tagged import own_tagged_file
 from textseq.data.rows import Example, Tagged
 from textseq.data.splits import recipe_splits, split_by_hash
@@ -49,15 +48,9 @@ class TaggedDataset(RowDataset[Tagged]):
 
 
 def load_tagged(name: str, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
-    """Load a corpus of tagged sentences by name; every file is found and verified.
+    """Load a corpus of tagged sentences by name; see ``load_corpus``.
 
-    Args:
-        name: one of the corpora for which ``list_corpora()`` names ``tags``.
-        data_dir: the folder to look in first; None means the one that ``TEXTSEQ_DATA`` names, if any.
-        download: whether to download missing files into the cache.
-
-    Raises:
-        TextseqError: the name is unknown, or a file is missing, wrong or unreadable.
+    Names: the corpora for which ``list_corpora()`` gives ``tags``.
     """
     recipe = recipe_of(name, "tagged sentences", lambda recipe: recipe.tags)
     local = find(recipe, data_dir=data_dir, download=download)
@@ -83,14 +76,9 @@ def own_tagged(
     *,
     word_column: int | None = None,
     tag_column: int | None = None,
-    encoding: str = "utf-8",
-    validation: float = 0.1,
-    validation_paths: Sequence[Path] = (),
-    longest: int = LONGEST,
-    overlong: OnError = "refuse",
-    unreadable: OnError = "refuse",
     fewest_tags: int = 2,
     aligned: bool = True,
+    **options: Unpack[ReadOptions],
 ) -> TaggedDataset:
     """Open one's own tagged sentences and check all. Files that end in ".gz" are decompressed while they are read.
 
@@ -98,32 +86,30 @@ def own_tagged(
         paths: files with one word and its tag per line and an empty line after each sentence (see ``TaggedFile``).
         word_column: the column of the word, from 1, or from -1 backwards; see ``readers.tagged.own_tagged_file``.
         tag_column: the same for the tag.
-        encoding: any of Python's text encodings.
-        validation: the share of sentences for validation, from 0 (none) to 0.5; equal sentences stay together.
-        validation_paths: separate files for validation, in the same form; ``validation`` is then ignored.
-        longest: the most words of a sentence.
-        overlong: "drop" drops longer sentences instead of refusing the file.
-        unreadable: the same for sentences with a line of too few columns, or bytes that are not text.
         fewest_tags: the fewest different tags.
         aligned: False if every line is a text, a tab and tags between spaces, not aligned with the text's letters.
+        options: see ``ReadOptions``; equal sentences stay in one split.
 
     Raises:
         TextseqError: an option is invalid; a file is missing or damaged; sentences have errors that are not to be
             dropped; there are none, or all words have one tag, or validation has a tag that training lacks.
     """
-    drop = check_options(
-        encoding=encoding, validation=validation, longest=longest, overlong=overlong, unreadable=unreadable
-    )
-    survey: Survey[Tagged] = Survey("sentences", repr)
+    options = {"longest": LONGEST, **options}
+    survey: Survey[Tagged] = Survey("sentences", repr, **options)
     tags: dict[str, set[str]] = {"train": set(), "validation": set()}
     training, held_out = (
         [
             own_tagged_file(
-                path, (word_column, tag_column), encoding=encoding, longest=longest, drop=drop, aligned=aligned
+                path,
+                (word_column, tag_column),
+                encoding=survey.encoding,
+                longest=survey.longest,
+                drop=survey.drop,
+                aligned=aligned,
             )
             for path in some
         ]
-        for some in (paths, validation_paths)
+        for some in (paths, survey.validation_paths)
     )
 
     def keys(split: str) -> Iterator[Example]:
@@ -132,20 +118,15 @@ def own_tagged(
             tags[split].update(sentence_tags)
             yield (" " if aligned else "").join(words), ""
 
-    split_of = split_by_hash(keys("train"), [1 - validation, validation])
+    split_of = split_by_hash(keys("train"), [1 - survey.validation, survey.validation])
     if held_out:
         deque(keys("validation"), maxlen=0)
     labels = tuple(sorted(tags["train"]))
     where, remedy = names_of(training), "say with --tag-column where the tags are"
     check_labels(labels, tags["validation"], fewest_tags, kind="tag", where=where, remedy=remedy)
     return TaggedDataset(
-        name=" and ".join(path.name for path in paths),
-        title=where,
-        purpose="your own sentences",
-        encoding=encoding,
+        **survey.result(paths, training, held_out, split_of, TAGGED_VERSION),
         labels=labels,
-        contents=survey.contents(training, held_out, split_of, validation),
-        fingerprint=survey.fingerprint(TAGGED_VERSION),
         notes=tuple(survey.notes),
         aligned=aligned,
     )

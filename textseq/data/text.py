@@ -100,7 +100,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         TextseqError: an option is invalid; a file is missing, unreadable or, named directly, not text in that encoding;
             there is no text at all.
     """
-    check_options(encoding=encoding, validation=validation)
+    check_options(encoding, validation)
     lengths: dict[Document, int] = {}
     skipped: list[Path] = []
     for file, named in _own_files(paths).items():

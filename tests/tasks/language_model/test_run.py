@@ -207,7 +207,7 @@ def test_a_name_is_a_plain_one(home: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "validation", "message"),
     [
-        ("too short", 0.1, "training text must be longer than one window of 16 tokens, found 8"),
+        ("too short", 0.1, "training text longer than one window of 16 tokens, got 8"),
         (TEXT[:100], 0.01, "--validation: expected a validation split of at least 2 tokens, got 1; set a larger share"),
         ("", 0.1, "no text in"),
         (TEXT, 0.6, r"validation .*0\.5"),

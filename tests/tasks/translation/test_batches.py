@@ -234,7 +234,7 @@ def test_long_pairs_are_left_out_and_counted() -> None:
 
 def test_no_pair_at_all_is_refused() -> None:
     with pytest.raises(
-        TextseqError, match=r"--longest 4 leaves no sentence pair .* found 3 pairs, .*; raise it"
+        TextseqError, match=r"--longest: expected pairs of at most 4 tokens, got 3 pairs, .*; raise it"
     ) as said:
         made([5, 3, 9], [1, 5, 9], longest=4)
     assert "\n" not in str(said.value)

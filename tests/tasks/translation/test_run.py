@@ -388,7 +388,7 @@ def test_the_loss_of_the_validation_part_does_not_depend_on_windows(
             replace(BATCHING, longest=1),
             {},
             {},
-            "--longest 1 leaves no sentence pair to train on, found 2.. pairs",
+            "--longest: expected pairs of at most 1 tokens, got 2.. pairs",
         ),
         (
             SMALL,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, RowBatches, Tokens, document_lengths, pad
+from textseq.data.batching import Cursor, RowBatches, Tokens, document_lengths, moved, pad
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class TextBatch:
     """N whole texts with their labels."""
 
     ids: Tensor
-    """(N, T), texts and then padding."""
+    """(N, T), padded."""
     lengths: Tensor
-    """(N,) real tokens of each; on the CPU."""
+    """(N,) tokens of each; on the CPU."""
     labels: Tensor
-    """(N,) the number of each text's label."""
+    """(N,) label ids."""
     learning_rate_factor: float = 1.0
 
     @property
@@ -30,24 +30,22 @@ class TextBatch:
         return len(self.labels)
 
     count = rows
-    """Predictions: one for each text."""
+    """Predictions: one per text."""
 
     def slice_rows(self, rows: slice) -> TextBatch:
-        """Some of the texts, padded no further than the longest of them."""
+        """Some of the texts, padded to the longest of them."""
         lengths = self.lengths[rows]
         return replace(self, ids=self.ids[rows, : int(lengths.max())], lengths=lengths, labels=self.labels[rows])
 
     def to(self, device: torch.device) -> TextBatch:
         """The same batch on a device; the lengths stay on the CPU."""
-        return replace(
-            self, ids=self.ids.to(device, non_blocking=True), labels=self.labels.to(device, non_blocking=True)
-        )
+        return moved(self, device, ("ids", "labels"))
 
 
 def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int]) -> TextBatch:
-    """The batch of some texts; one without tokens is read as a single token 0."""
-    kept = [ids if len(ids) else np.zeros(1, np.int64) for ids in texts]
-    return TextBatch(pad(kept, 0), torch.tensor([len(ids) for ids in kept]), torch.tensor(labels, dtype=torch.int64))
+    """The batch of some texts; a text without tokens is read as the single token 0."""
+    texts = [ids if len(ids) else np.zeros(1, np.int64) for ids in texts]
+    return TextBatch(pad(texts, 0), torch.tensor([len(ids) for ids in texts]), torch.tensor(labels, dtype=torch.int64))
 
 
 class TextBatches(RowBatches):
@@ -55,10 +53,10 @@ class TextBatches(RowBatches):
 
     Args:
         texts: the encoded texts, each a document.
-        labels: the number of each text's label, (D,).
+        labels: label ids (D,).
         batch_size: N.
-        seed: decides the order.
-        longest: tokens of a text that are read at most, from its beginning; None: all.
+        seed: of the order.
+        longest: the tokens to read of each text, from its beginning; None: all.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Ids -> batches: N parallel streams of a text, cut into windows of T tokens.
 
-The text of L tokens is cut into N stretches of equal length, read side by side. Where a window begins depends
-on a ``Cursor`` alone, so a run that stops can go on at the very same place.
+The text of L tokens is cut into N streams of equal length. Where a window begins depends only on a ``Cursor``, so a
+stopped run resumes at the same position.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.training import rows_of
-from textseq.data.batching import Cursor, Tokens
+from textseq.data.batching import Cursor, Tokens, moved
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import DataConfig
 
@@ -28,13 +28,13 @@ class WindowBatch:
     targets: Tensor
     """(N, T) ids: the token after each input."""
     resets: Tensor | None
-    """(N, T) booleans on the CPU, true where a stream starts afresh before that input."""
+    """(N, T) booleans on the CPU, true where the state is reset before that input."""
     carry: int
-    """Tokens after which the state is handed to the next window: T, or the stride where windows overlap."""
+    """Tokens after which the state is passed to the next window: T, or the stride if windows overlap."""
     scored: int
     """Positions at the end of the window whose loss counts."""
     learning_rate_factor: float = 1.0
-    """Length over usual length, where lengths are random (Merity et al. 2018, section 5)."""
+    """T over the usual T if lengths are random (Merity et al. 2018, section 5)."""
 
     @property
     def rows(self) -> int:
@@ -43,7 +43,7 @@ class WindowBatch:
 
     @property
     def count(self) -> int:
-        """Predictions that are scored."""
+        """Scored predictions."""
         return self.rows * self.scored
 
     def slice_rows(self, rows: slice) -> WindowBatch:
@@ -58,60 +58,53 @@ class WindowBatch:
 
     def to(self, device: torch.device) -> WindowBatch:
         """The same batch with its ids on a device."""
-        return replace(
-            self,
-            inputs=self.inputs.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
-        )
+        return moved(self, device, ("inputs", "targets"))
 
 
 class Streams:
     """The windows of a text, epoch after epoch.
 
-    Every epoch cuts the text into streams at another place (the text taken as a ring), so that windows do not
-    begin at the same tokens again. A text too short for ``batch_size`` streams is read in as many as it fills.
+    Every epoch cuts the text, as a ring, into streams at another position, so that windows do not begin at the same
+    tokens. A text too short for ``batch_size`` streams is read in fewer.
 
     Args:
         tokens: the encoded text.
         config: batch size, window, stride, resets.
-        seed: decides the cuts, the random lengths and the random resets.
+        seed: of the cuts, the random lengths and the random resets.
 
     Raises:
-        TextseqError: a text shorter than one window and the token after it.
+        TextseqError: the text is shorter than one window and the token after it.
     """
 
     def __init__(self, tokens: Tokens, config: DataConfig, seed: int) -> None:
         length = len(tokens.ids)
         if length < config.window + 1:
             raise TextseqError(
-                f"the training text must be longer than one window of {config.window} tokens, found {length} "
-                f"tokens; give more text or a smaller --window"
+                f"expected a training text longer than one window of {config.window} tokens, got {length} tokens; "
+                "give more text or a smaller --window"
             )
-        self.tokens = tokens
-        self.config = config
-        self.seed = seed
+        self.tokens, self.config, self.seed = tokens, config, seed
         self.streams = min(rows_of(config.batch_size), length // (config.window + 1))
         self.stream_length = length // self.streams
         self.tokens_per_epoch = self.streams * self.stream_length
 
     def batch(self, cursor: Cursor) -> tuple[WindowBatch, Cursor]:
-        """The window at a place, and the place after it."""
+        """The window at a position, and the next position."""
         config, ids = self.config, self.tokens.ids
         rng = np.random.default_rng([self.seed, cursor.epoch, cursor.position])
         stride = config.stride or config.window
-        length = self._window_length(rng)
-        length = min(length, self.stream_length - cursor.position)
+        length = min(self._window_length(rng), self.stream_length - cursor.position)
         offset = int(np.random.default_rng([self.seed, cursor.epoch]).integers(len(ids))) if cursor.epoch else 0
         starts = (offset + cursor.position + self.stream_length * np.arange(self.streams)) % len(ids)  # (N,)
         window = np.stack([_ring(ids, int(start), length + 1) for start in starts]).astype(np.int64)  # (N, T+1)
         resets = self._document_resets(starts, length)
         resets[:, 0] |= rng.random(self.streams) < config.reset_probability
         resets[:, 0] |= cursor.position == 0
-        ids_t = torch.from_numpy(window)
+        window_ids = torch.from_numpy(window)
         carry = length if config.stride is None else min(stride, length)
         batch = WindowBatch(
-            inputs=ids_t[:, :-1],
-            targets=ids_t[:, 1:],
+            inputs=window_ids[:, :-1],
+            targets=window_ids[:, 1:],
             resets=torch.from_numpy(resets) if resets.any() else None,
             carry=carry,
             scored=length if config.stride is None or cursor.position == 0 else length - (config.window - stride),
@@ -121,19 +114,19 @@ class Streams:
         return batch, Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + carry)
 
     def resized(self, rows: int) -> Self:
-        """The same text in batches of so many rows."""
+        """The same text in batches of another size."""
         return type(self)(self.tokens, replace(self.config, batch_size=rows), self.seed)
 
     def largest(self) -> Cursor:
-        """A place whose batch is as large as any."""
+        """The position of a batch as large as any."""
         return Cursor()
 
     def epochs(self, cursor: Cursor) -> float:
-        """Passes over the text that lie behind a place."""
+        """Passes over the text before a position."""
         return cursor.epoch + cursor.position / self.stream_length
 
     def _window_length(self, rng: np.random.Generator) -> int:
-        """T, or with ``random_window`` a draw around T (with chance 0.05 around T/2), as AWD-LSTM draws it."""
+        """T, or with ``random_window`` a sample around T (with probability 0.05 around T/2), as in AWD-LSTM."""
         t = self.config.window
         if not self.config.random_window:
             return t
@@ -143,16 +136,15 @@ class Streams:
     def _document_resets(self, starts: np.ndarray, length: int) -> np.ndarray:
         """(N, T), true where a document begins."""
         resets = np.zeros((len(starts), length), dtype=bool)
-        total = len(self.tokens.ids)
-        begins = self.tokens.document_starts
+        total, begins = len(self.tokens.ids), self.tokens.document_starts
         for row, start in enumerate(starts):
-            for shift in (0, total):  # the ring: what lies beyond the end is the beginning
+            for shift in (0, total):  # after the end comes the beginning
                 low, high = np.searchsorted(begins, [start - shift, start - shift + length])
                 resets[row, begins[low:high] - (start - shift)] = True
         return resets
 
 
 def _ring(ids: np.ndarray, start: int, length: int) -> np.ndarray:
-    """``length`` ids from ``start``, going on at the beginning where the text ends."""
+    """``length`` ids from ``start``; after the end comes the beginning."""
     piece = ids[start : start + length]
     return piece if len(piece) == length else np.concatenate([piece, ids[: length - len(piece)]])

@@ -1,46 +1,42 @@
-"""Tagged sentences as ids -> padded batches of similar length.
-
-Each distinct word of a batch is spelled, and read letter by letter, only once.
-"""
+"""Tagged sentences as ids -> padded batches of similar length; each distinct word is spelled once per batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, RowBatches, pad
+from textseq.data.batching import Cursor, RowBatches, moved, pad
 from textseq.data.rows import Tagged
 from textseq.tasks.tagging.lexicon import Lexicon
 
 
 @dataclass(frozen=True)
 class TagBatch:
-    """N whole sentences, of T words at most, with U different words among them."""
+    """N whole sentences of up to T words, with U different words."""
 
     ids: Tensor
-    """(N, T) the numbers of the words, and then padding."""
+    """(N, T) word ids, padded."""
     lengths: Tensor
-    """(N,) real words of each; on the CPU."""
+    """(N,) words of each; on the CPU."""
     forms: Tensor
-    """(N, T) which of the U words stands there."""
+    """(N, T) indices into the U words."""
     letters: Tensor
-    """(U, L) the letters of each different word, and then padding."""
+    """(U, L) the letters of each different word, padded."""
     letter_counts: Tensor
-    """(U,) real letters of each; on the CPU."""
+    """(U,) letters of each; on the CPU."""
     tags: Tensor
-    """(N, K) the number of each word's tag, or with CTC of the sequence's tags, and then padding; K is 0 where none are
-    known."""
+    """(N, K) tag ids of the words, or with CTC of the sequence, padded; K is 0 without tags."""
     tag_counts: Tensor
-    """(N,) real tags of each; on the CPU."""
+    """(N,) tags of each; on the CPU."""
     frames: Tensor
-    """(N,) frames that CTC needs to write these tags, see ``frames_needed``; on the CPU."""
+    """(N,) ``frames_needed`` for the tags with CTC; on the CPU."""
     per_letter: int | None = None
-    """With CTC: frames that there are for each letter."""
+    """With CTC: frames per letter."""
     learning_rate_factor: float = 1.0
 
     @property
@@ -50,14 +46,14 @@ class TagBatch:
 
     @property
     def count(self) -> int:
-        """Tags, but for those of texts that have too few frames to write them: they teach nothing."""
+        """Tags, except of texts with too few frames for them, which have no gradient."""
         counts = self.tag_counts
         if self.per_letter is not None:
             counts = counts[self.frames <= self.lengths * self.per_letter]
         return max(int(counts.sum()), 1)
 
     def slice_rows(self, rows: slice) -> TagBatch:
-        """Some of the sentences, padded no further than the longest of them, with the words that stand in them."""
+        """Some of the sentences, padded to the longest of them, with the words in them."""
         lengths, tag_counts = self.lengths[rows], self.tag_counts[rows]
         words = int(lengths.max())
         used, forms = torch.unique(self.forms[rows, :words], return_inverse=True)
@@ -75,45 +71,42 @@ class TagBatch:
         )
 
     def to(self, device: torch.device) -> TagBatch:
-        """The same batch on a device; what counts stays on the CPU."""
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True) for name in ("ids", "forms", "letters", "tags")
-        }
-        return replace(self, **moved)
+        """The same batch on a device; the counts stay on the CPU."""
+        return moved(self, device, ("ids", "forms", "letters", "tags"))
 
 
 def tag_batch(lexicon: Lexicon, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]]) -> TagBatch:
-    """The batch of some sentences, each of a word or more, and their tags' numbers (none where none are known)."""
-    different = {word: number for number, word in enumerate(dict.fromkeys(word for one in sentences for word in one))}
+    """The batch of some sentences, none of them empty, and their tag ids, if any."""
+    different = {word: number for number, word in enumerate(dict.fromkeys(chain.from_iterable(sentences)))}
     spelled = [lexicon.spell(word) for word in different]
-    known = [np.array(one, np.int64) for one in tags]
+    tag_ids = [np.array(ids, np.int64) for ids in tags]
     return TagBatch(
         ids=pad([lexicon.encode(words) for words in sentences], lexicon.unknown),
         lengths=torch.tensor([len(words) for words in sentences]),
         forms=pad([np.array([different[word] for word in words]) for words in sentences], 0),
         letters=pad(spelled, 0),
         letter_counts=torch.tensor([len(letters) for letters in spelled]),
-        tags=pad(known, 0) if any(map(len, known)) else torch.zeros(len(known), 0, dtype=torch.int64),
-        tag_counts=torch.tensor([len(one) for one in known]),
-        frames=torch.tensor([frames_needed(one) for one in tags]),
+        tags=pad(tag_ids, 0) if any(map(len, tag_ids)) else torch.zeros(len(tag_ids), 0, dtype=torch.int64),
+        tag_counts=torch.tensor([len(ids) for ids in tag_ids]),
+        frames=torch.tensor([frames_needed(ids) for ids in tags]),
     )
 
 
 def frames_needed(tags: Sequence[int]) -> int:
-    """Frames that CTC needs to write tags: one for each, and a blank between two that are the same."""
-    return len(tags) + sum(one == other for one, other in pairwise(tags))
+    """Frames that CTC needs for tags: one for each, and a blank between equal neighbours."""
+    return len(tags) + sum(tag == following for tag, following in pairwise(tags))
 
 
 class TagBatches(RowBatches):
-    """The batches of tagged sentences, epoch after epoch; all of them are held in memory.
+    """The batches of tagged sentences, epoch after epoch; all are in memory.
 
     Args:
         sentences: words and tags.
         lexicon: of the words.
         labels: the names of the tags.
         batch_size: N.
-        seed: decides the order.
-        per_letter: with CTC, frames that there are for each letter.
+        seed: of the order.
+        per_letter: with CTC, frames per letter.
     """
 
     def __init__(

@@ -10,16 +10,25 @@ import torch
 from torch import Tensor
 
 from textseq.config.training import rows_of
-from textseq.data.batching import POOL, Cursor, LengthBatches, Tokens, document_lengths, length_pools, pad, split_evenly
+from textseq.data.batching import (
+    POOL,
+    Cursor,
+    LengthBatches,
+    Tokens,
+    document_lengths,
+    length_pools,
+    moved,
+    pad,
+    split_evenly,
+)
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import PairConfig
 
 Place = tuple[np.ndarray, int, int | None]
 """Which pairs, and where in their targets a window begins and ends (None: at the end of the longest)."""
 
-
 Resegment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""The ids of a sentence, and chance -> other ids of the same text."""
+"""Ids of a sentence, random generator -> other ids of the same text."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +36,21 @@ class PairBatch:
     """A window of the targets of N sentence pairs, with their whole sources."""
 
     source: Tensor
-    """(N, S) ids, each sentence with ``end`` after it, then padding."""
+    """(N, S) ids, each sentence ended by ``end``, padded."""
     source_lengths: Tensor
-    """(N,) real tokens of each, ``end`` counted; on the CPU."""
+    """(N,) tokens of each, including ``end``; on the CPU."""
     inputs: Tensor
-    """(N, T) ids that the decoder reads: the token before each target."""
+    """(N, T) input ids of the decoder: the token before each target."""
     targets: Tensor
-    """(N, T) ids that it is to write, ``end`` after the last token of a sentence, then padding."""
+    """(N, T) ids to predict, each sentence ended by ``end``, padded."""
     real: Tensor
-    """(N, T) booleans: what is no padding."""
+    """(N, T) booleans: false for padding."""
     count: int
-    """Targets that are no padding."""
+    """Targets without padding."""
     first: bool = True
-    """Whether the window begins the targets; otherwise it goes on where the last batch ended."""
+    """Whether the window begins the targets; otherwise it continues the previous batch."""
     last: bool = True
-    """Whether no target goes on after the window."""
+    """Whether the window ends all targets."""
     learning_rate_factor: float = 1.0
 
     @property
@@ -50,7 +59,7 @@ class PairBatch:
         return len(self.source)
 
     def slice_rows(self, rows: slice) -> PairBatch:
-        """Some of the pairs; no source is padded beyond the longest of them."""
+        """Some of the pairs, with sources padded to the longest of them."""
         lengths, real = self.source_lengths[rows], self.real[rows]
         return replace(
             self,
@@ -64,18 +73,15 @@ class PairBatch:
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on a device; the source's lengths stay on the CPU."""
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True) for name in ("source", "inputs", "targets", "real")
-        }
-        return replace(self, **moved)
+        return moved(self, device, ("source", "inputs", "targets", "real"))
 
 
 def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ends: tuple[int, int]) -> PairBatch:
     """The batch of some sentence pairs, with their whole targets.
 
     Args:
-        sources: the ids of each.
-        targets: likewise.
+        sources: ids of each source.
+        targets: ids of each target.
         ends: the token that ends a source, and the one that begins and ends a target.
     """
     source_end, end = ends
@@ -92,7 +98,7 @@ def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], end
 
 
 def window(batch: PairBatch, start: int, stop: int | None) -> PairBatch:
-    """A stretch of a batch's targets; without ``stop``, all that is left of them."""
+    """The targets of a batch from ``start`` to ``stop`` (None: the end)."""
     stretch = slice(start, stop)
     real = batch.real[:, stretch]
     return replace(
@@ -111,14 +117,14 @@ class PairBatches(LengthBatches[Place]):
 
     Args:
         sources: the encoded sources, each sentence a document.
-        targets: the encoded targets, likewise.
+        targets: the encoded targets.
         ends: the token that ends a source, and the one that begins and ends a target.
         config: sizes.
-        seed: decides the order, and the fresh segmentations.
-        resegment: cuts the sentences of either side into other tokens, anew in every epoch; None leaves them.
+        seed: of the order and the segmentations.
+        resegment: for either side, segments a sentence differently in every epoch; None: never.
 
     Raises:
-        TextseqError: no pair is as short as ``config.longest``.
+        TextseqError: all pairs are longer than ``config.longest``.
     """
 
     def __init__(
@@ -140,8 +146,8 @@ class PairBatches(LengthBatches[Place]):
         self.left_out = len(longest) - len(self.kept)
         if not len(self.kept):
             raise TextseqError(
-                f"--longest {config.longest} leaves no sentence pair to train on, found {len(longest)} pairs, all of "
-                "more tokens; raise it or leave it out"
+                f"--longest: expected pairs of at most {config.longest} tokens, got {len(longest)} pairs, all longer; "
+                "raise it or leave it out"
             )
         super().__init__(self.kept, longest, rows_of(config.batch_size), seed)
 
@@ -167,14 +173,14 @@ class PairBatches(LengthBatches[Place]):
         return pair_batch(sources, targets, self.ends)
 
     def _tokens(self, side: int, pair: int, epoch: int) -> np.ndarray:
-        """A source (side 0) or target (side 1), as it is cut in an epoch."""
+        """A source (side 0) or target (side 1), as segmented in an epoch."""
         ids = _sentence((self.sources, self.targets)[side], pair)
         if self.resegment is None:
             return ids
         return self.resegment[side](ids, np.random.default_rng([self.seed, epoch, pair, side]))
 
     def _lengths_in(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens of every source and every target in an epoch: a fresh segmentation has a length of its own."""
+        """Tokens of every source and every target, as segmented in an epoch."""
         if self.resegment is None:
             return self.source_lengths, self.target_lengths
         sources, targets = np.zeros_like(self.source_lengths), np.zeros_like(self.target_lengths)
@@ -183,14 +189,14 @@ class PairBatches(LengthBatches[Place]):
         return sources, targets
 
     def _windows(self, group: np.ndarray, target_lengths: np.ndarray) -> Iterator[Place]:
-        """The windows over the targets of some pairs; the last one takes all that is left."""
+        """The windows over the targets of some pairs; the last is open-ended."""
         length = self.config.window
         starts = range(0, int(target_lengths[group].max()) + 1, length)
         for start in starts:
             yield group, start, start + length if start != starts[-1] else None
 
     def _groups(self, order: np.ndarray, source_lengths: np.ndarray, target_lengths: np.ndarray) -> list[np.ndarray]:
-        """Pairs in this order -> groups of similar length."""
+        """Cut pairs into groups of similar length."""
         tokens, size = self.config.batch_tokens, self.batch_size
         pool = POOL * size if tokens is None else max(1, int(POOL * tokens / (target_lengths[order] + 1).mean()))
         longer = np.maximum(source_lengths, target_lengths) + 1
@@ -201,12 +207,9 @@ class PairBatches(LengthBatches[Place]):
 
 
 def _fill(pairs: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """Cut pairs so that each batch has at most so many tokens on either side, with its padding, or one pair.
+    """Cut pairs into groups with at most ``tokens`` on either side, including padding, or of one pair.
 
-    Args:
-        pairs: their numbers.
-        lengths: tokens of the longer side of each.
-        tokens: the limit.
+    ``lengths`` are the tokens of the longer side of each.
     """
     cuts, first, longest = [], 0, 0
     for place, length in enumerate(lengths.tolist()):
