@@ -71,7 +71,7 @@ def test_a_line_comes_before_the_next_is_there() -> None:
 @pytest.mark.parametrize(
     ("data", "encoding", "before", "message"),
     [
-        (b"a\nb\xffc\nd\n", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xff at character 2; say"),
+        (b"a\nb\xffc\nd\n", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xff at character 2; set"),
         (b"a\n\xc3", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xc3 at character 1; set"),
         (b"a\n\xed\xa0\x80", "utf-8", ["a"], "line 2 of here is not utf-8 text: byte 0xed"),
         (b"a\n\x81", "cp1252", ["a"], "line 2 of here is not cp1252 text: byte 0x81"),

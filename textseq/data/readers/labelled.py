@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.data.readers.row_errors import SURROGATE, RowError, RowErrorKind, RowFile, not_text
+from textseq.data.readers.row_errors import SURROGATE, RowError, RowErrorKind, RowFile, bad_bytes, not_text
 from textseq.data.readers.tables import (
     EMPTY,
     ENDINGS,
@@ -50,7 +50,7 @@ class LabelledFile(RowFile[Example]):
 
     @property
     def name(self) -> str:
-        """How an error names it."""
+        """The name in errors."""
         return self.document.name
 
     def cells(self) -> Iterator[Columns]:
@@ -74,9 +74,8 @@ class LabelledFile(RowFile[Example]):
             return NO_LABEL
         if not label.isprintable() and not SURROGATE.search(label):
             return INVISIBLE
-        for part in (text, label):
-            if (error := not_text(part, self.document.encoding)) is not None:
-                return error
+        if (error := not_text(text, self.document.encoding) or not_text(label, self.document.encoding)) is not None:
+            return error
         return _overlong(self.longest) if self.longest is not None and len(text) > self.longest else (text, label)
 
 
@@ -91,7 +90,7 @@ class LabelledFolder(RowFile[Example]):
 
     @property
     def name(self) -> str:
-        """How an error names it."""
+        """The name in errors."""
         return str(self.path)
 
     def __iter__(self) -> Iterator[Example]:
@@ -99,11 +98,7 @@ class LabelledFolder(RowFile[Example]):
         return self.surveyed([])
 
     def surveyed(self, notes: list[str]) -> Iterator[Example]:
-        """The examples; dropped files are noted.
-
-        Raises:
-            TextseqError: a file cannot be read, or has an error that is not to be dropped.
-        """
+        """The examples; notes dropped files, and raises a TextseqError for the first other error."""
         dropped: list[Path] = []
         for file, label in self._files():
             row = self._example(file, label)
@@ -119,7 +114,7 @@ class LabelledFolder(RowFile[Example]):
     def _files(self) -> Iterator[tuple[Path, str]]:
         for folder in sorted(_visible_folders(self.path)):
             for file in sorted(folder.rglob("*")):
-                hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+                hidden = any(name.startswith(".") for name in file.relative_to(folder).parts)
                 if file.is_file() and not hidden:
                     yield file, folder.name
 
@@ -129,9 +124,7 @@ class LabelledFolder(RowFile[Example]):
         try:
             text = _joined(Document(file, self.encoding).chunks()).strip()
         except NotText:
-            return RowError(
-                "unreadable", f"with bytes that are not {self.encoding} text (--encoding says what they are)"
-            )
+            return bad_bytes(self.encoding)
         if not text:
             return EMPTY
         if (error := not_text(text, self.encoding)) is not None:
@@ -145,7 +138,7 @@ def _overlong(longest: int) -> RowError:
 
 
 def _joined(chunks: Iterator[str]) -> str:
-    """The text of a file, or enough of it to see that it is too long for memory."""
+    """The text of a file, or the beginning of one that is too long."""
     text = ""
     while len(text) <= LONGEST_LINE and (chunk := next(chunks, "")):
         text = (text + chunk).lstrip()
@@ -167,10 +160,7 @@ def read_own_file(
 ) -> LabelledFile | LabelledFolder:
     """Open a file or folder of examples, whose layout follows from its name.
 
-    Columns that are not named are found by their usual names (``TEXT_COLUMNS``, ``LABEL_COLUMNS``); a note says which.
-
-    Raises:
-        TextseqError: it is missing or of an unknown kind, or has no such columns.
+    Columns that are not named are recognised by their usual names (``TEXT_COLUMNS``, ``LABEL_COLUMNS``), and noted.
     """
     if path.is_dir():
         if columns != (None, None):
@@ -205,13 +195,7 @@ class Texts:
 
     An error that ends the reading early is kept in ``fault`` instead of being raised, as in ``lines.Lines``.
 
-    Args:
-        path: its ending is one of ``tables.ENDINGS``, with or without .gz.
-        column: column or key of the texts; by default one with a usual name.
-        encoding: of the file.
-
-    Raises:
-        TextseqError: there is no such column.
+    ``column`` is the column or key of the texts, by default one with a usual name.
     """
 
     def __init__(self, path: Path, column: str | None = None, encoding: str = "utf-8") -> None:

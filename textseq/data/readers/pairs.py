@@ -61,7 +61,7 @@ class PairFile(RowFile[Pair]):
 
     @property
     def name(self) -> str:
-        """How an error names it."""
+        """The name in errors."""
         return " and ".join(document.name for document in self.documents)
 
     def rows(self) -> Iterator[tuple[int, Pair | RowError]]:
@@ -137,10 +137,6 @@ def read_own_file(
     Without names of columns, a tab-separated file has a header if its first line has two cells that are the languages,
     or one of ``HEADERS``, in any case and order; a note says so. JSON then has the keys "source" and "target" or, if
     its first object lacks these, the languages.
-
-    Raises:
-        TextseqError: there are too few or too many files, one is missing or of an unknown kind, or the columns' names
-            do not fit the layout.
     """
     for path in paths:
         if not os.path.isfile(path):

@@ -36,11 +36,7 @@ NUL = RowError("unreadable", "with a NUL character")
 def kinds_to_drop(
     *, empty: OnError = "refuse", overlong: OnError = "refuse", unreadable: OnError = "refuse"
 ) -> frozenset[RowErrorKind]:
-    """The kinds of row errors whose rows are dropped.
-
-    Raises:
-        TextseqError: an option is neither "refuse" nor "drop".
-    """
+    """The kinds of row errors whose rows are dropped."""
     options: dict[RowErrorKind, OnError] = {"empty": empty, "overlong": overlong, "unreadable": unreadable}
     for kind, option in options.items():
         if option not in get_args(OnError):
@@ -48,40 +44,39 @@ def kinds_to_drop(
     return frozenset(kind for kind, option in options.items() if option == "drop")
 
 
+def bad_bytes(encoding: str) -> RowError:
+    """The error of undecodable bytes."""
+    return RowError("unreadable", f"with bytes that are not {encoding} text (--encoding says what they are)")
+
+
 def not_text(text: str, encoding: str) -> RowError | None:
     """The error of a text that has a NUL character or undecodable bytes."""
     if "\0" in text:
         return NUL
     if not text.isascii() and SURROGATE.search(text):
-        return RowError("unreadable", f"with bytes that are not {encoding} text (--encoding says what they are)")
+        return bad_bytes(encoding)
     return None
 
 
 class RowFile(Generic[Row]):
-    """Rows of one's own files, read from disk each time; the base of the readers.
-
-    A reader states the file's ``name`` for errors, which kinds of row errors it is to ``drop``, and its ``rows``.
-    """
+    """Rows of one's own files, read from disk each time; the base of the readers."""
 
     unit: ClassVar[str] = "lines"
     """What a row is, in the plural."""
     drop: frozenset[RowErrorKind]
+    """The kinds of row errors whose rows are dropped."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """How an error names it."""
+        """The name in errors."""
 
     def rows(self) -> Iterator[tuple[int, Row | RowError]]:
         """The number of the line where each row begins, from 1, and the row or its error."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Row]:
-        """The rows of a file that was surveyed before.
-
-        Raises:
-            TextseqError: the file cannot be read, or a row has an error that is not to be dropped.
-        """
+        """The rows; raises a TextseqError for the first row error that is not to be dropped."""
         for number, row in self.rows():
             if not isinstance(row, RowError):
                 yield row
@@ -89,11 +84,7 @@ class RowFile(Generic[Row]):
                 raise TextseqError(f"{self.name}: line {number} is one {row.message}; correct or remove it")
 
     def surveyed(self, notes: list[str]) -> Iterator[Row]:
-        """The rows, read for the first time: all row errors are raised at the end or, if dropped, noted.
-
-        Raises:
-            TextseqError: the file cannot be read, or rows have errors that are not to be dropped.
-        """
+        """The rows, read for the first time; row errors are raised together at the end or, if dropped, noted."""
         times: Counter[RowError] = Counter()
         lines: dict[RowError, list[str]] = {}
         count = 0

@@ -53,11 +53,7 @@ def is_table(path: Path) -> bool:
 
 
 def find_column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
-    """The name of the column that is asked for or, if None, has a usual name.
-
-    Raises:
-        TextseqError: there is no such column, or several of that name.
-    """
+    """The column ``asked`` for or, if None, one with a usual name; a TextseqError unless there is exactly one."""
     if asked is not None and asked not in names:
         raise unknown(f"column of {document.name} for {flag}:", asked, names)
     folded = {name.casefold(): name for name in reversed(names)}
@@ -73,11 +69,7 @@ def find_column(document: Document, names: Sequence[str], asked: str | None, kno
 
 
 def column_names(document: Document, layout: str) -> list[str]:
-    """The header of a table, or the keys of the first JSON object.
-
-    Raises:
-        TextseqError: there is none.
-    """
+    """The header of a table, or the keys of the first JSON object; a TextseqError without any."""
     if layout == "json-lines":
         for line in document.lines():
             if (fields := fields_of(line)) is not None:
@@ -92,11 +84,7 @@ def column_names(document: Document, layout: str) -> list[str]:
 
 
 def records(document: Document, layout: str) -> Iterator[Record]:
-    """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing.
-
-    Raises:
-        TextseqError: a quote is not closed, or is followed by text.
-    """
+    """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing."""
     if layout == "tab-separated":
         yield from tab_separated(lines_of(document))
         return
@@ -129,13 +117,10 @@ def tab_separated(lines: Iterable[str]) -> Iterator[Record]:
 def table_rows(
     records: Iterator[Record], columns: tuple[int, int], *, width: int | None = None, blank_lines: bool = False
 ) -> Iterator[Columns]:
-    """Two columns of the records after the header, if there is one.
+    """Two columns of the records after the header.
 
-    Args:
-        records: read to the end.
-        columns: numbers of the columns, from 0.
-        width: columns of the header; records with more are errors.
-        blank_lines: whether a blank line is an empty row; otherwise it is skipped.
+    Records with more columns than the header's ``width`` are errors. Blank lines are empty rows if ``blank_lines``, and
+    otherwise skipped.
     """
     for number, cells in records:
         if not "".join(cells).strip():
@@ -166,28 +151,19 @@ def json_rows(
     numbers: bool = False,
     blank_lines: bool = False,
 ) -> Iterator[Columns]:
-    """Two values of the JSON object in each line.
+    """The values of two keys of the JSON object in each line, which ``fields_of`` parses.
 
-    Args:
-        lines: read to the end.
-        keys: of the values.
-        fields_of: reads the object in a line.
-        numbers: whether the second value may be a number or truth value too.
-        blank_lines: whether a blank line is an empty row; otherwise it is skipped.
+    With ``numbers`` the second value may be a number or truth value. For ``blank_lines`` see ``table_rows``.
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             if blank_lines:
                 yield number, EMPTY
-            continue
-        fields = fields_of(line)
-        if fields is None:
+        elif (fields := fields_of(line)) is None:
             yield number, NO_OBJECT
-            continue
-        first, second = _string(fields, keys[0]), _string(fields, keys[1], numbers)
-        if isinstance(first, RowError):
+        elif isinstance(first := _string(fields, keys[0]), RowError):
             yield number, first
-        elif isinstance(second, RowError):
+        elif isinstance(second := _string(fields, keys[1], numbers), RowError):
             yield number, second
         else:
             yield number, (first, second)

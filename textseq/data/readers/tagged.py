@@ -43,13 +43,13 @@ class TaggedFile(RowFile[Tagged]):
     longest: int
     drop: frozenset[RowErrorKind] = frozenset()
     aligned: bool = True
-    """Otherwise every line is a text, a tab and its tags between spaces; its letters are read, ``longest`` at most."""
+    """Otherwise every line is a text, a tab and its tags between spaces, and ``longest`` limits its letters."""
     universal: bool = False
     """Whether the columns are those of Universal Dependencies."""
 
     @property
     def name(self) -> str:
-        """How an error names it."""
+        """The name in errors."""
         return self.document.name
 
     def rows(self) -> Iterator[tuple[int, Tagged | RowError]]:
@@ -58,15 +58,17 @@ class TaggedFile(RowFile[Tagged]):
 
     def _unaligned(self) -> Iterator[tuple[int, Tagged | RowError]]:
         for number, line in enumerate(lines_of(self.document), start=1):
-            text, _, tags = (part.strip() for part in line.partition("\t"))
-            error = not_text(line, self.document.encoding)
-            if error is None and not line.strip():
+            text, _, tags = (cell.strip() for cell in line.partition("\t"))
+            if (error := not_text(line, self.document.encoding)) is not None:
+                yield number, error
+            elif not line.strip():
                 continue
-            if error is None and not (text and tags):
-                error = NO_TAB
-            if error is None and len(text) > self.longest:
-                error = RowError("overlong", f"with more than {self.longest:,} letters")
-            yield number, error or (tuple(text), tuple(tags.split()))
+            elif not (text and tags):
+                yield number, NO_TAB
+            elif len(text) > self.longest:
+                yield number, RowError("overlong", f"with more than {self.longest:,} letters")
+            else:
+                yield number, (tuple(text), tuple(tags.split()))
 
     def _columns(self) -> Iterator[tuple[int, Tagged | RowError]]:
         first, error = 0, None  # the line where the sentence begins, or has its first error
@@ -99,16 +101,14 @@ class TaggedFile(RowFile[Tagged]):
             yield first, error or (tuple(words), tuple(tags))
 
     def _pair(self, cells: Sequence[str]) -> tuple[str, str] | RowError:
-        """A word and its tag."""
         at = [column - 1 if column > 0 else len(cells) + column for column in self.columns]
         if not all(0 <= place < len(cells) for place in at) or at[0] == at[1]:
             return TOO_FEW
         word, tag = (cells[place].strip() for place in at)
         if not word or not tag:
             return NO_WORD
-        for part in (word, tag):
-            if (error := not_text(part, self.document.encoding)) is not None:
-                return error
+        if (error := not_text(f"{word} {tag}", self.document.encoding)) is not None:
+            return error
         return (word, tag) if tag.isprintable() else INVISIBLE
 
 
@@ -125,9 +125,6 @@ def own_tagged_file(
 
     By default the word is in the first column and the tag in the last; in a .conllu file, or one that looks like it, in
     the second and the fourth. Files that are not ``aligned`` have no columns.
-
-    Raises:
-        TextseqError: it is missing, or a number of a column is 0.
     """
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no file"
