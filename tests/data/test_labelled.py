@@ -223,7 +223,7 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.tsv"
     for examples, told in (
         ([], "no texts in"),
-        ([("x", "a"), ("y", "a")], "two labels are wanted or more, found but 'a'"),
+        ([("x", "a"), ("y", "a")], "expected at least 2 labels, got only 'a' in"),
         ([("x", "a"), ("y", "b")], "too few texts in .* to keep some for validation"),
     ):
         with pytest.raises(TextseqError, match=told):
@@ -274,7 +274,7 @@ def test_labels_that_are_numbers_are_in_order_and_others_that_look_alike_are_not
     path.write_text("text,label\n" + rows)
     corpus = own_labelled([path])
     assert corpus.labels == ("1", "2", "10", "Good", "good")
-    assert any("The labels 'Good' and 'good' are taken for two" in note for note in corpus.notes)
+    assert any("The labels 'Good' and 'good' are treated as different" in note for note in corpus.notes)
 
 
 def test_labels_that_are_no_classes_are_refused(tmp_path: Path) -> None:
