@@ -522,3 +522,18 @@ def test_a_text_of_which_nothing_is_left_is_told() -> None:
     with pytest.raises(TextseqError, match="score: expected a text, got one without known characters"):
         TextGenerator(model, tokenizer, INFO).score("!?")
     assert TextGenerator(model, tokenizer, INFO).score("one!").tokens == ("one",)
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_prompt_is_encoded_once(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch, num_beams: int) -> None:
+    encoded: list[str] = []
+    encode = writer.tokenizer.encode
+
+    def counted(text: str) -> np.ndarray:
+        encoded.append(text)
+        return encode(text)
+
+    monkeypatch.setattr(writer.tokenizer, "encode", counted)
+    writer.generate("one", max_new_tokens=3, num_beams=num_beams)
+    writer.generate_all("two", max_new_tokens=3, num_beams=num_beams)
+    assert (encoded.count("one"), encoded.count("two")) == (1, 1)

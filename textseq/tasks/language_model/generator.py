@@ -152,18 +152,20 @@ class TextGenerator(Predictor[DocumentSet]):
             raise TextseqError(
                 f"num_return_sequences: expected 1, got {config.num_return_sequences}; use generate_all() for several"
             )
-        self.tokenizer.encode(prompt)  # raises for invalid prompts before the first piece
-        return self._stream(prompt, config, token_bias(config.logit_bias, self.tokenizer, self.device))
+        context = self._context(prompt)  # raises for invalid prompts before the first piece
+        return self._stream(prompt, context, config, token_bias(config.logit_bias, self.tokenizer, self.device))
 
-    def _stream(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> Iterator[str]:
+    def _stream(
+        self, prompt: str, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None
+    ) -> Iterator[str]:
         if prompt:
             yield prompt
         if config.num_beams > 1:
-            yield from filter(None, self._search(prompt, config, bias))
+            yield from filter(None, self._search(context, config, bias))
             return
         decoder = self.tokenizer.stream()
         stops = StopStrings(config.stop_strings)
-        for tokens in self._tokens(prompt, config, bias):
+        for tokens in self._tokens(context, config, bias):
             yield from filter(None, [stops.feed(decoder.feed(int(tokens[0])))])
             if stops.stopped:
                 return
@@ -172,13 +174,13 @@ class TextGenerator(Predictor[DocumentSet]):
     def generate_all(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> list[str]:
         """Generate ``num_return_sequences`` texts of a prompt in one batch; those of beam search differ, best first."""
         config = GenerationConfig.from_dict(settings, where="generate_all")
-        bias = token_bias(config.logit_bias, self.tokenizer, self.device)
+        bias, context = token_bias(config.logit_bias, self.tokenizer, self.device), self._context(prompt)
         if config.num_beams > 1:
-            return [prompt + text for text in self._search(prompt, config, bias)]
+            return [prompt + text for text in self._search(context, config, bias)]
         decoders = [self.tokenizer.stream() for _ in range(config.num_return_sequences)]
         stops = [StopStrings(config.stop_strings) for _ in decoders]
         texts = [prompt] * len(decoders)
-        for tokens in self._tokens(prompt, config, bias):
+        for tokens in self._tokens(context, config, bias):
             for row, token in enumerate(tokens.tolist()):
                 texts[row] += stops[row].feed(decoders[row].feed(token))
             if all(stop.stopped for stop in stops):
@@ -237,21 +239,23 @@ class TextGenerator(Predictor[DocumentSet]):
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
         return torch.cat([self._start(), ids]).unsqueeze(0)
 
-    def _tokens(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> Iterator[torch.Tensor]:
+    def _tokens(
+        self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None
+    ) -> Iterator[torch.Tensor]:
         n = config.num_return_sequences
         generator = torch.Generator(self.device)
         if config.seed is None:
             generator.seed()
         else:
             generator.manual_seed(config.seed)
-        prompts, state = self._context(prompt).expand(n, -1), self.model.initial_state(n)
+        prompts, state = context.expand(n, -1), self.model.initial_state(n)
         return sample(self._step, prompts, state, config, generator=generator, bias=bias)
 
-    def _search(self, prompt: str, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
+    def _search(self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
         """Distinct continuations of the prompt by beam search, best first."""
         state = self.model.initial_state(1)
         (hypotheses,) = beam_search(
-            self._step, self._context(prompt), state, config, bias=bias, ended=self._ended(config.stop_strings)
+            self._step, context, state, config, bias=bias, ended=self._ended(config.stop_strings)
         )
         texts = []
         for hypothesis in hypotheses:
