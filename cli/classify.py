@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textseq.checkpoints.registry import find_model
 from textseq.commands.command import parse, run
 from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
@@ -67,11 +66,6 @@ class Classify(LineOptions):
     """Integrated gradients, or the gradient times the word vectors, which is fast but does not add up."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    run(PROG, classify, arguments)
-
-
 def classify(arguments: Sequence[str]) -> None:
     """Parse, load, and classify line by line."""
     options = parse(Classify(), PROG, arguments)
@@ -99,7 +93,6 @@ def classify(arguments: Sequence[str]) -> None:
                 prompt="text> ",
                 usual=BUFFER,
                 characters=CHARACTERS,
-                models=lambda: [find_model(model)],
             )
 
 
@@ -158,6 +151,8 @@ def _page(options: Classify) -> Iterator[Callable[[str], None] | None]:
         yield write
         write(PAGE_END)
 
+
+main = partial(run, PROG, classify)
 
 if __name__ == "__main__":
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from textseq.checkpoints.registry import find_model
@@ -12,11 +13,6 @@ from textseq.errors import TextseqError
 from textseq.tasks import registry
 from textseq.tasks.translation.spec import TRANSLATION
 from textseq.training.distributed.environment import environment
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    run(PROG, evaluate, arguments)
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -62,6 +58,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         if options.plot_confusion is not None:
             confusion_plot(metrics.confusion, metrics.labels, options.plot_confusion)
 
+
+main = partial(run, PROG, evaluate)
 
 if __name__ == "__main__":
     main()

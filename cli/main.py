@@ -24,6 +24,11 @@ HELP = """usage: textseq COMMAND [--flag value ...]
 
 Recurrent networks on text. textseq COMMAND --help shows the flags of a command; textseq-COMMAND is the same.
 
+Examples:
+  textseq train tinyshakespeare --download --max-minutes 5
+  textseq sample --author tinyshakespeare --prompt "ROMEO:"
+  textseq train --list-corpora
+
 Commands:"""
 
 
@@ -37,11 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _help(words: Sequence[str]) -> None:
-    """Print the commands.
-
-    Raises:
-        TextseqError: the word is not one of them.
-    """
+    """Print the commands."""
     if words and words[0] == "--version":
         print(f"textseq {__version__}")
     elif words and words[0] not in ("-h", "--help", "--help-all", "help"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textseq.commands.command import log_to_stderr, parse, run
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions, show_models
+from textseq.config.base import flag_of
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import GenerationConfig
 
@@ -23,9 +25,6 @@ PROG = "textseq-sample"
 
 LONGEST = 1_000_000
 """Characters of a text to inspect; each takes some hundred bytes of memory."""
-
-MOST_BYTES = 4 * LONGEST + 4
-"""What so many characters take in any encoding, with a byte order mark."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ class Inspection:
     data: Path | None = option(None, metavar="FOLDER")
     """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
     download: bool = False
-    """Download and verify a corpus that is found in neither."""
+    """Download and verify a corpus that is not on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +59,11 @@ class Sample(ModelOptions):
 
     Examples:
       textseq-sample --author shakespeare
-      textseq-sample --author shakespeare --prompt "ROMEO:" --temperature 0.5 --seed 1
-      textseq-sample --author mine --num-return-sequences 8 --max-new-tokens 200
-      textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5 --max-new-tokens 100
+      textseq-sample --author shakespeare --prompt "ROMEO:" --seed 1
+      textseq-sample --author mine --max-new-tokens 2000 --temperature 0.5
+      textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5
       textseq-sample --author shakespeare --show-surprisal --memorization
-      textseq-sample --author shakespeare --text sonnet.txt --surprisal-html sonnet.html
+      textseq-sample --author shakespeare --text sonnet.txt --show-surprisal
       textseq-sample --list-authors
 
     The text is printed as it is written.
@@ -80,11 +79,6 @@ class Sample(ModelOptions):
     """How the text begins."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     inspection: Inspection = field(default_factory=Inspection)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    run(PROG, sample, arguments)
 
 
 def sample(arguments: Sequence[str]) -> None:
@@ -130,11 +124,10 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
             raise TextseqError("--text -: expected a text on stdin, got nothing")
         yield iter([text])
         return
-    settings = {item.name: getattr(options.generation, item.name) for item in fields(options.generation)}
     if options.generation.num_return_sequences == 1:
-        yield generator.stream(options.prompt, **settings)
+        yield generator.stream(options.prompt, **vars(options.generation))
     else:
-        yield from (iter([text]) for text in generator.generate_all(options.prompt, **settings))
+        yield from (iter([text]) for text in generator.generate_all(options.prompt, **vars(options.generation)))
 
 
 def _show(pieces: Iterator[str]) -> str:
@@ -148,11 +141,7 @@ def _show(pieces: Iterator[str]) -> str:
 
 
 def _check(options: Sample) -> None:
-    """Refuse flags that contradict each other, before anything is loaded.
-
-    Raises:
-        TextseqError: such flags.
-    """
+    """Refuse flags that contradict each other, before anything is loaded."""
     inspection = options.inspection
     if inspection.text is not None:
         if options.prompt or options.generation != GenerationConfig():
@@ -170,7 +159,7 @@ def _check(options: Sample) -> None:
         return
     for name in ("corpus", "training_text", "data", "download"):
         if getattr(inspection, name):
-            raise TextseqError(f"--{name.replace('_', '-')} is for --memorization; add that, or leave it out")
+            raise TextseqError(f"{flag_of(name)} is for --memorization; add that, or leave it out")
 
 
 def _training_text(generator: TextGenerator, inspection: Inspection) -> DocumentSet:
@@ -187,25 +176,28 @@ def _training_text(generator: TextGenerator, inspection: Inspection) -> Document
 
 def _given(name: str, encoding: str) -> str:
     """The text of a file, of a folder (its files joined), or of stdin."""
-    if name == "-":
-        try:
-            data = sys.stdin.buffer.read(MOST_BYTES + 1)
-            return _short(data.decode(encoding) if len(data) <= MOST_BYTES else "\0" * len(data), "stdin")
-        except (LookupError, UnicodeDecodeError) as error:
-            raise TextseqError(f"stdin is not {encoding} text ({error}); name its --encoding") from None
     from textseq.data.text import own_text
 
-    text = ""
-    for chunk in chain.from_iterable(own_text([Path(name)], encoding=encoding, validation=0).documents("train")):
-        text = _short(text + chunk, name)
+    text, most = "", 4 * LONGEST + 4  # bytes of so many characters in any encoding, with a byte order mark
+    if name == "-":
+        try:
+            data = sys.stdin.buffer.read(most + 1)
+            chunks: Iterable[str] = [data.decode(encoding) if len(data) <= most else "\0" * len(data)]
+        except (LookupError, UnicodeDecodeError) as error:
+            raise TextseqError(f"stdin is not {encoding} text ({error}); name its --encoding") from None
+    else:
+        chunks = chain.from_iterable(own_text([Path(name)], encoding=encoding, validation=0).documents("train"))
+    for chunk in chunks:
+        text += chunk
+        if len(text) > LONGEST:
+            place = "stdin" if name == "-" else name
+            raise TextseqError(
+                f"--text: expected at most {LONGEST:,} characters, got more in {place}; give a part of it"
+            )
     return text
 
 
-def _short(text: str, name: str) -> str:
-    if len(text) > LONGEST:
-        raise TextseqError(f"--text: expected at most {LONGEST:,} characters, got more in {name}; give a part of it")
-    return text
-
+main = partial(run, PROG, sample)
 
 if __name__ == "__main__":
     main()

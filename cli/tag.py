@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
-from textseq.checkpoints.registry import find_model
 from textseq.commands.command import parse, run
-from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
 from textseq.errors import TextseqError
 
@@ -36,16 +35,11 @@ class Tag(LineOptions):
     words: Literal["nltk", "spaces"] = "nltk"
     """How to split words: by NLTK's Treebank rules ("don't," becomes do n't ,), or at white space only, for text that
     is already tokenized."""
-    num_beams: int = option(10)
+    num_beams: int = 10
     """For models that are not aligned with words (ctc): sequences kept by the beam search; 1 takes the most likely
     path, which is fastest."""
     json: bool = False
     """Write a JSON object per line: words, tags, and the probability of each tag."""
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    run(PROG, tag, arguments)
 
 
 def tag(arguments: Sequence[str]) -> None:
@@ -63,25 +57,15 @@ def tag(arguments: Sequence[str]) -> None:
 
         def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
             for tagging in tagger.stream(
-                texts,
-                words=options.words,
-                num_beams=options.num_beams,
-                buffer=options.ahead(BUFFER),
-                progress=progress,
+                texts, words=options.words, num_beams=options.num_beams, buffer=options.ahead(BUFFER), progress=progress
             ):
                 record = {"words": tagging.words, "tags": tagging.tags, "probabilities": tagging.probabilities}
                 yield options.to_json(record) if options.json else str(tagging)
 
-        options.answer(
-            lines,
-            answers,
-            unit="sentences",
-            prompt="text> ",
-            usual=BUFFER,
-            characters=CHARACTERS,
-            models=lambda: [find_model(model)],
-        )
+        options.answer(lines, answers, unit="sentences", prompt="text> ", usual=BUFFER, characters=CHARACTERS)
 
+
+main = partial(run, PROG, tag)
 
 if __name__ == "__main__":
     main()

@@ -18,11 +18,6 @@ from textseq.errors import TextseqError
 from textseq.training.distributed.environment import environment
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    run(PROG, train, arguments)
-
-
 def train(arguments: Sequence[str]) -> None:
     """Parse, train, and print where the model is."""
     named = Named(arguments)
@@ -65,6 +60,8 @@ def _report(line: str) -> None:
     if environment().leads:
         tqdm.write(line, file=sys.stderr)
 
+
+main = partial(run, PROG, train)
 
 if __name__ == "__main__":
     main()

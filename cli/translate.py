@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textseq.checkpoints.registry import find_model
 from textseq.commands.command import parse, run
 from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
@@ -58,11 +58,6 @@ class Translate(LineOptions):
     decoding: TranslationConfig = field(default_factory=TranslationConfig)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    run(PROG, translate, arguments)
-
-
 def translate(arguments: Sequence[str]) -> None:
     """Parse, load, and translate line by line."""
     options = parse(Translate(), PROG, arguments)
@@ -74,25 +69,13 @@ def translate(arguments: Sequence[str]) -> None:
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, but this model has none")
         answers = _Answers(translator, options)
-        options.answer(
-            lines,
-            answers,
-            unit="sentences",
-            prompt=f"{translator.languages[0]}> ",
-            usual=BUFFER,
-            models=lambda: map(find_model, options.model),
-        )
+        options.answer(lines, answers, unit="sentences", prompt=f"{translator.languages[0]}> ", usual=BUFFER)
         if answers.picture is not None:
             raise TextseqError(f"--plot-attention: expected a sentence to draw, got none in {lines.name}")
 
 
 def _opened(options: Translate) -> Translator:
-    """The models, as one.
-
-    Raises:
-        TextseqError: they cannot be loaded, or do not fit together. A word after a model that names no model may have
-            been meant as the text.
-    """
+    """The models, as one. A word after a model that names no model may have been meant as the text."""
     from textseq.checkpoints.registry import list_models
     from textseq.tasks.registry import load_translator
     from textseq.tasks.translation.translator import ensemble_of
@@ -132,7 +115,7 @@ class _Answers:
             progress=progress,
             first=first + 1,
             truncated=self.truncated,
-            **{item.name: getattr(options.decoding, item.name) for item in fields(options.decoding)},
+            **vars(options.decoding),
         )
         for number, translations in enumerate(results, start=first):
             yield from _lines(number, translations, options)
@@ -171,11 +154,7 @@ def _record(translation: Translation) -> dict[str, object]:
 
 
 def _check(options: Translate) -> None:
-    """Refuse flags that contradict each other, before anything is loaded.
-
-    Raises:
-        TextseqError: such flags.
-    """
+    """Refuse flags that contradict each other, before anything is loaded."""
     options.models(PROG)
     if options.json and options.alignment:
         raise TextseqError("--json includes the alignment; leave out --alignment")
@@ -190,6 +169,8 @@ def _check(options: Translate) -> None:
 
         check_picture(options.plot_attention, "--plot-attention")
 
+
+main = partial(run, PROG, translate)
 
 if __name__ == "__main__":
     main()

@@ -239,10 +239,7 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
         ("shakespeare --model mine", "'shakespeare' is for a language-model; of pairs are multi30k"),
         ("multi30k --model shakespeare", "'multi30k' is for a? translat.*; of texts are austen, "),
         ("multi30k --model mine shakespeare", r"got mine \(a translator\), shakespeare \(a language model\)"),
-        (
-            "multi30k --model mine --compare shakespeare",
-            r"got mine \(a translator\), shakespeare \(a language model\)",
-        ),
+        ("multi30k --model mine --compare shakespeare", r"got mine \(a translator\), shakespeare \(a language model\)"),
         (
             "multi30k --model mine --compare mine",
             "--compare: expected another model, got the same; .*--write-translations",

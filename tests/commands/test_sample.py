@@ -134,10 +134,7 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--logit-bias", "e"], "--logit-bias: expected TOKEN=NUMBER, got 'e'"),
         (["--logit-bias", "e=much"], "--logit-bias: expected TOKEN=NUMBER, got 'e=much'"),
         (["--logit-bias", "e=nan"], "expected -10000 to 10000, got e=nan"),
-        (
-            ["--logit-bias", " the=-2"],
-            "expected single tokens, got ' the', which this model .char. splits into ' '",
-        ),
+        (["--logit-bias", " the=-2"], "expected single tokens, got ' the', which this model .char. splits into ' '"),
         (["--logit-bias", "ż=1"], "unknown token 'ż'"),
         (["--show-surprisal", "--max-new-tokens", "0"], "scoring wants a text"),
         (["--text", "text.txt"], "--text needs one of --show-surprisal"),

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from textseq.commands import shards
 from textseq.commands.line_io import FEW_KERNELS
 from textseq.commands.shards import Progress, Shards
 from textseq.errors import Interrupted, TextseqError
+from textseq.io.files import replacing
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.model import ClassifierModel
@@ -367,8 +369,12 @@ def test_a_command_that_is_killed_goes_on(command: Command, monkeypatch: pytest.
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
     again: list[int] = []
-    real = Shards._whole
-    monkeypatch.setattr(Shards, "_whole", lambda self, shard: again.append(shard) or real(self, shard))  # type: ignore[func-returns-value]
+
+    def noted(path: Path) -> AbstractContextManager[tuple[BinaryIO, ...]]:
+        again.extend([int(path.name)] * path.name.isdigit())
+        return replacing(path)
+
+    monkeypatch.setattr(shards, "replacing", noted)
     code, _, err = command("translate", *flags, "two.txt", "--shard", "1")
     assert code == 0, err
     assert sorted([*again, *(int(path.name) for path in before)]) == list(range(240))
@@ -425,19 +431,9 @@ def test_what_several_processes_cannot_do_is_refused(command: Command, monkeypat
             ["--input", "in.txt", "--output", "/dev/null"],
             "--output: .* need a file, got /dev/null, which is not one",
         ),
-        (
-            "translate",
-            "mine",
-            [*both, "--plot-attention", "a.png"],
-            "--plot-attention works in a single process only",
-        ),
+        ("translate", "mine", [*both, "--plot-attention", "a.png"], "--plot-attention works in a single process only"),
         ("classify", "films", [*both, "--explain-html", "a.html"], "--explain-html works in a single process only"),
-        (
-            "translate",
-            "mine",
-            [*both, "--num-beams", "1", "--temperature", "1"],
-            "--temperature samples in the order",
-        ),
+        ("translate", "mine", [*both, "--num-beams", "1", "--temperature", "1"], "--temperature samples in the order"),
         ("translate", "mine", [*both, "--shard", "0"], "--shard: expected at least 1, got 0"),
     ):
         code, out, err = command(name, "--model", model, *flags)
@@ -462,9 +458,7 @@ def test_a_fault_is_told_and_long_lines_once() -> None:
     assert [code for code, _, _ in found] == [2, 2], found
     for _, _, err in found:
         assert re.search(
-            r"^textseq-tag(?: \(process 1\))?: line 7 of in\.txt is not utf-8 text: .*utf-16\.\.\.\)$",
-            err,
-            re.M,
+            r"^textseq-tag(?: \(process 1\))?: line 7 of in\.txt is not utf-8 text: .*utf-16\.\.\.\)$", err, re.M
         )
     said = "".join(err for _, _, err in found)
     assert re.findall(r"note: line (\d+) of in\.txt has more", said) == ["2", "6"]

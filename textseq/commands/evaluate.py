@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textseq.commands.flags import flags_of, option
-from textseq.config.base import Settings
+from textseq.config.base import Settings, flag_of
 from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
 from textseq.data.text import corpus_names
@@ -62,8 +62,8 @@ class Evaluate:
       textseq-evaluate tinyshakespeare --model mine --split validation --window 100
       textseq-evaluate --text chapter.txt --model mine
       textseq-evaluate multi30k --model en-de --split test_2017_flickr
-      textseq-evaluate --pairs test.en test.de --model en-de second third --num-beams 10
-      textseq-evaluate multi30k --model en-de --compare en-de-small --plot-length length.png
+      textseq-evaluate --pairs test.en test.de --model en-de second third
+      textseq-evaluate multi30k --model en-de --compare en-de-small
       textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
       textseq-evaluate sst2 --model mine --plot-confusion confusion.png
       textseq-evaluate --labelled reviews.csv --model mine
@@ -80,14 +80,14 @@ class Evaluate:
     precision: Precision = "float32"
     """Number format of the matrix products: int8 (translators, on CPUs) and bfloat16 (classifiers) are faster; the
     results may differ slightly."""
-    device: str = "auto"
+    device: str = option("auto", metavar="DEVICE")
     """Where to compute: cpu, cuda, cuda:1, mps, or auto (a GPU if there is one)."""
     plot_confusion: Path | None = option(None, metavar="FILE")
     """Draw the confusion matrix of a classifier or tagger, as a PNG."""
-    data: Path | None = option(None, metavar="FOLDER")
+    data: Path | None = option(None, metavar="FOLDER", rare=True)
     """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
     download: bool = False
-    """Download and verify a corpus that is found in neither."""
+    """Download and verify a corpus that is not on this machine."""
     comparison: Comparison = field(default_factory=Comparison)
 
     def source(self, task: Task) -> DataSource:
@@ -98,8 +98,7 @@ class Evaluate:
 
     def settings(self, task: Task) -> dict[str, object]:
         """The task's settings of an evaluation."""
-        settings = getattr(self, _groups(task)[1])
-        return {item.name: getattr(settings, item.name) for item in fields(settings)}
+        return dict(vars(getattr(self, _groups(task)[1])))
 
 
 def _groups(task: Task) -> list[str]:
@@ -120,11 +119,7 @@ def evaluate_options() -> Evaluate:
 
 
 def check(options: Evaluate, task: Task) -> None:
-    """Refuse what the task does not have, or what contradicts itself, before anything is loaded.
-
-    Raises:
-        TextseqError: such flags.
-    """
+    """Refuse what the task does not have, or what contradicts itself, before anything is loaded."""
     before, model = flags_of(evaluate_options(), HIDDEN), options.model[0]
     for flag in flags_of(options, HIDDEN).values():
         groups = {path[0] for path in flag.paths if len(path) > 1}
@@ -141,15 +136,11 @@ def check(options: Evaluate, task: Task) -> None:
     if options.corpus is not None:
         for item in fields(source):
             if item.name.endswith("_column") and getattr(source, item.name) is not None:
-                raise TextseqError(f"--{item.name.replace('_', '-')} is for {own}; leave it out with a corpus")
+                raise TextseqError(f"{flag_of(item.name)} is for {own}; leave it out with a corpus")
 
 
 def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
-    """The metrics of one model, on a corpus or on one's own files.
-
-    Raises:
-        TextseqError: model or data cannot be loaded, or do not fit one another.
-    """
+    """The metrics of one model, on a corpus or on one's own files."""
     predictor = registry.load(folder, device=options.device, precision=options.precision)
     if options.plot_confusion is not None and not predictor.has_confusion:
         raise TextseqError("--plot-confusion needs a model that predicts one label for each text or word; leave it out")
@@ -185,14 +176,7 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def tasks_of(models: Mapping[str, Path]) -> Task:
-    """The task of models, which must be the same.
-
-    Args:
-        models: their folders by name.
-
-    Raises:
-        TextseqError: their tasks differ.
-    """
+    """The task of models, which must be the same; ``models`` are their folders by name."""
     from textseq.checkpoints.model_info import read_info
 
     tasks = {

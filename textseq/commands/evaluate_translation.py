@@ -23,15 +23,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None:
-    """Translate, measure, compare, print, draw.
-
-    Args:
-        options: the command's.
-        folders: of the models, by name.
-
-    Raises:
-        TextseqError: models or data cannot be loaded, or do not fit one another.
-    """
+    """Translate, measure, compare, print, draw; ``folders`` are the models' by name."""
     from textseq.io.files import replacing
     from textseq.metrics.translation import bleu_by_length, compare, measure_translations
     from textseq.tasks.translation.plots import bleu_by_length_plot, distinct_names
@@ -112,11 +104,7 @@ def _dataset(options: Evaluate, source: str, target: str) -> PairDataset:
 
 
 def _lines(path: Path, encoding: str, count: int) -> list[str]:
-    """The translations in a file.
-
-    Raises:
-        TextseqError: there are more or fewer than ``count``, or the file cannot be read.
-    """
+    """The translations in a file, which must be ``count``."""
     from textseq.io.documents import Document
     from textseq.io.lines import Lines
 

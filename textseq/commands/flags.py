@@ -35,6 +35,16 @@ KINDS: Mapping[type, tuple[str, str]] = {
 """What a value is called in help and in errors; types are tried in this order."""
 
 
+METAVARS: Mapping[str, str] = {
+    "device": "DEVICE",
+    "source": "LANGUAGE",
+    "target": "LANGUAGE",
+    "vectors": "FILE|NAME",
+    "encoding": "ENCODING",
+}
+"""What values of settings are called, where the type does not say enough."""
+
+
 def option(
     default: Value,
     *,
@@ -104,14 +114,11 @@ class Flag:
             return "PATH..."
         words = [f"{{{','.join(self.words)}}}"] if len(self.words) > 1 else self.words
         kinds = "|".join([KINDS[kind][0] for kind in self.types] + words)
-        return str(self.about.get("metavar") or kinds + "..." * self.several)
+        usual = METAVARS.get(self.paths[0][-1], kinds + "..." * self.several)
+        return str(self.about.get("metavar", usual))
 
     def value(self, texts: Sequence[str]) -> object:
-        """The value that a command line gives.
-
-        Raises:
-            TextseqError: it is none.
-        """
+        """The value that a command line gives."""
         if typing.get_origin(self.hint) is Mapping:
             return dict(map(self._bias, texts))
         return tuple(map(self._single, texts)) if self.several else self._single(texts[0])
@@ -206,11 +213,7 @@ def is_flag(argument: str) -> bool:
 
 
 def scan(arguments: Sequence[str], names: Mapping[str, Flag]) -> Iterator[tuple[str, Flag | None, list[str]]]:
-    """Walk through a command line: each flag or word as written, the flag that it is, if known, and its values.
-
-    Raises:
-        TextseqError: a value is missing, or given to a flag that takes none.
-    """
+    """Walk through a command line: each flag or word as written, the flag that it is, if known, and its values."""
     waiting = list(arguments)
     while waiting:
         written, equals, text = waiting.pop(0), "", ""

@@ -6,43 +6,40 @@ import ast
 import inspect
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
 
 from textseq.commands.flags import Flag
 
-COMMON = frozenset(
-    {
-        *("text", "source", "target", "vectors"),
-        *("tokenizer", "vocabulary_size", "batch_size", "window"),
-        *("cell", "num_layers", "num_encoder_layers", "num_decoder_layers", "hidden_size", "embedding_size", "dropout"),
-        *("attention", "pooling", "output"),
-        *("learning_rate", "max_epochs", "max_steps", "max_minutes", "patience", "precision", "device", "seed"),
-        *("max_new_tokens", "temperature", "top_k", "top_p", "num_beams", "num_return_sequences", "length_penalty"),
-        *("stop_strings", "compare", "show_surprisal", "memorization"),
-    }
-)
-"""Settings that ``--help`` shows, besides a command's own flags; ``--help-all`` shows the others too."""
+COMMON: Mapping[str, str] = {
+    "textseq-train": "text source target cell num_layers hidden_size dropout attention pooling output tokenizer "
+    "batch_size learning_rate max_epochs max_minutes device seed",
+    "textseq-sample": "max_new_tokens temperature top_k top_p num_beams num_return_sequences seed stop_strings "
+    "show_surprisal memorization text",
+    "textseq-translate": "num_beams length_penalty num_return_sequences max_new_tokens temperature seed",
+    "textseq-evaluate": "window source target num_beams compare",
+}
+"""Settings that ``--help`` of a command shows, besides its own flags; ``--help-all`` shows the others too."""
 
 FEW = 24
 """Commands with so many flags at most show them all."""
 
 INDENT = 26
-"""Columns before the help of a flag; in a narrow terminal it stands below the flag."""
+"""Columns before the help of a flag; in a narrow terminal it is below the flag."""
 
 
 def help_text(description: str, flags: Mapping[str, Flag], prog: str, *, everything: bool) -> str:
     """The help of a command.
 
     Args:
-        description: stands above the flags; indented lines stay as they are.
+        description: text above the flags, with examples; see ``wrapped``.
         flags: by name.
         prog: the command's name.
         everything: show all flags rather than the common ones.
     """
     width = max(shutil.get_terminal_size().columns, 40)
-    shown = [flag for flag in flags.values() if everything or len(flags) <= FEW or _is_common(flag)]
+    shown = [flag for flag in flags.values() if everything or len(flags) <= FEW or _is_common(flag, prog)]
     words = [f"[{flag.metavar}]" for flag in flags.values() if flag.about.get("positional")]
     parts = [" ".join(["usage:", prog, *words, "[--flag value ...]"]), wrapped(description, width)]
     for owner in dict.fromkeys(_group(flag) for flag in shown):
@@ -63,19 +60,32 @@ def _group(flag: Flag) -> type | None:
     return flag.owner if len(flag.paths[0]) > 1 else None
 
 
-def _is_common(flag: Flag) -> bool:
+def _is_common(flag: Flag, prog: str) -> bool:
     if len(flag.paths[0]) == 1:
         return not flag.about.get("rare")
-    return flag.paths[0][-1] in COMMON or flag.paths[0][-1] == getattr(flag.owner, "own_files", None)
+    return flag.paths[0][-1] in (*COMMON.get(prog, "").split(), getattr(flag.owner, "own_files", ""))
 
 
 def wrapped(text: str, width: int) -> str:
-    """Paragraphs filled to a width; indented lines, such as examples, stay as they are."""
+    """Paragraphs filled to a width; indented lines are examples, with a comment after two spaces or more."""
     lines: list[str] = []
-    for kept, rows in groupby(text.splitlines(), key=lambda line: line[:1].isspace() or not line):
+    for kind, rows in groupby(text.splitlines(), key=lambda line: " " if line[:1].isspace() else line and "text"):
         block = list(rows)
-        lines += block if kept else textwrap.wrap(" ".join(block), width, break_on_hyphens=False)
+        if kind == " ":
+            lines += _examples([row.strip().partition("  ") for row in block], width)
+        else:
+            lines += textwrap.wrap(" ".join(block), width, break_on_hyphens=False) or block
     return "\n".join(lines)
+
+
+def _examples(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
+    """Commands and comments in two columns; if a comment does not fit, all go below their commands."""
+    column = max((len(command) for command, _, comment in rows if comment), default=0)
+    if any(comment and column + 4 + len(comment.strip()) > width for _, _, comment in rows):
+        return "\n".join(
+            f"  {command}" + f"\n      {comment.strip()}" * bool(comment) for command, _, comment in rows
+        ).splitlines()
+    return [f"  {command.ljust(column)}  {comment.strip()}".rstrip() for command, _, comment in rows]
 
 
 def _row(flag: Flag, width: int) -> str:

@@ -6,17 +6,19 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
+from textseq.checkpoints.registry import find_model
 from textseq.commands.command import log_to_stderr, terminable
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions
 from textseq.commands.shards import Answers, Shards, Texts, fingerprint
-from textseq.config.base import Settings
+from textseq.config.base import Settings, flag_of
 from textseq.data.dataset import check_encoding
 from textseq.errors import TextseqError
 from textseq.io.documents import Document
@@ -32,8 +34,7 @@ ON_SCREEN = 64
 """Lines read ahead where the answers go to a terminal."""
 
 FEW_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-"""oneDNN, which torch loads later, keeps the code it generates for each new shape of a batch, 1,024 by default: some
-150 MB for a large file, whose batches all differ in length and seldom come again."""
+"""oneDNN, which torch loads later, caches code for 1,024 shapes of batches by default: some 150 MB for a large file."""
 
 NOT_IN_JOB = ("input", "output", "interactive", "model", "shard", "list_models")
 """Flags that do not change the answer to a line, or that the job states in more detail."""
@@ -91,9 +92,6 @@ class LineOptions(ModelOptions):
         Args:
             unit: what a line holds, in the plural.
             outputs: further files to write, by flag.
-
-        Raises:
-            TextseqError: such flags.
         """
         if self.interactive and (self.input is not None or self.buffer is not None):
             raise TextseqError("--interactive reads stdin line by line; leave out --input and --buffer")
@@ -119,26 +117,14 @@ class LineOptions(ModelOptions):
 
     @contextmanager
     def reading(self, longest: int = LONGEST) -> Iterator[Lines]:
-        """The lines, cut after so many characters. In this block SIGTERM works as Ctrl-C does.
-
-        Raises:
-            TextseqError: they cannot be read.
-        """
+        """The lines, cut after so many characters. In this block SIGTERM works as Ctrl-C does."""
         log_to_stderr()
         os.environ.setdefault(*FEW_KERNELS)
         with self._file() as file, terminable():
             yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.prompts, longest=longest)
 
     def answer(
-        self,
-        texts: Texts,
-        answers: Answers,
-        *,
-        unit: str,
-        prompt: str,
-        usual: int,
-        characters: int | None = None,
-        models: Callable[[], Iterable[Path]],
+        self, texts: Texts, answers: Answers, *, unit: str, prompt: str, usual: int, characters: int | None = None
     ) -> None:
         """Write the answers to the texts, or to this process's share of them.
 
@@ -149,27 +135,26 @@ class LineOptions(ModelOptions):
             prompt: printed before each line that someone types.
             usual: texts that ``answers`` reads ahead by default.
             characters: limits these further.
-            models: finds the model folders.
 
         Raises:
             TextseqError: the texts cannot be read, or the answers cannot be written.
         """
-        ahead = self.ahead(usual)
         with self._bar(unit) as bar:
             if self.process is not None:
+                ahead = self.ahead(usual)
                 buffers = -(-self.shard // ahead)
-                self._shards(self.process, models(), ahead * buffers).answer(
+                self._shards(self.process, ahead * buffers).answer(
                     texts, answers, ahead=ahead, characters=characters, buffers=buffers, progress=bar.update
                 )
                 return
-            with growing(self.output) if self.output is not None else nullcontext(_print) as write:
+            with growing(self.output) if self.output is not None else nullcontext(partial(print, flush=True)) as write:
                 for line in answers(_prompted(texts, prompt) if self.prompts else texts, 0, bar.update):
                     write(line)
                 if texts.fault is not None:
                     raise texts.fault
 
-    def _shards(self, process: DistributedEnvironment, models: Iterable[Path], lines: int) -> Shards:
-        """This process's share of the work."""
+    def _shards(self, process: DistributedEnvironment, lines: int) -> Shards:
+        """This process's share of the work, in shards of so many lines."""
         assert self.input is not None and self.output is not None  # see ``check``
         about = self.input.stat()
         job: dict[str, object] = {
@@ -177,13 +162,12 @@ class LineOptions(ModelOptions):
             "input": str(self.input.resolve()),
             "its bytes": about.st_size,
             "its time": about.st_mtime_ns,
-            "model": [fingerprint(model) for model in models],
+            "model": [fingerprint(find_model(model)) for model in self.model],
             "lines of a shard": lines,
         }
-        for name in (item.name for item in fields(self) if item.name not in NOT_IN_JOB):
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             settings = value.to_dict() if isinstance(value, Settings) else {name: value}
-            job |= {f"--{key.replace('_', '-')}": setting for key, setting in settings.items()}
+            job |= {flag_of(key): setting for key, setting in settings.items() if name not in NOT_IN_JOB}
         return Shards(self.output, process.rank, process.count, job)
 
     def _bar(self, unit: str) -> tqdm[NoReturn]:
@@ -200,10 +184,6 @@ class LineOptions(ModelOptions):
         if sys.stdin is None:
             raise TextseqError("stdin is closed; name a file with --input")
         return nullcontext(sys.stdin.buffer)
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
 
 
 def _prompted(lines: Iterable[str], prompt: str) -> Iterator[str]:

@@ -29,17 +29,13 @@ class ModelOptions:
     precision: Precision = "float32"
     """Number format of the matrix products: int8 (text generators and translators, on CPUs) and bfloat16 (classifiers)
     are faster; the output may differ slightly."""
-    device: str = "cpu"
+    device: str = option("cpu", metavar="DEVICE")
     """Where to compute: cpu, cuda, cuda:1, mps, or auto (a GPU if there is one)."""
     list_models: bool = option(False, show=show_models)
     """List the models that can be used here, and exit."""
 
     def models(self, prog: str) -> tuple[str, ...]:
-        """What ``--model`` names.
-
-        Raises:
-            TextseqError: nothing; the error lists what there is.
-        """
+        """What ``--model`` names; if nothing, an error lists what there is."""
         if self.model:
             return self.model
         known = ", ".join(entry.name for entry in list_models(self.task))

@@ -28,14 +28,13 @@ from textseq.io.locks import take
 
 log = logging.getLogger("textseq")
 
-
 AWAY = 120.0
 """Seconds that a process may be missing before the others give up: machines do not start at the same time."""
 
 LOOKS = 0.1
 """Seconds between two checks of what other processes do."""
 
-OURS = re.compile(r"\d{6,}|process-\d+|part-\d+|joined|\.job\.json\..*")
+OURS = re.compile(r"\d{6,}|process-\d+|joined|\.(\d{6,}|joined|job\.json)\..*")
 """Files that a finished job may leave in its folder."""
 
 
@@ -97,78 +96,53 @@ class Shards:
             TextseqError: the texts cannot be read, the folder belongs to another job, the disk is full, or another
                 process has ended.
         """
-        with ExitStack() as locks:
-            self._begin(locks)
-            try:
-                shards = self._work(texts, answers, ahead, characters, buffers, progress)
-                self._end(shards)
-            except (TextseqError, Interrupted, KeyboardInterrupt) as stop:
-                if self.process or stop is texts.fault:  # process 0 reports it; a corrected text is another job
-                    raise
-                kept = f"; finished work stays in {self.folder}, and the same command continues from there"
-                if isinstance(stop, TextseqError):
-                    raise TextseqError(f"{stop}{kept}") from stop
-                raise Interrupted(f"{str(stop) or 'stopped'}{kept}", getattr(stop, "code", 130)) from None
-
-    def _work(
-        self,
-        texts: Texts,
-        answers: Answers,
-        ahead: int,
-        characters: int | None,
-        buffers: int,
-        progress: Progress,
-    ) -> int:
-        """Answer this process's shards; returns the number of all shards."""
         waiting, done = iter(texts), 0
 
         def read() -> Iterator[list[str]]:
-            """The texts of the next shard."""
             nonlocal done
             while some := read_ahead(waiting, ahead, characters):
                 done += len(some)
                 yield some
 
-        for shard in count():
-            first, texts_of = done, islice(read(), buffers)
-            if shard % self.processes != self.process or self._path(shard).exists():
-                with _silent():  # another process logs about these
-                    for some in texts_of:
-                        progress(len(some))
-            elif (start := next(texts_of, None)) is not None:
-                with self._whole(shard) as write:
-                    for line in answers(chain(start, chain.from_iterable(texts_of)), first, progress):
-                        write(line)
+        with ExitStack() as locks:
+            self._begin(locks)
+            with self._resumable(texts):
+                for shard in count():
+                    first, texts_of = done, islice(read(), buffers)
+                    if shard % self.processes != self.process or self._path(shard).exists():
+                        with _silent():  # another process logs about these
+                            for some in texts_of:
+                                progress(len(some))
+                    elif (start := next(texts_of, None)) is not None:
+                        with replacing(self._path(shard)) as (file,):
+                            for line in answers(chain(start, chain.from_iterable(texts_of)), first, progress):
+                                file.write(f"{line}\n".encode())
+                            if texts.fault is not None:
+                                raise texts.fault
                     if texts.fault is not None:
                         raise texts.fault
-            if texts.fault is not None:
-                raise texts.fault
-            if done == first:
-                return shard
-        raise AssertionError("unreachable")
+                    if done == first:
+                        break
+                self._end(shard)
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"{shard:06d}"
 
     @contextmanager
-    def _whole(self, shard: int) -> Iterator[Callable[[str], object]]:
-        """Writes the lines of a shard, which appears when the block succeeds."""
-        part = self.folder / f"part-{self.process}"  # ours alone, by the lock
+    def _resumable(self, texts: Texts) -> Iterator[None]:
+        """Errors in this block say how to continue."""
         try:
-            with open(part, "w", encoding="utf-8", newline="\n") as file:
-                yield lambda line: file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self._path(shard))
-        except OSError as error:
-            raise cannot_write(part, error) from error
+            yield
+        except (TextseqError, Interrupted, KeyboardInterrupt) as stop:
+            if self.process or stop is texts.fault:  # process 0 reports it; a corrected text is another job
+                raise
+            kept = f"; finished work stays in {self.folder}, and the same command continues from there"
+            if isinstance(stop, TextseqError):
+                raise TextseqError(f"{stop}{kept}") from stop
+            raise Interrupted(f"{str(stop) or 'stopped'}{kept}", getattr(stop, "code", 130)) from None
 
     def _begin(self, locks: ExitStack) -> None:
-        """Enter the folder; process 0 describes the job, and the others wait for that.
-
-        Raises:
-            TextseqError: the folder belongs to another job, or another command works in it.
-        """
+        """Enter the folder; process 0 describes the job, and the others wait for that."""
         file = self.folder / "job.json"
         if self.process == 0:
             try:
@@ -181,12 +155,6 @@ class Shards:
                 with replacing(file) as (new,):
                     new.write(json.dumps(self.job, indent=1).encode())
         self._await(file.exists, 0)
-        self._check(file)
-        if self.process:
-            self._lock(locks)
-
-    def _check(self, file: Path) -> None:
-        """Raise a TextseqError if the folder belongs to another job."""
         try:
             there = json.loads(file.read_bytes())
         except (OSError, ValueError):
@@ -196,23 +164,20 @@ class Shards:
                 f"{self.folder} belongs to another job, which differs in {', '.join(other)}; remove that folder, or "
                 "name another --output"
             )
+        if self.process:
+            self._lock(locks)
 
     def _clear(self) -> None:
-        """Remove leftovers of a job that was killed after its end.
-
-        Raises:
-            TextseqError: the folder holds other files.
-        """
-        mine = f"process-{self.process}"
+        """Remove leftovers of a job that was killed after its end."""
         if strange := [path.name for path in self.folder.iterdir() if not OURS.fullmatch(path.name)]:
             raise TextseqError(f"{self.folder}: expected only files of this job, got {strange[0]}; move it away")
         for path in self.folder.iterdir():
-            if path.name != mine:
+            if path.name != f"process-{self.process}":
                 path.unlink()
 
     def _end(self, shards: int) -> None:
         """Process 0 joins the shards; the others wait for that."""
-        job = self.folder / "job.json"
+        job, joined = self.folder / "job.json", self.folder / "joined"
         if self.process:
             self._await(lambda: not job.exists(), 0)
             return
@@ -221,14 +186,11 @@ class Shards:
         late = time.monotonic() + AWAY  # a process that starts after the folder is gone would start over
         while not all(map(self._lives, range(1, self.processes))) and time.monotonic() < late:
             time.sleep(LOOKS)
-        joined = self.folder / "joined"
         try:
-            with open(joined, "wb") as file:
+            with replacing(joined) as (file,):
                 for shard in range(shards):
                     with open(self._path(shard), "rb") as part:
                         shutil.copyfileobj(part, file)
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(joined, self.output)
             job.unlink()
         except OSError as error:
@@ -236,11 +198,7 @@ class Shards:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _await(self, done: Callable[[], bool], process: int) -> None:
-        """Wait until a process has done something.
-
-        Raises:
-            TextseqError: it is not running.
-        """
+        """Wait until a process has done something, as long as it is running."""
         seen = time.monotonic()
         while not done():
             if process == self.process or self._lives(process):
@@ -252,11 +210,7 @@ class Shards:
             time.sleep(LOOKS)
 
     def _lock(self, locks: ExitStack) -> None:
-        """Hold this process's lock until the block of ``locks`` ends.
-
-        Raises:
-            TextseqError: another process of the same number holds it.
-        """
+        """Hold this process's lock until the block of ``locks`` ends."""
         path = self.folder / f"process-{self.process}"
         try:
             file = locks.enter_context(open(path, "ab"))  # noqa: SIM115

@@ -33,18 +33,6 @@ MAY_CHANGE = frozenset({"task", "resume", "training", "data", "download"})
 """What may differ when a run is resumed."""
 
 
-def _corpora(options: object) -> str:
-    return "\n".join(map(_described, list_corpora()))
-
-
-def _vectors(options: object) -> str:
-    return "\n".join(map(_described, list_vectors()))
-
-
-def _recipes(options: object) -> str:
-    return "\n".join(f"{name}  {title}" for name, title in recipes().items())
-
-
 def _described(recipe: CorpusRecipe) -> str:
     return (
         f"{recipe.name}  ({recipe.language}, {recipe.bytes / 1e6:,.1f} MB, {recipe.task})\n"
@@ -62,29 +50,30 @@ class Train:
     corpus: str | None = option(None, metavar="CORPUS", positional=True)
     """A corpus by name (see --list-corpora)."""
     task: str | None = option(None, metavar="TASK")
-    """What to train. Default: what the corpus or the files are for, or the task of the run, model or recipe. Each task
-    has flags of its own: add --help to see them."""
+    """What to train: language-model, translation, classification, tagging. Default: what the corpus, files, run, model
+    or recipe is for."""
     name: str | None = option(None, metavar="NAME")
     """Name of the new run. Default: the name of the corpus or of the first file."""
-    overwrite: bool = False
+    overwrite: bool = option(False, rare=True)
     """Replace the run of this name."""
     resume: str | None = option(None, metavar="RUN")
     """Continue this run, by name or folder. Only limits (--max-...) and --device may change."""
     from_: str | None = option(None, metavar="MODEL")
-    """Start from the weights of this model; tokens that both vocabularies have keep their vectors. A classifier keeps
-    the tokenizer too, and may start from a language model's embedding and layers; beside a single layer of it, the
-    second direction (--bidirectional) starts from random weights."""
+    """Start from the weights of this model; tokens in both vocabularies keep their vectors. A classifier may start from
+    a language model: it takes its tokenizer, embedding and layers."""
     recipe: str | None = option(None, metavar="RECIPE")
     """Take settings from a recipe, by name (see --list-recipes) or file; flags override it."""
-    data: Path | None = option(None, metavar="FOLDER")
+    data: Path | None = option(None, metavar="FOLDER", rare=True)
     """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
     download: bool = False
-    """Download and verify a corpus that is found in neither."""
-    list_corpora: bool = option(False, show=_corpora)
+    """Download and verify a corpus that is not on this machine."""
+    list_corpora: bool = option(False, show=lambda _: "\n".join(map(_described, list_corpora())))
     """List the corpora, and exit."""
-    list_vectors: bool = option(False, show=_vectors)
+    list_vectors: bool = option(False, show=lambda _: "\n".join(map(_described, list_vectors())), rare=True)
     """List the word vectors that --vectors knows by name, and exit."""
-    list_recipes: bool = option(False, show=_recipes)
+    list_recipes: bool = option(
+        False, show=lambda _: "\n".join(f"{name}  {title}" for name, title in recipes().items())
+    )
     """List the recipes, and exit."""
 
     if TYPE_CHECKING:  # groups, whose classes are the task's
@@ -99,11 +88,7 @@ class Train:
         def training(self) -> TrainingConfig: ...
 
     def over(self, tables: Mapping[str, object], where: str) -> Self:
-        """The options with the settings of a run, a model or a recipe.
-
-        Raises:
-            TextseqError: settings that this task does not have.
-        """
+        """The options with the settings of a run, a model or a recipe, named by ``where`` in errors."""
         changes: dict[str, Any] = {}
         for name, key in (("model", "model"), ("batches", "data"), ("training", "training")):
             table, settings = tables.get(key, {}), getattr(self, name)
@@ -124,8 +109,8 @@ def options_for(task: Task) -> Train:
 
 Examples:
 {indent(task.examples.rstrip(), "  ")}
-  {PROG} --resume runs/mine    continue a run that was stopped
-  {PROG} --list-corpora        what there is to learn from
+  {PROG} --resume mine    continue a run that was stopped
+  {PROG} --list-corpora   the corpora that have a name
 
 The run is written to runs/NAME (in TEXTSEQ_HOME, if set): the last and the best checkpoint, log.jsonl, curve.png and a
 model card. Ctrl-C saves it and prints how to continue. To use the model: {task.command} NAME
@@ -182,11 +167,7 @@ class Named:
             ) from error
 
     def task(self) -> tuple[Task, str | None]:
-        """The task, and what determines it; None: nothing, it is the default.
-
-        Raises:
-            TextseqError: the command line names things for different tasks.
-        """
+        """The task, and what determines it; None: nothing, it is the default."""
         info, stated = self.info(), self.value("--task")
         asked: dict[str, str] = {}
         if stated is not None:
@@ -211,14 +192,14 @@ class Named:
                 if info.task in registry.task_named(name).run_class().init_tasks:
                     del asked[f"--from {self.from_}"]
                     break
-        reasons = {name: what for what, name in reversed(asked.items())}
-        if len(reasons) > 1:
-            (first, why), (second, other), *_ = sorted(reasons.items(), key=lambda row: list(asked).index(row[1]))
-            nouns = [registry.task_named(name).noun for name in (first, second)]
-            raise TextseqError(f"{why} asks for {nouns[0]}, {other} for {nouns[1]}; leave one of them out")
-        for name, why in reasons.items():
-            return registry.task_named(name), why
-        return registry.TASKS[0], None
+        if not asked:
+            return registry.TASKS[0], None
+        (why, name), *others = asked.items()
+        for other, second in others:
+            if second != name:
+                nouns = [registry.task_named(task).noun for task in (name, second)]
+                raise TextseqError(f"{why} asks for {nouns[0]}, {other} for {nouns[1]}; leave one of them out")
+        return registry.task_named(name), why
 
     def defaults(self, task: Task) -> Train:
         """The defaults for the flags: settings of a run to resume, of a model to start from, of a recipe."""

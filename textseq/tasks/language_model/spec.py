@@ -24,5 +24,5 @@ LANGUAGE_MODEL = Task(
     examples="""\
 textseq-train tinyshakespeare --max-minutes 5     a corpus by name
 textseq-train --text novel.txt --name mine        your own text: files or folders
-textseq-train --text more.txt --from mine         train a model further on another text""",
+textseq-train --text more.txt --from mine         train a model further""",
 )
