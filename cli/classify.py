@@ -20,7 +20,8 @@ from textseq.io.files import growing
 from textseq.tasks.classification.config import ExplanationMethod
 
 if TYPE_CHECKING:
-    from textseq.tasks.classification.classifier import Classifier
+    from textseq.tasks.classification.classifier import Classification
+    from textseq.tasks.classification.explain import Explanation
 
 PROG = "textseq-classify"
 
@@ -85,56 +86,48 @@ def classify(arguments: Sequence[str]) -> None:
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
         rows = Texts(options.input, options.text_column, options.encoding) if table and options.input else lines
-        with _page(options) as page:
-            options.answer(
-                rows,
-                partial(_answers, classifier, options, page),
-                unit="texts",
-                prompt="text> ",
-                usual=BUFFER,
-                characters=CHARACTERS,
-            )
+        pending: list[str] = []  # texts to explain that were read and not answered yet, in order
 
-
-def _answers(
-    classifier: Classifier,
-    options: Classify,
-    page: Callable[[str], None] | None,
-    texts: Iterable[str],
-    first: int,
-    progress: Callable[[int], object],
-) -> Iterator[str]:
-    """The output for each text; see ``shards.Answers``."""
-    from textseq.io.colored_text import wants_colour
-    from textseq.tasks.classification.classifier import BUFFER
-
-    explains = options.explain or page is not None
-    pending: list[str] = []  # texts that were read and not answered yet, in order
-
-    def noted() -> Iterator[str]:
-        for text in texts:
-            if explains:
+        def noted(texts: Iterable[str]) -> Iterator[str]:
+            for text in texts:
                 pending.append(text)
-            yield text
+                yield text
 
-    results = classifier.stream(noted(), buffer=options.ahead(BUFFER), progress=progress)
-    for number, result in enumerate(results, start=first):
-        explanation = None
-        if explains:
-            explanation = classifier.explain(pending.pop(0), label=options.explain_label, method=options.explain_by)
-            if page is not None:
-                page(explanation.on_page())
-        shown = explanation if options.explain else None
-        if options.json:
-            record = {"label": result.label, "probability": result.probability, "probabilities": result.probabilities}
-            record |= {"explanation": {"label": shown.label, **shown.to_dict()}} if shown else {}
-            yield options.to_json(record)
-            continue
-        line = f"{result.label}\t{result.probability:.4f}"
-        if shown:
-            colored = options.output is None and wants_colour(sys.stdout)
-            line = "\n" * (number > 0) + f"{line}\n{shown.in_colour() if colored else shown.in_figures()}"
-        yield line
+        def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
+            texts = noted(texts) if explains else texts
+            results = classifier.stream(texts, buffer=options.ahead(BUFFER), progress=progress)
+            for number, result in enumerate(results, start=first):
+                explanation = None
+                if explains:
+                    explanation = classifier.explain(
+                        pending.pop(0), label=options.explain_label, method=options.explain_by
+                    )
+                    if page is not None:
+                        page(explanation.on_page())
+                yield _line(number, result, explanation if options.explain else None, options)
+
+        with _page(options) as page:
+            options.answer(rows, answers, unit="texts", prompt="text> ", usual=BUFFER, characters=CHARACTERS)
+
+
+def _line(number: int, result: Classification, explanation: Explanation | None, options: Classify) -> str:
+    """The output for a text."""
+    if options.json:
+        record: dict[str, object] = {
+            "label": result.label,
+            "probability": result.probability,
+            "probabilities": result.probabilities,
+        }
+        if explanation:
+            record["explanation"] = {"label": explanation.label, **explanation.to_dict()}
+        return options.to_json(record)
+    line = f"{result.label}\t{result.probability:.4f}"
+    if explanation:
+        from textseq.io.colored_text import wants_colour
+
+        colored = options.output is None and wants_colour(sys.stdout)
+        line = "\n" * (number > 0) + f"{line}\n{explanation.in_colour() if colored else explanation.in_figures()}"
+    return line
 
 
 @contextmanager

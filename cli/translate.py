@@ -63,14 +63,37 @@ def translate(arguments: Sequence[str]) -> None:
     options = parse(Translate(), PROG, arguments)
     _check(options)
     with options.reading() as lines:
+        from textseq.tasks.translation.processing import TruncationLog
         from textseq.tasks.translation.translator import BUFFER
 
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, but this model has none")
-        answers = _Answers(translator, options)
+        picture, truncated = options.plot_attention, TruncationLog()
+
+        def answers(sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
+            nonlocal picture
+            results = translator.stream(
+                sentences,
+                attention=translator.attends and bool(options.json or options.alignment or picture),
+                buffer=options.ahead(BUFFER),
+                prefix=options.prefix,
+                progress=progress,
+                first=first + 1,
+                truncated=truncated,
+                **vars(options.decoding),
+            )
+            for number, translations in enumerate(results, start=first):
+                yield from _lines(number, translations, options)
+                best = translations[0]
+                if picture is not None and best.attention is not None:
+                    from textseq.tasks.translation.plots import attention_heat_map
+
+                    attention_heat_map(best.attention, best.source_tokens, best.tokens, picture)
+                    picture = None
+
         options.answer(lines, answers, unit="sentences", prompt=f"{translator.languages[0]}> ", usual=BUFFER)
-        if answers.picture is not None:
+        if picture is not None:
             raise TextseqError(f"--plot-attention: expected a sentence to draw, got none in {lines.name}")
 
 
@@ -90,41 +113,6 @@ def _opened(options: Translate) -> Translator:
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
             raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
     return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
-
-
-class _Answers:
-    """The translations of sentences, as lines; ``picture`` is the file that is still to be drawn."""
-
-    def __init__(self, translator: Translator, options: Translate) -> None:
-        from textseq.tasks.translation.processing import TruncationLog
-
-        self.translator, self.options = translator, options
-        self.picture = options.plot_attention
-        self.truncated = TruncationLog()
-
-    def __call__(self, sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
-        """See ``shards.Answers``."""
-        from textseq.tasks.translation.translator import BUFFER
-
-        options = self.options
-        results = self.translator.stream(
-            sentences,
-            attention=self.translator.attends and bool(options.json or options.alignment or self.picture),
-            buffer=options.ahead(BUFFER),
-            prefix=options.prefix,
-            progress=progress,
-            first=first + 1,
-            truncated=self.truncated,
-            **vars(options.decoding),
-        )
-        for number, translations in enumerate(results, start=first):
-            yield from _lines(number, translations, options)
-            best = translations[0]
-            if self.picture is not None and best.attention is not None:
-                from textseq.tasks.translation.plots import attention_heat_map
-
-                attention_heat_map(best.attention, best.source_tokens, best.tokens, self.picture)
-                self.picture = None
 
 
 def _lines(number: int, translations: Sequence[Translation], options: Translate) -> Iterator[str]:

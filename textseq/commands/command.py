@@ -37,16 +37,7 @@ def parse(
 ) -> Options:
     """Read a command line over the defaults. Help, version, lists and completion are printed, and end the command.
 
-    Args:
-        default: an instance of the command's options; see ``flags``.
-        prog: the command's name.
-        arguments: the command line without the command.
-        hidden: fields that are not flags; see ``flags_of``.
-        elsewhere: the error for a flag that this command does not have; None: the nearest one is offered.
-
-    Raises:
-        TextseqError: a flag or a value that is wrong.
-        SystemExit: something was printed instead.
+    ``hidden`` are fields that are not flags; ``elsewhere`` gives the error for a flag of another task.
     """
     flags = flags_of(default, hidden)
     shown = next((argument for argument in arguments if argument in ("-h", "--help", "--help-all", "--version")), None)
@@ -100,13 +91,7 @@ def terminable() -> Iterator[None]:
 
 
 def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> NoReturn:
-    """Call a command and exit with its code.
-
-    Args:
-        prog: the command's name; begins every error line.
-        command: takes the command line's arguments.
-        arguments: default: the process's own.
-    """
+    """Call a command and exit with its code; ``prog`` begins every error line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # characters that the terminal lacks are printed as escapes
             stream.reconfigure(errors="backslashreplace")
@@ -122,13 +107,10 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
             which = "" if process.leads else f" (process {process.rank})"
             print(f"{prog}{which}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         sys.exit(2)
-    except Interrupted as stop:
-        if str(stop):
-            print(f"{prog}: {stop}", file=sys.stderr)
-        sys.exit(stop.code)
-    except KeyboardInterrupt:
-        print(f"{prog}: stopped", file=sys.stderr)
-        sys.exit(130)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        if message := str(stop) if isinstance(stop, Interrupted) else "stopped":
+            print(f"{prog}: {message}", file=sys.stderr)
+        sys.exit(getattr(stop, "code", 130))
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(0)

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +34,6 @@ KINDS: Mapping[type, tuple[str, str]] = {
     str: ("TEXT", "a text"),
 }
 """What a value is called in help and in errors; types are tried in this order."""
-
 
 METAVARS: Mapping[str, str] = {
     "device": "DEVICE",
@@ -162,12 +162,7 @@ def _quoted(text: str) -> str:
 
 
 def flags_of(options: object, hidden: Container[str] = ()) -> dict[str, Flag]:
-    """The flags of a dataclass instance, by name.
-
-    Args:
-        options: its values are the defaults.
-        hidden: fields whose name, or its first word, is among these are not flags.
-    """
+    """The flags of a dataclass instance, by name, except fields whose name, or its first word, is ``hidden``."""
     flags: dict[str, Flag] = {}
     for path, owner, item in _fields(options, ()):
         if item.name in hidden or item.name.split("_")[0] in hidden:
@@ -177,10 +172,7 @@ def flags_of(options: object, hidden: Container[str] = ()) -> dict[str, Flag]:
         name = str(item.metadata["metavar"]) if positional else "--" + item.name.strip("_").replace("_", "-")
         same = next((flag for flag in flags.values() if flag.paths[0][-1] == item.name), None)
         if same is None:
-            default = options
-            for step in path:
-                default = getattr(default, step)
-            flags[name] = Flag(name, (path,), owner, hint, default, item.metadata)
+            flags[name] = Flag(name, (path,), owner, hint, reduce(getattr, path, options), item.metadata)
         else:
             flags[same.name] = replace(same, paths=(*same.paths, path))
     return flags
@@ -198,13 +190,9 @@ def _fields(
             yield (*path, item.name), type(options), item
 
 
-_HINTS: dict[type, dict[str, object]] = {}
-
-
+@cache
 def _hints(owner: type) -> dict[str, object]:
-    if owner not in _HINTS:
-        _HINTS[owner] = typing.get_type_hints(owner)
-    return _HINTS[owner]
+    return typing.get_type_hints(owner)
 
 
 def is_flag(argument: str) -> bool:
@@ -238,18 +226,8 @@ def scan(arguments: Sequence[str], names: Mapping[str, Flag]) -> Iterator[tuple[
 def read(
     options: Options, flags: Mapping[str, Flag], arguments: Sequence[str], *, prog: str, elsewhere: Elsewhere
 ) -> tuple[Options, list[Flag]]:
-    """The options with what a command line sets, and the flags that it names.
-
-    Args:
-        options: the defaults.
-        flags: see ``flags_of``.
-        arguments: the command line without the command.
-        prog: the command's name, for errors.
-        elsewhere: the error for a flag that other commands or tasks have; None: unknown there too.
-
-    Raises:
-        TextseqError: an unknown flag (the right one is offered), or a value that is missing or wrong.
-    """
+    """The options with what a command line sets, and the flags that it names; for an unknown one the right one is
+    offered."""
     names = {name: flag for flag in flags.values() for name in flag.names}
     positional = [flag for flag in flags.values() if flag.about.get("positional")]
     changes: dict[tuple[str, ...], object] = {}

@@ -30,14 +30,7 @@ INDENT = 26
 
 
 def help_text(description: str, flags: Mapping[str, Flag], prog: str, *, everything: bool) -> str:
-    """The help of a command.
-
-    Args:
-        description: text above the flags, with examples; see ``wrapped``.
-        flags: by name.
-        prog: the command's name.
-        everything: show all flags rather than the common ones.
-    """
+    """The help of a command: description, examples, all flags or only the common ones."""
     width = max(shutil.get_terminal_size().columns, 40)
     shown = [flag for flag in flags.values() if everything or len(flags) <= FEW or _is_common(flag, prog)]
     words = [f"[{flag.metavar}]" for flag in flags.values() if flag.about.get("positional")]

@@ -87,12 +87,7 @@ class LineOptions(ModelOptions):
         return json.dumps(record, ensure_ascii=not unicode)
 
     def check(self, unit: str, outputs: Mapping[str, Path | None]) -> None:
-        """Refuse flags that contradict each other, before anything is loaded.
-
-        Args:
-            unit: what a line holds, in the plural.
-            outputs: further files to write, by flag.
-        """
+        """Refuse flags that contradict each other, before anything is loaded; ``outputs`` are further files."""
         if self.interactive and (self.input is not None or self.buffer is not None):
             raise TextseqError("--interactive reads stdin line by line; leave out --input and --buffer")
         for flag, lines in (("--buffer", self.buffer), ("--shard", self.shard)):
@@ -133,11 +128,7 @@ class LineOptions(ModelOptions):
             answers: see ``shards``.
             unit: what the progress bar counts, in the plural.
             prompt: printed before each line that someone types.
-            usual: texts that ``answers`` reads ahead by default.
-            characters: limits these further.
-
-        Raises:
-            TextseqError: the texts cannot be read, or the answers cannot be written.
+            usual: texts that ``answers`` reads ahead by default; ``characters`` limits these further.
         """
         with self._bar(unit) as bar:
             if self.process is not None:

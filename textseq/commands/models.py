@@ -63,10 +63,10 @@ def model_line(entry: ModelEntry) -> str:
 
 def _score(results: Sequence[Mapping[str, object]]) -> list[str]:
     """The number by which models of a task are compared."""
-    shown = {"accuracy": "accuracy {:.1%}", "nats_per_token": "{:.3f} nats per token"}
-    rows = [{"bleu": row.get("score")} if row.get("measure") == "BLEU" else row for row in results]
-    for key, text in ({"bleu": "BLEU {:.1f}"} | shown).items():
-        for row in rows:
+    for row in results:
+        if row.get("measure") == "BLEU":
+            return [f"BLEU {row['score']:.1f}"]
+        for key, text in (("accuracy", "accuracy {:.1%}"), ("nats_per_token", "{:.3f} nats per token")):
             if isinstance(value := row.get(key), float):
                 return [text.format(value)]
     return []

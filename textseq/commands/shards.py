@@ -58,14 +58,7 @@ def fingerprint(model: Path) -> str:
 
 
 class Shards:
-    """One process's share of the work on a file.
-
-    Args:
-        output: the file for all answers; the folder is ``output`` with ".shards" appended.
-        process: its number.
-        processes: how many there are.
-        job: everything that the answers depend on, as plain data.
-    """
+    """One process's share of the work on a file; ``job`` is everything that the answers depend on, as plain data."""
 
     def __init__(self, output: Path, process: int, processes: int, job: Mapping[str, object]) -> None:
         self.output = output.resolve()  # the file that a link points to
@@ -91,10 +84,6 @@ class Shards:
             characters: limits these further; see ``read_ahead``.
             buffers: shard size in multiples of ``ahead``, so that nothing is read ahead past the end of a shard.
             progress: called with the number of texts done or skipped.
-
-        Raises:
-            TextseqError: the texts cannot be read, the folder belongs to another job, the disk is full, or another
-                process has ended.
         """
         waiting, done = iter(texts), 0
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from textseq.commands.flags import flags_of, option, scan
 from textseq.commands.renamed import TASKS as OTHER_NAMES
+from textseq.config.base import Settings
 from textseq.config.recipes import read_recipe, recipes
+from textseq.config.training import TrainingConfig
 from textseq.data.corpora.catalog import CorpusRecipe, list_corpora
 from textseq.data.readers.word_vectors import list_vectors
+from textseq.data.sources import DataSource, TextData
 from textseq.errors import TextseqError
 from textseq.tasks import registry
 from textseq.tasks.task import Task
 
 if TYPE_CHECKING:
     from textseq.checkpoints.model_info import ModelInfo
-    from textseq.config.base import Settings
     from textseq.config.recipes import TrainingRecipe
-    from textseq.config.training import TrainingConfig
-    from textseq.data.sources import DataSource
 
 PROG = "textseq-train"
 
@@ -76,16 +76,11 @@ class Train:
     )
     """List the recipes, and exit."""
 
-    if TYPE_CHECKING:  # groups, whose classes are the task's
-
-        @property
-        def source(self) -> DataSource: ...
-        @property
-        def model(self) -> Settings: ...
-        @property
-        def batches(self) -> Settings: ...
-        @property
-        def training(self) -> TrainingConfig: ...
+    # the groups; a task has its own classes
+    source: DataSource = field(default_factory=TextData)
+    model: Settings = field(default_factory=Settings)
+    batches: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def over(self, tables: Mapping[str, object], where: str) -> Self:
         """The options with the settings of a run, a model or a recipe, named by ``where`` in errors."""
