@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 
 from textseq.commands.flags import flags_of
-from textseq.commands.help import COMMON, completion, wrapped
+from textseq.commands.help import COMMON, completions, wrapped
 from textseq.commands.renamed import NAMES, TASKS
 from textseq.commands.train import options_for
 from textseq.data.sources import TextData
@@ -142,8 +142,9 @@ def test_flags_may_be_written_in_other_ways(command: Command, flag: str, value: 
 
 def test_completion_knows_every_flag() -> None:
     flags = flags_of(options_for(LANGUAGE_MODEL))
-    for shell in ("bash", "zsh", "fish", "tcsh"):
-        script = completion(flags, "textseq-train", shell)
+    scripts = completions(flags, "textseq-train")
+    assert set(scripts) == {"bash", "zsh", "fish", "tcsh"}
+    for script in scripts.values():
         assert all(flag[2:] in script for flag in flags if flag.startswith("--"))
 
 

@@ -24,8 +24,6 @@ from textseq.version import __version__
 
 Options = TypeVar("Options")
 
-SHELLS = ("bash", "zsh", "fish", "tcsh")
-
 
 def parse(
     default: Options,
@@ -48,12 +46,12 @@ def parse(
 
         _print_and_exit(help_text(inspect.getdoc(default) or "", flags, prog, everything=shown == "--help-all"))
     if arguments[:1] == ["--print-completion"]:
-        from textseq.commands.help import completion
+        from textseq.commands.help import completions
 
-        shell = "".join(arguments[1:2])
-        if shell not in SHELLS:
-            raise unknown("shell for --print-completion:", shell, SHELLS)
-        _print_and_exit(completion(flags, prog, shell))
+        shell, scripts = "".join(arguments[1:2]), completions(flags, prog)
+        if shell not in scripts:
+            raise unknown("shell for --print-completion:", shell, scripts)
+        _print_and_exit(scripts[shell])
     options, named = read(default, flags, arguments, prog=prog, elsewhere=elsewhere)
     for flag in named:
         if show := flag.about.get("show"):

@@ -59,12 +59,11 @@ class Evaluate:
 
     Examples:
       textseq-evaluate shakespeare --model shakespeare
-      textseq-evaluate tinyshakespeare --model mine --split validation --window 100
+      textseq-evaluate tinyshakespeare --model mine --split validation
       textseq-evaluate --text chapter.txt --model mine
       textseq-evaluate multi30k --model en-de --split test_2017_flickr
       textseq-evaluate --pairs test.en test.de --model en-de second third
       textseq-evaluate multi30k --model en-de --compare en-de-small
-      textseq-evaluate multi30k --model en-de --compare-translations theirs.txt
       textseq-evaluate sst2 --model mine --plot-confusion confusion.png
       textseq-evaluate --labelled reviews.csv --model mine
       textseq-evaluate --tagged test.conllu --model mine

@@ -47,10 +47,8 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
     metrics = _evaluate(translator, dataset, split, len(sources), options)
     systems = [metrics.translations]
     place = f"corpus:{dataset.name}|split:{split if len(dataset.splits) > 1 else 'whole'}"
-    if not other:
-        _show(metrics.scores)
-    else:
-        _show(metrics.scores, f"{name}:")
+    _show(metrics.scores, f"{name}:" * bool(other))
+    if other:
         if baseline is not None:
             second = _evaluate(baseline, dataset, split, len(sources), options)
             scores, theirs = second.scores, second.translations
@@ -96,10 +94,8 @@ def _dataset(options: Evaluate, source: str, target: str) -> PairDataset:
             raise TextseqError("the model does not know its languages; name them with --source and --target")
         has = next((recipe.languages for recipe in list_corpora() if recipe.name == options.corpus), ())
         if has and asked.source is asked.target is None and not {source, target} <= set(has):
-            raise TextseqError(
-                f"corpus '{options.corpus}' has {', '.join(has)}, and the model translates {source} to {target}; name "
-                "another corpus"
-            )
+            got = f"{', '.join(has)}, and the model translates {source} to {target}"
+            raise TextseqError(f"corpus '{options.corpus}' has {got}; name another corpus")
     return wanted.open_whole(data_dir=options.data, download=options.download)
 
 

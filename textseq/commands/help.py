@@ -93,14 +93,11 @@ def _row(flag: Flag, width: int) -> str:
 
 
 def _default(flag: Flag) -> str:
-    """The default, where there is one to show."""
-    if flag.default is True:
-        return "(default: on)"
-    if flag.default in (None, "", (), {}, False) and not isinstance(flag.default, int | float):
+    value = flag.default
+    if value is None or value is False or value in ("", (), {}):
         return ""
-    if isinstance(flag.default, tuple):
-        return f"(default: {' '.join(map(str, flag.default))})"
-    return "" if flag.default is False else f"(default: {flag.default})"
+    shown = "on" if value is True else " ".join(map(str, value)) if isinstance(value, tuple) else value
+    return f"(default: {shown})"
 
 
 def _two_columns(left: str, right: str, width: int) -> str:
@@ -138,8 +135,8 @@ def _docs(owner: type) -> dict[str, str]:
     return docs
 
 
-def completion(flags: Mapping[str, Flag], prog: str, shell: str) -> str:
-    """A script that completes a command's flags in bash, zsh, fish or tcsh."""
+def completions(flags: Mapping[str, Flag], prog: str) -> dict[str, str]:
+    """Scripts that complete a command's flags, by shell."""
     names = [name for flag in flags.values() for name in flag.names if name.startswith("--")]
     words = " ".join([*names, "--help", "--help-all", "--version"])
     return {
@@ -147,4 +144,4 @@ def completion(flags: Mapping[str, Flag], prog: str, shell: str) -> str:
         "zsh": f"#compdef {prog}\n[[ $PREFIX == -* ]] && compadd -- {words} || _files",
         "fish": "\n".join(f"complete -c {prog} -l {word[2:]}" for word in words.split()),
         "tcsh": f"complete {prog} 'c/--/({words.replace('--', '')})/' 'p/*/f/'",
-    }[shell]
+    }

@@ -7,11 +7,11 @@ import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from textseq.checkpoints.registry import find_model
 from textseq.commands.command import log_to_stderr, terminable
@@ -115,7 +115,10 @@ class LineOptions(ModelOptions):
         """The lines, cut after so many characters. In this block SIGTERM works as Ctrl-C does."""
         log_to_stderr()
         os.environ.setdefault(*FEW_KERNELS)
-        with self._file() as file, terminable():
+        if self.input is None and sys.stdin is None:
+            raise TextseqError("stdin is closed; name a file with --input")
+        opened = nullcontext(sys.stdin.buffer) if self.input is None else Document(self.input, "").open()
+        with opened as file, terminable():
             yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.prompts, longest=longest)
 
     def answer(
@@ -168,13 +171,6 @@ class LineOptions(ModelOptions):
         follows = self.process is not None and not self.process.leads
         quiet = self.prompts or self.on_screen or follows or not sys.stderr.isatty()
         return tqdm(total=None if quiet else _count(self.input), unit=f" {unit}", disable=quiet)
-
-    def _file(self) -> AbstractContextManager[IO[bytes]]:
-        if self.input is not None:
-            return Document(self.input, "").open()
-        if sys.stdin is None:
-            raise TextseqError("stdin is closed; name a file with --input")
-        return nullcontext(sys.stdin.buffer)
 
 
 def _prompted(lines: Iterable[str], prompt: str) -> Iterator[str]:

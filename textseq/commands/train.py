@@ -136,11 +136,6 @@ class Named:
         """The value of a flag."""
         return self.values.get(flag, [None])[-1]
 
-    @property
-    def own_files(self) -> bool:
-        """Whether one's own files are named."""
-        return any(f"--{task.source.own_files}" in self.values for task in registry.TASKS)
-
     def info(self) -> ModelInfo | None:
         """Metadata of the run to resume, or of the model to start from."""
         from textseq.checkpoints.model_info import read_info
@@ -182,11 +177,9 @@ class Named:
         for task in registry.TASKS:
             asked |= {flag: task.name for flag in _own_flags(task) if flag in self.values}
         if self.resume is None and info is not None:
-            rest = {task: what for what, task in asked.items() if task != info.task}
-            for name in rest:
-                if info.task in registry.task_named(name).run_class().init_tasks:
-                    del asked[f"--from {self.from_}"]
-                    break
+            tasks = [registry.task_named(task) for task in asked.values() if task != info.task]
+            if any(info.task in task.run_class().init_tasks for task in tasks):
+                del asked[f"--from {self.from_}"]
         if not asked:
             return registry.TASKS[0], None
         (why, name), *others = asked.items()
@@ -207,11 +200,11 @@ class Named:
             options = options.over({"model": model, "data": batches}, f"the model {self.from_}")
         options = replace(options.over(self.recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
         corpus = self.recipe.get("corpus")
-        if corpus is None or self.own_files or (self.corpus is not None and self.corpus.name != corpus):
+        own_files = any(f"--{task.source.own_files}" in self.values for task in registry.TASKS)
+        if corpus is None or own_files or (self.corpus is not None and self.corpus.name != corpus):
             return options  # the recipe's settings for other data
         named: Any = {name: value for name in ("source", "target") if (value := self.recipe.get(name)) is not None}
-        groups: Any = {"source": replace(options.source, corpus=corpus, **named)}
-        return replace(options, corpus=corpus, **groups)
+        return replace(options, corpus=corpus, source=replace(options.source, corpus=corpus, **named))
 
 
 def _own_flags(task: Task) -> list[str]:
@@ -223,11 +216,9 @@ def _own_flags(task: Task) -> list[str]:
 def elsewhere(flag: str, task: Task, reason: str | None) -> str | None:
     """The error for a flag that only other tasks have."""
     others = [other for other in registry.TASKS if other is not task and flag in flags_of(options_for(other), HIDDEN)]
-    if not others:
-        return None
     why = f" (as {reason} says)" if reason else ""
     names = " or ".join(f"--task {other.name}" for other in others)
-    return f"{flag} is not a flag of {task.noun}{why}; {PROG} {names} has it"
+    return f"{flag} is not a flag of {task.noun}{why}; {PROG} {names} has it" if others else None
 
 
 def changed_flags(options: Train, base: Train) -> list[str]:
