@@ -371,7 +371,7 @@ def test_a_command_that_is_killed_goes_on(command: Command, monkeypatch: pytest.
     again: list[int] = []
 
     def noted(path: Path) -> AbstractContextManager[tuple[BinaryIO, ...]]:
-        again.extend([int(path.name)] * path.name.isdigit())
+        again.extend(int(name) for name in [path.name] if name.isdigit())
         return replacing(path)
 
     monkeypatch.setattr(shards, "replacing", noted)

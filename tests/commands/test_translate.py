@@ -400,7 +400,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
         ("--num-return-sequences 6", r"expected at most --num-beams \(5\), got 6"),
         ("--num-beams 2 --min-p 0.1", "--min-p is for sampling"),
         ("--logit-bias e", "--logit-bias: expected TOKEN=NUMBER, got 'e'"),
-        ("--logit-bias the=1", "wants single tokens, found 'the'"),
+        ("--logit-bias the=1", "expected single tokens, got 'the'"),
         ("--device cuda:99", "--device cuda:99 cannot be used here"),
     ],
 )

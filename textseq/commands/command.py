@@ -64,9 +64,9 @@ def _print_and_exit(text: str) -> NoReturn:
     raise SystemExit(0)
 
 
-def log_to_stderr() -> None:
-    """Print the library's warnings on stderr; of several processes only the first prints."""
-    level = logging.WARNING if environment().leads else logging.CRITICAL
+def log_to_stderr(*, every_process: bool = False) -> None:
+    """Print the library's warnings on stderr; of several processes only the first prints by default."""
+    level = logging.WARNING if every_process or environment().leads else logging.CRITICAL
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
 
 

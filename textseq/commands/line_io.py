@@ -113,7 +113,7 @@ class LineOptions(ModelOptions):
     @contextmanager
     def reading(self, longest: int = LONGEST) -> Iterator[Lines]:
         """The lines, cut after so many characters. In this block SIGTERM works as Ctrl-C does."""
-        log_to_stderr()
+        log_to_stderr(every_process=True)  # each has lines of its own
         os.environ.setdefault(*FEW_KERNELS)
         if self.input is None and sys.stdin is None:
             raise TextseqError("stdin is closed; name a file with --input")
