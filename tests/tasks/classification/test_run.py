@@ -160,7 +160,7 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
         ),
         (
             {"data_source": LabelledData(labelled=(str(reviews),), validation=0)},
-            "--best-by accuracy wants a validation",
+            "--best-by accuracy needs validation data, and there are none",
         ),
         ({"data_source": LabelledData(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
         ({"data_source": LabelledData()}, "name a corpus or give your own"),
@@ -227,7 +227,7 @@ def test_too_many_folds_are_refused_before_the_first_training(reviews: Path, hom
     few = home / "few.csv"
     few.write_text("label,text\n" + "".join(f"{('good', 'bad')[n % 2]},text {n}\n" for n in range(6)))
     for folds in (4, 50):
-        with pytest.raises(TextseqError, match=f"{folds} folds of 'few.csv' want more texts than 6"):
+        with pytest.raises(TextseqError, match=f"{folds} folds of 'few.csv' need more texts than 6"):
             textseq.train_classifiers(LabelledData(labelled=(str(few),), folds=folds), model=SMALL, data=LETTERS)
     assert not (home / "runs").exists()
 
@@ -390,7 +390,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
     ]  # fmt: skip
     for arguments, told in cases:
         code, out, err = command(*arguments)
-        lines = [line for line in err.splitlines() if not line.startswith("Of ")]
+        lines = [line for line in err.splitlines() if not line.startswith("Reading texts from ")]
         assert (code, out, len(lines)) == (2, "", 1), (arguments, err)
         assert re.search(told, lines[0]), (arguments, err)
 
@@ -523,7 +523,8 @@ def test_rates_by_layer_are_refused_where_layers_are_not_told_apart(tmp_path: Pa
     (tmp_path / "pairs.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(60)))
     training = TranslatorTrainingConfig(max_steps=1, max_epochs=None, layer_decay=0.5)
     with pytest.raises(
-        TextseqError, match="--layer-decay and --unfreeze-epochs are not for translators; leave them out"
+        TextseqError,
+        match=r"--layer-decay and --unfreeze-epochs need a model with layer_groups\(\), .*; leave them out",
     ):
         textseq.train_translator(pairs=["pairs.tsv"], training=training, data=PairConfig(tokenizer="char"))
 

@@ -198,7 +198,7 @@ def test_random_resets_come_as_often_as_asked() -> None:
 
 
 def test_text_shorter_than_a_window_is_refused() -> None:
-    with pytest.raises(TextseqError, match=r"longer than one window of 5 tokens, found 5 tokens; .* smaller --window"):
+    with pytest.raises(TextseqError, match=r"longer than one window of 5 tokens, got 5 tokens; .* smaller --window"):
         made(5)
     assert made(6).streams == 1
 

@@ -99,7 +99,11 @@ def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(
             0.1,
             "--best-by: expected loss for a language model, got bleu; choose one",
         ),
-        (TrainingConfig(average="best"), 0.0, "--average best wants a validation part and found none; set a --valida"),
+        (
+            TrainingConfig(average="best"),
+            0.0,
+            "--average best needs validation data, and there are none; set a --valida",
+        ),
     ):
         with pytest.raises(TextseqError, match=message):
             textseq.train(text=[text], model=model(), training=training, validation=validation, overwrite=True)
@@ -210,7 +214,7 @@ def test_a_name_is_a_plain_one(home: Path, name: str) -> None:
         ("too short", 0.1, "training text longer than one window of 16 tokens, got 8"),
         (TEXT[:100], 0.01, "--validation: expected a validation split of at least 2 tokens, got 1; set a larger share"),
         ("", 0.1, "no text in"),
-        (TEXT, 0.6, r"validation .*0\.5"),
+        (TEXT, 0.6, r"--validation: expected at least 0 and at most 0\.5, got 0\.6"),
     ],
 )
 def test_a_text_that_will_not_do_is_told_before_the_first_step(
@@ -338,7 +342,9 @@ def test_vectors_that_will_not_do_are_refused_before_anything_is_replaced(home: 
     before = sorted((home / "runs" / "cats").rglob("*"))
     with pytest.raises(TextseqError, match="none of the tokens has a word vector"):
         with_vectors({"zebra": [1.0, 2.0, 3.0]})
-    with pytest.raises(TextseqError, match=r"vectors of 4 numbers are wanted, .*has 3 .*--embedding-size"):
+    with pytest.raises(
+        TextseqError, match=r"expected vectors of size 4, got size 3 in mine\.vec; .*--embedding-size 3"
+    ):
         with_vectors(KNOWN, size=4)
     with pytest.raises(TextseqError, match="--vectors and --from"):
         textseq.train(text=[Path("cats.txt")], vectors="mine.vec", init_from="cats", overwrite=True)
@@ -434,7 +440,7 @@ def test_the_curve_names_its_unit_and_has_the_accuracy(tmp_path: Path, monkeypat
         "".join(f'{{"step": {step}, "loss": {1 / step}}}\n' for step in range(10, 50, 10))
         + '{"step": 40, "validation_nats_per_token": 0.5, "validation_accuracy": 0.75}\n'
     )
-    learning_curve(log, tmp_path / "curve.png", "text")
+    learning_curve(log, tmp_path / "curve.png", "nats per text")
     assert [axes.get_ylabel() for axes in figures[0].axes] == ["loss (nats per text)", "accuracy"]
     assert np.asarray(figures[0].axes[1].lines[0].get_ydata()).tolist() == [0.75]
 
@@ -481,7 +487,10 @@ def test_a_recipe_is_read_by_name_or_file(tmp_path: Path) -> None:
         ("[modell]\nlayers = 2\n", r"unknown key in the recipe \S+mine\.toml 'modell'; did you mean 'model'"),
         ("layers = \n", r"\S+mine\.toml: expected TOML: .*line 1.*; correct it there"),
         ("model = 3\n", r"the recipe \S+mine\.toml: expected a table for 'model', got 3; correct it"),
-        ("task = 'clasifier'\n", r"unknown task in the recipe \S+mine\.toml 'clasifier'; did you mean 'classifier'"),
+        (
+            "task = 'clasifier'\n",
+            r"unknown task in the recipe \S+mine\.toml 'clasifier'; did you mean 'classification'",
+        ),
         ("source = ['en']\n", r"the recipe \S+mine\.toml: expected a string for 'source', got \['en'\]; correct it"),
     ],
 )
