@@ -275,7 +275,7 @@ def _run(folder: Path) -> None:
         facts["source"]["text"] = [str(folder / "text.txt") for _ in facts["source"]["text"]]
         (last / "config.json").write_text(json.dumps(facts))
     training = textseq.TrainingConfig(max_steps=3, evaluate_every=10, device="cpu")
-    with patch("textseq.training.run.learning_curve"):  # which takes longer than all the rest
+    with patch("textseq.tasks.run.learning_curve"):  # which takes longer than all the rest
         textseq.resume(folder, training=training)
 
 
@@ -395,7 +395,7 @@ def made(task: str) -> Files:
         task=task,
         textseq=textseq.__version__,
         corpus=CorpusInfo(name="mine", title="Mine", licence="none"),
-        labels=("good", "bad"),
+        labels=() if task in ("language-model", "translation") else ("good", "bad"),
         step=1,
         language="English",
     )
@@ -568,7 +568,7 @@ FILES: Files = {
     "pairs.tsv": b"source\ttarget\n" + b"a b c\td e f\nb c\te f\nc\tf\n" * 9,
     "texts.csv": b"text,label\n" + b"".join(f"text {n},{n % 2}\n".encode() for n in range(30)),
     "words.conll": b"a\tX\nb\tY\n\nc\tX\na\tY\n\n" * 9,
-    "recipe.toml": b'task = "language-model"\n[model]\nlayers = 1\n',
+    "recipe.toml": b'task = "language-model"\n[model]\nnum_layers = 1\n',
     "broken.json": b"{",
 }
 

@@ -77,4 +77,4 @@ def test_hashes_are_mended_so_that_damage_reaches_the_readers() -> None:
     files = inputs.made("classification")
     damaged = rehashed(files | {"tokenizer.json": as_json({"kind": "byte", "format": 1})})
     with pytest.raises(AssertionError, match="fit its config"):
-        assert inputs.holds(inputs.reader("model folders: classifier"), damaged) == "result", "fit its config"
+        assert inputs.holds(inputs.reader("model folders: classification"), damaged) == "result", "fit its config"

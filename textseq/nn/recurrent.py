@@ -75,10 +75,15 @@ class Recurrent(nn.Module):
         self.residual = residual
         self.weight_dropout = weight_dropout
         self.zoneout = zoneout if any(zoneout) else ()
-        widths = [input_size, *[hidden_size * self.directions] * (num_layers - 1)]
         self.layers = nn.ModuleList(
-            make_layer(self.cell, width, hidden_size, bidirectional=bidirectional, layer_norm=layer_norm)
-            for width in widths[:num_layers]
+            make_layer(
+                self.cell,
+                hidden_size * self.directions if index else input_size,
+                hidden_size,
+                bidirectional=bidirectional,
+                layer_norm=layer_norm,
+            )
+            for index in range(num_layers)
         )
         self.dropout = Dropout(dropout, locked=locked_dropout)
         start_shape = self.cell.states, num_layers * self.directions, hidden_size
