@@ -136,7 +136,7 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--logit-bias", "e=nan"], "expected -10000 to 10000, got e=nan"),
         (["--logit-bias", " the=-2"], "expected single tokens, got ' the', which this model .char. splits into ' '"),
         (["--logit-bias", "ż=1"], "unknown token 'ż'"),
-        (["--show-surprisal", "--max-new-tokens", "0"], "scoring wants a text"),
+        (["--show-surprisal", "--max-new-tokens", "0"], "score: expected a text, got an empty one"),
         (["--text", "text.txt"], "--text needs one of --show-surprisal"),
         (
             ["--text", "text.txt", "--memorization", "--prompt", "To"],
@@ -249,7 +249,7 @@ def test_novelty_against_another_text(command: Command, home: Path) -> None:
     (home / "other" / "a.txt").write_text("nothing of the kind, that is the question\n")
     out = command("--author", "given", "--text", "text.txt", "--memorization", "--training-text", "other")[1]
     assert "from other: 22 characters, 5 words" in out and "', that is the question'" in out
-    refused(command("--author", "given", "--memorization"), r"was 'text\.txt'\); name it with --training-text")
+    refused(command("--author", "given", "--memorization"), r"\('text\.txt'\); give it with --training-text")
 
 
 def test_every_text_has_its_report(command: Command) -> None:

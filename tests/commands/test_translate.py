@@ -117,7 +117,7 @@ def test_several_models_choose_together(command: Command) -> None:
     both = ensemble_of([load_translator("mine"), load_translator("second")])
     best = [one.text for one in both.translate(SENTENCES)]
     assert written(command("\n".join(SENTENCES), model=("mine", "second"))) == best != expected(SENTENCES)
-    refused(command("", model=("mine", "back")), "same languages, found en to fr and fr to en")
+    refused(command("", model=("mine", "back")), "same languages, got en to fr and fr to en")
 
 
 def test_eight_bits_and_the_device_reach_the_model(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +390,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
         ("--plot-attention .", "--plot-attention: expected a file to write, got the folder"),
         (
             "--plot-attention look.pdf",
-            r"--plot-attention is drawn as a PNG: .* ends in \.png, found \.pdf in look\.pdf",
+            r"--plot-attention is drawn as a PNG: .* ends in \.png, got \.pdf in look\.pdf",
         ),
         ("--output a --plot-attention a", "--plot-attention would overwrite a"),
         ("--interactive --input in.txt", "--interactive reads stdin line by line; leave out --input"),
