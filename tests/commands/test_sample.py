@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import re
 import subprocess
@@ -215,19 +214,20 @@ def test_a_page_shows_the_written_text(command: Command, home: Path) -> None:
     assert page.read_text().count('class="text"') == 3
 
 
-def test_a_given_text_is_looked_at(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_text_is_looked_at(command: Command, home: Path) -> None:
     code, out, _ = command("--author", "mine", "--text", "text.txt", "--show-surprisal")
     assert code == 0
     assert out.splitlines()[0:4:2] == TEXT.splitlines()[:2]
     assert out.splitlines()[-1].endswith(f"{len(TEXT)} characters")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    assert command("--author", "mine", "--text", "-", "--show-surprisal")[1] == out
+    assert command("--author", "mine", "--text", "-", "--show-surprisal", stdin=TEXT.encode())[1] == out
     (home / "latin.txt").write_bytes("na\u00efve".encode("latin-1"))
     refused(command("--author", "mine", "--text", "latin.txt", "--show-surprisal"), "--encoding")
     out = command("--author", "mine", "--text", "latin.txt", "--show-surprisal", "--encoding", "latin-1")[1]
     assert out.startswith("na\u00efve\n")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
-    refused(command("--author", "mine", "--text", "-", "--show-surprisal"), "stdin is not utf-8 text.*--encoding")
+    refused(
+        command("--author", "mine", "--text", "-", "--show-surprisal", stdin=b"caf\xe9"),
+        "stdin is not utf-8 text.*--encoding",
+    )
 
 
 # Memorization
