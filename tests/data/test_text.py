@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,10 +24,10 @@ from textseq.data.corpora import catalog as corpus_recipes
 from textseq.data.corpora import labelled_formats
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS
-from textseq.data.corpora.text_formats import FORMATS
+from textseq.data.corpora.text_formats import FORMATS, CorpusDocument
 from textseq.data.text import TextDataset, corpus_names, load_corpus, own_text
 from textseq.errors import TextseqError
-from textseq.io.documents import CHUNK, Document
+from textseq.io.documents import CHUNK
 
 DataFile = Callable[[str], Path]
 
@@ -38,7 +39,7 @@ def texts(corpus: TextDataset, split: str) -> list[str]:
 def play(tmp_path: Path, raw: str) -> str:
     path = tmp_path / "piece.txt"
     path.write_text(raw, encoding="ascii", newline="")
-    return "".join(Document(path, "ascii", "play").chunks())
+    return "".join(CorpusDocument(path, "ascii", format="play").chunks())
 
 
 # -- corpora by name
@@ -70,12 +71,8 @@ def test_unknown_corpus_is_refused_with_the_nearest() -> None:
 
 def test_recipes_are_found_in_an_installed_package(tmp_path: Path) -> None:
     """Installed, the folder of recipes is ``textseq/corpora``; the command below sees nothing of the clone."""
-    package = Path(corpus_module.__file__).parent
-    for name in ("errors.py", "corpus_recipes.py", "fetch.py", "plays.py", "editions.py", "documents.py", "corpus.py"):
-        put = tmp_path / "textseq" / name
-        put.parent.mkdir(exist_ok=True)
-        put.write_bytes((package / name).read_bytes())
-    (tmp_path / "textseq/__init__.py").touch()
+    package = Path(corpus_module.__file__).parents[1]
+    shutil.copytree(package, tmp_path / "textseq", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "textseq/corpora").mkdir()
     (tmp_path / "textseq/corpora/__init__.py").touch()
     recipe = (package.parent / "corpora/tinyshakespeare.toml").read_text("utf-8")
@@ -353,7 +350,7 @@ def test_folder_of_source_code(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     corpus = own_text([tmp_path], validation=0)
     assert texts(corpus, "train") == ["na\u00efve\n", "print('hi')\n", "int x;\n"]
-    assert corpus.notes == (f"Files left out, as not utf-8 text: 3 (the first is {tmp_path / 'data.xyz'}).",)
+    assert corpus.notes == (f"Skipped files that are not utf-8 text: 3 (the first is {tmp_path / 'data.xyz'}).",)
 
 
 def test_text_is_kept_as_it_is(tmp_path: Path) -> None:

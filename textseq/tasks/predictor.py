@@ -113,8 +113,10 @@ class Predictor(ABC, Generic[Dataset]):
         return self.info.corpus.name
 
     def __repr__(self) -> str:
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        return f"{type(self).__name__}({self.about}; {parameters:,} parameters)"
+        return f"{type(self).__name__}({self.about}; {self._parameter_count():,} parameters)"
+
+    def _parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
 
     @cached_property
     def vectors(self) -> Vectors:

@@ -442,8 +442,8 @@ def test_what_is_no_text_is_named_by_its_place(other: object, kind: str) -> None
 def test_a_translator_says_what_it_is() -> None:
     one = made()
     size = sum(parameter.numel() for parameter in one.models[0].parameters())
-    assert repr(one) == f"Translator(en to de, {size:,} parameters)"
-    assert repr(ensemble_of([one, made(seed=1)])) == f"Translator(en to de, 2 models, {2 * size:,} parameters)"
+    assert repr(one) == f"Translator(en to de; {size:,} parameters)"
+    assert repr(ensemble_of([one, made(seed=1)])) == f"Translator(en to de, 2 models; {2 * size:,} parameters)"
 
 
 # Several models

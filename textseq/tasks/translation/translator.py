@@ -142,6 +142,10 @@ class Translator(Predictor[PairDataset]):
         models = f", {len(self.models)} models" if len(self.models) > 1 else ""
         return f"{' to '.join(self.languages)}{models}"
 
+    def _parameter_count(self) -> int:
+        """The parameters of all models of the ensemble."""
+        return sum(parameter.numel() for model in self.models for parameter in model.parameters())
+
     @property
     def languages(self) -> tuple[str, str]:
         """Codes of source and target language; "source" and "target" if unknown."""
