@@ -116,7 +116,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     for sentence in ("one two three", "five four three two", "two two one five"):
         assert translator.translate([sentence])[0].text == translated(sentence)
         assert translator.translate([sentence], shortlist=True)[0].text == translated(sentence)
-    results = translator.info.results
+    results: list[Any] = [*translator.info.results]
     assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
     assert results[0]["score"] > 90
     signature = results[0]["signature"]
