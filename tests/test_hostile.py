@@ -213,7 +213,7 @@ def test_lists_show_models_whose_results_are_nonsense(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTSEQ_HOME", str(tmp_path))
         assert "language-model  Mine (" in command("sample", "--list-authors")[1]
-        assert "classifier  good, bad; Mine (" in command("classify", "--list-models")[1]
+        assert "classification  good, bad; Mine (" in command("classify", "--list-models")[1]
 
 
 def test_a_name_that_is_no_text_is_saved_by_its_number(tmp_path: Path) -> None:
