@@ -93,6 +93,10 @@ class LabelledFolder(RowFile[Example]):
         """The name in errors."""
         return str(self.path)
 
+    def rows(self) -> Iterator[tuple[int, Example | RowError]]:
+        """The number of each file, from 1, and its example or error."""
+        return enumerate((self._example(*file) for file in self._files()), start=1)
+
     def __iter__(self) -> Iterator[Example]:
         """The examples, label by label, each sorted by file name; see ``surveyed``."""
         return self.surveyed([])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def not_text(text: str, encoding: str) -> RowError | None:
     return None
 
 
-class RowFile(Generic[Row]):
+class RowFile(ABC, Generic[Row]):
     """Rows of one's own files, read from disk each time; the base of the readers."""
 
     unit: ClassVar[str] = "lines"
@@ -71,9 +71,9 @@ class RowFile(Generic[Row]):
     def name(self) -> str:
         """The name in errors."""
 
+    @abstractmethod
     def rows(self) -> Iterator[tuple[int, Row | RowError]]:
         """The number of the line where each row begins, from 1, and the row or its error."""
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[Row]:
         """The rows; raises a TextseqError for the first row error that is not to be dropped."""
