@@ -417,5 +417,5 @@ def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes(
 )
 def test_every_kind_learns(cell: CellName, attention: AttentionName) -> None:
     small = replace(PLAIN, cell=cell, attention=attention, embedding_size=16, encoder_size=16, hidden_size=32)
-    _, losses = trained(small, longest=4, steps=25)
-    assert losses[0] > 2 and np.mean(losses[-5:]) < 0.85 * losses[0]
+    _, losses = trained(small, longest=4, steps=50)
+    assert losses[0] > 2 and np.mean(losses[-5:]) < 0.7 * losses[0]
