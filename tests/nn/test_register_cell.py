@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import textseq
-from cli.train import main
+from textseq.cli.train import main
 from textseq import nn
 from textseq.config.names import CELL_STATES
 from textseq.errors import TextseqError

@@ -189,7 +189,7 @@ def test_a_text_that_changed_is_refused(home: Path, tmp_path: Path) -> None:
     folder = train(home, "changing", settings(5), text)
     before = outcome(folder)
     text.write_text("a rose is a nose. " * 30)
-    with pytest.raises(TextseqError, match=r"the text of \S+ is not the one that the run began with; bring that back"):
+    with pytest.raises(TextseqError, match=r"the text of \S+ is not the one that the run was started with; restore it"):
         textseq.resume("changing")
     text.unlink()
     with pytest.raises(TextseqError, match=r"no file or folder \S+changing\.txt"):
@@ -208,7 +208,7 @@ def test_what_is_no_run_is_refused(home: Path, tmp_path: Path) -> None:
 
 def test_another_optimizer_is_refused(home: Path) -> None:
     train(home, "optimizer", settings(5, optimizer="sgd"))
-    with pytest.raises(TextseqError, match=r"the optimizer that it began with, sgd; found --optimizer adamw; leave it"):
+    with pytest.raises(TextseqError, match=r"was started with sgd, got adamw; leave it out"):
         textseq.resume("optimizer", training=settings(50))
 
 

@@ -456,7 +456,7 @@ def test_memory_that_runs_out_on_the_way_back_ends_the_job_in_words(home: Path) 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [(["--text", "nowhere.txt"], "no file or folder"), (["--nme", "mine"], "Unrecognized options: --nme")],
+    [(["--text", "nowhere.txt"], "no file or folder"), (["--nme", "mine"], "unknown flag --nme; did you mean --name?")],
 )
 def test_what_is_wrong_is_said_once(home: Path, flags: list[str], message: str) -> None:
     """By torch's own launcher, which stays when the first process has failed."""
