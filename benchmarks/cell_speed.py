@@ -39,7 +39,7 @@ def main() -> None:
     x = torch.randn(o.batch_size, o.window, o.hidden_size, device=device)
 
     def side(cell: CellName, extra: dict[str, object]) -> Callable[[], float]:
-        stack = Recurrent(cell, o.hidden_size, o.hidden_size, num_layers=o.layers, **extra).to(device)  # type: ignore[arg-type]
+        stack = Recurrent(cell, o.hidden_size, o.hidden_size, num_layers=o.num_layers, **extra).to(device)  # type: ignore[arg-type]
 
         def step() -> None:
             with torch.autocast(device.type, torch.bfloat16, enabled=o.precision == "bfloat16"):
@@ -59,7 +59,7 @@ def main() -> None:
         if name != FUSED:
             what = f"training, {name}, {o.precision}, over the fused LSTM"
             note(Row(what, statistics.median(values), "tokens/s", ratio, goal))
-    print(f"{o.layers}x{o.hidden_size}, {o.precision}, N {o.batch_size}, T {o.window}, forward and backward")
+    print(f"{o.num_layers}x{o.hidden_size}, {o.precision}, N {o.batch_size}, T {o.window}, forward and backward")
     print_conditions()
 
 

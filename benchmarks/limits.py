@@ -116,13 +116,13 @@ def main() -> None:
     parser.add_argument("--hidden-size", type=int, default=512)
     parser.add_argument("--num-layers", type=int, default=2)
     o = parser.parse_args()
-    count, rate, translator = weights(o.layers, o.hidden_size, 65), flops(), Translator()
+    count, rate, translator = weights(o.num_layers, o.hidden_size, 65), flops(), Translator()
     print(f"arithmetic: {rate / 1e9:,.0f} GFLOP/s in float32")
     print(f"reading {4 * count / 1e6:.1f} MB of weights repeatedly: {bandwidth(4 * count) / 1e9:,.0f} GB/s")
     for texts in (1, 64, 512):
-        print(f"writing {texts} texts: at most {writing(o.layers, o.hidden_size, 65, texts):,.0f} characters/s")
+        print(f"writing {texts} texts: at most {writing(o.num_layers, o.hidden_size, 65, texts):,.0f} characters/s")
     for what, operations in (
-        ("training a language model", training(o.layers, o.hidden_size, 65)),
+        ("training a language model", training(o.num_layers, o.hidden_size, 65)),
         ("training a translator", translator.training),
         ("translating", translator.writing),
     ):

@@ -179,9 +179,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     o = parser.parse_args()
     torch.manual_seed(0)
-    model = LanguageModel(LanguageModelConfig(num_layers=o.layers, hidden_size=o.hidden_size, embedding_size=64), 65)
+    model = LanguageModel(
+        LanguageModelConfig(num_layers=o.num_layers, hidden_size=o.hidden_size, embedding_size=64), 65
+    )
     model = model.eval().to(pick_device(o.device))
-    print(f"{o.layers}x{o.hidden_size} LSTM, vocabulary 65, characters/s of all texts together, median of {o.rounds}")
+    print(
+        f"{o.num_layers}x{o.hidden_size} LSTM, vocabulary 65, characters/s of all texts together, median of {o.rounds}"
+    )
     print(f"texts  {'side':<24}{'median':>10}")
     for texts in o.texts:
         print_speeds(model, texts, o.rounds)

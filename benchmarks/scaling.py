@@ -85,7 +85,7 @@ def main() -> None:
     with torch.device("meta"):
         parameters = sum(p.numel() for p in LanguageModel(config, V).parameters())
     message = 4 * parameters
-    print(f"{o.layers} LSTM layers of {o.hidden_size}, vocabulary {V}: {parameters / 1e6:.1f} million parameters,")
+    print(f"{o.num_layers} LSTM layers of {o.hidden_size}, vocabulary {V}: {parameters / 1e6:.1f} million parameters,")
     print(f"of whose gradient {message / 1e6:.0f} MB are added up in every step of {tokens:,} tokens per GPU.\n")
     if o.gpu_step_ms is None:
         measure_here(tokens)
@@ -98,7 +98,11 @@ def main() -> None:
 def model_config(o: argparse.Namespace) -> LanguageModelConfig:
     """The model that is measured."""
     return LanguageModelConfig(
-        num_layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, tie_embeddings=True, dropout=0.1
+        num_layers=o.num_layers,
+        hidden_size=o.hidden_size,
+        embedding_size=o.hidden_size,
+        tie_embeddings=True,
+        dropout=0.1,
     )
 
 
@@ -161,7 +165,7 @@ def gpu_seconds(o: argparse.Namespace, parameters: int, tokens: int) -> float:
     if torch.cuda.is_available():
         return seconds_of(1, 1)
     products = 6 * parameters * tokens / (0.3 * 990e12)
-    launches: float = o.layers * o.window * 10e-6 * 3
+    launches: float = o.num_layers * o.window * 10e-6 * 3
     return max(products, launches)
 
 

@@ -48,7 +48,7 @@ def main() -> None:
     device = pick_device(o.device)
     tokenizer = CharTokenizer("".join(chr(ord("!") + i) for i in range(65)))
     config = LanguageModelConfig(
-        num_layers=o.layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell=o.cell, dropout=o.dropout
+        num_layers=o.num_layers, hidden_size=o.hidden_size, embedding_size=o.hidden_size, cell=o.cell, dropout=o.dropout
     )
     batching = DataConfig(batch_size=o.batch_size, window=o.window)
     ids = np.random.default_rng(0).integers(65, size=2_000_000).astype(np.uint8)
@@ -60,7 +60,7 @@ def main() -> None:
             folder=folder,
             tokenizer=tokenizer,
         )
-        bare = nn.LSTM(o.hidden_size, o.hidden_size, o.layers).to(device)
+        bare = nn.LSTM(o.hidden_size, o.hidden_size, o.num_layers).to(device)
         x = torch.randn(o.window, o.batch_size, o.hidden_size, device=device)
         upstream = torch.randn_like(bare(x)[0])
 
@@ -100,10 +100,11 @@ def main() -> None:
     print(f"ratio, median of {o.rounds} rounds: {ratio:.3f}")
     share = batch_seconds * speed / (o.batch_size * o.window)
     print(f"making and moving a batch: {batch_seconds * 1e3:.2f} ms, {share:.2%} of a step")
-    sizes = f"{o.layers}x{o.hidden_size} {o.cell}, {o.precision}, N {o.batch_size}, T {o.window}"
+    sizes = f"{o.num_layers}x{o.hidden_size} {o.cell}, {o.precision}, N {o.batch_size}, T {o.window}"
     print(f"{sizes}, vocabulary {tokenizer.size}, dropout {o.dropout}")
     what = (
-        f"training a language model, {o.layers}x{o.hidden_size} {o.cell}, {o.precision}, N {o.batch_size}, T {o.window}"
+        f"training a language model, {o.num_layers}x{o.hidden_size} {o.cell}, {o.precision}, "
+        f"N {o.batch_size}, T {o.window}"
     )
     note(Row(f"{what}, over bare nn.LSTM", speed, "tokens/s", ratio, 0.9 if device.type == "cuda" else 0.95))
     note(Row(f"{what}: its data side", 100 * share, "% of a step", goal=2.0, at_most=True))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from textseq.cli.train import main
 from torch import Tensor
 
 import textseq
-from textseq.cli.train import main
 from textseq import nn
 from textseq.config.names import CELL_STATES
 from textseq.errors import TextseqError

@@ -1,0 +1,33 @@
+"""Benchmarks are not run in tests; that they read only options that they define is checked in their source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SHARED = "sides.py"  # its parser is that of several benchmarks
+
+
+def options(path: Path) -> set[str]:
+    """The names under which the arguments of a script are found."""
+    return {
+        str(word.value).removeprefix("--").replace("-", "_")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"
+        for word in node.args
+        if isinstance(word, ast.Constant)
+    }
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.name)
+def test_options_that_are_read_are_defined(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "o"
+    }
+    assert read <= options(path) | options(BENCHMARKS / SHARED)
