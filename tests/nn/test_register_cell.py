@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from textseq.cli.train import main
 from torch import Tensor
 
 import textseq
@@ -129,7 +129,7 @@ def test_the_command_trains_it_and_load_knows_it(
     command = f"textseq-train --text {tmp_path}/text.txt --name mine --cell {cell} {sizes}"
     monkeypatch.setattr("sys.argv", command.split())
     with pytest.raises(SystemExit) as stop:
-        main()
+        importlib.import_module("textseq.cli.train").main()
     assert stop.value.code in (0, None), capsys.readouterr().err
     generate = operator.attrgetter("generate")(textseq.load("mine"))
     assert len(generate("a", max_new_tokens=5, seed=1)) >= 5
