@@ -150,7 +150,7 @@ def test_the_cache_tells_options_apart_that_the_tokenizer_heeds(tmp_path: Path) 
     assert corpus.reads == len(options)
     assert [tokenizer_for(corpus, wanted, tmp_path).fingerprint for wanted in options] == made
     assert corpus.reads == len(options)
-    batching = DataConfig(tokenizer="word", lowercase=True, batch_size=3)
+    batching = DataConfig(tokenizer="word", normalization="none", lowercase=True, batch_size=3)
     assert tokenizer_for(corpus, batching, tmp_path).fingerprint == made[2] and corpus.reads == len(options)
 
 

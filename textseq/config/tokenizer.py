@@ -11,6 +11,8 @@ from textseq.errors import TextseqError
 
 TokenizerName = Literal["char", "byte", "word", "subword"]
 
+NormalizationName = Literal["none", "lines", "text"]
+
 StemmerName = Literal[
     "none", "arabic", "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian", "norwegian",
     "porter", "portuguese", "romanian", "russian", "spanish", "swedish",
@@ -18,10 +20,19 @@ StemmerName = Literal[
 
 
 TOKENIZER_OPTIONS: dict[str, tuple[str, ...]] = {
-    "char": (),
-    "byte": (),
-    "word": ("vocabulary_size", "minimum_count", "rare_words", "words", "lowercase", "stem", "punctuation"),
-    "subword": ("vocabulary_size", "subword_model"),
+    "char": ("normalization",),
+    "byte": ("normalization",),
+    "word": (
+        "normalization",
+        "vocabulary_size",
+        "minimum_count",
+        "rare_words",
+        "words",
+        "lowercase",
+        "stem",
+        "punctuation",
+    ),
+    "subword": ("normalization", "vocabulary_size", "subword_model"),
 }
 """The fields of ``TokenizerConfig`` that each tokenizer uses; all others must keep their defaults."""
 
@@ -33,6 +44,10 @@ class TokenizerConfig(Settings):
     tokenizer: TokenizerName = "char"
     """Tokenizer: characters (unseen ones as bytes), bytes, words (each with the space before it; see --words and
     --rare-words), or subwords (SentencePiece with byte fallback)."""
+    normalization: NormalizationName = "none"
+    """Normalization of all text before it becomes tokens, in training and in use: none; lines (line ends CRLF and CR
+    become LF); or text (lines, composed accents (NFC), plain quotes, apostrophes, hyphens, spaces, ellipses and
+    ligatures instead of typographic ones, no invisible characters)."""
     vocabulary_size: int = ranged(8000, at_least=1, at_most=500_000)
     """word: number of words in the vocabulary, the most frequent ones; characters and white space are added. subword:
     size of the whole vocabulary. Small texts may give fewer."""

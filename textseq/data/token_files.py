@@ -90,7 +90,9 @@ def tokenizer_for(dataset: DocumentSet, options: TokenizerConfig, cache: Path) -
     """
     kind = options.tokenizer
     _check_split(dataset, TRAIN_SPLIT)
-    used = (f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind])
+    used = [f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind]]
+    if options.normalization == "none":  # keeps the place of what was cached before there was normalization
+        used.remove("normalization=none")
     folder = cache / "tokenizers" / _file_name(dataset, kind, kind, dataset.fingerprint, str(TOKENIZER_FORMAT), *used)
     if (cached := _cached_tokenizer(folder, kind)) is not None:
         return cached
@@ -227,7 +229,7 @@ def _write(
             if label is not None:
                 write(2, label_ids[label])
             counts.documents += 1
-            for tokens in tokenizer.encode_chunks(counts.text(document)):
+            for tokens in tokenizer.encode_chunks(counts.text(tokenizer.normalized(document))):
                 write(0, tokens.astype(identity.dtype).tobytes())
                 counts.tokens += len(tokens)
         if counts.tokens == 0:

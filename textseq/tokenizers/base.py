@@ -9,15 +9,17 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.tokenizer import NormalizationName, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
+from textseq.tokenizers.normalization import character_spans, normalize, normalize_chunks
 
 TOKENIZER_FORMAT = 1
 
@@ -49,7 +51,7 @@ class StreamDecoder(ABC):
 class Tokenizer(ABC):
     """Base of all tokenizers: text (``str``) to token ids and back.
 
-    A reversible tokenizer has ``decode(encode(text)) == text`` for every Unicode text.
+    A reversible tokenizer has ``decode(encode(text)) == text`` for every Unicode text, once that is normalized.
 
     Example:
         >>> tokenizer = CharTokenizer.train(["hello"])
@@ -63,10 +65,12 @@ class Tokenizer(ABC):
             different tokenizers match embeddings by these strings.
         fallback: ids that a generator should never choose: those that only text unseen in training uses, and
             ``<unk>``.
+        normalization: of every text that is encoded, and of the training text; see ``normalization``.
         loses: what encoding loses ("case", "punctuation"...); empty for reversible tokenizers.
     """
 
     kind: ClassVar[str]
+    normalization: NormalizationName = "none"
 
     def __init__(
         self, vocabulary: tuple[str, ...], fallback: tuple[int, ...] = (), loses: tuple[str, ...] = ()
@@ -76,7 +80,6 @@ class Tokenizer(ABC):
         self.loses = loses
 
     @classmethod
-    @abstractmethod
     def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
         """Train a tokenizer; memory does not grow with the text, and chunk boundaries do not matter.
 
@@ -87,21 +90,58 @@ class Tokenizer(ABC):
         Raises:
             TextseqError: a lone surrogate, or options that do not suit the text.
         """
+        name = options.normalization
+        tokenizer = cls._train((normalize_chunks(chunked(document), name) for document in documents), options)
+        tokenizer.normalization = name
+        return tokenizer
 
+    @classmethod
     @abstractmethod
+    def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
+        """``train`` on normalized documents."""
+
     def encode(self, text: str) -> Ids:
         """The ids (T,) of a text.
 
         Raises:
             TextseqError: a lone surrogate.
         """
+        return self._encode(normalize(text, self.normalization))
+
+    @abstractmethod
+    def _encode(self, text: str) -> Ids:
+        """``encode`` of a normalized text."""
+
+    def normalized(self, chunks: Iterable[str]) -> Iterator[str]:
+        """The normalized text of a text that arrives in chunks; chunk boundaries do not matter."""
+        return normalize_chunks(chunks, self.normalization)
 
     def encode_chunks(self, chunks: Iterable[str]) -> Iterator[Ids]:
-        """The ids of a text that arrives in chunks; chunk boundaries do not matter.
+        """The ids of a text that arrives in chunks; chunk boundaries do not matter."""
+        return self._encode_chunks(self.normalized(chunks))
 
-        This default suits tokenizers whose tokens never span characters; others override it.
+    def _encode_chunks(self, chunks: Iterable[str]) -> Iterator[Ids]:
+        """``encode_chunks`` of a normalized text, for tokenizers whose tokens never span characters."""
+        return map(self._encode, chunked(chunks))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Start and end in the given text of each token of ``encode(text)``.
+
+        They are in order and together cover the text: characters that normalization or the tokenizer drops belong to
+        a neighbouring token. Several tokens that spell one character all have its span.
         """
-        return map(self.encode, chunked(chunks))
+        characters = character_spans(text, self.normalization)
+        ends = self._ends(normalize(text, self.normalization))
+        if not ends:
+            return []
+        ends[-1] = len(characters)
+        touched = (range(start, max(end, start + 1)) for start, end in pairwise([0, *ends]))
+        return [(characters[part[0]][0], characters[part[-1]][1]) for part in touched]
+
+    def _ends(self, text: str) -> list[int]:
+        """For each token of a normalized text, the number of its characters that are complete after that token."""
+        decoder = self.stream()
+        return list(accumulate(len(decoder.feed(token)) for token in self._encode(text).tolist()))
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """The text of ids (T,); invalid UTF-8, which a model may generate, becomes U+FFFD.
@@ -136,12 +176,13 @@ class Tokenizer(ABC):
 
     @property
     def signature(self) -> str:
-        """The kind and what it loses, for signatures of metrics: lost text is easy to predict."""
-        return "-without-".join([self.kind, *("+".join(self.loses).replace(" ", "-"),) * (not self.reversible)])
+        """The kind, what it loses and the normalization, for signatures of metrics: lost text is easy to predict."""
+        lost = f"-without-{'+'.join(self.loses).replace(' ', '-')}" if self.loses else ""
+        return self.kind + lost + (f"-norm-{self.normalization}" if self.normalization != "none" else "")
 
     @property
     def reversible(self) -> bool:
-        """Whether decoding restores every text."""
+        """Whether decoding restores every normalized text."""
         return not self.loses
 
     def notes(self, options: TokenizerConfig) -> Iterator[str]:
@@ -156,7 +197,8 @@ class Tokenizer(ABC):
 
     def to_json(self) -> dict[str, object]:
         """The tokenizer as plain data, with its kind and format version."""
-        return {"format": TOKENIZER_FORMAT, "kind": self.kind, **self._settings()}
+        normalization = {"normalization": self.normalization} if self.normalization != "none" else {}
+        return {"format": TOKENIZER_FORMAT, "kind": self.kind, **normalization, **self._settings()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Self:
@@ -173,7 +215,12 @@ class Tokenizer(ABC):
             )
         if kind != cls.kind:
             raise TextseqError(f"expected a {cls.kind} tokenizer, got a {kind} tokenizer; use load_tokenizer")
-        return cls._from_settings(data)
+        tokenizer, name = cls._from_settings(data), data.get("normalization", "none")
+        known: dict[object, NormalizationName] = {known: known for known in get_args(NormalizationName)}
+        if not isinstance(name, str) or name not in known:
+            raise TextseqError(f"a {cls.kind} tokenizer of the unknown normalization {name!r:.40}; upgrade textseq")
+        tokenizer.normalization = known[name]
+        return tokenizer
 
     @abstractmethod
     def _settings(self) -> dict[str, object]:
@@ -211,27 +258,25 @@ class Tokenizer(ABC):
             )
 
 
-def align_to_text(tokenizer: Tokenizer, ids: Iterable[int], amounts: Iterable[float]) -> list[tuple[str, float]]:
-    """Align per-token amounts with the decoded text.
+def align_to_text(tokenizer: Tokenizer, text: str, amounts: Iterable[float]) -> list[tuple[str, float]]:
+    """Align amounts per token with a text.
 
     Args:
-        tokenizer: of the ids.
-        ids: T token ids.
-        amounts: T numbers, such as surprisals.
+        tokenizer: of the text.
+        text: as given to ``tokenizer.encode``.
+        amounts: T numbers, one for each token, such as surprisals.
 
     Returns:
-        Segments of the text, each with the sum of its tokens' amounts: mostly the text of one token; where several
-        tokens spell one character, that character.
+        Segments that joined are the text, each with the sum of its tokens' amounts: mostly the text of one token;
+        where several tokens spell one character, that character. None without tokens.
     """
-    decoder = tokenizer.stream()
-    segments, total = [], 0.0
-    for token, amount in zip(ids, amounts, strict=True):
-        total += amount
-        if text := decoder.feed(token):
-            segments.append((text, total))
-            total = 0.0
-    rest = decoder.finish()
-    return [*segments, (rest, total)] if rest else segments
+    segments: list[tuple[int, int, float]] = []
+    for (start, end), amount in zip(tokenizer.spans(text), amounts, strict=True):
+        if segments and start < segments[-1][1]:
+            start, _, before = segments.pop()
+            amount += before
+        segments.append((start, end, amount))
+    return [(text[start:end], amount) for start, end, amount in segments]
 
 
 def chunked(document: Iterable[str]) -> Iterator[str]:

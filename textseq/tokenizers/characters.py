@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, Tokenizer, chunked, encode_unicode, required_string
+from textseq.tokenizers.base import Ids, StreamDecoder, Tokenizer, chunked, encode_unicode, required_string
 
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 HALF_BYTES = tuple(f"<0x{half:X}>" for half in range(16))
@@ -33,11 +33,10 @@ class ByteTokenizer(Tokenizer):
         super().__init__(BYTES)
 
     @classmethod
-    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
-        """The byte tokenizer; the text is not used."""
-        return cls()
+    def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
+        return cls()  # the text is not used
 
-    def encode(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         return np.frombuffer(encode_unicode(text, "utf-8"), np.uint8).astype(np.int64)
 
     def _decode(self, ids: Ids) -> str:
@@ -93,13 +92,13 @@ class CharTokenizer(Tokenizer):
         self._table[codes] = np.arange(count)
 
     @classmethod
-    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
+    def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
         seen = np.zeros(0x110000, np.bool_)
         for chunk in chain.from_iterable(map(chunked, documents)):
             seen[_code_points(chunk)] = True
         return cls(_text(np.flatnonzero(seen)))
 
-    def encode(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         codes = _code_points(text)
         ids = self._table.take(codes, mode="clip")
         unseen = ids < 0

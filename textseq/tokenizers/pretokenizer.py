@@ -42,10 +42,10 @@ class PretokenizingTokenizer(Tokenizer):
         self._cache: dict[str, bytes] = {}
         """The ids of pretokens as bytes of 32-bit integers: joined, they are read as one array."""
 
-    def encode(self, text: str) -> Ids:
-        return np.concatenate([np.empty(0, np.int64), *self.encode_chunks([text])])
+    def _encode(self, text: str) -> Ids:
+        return np.concatenate([np.empty(0, np.int64), *self._encode_chunks([text])])
 
-    def encode_chunks(self, chunks: Iterable[str]) -> Iterator[Ids]:
+    def _encode_chunks(self, chunks: Iterable[str]) -> Iterator[Ids]:
         for pretokens in pretokenize(chunks, self.pattern):
             if len(self._cache) > CACHE_SIZE:
                 self._cache = {}  # replaced, not cleared: another thread may be using it

@@ -15,7 +15,7 @@ import numpy as np
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, required_string
+from textseq.tokenizers.base import Ids, StreamDecoder, required_string
 from textseq.tokenizers.characters import BYTES, ByteStream
 from textseq.tokenizers.pretokenizer import PretokenizingTokenizer, count_pretokens
 
@@ -74,7 +74,7 @@ class SubwordTokenizer(PretokenizingTokenizer):
     """Tokens are subwords trained by SentencePiece, with the space before them (" the", "ing").
 
     Ids: the pieces in SentencePiece's order, then the 256 bytes ``<0x00>`` to ``<0xFF>``. A piece never spans white
-    space. The text is not normalized.
+    space.
 
     Args:
         proto: the serialized SentencePiece model.
@@ -95,7 +95,7 @@ class SubwordTokenizer(PretokenizingTokenizer):
         super().__init__(vocabulary, tuple(n for n, token in enumerate(vocabulary) if token in self._unused))
 
     @classmethod
-    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
+    def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
         counts, seen = count_pretokens(documents, cls.pattern)
         seen.update(chain.from_iterable(counts))
         trainable = ((word, count) for word, count in counts.items() if not _UNTRAINABLE.search(word))

@@ -71,7 +71,7 @@ class WordTokenizer(PretokenizingTokenizer):
         self.pattern = _pattern(options)
 
     @classmethod
-    def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:
+    def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
         pretokens, dropped = count_pretokens(documents, _pattern(options))
         split = splitter(options)
         counts: Counter[str] = Counter()
@@ -92,11 +92,22 @@ class WordTokenizer(PretokenizingTokenizer):
         unused = characters - spelled - set(words)
         return cls(words, "".join(sorted(characters)), "".join(sorted(unused)), options)
 
-    def surfaces(self, text: str) -> list[str]:
-        """The surface form of each token of ``encode``: case and endings kept. Only for ``rare_words="unknown"``."""
+    def _ends(self, text: str) -> list[int]:
         plain = splitter(replace(self._options, lowercase=False, stem="none"))
-        pairs = ((plain(pretoken), self._split(pretoken)) for pretoken in self.pattern.findall(text))
-        return [word for forms, words in pairs for word in (forms if len(forms) == len(words) else words)]
+        ends: list[int] = []
+        offset = 0
+        for pretoken in self.pattern.findall(text):
+            words, forms, at = self._split(pretoken), plain(pretoken), 0
+            for word, form in zip(words, forms if len(forms) == len(words) else words, strict=True):
+                bare = form.strip(" ") or form
+                stop = max(pretoken.find(bare, at), at) + len(bare)
+                begin = stop - len(form)
+                known = word in self._ids or self._options.rare_words == "unknown"
+                spelled = [] if known else self._speller._ends(word)[:-1]
+                ends += (offset + min(max(begin + end, at), stop) for end in (*spelled, len(form)))
+                at = stop
+            offset += len(pretoken)
+        return ends
 
     def _encode_pretokens(self, pretokens: list[str]) -> Iterable[Sequence[int]]:
         return (tuple(chain.from_iterable(map(self._encode_word, self._split(pretoken)))) for pretoken in pretokens)

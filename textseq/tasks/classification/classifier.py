@@ -31,7 +31,6 @@ from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.predictor import Predictor, batches_by_length, check_labels, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
-from textseq.tokenizers.words import WordTokenizer
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
@@ -194,14 +193,8 @@ class Classifier(Predictor[LabelledDataset]):
         number = int(log_p.argmax()) if label is None else self.labels.index(label)
         inputs = ids if len(ids) else np.zeros(1, np.int64)  # as in ``text_batch``
         amounts, score, baseline = contributions(self.model, inputs, number, self.temperature, method)
-        pieces = self._pieces(text, ids, amounts.tolist()) if len(ids) else []
+        pieces = align_to_text(self.tokenizer, padded_text(text), amounts.tolist()) if len(ids) else []
         return Explanation(self.labels[number], float(np.exp(log_p[number])), score, baseline, tuple(pieces))
-
-    def _pieces(self, text: str, ids: np.ndarray, amounts: Sequence[float]) -> list[tuple[str, float]]:
-        """Pieces of the text with the contributions of their tokens; rare words appear as in the text."""
-        if isinstance(self.tokenizer, WordTokenizer) and "rare words" in self.tokenizer.loses:
-            return list(zip(self.tokenizer.surfaces(padded_text(text)), amounts, strict=True))
-        return align_to_text(self.tokenizer, ids.tolist(), amounts)
 
     def warnings(self, dataset: LabelledDataset) -> list[str]:
         """A warning if the model was trained on texts of the dataset."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from textseq.config.base import ranged, rate
 from textseq.config.model import RecurrentConfig
 from textseq.config.names import PoolingName
-from textseq.config.tokenizer import TokenizerConfig, TokenizerName
+from textseq.config.tokenizer import NormalizationName, TokenizerConfig, TokenizerName
 from textseq.config.training import TrainingConfig
 
 
@@ -17,6 +17,7 @@ class LabelledConfig(TokenizerConfig):
     """Data: how labelled texts become batches."""
 
     tokenizer: TokenizerName = "word"
+    normalization: NormalizationName = "text"
     vocabulary_size: int = ranged(20_000, at_least=1, at_most=500_000)
     batch_size: int | Literal["auto"] = ranged(32, at_least=1)
     """Batch size N, texts of similar length. auto: the largest that fits the device, as long as doubling it makes

@@ -66,7 +66,7 @@ class Explanation:
     baseline: float
     """Log odds with as many tokens whose embeddings are zero."""
     pieces: tuple[tuple[str, float], ...]
-    """The decoded text by tokens, and the contribution of each in nats."""
+    """The text as given by tokens, and the contribution of each in nats."""
 
     @property
     def contributed(self) -> float:

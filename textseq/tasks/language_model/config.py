@@ -9,7 +9,7 @@ from textseq.config.base import Settings, ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.model import RecurrentConfig
 from textseq.config.names import CELL_STATES
-from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.tokenizer import NormalizationName, TokenizerConfig
 from textseq.errors import TextseqError
 
 
@@ -17,6 +17,7 @@ from textseq.errors import TextseqError
 class DataConfig(TokenizerConfig):
     """Data: how text becomes batches."""
 
+    normalization: NormalizationName = "lines"
     batch_size: int | Literal["auto"] = ranged(32, at_least=1)
     """Batch size N: the text is read as N parallel streams. auto: the largest that fits the device, as long as doubling
     it makes training faster; the number is saved with the run."""

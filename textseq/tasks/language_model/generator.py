@@ -48,9 +48,9 @@ class Score:
     surprisal: tuple[float, ...]
     """Negative log-likelihood of each token, in nats."""
     pieces: tuple[Piece, ...]
-    """The decoded text in pieces as short as the tokens allow, each with its surprisal."""
+    """The text in pieces as short as the tokens allow, each with its surprisal."""
     characters: int
-    """Length of the given text."""
+    """Length of the normalized text."""
 
     @property
     def nats(self) -> float:
@@ -207,8 +207,8 @@ class TextGenerator(Predictor[DocumentSet]):
                 losses.append(cross_entropy(logits[0].float(), targets[at : at + CHUNK], reduction="none"))
         surprisal = tuple(torch.cat(losses).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, targets.tolist(), surprisal))
-        return Score(names, surprisal, tuple(pieces), len(text))
+        pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, text, surprisal))
+        return Score(names, surprisal, tuple(pieces), sum(map(len, self.tokenizer.normalized([text]))))
 
     def evaluate(
         self, dataset: DocumentSet, split: str = "test", *, window: int | None = None, streams: int = 1

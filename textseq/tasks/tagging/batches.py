@@ -12,7 +12,7 @@ from torch import Tensor
 
 from textseq.data.batching import Cursor, RowBatches, moved, pad
 from textseq.data.rows import Tagged
-from textseq.tasks.tagging.lexicon import Lexicon
+from textseq.tasks.tagging.lexicon import Lexicon, normalized_letters
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class TagBatches(RowBatches):
         self.words: list[tuple[str, ...]] = []
         self.tags: list[list[int]] = []
         for words, tags in sentences:
-            self.words.append(words)
+            self.words.append(normalized_letters(words, lexicon.normalization) if per_letter else words)
             self.tags.append([number_of[tag] for tag in tags])
         super().__init__(np.array([len(words) for words in self.words]), batch_size, seed)
 

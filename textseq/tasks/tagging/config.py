@@ -7,6 +7,7 @@ from typing import Literal
 
 from textseq.config.base import Settings, ranged, rate
 from textseq.config.model import RecurrentConfig
+from textseq.config.tokenizer import NormalizationName
 from textseq.config.training import TrainingConfig
 
 
@@ -14,6 +15,9 @@ from textseq.config.training import TrainingConfig
 class TaggedConfig(Settings):
     """Data: how tagged sentences become batches."""
 
+    normalization: NormalizationName = "text"
+    """Normalization of words before they are looked up: none; lines; or text (composed accents (NFC), plain quotes,
+    apostrophes, hyphens, spaces, ellipses and ligatures instead of typographic ones, no invisible characters)."""
     vocabulary_size: int = ranged(50_000, at_least=1, at_most=500_000)
     """Number of words in the vocabulary, the most frequent ones; others are represented by their characters only."""
     minimum_count: int = ranged(2, at_least=1)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.tokenizer import NormalizationName, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.tasks.tagging.config import TaggedConfig
 from textseq.tokenizers.base import Ids, Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
+from textseq.tokenizers.normalization import normalize
 from textseq.tokenizers.registry import load_tokenizer
 from textseq.tokenizers.words import WordTokenizer
 
@@ -45,28 +46,40 @@ class Lexicon:
         config = TokenizerConfig(
             tokenizer="word",
             words="spaces",
+            normalization=options.normalization,
             rare_words="unknown",
             vocabulary_size=options.vocabulary_size,
             minimum_count=options.minimum_count,
         )
-        texts = [" ".join(("", *map(_solid, words))) for words in sentences]  # every word has a space before it
+        texts = [
+            " ".join(("", *(_solid(word, options.normalization) for word in words))) for words in sentences
+        ]  # every word has a space before it
         words = WordTokenizer.train(([text] for text in texts), config)
         if words.size == len(words.fallback):
             raise TextseqError(
                 f"expected words that occur {options.minimum_count} times, got none; "
                 "lower --minimum-count or give more sentences"
             )
-        return cls(words, CharTokenizer.train([text] for text in texts))
+        return cls(
+            words, CharTokenizer.train(([text] for text in texts), TokenizerConfig(normalization=options.normalization))
+        )
 
     def encode(self, words: Sequence[str]) -> Ids:
         """The ids (T,) of words; unknown words are looked up in lower case."""
         row_of, unknown = self._row_of, self.unknown
-        rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in map(_solid, words))
+        solid = (_solid(word, self.normalization) for word in words)
+        rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in solid)
         return np.fromiter(rows, np.int64, len(words))
 
     def spell(self, word: str) -> Ids:
         """The ids of a word's characters, at least one; of a long word those at both ends."""
+        word = normalize(word, self.normalization)
         return self.letters.encode(word if 0 < len(word) <= 2 * HALF else (word[:HALF] + word[-HALF:] or " "))
+
+    @property
+    def normalization(self) -> NormalizationName:
+        """Of words and letters."""
+        return self.words.normalization
 
     @property
     def unknown(self) -> int:
@@ -81,7 +94,7 @@ class Lexicon:
     @property
     def signature(self) -> str:
         """For signatures of metrics."""
-        return "words-and-letters"
+        return "words-and-letters" + (f"-norm-{self.normalization}" if self.normalization != "none" else "")
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
@@ -94,9 +107,14 @@ class Lexicon:
         self.letters.save(folder, LETTERS_FILE)
 
 
-def _solid(word: str) -> str:
-    """The word with white space replaced, as in "New York", which would be split."""
-    return "␣".join(word.split())
+def _solid(word: str, normalization: NormalizationName) -> str:
+    """The normalized word with white space replaced, as in "New York", which would be split."""
+    return "␣".join(normalize(word, normalization).split())
+
+
+def normalized_letters(letters: Sequence[str], normalization: NormalizationName) -> tuple[str, ...]:
+    """The letters of a normalized text, which CTC reads; as given if none would be left."""
+    return tuple(normalize("".join(letters), normalization)) or tuple(letters)
 
 
 def load_lexicon(folder: Path, words: Tokenizer) -> Lexicon:

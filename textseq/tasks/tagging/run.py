@@ -23,7 +23,7 @@ from textseq.tasks.initialization import check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.tagging.batches import TagBatches
 from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig
-from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon
+from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.spec import TAGGING
 from textseq.tasks.tagging.tagger import Tagger
@@ -101,7 +101,10 @@ class TaggingRun(run.Run[TaggedDataset, Tagger]):
     def make_tokenizer(
         cls, dataset: TaggedDataset, data: TaggedConfig, init: Checkpoint | None, report: run.Report
     ) -> Lexicon:
-        return Lexicon.train((words for words, _ in dataset.sentences("train")), data)
+        sentences = (words for words, _ in dataset.sentences("train"))
+        if not dataset.aligned:
+            sentences = (normalized_letters(letters, data.normalization) for letters in sentences)
+        return Lexicon.train(sentences, data)
 
     @classmethod
     def load_tokenizer(cls, saved: Checkpoint) -> Lexicon:

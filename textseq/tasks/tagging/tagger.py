@@ -30,7 +30,7 @@ from textseq.metrics.tagging import SequenceMetrics, TaggingMetrics, measure_seq
 from textseq.tasks.predictor import Predictor, batches_by_length, check_labels, each
 from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
-from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon
+from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tokenizers.pretokenizer import WORDS
 from textseq.tokenizers.words import splitter
@@ -201,7 +201,8 @@ class Tagger(Predictor[TaggedDataset]):
 
     def _tag_sequences(self, texts: Sequence[str], num_beams: int) -> Iterator[Tagging]:
         """The most probable tag sequence of each text, by CTC."""
-        for text, (_, log_p) in zip(texts, self.read(texts), strict=True):
+        letters = [normalized_letters(text, self.tokenizer.normalization) for text in texts]
+        for text, (_, log_p) in zip(texts, self.read(letters), strict=True):
             numbers, nats = (
                 ctc_beam_search(log_p, num_beams)[0] if num_beams > 1 else (ctc_greedy(log_p), log_p.max(axis=1).sum())
             )

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from textseq.config.base import Settings, ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.names import AttentionName, CellName
-from textseq.config.tokenizer import TokenizerConfig, TokenizerName
+from textseq.config.tokenizer import NormalizationName, TokenizerConfig, TokenizerName
 from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError
 
@@ -18,6 +18,7 @@ class PairConfig(TokenizerConfig):
     """Data: how sentence pairs become batches."""
 
     tokenizer: TokenizerName = "subword"
+    normalization: NormalizationName = "text"
     vocabulary: Literal["joint", "separate"] = "joint"
     """One vocabulary for both languages, so that names and numbers are the same tokens in both, or one for each."""
     subword_sampling: float = ranged(0.0, at_least=0, at_most=1)

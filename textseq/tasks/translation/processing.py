@@ -15,7 +15,7 @@ from textseq.errors import TextseqError
 from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import Ids, Tokenizer
-from textseq.tokenizers.words import UNKNOWN, WordTokenizer
+from textseq.tokenizers.words import UNKNOWN
 
 log = logging.getLogger("textseq")
 
@@ -62,6 +62,9 @@ class Translation:
     """Attention weights (T, S); None if not requested, without attention, and for an empty sentence."""
     has_attention: bool = field(default=True, compare=False, repr=False)
     """Whether the model has attention."""
+    source_surfaces: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """(S,), the part of the sentence as given that each source token stands for, with the space before it; "" for
+    ``</s>``. Empty without attention weights."""
 
     @property
     def finished(self) -> bool:
@@ -77,7 +80,7 @@ class Translation:
         Raises:
             TextseqError: the attention was not requested, or the model has none.
         """
-        source, target = word_numbers(self.source_tokens), word_numbers(self.tokens)
+        source, target = word_numbers(self.source_surfaces or self.source_tokens), word_numbers(self.tokens)
         if not source or not target:
             return []
         if not self.has_attention:
@@ -95,7 +98,7 @@ def word_numbers(tokens: Sequence[str]) -> list[int]:
     Tokens after the last word, ``</s>`` or spaces, get no number.
     """
     texts = [token.replace("<0x20>", " ") for token in tokens]  # of byte models
-    while texts and (texts[-1] == END or not texts[-1].strip(" ")):
+    while texts and (texts[-1] in ("", END) or not texts[-1].strip(" ")):
         texts.pop()
     numbers, word, begun = [], 0, False
     for text in texts:
@@ -142,8 +145,11 @@ def detokenize(
     ids = without_eos(hypothesis, target.size)
     names = [target.vocabulary[token] for token in ids]
     generated = slice(len(sentence.forced_prefix), None)
-    if replace_unknown and attention is not None and isinstance(source, WordTokenizer):
-        surfaces = source.surfaces(read_sentence(sentence.text))[: len(sentence.ids)]
+    surfaces: list[str] = []
+    if attention is not None:
+        given = read_sentence(sentence.text)
+        surfaces = [given[start:end] for start, end in source.spans(given)[: len(sentence.ids)]]
+    if replace_unknown and attention is not None:
         best = (surfaces[place].strip(" ") for place in attention[: len(ids), : len(surfaces)].argmax(axis=1))
         words = [
             name.replace(UNKNOWN[0], word) if name in UNKNOWN else name for name, word in zip(names, best, strict=True)
@@ -155,6 +161,7 @@ def detokenize(
         text=written_sentence(read_sentence(sentence.prefix) + text),
         score=hypothesis.score,
         source_tokens=(*(source.vocabulary[token] for token in sentence.ids.tolist()), END),
+        source_surfaces=(*surfaces, "") if surfaces else (),
         tokens=(*names, END) if len(ids) < len(hypothesis.tokens) else tuple(names),
         attention=attention,
     )
