@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from textseq.tasks.tagging.config import TaggerConfig as TaggerConfig
     from textseq.tasks.tagging.config import TaggerTrainingConfig as TaggerTrainingConfig
     from textseq.tasks.tagging.run import train_tagger as train_tagger
+    from textseq.tasks.tagging.tagger import Span as Span
     from textseq.tasks.tagging.tagger import Tagger as Tagger
     from textseq.tasks.tagging.tagger import Tagging as Tagging
     from textseq.tasks.translation.config import PairConfig as PairConfig
@@ -86,7 +87,7 @@ _MODULE_OF = {
         "textseq.tasks.run": ("resume",),
         "textseq.tasks.tagging.config": ("TaggedConfig", "TaggerConfig", "TaggerTrainingConfig"),
         "textseq.tasks.tagging.run": ("train_tagger",),
-        "textseq.tasks.tagging.tagger": ("Tagger", "Tagging"),
+        "textseq.tasks.tagging.tagger": ("Span", "Tagger", "Tagging"),
         "textseq.tasks.translation.config": (
             "PairConfig",
             "TranslationConfig",

@@ -22,9 +22,10 @@ COUNTS = {
     "treebank": 3914,
     "brown": 57340,
     "cmudict": 133_737,
+    "wnut17": 3394 + 1009 + 1287,
 }
-WORDS = {"treebank": 100_676 - 6592, "brown": 1_161_192, "cmudict": 853_918}
-TAGS = {"treebank": 12, "brown": 12, "cmudict": 39}
+WORDS = {"treebank": 100_676 - 6592, "brown": 1_161_192, "cmudict": 853_918, "wnut17": 62_730 + 15_733 + 23_394}
+TAGS = {"treebank": 12, "brown": 12, "cmudict": 39, "wnut17": 13}
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.tags])
@@ -51,13 +52,25 @@ def test_the_first_sentence_of_the_treebank(data_folder: Path) -> None:
     assert words[-2:] == ("29", ".")
 
 
+def test_the_first_entities_of_wnut17(data_folder: Path) -> None:
+    corpus = load_tagged("wnut17", data_dir=data_folder)
+    words, tags = next(corpus.sentences("train"))
+    assert list(zip(words, tags, strict=True))[14:17] == [
+        ("Empire", "B-location"),
+        ("State", "I-location"),
+        ("Building", "I-location"),
+    ]
+    assert corpus.scheme_found == ("BIO", 0)
+    assert load_tagged("treebank", data_dir=data_folder).scheme == ""
+
+
 def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> None:
     text = "".join(next(iter(load_corpus("brown", data_dir=data_folder).documents("train"))))
     words, _ = next(load_tagged("brown", data_dir=data_folder).sentences("train"))
     assert text.split()[:5] == list(words[:5]) == ["The", "Fulton", "County", "Grand", "Jury"]
     with pytest.raises(TextseqError, match="'treebank' is for tagging; corpora of texts are austen"):
         load_corpus("treebank", data_dir=data_folder)
-    with pytest.raises(TextseqError, match="corpora of tagged sentences are brown, cmudict, treebank"):
+    with pytest.raises(TextseqError, match="corpora of tagged sentences are brown, cmudict, treebank, wnut17"):
         load_tagged("shakespeare", data_dir=data_folder)
 
 

@@ -108,3 +108,34 @@ def test_it_learns_which_label_follows_which() -> None:
     hint = nothing.clone()
     hint[0, 2, 0] = hint[1, 2, 1] = 1.0
     assert made.best(hint, lengths) == labels.tolist()
+
+
+def test_what_is_forbidden_is_never_and_takes_no_probability(scores: Tensor) -> None:
+    """As if the sequences with a forbidden transition did not exist, in the loss, the best and the marginals."""
+    allowed = torch.ones(C + 1, C + 1, dtype=torch.bool)
+    allowed[0, 1] = allowed[C, 2] = allowed[1, C] = False  # 0 then 1; 2 at the start; 1 at the end
+    torch.manual_seed(0)
+    free, bound = ConditionalRandomField(C).double(), ConditionalRandomField(C, allowed).double()
+    for parameter in free.parameters():
+        nn.init.normal_(parameter)
+    bound.load_state_dict(free.state_dict())
+    for row, length in enumerate(LENGTHS.tolist()):
+        paths = {
+            path: log_p
+            for path, log_p in enumerated(free, scores[row], length).items()
+            if path[0] != 2 and path[-1] != 1 and (0, 1) not in itertools.pairwise(path)
+        }
+        total = torch.tensor([*paths.values()], dtype=torch.float64).logsumexp(0).item()
+        one, length_of = scores[row : row + 1, :length], LENGTHS[row : row + 1]
+        for path, log_p in paths.items():
+            assert bound.nats(one, torch.tensor([path]), length_of).item() == pytest.approx(total - log_p)
+        assert tuple(bound.best(one, length_of)[0]) == max(paths, key=lambda path: paths[path])
+        begins = bound.marginals(one, length_of)[0, 0]
+        assert begins[2] == 0 and begins.sum().item() == pytest.approx(1)
+
+
+def test_a_sentence_without_an_allowed_sequence_gives_numbers() -> None:
+    field = ConditionalRandomField(2, torch.zeros(3, 3, dtype=torch.bool))
+    nats = field.nats(torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.long), torch.tensor([3]))
+    torch.autograd.backward(nats.sum())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in field.parameters())

@@ -150,8 +150,12 @@ def _signature(result: Table) -> str:
 def label_results(info: ModelInfo, unit: str) -> tuple[str, ...]:
     """The table of results of a classifier or tagger."""
 
+    spans = any("f1" in result for result in info.results)
+
     def row(result: Table) -> tuple[str, ...]:
         bounds = interval(result["interval_95"], ".2%")
-        return f"{result['accuracy']:.2%}", bounds, f"{result['macro_f1']:.4f}", f"{result['nats']:.4f}"
+        f1 = (f"{result['f1']:.2%}" if "f1" in result else "",) * spans
+        return *f1, f"{result['accuracy']:.2%}", bounds, f"{result['macro_f1']:.4f}", f"{result['nats']:.4f}"
 
-    return result_table(("accuracy", "95 % interval", "macro F1", f"nats per {unit}"), info, row)
+    head = ("F1 of spans",) * spans
+    return result_table((*head, "accuracy", "95 % interval", "macro F1", f"nats per {unit}"), info, row)

@@ -56,6 +56,8 @@ class ModelInfo:
     target_language: str | None = None
     labels: tuple[str, ...] = ()
     """In the order of the model's outputs."""
+    scheme: str = ""
+    """How the tags of a tagger mark spans: a name in ``textseq.data.spans.SCHEMES``; "" if they do not."""
     temperature: float = 1.0
     """Calibration: logits are divided by it."""
     init_from: str | None = None

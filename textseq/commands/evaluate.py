@@ -54,8 +54,9 @@ class Evaluate:
 
     Prints for a language model the loss in nats per token, bits per character and perplexity; for a translator BLEU,
     chrF and TER with 95 % intervals; for a classifier or tagger the accuracy with its interval, precision, recall and
-    F1 of each label, and the confusion of labels. Below each number is its signature: corpus, split, tokenizer, how it
-    was computed, version.
+    F1 of each label, and the confusion of labels; for a tagger of spans, such as named entities, their precision,
+    recall and F1 of each kind, as conlleval defines them. Below each number is its signature: corpus, split, tokenizer,
+    how it was computed, version.
 
     Examples:
       textseq-evaluate shakespeare --model shakespeare

@@ -66,7 +66,8 @@ def _score(results: Sequence[Mapping[str, object]]) -> list[str]:
     for row in results:
         if row.get("measure") == "BLEU":
             return [f"BLEU {row['score']:.1f}"]
-        for key, text in (("accuracy", "accuracy {:.1%}"), ("nats_per_token", "{:.3f} nats per token")):
+        numbers = {"f1": "F1 {:.1%}", "accuracy": "accuracy {:.1%}", "nats_per_token": "{:.3f} nats per token"}
+        for key, text in numbers.items():
             if isinstance(value := row.get(key), float):
                 return [text.format(value)]
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Unpack
 
@@ -23,6 +24,7 @@ from textseq.data.dataset import (
 )
 from textseq.data.readers.tagged import own_tagged_file
 from textseq.data.rows import Example, Tagged
+from textseq.data.spans import find_scheme
 from textseq.data.splits import recipe_splits, split_by_hash
 
 TAGGED_VERSION = 1  # raise when a corpus's files give other sentences, or other splits, than before
@@ -41,6 +43,16 @@ class TaggedDataset(RowDataset[Tagged]):
     """All tags, in the order of the recipe, or sorted."""
     aligned: bool = True
     """Whether each word has a tag; otherwise the letters of a text are read, and its tags are a separate sequence."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of tags that mark spans, as the training sentences show it; "" for other tags."""
+        return self.scheme_found[0]
+
+    @cached_property
+    def scheme_found(self) -> tuple[str, int]:
+        """The scheme, and how many training sentences fit none; see ``find_scheme``."""
+        return find_scheme(self.labels, self.sentences("train")) if self.aligned else ("", 0)
 
     def sentences(self, split: str) -> Iterator[Tagged]:
         """The words of each sentence of a split, with their tags; see ``rows``."""

@@ -36,6 +36,10 @@ class LabelMetrics:
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both else 0.0
 
+    def to_dict(self) -> dict[str, object]:
+        """The numbers, for a model's ``config.json``."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1, "examples": self.examples}
+
 
 @dataclass(frozen=True)
 class ClassificationMetrics:
@@ -85,10 +89,7 @@ class ClassificationMetrics:
             "interval_95": list(self.interval),
             "macro_f1": self.macro_f1,
             "nats": self.nats,
-            "labels": {
-                m.label: {"precision": m.precision, "recall": m.recall, "f1": m.f1, "examples": m.examples}
-                for m in self.per_label
-            },
+            "labels": {label.label: label.to_dict() for label in self.per_label},
             **({"confusion": self.confusion.tolist()} if len(self.labels) <= KEPT else {}),
         }
 
@@ -101,11 +102,9 @@ class ClassificationMetrics:
 
     def table(self) -> str:
         """The metrics of each label and the confusion matrix, for a terminal."""
-        wide = max(10, *map(len, self.labels))
         few = len(self.labels) <= SHOWN
         shown = self.per_label if few else sorted(self.per_label, key=lambda m: -m.examples)[:SHOWN]
-        lines = [f"{'':{wide}}  precision  recall      F1 {self.unit:>8}"]
-        lines += [f"{m.label:{wide}}  {m.precision:9.2%} {m.recall:7.2%} {m.f1:7.4f} {m.examples:8,}" for m in shown]
+        wide, lines = max(10, *map(len, self.labels)), label_table(shown, self.unit)
         if not few:
             errors = self.confusion * ~np.eye(len(self.labels), dtype=bool)
             largest = np.argsort(-errors, axis=None, kind="stable")[:SHOWN]
@@ -121,6 +120,13 @@ class ClassificationMetrics:
             for label, row in zip(self.labels, self.confusion, strict=True)
         ]
         return "\n".join(lines)
+
+
+def label_table(rows: Sequence[LabelMetrics], unit: str) -> list[str]:
+    """Lines of precision, recall and F1; ``unit`` is what the examples are, in the plural."""
+    wide = max(10, *(len(row.label) for row in rows))
+    head = f"{'':{wide}}  precision  recall      F1 {unit:>8}"
+    return [head, *(f"{m.label:{wide}}  {m.precision:9.2%} {m.recall:7.2%} {m.f1:7.4f} {m.examples:8,}" for m in rows)]
 
 
 def measure_labels(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from textseq.version import __version__
 
@@ -28,6 +29,12 @@ def signature_of(how: str, *fields: str) -> str:
 def bootstrap_signature(how: str, *fields: str) -> str:
     """A signature of a metric with a bootstrap interval."""
     return signature_of(how, *fields, f"bs:{RESAMPLES}", f"seed:{SEED}")
+
+
+def resampled(count: int) -> Iterator[npt.NDArray[np.int64]]:
+    """The numbers of the examples in each bootstrap resample of ``count`` examples, (count,)."""
+    rng = np.random.default_rng(SEED)
+    return (rng.integers(count, size=count) for _ in range(RESAMPLES))
 
 
 def percentile_interval(values: Iterable[float]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Tagging metrics: accuracy of tags, error rates of unaligned sequences."""
+"""Tagging metrics: accuracy of tags, F1 of spans, error rates of unaligned sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from textseq.errors import TextseqError
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
-from textseq.metrics.signature import RESAMPLES, SEED, bootstrap_signature, percentile_interval, proportion_interval
+from textseq.metrics.signature import bootstrap_signature, percentile_interval, proportion_interval, resampled
+from textseq.metrics.spans import SpanMetrics, measure_spans
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,23 @@ class TaggingMetrics(ClassificationMetrics):
     """Words outside the vocabulary: correctly tagged ones, and all."""
     sentences: tuple[int, int] = (0, 0)
     """Sentences: those with every tag correct, and all."""
+    spans: SpanMetrics | None = None
+    """Those of named entities, or whatever the tags mark, if they mark spans."""
 
     def to_dict(self) -> dict[str, object]:
         """The numbers with their signature, for a model's ``config.json``."""
-        return {**super().to_dict(), "unknown_words": list(self.unknown), "sentences": list(self.sentences)}
+        words = {**super().to_dict(), "unknown_words": list(self.unknown), "sentences": list(self.sentences)}
+        return words | (self.spans.to_dict() if self.spans is not None else {})
 
     def __str__(self) -> str:
         shares = {"unknown words": self.unknown, "whole sentences": self.sentences}
         more = (f"; {name} {correct / max(count, 1):.2%} of {count:,}" for name, (correct, count) in shares.items())
-        return super().__str__() + "".join(more)
+        spans = "" if self.spans is None else f"{self.spans}\n"
+        return spans + super().__str__() + "".join(more)
+
+    def table(self) -> str:
+        """Those of spans and of words, and the confusion matrix, for a terminal."""
+        return super().table() if self.spans is None else f"{self.spans.table()}\n\n{super().table()}"
 
 
 def measure_tags(
@@ -41,6 +50,7 @@ def measure_tags(
     lengths: Sequence[int],
     labels: Sequence[str],
     *,
+    spans: bool = False,
     how: str = "",
 ) -> TaggingMetrics:
     """Compute the metrics of a tagger over the M words of all sentences.
@@ -52,6 +62,7 @@ def measure_tags(
         known: whether each word is in the vocabulary, (M,).
         lengths: words of each sentence, M in total.
         labels: C names.
+        spans: whether the tags mark spans, which are measured too.
         how: first fields of the signature.
 
     Raises:
@@ -61,9 +72,9 @@ def measure_tags(
     hits, unknown, counts = np.asarray(targets) == np.asarray(predictions), ~np.asarray(known), np.asarray(lengths)
     correct = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # of each sentence
     # Errors within a sentence are correlated, so whole sentences are resampled.
-    rng = np.random.default_rng(SEED)
-    resamples = (rng.integers(len(counts), size=len(counts)) for _ in range(RESAMPLES))
-    interval = percentile_interval(correct[sample].sum() / counts[sample].sum() for sample in resamples)
+    interval = percentile_interval(correct[sample].sum() / counts[sample].sum() for sample in resampled(len(counts)))
+    names, ends = np.asarray(labels), np.cumsum(counts)[:-1]
+    tags = ([part.tolist() for part in np.split(names[some], ends)] for some in (targets, predictions))
     return TaggingMetrics(
         metrics.labels,
         metrics.confusion,
@@ -72,6 +83,7 @@ def measure_tags(
         metrics.signature,
         unknown=(int(hits[unknown].sum()), int(unknown.sum())),
         sentences=(int((correct == counts).sum()), len(counts)),
+        spans=measure_spans(*tags) if spans else None,
     )
 
 

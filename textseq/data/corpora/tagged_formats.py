@@ -1,4 +1,4 @@
-"""Formats of tagged corpora: trees, Brown tags, pronunciations."""
+"""Formats of tagged corpora: trees, Brown tags, columns, pronunciations."""
 
 from __future__ import annotations
 
@@ -43,9 +43,17 @@ def _read_pronunciations(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagge
         yield tuple(word.lower()), tuple(tag_of[sign] for sign in signs)
 
 
+def _read_columns(text: str, tag_of: Mapping[str, str]) -> Iterator[Tagged]:
+    """A word, a tab and its sign per line; a blank line after each sentence."""
+    for lines in re.split(r"\n\s*\n", text.strip()):
+        words, signs = zip(*(line.split("\t") for line in lines.split("\n")), strict=True)
+        yield words, tuple(tag_of[sign] for sign in signs)
+
+
 TAGGED_FORMATS: dict[str, Callable[[str, Mapping[str, str]], Iterator[Tagged]]] = {
     "trees": _read_trees,
     "nltk-tagged": _read_brown,
+    "columns": _read_columns,
     "pronunciations": _read_pronunciations,
 }
 """By the format's name, how a document becomes sentences."""

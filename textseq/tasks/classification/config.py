@@ -75,5 +75,5 @@ class ClassifierTrainingConfig(TrainingConfig):
     evaluate_tokens: int = ranged(2_000_000, at_least=1)
     """Tokens of the validation split that each evaluation during training uses; of a larger split every second text,
     every third and so on is used. (The final evaluation uses all.)"""
-    best_by: Literal["loss", "bleu", "accuracy"] = "accuracy"
+    best_by: Literal["loss", "bleu", "accuracy", "f1"] = "accuracy"
     """Metric on the validation split that decides which model is the best: highest accuracy, or lowest loss."""

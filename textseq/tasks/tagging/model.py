@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
 
 from textseq.nn.cells import State
-from textseq.nn.crf import ConditionalRandomField
+from textseq.nn.crf import ConditionalRandomField, penalties_of, split_penalties, viterbi
 from textseq.nn.dropout import Dropout
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
@@ -30,9 +30,14 @@ class TaggerModel(nn.Module):
         vocabulary_size: V; the last id is that of unknown words.
         letters: L.
         labels: number of tags.
+        allowed: which tag may follow which; see ``ConditionalRandomField``. Predictions obey it without a CRF too.
     """
 
-    def __init__(self, config: TaggerConfig, vocabulary_size: int, letters: int, labels: int) -> None:
+    penalties: Tensor | None
+
+    def __init__(
+        self, config: TaggerConfig, vocabulary_size: int, letters: int, labels: int, allowed: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         assert config.output != "auto"
@@ -57,7 +62,8 @@ class TaggerModel(nn.Module):
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels + (config.output == "ctc"))
-        self.crf = ConditionalRandomField(labels) if config.output == "crf" else None
+        self.crf = ConditionalRandomField(labels, allowed) if config.output == "crf" else None
+        self.register_buffer("penalties", None if allowed is None else penalties_of(allowed), persistent=False)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding."""
@@ -105,9 +111,11 @@ class TaggerModel(nn.Module):
         if self.crf is not None:
             marginals: Tensor = self.crf.marginals(scores, batch.lengths)
             return self.crf.best(scores, batch.lengths), marginals.clamp(min=1e-30).log()
+        log_p = scores.log_softmax(dim=2)
+        if self.penalties is not None:
+            return viterbi(log_p, batch.lengths, *split_penalties(self.penalties)), log_p
         tags = scores.argmax(dim=2).tolist() if self.config.output != "ctc" else [[] for _ in scores]
-        best = [row[:length] for row, length in zip(tags, batch.lengths.tolist(), strict=True)]
-        return best, scores.log_softmax(dim=2)
+        return [row[:length] for row, length in zip(tags, batch.lengths.tolist(), strict=True)], log_p
 
     def _embed(self, batch: TagBatch) -> Tensor:
         """Word representations (N, T, W): the vector and the final states of both directions over the letters."""

@@ -11,7 +11,6 @@ from typing import Unpack, cast
 import torch
 
 from textseq.checkpoints.checkpoint import Checkpoint
-from textseq.checkpoints.model_info import Table
 from textseq.config.base import Settings
 from textseq.data.batching import Cursor
 from textseq.data.sources import TaggedData, file_names
@@ -26,7 +25,7 @@ from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.spec import TAGGING
-from textseq.tasks.tagging.tagger import Tagger
+from textseq.tasks.tagging.tagger import Tagger, tagger_model
 from textseq.tasks.task import Task
 from textseq.training.events import Evaluation
 
@@ -70,7 +69,7 @@ def train_tagger(
 class TaggingRun(run.Run[TaggedDataset, Tagger]):
     """A run of a tagger."""
 
-    dataset_info = ("language", "labels")
+    dataset_info = ("language", "labels", "scheme")
     unit = "tag"
     tokenizer: Lexicon
     model: TaggerModel
@@ -113,7 +112,7 @@ class TaggingRun(run.Run[TaggedDataset, Tagger]):
     def make_model(self) -> TaggerModel:
         config = self.config(TaggerConfig, self.info.model)
         self.frames = config.frames if config.output == "ctc" else None
-        return TaggerModel(config, self.tokenizer.size, self.tokenizer.letters.size, len(self.dataset.labels))
+        return tagger_model(config, self.tokenizer, self.info)
 
     def make_batches(self, rows: int) -> TagBatches:
         return self._batches("train", rows)
@@ -126,11 +125,21 @@ class TaggingRun(run.Run[TaggedDataset, Tagger]):
         return TagBatches(sentences, self.tokenizer, labels, rows, self.training.seed, self.frames)
 
     def notes(self) -> Iterator[str]:
-        """How many texts have more tags than their letters have frames.
+        """How the tags mark spans; how many texts have more tags than their letters have frames.
 
         Raises:
-            TextseqError: all texts of a split have.
+            TextseqError: all texts of a split have; or F1 is to choose the best model and no tags mark spans.
         """
+        if self.training.best_by == "f1" and not self.info.scheme:
+            raise TextseqError(
+                "--best-by f1: expected tags that mark spans, such as B-person, I-person and O, got "
+                f"{', '.join(self.dataset.labels[:5])}...; choose accuracy or loss"
+            )
+        if self.info.scheme == "mixed":
+            broken = self.dataset.scheme_found[1]
+            yield f"tags of spans, whose scheme {broken:,} training sentences break; any tag may follow any other"
+        elif self.info.scheme:
+            yield f"tags of spans, in the scheme {self.info.scheme}; only sequences that it allows are predicted"
         if self.dataset.aligned or self.frames is None:
             return
         splits = {"training": self.batches, **({"validation": self.validation} if self.measured else {})}
@@ -161,9 +170,10 @@ class TaggingRun(run.Run[TaggedDataset, Tagger]):
         return [metrics]
 
     def evaluate(self) -> Evaluation:
-        """Loss and accuracy, of words or of whole sequences."""
+        """Loss, accuracy of words or of whole sequences, and F1 of spans."""
         tagger = self.predictor()
         step = -(-int(self.validation.lengths.sum()) // self.training.evaluate_tokens)
+        results: dict[str, float] = {}
         contents = {"validation": EveryNth(self.dataset.contents["validation"], step)}
         some = replace(self.dataset, contents=contents)
         if self.dataset.aligned:
@@ -171,13 +181,17 @@ class TaggingRun(run.Run[TaggedDataset, Tagger]):
             accuracy, nats = metrics.accuracy, metrics.nats
             right, count = metrics.unknown
             text = f"accuracy {accuracy:.2%} ({right / max(count, 1):.2%} of unknown words), {nats:.4f} nats per word"
+            if metrics.spans is not None:
+                text = f"F1 of spans {metrics.spans.f1:.2%}, {text}"
+                results["f1"] = metrics.spans.f1
         else:
             sequences, nats = tagger.evaluate_sequences(some, "validation", num_beams=1), self._nats()
             accuracy = 1 - sequences.sequence_error_rate
             rate = sequences.error_rate
             text = f"{accuracy:.2%} right in every tag, tag error rate {rate:.2%}, {nats:.4f} nats per tag"
-        results: Table = {"nats_per_token": nats, "accuracy": accuracy}
-        return Evaluation(nats, results, text, criterion=-accuracy if self.training.best_by == "accuracy" else None)
+        results |= {"nats_per_token": nats, "accuracy": accuracy}
+        best_by = self.training.best_by
+        return Evaluation(nats, dict(results), text, criterion=None if best_by == "loss" else -results[best_by])
 
     @torch.no_grad()
     def _nats(self) -> float:

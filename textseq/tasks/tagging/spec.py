@@ -15,7 +15,7 @@ TAGGING = Task(
     data_config=TaggedConfig,
     model_config=TaggerConfig,
     training_config=TaggerTrainingConfig,
-    best_by=("accuracy", "loss"),
+    best_by=("accuracy", "f1", "loss"),
     accepts=lambda recipe: bool(recipe.tags) or recipe.task == "tagging",
     predictor="textseq.tasks.tagging.tagger:Tagger",
     run="textseq.tasks.tagging.run:TaggingRun",

@@ -21,6 +21,7 @@ from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.sources import DataSource, TaggedData
+from textseq.data.spans import allowed_transitions, read_spans
 from textseq.data.tagged import TaggedDataset
 from textseq.decoding.ctc import ctc_beam_search, ctc_greedy
 from textseq.errors import TextseqError, unknown
@@ -53,6 +54,18 @@ WordSplitting = Literal["nltk", "spaces"]
 
 
 @dataclass(frozen=True)
+class Span:
+    """A span of words, such as a named entity."""
+
+    kind: str
+    start: int
+    """First character in the text as given; a sentence given as words is the text of them joined by spaces."""
+    end: int
+    """The character after the last."""
+    text: str
+
+
+@dataclass(frozen=True)
 class Tagging:
     """The tags of a sentence."""
 
@@ -63,11 +76,22 @@ class Tagging:
     probabilities: tuple[float, ...]
     """Marginal probability of each tag; with CTC one, of the whole sequence (with one beam, of its best path)."""
     aligned: bool = True
+    spans: tuple[Span, ...] = ()
+    """What the tags mark, if they are B-KIND, I-KIND and so on (see ``textseq.data.spans``), in order."""
 
     def __str__(self) -> str:
         if not self.aligned:
             return " ".join(self.tags)
         return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
+
+    def to_conll(self) -> str:
+        """A word, a tab and its tag per line, and an empty line at the end."""
+        return "".join(f"{word}\t{tag}\n" for word, tag in zip(self.words, self.tags, strict=True))
+
+    def to_dict(self) -> Table:
+        """Words, tags, their probabilities and spans, for JSON."""
+        spans = [vars(span) for span in self.spans]
+        return {"words": self.words, "tags": self.tags, "probabilities": self.probabilities, "spans": spans}
 
 
 class Tagger(Predictor[TaggedDataset]):
@@ -88,8 +112,7 @@ class Tagger(Predictor[TaggedDataset]):
         if len(info.labels) < 2:
             raise TextseqError(f"{where} is damaged: expected two labels or more; restore the folder")
         config, lexicon = TaggerConfig.from_dict(info.model, where=where), load_lexicon(saved.folder, saved.tokenizer)
-        sizes = lexicon.size, lexicon.letters.size, len(info.labels)
-        model = checkpoint.build_with_weights(lambda: TaggerModel(config, *sizes), saved.weights, saved.folder)
+        model = checkpoint.build_with_weights(lambda: tagger_model(config, lexicon, info), saved.weights, saved.folder)
         return cls(model.to(pick_device(device)), lexicon, info, precision=precision)
 
     @staticmethod
@@ -187,17 +210,19 @@ class Tagger(Predictor[TaggedDataset]):
                 ):
                     raise TextseqError(f"tag: expected a sentence or a list of its words, got {text!r:.60}")
             if self.aligned:
-                yield from self._tag_words(
-                    [words_of(text, words) if isinstance(text, str) else tuple(text) for text in block]
-                )
+                yield from self._tag_words(block, words)
             else:
                 yield from self._tag_sequences(["".join(text).strip() for text in block], num_beams)
             progress(len(block))
 
-    def _tag_words(self, sentences: Sequence[tuple[str, ...]]) -> Iterator[Tagging]:
-        for sentence, (numbers, log_p) in zip(sentences, self.read(sentences), strict=True):
+    def _tag_words(self, texts: Sequence[str | Sequence[str]], words: WordSplitting) -> Iterator[Tagging]:
+        sentences = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in texts]
+        for text, sentence, (numbers, log_p) in zip(texts, sentences, self.read(sentences), strict=True):
             probabilities = np.exp(log_p[np.arange(len(numbers)), numbers]).tolist()
-            yield Tagging(sentence, tuple(self.labels[number] for number in numbers), tuple(probabilities))
+            tags = tuple(self.labels[number] for number in numbers)
+            given = text if isinstance(text, str) else " ".join(text)
+            spans = find_spans(given, sentence, tags) if self.info.scheme else ()
+            yield Tagging(sentence, tags, tuple(probabilities), spans=spans)
 
     def _tag_sequences(self, texts: Sequence[str], num_beams: int) -> Iterator[Tagging]:
         """The most probable tag sequence of each text, by CTC."""
@@ -288,7 +313,7 @@ class Tagger(Predictor[TaggedDataset]):
         best = [tag for tags in process_group.collect(predicted) for tag in tags.tolist()]
         how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|output:{self.model.config.output}"
-        return measure_tags(log_p, targets, best, known, lengths, self.labels, how=how)
+        return measure_tags(log_p, targets, best, known, lengths, self.labels, spans=bool(self.info.scheme), how=how)
 
     def evaluate_sequences(
         self,
@@ -316,6 +341,26 @@ class Tagger(Predictor[TaggedDataset]):
         for name, actual in (("this model", self.aligned), (f"'{dataset.name}'", dataset.aligned)):
             if actual != aligned:
                 raise TextseqError(f"{name}: expected {kinds[aligned]}, got {kinds[actual]}; choose another")
+
+
+def tagger_model(config: TaggerConfig, lexicon: Lexicon, info: ModelInfo) -> TaggerModel:
+    """The model for a lexicon and the tags of ``info``, with random weights."""
+    allowed = allowed_transitions(info.labels, info.scheme)
+    mask = None if allowed is None else torch.from_numpy(allowed)
+    return TaggerModel(config, lexicon.size, lexicon.letters.size, len(info.labels), mask)
+
+
+def find_spans(text: str, words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...]:
+    """What the tags mark, in the text that the words come from."""
+    starts, end = [], 0
+    for word in words:
+        starts.append(text.index(word, end))
+        end = starts[-1] + len(word)
+    spans = []
+    for kind, first, after in read_spans(tags):
+        start, end = starts[first], starts[after - 1] + len(words[after - 1])
+        spans.append(Span(kind, start, end, text[start:end]))
+    return tuple(spans)
 
 
 def words_of(text: str, words: WordSplitting = "nltk") -> tuple[str, ...]:
