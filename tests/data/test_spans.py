@@ -18,7 +18,7 @@ Spans = list[tuple[str, int, int]]
 
 def tags_of(spans: Spans, length: int, scheme: str) -> list[str]:
     """The tags that mark spans."""
-    tags, ends = ["O"] * length, {}
+    tags, ends = ["O"] * length, dict[int, str]()
     for kind, start, end in spans:
         inside = [f"I-{kind}"] * (end - start)
         if scheme == "BIO" or (scheme == "IOB1" and ends.get(start) == kind):
