@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from textseq.tasks.language_model.config import GenerationConfig
 if TYPE_CHECKING:
     from textseq.data.token_files import DocumentSet
     from textseq.tasks.language_model.generator import TextGenerator
+
+log = logging.getLogger("textseq")
 
 PROG = "textseq-sample"
 
@@ -91,7 +94,7 @@ def sample(arguments: Sequence[str]) -> None:
 
     generator = load_generator(model, device=options.device, precision=options.precision)
     training = _training_text(generator, inspection) if inspection.memorization else None
-    scored = []
+    normalization, scored = generator.tokenizer.normalization, []
     for number, pieces in enumerate(_texts(generator, options), 1):
         if options.generation.num_return_sequences > 1:
             print(f"--- {number} ---")
@@ -107,7 +110,7 @@ def sample(arguments: Sequence[str]) -> None:
         if training is not None:
             from textseq.tasks.language_model.memorization import memorization_of
 
-            print(memorization_of(text.removeprefix(options.prompt), training))
+            print(memorization_of(text.removeprefix(options.prompt), training, normalization=normalization))
     if inspection.surprisal_html is not None:
         from textseq.io.files import replacing
         from textseq.tasks.language_model.surprisal import web_page
@@ -122,6 +125,8 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
         text = _given(options.inspection.text, options.inspection.encoding)
         if not text:
             raise TextseqError("--text -: expected a text on stdin, got nothing")
+        if "\r" in text and generator.tokenizer.normalization != "none":
+            log.warning("note: line ends CRLF or CR in the text are read as LF, as in the model's training")
         yield iter([text])
         return
     if options.generation.num_return_sequences == 1:

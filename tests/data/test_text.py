@@ -431,3 +431,14 @@ def test_fingerprint_follows_the_own_files(tmp_path: Path) -> None:
     path.write_text("a next")
     os.utime(path, ns=(time, time))
     assert own_text([path]).fingerprint != before  # as large and as old as before
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_line_ends_with_cr_are_said(tmp_path: Path, end: str) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes(f"one{end}two{end}".encode())
+    [note] = own_text([tmp_path / "a.txt"], validation=0).notes
+    assert "a.txt: they are read as LF, unless --normalization none" in note
+    assert "2 files (the first is" in own_text([tmp_path], validation=0).notes[0]
+    (tmp_path / "c.txt").write_bytes(b"one\ntwo\n")
+    assert own_text([tmp_path / "c.txt"]).notes == ()

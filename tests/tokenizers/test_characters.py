@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textseq.config.tokenizer import TokenizerConfig
 from textseq.tokenizers.base import Tokenizer
-from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
+from textseq.tokenizers.characters import MOST_CHARACTERS, ByteTokenizer, CharTokenizer
 
 UNHURRIED = settings(deadline=None, max_examples=60)
 
@@ -87,3 +88,16 @@ def test_unseen_characters_come_back_beside_a_large_vocabulary() -> None:
 def test_byte_ids_are_the_bytes_of_utf8() -> None:
     assert ByteTokenizer().encode("é").tolist() == [0xC3, 0xA9]
     assert ByteTokenizer().vocabulary[0xC3] == "<0xC3>"
+
+
+def test_rare_characters_of_a_text_with_very_many_are_spelled_and_may_be_generated() -> None:
+    common = "".join(map(chr, range(0x4E00, 0x4E00 + MOST_CHARACTERS)))
+    rare = "\U00020000\U00030000ab"
+    tokenizer = CharTokenizer.train([[rare[:2], common, common, rare[2:]]])
+    assert tokenizer.size == MOST_CHARACTERS + 16
+    assert tokenizer.decode(tokenizer.encode(common[:9] + rare)) == common[:9] + rare
+    assert tokenizer.fallback == ()
+    assert any("rarest are spelled" in note for note in tokenizer.notes(TokenizerConfig()))
+    again = CharTokenizer.from_json(tokenizer.to_json())
+    assert again.fallback == () and again.encode(rare).tolist() == tokenizer.encode(rare).tolist()
+    assert len(CharTokenizer.train([common]).fallback) == 16

@@ -88,7 +88,8 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     """Open one's own files and folders as a dataset, each file one document.
 
     Folders are searched recursively, in sorted order, except hidden files and folders and ``__pycache__``; files in
-    them that are not text are skipped, with a note. Line ends are kept; a byte order mark is removed.
+    them that are not text are skipped, with a note. Line ends are kept, with a note on CR, which ``--normalization``
+    makes LF; a byte order mark is removed.
 
     Args:
         paths: files and folders; a file that occurs twice is read once.
@@ -102,14 +103,20 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     """
     check_options(encoding, validation)
     lengths: dict[Document, int] = {}
+    returns: list[Path] = []
     skipped: list[Path] = []
     for file, named in _own_files(paths).items():
         document = Document(file, encoding)
         try:
             if not named and _looks_binary(document):
                 raise NotText
-            if length := document.length():
+            length, has_returns = 0, False
+            for chunk in document.chunks():
+                length, has_returns = length + len(chunk), has_returns or "\r" in chunk
+            if length:
                 lengths[document] = length
+            if has_returns:
+                returns.append(file)
         except NotText:
             if named:
                 raise
@@ -118,8 +125,11 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     if not lengths:
         raise TextseqError(f"no text in '{where}': all files are empty or not {encoding} text; name other files")
     notes: tuple[str, ...] = ()
+    if returns:
+        several = f" {len(returns)} files (the first is {returns[0]})" if len(returns) > 1 else f" {returns[0]}"
+        notes = (f"Line ends CRLF or CR in{several}: they are read as LF, unless --normalization none asks not to.",)
     if skipped:
-        notes = (f"Skipped files that are not {encoding} text: {len(skipped)} (the first is {skipped[0]}).",)
+        notes += (f"Skipped files that are not {encoding} text: {len(skipped)} (the first is {skipped[0]}).",)
     return TextDataset(
         name=paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         title=where,

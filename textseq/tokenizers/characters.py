@@ -7,7 +7,7 @@ two for each byte.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Self
 
@@ -22,6 +22,10 @@ BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 HALF_BYTES = tuple(f"<0x{half:X}>" for half in range(16))
 # An unpaired half-byte decodes as this byte, which is invalid in UTF-8.
 _LONE_HALF = b"\xff"
+
+MOST_CHARACTERS = 20_000
+"""Characters of a trained ``CharTokenizer`` at most, which bounds the memory of the output layer; others are spelled
+in half-bytes."""
 
 
 class ByteTokenizer(Tokenizer):
@@ -73,19 +77,23 @@ class CharTokenizer(Tokenizer):
     """Tokens are the characters (code points) of the training text, and 16 half-bytes for all others.
 
     Ids: the C characters by code point, then the half-bytes ``<0x0>`` to ``<0xF>``. An unseen character is encoded as
-    its UTF-8 bytes, the upper half of each byte first: 16 more outputs instead of 256 keep the softmax small.
+    its UTF-8 bytes, the upper half of each byte first: 16 more outputs instead of 256 keep the softmax small. So are
+    the rarest characters of a training text with more than ``MOST_CHARACTERS``.
     """
 
     kind = "char"
 
-    def __init__(self, characters: str) -> None:
-        """A tokenizer for these characters; they must be different and in ascending order."""
+    def __init__(self, characters: str, *, spells: bool = False) -> None:
+        """A tokenizer for these characters; they must be different and in ascending order.
+
+        ``spells`` says that the training text has other characters too, so that a generator may spell some.
+        """
         codes = _code_points(characters)
         if (codes[1:] <= codes[:-1]).any():
             raise TextseqError("the characters of a char tokenizer must be different and in ascending order")
         count = len(characters)
-        super().__init__((*characters, *HALF_BYTES), tuple(range(count, count + 16)))
-        self._characters = characters
+        super().__init__((*characters, *HALF_BYTES), () if spells else tuple(range(count, count + 16)))
+        self._characters, self._spells = characters, spells
         self._codes = codes
         # Code point -> id, -1 where unseen; the last entry serves all code points beyond the table.
         self._table = np.full(int(codes[-1]) + 2 if count else 1, -1, np.int64)
@@ -93,10 +101,18 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
-        seen = np.zeros(0x110000, np.bool_)
+        counts = np.zeros(0x110000, np.int64)
         for chunk in chain.from_iterable(map(chunked, documents)):
-            seen[_code_points(chunk)] = True
-        return cls(_text(np.flatnonzero(seen)))
+            found = np.bincount(_code_points(chunk))
+            counts[: len(found)] += found
+        frequent = np.argsort(-counts, kind="stable")[:MOST_CHARACTERS]
+        kept = np.sort(frequent[counts[frequent] > 0])
+        return cls(_text(kept), spells=int(np.count_nonzero(counts)) > len(kept))
+
+    def notes(self, options: TokenizerConfig) -> Iterator[str]:
+        yield from super().notes(options)
+        if self._spells:
+            yield f"the text has more than {MOST_CHARACTERS:,} different characters; the rarest are spelled in bytes"
 
     def _encode(self, text: str) -> Ids:
         codes = _code_points(text)
@@ -121,11 +137,11 @@ class CharTokenizer(Tokenizer):
         return SpellingStream(self, len(self._characters))
 
     def _settings(self) -> dict[str, object]:
-        return {"characters": self._characters}
+        return {"characters": self._characters, **({"spells": True} if self._spells else {})}
 
     @classmethod
     def _from_settings(cls, data: Mapping[str, object]) -> Self:
-        return cls(required_string(data, "characters", cls.kind))
+        return cls(required_string(data, "characters", cls.kind), spells=data.get("spells") is True)
 
 
 def decode_spelled(ids: Ids, first_half: int, plain: Callable[[Ids], str]) -> str:

@@ -166,3 +166,13 @@ def test_a_real_text_is_searched_whole(tmp_path: Path) -> None:
         path.write_text("".join(f"sentence {n} of book {number}. " for n in range(5000)), encoding="utf-8")
     found = memorization_of("It says: sentence 4999 of book 1. sentence 0", own_text(paths, validation=0))
     assert found.run == " sentence 4999 of book 1. "
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_copies_are_seen_whatever_the_line_ends(tmp_path: Path, end: str) -> None:
+    (tmp_path / "training.txt").write_bytes(f"Shall I compare thee{end}to a summer's day?{end}".encode())
+    corpus = own_text([tmp_path / "training.txt"], validation=0)
+    text = "Shall I compare thee\nto a summer's day?"
+    assert memorization_of(text, corpus).length == len(text)
+    assert memorization_of(text.replace("\n", end), corpus).length == len(text)
+    assert memorization_of(text, corpus, normalization="none").length < len(text)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textseq.checkpoints.model_info import ModelInfo
+from textseq.config.tokenizer import NormalizationName
 from textseq.data.labelled import load_text
 from textseq.data.sources import TextData
 from textseq.data.text import corpus_names
 from textseq.data.token_files import DocumentSet
 from textseq.errors import TextseqError
+from textseq.tokenizers.normalization import normalize, normalize_chunks
 
 log = logging.getLogger("textseq")
 
@@ -65,7 +67,9 @@ class Memorization:
         )
 
 
-def memorization_of(text: str, corpus: DocumentSet, split: str = "train") -> Memorization:
+def memorization_of(
+    text: str, corpus: DocumentSet, split: str = "train", *, normalization: NormalizationName = "lines"
+) -> Memorization:
     """Find the runs of a text that also occur in a corpus, within single documents.
 
     The corpus is streamed at about 10 MB per second; memory is about half a kilobyte per character of the text.
@@ -74,11 +78,14 @@ def memorization_of(text: str, corpus: DocumentSet, split: str = "train") -> Mem
         text: the generated text, without the prompt.
         corpus: the training corpus.
         split: of the corpus.
+        normalization: of both, such as that of the model's tokenizer; see ``tokenizers.normalization``.
 
     Raises:
         TextseqError: the corpus has no such split, or cannot be read.
     """
-    lengths = copied_lengths(text, corpus.documents(split))
+    text = normalize(text, normalization)
+    documents = (normalize_chunks(document, normalization) for document in corpus.documents(split))
+    lengths = copied_lengths(text, documents)
     length = max(lengths, default=0)
     start = lengths.index(length) + 1 - length if length else 0
     copied, covered = 0, 0
