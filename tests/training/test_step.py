@@ -97,6 +97,8 @@ def classifier() -> tuple[nn.Module, Batches]:
 
 def tagger(output: TagOutput = "crf", per_letter: int | None = None) -> tuple[nn.Module, Batches]:
     words = [f"{'ab' * (n % 4)}{'cd' * (n % 3)}" or "e" for n in range(60)]
+    if output == "ctc":
+        words = ["abcde"[n % 5] for n in range(60)]  # letters
     sentences = [(tuple(words[n : n + 1 + n % 5]), ("X", "X", "Y", "Z", "Y")[: 1 + n % 5]) for n in range(0, 55, 4)]
     lexicon = Lexicon.train([one for one, _ in sentences], TaggedConfig(minimum_count=1))
     sizes = {"hidden_size": 6, "embedding_size": 5, "letter_size": 4, "letter_hidden_size": 3}
