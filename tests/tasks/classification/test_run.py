@@ -91,7 +91,8 @@ def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
     assert "accuracy" in (folder / "README.md").read_text()
     table = json.loads((next(folder.glob("best-*")) / "config.json").read_text())
     assert table["labels"] == ["bad", "good"]
-    assert table["results"][0]["signature"].startswith("corpus:reviews.csv|split:validation|tokens:word|labels:2")
+    signature = "corpus:reviews.csv|split:validation|tokens:word-norm-text|labels:2"
+    assert table["results"][0]["signature"].startswith(signature)
 
 
 def last(folder: Path) -> dict[str, torch.Tensor]:

@@ -120,7 +120,7 @@ def test_a_toy_language_is_learned(learned: tuple[Path, list[str]]) -> None:
     assert [result["measure"] for result in results] == ["BLEU", "chrF2", "TER"]
     assert results[0]["score"] > 90
     signature = results[0]["signature"]
-    for field in ("split:validation", "direction:en-de", "tokens:word-joint", "beams:5", "tok:13a"):
+    for field in ("split:validation", "direction:en-de", "tokens:word-norm-text-joint", "beams:5", "tok:13a"):
         assert field in signature.split("|")
     assert any(signature in line for line in said)
     assert any(line.startswith("step 50: validation ") for line in said)
@@ -445,7 +445,7 @@ def test_separate_vocabularies_are_kept_apart(pairs: list[Path], home: Path) -> 
     for vocabularies in (translator.vocabularies, loaded.vocabularies):
         assert " one" in vocabularies.source.vocabulary and " one" not in vocabularies.target.vocabulary
         assert " eins" in vocabularies.target.vocabulary and " eins" not in vocabularies.source.vocabulary
-        assert vocabularies.signature == "word-to-word"
+        assert vocabularies.signature == "word-norm-text-to-word-norm-text"
     best = newest(home / "runs" / "toy", "best")
     assert best is not None and (best / SOURCE_FILE).is_file()
     assert loaded.translate(["one two"])[0].text == translator.translate(["one two"])[0].text
