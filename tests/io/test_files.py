@@ -19,8 +19,8 @@ import pytest
 
 from textseq.errors import Interrupted, TextseqError
 from textseq.io import locks
-from textseq.io.files import cannot_write, growing, replacing, sha256, whole_folder
-from textseq.io.locks import locked
+from textseq.io.files import cannot_write, check_outputs, growing, replacing, sha256, whole_folder
+from textseq.io.locks import clear_leavings, locked
 
 
 def full_disk(*_: object, **__: object) -> NoReturn:
@@ -120,6 +120,80 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path, write: Callab
     with pytest.raises(TextseqError, match=r"^cannot write .*; use a place that can be written to$"):
         write(tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def replace(path: Path, line: str) -> None:
+    with replacing(path) as (file,):
+        file.write(f"{line}\n".encode())
+
+
+def grow(path: Path, line: str) -> None:
+    with growing(path) as write:
+        write(line)
+
+
+BOTH = pytest.mark.parametrize("write", [replace, grow])
+
+
+@BOTH
+def test_a_link_stays_a_link(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    (tmp_path / "folder").mkdir()
+    for target in (tmp_path / "folder" / "there.txt", tmp_path / "folder" / "not yet.txt"):
+        link = tmp_path / f"link to {target.name}"
+        link.symlink_to(target)
+        (tmp_path / "folder" / "there.txt").write_bytes(b"before")
+        write(link, "after")
+        assert link.is_symlink()
+        assert target.read_bytes() == b"after\n"
+    assert len(list((tmp_path / "folder").iterdir())) == 2
+
+
+@BOTH
+def test_pipes_and_devices_are_written_to(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    (tmp_path / "nothing").symlink_to(os.devnull)
+    write(tmp_path / "nothing", "lost")
+    assert (tmp_path / "nothing").is_symlink()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        received = pool.submit(pipe.read_bytes)
+        write(pipe, "a line")
+        assert received.result(20) == b"a line\n"
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nothing", "pipe"]
+
+
+@BOTH
+def test_stdout_by_name_continues_where_it_is(
+    tmp_path: Path, write: Callable[[Path, str], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    print("before")
+    write(Path("/dev/stdout"), "between")
+    print("after", flush=True)
+    assert capfd.readouterr().out == "before\nbetween\nafter\n"
+
+
+@BOTH
+def test_links_in_a_loop_are_refused(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for use in (lambda: write(tmp_path / "a", "lost"), lambda: check_outputs({"--output": tmp_path / "a"}, [])):
+        with pytest.raises(TextseqError, match="is a link that leads to itself; remove it"):
+            use()
+
+
+def test_one_device_may_be_two_outputs() -> None:
+    check_outputs({"--output": Path(os.devnull), "--explain-html": Path(os.devnull)}, [])
+
+
+def test_leavings_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    leaving, other = tmp_path / f".log.jsonl.{'0f' * 8}", tmp_path / ".hidden"
+    for path in (leaving, other):
+        path.write_bytes(b"half")
+    clear_leavings(tmp_path, "other.txt")
+    assert leaving.exists()
+    clear_leavings(tmp_path)
+    assert list(tmp_path.iterdir()) == [other]
 
 
 @pytest.mark.parametrize("kind", [replacing, whole_folder])

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from textseq.config.tokenizer import TOKENIZER_OPTIONS, TokenizerConfig
 from textseq.errors import TextseqError, unknown
 from textseq.io.files import replacing, sha256
-from textseq.io.locks import locked
+from textseq.io.locks import clear_leavings, locked
 from textseq.tokenizers.base import TOKENIZER_FORMAT, Tokenizer
 from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer
 
@@ -168,6 +168,7 @@ def _token_file(
         return cached
     with locked(path.with_suffix(".lock")):
         if (cached := _open(path, identity)) is None:  # no other process was quicker
+            clear_leavings(path.parent, f"{path.stem}.*")
             _write(path, identity, documents(), tokenizer)
             cached = _open(path, identity)
     if cached is None:

@@ -8,11 +8,14 @@ import json
 import os
 import secrets
 import shutil
+import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 from textseq.errors import Interrupted, TextseqError
 
@@ -26,32 +29,86 @@ def check_picture(picture: Path, what: str = "a picture") -> None:
         raise TextseqError(f"{what} is drawn as a PNG: expected a name that ends in .png, got {ending}; rename it")
 
 
+def real(path: Path) -> Path:
+    """The absolute path without links, of a file that may not exist; a TextseqError if links form a loop."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        raise TextseqError(f"{path} is a link that leads to itself; remove it, or name another file") from None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe, or stdout or stderr by name: something to write to, not to replace."""
+    return (path.exists() and not path.is_file()) or _descriptor(path) is not None
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of stdout or stderr, if the path is one of them."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return descriptor
+    return None
+
+
+def _open_stream(path: Path) -> BinaryIO:
+    """Open a device or pipe to write to; stdout and stderr continue where they are, also if they are files."""
+    if (descriptor := _descriptor(path)) is None:
+        return open(path, "wb", buffering=0)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return os.fdopen(os.dup(descriptor), "wb", buffering=0)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all bytes to an unbuffered file."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
 @contextmanager
 def replacing(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
-    """Temporary files in one folder that are renamed to ``paths``, in this order, when the block succeeds.
+    """Temporary files that become ``paths``, in this order, when the block succeeds.
 
-    On failure nothing is left behind, and no reader ever sees a half-written file.
+    On failure nothing is left behind, and no reader ever sees a half-written file. A link stays a link: the file that
+    it points to is replaced. Devices and pipes are written to at the end of the block.
 
     Raises:
         TextseqError: the disk is full, or the folder cannot be created or written to.
     """
-    asides = [path.with_name(f".{path.name}.{secrets.token_hex(8)}") for path in paths]
+    targets = [path if is_stream(path) else real(path) for path in paths]
+    asides = [None if is_stream(path) else path.with_name(f".{path.name}.{secrets.token_hex(8)}") for path in targets]
     try:
-        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        targets[0].parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            files = tuple(stack.enter_context(open(aside, "xb")) for aside in asides)
+            files = tuple(stack.enter_context(_temporary(aside)) for aside in asides)
             yield files
-            for file in files:
+            for file, aside, target in zip(files, asides, targets, strict=True):
                 file.flush()
-                os.fsync(file.fileno())
-        for aside, path in zip(asides, paths, strict=True):
-            os.replace(aside, path)
+                if aside is not None:
+                    os.fsync(file.fileno())
+                    continue
+                file.seek(0)
+                with _open_stream(target) as stream:
+                    for block in iter(partial(file.read, 2**20), b""):
+                        _write_all(stream, block)
+        for aside, target in zip(asides, targets, strict=True):
+            if aside is not None:
+                os.replace(aside, target)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise cannot_write(paths[0], error) from error
     finally:
-        for aside in asides:
+        for aside in filter(None, asides):
             with suppress(OSError):
                 aside.unlink()
+
+
+def _temporary(aside: Path | None) -> BinaryIO:
+    """A new file under a name, or a nameless one."""
+    return open(aside, "xb") if aside else cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
 
 
 @contextmanager
@@ -90,9 +147,9 @@ def growing(path: Path) -> Iterator[Callable[[str], None]]:
     Raises:
         TextseqError: the part exists already, the disk is full, or the parent folder cannot be written to.
     """
-    plain = path.is_file() or not path.exists()
+    plain = not is_stream(path)
     if plain:
-        path = path.resolve()  # write to the target of a link
+        path = real(path)  # write to the target of a link
     aside = path.with_name(path.name + ".part") if plain else path
     count = end = 0
 
@@ -101,9 +158,7 @@ def growing(path: Path) -> Iterator[Callable[[str], None]]:
         data = (line + "\n").encode()
         with _writing(aside):
             try:
-                written = 0
-                while written < len(data):
-                    written += file.write(data[written:])
+                _write_all(file, data)
             except OSError:
                 with suppress(OSError):
                     file.truncate(end)  # drop the incomplete line
@@ -114,7 +169,7 @@ def growing(path: Path) -> Iterator[Callable[[str], None]]:
         raise TextseqError(f"{aside} exists, from a run that was stopped or is still going on; rename it or remove it")
     with _writing(aside):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(aside, "xb" if plain else "wb", buffering=0)  # noqa: SIM115
+        file = cast(BinaryIO, open(aside, "xb", buffering=0)) if plain else _open_stream(path)  # noqa: SIM115
     try:
         with file:
             yield write
@@ -155,15 +210,17 @@ def check_outputs(outputs: Mapping[str, Path | None], read: Iterable[Path | None
     Raises:
         TextseqError: an output is a folder, is in a folder that does not exist, or is in use.
     """
-    taken = {path.resolve(): path for path in read if path is not None}  # the names that the user gave
+    taken = {real(path): path for path in read if path is not None}  # the names that the user gave
     for flag, path in outputs.items():
         if path is None:
             continue
         if path.is_dir():
             raise TextseqError(f"{flag}: expected a file to write, got the folder {path}; name another")
-        if not (folder := path.resolve().parent).is_dir():
+        if is_stream(path):
+            continue
+        if not (folder := real(path).parent).is_dir():
             raise TextseqError(f"{flag}: expected a file in an existing folder, got no folder at {folder}; create it")
-        if (other := taken.setdefault(path.resolve(), path)) is not path:
+        if (other := taken.setdefault(real(path), path)) is not path:
             raise TextseqError(f"{flag} would overwrite {other}, which is in use; name another file")
 
 

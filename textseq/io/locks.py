@@ -75,6 +75,17 @@ def _lock(path: Path) -> int | None:
     return _lock(path)
 
 
+def clear_leavings(folder: Path, name: str = "*") -> None:
+    """Remove the temporary files that killed processes left of a file, or of all files, in a folder.
+
+    Call it only while holding the lock of whoever writes them; on a file system without locks nothing is removed.
+    """
+    for path in folder.glob(f".{name}.{'[0-9a-f]' * 16}"):
+        with suppress(OSError), open(path, "r+b") as file:
+            if take(file.fileno()):
+                path.unlink()
+
+
 def take(handle: int) -> bool | None:
     """Lock an open file without waiting: False if another process holds the lock, None on file systems without locks.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.registry import newest
 from textseq.errors import TextseqError
-from textseq.io.locks import locked
+from textseq.io.locks import clear_leavings, locked
 from textseq.io.paths import runs_folder
 from textseq.training.distributed.environment import environment
 
@@ -54,6 +54,7 @@ def alone(folder: Path, *, keep: bool, overwrite: bool) -> Iterator[None]:
     """
     busy = f"another process trains in {folder}; wait until it ends, stop it, or choose another --name"
     with locked(folder / LOCK, busy):
+        clear_leavings(folder)
         if not keep:
             if not overwrite:
                 _check_free(folder)
