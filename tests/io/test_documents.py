@@ -20,6 +20,7 @@ from textseq.data.corpora.text_formats import CorpusDocument, members
 from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError
 from textseq.io.documents import CHUNK, Document
+from textseq.io.lines import Lines
 
 DataFile = Callable[[str], Path]
 
@@ -105,13 +106,60 @@ def test_compressed_files_are_read_as_they_are(tmp_path: Path) -> None:
 def test_lines_end_at_newlines_alone(tmp_path: Path, archive: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffone\u2028\x85\x0c\rtwo\r\n\n\ufeffthree\tfour".encode() + b"\xff\n")
-    assert list(Document(path, "utf-8").lines()) == ["one\u2028\x85\x0c\rtwo\r", "", "\ufeffthree\tfour\udcff"]
-    assert list(Document(archive, "latin-1", member="books/b.txt").lines()) == ["[B by C 1900]\r", "\r", "Caf\u00e9.\r"]
+    assert list(Document(path, "utf-8").lines()) == ["one\u2028\x85\x0c\rtwo", "", "\ufeffthree\tfour\udcff"]
+    assert list(Document(archive, "latin-1", member="books/b.txt").lines()) == ["[B by C 1900]", "", "Caf\u00e9."]
     path.write_bytes("one\n".encode("utf-16")[:-1])
     with pytest.raises(TextseqError, match=r"a\.txt is not utf-16 text: .*; set --encoding"):
         list(Document(path, "utf-16").lines())
     with pytest.raises(TextseqError, match=r"cannot read .*b\.txt: No such file"):
         list(Document(tmp_path / "b.txt", "utf-8").lines())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_the_same_with_every_line_end(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(end.join(["I am here.", "He left.", "", "We won.", ""]).encode())
+    assert list(Document(path, "utf-8").lines()) == ["I am here.", "He left.", "", "We won."]
+    with path.open("rb") as file:
+        assert list(Lines(file, "a")) == ["I am here.", "He left.", "", "We won."]
+    path.write_bytes(end.join(["I am here.", "He left."]).encode("utf-16"))
+    assert list(Document(path, "utf-16").lines()) == ["I am here.", "He left."]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"PK\x03\x04\x14\0\0\0\0\0word/document.xml<w:t>Hello</w:t>", "docx"),
+        (b"PK\x03\x04\x14\0\0\0\0\0mimetypeapplication/epub+zip", "epub"),
+        (b"PK\x03\x04\x14\0\0\0\0\0letters.txt", "zip"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "pdf"),
+        (b"\xfd7zXZ\0\0\x04", "xz"),
+        (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "7z"),
+        (gzip.compress(b"text"), "gzip"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_file_that_is_no_text_is_named_by_its_first_bytes(
+    tmp_path: Path, data: bytes, kind: str, encoding: str
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    for read in (Document(path, encoding).chunks, Document(path, encoding).lines):
+        with pytest.raises(
+            TextseqError, match=rf"a\.txt is a file of the format {kind}, not text; (save|decompress) it"
+        ):
+            list(read())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_utf_16_without_a_mark_is_known_by_its_nul_characters(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("I am here.\nHe left.\n".encode(encoding))
+    for read in (Document(path, "utf-8").chunks, Document(path, "latin-1").lines):
+        with pytest.raises(TextseqError, match=f"not .* text but seems to be .*: set --encoding {encoding}"):
+            list(read())
+    assert list(Document(path, encoding).lines()) == ["I am here.", "He left."]
 
 
 def test_nltk_reads_books_and_tagged_texts(archive: Path) -> None:

@@ -177,9 +177,10 @@ def test_stdout_by_name_continues_where_it_is(
 def test_links_in_a_loop_are_refused(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    for use in (lambda: write(tmp_path / "a", "lost"), lambda: check_outputs({"--output": tmp_path / "a"}, [])):
-        with pytest.raises(TextseqError, match="is a link that leads to itself; remove it"):
-            use()
+    with pytest.raises(TextseqError, match="is a link that leads to itself; remove it"):
+        write(tmp_path / "a", "lost")
+    with pytest.raises(TextseqError, match="is a link that leads to itself; remove it"):
+        check_outputs({"--output": tmp_path / "a"}, [])
 
 
 def test_one_device_may_be_two_outputs() -> None:

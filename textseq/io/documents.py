@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import tarfile
 import zipfile
 import zlib
@@ -21,6 +22,18 @@ CHUNK = 2**20  # bytes read at a time, and the most characters of a chunk
 
 LONGEST_LINE = 2**24
 """The most characters of a line: far more than a text has, far less than memory."""
+
+BEGINNING = 2**13  # bytes from which line ends, other formats and UTF-16 are recognised
+
+OTHER_FORMATS = re.compile(
+    rb"(?P<zip>PK\x03\x04)|(?P<pdf>%PDF-)|(?P<gzip>\x1f\x8b)|(?P<xz>\xfd7zXZ\0)|(?P<zstd>\x28\xb5\x2f\xfd)"
+    rb"|(?P<bzip2>BZh[1-9]1AY&SY)|(?P<_7z>7z\xbc\xaf\x27\x1c)|(?P<rtf>\{\\rtf)|(?P<doc>\xd0\xcf\x11\xe0)"
+    rb"|(?P<parquet>PAR1)|(?P<png>\x89PNG)|(?P<jpeg>\xff\xd8\xff)|(?P<sqlite>SQLite format 3\0)"
+)
+"""First bytes of formats that people take for text."""
+
+ZIP_FORMATS = {b"word/": "docx", b"epub+zip": "epub", b"xl/": "xlsx", b"ppt/": "pptx", b"opendocument": "odt"}
+"""Formats that are ZIP archives, by what their beginning contains."""
 
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Supported compressions of archive members."""
@@ -66,23 +79,23 @@ class Document:
     def lines(self) -> Iterator[str]:
         """The lines of the whole file, decoded only, without their ends.
 
-        A line ends at "\\n" alone, so aligned files stay aligned whatever they contain. Undecodable bytes become lone
-        surrogates, so that a reader can report their line.
+        For line ends see ``line_reader``. Undecodable bytes become lone surrogates, so that a reader can report their
+        line.
 
         Raises:
             TextseqError: the file cannot be read, a line is too long for memory, or UTF-16 or UTF-32 is damaged.
         """
         try:
             with reading(self.name), self.open() as file:
-                text = io.TextIOWrapper(file, python_name(self.encoding), errors="surrogateescape", newline="\n")
+                text = line_reader(file, self.name, self.encoding, errors="surrogateescape")
                 number = 0
                 while line := text.readline(LONGEST_LINE):
                     number += 1
-                    if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                    if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
                         raise TextseqError(
                             f"{self.name}: line {number} has more than {LONGEST_LINE:,} characters; divide it"
                         )
-                    yield line.removesuffix("\n")
+                    yield line.removesuffix("\n").removesuffix("\r")
         except UnicodeError as error:
             raise NotText(f"{self.name} is not {self.encoding} text: {error}; set --encoding") from error
 
@@ -157,6 +170,8 @@ def read_text(document: Document) -> Iterator[str]:
             block = b"start"
             while block:
                 block = file.read(CHUNK)
+                if not offset:
+                    check_beginning(block[:BEGINNING], document.name, encoding)
                 offset += len(block)
                 if text := decoder.decode(block, final=not block):
                     yield text
@@ -176,12 +191,47 @@ def python_name(encoding: str) -> str:
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
-def lines_of(document: Document) -> Iterator[str]:
-    """The lines of a document without their ends, "\\n" or "\\r\\n"; "\\r" alone is a TextseqError."""
-    for number, line in enumerate(document.lines()):
-        if number == 0 and "\r" in line.rstrip("\r"):
-            raise TextseqError(f"{document.name} has line ends of CR alone (old Macs); convert them to LF")
-        yield line.removesuffix("\r")
+def line_reader(file: IO[bytes], name: str, encoding: str, errors: str) -> io.TextIOWrapper:
+    """The text of a file, to read line by line.
+
+    A line ends at "\\n" alone, so aligned files stay aligned whatever they contain; or at "\\r" alone, if the beginning
+    of the file has that and no "\\n" (old Macs).
+
+    Raises:
+        NotText: the file begins like one of ``OTHER_FORMATS``.
+    """
+    if not isinstance(file, io.BufferedReader | zipfile.ZipExtFile):
+        file = io.BufferedReader(file)  # type: ignore[type-var]
+    beginning = file.peek(BEGINNING)
+    check_beginning(beginning, name, encoding)
+    start = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
+    old_mac = "\r" in start.rstrip("\r") and "\n" not in start
+    return io.TextIOWrapper(file, python_name(encoding), errors=errors, newline="\r" if old_mac else "\n")
+
+
+def check_beginning(data: bytes, name: str, encoding: str) -> None:
+    """Raise NotText for the first bytes of a file in one of ``OTHER_FORMATS``, or in UTF-16 or UTF-32 not asked for."""
+    if match := OTHER_FORMATS.match(data):
+        kind = str(match.lastgroup).removeprefix("_")
+        if kind == "zip":
+            kind = next((office for part, office in ZIP_FORMATS.items() if part in data), kind)
+        how = "decompress it" if kind in ("gzip", "bzip2", "xz", "zstd", "7z", "zip") else "save it as plain text"
+        raise NotText(f"{name} is a file of the format {kind}, not text; {how} first")
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    if max(even, odd) < max(2, len(data) // 50) or re.match("utf.?(16|32)", encoding, re.IGNORECASE):
+        return
+    width = 32 if even and odd and even + odd > len(data) / 2 else 16
+    if width == 32 or min(even, odd) * 20 < max(even, odd):
+        order = (
+            ""
+            if data[:2] in (b"\xff\xfe", b"\xfe\xff")
+            else "-be"
+            if data[:1] == b"\0"
+            else "-le"
+            if width == 32 or odd > even
+            else "-be"
+        )
+        raise NotText(f"{name} is not {encoding} text but seems to be UTF-{width}: set --encoding utf-{width}{order}")
 
 
 def texts_of(

@@ -108,7 +108,7 @@ def replacing(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
 
 def _temporary(aside: Path | None) -> BinaryIO:
     """A new file under a name, or a nameless one."""
-    return open(aside, "xb") if aside else cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
+    return open(aside, "xb") if aside else cast(BinaryIO, tempfile.TemporaryFile())
 
 
 @contextmanager

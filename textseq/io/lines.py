@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 from textseq.errors import TextseqError
-from textseq.io.documents import python_name, reading
+from textseq.io.documents import line_reader, reading
 
 log = logging.getLogger("textseq")
 
@@ -38,7 +38,7 @@ codecs.register_error("textseq-marked", _marked)
 
 
 class Lines:
-    """The lines of a file without their ends ("\\n" or "\\r\\n"), each as soon as it arrives; iterate once.
+    """The lines of a file without their ends (see ``documents.line_reader``), each as soon as it arrives; iterate once.
 
     Lines that are too long are cut, with a warning. An error that ends the reading early is kept in ``fault`` instead
     of being raised, so that a caller that reads ahead can process the lines before it first.
@@ -64,19 +64,20 @@ class Lines:
             self.fault = error
 
     def _lines(self) -> Iterator[str]:
-        text = io.TextIOWrapper(self.file, python_name(self.encoding), errors="textseq-marked", newline="\n")
         number = 0
+        text: io.TextIOWrapper | None = None
         try:
             with reading(self.name):
+                text = line_reader(self.file, self.name, self.encoding, errors="textseq-marked")
                 while line := text.readline(self.longest + 1):
                     number += 1
-                    if not line.endswith("\n") and len(line) > self.longest:
+                    if not line.endswith(("\n", "\r")) and len(line) > self.longest:
                         log.warning(
                             "note: line %d of %s has more than %d characters, the rest is skipped; divide it",
                             *(number, self.name, self.longest),
                         )
                         line = line[: self.longest]
-                        while (rest := text.readline(SKIPPED)) and not rest.endswith("\n"):
+                        while (rest := text.readline(SKIPPED)) and not rest.endswith(("\n", "\r")):
                             pass
                     if not line.isascii() and (match := NOT_TEXT.search(line)):
                         byte, place = ord(match[0]) - 0xDC00, match.start() + 1
@@ -94,8 +95,10 @@ class Lines:
                 f"{self.name} is not {self.encoding} text after line {number} ({error}); set --encoding"
             ) from error
         finally:
-            with suppress(ValueError):  # the file may be closed already
-                text.detach()
+            if text is not None:
+                with suppress(ValueError):  # the file may be closed already
+                    if (buffer := text.detach()) is not self.file:
+                        cast(io.BufferedReader, buffer).detach()  # the file has none of its own
 
 
 def read_ahead(texts: Iterator[Text], count: int, characters: int | None = None) -> list[Text]:

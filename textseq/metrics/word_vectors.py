@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textseq.data.word_vectors import Vectors, spearman
 from textseq.errors import TextseqError
-from textseq.io.documents import Document, lines_of
+from textseq.io.documents import Document
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,6 @@ def _lines(path: Path | str) -> Iterator[tuple[int, str]]:
     """
     if not Path(path).is_file():
         raise TextseqError(f"no file {path}; give a file of word pairs or analogies")
-    for number, line in enumerate(lines_of(Document(Path(path), "utf-8")), start=1):
+    for number, line in enumerate(Document(Path(path), "utf-8").lines(), start=1):
         if line.strip() and not line.startswith("#"):
             yield number, line

@@ -27,7 +27,7 @@ from textseq.data.readers.tables import (
 )
 from textseq.data.rows import Example
 from textseq.errors import TextseqError
-from textseq.io.documents import LONGEST_LINE, Document, NotText, lines_of
+from textseq.io.documents import LONGEST_LINE, Document, NotText
 
 NO_LABEL = RowError("unreadable", "without a label")
 
@@ -56,7 +56,7 @@ class LabelledFile(RowFile[Example]):
     def cells(self) -> Iterator[Columns]:
         """The line number of each row, and its text and label, unchecked; the other columns are not read."""
         if self.layout == "json-lines":
-            return json_rows(lines_of(self.document), self.columns, numbers=True)
+            return json_rows(self.document.lines(), self.columns, numbers=True)
         table = records(self.document, self.layout)
         header = [name.strip() for name in next(table, (1, []))[1]]
         text, label = map(header.index, self.columns)

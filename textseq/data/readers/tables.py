@@ -9,7 +9,7 @@ from pathlib import Path
 from textseq.data.readers.row_errors import SHOWN, RowError, not_text
 from textseq.errors import TextseqError, unknown
 from textseq.io import documents
-from textseq.io.documents import Document, lines_of
+from textseq.io.documents import Document
 from textseq.io.files import json_of
 
 ENDINGS = {
@@ -86,13 +86,13 @@ def column_names(document: Document, layout: str) -> list[str]:
 def records(document: Document, layout: str) -> Iterator[Record]:
     """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing."""
     if layout == "tab-separated":
-        yield from tab_separated(lines_of(document))
+        yield from tab_separated(document.lines())
         return
     longest = documents.LONGEST_LINE
     csv.field_size_limit(max(csv.field_size_limit(), longest))  # of this process; longer cells are no text
-    first = next(iter(lines_of(document)), "")
+    first = next(iter(document.lines()), "")
     delimiter = ";" if first.count(";") > first.count(",") else ","  # spreadsheets of some languages write semicolons
-    reader = csv.reader((line + "\n" for line in lines_of(document)), delimiter=delimiter, strict=True)
+    reader = csv.reader((line + "\n" for line in document.lines()), delimiter=delimiter, strict=True)
     number = 1
     try:
         for cells in reader:

@@ -12,7 +12,7 @@ from textseq.data.readers.row_errors import RowError, RowErrorKind, RowFile, not
 from textseq.data.readers.tables import TOO_FEW
 from textseq.data.rows import Tagged
 from textseq.errors import TextseqError
-from textseq.io.documents import Document, lines_of
+from textseq.io.documents import Document
 
 CONLL_U = (2, 4)
 """Columns of word and universal part of speech in a .conllu file."""
@@ -57,7 +57,7 @@ class TaggedFile(RowFile[Tagged]):
         return self._columns() if self.aligned else self._unaligned()
 
     def _unaligned(self) -> Iterator[tuple[int, Tagged | RowError]]:
-        for number, line in enumerate(lines_of(self.document), start=1):
+        for number, line in enumerate(self.document.lines(), start=1):
             text, _, tags = (cell.strip() for cell in line.partition("\t"))
             if (error := not_text(line, self.document.encoding)) is not None:
                 yield number, error
@@ -75,7 +75,7 @@ class TaggedFile(RowFile[Tagged]):
         words: list[str] = []
         tags: list[str] = []
         number = 0
-        for number, line in enumerate(lines_of(self.document), start=1):
+        for number, line in enumerate(self.document.lines(), start=1):
             if line.strip():
                 cells = line.split("\t") if "\t" in line else line.split()
                 if self.universal and (line.startswith("#") or not cells[0].strip().isdecimal()):
@@ -144,5 +144,5 @@ def is_conllu(document: Document) -> bool:
     """Whether the columns are those of Universal Dependencies, by the file's name or its first word."""
     if document.path.name.lower().removesuffix(".gz").endswith(".conllu"):
         return True
-    first = next((line for line in lines_of(document) if line.strip() and not line.startswith("#")), "")
+    first = next((line for line in document.lines() if line.strip() and not line.startswith("#")), "")
     return len(first.split("\t")) == 10 and first[0].isdecimal()
