@@ -115,6 +115,12 @@ def test_lines_end_at_newlines_alone(tmp_path: Path, archive: Path) -> None:
         list(Document(tmp_path / "b.txt", "utf-8").lines())
 
 
+@pytest.mark.parametrize("begins", ["PAR1 and PAR2 are regions.", "BZh9 is a code.", "PK means penalty kick."])
+def test_words_that_look_like_the_first_bytes_of_a_format_are_text(tmp_path: Path, begins: str) -> None:
+    (tmp_path / "a.txt").write_text(begins)
+    assert list(Document(tmp_path / "a.txt", "utf-8").lines()) == [begins]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_are_the_same_with_every_line_end(tmp_path: Path, end: str) -> None:
     path = tmp_path / "a.txt"

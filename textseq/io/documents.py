@@ -28,7 +28,7 @@ BEGINNING = 2**13  # bytes from which line ends, other formats and UTF-16 are re
 OTHER_FORMATS = re.compile(
     rb"(?P<zip>PK\x03\x04)|(?P<pdf>%PDF-)|(?P<gzip>\x1f\x8b)|(?P<xz>\xfd7zXZ\0)|(?P<zstd>\x28\xb5\x2f\xfd)"
     rb"|(?P<bzip2>BZh[1-9]1AY&SY)|(?P<_7z>7z\xbc\xaf\x27\x1c)|(?P<rtf>\{\\rtf)|(?P<doc>\xd0\xcf\x11\xe0)"
-    rb"|(?P<parquet>PAR1)|(?P<png>\x89PNG)|(?P<jpeg>\xff\xd8\xff)|(?P<sqlite>SQLite format 3\0)"
+    rb"|(?P<parquet>PAR1\x15)|(?P<png>\x89PNG)|(?P<jpeg>\xff\xd8\xff)|(?P<sqlite>SQLite format 3\0)"
 )
 """First bytes of formats that people take for text."""
 
