@@ -26,7 +26,7 @@ MANY = 40
 
 @pytest.mark.parametrize("name", inputs.READ)
 def test_a_reader_gives_a_result_or_a_refusal(name: str) -> None:
-    reader = inputs.reader(name)
+    reader, outcomes = inputs.reader(name), set()
 
     @settings(
         max_examples=SLOW.get(name.partition(":")[0], MANY),
@@ -37,9 +37,10 @@ def test_a_reader_gives_a_result_or_a_refusal(name: str) -> None:
     )
     @given(reader.inputs)
     def holds(files: Files) -> None:
-        inputs.holds(reader, files)
+        outcomes.add(inputs.holds(reader, files))
 
     holds()
+    assert outcomes <= {"result", "refusal"} and outcomes
 
 
 def whole(name: str) -> list[Files]:

@@ -405,9 +405,11 @@ def test_without_locks_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def none(*_: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
+    inside = 0
     monkeypatch.setattr(fcntl, "flock", none)
     with locked(tmp_path / "lock", "taken"), locked(tmp_path / "lock", "taken"):
-        pass
+        inside += 1
+    assert inside == 1
 
 
 def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:

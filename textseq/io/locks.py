@@ -76,9 +76,9 @@ def _lock(path: Path) -> int | None:
 
 
 def clear_leavings(folder: Path, name: str = "*") -> None:
-    """Remove the temporary files that killed processes left of a file, or of all files, in a folder.
+    """Remove temporary files that killed processes left in a folder: those of one file, or all.
 
-    Call it only while holding the lock of whoever writes them; on a file system without locks nothing is removed.
+    Call it only while holding the lock under which they are written; on a file system without locks nothing is removed.
     """
     for path in folder.glob(f".{name}.{'[0-9a-f]' * 16}"):
         with suppress(OSError), open(path, "r+b") as file:
