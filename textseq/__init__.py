@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     from textseq.tasks.tagging.config import TaggedConfig as TaggedConfig
     from textseq.tasks.tagging.config import TaggerConfig as TaggerConfig
     from textseq.tasks.tagging.config import TaggerTrainingConfig as TaggerTrainingConfig
+    from textseq.tasks.tagging.result import Span as Span
+    from textseq.tasks.tagging.result import Tagging as Tagging
     from textseq.tasks.tagging.run import train_tagger as train_tagger
-    from textseq.tasks.tagging.tagger import Span as Span
     from textseq.tasks.tagging.tagger import Tagger as Tagger
-    from textseq.tasks.tagging.tagger import Tagging as Tagging
     from textseq.tasks.translation.config import PairConfig as PairConfig
     from textseq.tasks.translation.config import TranslationConfig as TranslationConfig
     from textseq.tasks.translation.config import TranslationModelConfig as TranslationModelConfig
@@ -87,7 +87,8 @@ _MODULE_OF = {
         "textseq.tasks.run": ("resume",),
         "textseq.tasks.tagging.config": ("TaggedConfig", "TaggerConfig", "TaggerTrainingConfig"),
         "textseq.tasks.tagging.run": ("train_tagger",),
-        "textseq.tasks.tagging.tagger": ("Span", "Tagger", "Tagging"),
+        "textseq.tasks.tagging.result": ("Span", "Tagging"),
+        "textseq.tasks.tagging.tagger": ("Tagger",),
         "textseq.tasks.translation.config": (
             "PairConfig",
             "TranslationConfig",

@@ -21,7 +21,8 @@ from textseq.errors import TextseqError
 from textseq.metrics.tagging import TaggingMetrics
 from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TagOutput
 from textseq.tasks.tagging.model import TaggerModel
-from textseq.tasks.tagging.tagger import Span, Tagger, find_spans, words_of
+from textseq.tasks.tagging.result import Span, find_spans
+from textseq.tasks.tagging.tagger import Tagger, words_of
 
 Result = tuple[int, str, str]
 SMALL = TaggerConfig(hidden_size=12, embedding_size=10, letter_size=6, letter_hidden_size=6)

@@ -18,6 +18,7 @@ from textseq.data.splits import EveryNth
 from textseq.data.tagged import TaggedDataset
 from textseq.errors import TextseqError
 from textseq.tasks import run
+from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.tagging.batches import TagBatches
@@ -66,7 +67,7 @@ def train_tagger(
     return cast(Tagger, run.train(TAGGING, source, model=model, data=data, **options))
 
 
-class TaggingRun(run.Run[TaggedDataset, Tagger]):
+class TaggingRun(Run[TaggedDataset, Tagger]):
     """A run of a tagger."""
 
     dataset_info = ("language", "labels", "scheme")
@@ -98,7 +99,7 @@ class TaggingRun(run.Run[TaggedDataset, Tagger]):
 
     @classmethod
     def make_tokenizer(
-        cls, dataset: TaggedDataset, data: TaggedConfig, init: Checkpoint | None, report: run.Report
+        cls, dataset: TaggedDataset, data: TaggedConfig, init: Checkpoint | None, report: Report
     ) -> Lexicon:
         sentences = (words for words, _ in dataset.sentences("train"))
         if not dataset.aligned:

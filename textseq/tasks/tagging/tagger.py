@@ -6,7 +6,7 @@ Shapes: N sentences, T words (with CTC frames of letters), C labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Literal, Self, get_args, overload
 
@@ -21,7 +21,7 @@ from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.sources import DataSource, TaggedData
-from textseq.data.spans import allowed_transitions, read_spans
+from textseq.data.spans import allowed_transitions
 from textseq.data.tagged import TaggedDataset
 from textseq.decoding.ctc import ctc_beam_search, ctc_greedy
 from textseq.errors import TextseqError, unknown
@@ -33,6 +33,7 @@ from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
 from textseq.tasks.tagging.model import TaggerModel
+from textseq.tasks.tagging.result import Tagging, find_spans
 from textseq.tokenizers.pretokenizer import WORDS
 from textseq.tokenizers.words import splitter
 from textseq.training.devices import pick_device
@@ -51,47 +52,6 @@ WORDS_PER_BATCH = 20_000
 """Words of a batch, padding included."""
 
 WordSplitting = Literal["nltk", "spaces"]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A span of words, such as a named entity."""
-
-    kind: str
-    start: int
-    """First character in the text as given; a sentence given as words is the text of them joined by spaces."""
-    end: int
-    """The character after the last."""
-    text: str
-
-
-@dataclass(frozen=True)
-class Tagging:
-    """The tags of a sentence."""
-
-    words: tuple[str, ...]
-    """The words; with CTC the letters."""
-    tags: tuple[str, ...]
-    """One for each word; with CTC a sequence of any length."""
-    probabilities: tuple[float, ...]
-    """Marginal probability of each tag; with CTC one, of the whole sequence (with one beam, of its best path)."""
-    aligned: bool = True
-    spans: tuple[Span, ...] = ()
-    """What the tags mark, if they are B-KIND, I-KIND and so on (see ``textseq.data.spans``), in order."""
-
-    def __str__(self) -> str:
-        if not self.aligned:
-            return " ".join(self.tags)
-        return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
-
-    def to_conll(self) -> str:
-        """A word, a tab and its tag per line, and an empty line at the end."""
-        return "".join(f"{word}\t{tag}\n" for word, tag in zip(self.words, self.tags, strict=True))
-
-    def to_dict(self) -> Table:
-        """Words, tags, their probabilities and spans, for JSON."""
-        spans = [vars(span) for span in self.spans]
-        return {"words": self.words, "tags": self.tags, "probabilities": self.probabilities, "spans": spans}
 
 
 class Tagger(Predictor[TaggedDataset]):
@@ -348,19 +308,6 @@ def tagger_model(config: TaggerConfig, lexicon: Lexicon, info: ModelInfo) -> Tag
     allowed = allowed_transitions(info.labels, info.scheme)
     mask = None if allowed is None else torch.from_numpy(allowed)
     return TaggerModel(config, lexicon.size, lexicon.letters.size, len(info.labels), mask)
-
-
-def find_spans(text: str, words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...]:
-    """What the tags mark, in the text that the words come from."""
-    starts, end = [], 0
-    for word in words:
-        starts.append(text.index(word, end))
-        end = starts[-1] + len(word)
-    spans = []
-    for kind, first, after in read_spans(tags):
-        start, end = starts[first], starts[after - 1] + len(words[after - 1])
-        spans.append(Span(kind, start, end, text[start:end]))
-    return tuple(spans)
 
 
 def words_of(text: str, words: WordSplitting = "nltk") -> tuple[str, ...]:
