@@ -101,7 +101,7 @@ def _opened(options: Translate) -> Translator:
     """The models, as one. A word after a model that names no model may have been meant as the text."""
     from textseq.checkpoints.registry import list_models
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.translator import ensemble_of
+    from textseq.tasks.translation.ensemble import ensemble_of
 
     loaded: list[Translator] = []
     for place, name in enumerate(options.model):

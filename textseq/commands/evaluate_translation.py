@@ -18,8 +18,8 @@ from textseq.training.distributed.environment import environment
 
 if TYPE_CHECKING:
     from textseq.data.pairs import PairDataset
-    from textseq.metrics.translation import Comparison, TranslationScore
-    from textseq.tasks.translation.translator import TranslationMetrics, Translator
+    from textseq.metrics.translation import Comparison, TranslationMetrics, TranslationScore
+    from textseq.tasks.translation.translator import Translator
 
 
 def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None:
@@ -79,7 +79,7 @@ def _show(scores: Sequence[TranslationScore | Comparison], heading: str = "") ->
 def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
     """A translator, or several as one."""
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.translator import ensemble_of
+    from textseq.tasks.translation.ensemble import ensemble_of
 
     loaded = [load_translator(folder, device=options.device, precision=options.precision) for folder in folders]
     return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]

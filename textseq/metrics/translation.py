@@ -55,6 +55,26 @@ class TranslationScore:
 
 
 @dataclass(frozen=True)
+class TranslationMetrics:
+    """Translations and their scores."""
+
+    scores: tuple[TranslationScore, ...]
+    translations: tuple[str, ...]
+
+    @property
+    def signature(self) -> str:
+        """Signatures of the scores, one per line."""
+        return "\n".join(score.signature for score in self.scores)
+
+    def to_dict(self) -> dict[str, object]:
+        """The scores, for JSON."""
+        return {"scores": [score.to_dict() for score in self.scores]}
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.scores))
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Comparison of two systems by one metric."""
 

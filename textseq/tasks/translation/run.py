@@ -25,6 +25,7 @@ from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.translation import bleu
 from textseq.tasks import run
+from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.task import Task
@@ -85,7 +86,7 @@ def train_translator(
     return cast(Translator, predictor)
 
 
-class TranslationRun(run.Run[PairDataset, Translator]):
+class TranslationRun(Run[PairDataset, Translator]):
     """A run of a translator."""
 
     dataset_info = ("source_language", "target_language")
@@ -113,7 +114,7 @@ class TranslationRun(run.Run[PairDataset, Translator]):
 
     @classmethod
     def make_tokenizer(
-        cls, dataset: PairDataset, data: PairConfig, init: Checkpoint | None, report: run.Report
+        cls, dataset: PairDataset, data: PairConfig, init: Checkpoint | None, report: Report
     ) -> Vocabularies:
         sides: tuple[Side, ...] = ("both",) if data.vocabulary == "joint" else ("source", "target")
         tokenizers = [tokenizer_for(dataset.side(side), data, cache_folder()) for side in sides]

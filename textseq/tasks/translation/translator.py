@@ -21,13 +21,13 @@ from torch.nn.functional import pad
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, interval, result_table
-from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.decoding.logit_bias import token_bias
 from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.signature import data_signature
-from textseq.metrics.translation import TranslationScore, measure_translations
+from textseq.metrics.translation import TranslationMetrics, measure_translations
 from textseq.tasks.predictor import Metrics, Predictor, each
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import Stepper, TranslationModel
@@ -447,51 +447,5 @@ class Translator(Predictor[PairDataset]):
         super().save(folder, half=half, results=results)
 
 
-@dataclass(frozen=True)
-class TranslationMetrics:
-    """Translations and their scores."""
-
-    scores: tuple[TranslationScore, ...]
-    translations: tuple[str, ...]
-
-    @property
-    def signature(self) -> str:
-        """Signatures of the scores, one per line."""
-        return "\n".join(score.signature for score in self.scores)
-
-    def to_dict(self) -> Table:
-        return {"scores": [score.to_dict() for score in self.scores]}
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.scores))
-
-
 def _config(settings: TranslationSettings) -> TranslationConfig:
     return TranslationConfig.from_dict(settings, where="translate")
-
-
-def ensemble_of(translators: Sequence[Translator]) -> Translator:
-    """A translator that combines the models of several at every token.
-
-    Raises:
-        TextseqError: none are given, or their languages, vocabularies, devices or precisions differ.
-    """
-    if not translators:
-        raise TextseqError("an ensemble: expected at least one model, got none")
-    first = translators[0]
-    for other in translators[1:]:
-        for what, expected, actual in (
-            ("the same languages", " to ".join(first.languages), " to ".join(other.languages)),
-            ("one device", first.device, other.device),
-            ("one precision", first.precision, other.precision),
-        ):
-            if expected != actual:
-                raise TextseqError(f"an ensemble: expected {what}, got {expected} and {actual}")
-        for side in ("source", "target"):
-            if getattr(first.vocabularies, side).fingerprint != getattr(other.vocabularies, side).fingerprint:
-                raise TextseqError(
-                    f"an ensemble: expected one {side} vocabulary, got different ones; train the models on the same "
-                    "pairs with the same tokenizer, each with another --seed"
-                )
-    models = [model for translator in translators for model in translator.models]
-    return Translator(models, first.vocabularies, first.info, precision=first.precision)
