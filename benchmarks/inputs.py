@@ -275,7 +275,7 @@ def _run(folder: Path) -> None:
         facts["source"]["text"] = [str(folder / "text.txt") for _ in facts["source"]["text"]]
         (last / "config.json").write_text(json.dumps(facts))
     training = textseq.TrainingConfig(max_steps=3, evaluate_every=10, device="cpu")
-    with patch("textseq.tasks.run.learning_curve"):  # which takes longer than all the rest
+    with patch("textseq.tasks.base.learning_curve"):  # which takes longer than all the rest
         textseq.resume(folder, training=training)
 
 

@@ -29,6 +29,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.nn.losses import Loss
 from textseq.tasks import registry
 from textseq.tasks import run as runs
+from textseq.tasks.base import Report, Run
 from textseq.tasks.predictor import Metrics, Predictor, each
 from textseq.tasks.task import Task
 from textseq.tokenizers.base import Tokenizer
@@ -210,7 +211,7 @@ class VowelCounter(Predictor[VowelDataset]):
         return VowelMetrics(float(np.square(errors).mean()), f"corpus:{dataset.name}|split:{split}")
 
 
-class VowelRun(runs.Run[VowelDataset, VowelCounter]):
+class VowelRun(Run[VowelDataset, VowelCounter]):
     unit = "text"
     dataset_info = ()
     tokenizer: Tokenizer
@@ -218,7 +219,7 @@ class VowelRun(runs.Run[VowelDataset, VowelCounter]):
 
     @classmethod
     def make_tokenizer(
-        cls, dataset: VowelDataset, data: VowelDataConfig, init: Checkpoint | None, report: runs.Report
+        cls, dataset: VowelDataset, data: VowelDataConfig, init: Checkpoint | None, report: Report
     ) -> Tokenizer:
         return init.tokenizer if init else CharTokenizer.train([[text] for text, _ in dataset.contents["train"]])
 

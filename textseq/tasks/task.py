@@ -13,8 +13,8 @@ from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.sources import DataSource
 
 if TYPE_CHECKING:
+    from textseq.tasks.base import AnyRun
     from textseq.tasks.predictor import AnyPredictor
-    from textseq.tasks.run import AnyRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.classification import fit_temperature, measure_labels
 from textseq.tasks import run
+from textseq.tasks.base import Report, Run
 from textseq.tasks.classification.batches import TextBatches
 from textseq.tasks.classification.classifier import Classifier, padded_text
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
@@ -80,7 +81,7 @@ def train_classifier(
     return cast(Classifier, predictor)
 
 
-class ClassificationRun(run.Run[LabelledDataset, Classifier]):
+class ClassificationRun(Run[LabelledDataset, Classifier]):
     """A run of a classifier."""
 
     dataset_info = ("language", "labels")
@@ -111,7 +112,7 @@ class ClassificationRun(run.Run[LabelledDataset, Classifier]):
 
     @classmethod
     def make_tokenizer(
-        cls, dataset: LabelledDataset, data: LabelledConfig, init: Checkpoint | None, report: run.Report
+        cls, dataset: LabelledDataset, data: LabelledConfig, init: Checkpoint | None, report: Report
     ) -> Tokenizer:
         if init and (corpus := leak(init.info, dataset)) is not None:
             report(f"note: {init.folder} {leak_warning(corpus, dataset)}")

@@ -17,6 +17,7 @@ from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.tasks import run
+from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
@@ -76,7 +77,7 @@ def train(
     return cast(TextGenerator, predictor)
 
 
-class LanguageModelRun(run.Run[TextDataset | LabelledDataset, TextGenerator]):
+class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
     """A run of a language model."""
 
     tokenizer: Tokenizer
@@ -85,7 +86,7 @@ class LanguageModelRun(run.Run[TextDataset | LabelledDataset, TextGenerator]):
 
     @classmethod
     def make_tokenizer(
-        cls, dataset: TextDataset | LabelledDataset, data: DataConfig, init: Checkpoint | None, report: run.Report
+        cls, dataset: TextDataset | LabelledDataset, data: DataConfig, init: Checkpoint | None, report: Report
     ) -> Tokenizer:
         tokenizer = tokenizer_for(dataset, data, cache_folder())
         for note in tokenizer.notes(data):

@@ -1,0 +1,258 @@
+"""The training run of a task between its settings and its trained model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import torch
+from torch import nn
+
+from textseq.checkpoints import checkpoint
+from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
+from textseq.checkpoints.model_card import model_card
+from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.registry import find_model
+from textseq.checkpoints.size_limits import limit_to_memory
+from textseq.config.base import Settings
+from textseq.data.dataset import Dataset
+from textseq.errors import Interrupted
+from textseq.io.files import replacing
+from textseq.tasks.predictor import AnyPredictor, Metrics
+from textseq.tasks.task import Task
+from textseq.training.averaging import refuse_unmeasured
+from textseq.training.batch_size import auto_batch_size
+from textseq.training.batches import Batches
+from textseq.training.devices import deterministic, pick_device
+from textseq.training.distributed.group import Command, join_process_group
+from textseq.training.events import Evaluation
+from textseq.training.log import learning_curve, summary_writer
+from textseq.training.provenance import changes, made_with
+from textseq.training.run_folder import alone
+from textseq.training.step import TrainStep
+from textseq.training.trainer import Trainer
+
+DataT = TypeVar("DataT", bound=Dataset)
+PredictorT = TypeVar("PredictorT", bound=AnyPredictor)
+SettingsT = TypeVar("SettingsT", bound=Settings)
+Report = Callable[[str], None]
+
+
+class Run(ABC, Generic[DataT, PredictorT]):
+    """A run between its settings and its trained model.
+
+    Args:
+        task: the row.
+        folder: of the run.
+        info: metadata, with the settings.
+        dataset: what is learned from.
+        tokenizer: of the text, or several.
+        report: receives lines about the run.
+
+    Raises:
+        TextseqError: settings that do not fit one another or the data.
+    """
+
+    unit: ClassVar[str] = "token"
+    """What the loss is the mean over."""
+    init_tasks: ClassVar[tuple[str, ...]] = ()
+    """Tasks besides its own whose models a run can be initialized from."""
+
+    dataset_info: ClassVar[tuple[str, ...]] = ("language",)
+    """Attributes of the dataset that become part of the model's metadata."""
+
+    def __init__(
+        self, task: Task, folder: Path, info: ModelInfo, dataset: DataT, tokenizer: TokenizerLike, report: Report
+    ) -> None:
+        self.task, self.folder, self.dataset, self.report = task, folder, dataset, report
+        self.tokenizer = tokenizer
+        where = str(folder / "config.json")
+        self.training = task.training_config.from_dict(info.training, where=where)
+        self.device = pick_device(self.training.device)
+        self.process_group = join_process_group(self.device.type)
+        made = made_with(self.device)
+        if note := changes(info.made_with, made):
+            report(f"note: {note}")
+        self.info = replace(info, made_with=info.made_with or made, resumed_with=made if note else {})
+        if self.training.tensorboard:
+            summary_writer()  # a missing package is reported before anything is replaced
+        self.measured = "validation" in dataset.splits
+        if not self.measured:
+            refuse_unmeasured(self.training)
+        torch.manual_seed(self.training.seed)
+        with limit_to_memory():
+            model = self.make_model()
+        self.model: nn.Module = model.to(self.device)
+        rows = self._batch_size()
+        self.batches: Batches = self.make_batches(rows)
+        if self.measured:
+            self.prepare_validation(rows)
+        for note in self.notes():
+            report(note)
+
+    @classmethod
+    def init_settings(cls, info: ModelInfo) -> tuple[Table, Table]:
+        """Model and data settings that must be those of a model to initialize from."""
+        return info.model, {}
+
+    @classmethod
+    def settings(
+        cls,
+        task: Task,
+        dataset: DataT,
+        init: Checkpoint | None,
+        model: Settings | None,
+        data: Settings | None,
+    ) -> tuple[Settings, Settings]:
+        """Model and data settings, with those of the model to initialize from, or the defaults, for what is None.
+
+        Raises:
+            TextseqError: settings that do not fit one another or the data.
+        """
+        if model is None:
+            model = task.model_config.from_dict(init.info.model, where="--from") if init else task.model_config()
+        return model, data or task.data_config()
+
+    @classmethod
+    @abstractmethod
+    def make_tokenizer(cls, dataset: DataT, data: Any, init: Checkpoint | None, report: Report) -> TokenizerLike:
+        """Train the tokenizer, or take that of the model to initialize from."""
+
+    @classmethod
+    def load_tokenizer(cls, saved: Checkpoint) -> TokenizerLike:
+        """The tokenizer of a run to resume."""
+        return saved.tokenizer
+
+    @abstractmethod
+    def make_model(self) -> nn.Module:
+        """The model, with random weights."""
+
+    @abstractmethod
+    def make_batches(self, rows: int) -> Batches:
+        """The training batches, of so many rows."""
+
+    @abstractmethod
+    def prepare_validation(self, rows: int) -> None:
+        """Open the validation split."""
+
+    @abstractmethod
+    def init_weights(self, init: Checkpoint) -> str:
+        """Copy another model's weights; returns a line about what was copied."""
+
+    @abstractmethod
+    def predictor(self) -> PredictorT:
+        """The model as it is, ready for use."""
+
+    @abstractmethod
+    def evaluate(self) -> Evaluation:
+        """Measure the model as it is on the validation split, or on so much of it as the settings say."""
+
+    @abstractmethod
+    def sample(self) -> str:
+        """Output of the model as it is, to look at."""
+
+    @abstractmethod
+    def final_metrics(self, predictor: PredictorT) -> list[Metrics]:
+        """Measure the best model on the validation split. May calibrate it: ``predictor.info`` is kept."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """Sizes of vocabulary and data, in a few words."""
+
+    def notes(self) -> Iterable[str]:
+        """Lines about the data or the settings that a user should read before the training."""
+        return ()
+
+    def config(self, kind: type[SettingsT], table: Table) -> SettingsT:
+        """One table of the settings, such as ``self.config(DataConfig, self.info.data)``."""
+        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        return kind.from_dict(tuples, where=str(self.folder / "config.json"))
+
+    def run(self, *, resume: bool = False, overwrite: bool = False) -> PredictorT:
+        """Train to the end, measure the best model and write its card.
+
+        Of several processes the first does all this; the others follow its commands.
+
+        Args:
+            resume: continue the run in the folder.
+            overwrite: replace it.
+
+        Raises:
+            Interrupted: after Ctrl-C or SIGTERM; the run was saved.
+            TextseqError: another process trains in the folder, or the training fails.
+        """
+        if not self.process_group.leads:
+            with deterministic(self.device, self.training.deterministic):
+                TrainStep(self.model, self.batches, self.training, self.process_group).follow(
+                    self.folder, resume=resume
+                )
+            return self._open(checkpoint.load(self._best()))
+        with alone(self.folder, keep=resume, overwrite=overwrite):
+            saved = self._train(resume)
+            predictor = self._open(saved)
+            if self.measured:
+                metrics = self.final_metrics(predictor)
+                predictor.info = replace(predictor.info, results=tuple(one.to_dict() for one in metrics))
+                checkpoint.set_info(saved.folder, predictor.info)
+            card = model_card(self.folder.name, predictor.info, self.model, predictor.describe)
+            with replacing(self.folder / "README.md") as (file,):
+                file.write(card.encode())
+            self.process_group.send(Command.END)
+            self.report(f"the model is in {self.folder}; use it with: {self.task.command} {self.folder.name}")
+            return predictor
+
+    def _best(self) -> Path:
+        return find_model(str(self.folder.resolve()))
+
+    def _open(self, saved: Checkpoint) -> PredictorT:
+        return cast(PredictorT, self.task.predictor_class().open(saved, device=str(self.device)))
+
+    def _batch_size(self) -> int:
+        """The batch size, found by trying for ``--batch-size auto``; the number is kept with the run."""
+        rows = self.info.data["batch_size"]
+        if rows == "auto":
+            fit = auto_batch_size(self.model, self.make_batches, self.training) if self.process_group.leads else None
+            # Each process takes so many rows; the first has tried for all.
+            rows = int(self.process_group.total(fit.rows if fit else 0)) * self.process_group.count
+            self.info = replace(self.info, data={**self.info.data, "batch_size": rows})
+            if fit:
+                self.report(f"--batch-size auto: {rows}; {fit.reason}")
+        assert isinstance(rows, int)
+        return rows
+
+    def _train(self, resume: bool) -> Checkpoint:
+        """Train to the end; returns the best checkpoint."""
+        parameters = sum(p.numel() for p in self.model.parameters())
+        self.report(f"{self.folder}: {parameters:,} parameters, {self.summary}, on {self.device}")
+        trainer = Trainer(
+            self.model,
+            self.batches,
+            self.training,
+            folder=self.folder,
+            tokenizer=self.tokenizer,
+            info=self.info,
+            unit=self.unit,
+            loss_unit=f"nats per {self.unit}",
+            evaluate=self.evaluate if self.measured else None,
+            report=self.report,
+            sample=self.sample,
+            resume=resume,
+            process_group=self.process_group,
+        )
+        try:
+            with deterministic(self.device, self.training.deterministic):
+                trainer.fit()
+        except Interrupted as stop:
+            self.process_group.send(Command.END, stop.code)
+            raise Interrupted(f"{stop}; continue with: textseq-train --resume {self.folder}", stop.code) from None
+        finally:
+            if trainer.log.path and trainer.log.path.exists():
+                learning_curve(trainer.log.path, self.folder / "curve.png", f"nats per {self.unit}")
+        return checkpoint.load(self._best())
+
+
+AnyRun = Run[Any, Any]
