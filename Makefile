@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constra
 # pytest-xdist: one worker for each core, at most 4 (each takes about 0.7 GB).
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: sample lint test test-fast bench bench-gpu peers format clean
+.PHONY: sample lint test test-fast bench bench-gpu peers format release clean
 
 sample: $(VENV)/.installed
 	$(BIN)/textseq-sample --author shakespeare
@@ -52,6 +52,15 @@ peers: $(VENV)/.installed-dev $(PEERS:%=.peers/%/.installed)
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Builds what is published, checks it, and writes a text with the wheel in an environment of its own.
+release: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --quiet --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/*.whl
+	build/release/bin/textseq sample --author shakespeare --max-new-tokens 100
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

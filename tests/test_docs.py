@@ -48,8 +48,8 @@ def help_of(command: str, *arguments: str) -> str:
 
 
 TASKS = ("language-model", "translation", "classification", "tagging")
-FOREIGN = {"--print-completion", "--nproc-per-node", "--gpu-step-ms", "--strict"}
-"""Flags of other programs and of a benchmark, and one that the help leaves out."""
+FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--strict"}
+"""Flags of other programs and of a benchmark."""
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
+
+
+def test_the_sdist_holds_all_that_is_tracked(tmp_path: Path) -> None:
+    git = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False)
+    if git.returncode:
+        pytest.skip("needs a git checkout, to know which files are tracked")
+    tracked = [name for name in git.stdout.splitlines() if (ROOT / name).exists()]
+    for name in tracked:
+        if not name.endswith(".safetensors"):  # large, and found by the same patterns as their neighbours
+            (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / "source" / name)
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path / "source", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    lacking = {name for name in tracked if name not in held and not name.endswith(".safetensors")}
+    assert {name for name in lacking if not name.startswith((".", "MANIFEST"))} == set()
+    assert not any("__pycache__" in name for name in held)
 
 
 def python(code: str, site: Path, cwd: Path) -> subprocess.CompletedProcess[str]:

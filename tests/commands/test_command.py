@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from textseq.data.corpora.catalog import list_corpora
 from textseq.version import __version__
 
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 30
@@ -123,10 +124,38 @@ def test_shell_completion_knows_the_flags(command: Command, shell: str) -> None:
     assert "hidden-size" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["textseq-train", "tinysh"], ["tinyshakespeare"]),
+        (["textseq-train", "--recipe", "multi30k-en-"], ["multi30k-en-de", "multi30k-en-fr"]),
+        (["textseq-train", "--hidden-s"], ["--hidden-size"]),
+    ],
+)
+def test_bash_completes_flags_and_names(
+    command: Command, tmp_path: Path, words: list[str], expected: list[str]
+) -> None:
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("needs bash")
+    script = tmp_path / "completion"
+    script.write_text(command("train", "--print-completion", "bash")[1])
+    given = f"COMP_WORDS=({' '.join(words)}) COMP_CWORD={len(words) - 1}"
+    train = f'textseq-train() {{ {sys.executable} -m textseq.cli.train "$@"; }}'
+    code = f'source {script}\n{train}\n{given}\n_textseq_train\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run([bash, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == expected
+
+
 def test_lists(command: Command, trained: Path) -> None:
     corpora = command("train", "--list-corpora")[1]
-    for words in ("tinyshakespeare", "shakespeare", "licence:", "MB", "for:"):
-        assert words in corpora
+    tasks = [line for line in corpora.splitlines() if line.endswith(":")]
+    assert tasks == ["language-model:", "translation:", "classification:", "tagging:"]
+    assert re.search(r"^. shakespeare +5\.3 MB  The complete works", corpora, re.M)
+    whole = command("train", "austen", "--list-corpora")[1]
+    for words in ("austen  (English, 0.7 MB", "licence: public domain", "from: https:", "for:"):
+        assert words in whole
+    code, _, err = command("train", "austin", "--list-corpora")
+    assert code == 2 and "did you mean 'austen'?" in err
     assert "mine" in command("sample", "--list-authors")[1]
     assert "tinyshakespeare-5min" in command("train", "--list-recipes")[1]
     vectors = command("train", "--list-vectors")[1]
@@ -138,6 +167,18 @@ def test_lists(command: Command, trained: Path) -> None:
         "nlp.stanford.edu",
     ):
         assert words in vectors
+
+
+def test_the_list_of_corpora_marks_what_is_here(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    here = tmp_path / "data"
+    for file in next(recipe for recipe in list_corpora() if recipe.name == "austen").files.values():
+        (here / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (here / file.path).touch()
+    lines = command("train", "--list-corpora", "--data", here)[1].splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("* ")] == ["austen"]
 
 
 def test_a_recipe_stands_under_the_flags(command: Command, text: Path, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ def help_text(description: str, flags: Mapping[str, Flag], prog: str, *, everyth
         if owner is None:
             rows += [_two_columns("--version", "Show the version, and exit.", width)]
             rows += [_two_columns("-h, --help", "Show this help, and exit.", width)]
+            if everything:
+                script = "Print a script that completes this command for bash, zsh, fish or tcsh, and exit."
+                rows += [_two_columns("--print-completion SHELL", script, width)]
         parts.append("\n".join([wrapped(" ".join(heading.split()).rstrip(".") + ":", width), *rows]))
     if len(shown) < len(flags):
         more = f"These are the common flags. {prog} --help-all shows all {len(flags)}."
@@ -135,13 +138,45 @@ def _docs(owner: type) -> dict[str, str]:
     return docs
 
 
+LISTS: Mapping[str, str] = {"model": "--list-models", "recipe": "--list-recipes", "corpus": "--list-corpora"}
+"""For a field the flag of the same command that lists its values."""
+
+FIRST_WORDS = "sed -n 's/^[* ]* *\\([^ ()]*\\)  .*/\\1/p'"
+"""Shell: the names in a list."""
+
+
 def completions(flags: Mapping[str, Flag], prog: str) -> dict[str, str]:
-    """Scripts that complete a command's flags, by shell."""
+    """Scripts that complete a command's flags, and the names of models, recipes and corpora, by shell."""
     names = [name for flag in flags.values() for name in flag.names if name.startswith("--")]
     words = " ".join([*names, "--help", "--help-all", "--version"])
+    listed = [
+        (flag, f"{prog} {LISTS[field]} 2>/dev/null | {FIRST_WORDS}")
+        for field, flag in ((flag.paths[0][-1], flag) for flag in flags.values())
+        if LISTS.get(field) in flags
+    ]
+    cases, fish = [], [f"complete -c {prog} -l {word[2:]}" for word in words.split()]
+    for flag, command in listed:
+        if flag.about.get("positional"):
+            cases.append(f'    {prog}) words+=" $({command})" ;;')
+            fish.append(f"complete -c {prog} -n __fish_is_first_arg -a '({_quoted(command)})'")
+        else:
+            options = [name for name in flag.names if not name.startswith("--no-")]
+            cases.append(f"    {'|'.join(options)}) words=$({command}) ;;")
+            fish += [f"complete -c {prog} -l {name[2:]} -xa '({_quoted(command)})'" for name in options]
+    function = f"_{prog.replace('-', '_')}"
+    choose = "\n".join([f'  local words="{words}"', "  case $before in", *cases, "  esac"])
     return {
-        "bash": f'complete -o default -W "{words}" {prog}',
-        "zsh": f"#compdef {prog}\n[[ $PREFIX == -* ]] && compadd -- {words} || _files",
-        "fish": "\n".join(f"complete -c {prog} -l {word[2:]}" for word in words.split()),
+        "bash": f"{function}() {{\n"
+        "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]##*/}\n"
+        f'{choose}\n  COMPREPLY=($(compgen -W "$words" -- "$word"))\n}}\n'
+        f"complete -o default -F {function} {prog}",
+        "zsh": f"#compdef {prog}\nlocal before=${{words[CURRENT-1]:t}}\n"
+        f"() {{\n{choose}\n  compadd -- ${{=words}}\n}}\n[[ $PREFIX == -* ]] || _files",
+        "fish": "\n".join(fish),
         "tcsh": f"complete {prog} 'c/--/({words.replace('--', '')})/' 'p/*/f/'",
     }
+
+
+def _quoted(command: str) -> str:
+    """A command within single quotes of fish."""
+    return command.replace("\\", "\\\\").replace("'", "\\'")

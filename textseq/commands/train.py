@@ -14,9 +14,10 @@ from textseq.config.base import Settings
 from textseq.config.recipes import read_recipe, recipes
 from textseq.config.training import TrainingConfig
 from textseq.data.corpora.catalog import CorpusRecipe, list_corpora
+from textseq.data.corpora.download import on_disk
 from textseq.data.readers.word_vectors import list_vectors
 from textseq.data.sources import DataSource, TextData
-from textseq.errors import TextseqError
+from textseq.errors import TextseqError, unknown
 from textseq.tasks import registry
 from textseq.tasks.task import Task
 
@@ -31,6 +32,25 @@ HIDDEN = frozenset({"fold"})
 
 MAY_CHANGE = frozenset({"task", "resume", "training", "data", "download"})
 """What may differ when a run is resumed."""
+
+
+def _corpora(options: Train) -> str:
+    """The corpora in a table for each task; all about the one that is named."""
+    recipes = list_corpora()
+    if options.corpus is not None:
+        if named := [_described(recipe) for recipe in recipes if recipe.name == options.corpus]:
+            return named[0]
+        raise unknown("corpus", options.corpus, [recipe.name for recipe in recipes])
+    width = max(len(recipe.name) for recipe in recipes)
+    lines = []
+    for task in registry.TASKS:
+        lines.append(f"{task.name}:")
+        for recipe in recipes:
+            if recipe.task == task.name:
+                mark = "*" if on_disk(recipe, data_dir=options.data) else " "
+                lines.append(f"{mark} {recipe.name:{width}} {recipe.bytes / 1e6:6,.1f} MB  {recipe.title}")
+        lines.append("")
+    return "\n".join([*lines, f"(*: on this machine) {PROG} NAME --list-corpora tells all about one, also its licence"])
 
 
 def _described(recipe: CorpusRecipe) -> str:
@@ -67,8 +87,8 @@ class Train:
     """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
     download: bool = False
     """Download and verify a corpus that is not on this machine."""
-    list_corpora: bool = option(False, show=lambda _: "\n".join(map(_described, list_corpora())))
-    """List the corpora, and exit."""
+    list_corpora: bool = option(False, show=_corpora)
+    """List the corpora by task, or all about CORPUS, and exit."""
     list_vectors: bool = option(False, show=lambda _: "\n".join(map(_described, list_vectors())), rare=True)
     """List the word vectors that --vectors knows by name, and exit."""
     list_recipes: bool = option(

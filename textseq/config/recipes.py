@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict, cast, get_args, get_origin, get_type_hints
 
 from textseq.config.names import Task
 from textseq.errors import TextseqError, unknown
+from textseq.io.extras import optional
 from textseq.io.files import read_text, toml_of
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -43,17 +45,19 @@ def read_recipe(name: str) -> TrainingRecipe:
     ``from`` is the model to start from: the one trained by the recipe of this name.
 
     Raises:
-        TextseqError: an unknown recipe or key (nearest match offered), or a file that is not TOML.
+        TextseqError: an unknown recipe or key (nearest match offered), or a file that is not TOML or, with the ending
+            .yaml or .yml, not YAML.
     """
     path = Path(name) if Path(name).is_file() else FOLDER / f"{name}.toml"
     if not path.is_file():
         raise unknown("recipe", name, {recipe.stem for recipe in FOLDER.glob("*.toml")})
+    language, parse = ("YAML", _yaml_parser()) if path.suffix in (".yaml", ".yml") else ("TOML", toml_of)
     try:
-        recipe = toml_of(read_text(path))
+        recipe = parse(read_text(path))
     except OSError as error:
         raise TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable") from None
     except ValueError as error:
-        raise TextseqError(f"{path}: expected TOML: {error}; correct it there") from None
+        raise TextseqError(f"{path}: expected {language}: {error}; correct it there") from None
     types = get_type_hints(TrainingRecipe)
     for key, value in recipe.items():
         if key not in types:
@@ -64,3 +68,19 @@ def read_recipe(name: str) -> TrainingRecipe:
     if recipe.get("task") not in (None, *get_args(Task)):
         raise unknown(f"task in the recipe {path}", str(recipe["task"]), get_args(Task))
     return cast(TrainingRecipe, recipe)
+
+
+def _yaml_parser() -> Callable[[str], dict[str, object]]:
+    """What parses a table in YAML; any fault of the text is a ValueError."""
+    yaml = optional("yaml", "yaml", needed_for="a recipe in YAML")
+
+    def parse(text: str) -> dict[str, object]:
+        try:
+            table = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        if not isinstance(table, dict):
+            raise ValueError(f"a table of settings was expected, got {table!r:.50}")
+        return table
+
+    return parse

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from textseq.errors import TextseqError
+from textseq.io.extras import optional
 from textseq.io.files import cannot_write, json_of, replacing
 
 Points = list[tuple[float, float]]
@@ -146,13 +146,8 @@ class RunLog:
 
 def summary_writer() -> Callable[[str], EventWriter]:
     """TensorBoard's writer of events; a TextseqError if it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise TextseqError(
-            '--tensorboard: TensorBoard is not installed; install it with: pip install "textseq[tensorboard]"'
-        ) from None
-    writer: Callable[[str], EventWriter] = SummaryWriter
+    module = optional("torch.utils.tensorboard", "tensorboard", needed_for="--tensorboard")
+    writer: Callable[[str], EventWriter] = module.SummaryWriter
     return writer
 
 

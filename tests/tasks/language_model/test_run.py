@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -501,6 +502,28 @@ def test_a_recipe_that_is_none_is_refused(tmp_path: Path, content: str, message:
     with pytest.raises(TextseqError, match=message) as told:
         read_recipe(str(path))
     assert "\n" not in str(told.value)
+
+
+def test_a_recipe_in_yaml_is_that_in_toml(tmp_path: Path) -> None:
+    pytest.importorskip("yaml", reason="needs PyYAML (the extra yaml)")
+    (tmp_path / "mine.toml").write_text('title = "T"\n[model]\nhidden_size = 6\n[training]\nlearning_rate = 1e-3\n')
+    (tmp_path / "mine.yaml").write_text("title: T\nmodel:\n  hidden_size: 6\ntraining: {learning_rate: 1.0e-3}\n")
+    assert read_recipe(str(tmp_path / "mine.yaml")) == read_recipe(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "!!python/object:os.system x", "&a [*a]" * 3, "\t"])
+def test_a_recipe_in_yaml_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    pytest.importorskip("yaml", reason="needs PyYAML (the extra yaml)")
+    (tmp_path / "mine.yml").write_text(content)
+    with pytest.raises(TextseqError, match=r"mine\.yml: expected YAML: .*; correct it there"):
+        read_recipe(str(tmp_path / "mine.yml"))
+
+
+def test_a_recipe_in_yaml_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "mine.yaml").write_text("title: T")
+    with pytest.raises(TextseqError, match=r'a recipe in YAML needs a package .* pip install "textseq\[yaml\]"'):
+        read_recipe(str(tmp_path / "mine.yaml"))
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_match() -> None:

@@ -50,9 +50,8 @@ def find(recipe: CorpusRecipe, *, data_dir: Path | None = None, download: bool =
     Raises:
         TextseqError: a file is missing, unreadable, has the wrong content, or no source delivers it.
     """
-    cache = cache_folder() / "corpora"
-    named = data_dir or os.environ.get("TEXTSEQ_DATA")
-    folders = [Path(named).expanduser(), cache] if named else [cache]
+    folders = _folders(data_dir)
+    cache = folders[-1]
     replaceable = cache if download else None
     files = {name: _look(file, folders, replaceable) for name, file in recipe.files.items()}
     missing = [recipe.files[name] for name, local in files.items() if local is None]
@@ -67,6 +66,18 @@ def find(recipe: CorpusRecipe, *, data_dir: Path | None = None, download: bool =
         with tqdm(total=size, desc=recipe.name, unit="B", unit_scale=True, disable=None) as bar:
             fetched = {file: _download(file, cache, bar.update) for file in missing}
     return {name: local or fetched[recipe.files[name]] for name, local in files.items()}
+
+
+def on_disk(recipe: CorpusRecipe, *, data_dir: Path | None = None) -> bool:
+    """Whether every file of a recipe is in the folders that ``find`` looks in; their content is not checked."""
+    folders = _folders(data_dir)
+    return all(any(os.path.exists(folder / file.path) for folder in folders) for file in recipe.files.values())
+
+
+def _folders(data_dir: Path | None) -> list[Path]:
+    """The user's folder of corpora, if any, and the cache."""
+    named = data_dir or os.environ.get("TEXTSEQ_DATA")
+    return [*([Path(named).expanduser()] if named else []), cache_folder() / "corpora"]
 
 
 def _look(file: DataFile, folders: Sequence[Path], replaceable: Path | None) -> LocalFile | None:
