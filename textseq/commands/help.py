@@ -41,7 +41,7 @@ def help_text(description: str, flags: Mapping[str, Flag], prog: str, *, everyth
         if owner is None:
             rows += [_two_columns("--version", "Show the version, and exit.", width)]
             rows += [_two_columns("-h, --help", "Show this help, and exit.", width)]
-            if everything:
+            if everything or len(flags) <= FEW:
                 script = "Print a script that completes this command for bash, zsh, fish or tcsh, and exit."
                 rows += [_two_columns("--print-completion SHELL", script, width)]
         parts.append("\n".join([wrapped(" ".join(heading.split()).rstrip(".") + ":", width), *rows]))
