@@ -44,8 +44,8 @@ class Classify(LineOptions):
       textseq-classify --list-models
 
     Each text gives a line: its label and, after a tab, the label's probability, calibrated on the validation split. A
-    text is a line, or a row of a table if --input ends in .csv, .tsv or .jsonl (perhaps followed by .gz). Lines are cut
-    after a million characters, with a warning.
+    text is a line, or a row of a table if --input ends in .csv, .tsv or .jsonl (perhaps followed by .gz or another
+    compression). Lines are cut after a million characters, with a warning.
     """
 
     task: ClassVar[str] = "classification"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textseq.commands.command import log_to_stderr, parse, run
+from textseq.commands.command import log_to_stderr, parse, run, to_json
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions, show_models
 from textseq.config.base import flag_of
@@ -21,6 +22,8 @@ from textseq.tasks.language_model.config import GenerationConfig
 if TYPE_CHECKING:
     from textseq.data.token_files import DocumentSet
     from textseq.tasks.language_model.generator import TextGenerator
+    from textseq.tasks.language_model.memorization import Memorization
+    from textseq.tasks.language_model.surprisal import Piece
 
 log = logging.getLogger("textseq")
 
@@ -49,7 +52,7 @@ class Inspection:
     text: str | None = option(None, metavar="FILE")
     """Inspect this text (- for stdin) instead of writing one."""
     encoding: str = "utf-8"
-    """Encoding of --text and --training-text."""
+    """Encoding of --text, --prompt-file and --training-text."""
     data: Path | None = option(None, metavar="FOLDER")
     """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
     download: bool = False
@@ -63,7 +66,7 @@ class Sample(ModelOptions):
     Examples:
       textseq-sample --author shakespeare
       textseq-sample --author shakespeare --prompt "ROMEO:" --seed 1
-      textseq-sample --author mine --max-new-tokens 2000 --temperature 0.5
+      textseq-sample --author mine --prompt-file opening.txt --max-new-tokens 2000 --temperature 0.5
       textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5
       textseq-sample --author shakespeare --show-surprisal --memorization
       textseq-sample --author shakespeare --text sonnet.txt --show-surprisal
@@ -80,6 +83,11 @@ class Sample(ModelOptions):
     """List the authors that can write here, and exit."""
     prompt: str = ""
     """How the text begins."""
+    prompt_file: str | None = option(None, metavar="FILE")
+    """Read the prompt from a file (- for stdin), without the line end that it ends with."""
+    json: bool = False
+    """Write a JSON object per text: prompt, text, with --show-surprisal the nats of each token, with --memorization the
+    longest copied passage. With --list-authors: an object per author."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     inspection: Inspection = field(default_factory=Inspection)
 
@@ -94,15 +102,19 @@ def sample(arguments: Sequence[str]) -> None:
 
     generator = load_generator(model, device=options.device, precision=options.precision)
     training = _training_text(generator, inspection) if inspection.memorization else None
+    if options.prompt_file is not None:
+        prompt = _given(options.prompt_file, inspection.encoding, "--prompt-file")
+        options = replace(options, prompt=re.sub(r"\r?\n\Z", "", prompt))
     normalization, scored = generator.tokenizer.normalization, []
     for number, pieces in enumerate(_texts(generator, options), 1):
-        if options.generation.num_return_sequences > 1:
+        if options.generation.num_return_sequences > 1 and not options.json:
             print(f"--- {number} ---")
-        quiet = inspection.show_surprisal or inspection.text is not None
+        quiet = inspection.show_surprisal or inspection.text is not None or options.json
+        copied: Memorization | None = None
         text = "".join(pieces) if quiet else _show(pieces)
         if inspection.show_surprisal or inspection.surprisal_html is not None:
             scored.append(generator.score(text).pieces)
-        if inspection.show_surprisal:
+        if inspection.show_surprisal and not options.json:
             from textseq.io.colored_text import wants_colour
             from textseq.tasks.language_model.surprisal import in_colour, in_figures
 
@@ -110,7 +122,11 @@ def sample(arguments: Sequence[str]) -> None:
         if training is not None:
             from textseq.tasks.language_model.memorization import memorization_of
 
-            print(memorization_of(text.removeprefix(options.prompt), training, normalization=normalization))
+            copied = memorization_of(text.removeprefix(options.prompt), training, normalization=normalization)
+        if options.json:
+            print(to_json(_record(text, options, scored[-1] if inspection.show_surprisal else None, copied)))
+        elif copied is not None:
+            print(copied)
     if inspection.surprisal_html is not None:
         from textseq.io.files import replacing
         from textseq.tasks.language_model.surprisal import web_page
@@ -119,12 +135,22 @@ def sample(arguments: Sequence[str]) -> None:
             file.write(web_page(f"Surprisal under {model}", scored).encode())
 
 
+def _record(
+    text: str, options: Sample, pieces: Sequence[Piece] | None, copied: Memorization | None
+) -> dict[str, object]:
+    """A text with its inspection, for ``--json``."""
+    record: dict[str, object] = {"prompt": options.prompt, "text": text}
+    if pieces is not None:
+        record["tokens"] = [{"text": piece.text, "nats": piece.nats} for piece in pieces]
+    if copied is not None:
+        record["memorization"] = {"longest": copied.run, "share": copied.share, "source": copied.source}
+    return record
+
+
 def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]:
     """Each text, in pieces as they are written."""
     if options.inspection.text is not None:
-        text = _given(options.inspection.text, options.inspection.encoding)
-        if not text:
-            raise TextseqError("--text -: expected a text on stdin, got nothing")
+        text = _given(options.inspection.text, options.inspection.encoding, "--text")
         if "\r" in text and generator.tokenizer.normalization != "none":
             log.warning("note: line ends CRLF or CR in the text are read as LF, as in the model's training")
         yield iter([text])
@@ -148,9 +174,11 @@ def _show(pieces: Iterator[str]) -> str:
 def _check(options: Sample) -> None:
     """Refuse flags that contradict each other, before anything is loaded."""
     inspection = options.inspection
+    if options.prompt and options.prompt_file is not None:
+        raise TextseqError("give either --prompt or --prompt-file, not both")
     if inspection.text is not None:
-        if options.prompt or options.generation != GenerationConfig():
-            raise TextseqError("with --text nothing is written: leave out --prompt and the flags of writing")
+        if options.prompt or options.prompt_file is not None or options.generation != GenerationConfig():
+            raise TextseqError("with --text nothing is written: leave out the prompt and the flags of writing")
         if not (inspection.show_surprisal or inspection.surprisal_html or inspection.memorization):
             raise TextseqError(
                 "--text needs one of --show-surprisal, --surprisal-html FILE and --memorization; add one"
@@ -179,8 +207,8 @@ def _training_text(generator: TextGenerator, inspection: Inspection) -> Document
     return training_text(generator.info, data_dir=inspection.data, download=inspection.download)
 
 
-def _given(name: str, encoding: str) -> str:
-    """The text of a file, of a folder (its files joined), or of stdin."""
+def _given(name: str, encoding: str, flag: str) -> str:
+    """The text of a file, of a folder (its files joined), or of stdin, as ``flag`` names it."""
     from textseq.data.text import own_text
 
     text, most = "", 4 * LONGEST + 4  # bytes of so many characters in any encoding, with a byte order mark
@@ -197,8 +225,10 @@ def _given(name: str, encoding: str) -> str:
         if len(text) > LONGEST:
             place = "stdin" if name == "-" else name
             raise TextseqError(
-                f"--text: expected at most {LONGEST:,} characters, got more in {place}; give a part of it"
+                f"{flag}: expected at most {LONGEST:,} characters, got more in {place}; give a part of it"
             )
+    if not text:
+        raise TextseqError(f"{flag} {name}: expected a text, got nothing")
     return text
 
 

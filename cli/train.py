@@ -28,6 +28,8 @@ def train(arguments: Sequence[str]) -> None:
     if options.resume is None and options.corpus is None and not options.source.files:
         own = task.source.own_files
         raise TextseqError(f"name a corpus, or your own files with --{own}; '{PROG} --list-corpora' lists the corpora")
+    if options.json:
+        raise TextseqError("--json is for the lists, such as --list-corpora; leave it out")
     log_to_stderr()
     if options.resume is not None and (changed := changed_flags(options, base)):
         raise TextseqError(f"--resume continues a run as it is; leave out {', '.join(changed)}")

@@ -14,6 +14,7 @@ from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import TranslationConfig
+from textseq.tokenizers.sentences import by_sentence
 
 if TYPE_CHECKING:
     from textseq.tasks.translation.processing import Translation
@@ -32,6 +33,7 @@ class Translate(LineOptions):
       textseq-translate --model mine --input talk.en.gz --output talk.de
       textseq-translate --model mine second third --num-beams 10     an ensemble of several models
       textseq-translate --model mine --num-return-sequences 3        lines of: number ||| text ||| score
+      textseq-translate --model mine --split-sentences < article.txt paragraphs, one per line
       textseq-translate --model mine --alignment pharaoh             text, a tab, 0-0 1-2 2-1
       textseq-translate --model mine --plot-attention look.png
       textseq-translate --list-models
@@ -47,9 +49,13 @@ class Translate(LineOptions):
     share one vocabulary (trained on the same pairs with other seeds), work as an ensemble."""
     prefix: str = ""
     """How every translation must begin."""
+    split_sentences: bool = False
+    """Lines are paragraphs: split each into sentences, translate these, and join the translations. Rules find the ends
+    of sentences; they know the usual abbreviations."""
     json: bool = False
     """Write a JSON object per line: text, score, tokens, source_tokens, and alignment: pairs of a source word and a
-    target word, counted from 0. With several --num-return-sequences, a list of such objects."""
+    target word, counted from 0. With several --num-return-sequences, a list of such objects; with --split-sentences,
+    text and sentences: a list of such objects."""
     alignment: Literal["pharaoh"] | None = option(None, rare=True)
     """Write which words belong together, by the attention: after the text and a tab, pairs such as 0-1 of a source word
     and a target word, counted from 0 between spaces."""
@@ -73,16 +79,25 @@ def translate(arguments: Sequence[str]) -> None:
 
         def answers(sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
             nonlocal picture
-            results = translator.stream(
-                sentences,
-                attention=translator.attends and bool(options.json or options.alignment or picture),
-                buffer=options.ahead(BUFFER),
-                prefix=options.prefix,
-                progress=progress,
-                first=first + 1,
-                truncated=truncated,
-                **vars(options.decoding),
-            )
+
+            def stream(texts: Iterable[str]) -> Iterator[list[Translation]]:
+                return translator.stream(
+                    texts,
+                    attention=translator.attends and bool(options.json or options.alignment or picture),
+                    buffer=options.ahead(BUFFER),
+                    prefix=options.prefix,
+                    progress=None if options.split_sentences else progress,
+                    first=first + 1,
+                    truncated=truncated,
+                    **vars(options.decoding),
+                )
+
+            if options.split_sentences:
+                for parts in by_sentence(sentences, stream):
+                    yield _paragraph([translations[0] for translations in parts], options)
+                    progress(1)
+                return
+            results = stream(sentences)
             for number, translations in enumerate(results, start=first):
                 yield from _lines(number, translations, options)
                 best = translations[0]
@@ -130,6 +145,12 @@ def _lines(number: int, translations: Sequence[Translation], options: Translate)
             yield best.text + f"\t{pairs}" * (options.alignment is not None)
 
 
+def _paragraph(sentences: Sequence[Translation], options: Translate) -> str:
+    """The output for a paragraph."""
+    text = " ".join(translation.text for translation in sentences)
+    return options.to_json({"text": text, "sentences": [*map(_record, sentences)]}) if options.json else text
+
+
 def _record(translation: Translation) -> dict[str, object]:
     aligned = translation.attention is not None or not translation.tokens
     return {
@@ -146,6 +167,15 @@ def _check(options: Translate) -> None:
     options.models(PROG)
     if options.json and options.alignment:
         raise TextseqError("--json includes the alignment; leave out --alignment")
+    if options.split_sentences:
+        for flag, used in {
+            "--num-return-sequences": options.decoding.num_return_sequences > 1,
+            "--alignment": options.alignment,
+            "--plot-attention": options.plot_attention,
+            "--prefix": options.prefix,
+        }.items():
+            if used:
+                raise TextseqError(f"{flag} is for single sentences; leave it out, or --split-sentences")
     options.check("sentences", {"--plot-attention": options.plot_attention})
     if options.process is not None and options.decoding.temperature > 0:
         raise TextseqError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -272,3 +273,14 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
 def test_what_makes_no_sense_is_refused(command: Command, flags: str, message: str) -> None:
     refused(command(*flags.split()), message)
     assert {path.name for path in Path().iterdir()} == {"test.en", "test.fr"}
+
+
+def test_scores_and_comparisons_as_json(command: Command) -> None:
+    lines = measured(command, "--model", "mine")
+    records = [json.loads(line) for line in measured(command, "--model", "mine", "--compare", "second", "--json")]
+    assert [(record["name"], record["measure"]) for record in records[:3]] == [
+        ("mine", "BLEU"), ("mine", "chrF2"), ("mine", "TER")
+    ]  # fmt: skip
+    assert lines[0].startswith(f"BLEU {records[0]['score']:.2f} ") and lines[1] == records[0]["signature"]
+    assert [record["name"] for record in records[3:]] == ["second"] * 3 + ["second -> mine"] * 3
+    assert all("p_value" in record for record in records[6:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,3 +210,16 @@ def test_a_fifth_task_is_trained_and_evaluated(
     assert "--letters for a letter model" in command("evaluate", "--model", "letters")[2]
     err = command("train", "--letters", "a.txt", "--pairs", "a.txt")[2]
     assert "--pairs asks for a translator, --letters for a letter model" in err
+
+
+LISTS = [f"train --list-{what}" for what in ("corpora", "recipes", "vectors")]
+LISTS += [f"{name} --list-models" for name in ("translate", "classify", "tag")]
+
+
+@pytest.mark.parametrize("arguments", LISTS)
+def test_every_list_is_json_too(command: Command, arguments: str) -> None:
+    name, *rest = arguments.split()
+    lines, records = command(name, *rest)[1], command(name, *rest, "--json")[1].splitlines()
+    names = [json.loads(line)["name"] for line in records]
+    assert len(set(names)) == len(names) and all(name in lines for name in names)
+    assert names or "No models yet" in lines

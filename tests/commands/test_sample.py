@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -139,7 +140,7 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--text", "text.txt"], "--text needs one of --show-surprisal"),
         (
             ["--text", "text.txt", "--memorization", "--prompt", "To"],
-            "with --text nothing is written: leave out --prompt",
+            "with --text nothing is written: leave out the prompt",
         ),
         (["--text", "text.txt", "--memorization", "--top-k", "3"], "with --text nothing is written"),
         (["--text", "nowhere.txt", "--show-surprisal"], r"no file or folder nowhere\.txt"),
@@ -293,3 +294,30 @@ def test_an_output_that_is_full_is_told(home: Path) -> None:
         done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["textseq-sample: output: No space left on device"]
+
+
+def test_a_prompt_comes_from_a_file_or_stdin_without_its_last_line_end(command: Command) -> None:
+    Path("opening.txt").write_bytes(b"To be,\r\nor not\r\n")
+    asked = ["--seed", "1", "--max-new-tokens", "9"]
+    expected = written(command, *asked, "--prompt", "To be,\r\nor not")
+    assert written(command, *asked, "--prompt-file", "opening.txt") == expected
+    given = command("--author", "mine", *asked, "--prompt-file", "-", stdin=b"To be,\r\nor not")
+    assert given[1] == expected
+    refused(command("--author", "mine", "--prompt", "a", "--prompt-file", "b"), "either --prompt or --prompt-file")
+    refused(command("--author", "mine", "--prompt-file", "nowhere.txt"), r"no file or folder nowhere\.txt")
+    refused(command("--author", "mine", "--prompt-file", "-"), "--prompt-file -: expected a text, got nothing")
+
+
+def test_texts_and_lists_as_json(command: Command) -> None:
+    plain = written(command, "--seed", "1", "--prompt", "To", "--max-new-tokens", "9")
+    out = written(command, "--seed", "1", "--prompt", "To", "--max-new-tokens", "9", "--json", "--memorization",
+                  "--show-surprisal")  # fmt: skip
+    record = json.loads(out)
+    assert (record["prompt"], record["text"] + "\n") == ("To", plain)
+    assert "".join(token["text"] for token in record["tokens"]) == record["text"]
+    assert set(record["memorization"]) == {"longest", "share", "source"}
+    several = written(command, "--num-return-sequences", "3", "--json", "--max-new-tokens", "5").splitlines()
+    assert [set(json.loads(line)) for line in several] == [{"prompt", "text"}] * 3
+    entries = [json.loads(line) for line in command("--list-authors", "--json")[1].splitlines()]
+    assert {"mine", "shakespeare"} <= {entry["name"] for entry in entries}
+    assert all(entry["task"] == "language-model" for entry in entries)

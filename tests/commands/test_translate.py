@@ -445,3 +445,21 @@ def test_without_stdin(command: Command, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(ValueError, match="stdin is closed; name a file with --input"):
         translate(["--model", "mine"])
+
+
+def test_paragraphs_are_translated_sentence_by_sentence(command: Command) -> None:
+    paragraph = "how are you. I am here."
+    lines = f"{paragraph}\n\nit is so\n"
+    whole = command(lines, "--split-sentences", "--num-beams", "1")
+    first, second = written_lines(command("how are you.\nI am here.\n", "--num-beams", "1"))
+    out = written_lines(whole)
+    assert out[0] == f"{first} {second}" and out[1] == "" and len(out) == 3
+    records = [json.loads(line) for line in written_lines(command(lines, "--split-sentences", "--json"))]
+    assert [len(record["sentences"]) for record in records] == [2, 1, 1]
+    assert records[0]["text"] == " ".join(sentence["text"] for sentence in records[0]["sentences"])
+    for flag in ("--alignment pharaoh", "--num-return-sequences 2", "--prefix a", "--plot-attention a.png"):
+        refused(command("a", "--split-sentences", *flag.split()), f"{flag.split()[0]} is for single sentences")
+
+
+def written_lines(result: tuple[int, str, str]) -> list[str]:
+    return written((result[0], result[1], but_for_notes(result[2])))

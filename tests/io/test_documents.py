@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
 import re
 import subprocess
 import sys
@@ -19,6 +22,7 @@ from textseq.data.corpora.catalog import list_corpora
 from textseq.data.corpora.text_formats import CorpusDocument, members
 from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError
+from textseq.io.compression import ZSTD
 from textseq.io.documents import CHUNK, Document
 from textseq.io.lines import Lines
 
@@ -89,18 +93,68 @@ def test_errors_name_the_member(archive: Path) -> None:
         text_of(CorpusDocument(archive, "latin-1", format="ruslit", member="books/b.txt"))
 
 
-def test_compressed_files_are_read_as_they_are(tmp_path: Path) -> None:
+def zipped(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__MACOSX/._a.txt", b"metadata")
+        archive.writestr("a.txt", data)
+    return buffer.getvalue()
+
+
+def zstd(data: bytes) -> bytes:
+    module = pytest.importorskip(ZSTD, reason=f"{ZSTD} is not installed")
+    compressed: bytes = module.compress(data)
+    return compressed
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "GZ": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": zstd,
+    "zip": zipped,
+}
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+def test_compressed_files_are_read_as_they_are(tmp_path: Path, ending: str) -> None:
     text = "caf\u00e9\n" * (CHUNK // 4)
-    path = tmp_path / "a.TXT.GZ"
-    path.write_bytes(gzip.compress(text.encode()))
+    path = tmp_path / f"a.TXT.{ending}"
+    data = COMPRESSIONS[ending](text.encode())
+    path.write_bytes(data)
     chunks = list(Document(path, "utf-8").chunks())
     assert "".join(chunks) == text and len(chunks) > 1 and max(map(len, chunks)) <= CHUNK
     assert list(Document(path, "utf-8").lines()) == text.splitlines()
-    assert [file.name for file in tmp_path.iterdir()] == ["a.TXT.GZ"]
-    path.write_bytes(gzip.compress(text.encode())[:-4])
-    for read in (Document(path, "utf-8").chunks, Document(path, "utf-8").lines):
-        with pytest.raises(TextseqError, match=r"a\.TXT\.GZ is damaged .*; replace it"):
-            list(read())
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    half = len(data) // 2
+    for bad in (data[:-4], b"plain text, which is no archive", data[:half] + b"xxxx" + data[half + 4 :]):
+        path.write_bytes(bad)
+        for read in (Document(path, "utf-8").chunks, Document(path, "utf-8").lines):
+            with pytest.raises(TextseqError, match=rf"a\.TXT\.{ending} is (damaged .*; replace it|.*not utf-8 text)"):
+                list(read())
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+def test_a_line_of_a_compressed_file_is_bounded(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textseq.io.documents.LONGEST_LINE", 1000)
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(COMPRESSIONS[ending](b"x" * 5000))
+    with pytest.raises(TextseqError, match="line 1 has more than 1,000 characters"):
+        list(Document(path, "utf-8").lines())
+
+
+def test_an_archive_of_several_files_is_refused(archive: Path) -> None:
+    with pytest.raises(TextseqError, match=r"some\.zip: expected an archive of one file, got 4; decompress it first"):
+        list(Document(archive, "utf-8").chunks())
+
+
+def test_without_the_extra_for_zstd_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, ZSTD, None)
+    (tmp_path / "a.zst").write_bytes(b"x")
+    with pytest.raises(TextseqError, match=r'reading .*a\.zst: .* pip install "textseq\[zstd\]"'):
+        list(Document(tmp_path / "a.zst", "utf-8").chunks())
 
 
 def test_lines_end_at_newlines_alone(tmp_path: Path, archive: Path) -> None:
@@ -153,7 +207,7 @@ def test_a_file_that_is_no_text_is_named_by_its_first_bytes(
     path.write_bytes(data)
     for read in (Document(path, encoding).chunks, Document(path, encoding).lines):
         with pytest.raises(
-            TextseqError, match=rf"a\.txt is a file of the format {kind}, not text; (save|decompress) it"
+            TextseqError, match=rf"a\.txt is a file of the format {kind}, not text; (save|decompress|give) it"
         ):
             list(read())
 

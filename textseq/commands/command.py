@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import json
 import logging
 import os
 import signal
@@ -55,12 +56,21 @@ def parse(
     options, named = read(default, flags, arguments, prog=prog, elsewhere=elsewhere)
     for flag in named:
         if show := flag.about.get("show"):
-            _print_and_exit(show(options))
+            rows = show(options)
+            if getattr(options, "json", False):
+                _print_and_exit("\n".join(to_json(record) for _, record in rows if record))
+            _print_and_exit("\n".join(line for line, _ in rows))
     return options
 
 
+def to_json(record: object, *, unicode: bool = False) -> str:
+    """A record as a line of JSON, in ASCII where stdout has no Unicode; ``unicode`` if it goes to a file."""
+    unicode = unicode or sys.stdout.encoding.lower().startswith("utf")
+    return json.dumps(record, ensure_ascii=not unicode)
+
+
 def _print_and_exit(text: str) -> NoReturn:
-    print(text, flush=True)
+    print(*[text] * bool(text), sep="", end="\n" * bool(text), flush=True)
     raise SystemExit(0)
 
 

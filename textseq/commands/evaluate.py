@@ -88,6 +88,9 @@ class Evaluate:
     """Folder of the corpora. Default: the one that TEXTSEQ_DATA names, then the cache."""
     download: bool = False
     """Download and verify a corpus that is not on this machine."""
+    json: bool = False
+    """Write a JSON object per line: every number with its signature; for translators one for each score, with the
+    system's name, then the comparisons."""
     comparison: Comparison = field(default_factory=Comparison)
 
     def source(self, task: Task) -> DataSource:

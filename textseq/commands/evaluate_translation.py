@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from textseq.commands.command import to_json
 from textseq.commands.evaluate import Evaluate, default_split, print_notes, process_group
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.sources import PairData
@@ -47,7 +49,8 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
     metrics = _evaluate(translator, dataset, split, len(sources), options)
     systems = [metrics.translations]
     place = f"corpus:{dataset.name}|split:{split if len(dataset.splits) > 1 else 'whole'}"
-    _show(metrics.scores, f"{name}:" * bool(other))
+    show = partial(_show, as_json=options.json)
+    show(metrics.scores, name, heading=bool(other))
     if other:
         if baseline is not None:
             second = _evaluate(baseline, dataset, split, len(sources), options)
@@ -55,9 +58,9 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
         else:
             how = f"{place}|translations:{other}"
             scores = tuple(measure_translations(theirs, references, tokenize=tokenize, how=how))
-        _show(scores, f"{other}:")
+        show(scores, other)
         how = f"{place}|baseline:{other}|system:{name}"
-        _show(compare(theirs, metrics.translations, references, tokenize=tokenize, how=how), f"{other} -> {name}:")
+        show(compare(theirs, metrics.translations, references, tokenize=tokenize, how=how), f"{other} -> {name}")
         systems.append(tuple(theirs))
     if not environment().leads:
         return
@@ -70,10 +73,17 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
         bleu_by_length_plot(dict(zip(names, ranges, strict=True)), comparison.plot_length)
 
 
-def _show(scores: Sequence[TranslationScore | Comparison], heading: str = "") -> None:
-    """Print scores, each with its signature."""
-    if environment().leads:
-        print(*[heading] * bool(heading), *(f"{score}\n{score.signature}" for score in scores), sep="\n", flush=True)
+def _show(
+    scores: Sequence[TranslationScore | Comparison], name: str, *, heading: bool = True, as_json: bool = False
+) -> None:
+    """Print the scores of a system, each with its signature."""
+    if not environment().leads:
+        return
+    if as_json:
+        lines = [to_json({"name": name, **score.to_dict()}) for score in scores]
+    else:
+        lines = [f"{name}:"] * heading + [f"{score}\n{score.signature}" for score in scores]
+    print(*lines, sep="\n", flush=True)
 
 
 def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:

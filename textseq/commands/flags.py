@@ -27,6 +27,9 @@ Options = TypeVar("Options")
 
 Elsewhere = Callable[[str], str | None]
 
+Listing = Sequence[tuple[str, Mapping[str, object]]]
+"""The lines of a list, each with its record for ``--json``; empty for lines that are no entries."""
+
 KINDS: Mapping[type, tuple[str, str]] = {
     int: ("INT", "a whole number"),
     float: ("FLOAT", "a number"),
@@ -52,7 +55,7 @@ def option(
     alias: str = "",
     positional: bool = False,
     rare: bool = False,
-    show: Callable[..., str] | None = None,
+    show: Callable[..., Listing] | None = None,
 ) -> Value:
     """A field with more to say about its flag than name, type and default.
 
@@ -62,7 +65,7 @@ def option(
         alias: a second name of the flag.
         positional: the value is given without the flag.
         rare: only ``--help-all`` shows it.
-        show: the flag prints what this makes of the options, and ends the command.
+        show: the flag prints the list that this makes of the options, and ends the command.
     """
     about = {"metavar": metavar, "alias": alias, "positional": positional, "rare": rare, "show": show}
     made: Value = field(default=default, metadata={key: value for key, value in about.items() if value})

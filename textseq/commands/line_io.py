@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from textseq.checkpoints.registry import find_model
-from textseq.commands.command import log_to_stderr, terminable
+from textseq.commands.command import log_to_stderr, terminable, to_json
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions
 from textseq.commands.shards import Answers, Shards, Texts, fingerprint
 from textseq.config.base import Settings, flag_of
 from textseq.data.dataset import check_encoding
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
+from textseq.io.compression import OPENERS
+from textseq.io.documents import Document, reading
 from textseq.io.files import check_outputs, growing
 from textseq.io.lines import LONGEST, Lines
 from textseq.training.distributed.environment import DistributedEnvironment, environment, launched
@@ -45,7 +44,7 @@ class LineOptions(ModelOptions):
     """Lines in, lines out."""
 
     input: Path | None = option(None, metavar="FILE")
-    """File to read; if its name ends in .gz it is decompressed. Default: stdin."""
+    """File to read; it is decompressed if its name ends in .gz, .bz2, .xz, .zst or .zip. Default: stdin."""
     output: Path | None = option(None, metavar="FILE")
     """File to write, in UTF-8. Lines are written to FILE.part, which is renamed to FILE at the end and kept if the
     command is stopped. Default: stdout."""
@@ -82,9 +81,8 @@ class LineOptions(ModelOptions):
         return self.buffer or (1 if self.prompts else ON_SCREEN if self.on_screen else usual)
 
     def to_json(self, record: object) -> str:
-        """A record as a line of JSON, in ASCII where the output has no Unicode."""
-        unicode = self.output is not None or sys.stdout.encoding.lower().startswith("utf")
-        return json.dumps(record, ensure_ascii=not unicode)
+        """A record as a line of JSON; see ``command.to_json``."""
+        return to_json(record, unicode=self.output is not None)
 
     def check(self, unit: str, outputs: Mapping[str, Path | None]) -> None:
         """Refuse flags that contradict each other, before anything is loaded; ``outputs`` are further files."""
@@ -98,8 +96,11 @@ class LineOptions(ModelOptions):
             what = f"the folder {self.input}" if self.input.is_dir() else f"{self.input}, which does not exist"
             raise TextseqError(f"--input: expected a file of {unit}, got {what}")
         check_outputs({"--output": self.output, **outputs}, [self.input])
-        if self.output is not None and self.output.suffix.lower() == ".gz":
-            raise TextseqError(f"--output writes no compressed files; leave it out and add: | gzip > {self.output}")
+        if self.output is not None and (ending := self.output.suffix.lower()) in OPENERS:
+            program = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}.get(ending, ending[1:])
+            raise TextseqError(
+                f"--output writes no compressed files; leave it out and add: | {program} > {self.output}"
+            )
         if self.process is None:
             return
         for flag, path in (("--input", self.input), ("--output", self.output)):
@@ -188,6 +189,6 @@ def _count(path: Path | None) -> int | None:
     """The number of lines in a file, if they can be counted beforehand."""
     if path is None or not path.is_file():
         return None
-    with suppress(OSError, EOFError, zlib.error), Document(path, "").open() as file:
+    with suppress(TextseqError), reading(str(path)), Document(path, "").open() as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
     return None

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textseq.checkpoints.registry import ModelEntry, list_models
-from textseq.commands.flags import option
+from textseq.commands.flags import Listing, option
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
 from textseq.tasks.registry import task_named
 
 
-def show_models(options: ModelOptions) -> str:
-    """The models of a command's task, one per line."""
-    return "\n".join(map(model_line, list_models(options.task))) or "No models yet; train one with textseq-train."
+def show_models(options: ModelOptions) -> Listing:
+    """The models of a command's task."""
+    listing = [(model_line(entry), _record(entry)) for entry in list_models(options.task)]
+    return listing or [("No models yet; train one with textseq-train.", {})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class ModelOptions:
     are faster; the output may differ slightly."""
     device: str = option("cpu", metavar="DEVICE")
     """Where to compute: cpu, cuda, cuda:1, mps, or auto (a GPU if there is one)."""
+    json: bool = False
+    """Write JSON, also with --list-models: an object per line."""
     list_models: bool = option(False, show=show_models)
     """List the models that can be used here, and exit."""
 
@@ -59,6 +62,23 @@ def model_line(entry: ModelEntry) -> str:
     if info.labels:
         about[0] = f"{', '.join(info.labels)}; {about[0]}"
     return f"{entry.name}  {', '.join([*about, *_score(info.results)])} ({entry.origin})"
+
+
+def _record(entry: ModelEntry) -> dict[str, object]:
+    """The same for ``--json``."""
+    info = entry.info
+    return {
+        "name": entry.name,
+        "task": info.task,
+        "corpus": info.corpus.name,
+        "title": info.corpus.title,
+        "source_language": info.source_language,
+        "target_language": info.target_language,
+        "labels": info.labels,
+        "results": info.results,
+        "folder": str(entry.folder),
+        "shipped": entry.shipped,
+    }
 
 
 def _score(results: Sequence[Mapping[str, object]]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Self
 
-from textseq.commands.flags import flags_of, option, scan
+from textseq.commands.flags import Listing, flags_of, option, scan
 from textseq.commands.renamed import TASKS as OTHER_NAMES
 from textseq.config.base import Settings
 from textseq.config.recipes import read_recipe, recipes
@@ -34,32 +34,41 @@ MAY_CHANGE = frozenset({"task", "resume", "training", "data", "download"})
 """What may differ when a run is resumed."""
 
 
-def _corpora(options: Train) -> str:
+def _corpora(options: Train) -> Listing:
     """The corpora in a table for each task; all about the one that is named."""
     recipes = list_corpora()
     if options.corpus is not None:
         if named := [_described(recipe) for recipe in recipes if recipe.name == options.corpus]:
-            return named[0]
+            return named
         raise unknown("corpus", options.corpus, [recipe.name for recipe in recipes])
     width = max(len(recipe.name) for recipe in recipes)
-    lines = []
+    rows: list[tuple[str, Mapping[str, object]]] = []
     for task in registry.TASKS:
-        lines.append(f"{task.name}:")
+        rows.append((f"{task.name}:", {}))
         for recipe in recipes:
             if recipe.task == task.name:
-                mark = "*" if on_disk(recipe, data_dir=options.data) else " "
-                lines.append(f"{mark} {recipe.name:{width}} {recipe.bytes / 1e6:6,.1f} MB  {recipe.title}")
-        lines.append("")
-    return "\n".join([*lines, f"(*: on this machine) {PROG} NAME --list-corpora tells all about one, also its licence"])
+                here = on_disk(recipe, data_dir=options.data)
+                line = f"{'*' if here else ' '} {recipe.name:{width}} {recipe.bytes / 1e6:6,.1f} MB  {recipe.title}"
+                rows.append((line, {**_record(recipe), "on_disk": here}))
+        rows.append(("", {}))
+    return [*rows, (f"(*: on this machine) {PROG} NAME --list-corpora tells all about one, also its licence", {})]
 
 
-def _described(recipe: CorpusRecipe) -> str:
+def _record(recipe: CorpusRecipe) -> dict[str, object]:
+    """A corpus, or public word vectors, for ``--json``."""
+    names = ("name", "task", "language", "bytes", "title", "purpose", "licence", "homepage")
+    return {name: getattr(recipe, name) for name in names}
+
+
+def _described(recipe: CorpusRecipe) -> tuple[str, dict[str, object]]:
+    """All about a corpus, or about public word vectors."""
     return (
         f"{recipe.name}  ({recipe.language}, {recipe.bytes / 1e6:,.1f} MB, {recipe.task})\n"
         f"    {recipe.title}\n"
         f"    for: {recipe.purpose}\n"
         f"    licence: {recipe.licence}\n"
-        f"    from: {recipe.homepage}"
+        f"    from: {recipe.homepage}",
+        _record(recipe),
     )
 
 
@@ -89,12 +98,15 @@ class Train:
     """Download and verify a corpus that is not on this machine."""
     list_corpora: bool = option(False, show=_corpora)
     """List the corpora by task, or all about CORPUS, and exit."""
-    list_vectors: bool = option(False, show=lambda _: "\n".join(map(_described, list_vectors())), rare=True)
+    list_vectors: bool = option(False, show=lambda _: [*map(_described, list_vectors())], rare=True)
     """List the word vectors that --vectors knows by name, and exit."""
     list_recipes: bool = option(
-        False, show=lambda _: "\n".join(f"{name}  {title}" for name, title in recipes().items())
+        False,
+        show=lambda _: [(f"{name}  {title}", {"name": name, "title": title}) for name, title in recipes().items()],
     )
     """List the recipes, and exit."""
+    json: bool = option(False, rare=True)
+    """With a list: write a JSON object per line."""
 
     # the groups; a task has its own classes
     source: DataSource = field(default_factory=TextData)

@@ -161,7 +161,7 @@ def own_labelled(
     fewest_labels: int = 2,
     **options: Unpack[ReadOptions],
 ) -> LabelledDataset:
-    """Open one's own labelled texts and check all. Files that end in ".gz" are decompressed while they are read.
+    """Open one's own labelled texts and check all. Compressed files are decompressed while read.
 
     Args:
         paths: tables with a header (.csv, .tsv), JSON lines (.jsonl), or folders with a folder for each label.

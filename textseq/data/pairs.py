@@ -201,7 +201,7 @@ def own_pairs(
     empty: OnError = "refuse",
     **options: Unpack[ReadOptions],
 ) -> PairDataset:
-    """Open one's own pairs and check every line. Files that end in ".gz" are decompressed while they are read.
+    """Open one's own pairs and check every line. Compressed files are decompressed while read.
 
     Args:
         paths: two aligned text files (sources and targets, one sentence per line), or one file: .tsv, .tab or .txt

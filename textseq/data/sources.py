@@ -117,7 +117,7 @@ class PairData(DataSource):
     """Language to translate into. Default: the corpus's first that is not the source, or the second file's ending."""
     pairs: tuple[str, ...] = ()
     """Your own pairs: two aligned text files (sources and targets, one sentence per line), or one file of tab-separated
-    columns (.tsv) or of JSON objects (.jsonl). Each may be compressed (.gz)."""
+    columns (.tsv) or of JSON objects (.jsonl). Each may be compressed (.gz, .bz2, .xz, .zst, .zip)."""
     validation_pairs: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --pairs."""
     source_column: str | None = None
@@ -172,7 +172,8 @@ class LabelledData(VectorSource):
 
     labelled: tuple[str, ...] = ()
     """Your own texts with their labels: tables with a header (.csv, .tsv), JSON objects, one per line (.jsonl), or
-    folders with a folder for each label that holds one file per text. Files may be compressed (.gz)."""
+    folders with a folder for each label that holds one file per text. Files may be compressed (.gz,
+    .bz2, .xz, .zst, .zip)."""
     validation_labelled: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --labelled."""
     text_column: str | None = None
@@ -234,8 +235,8 @@ class TaggedData(VectorSource):
 
     tagged: tuple[str, ...] = ()
     """Your own sentences: files with one word per line, its tag in another column (separated by a tab or spaces, as in
-    CoNLL), and an empty line after each sentence. Files may be compressed (.gz); of .conllu the universal parts of
-    speech are read."""
+    CoNLL), and an empty line after each sentence. Files may be compressed (.gz, .bz2, .xz, .zst, .zip);
+    of .conllu the universal parts of speech are read."""
     validation_tagged: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --tagged."""
     word_column: int | None = None

@@ -92,7 +92,7 @@ def own_tagged(
     aligned: bool = True,
     **options: Unpack[ReadOptions],
 ) -> TaggedDataset:
-    """Open one's own tagged sentences and check all. Files that end in ".gz" are decompressed while they are read.
+    """Open one's own tagged sentences and check all. Compressed files are decompressed while read.
 
     Args:
         paths: files with one word and its tag per line and an empty line after each sentence (see ``TaggedFile``).

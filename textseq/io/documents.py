@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import re
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from textseq.errors import TextseqError
+from textseq.io.compression import ZIP_METHODS, damage, open_plain
 
 CHUNK = 2**20  # bytes read at a time, and the most characters of a chunk
 
@@ -32,18 +31,19 @@ OTHER_FORMATS = re.compile(
 )
 """First bytes of formats that people take for text."""
 
+COMPRESSED = {"gzip": "gz", "bzip2": "bz2", "xz": "xz", "zstd": "zst", "zip": "zip", "7z": ""}
+"""Compressions among them, and the endings by which they are read."""
+
 ZIP_FORMATS = {b"word/": "docx", b"epub+zip": "epub", b"xl/": "xlsx", b"ppt/": "pptx", b"opendocument": "odt"}
 """Formats that are ZIP archives, by what their beginning contains."""
-
-COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Supported compressions of archive members."""
 
 
 @dataclass(frozen=True)
 class Document:
     """A text file or a ``member`` of a ZIP archive, or the characters from ``start`` to ``stop`` (None: the end) of it.
 
-    Archives, and files whose name ends in ".gz", are decompressed while they are read, never to disk.
+    Archives, and files whose name ends in .gz, .bz2, .xz, .zst or .zip, are decompressed while they are read, never to
+    disk.
     """
 
     path: Path
@@ -110,7 +110,7 @@ class Document:
         with archive_of(self.path) as archive:  # stays open as long as the member
             if self.member not in archive.namelist():
                 raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and download it again")
-            if archive.getinfo(self.member).compress_type not in COMPRESSIONS:
+            if archive.getinfo(self.member).compress_type not in ZIP_METHODS:
                 raise TextseqError(f"{self.name} has an unsupported compression; compress it with deflate")
             try:
                 return archive.open(self.member)
@@ -129,17 +129,15 @@ def reading(name: str) -> Iterator[None]:
     """Convert errors of reading a file to TextseqError."""
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except damage() as error:
         raise _damaged(name, error) from error
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise (_damaged if error.errno is None else _unreadable)(name, error) from error
 
 
 def _open(path: Path) -> IO[bytes]:
-    try:
-        return io.BufferedReader(gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with reading(str(path)):
+        return open_plain(path)
 
 
 def archive_of(path: Path) -> zipfile.ZipFile:
@@ -215,8 +213,10 @@ def check_beginning(data: bytes, name: str, encoding: str) -> None:
         kind = str(match.lastgroup).removeprefix("_")
         if kind == "zip":
             kind = next((office for part, office in ZIP_FORMATS.items() if part in data), kind)
-        how = "decompress it" if kind in ("gzip", "bzip2", "xz", "zstd", "7z", "zip") else "save it as plain text"
-        raise NotText(f"{name} is a file of the format {kind}, not text; {how} first")
+        how = "save it as plain text first"
+        if kind in COMPRESSED:
+            how = f"give it a name that ends in .{COMPRESSED[kind]}" if COMPRESSED[kind] else "decompress it first"
+        raise NotText(f"{name} is a file of the format {kind}, not text; {how}")
     even, odd = data[::2].count(0), data[1::2].count(0)
     if max(even, odd) < max(2, len(data) // 50) or re.match("utf.?(16|32)", encoding, re.IGNORECASE):
         return

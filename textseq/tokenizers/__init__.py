@@ -12,6 +12,7 @@ from __future__ import annotations
 from textseq.tokenizers.base import StreamDecoder, Tokenizer, align_to_text
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
 from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer, tokenizer_from
+from textseq.tokenizers.sentences import split_sentences
 from textseq.tokenizers.subwords import SubwordTokenizer
 from textseq.tokenizers.words import WordTokenizer
 
@@ -25,5 +26,6 @@ __all__ = [
     "WordTokenizer",
     "align_to_text",
     "load_tokenizer",
+    "split_sentences",
     "tokenizer_from",
 ]

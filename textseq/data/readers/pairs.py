@@ -17,6 +17,7 @@ from textseq.data.readers.row_errors import SHOWN, RowError, RowErrorKind, RowFi
 from textseq.data.readers.tables import EMPTY, ending_of, fields_of, json_rows, tab_separated, table_rows
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
+from textseq.io.compression import plain_name
 from textseq.io.documents import Document
 
 Columns = tuple[int, int] | tuple[str, str]
@@ -38,7 +39,7 @@ UNKNOWN = ("source", "target")
 HEADERS = (UNKNOWN, ("src", "tgt"), ("src", "trg"))
 """Usual names of columns, beside the languages."""
 
-LANGUAGE = re.compile(r"\.([a-z]{2,3})([-_][a-z0-9]{2,4})?(\.gz)?$", re.ASCII | re.IGNORECASE)
+LANGUAGE = re.compile(r"\.([a-z]{2,3})([-_][a-z0-9]{2,4})?$", re.ASCII | re.IGNORECASE)
 
 CODE = re.compile("[a-z]{2,3}([-_][A-Za-z]{2,4})?")
 
@@ -186,7 +187,7 @@ def languages_of(paths: Sequence[Path], source: str | None, target: str | None) 
 
     ``UNKNOWN`` unless the endings are two different codes of languages.
     """
-    endings = [LANGUAGE.search(path.name) for path in paths]
+    endings = [LANGUAGE.search(plain_name(path)) for path in paths]
     codes = [ending[1].lower() + (ending[2] or "") for ending in endings if ending is not None]
     if len(paths) != 2 or len(set(codes)) != 2 or not NO_LANGUAGES.isdisjoint(codes):
         codes = list(UNKNOWN)

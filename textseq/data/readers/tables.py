@@ -9,6 +9,7 @@ from pathlib import Path
 from textseq.data.readers.row_errors import SHOWN, RowError, not_text
 from textseq.errors import TextseqError, unknown
 from textseq.io import documents
+from textseq.io.compression import plain_name
 from textseq.io.documents import Document
 from textseq.io.files import json_of
 
@@ -43,8 +44,8 @@ Columns = tuple[int, tuple[str, str] | RowError]
 
 
 def ending_of(path: Path) -> str:
-    """The ending of a file name, in lower case, without ".gz" after it."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
+    """The ending of a file name, in lower case, without that of a compression after it."""
+    return Path(plain_name(path).lower()).suffix
 
 
 def is_table(path: Path) -> bool:

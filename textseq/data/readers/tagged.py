@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from textseq.data.readers.row_errors import RowError, RowErrorKind, RowFile, not_text
-from textseq.data.readers.tables import TOO_FEW
+from textseq.data.readers.tables import TOO_FEW, ending_of
 from textseq.data.rows import Tagged
 from textseq.errors import TextseqError
 from textseq.io.documents import Document
@@ -121,7 +121,7 @@ def own_tagged_file(
     drop: frozenset[RowErrorKind] = frozenset(),
     aligned: bool = True,
 ) -> TaggedFile:
-    """Open a file of tagged sentences; compressed if its name ends in .gz.
+    """Open a file of tagged sentences; compressed if its name ends in .gz, .bz2, .xz, .zst or .zip.
 
     By default the word is in the first column and the tag in the last; in a .conllu file, or one that looks like it, in
     the second and the fourth. Files that are not ``aligned`` have no columns.
@@ -142,7 +142,7 @@ def own_tagged_file(
 
 def is_conllu(document: Document) -> bool:
     """Whether the columns are those of Universal Dependencies, by the file's name or its first word."""
-    if document.path.name.lower().removesuffix(".gz").endswith(".conllu"):
+    if ending_of(document.path) == ".conllu":
         return True
     first = next((line for line in document.lines() if line.strip() and not line.startswith("#")), "")
     return len(first.split("\t")) == 10 and first[0].isdecimal()

@@ -1,0 +1,102 @@
+"""Paragraphs split into sentences, by rules that need no data.
+
+A sentence ends at . ! ? … or their relatives in other scripts, and closing quotes, before white space and no small
+letter. A full stop does not end one after a known abbreviation, a single letter (an initial) or a
+number of one or two digits (a list, a German date).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+TITLES = """
+mr mrs ms dr prof st sr jr gen col capt lt sgt rev hon gov sen rep pres messrs mme mmes mlle mm hr frau fr hrn dipl ing
+mgr doc judr mudr sra srta sig dott
+"""
+
+OTHERS = """
+no nos nr vol vols fig figs eq eqs ch chap sec art pp ed eds cf vs viz al approx ca circa ave blvd rd mt dept est ul pl
+str bd rys tab poz bzw vgl sog ggf evtl zzgl inkl bspw usf resp tzn tzv tj np ok godz tel e.g i.e z.b d.h u.a o.ä z.t
+u.u s.o s.u m.in t.j p.ex n.b ph.d
+"""
+
+ABBREVIATIONS = frozenset(TITLES.split() + OTHERS.split())
+"""Words, in small letters and without their last full stop, that a name or number follows."""
+
+END = re.compile(
+    r"""(?:[.!?…‽؟۔।॥]+["'”’»›)\]}]*(?=\s)   # before white space
+    |[。！？｡]+["'”’」』）]*)                   # in scripts without spaces
+    \s*""",
+    re.VERBOSE,
+)
+"""The end of a sentence, if what is around it agrees."""
+
+LAST_WORD = re.compile(r"[^\s(\[\"'“‘«„]+$")
+
+MOST_DIGITS = 2
+"""Digits of a number whose full stop is that of an ordinal or of a list."""
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of each sentence of a paragraph, without the white space around it."""
+    spans, start = [], len(text) - len(text.lstrip())
+    for match in END.finditer(text):
+        if start < match.start() and match.end() < len(text) and _ends(text, match):
+            spans.append((start, match.start() + len(match[0].rstrip())))
+            start = match.end()
+    if text[start:].strip():
+        spans.append((start, len(text.rstrip())))
+    return spans
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a paragraph; none of white space.
+
+    Example:
+        >>> split_sentences("Dr. Watson came. He sat down.")
+        ['Dr. Watson came.', 'He sat down.']
+    """
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def _ends(text: str, match: re.Match[str]) -> bool:
+    """Whether a sentence ends at a match of ``END``."""
+    following = text[match.end() :].lstrip("\"'“‘«„([¿¡-–—")[:1]
+    if following.islower():
+        return False
+    if match[0].rstrip() != ".":
+        return True
+    word = LAST_WORD.search(text, max(0, match.start() - 40), match.start())
+    if word is None:
+        return True
+    last = word[0].lower()
+    number = last.isdecimal() and len(last) <= MOST_DIGITS
+    return not (last in ABBREVIATIONS or number or (len(last) == 1 and last.isalpha()))
+
+
+def by_sentence(texts: Iterable[str], use: Callable[[Iterator[str]], Iterator[Result]]) -> Iterator[list[Result]]:
+    """The results for the sentences of each text, of a function that answers a stream of sentences.
+
+    A text without any is used as one.
+
+    Args:
+        texts: paragraphs.
+        use: gives a result for each sentence, in order; it may read ahead.
+    """
+    counts: deque[int] = deque()
+
+    def sentences() -> Iterator[str]:
+        for text in texts:
+            parts = split_sentences(text) or [text]
+            counts.append(len(parts))
+            yield from parts
+
+    results = use(sentences())
+    for first in results:
+        yield [first, *islice(results, counts.popleft() - 1)]
