@@ -228,6 +228,7 @@ def rehashed(files: Files) -> Files:
     try:
         facts = json.loads(files["config.json"])
         if isinstance(facts["sha256"], dict):
+            facts["sha256"].pop("config.json", None)  # the hash of the metadata itself, which may be left out
             known = facts["sha256"].keys() & files.keys()
             facts["sha256"] |= {name: hashlib.sha256(files[name]).hexdigest() for name in known}
     except (KeyError, TypeError, ValueError, RecursionError):

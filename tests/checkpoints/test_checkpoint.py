@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +11,11 @@ from typing import NoReturn
 
 import pytest
 import torch
+from configs import edit_config, write_config
 from safetensors import SafetensorError
 
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, Table
+from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, Table, read_json
 from textseq.checkpoints.registry import newest
 from textseq.config.names import CellName
 from textseq.errors import TextseqError
@@ -180,6 +180,33 @@ def test_a_damaged_folder_is_refused_in_one_line_that_names_the_file(tmp_path: P
     assert "\n" not in str(told.value)
 
 
+def test_any_other_character_in_the_metadata_is_noticed(tmp_path: Path) -> None:
+    folder = save(tmp_path / "run")
+    config, text = folder / "config.json", (folder / "config.json").read_text(encoding="utf-8")
+    letters = [place for place, letter in enumerate(text) if letter.isalnum()]
+    for place in letters[:: len(letters) // 60]:
+        config.write_text(f"{text[:place]}{'8' if text[place] == '7' else '7'}{text[place + 1 :]}", encoding="utf-8")
+        with pytest.raises(TextseqError, match=r"damaged|not a file|missing|expected model format"):
+            checkpoint.load(folder)
+    config.write_text(text.replace("0.1", "0.2"), encoding="utf-8")
+    with pytest.raises(TextseqError, match=r"damaged: its SHA-256 differs from the one that it states"):
+        checkpoint.load(folder)
+    checkpoint.rehash(folder)
+    assert checkpoint.load(folder).info.training == {"rate": 0.2, "nothing": None}
+
+
+def test_files_edited_on_purpose_are_hashed_again(tmp_path: Path) -> None:
+    folder = save(tmp_path / "run")
+    (folder / "README.md").write_text("a card may be edited at any time")
+    checkpoint.load(folder)
+    CharTokenizer("\nabcd").save(folder)
+    with pytest.raises(TextseqError, match=r"tokenizer\.json is damaged"):
+        checkpoint.load(folder)
+    checkpoint.rehash(folder)
+    (folder / "README.md").unlink()
+    assert checkpoint.load(folder).tokenizer == CharTokenizer("\nabcd")
+
+
 @pytest.mark.parametrize("content", ["not JSON", "[]", "{}", '{"format": "1", "sha256": {}}', '{"format": 2}'])
 def test_a_config_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     folder = save(tmp_path / "run")
@@ -199,8 +226,7 @@ def test_weights_are_no_pickle_and_no_other_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("version", "hint"), [(999, "upgrade textseq"), (1, "train it again with this version")])
 def test_another_format_is_refused(tmp_path: Path, version: int, hint: str) -> None:
     folder = save(tmp_path / "run")
-    table = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**table, "format": version}))
+    edit_config(folder, format=version)
     with pytest.raises(TextseqError, match=rf"expected model format {checkpoint.FORMAT}, got {version}; {hint}"):
         checkpoint.load(folder)
 
@@ -217,10 +243,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, o
 
 def test_settings_that_are_none_are_refused(tmp_path: Path) -> None:
     folder = save(tmp_path)
-    table = json.loads((folder / "config.json").read_text())
+    table = read_json(folder / "config.json")
     for key in ("task", "model"):
-        lacking = {name: value for name, value in table.items() if name != key}
-        (folder / "config.json").write_text(json.dumps(lacking))
+        write_config(folder, {**table, key: None})
         with pytest.raises(TextseqError, match=rf"config\.json is damaged: it lacks '{key}'"):
             checkpoint.load(folder)
 

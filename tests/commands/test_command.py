@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from configs import edit_config
 
 from textseq.data.corpora.catalog import list_corpora
 from textseq.version import __version__
@@ -268,8 +269,7 @@ def test_damaged_model_folder(command: Command, trained: Path, tmp_path: Path, n
 
 
 def test_model_of_a_newer_format(command: Command, trained: Path) -> None:
-    path = next(trained.glob("best-*")) / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 999}))
+    edit_config(next(trained.glob("best-*")), format=999)
     refused(command("sample", "--author", trained), "format 2, got 999; upgrade textseq")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from configs import edit_config
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
@@ -52,9 +53,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     writer = TextGenerator(model, tokenizer, info)
     writer.save(tmp_path / "runs" / "given" / "best-1")  # a gift, which does not say where its text lies
     writer.save(tmp_path / "runs" / "mine" / "best-1")
-    config_file = tmp_path / "runs" / "mine" / "best-1" / "config.json"
-    source_line = f'"source": {{"text": ["{path}"], "validation": 0, "corpus": null, "encoding": "utf-8"}},'
-    config_file.write_text(config_file.read_text().replace("{", "{" + source_line, 1))
+    given = {"text": [str(path)], "validation": 0, "corpus": None, "encoding": "utf-8"}
+    edit_config(tmp_path / "runs" / "mine" / "best-1", source=given)
     return tmp_path
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from configs import edit_config
 
 import textseq
 from textseq.config.base import Settings
@@ -334,9 +335,8 @@ def test_a_run_goes_on_as_it_is(command: Command, trained: Path, pairs: list[Pat
 
 
 def test_a_resumed_run_whose_settings_are_damaged_is_one_line(command: Command, trained: Path) -> None:
-    path = next(trained.glob("last-*")) / "config.json"
-    facts = json.loads(path.read_text())
-    path.write_text(json.dumps({**facts, "model": {"num_layers": 2}}))
+    last = next(trained.glob("last-*"))
+    edit_config(last, model={"num_layers": 2})
     refused(command("--resume", "mine"), "unknown setting in .* 'num_layers'")
-    path.write_text(json.dumps({**facts, "model": 3}))
+    edit_config(last, model=3)
     refused(command("--resume", "mine"), "'model' must be of type dict, got 3")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from configs import edit_config
 
 import textseq
 from textseq.checkpoints.model_info import read_json
@@ -114,9 +115,7 @@ def test_a_run_that_goes_on_with_another_version_says_so_and_keeps_both(
 
 def test_a_run_of_an_older_version_goes_on(text: Path) -> None:
     folder = train(text, "mine")
-    table = read_json(folder / "config.json")
-    del table["made_with"]
-    (folder / "config.json").write_text(json.dumps(table))
+    edit_config(folder, made_with=None)
     said: list[str] = []
     textseq.resume("mine", training=TrainingConfig(max_steps=6), report=said.append)
     assert not any("bit-identical" in line for line in said)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from textseq.checkpoints.model_info import BESIDE, ModelInfo, Table, read_json
+from textseq.checkpoints.model_info import ModelInfo, Table, config_hash, read_info, read_json
 from textseq.checkpoints.registry import Kind, numbered
 from textseq.checkpoints.size_limits import limit_parameters
 from textseq.errors import TextseqError
@@ -120,8 +120,30 @@ def write_model(
             weights[name] = tensor.half() if half else tensor
     _write_tensors(folder / "model.safetensors", weights)
     tokenizer.save(folder)
-    hashes = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != "config.json"}
-    (folder / "config.json").write_bytes(_json({**info.to_dict(), "format": FORMAT, "sha256": hashes}))
+    (folder / "config.json").write_bytes(_config(info, _hashes(folder)))
+
+
+def rehash(folder: Path) -> None:
+    """Compute the hashes in ``config.json`` anew, after files of a model folder were edited on purpose.
+
+    Example:
+        >>> rehash(Path("textseq/pretrained/sentiment"))
+    """
+    data = _config(read_info(folder), _hashes(folder))
+    with replacing(folder / "config.json") as (file,):
+        file.write(data)
+
+
+def _hashes(folder: Path) -> Table:
+    """The hashes of a model folder's files; the model card may be edited."""
+    card = {"config.json", "README.md"}
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in card}
+
+
+def _config(info: ModelInfo, hashes: Table) -> bytes:
+    """``config.json`` of a model folder: the metadata, the format, the hashes of the other files and of itself."""
+    table: Table = {**info.to_dict(), "format": FORMAT, "sha256": hashes}
+    return _json({**table, "sha256": {**hashes, "config.json": config_hash(table)}})
 
 
 def load(folder: Path) -> Checkpoint:
@@ -138,6 +160,11 @@ def load(folder: Path) -> Checkpoint:
     if version != FORMAT:
         hint = "upgrade textseq" if version > FORMAT else "train it again with this version"
         raise TextseqError(f"{folder}: expected model format {FORMAT}, got {version}; {hint}")
+    stated = hashes.pop("config.json", None)  # left out by earlier versions and by whoever edits the file
+    if stated not in (None, config_hash({**table, "format": version, "sha256": hashes})):
+        raise TextseqError(
+            f"{config} is damaged: its SHA-256 differs from the one that it states; restore the folder or train again"
+        )
     for name, expected in hashes.items():
         path = folder / name
         if Path(name).name != name or name in {"", ".."} or not name.isprintable() or len(name) > LONGEST_NAME:
@@ -176,9 +203,11 @@ def load_latest(find: Callable[[], Path]) -> Checkpoint:
 
 def set_info(folder: Path, info: ModelInfo) -> None:
     """Replace the metadata of a model folder, to add results."""
-    table = read_json(folder / "config.json")
+    hashes = read_json(folder / "config.json")["sha256"]
+    assert isinstance(hashes, dict)  # ``load`` has checked it
+    data = _config(info, {name: value for name, value in hashes.items() if name != "config.json"})
     with replacing(folder / "config.json") as (file,):
-        file.write(_json({**info.to_dict(), **{key: table[key] for key in BESIDE}}))
+        file.write(data)
 
 
 def build_with_weights(make: Callable[[], Model], weights: Mapping[str, Tensor], folder: Path) -> Model:

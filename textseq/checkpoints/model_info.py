@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import typing
 from collections.abc import Mapping
@@ -151,6 +153,11 @@ def read_json(path: Path) -> Table:
     if not isinstance(table, dict):
         raise TextseqError(f"{path} is damaged: expected a JSON object, got {type(table).__name__}; restore it")
     return table
+
+
+def config_hash(table: Table) -> str:
+    """The SHA-256 of the content of ``config.json``, without this hash itself."""
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
 def read_info(folder: Path) -> ModelInfo:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from configs import edit_config
 
 import textseq
 from textseq.checkpoints import registry as shelf
@@ -302,8 +303,7 @@ def test_a_run_of_an_unknown_task_is_refused(pairs: list[Path], home: Path) -> N
     textseq.train_translator(pairs=pairs, model=SMALL, data=BATCHING, training=training(2))
     last = newest(home / "runs" / "toy", "last")
     assert last is not None
-    table = read_json(last / "config.json")
-    (last / "config.json").write_text(json.dumps({**table, "task": "translate"}))
+    edit_config(last, task="translate")
     with pytest.raises(TextseqError, match=r"unknown task in \S+config\.json 'translate'; did you mean 'translation'"):
         textseq.resume("toy")
 
