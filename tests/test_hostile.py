@@ -72,7 +72,7 @@ def edited(task: str, change: Callable[[dict[str, Any]], object]) -> Files:
     """A model whose ``config.json`` says something else."""
     files = inputs.made(task)
     facts = json.loads(files["config.json"])
-    del facts["sha256"]["config.json"]
+    facts["sha256"].pop("config.json", None)
     change(facts)
     return files | {"config.json": json.dumps(facts).encode()}
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import textseq
-from textseq.checkpoints.model_info import ModelInfo
+from textseq.checkpoints.model_info import ModelInfo, Table, read_json
 from textseq.checkpoints.registry import SHIPPED, list_models
 from textseq.commands.command import run
 from textseq.data.corpora.catalog import read_recipe, recipe_files
@@ -45,6 +45,11 @@ FIRST_300 = {"tatoeba-en-fr": 39.875, "tatoeba-fr-en": 51.986}
 def rows(info: ModelInfo) -> list[dict[str, Any]]:
     """The results of a model."""
     return [dict(row) for row in info.results]
+
+
+def test_every_model_states_the_hash_of_its_metadata() -> None:
+    for entry in list_models():
+        assert not entry.shipped or "config.json" in cast(Table, read_json(entry.folder / "config.json")["sha256"])
 
 
 def test_one_author_of_each_language_ships() -> None:

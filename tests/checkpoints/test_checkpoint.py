@@ -204,7 +204,7 @@ def test_files_edited_on_purpose_are_hashed_again(tmp_path: Path) -> None:
         checkpoint.load(folder)
     checkpoint.rehash(folder)
     (folder / "README.md").unlink()
-    assert checkpoint.load(folder).tokenizer == CharTokenizer("\nabcd")
+    assert checkpoint.load(folder).tokenizer.fingerprint == CharTokenizer("\nabcd").fingerprint
 
 
 @pytest.mark.parametrize("content", ["not JSON", "[]", "{}", '{"format": "1", "sha256": {}}', '{"format": 2}'])
