@@ -179,7 +179,7 @@ def test_the_size_that_is_asked_for_is_held(tmp_path: Path) -> None:
         ("short 1 2 3", "1 lines without a word and 5 numbers (the first: line 9)"),
         ("long 1 2 3 4 5 6", "1 lines without a word and 5 numbers (the first: line 9)"),
         ("none 1 2 x 4 5", "1 lines with other things than numbers after the word (the first: line 9)"),
-        (" 1 2 3 4 5", "1 lines without a word (the first: line 9)"),
+        (" 1 2 3 4 5", "1 lines without a word and 5 numbers (the first: line 9)"),
         ("not nan 2 3 4 5", "1 words with numbers that are infinite or NaN (the first: not)"),
         ("far 1e99 2 3 4 5", "1 words with numbers that are infinite or NaN (the first: far)"),
         ("the 1 2 3 4 5", "1 words that occur twice, the first is used (the first: the)"),

@@ -182,6 +182,13 @@ def test_lines_are_the_same_with_every_line_end(tmp_path: Path, end: str) -> Non
     assert list(Document(path, "utf-8").lines()) == ["I am here.", "He left.", "", "We won."]
     with path.open("rb") as file:
         assert list(Lines(file, "a")) == ["I am here.", "He left.", "", "We won."]
+        assert not file.closed
+    for length in (8191, 8192, 20_000, 100_000):  # the first line end is not in the first block
+        long = "é" * (length // 2)
+        path.write_bytes(end.join([long, "He left.", "We won.", ""]).encode())
+        assert list(Document(path, "utf-8").lines()) == [long, "He left.", "We won."]
+        with path.open("rb", buffering=0) as raw:
+            assert list(Lines(raw, "a", longest=10**6)) == [long, "He left.", "We won."]
     path.write_bytes(end.join(["I am here.", "He left."]).encode("utf-16"))
     assert list(Document(path, "utf-16").lines()) == ["I am here.", "He left."]
 

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -27,7 +27,7 @@ from textseq.data.dataset import (
     names_of,
 )
 from textseq.data.readers.labelled import read_own_file
-from textseq.data.readers.row_errors import OnError
+from textseq.data.readers.row_errors import SHOWN, OnError
 from textseq.data.rows import Example, content_of
 from textseq.data.splits import ConcatDataset, Subset, recipe_splits, split_by_hash
 from textseq.data.text import TextDataset, load_corpus
@@ -37,6 +37,9 @@ LABELLED_VERSION = 1  # raise when a corpus's files give other examples, or othe
 
 FOLD = re.compile(r"-fold\d+of\d+$")
 """The end of the name of a fold."""
+
+MISSING = {"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"}
+"""How tables write that a value is missing, in any case."""
 
 MANY_LABELS = 20
 """More labels than these must occur twice on average."""
@@ -202,7 +205,7 @@ def own_labelled(
             f"{len(labels):,} labels for {len(split_of):,} texts in {where} are too many for classes; say with "
             "--label-column where the labels are"
         )
-    notes += _alike(labels)
+    notes += _alike(counts)
     held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
     check_labels(labels, held_out_labels, fewest_labels, kind="label", where=where, remedy=remedy)
     return LabelledDataset(
@@ -218,13 +221,18 @@ def _by_number(label: str) -> tuple[float, str]:
         return math.inf, label
 
 
-def _alike(labels: Sequence[str]) -> list[str]:
-    """A note on labels that look the same, such as "Good" and "good"."""
+def _alike(counts: Mapping[str, int]) -> list[str]:
+    """Notes on labels that look the same, such as "Good" and "good" or "1" and "1.0", or like missing values."""
     seen: dict[str, str] = {}
-    for label in labels:
-        other = seen.setdefault(unicodedata.normalize("NFKC", label).casefold(), label)
-        if other != label:
-            return [
-                f"The labels '{other}' and '{label}' are treated as different; spell them the same if they are one."
-            ]
-    return []
+    pairs = []
+    for label in sorted(counts, key=_by_number):
+        number, _ = _by_number(label)
+        folded = unicodedata.normalize("NFKC", label).casefold()
+        if (other := seen.setdefault(folded if number == math.inf else repr(number), label)) != label:
+            pairs.append(f"'{other}' and '{label}'")
+    notes = [f"The label '{label}' ({count:,} texts) may stand for a missing value; remove these rows if it does."
+             for label, count in counts.items() if label.casefold() in MISSING]  # fmt: skip
+    if pairs:
+        shown = ", ".join(pairs[:SHOWN]) + ", ..." * (len(pairs) > SHOWN)
+        notes.append(f"The labels {shown} are treated as different; spell them the same if they are one.")
+    return notes

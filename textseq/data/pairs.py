@@ -206,10 +206,9 @@ def own_pairs(
     Args:
         paths: two aligned text files (sources and targets, one sentence per line), or one file: .tsv, .tab or .txt
             (columns between tabs, without quotes), .jsonl or .ndjson (one object per line).
-        source_column: the source's column in the header of a tab-separated file; without both names the first two
-            columns are read, unless the first line is recognised as a header (see ``readers.pairs.read_own_file``). For
-            JSON the key; without both names "source" and "target" or, if these are missing, the languages; objects
-            under the key "translation" are searched too.
+        source_column: the source's column in a tab-separated file, by its name in the header or its number from 1; for
+            the default see ``readers.pairs.read_own_file``. For JSON the key; without both names "source" and "target"
+            or, if these are missing, the languages; objects under the key "translation" are searched too.
         target_column: the same for the target.
         source_language: its code, such as "en"; None means what the endings of two aligned files say (a.en, a.fr), or
             else "source".

@@ -121,10 +121,10 @@ class PairData(DataSource):
     validation_pairs: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --pairs."""
     source_column: str | None = None
-    """Column of the sources in the header of a .tsv file, or key in a .jsonl file. Default: the one named after the
-    language, or "source"; without such a header, the first column."""
+    """Column of the sources in a .tsv file, by its name in the header or its number from 1, or key in a .jsonl file.
+    Default: the one named after the language, or "source"; without such a header, the first that is not all numbers."""
     target_column: str | None = None
-    """The same for the targets ("target", the second column)."""
+    """The same for the targets ("target", the second such column)."""
     validation: float = ranged(0.02, at_least=0, at_most=0.5)
     """Share of --pairs kept for validation; none of its sentences is in training. At most 2,000 pairs, and at least 50,
     or a tenth of all pairs where that is less; none with 0."""
@@ -177,9 +177,10 @@ class LabelledData(VectorSource):
     validation_labelled: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --labelled."""
     text_column: str | None = None
-    """Column or key of the texts. Default: one that is called text, sentence, review, content..."""
+    """Column of the texts, by its name in the header or its number from 1, or key. Default: one that is called text,
+    sentence, review, content..."""
     label_column: str | None = None
-    """Column or key of the labels. Default: one that is called label, class, sentiment, category..."""
+    """The same for the labels. Default: one that is called label, class, sentiment, category..."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --labelled, or of the training split of a corpus without a validation split, that is kept for
     validation, stratified by label. 0: none, and a corpus's validation split is trained on too, for a final training

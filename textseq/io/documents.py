@@ -22,7 +22,9 @@ CHUNK = 2**20  # bytes read at a time, and the most characters of a chunk
 LONGEST_LINE = 2**24
 """The most characters of a line: far more than a text has, far less than memory."""
 
-BEGINNING = 2**13  # bytes from which line ends, other formats and UTF-16 are recognised
+BEGINNING = 2**13  # bytes from which other formats and UTF-16 are recognised, and line ends if they have any
+
+FIRST_LINE = 2**18  # bytes that are searched for the first line end
 
 OTHER_FORMATS = re.compile(
     rb"(?P<zip>PK\x03\x04)|(?P<pdf>%PDF-)|(?P<gzip>\x1f\x8b)|(?P<xz>\xfd7zXZ\0)|(?P<zstd>\x28\xb5\x2f\xfd)"
@@ -192,19 +194,42 @@ def python_name(encoding: str) -> str:
 def line_reader(file: IO[bytes], name: str, encoding: str, errors: str) -> io.TextIOWrapper:
     """The text of a file, to read line by line.
 
-    A line ends at "\\n" alone, so aligned files stay aligned whatever they contain; or at "\\r" alone, if the beginning
-    of the file has that and no "\\n" (old Macs).
+    A line ends at "\\n" alone, so aligned files stay aligned whatever they contain; where the first line ends at "\\r"
+    and no "\\n" is near (old Macs), at either. The file stays open.
 
     Raises:
         NotText: the file begins like one of ``OTHER_FORMATS``.
     """
-    if not isinstance(file, io.BufferedReader | zipfile.ZipExtFile):
-        file = io.BufferedReader(file)  # type: ignore[type-var]
-    beginning = file.peek(BEGINNING)
-    check_beginning(beginning, name, encoding)
-    start = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
-    old_mac = "\r" in start.rstrip("\r") and "\n" not in start
-    return io.TextIOWrapper(file, python_name(encoding), errors=errors, newline="\r" if old_mac else "\n")
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)  # what has arrived, without waiting for more
+    beginning, text = b"", ""
+    while len(beginning) < FIRST_LINE and not FIRST_END.search(text) and (block := read(BEGINNING)):
+        if not beginning:
+            check_beginning(block, name, encoding)
+        beginning += block
+        text = text[-1:] + decoder.decode(block)
+    newline = "\n" if "\n" in text else ""
+    buffer = io.BufferedReader(_Replayed(beginning, read))
+    return io.TextIOWrapper(buffer, python_name(encoding), errors=errors, newline=newline)
+
+
+FIRST_END = re.compile(r"\n|\r.")  # a "\r" at the end may be half of "\r\n"
+
+
+class _Replayed(io.RawIOBase):
+    """A file whose beginning has been read already."""
+
+    def __init__(self, beginning: bytes, read: Callable[[int], bytes]) -> None:
+        self.beginning, self.read_on = beginning, read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.beginning[: len(buffer)] or self.read_on(len(buffer)) or b""
+        self.beginning = self.beginning[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def check_beginning(data: bytes, name: str, encoding: str) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import io
 import logging
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
-from typing import IO, TypeVar, cast
+from typing import IO, TypeVar
 
 from textseq.errors import TextseqError
 from textseq.io.documents import line_reader, reading
@@ -65,7 +63,6 @@ class Lines:
 
     def _lines(self) -> Iterator[str]:
         number = 0
-        text: io.TextIOWrapper | None = None
         try:
             with reading(self.name):
                 text = line_reader(self.file, self.name, self.encoding, errors="textseq-marked")
@@ -94,11 +91,6 @@ class Lines:
             raise TextseqError(
                 f"{self.name} is not {self.encoding} text after line {number} ({error}); set --encoding"
             ) from error
-        finally:
-            if text is not None:
-                with suppress(ValueError):  # the file may be closed already
-                    if (buffer := text.detach()) is not self.file:
-                        cast(io.BufferedReader, buffer).detach()  # the file has none of its own
 
 
 def read_ahead(texts: Iterator[Text], count: int, characters: int | None = None) -> list[Text]:

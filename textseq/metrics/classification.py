@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -142,7 +143,7 @@ def measure_labels(
     Args:
         log_probabilities: in nats, (N, C).
         targets: the true labels' numbers, (N,).
-        labels: C names.
+        labels: C names, and those of further targets, which no prediction has; the nats leave these targets out.
         predictions: the predicted labels' numbers, (N,); by default the most probable ones.
         how: first fields of the signature, such as ``corpus:sst2|split:test``.
 
@@ -155,7 +156,8 @@ def measure_labels(
     predicted = log_probabilities.argmax(axis=1) if predictions is None else np.asarray(predictions)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
-    nats = -float(log_probabilities[np.arange(len(true)), true].mean())
+    rows = np.flatnonzero(true < log_probabilities.shape[1])
+    nats = -float(log_probabilities[rows, true[rows]].mean()) if len(rows) else math.inf
     interval = proportion_interval(float((predicted == true).mean()), len(true))
     signature = bootstrap_signature(how, f"labels:{len(labels)}")
     return ClassificationMetrics(tuple(labels), confusion, interval, nats, signature)

@@ -61,7 +61,7 @@ def measure_tags(
         predictions: the predicted tags' numbers, (M,).
         known: whether each word is in the vocabulary, (M,).
         lengths: words of each sentence, M in total.
-        labels: C names.
+        labels: C names, and those of further tags, as in ``measure_labels``.
         spans: whether the tags mark spans, which are measured too.
         how: first fields of the signature.
 

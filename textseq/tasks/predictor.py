@@ -5,7 +5,9 @@ A predictor takes a list and gives a list; a single text is taken as one and giv
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,12 @@ from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
+from textseq.training.distributed.environment import environment
+
+log = logging.getLogger("textseq")
+
+SHOWN = 5
+"""Unknown labels that a note names."""
 
 Dataset = TypeVar("Dataset")
 Item = TypeVar("Item")
@@ -165,9 +173,29 @@ def batches_by_length(lengths: Mapping[int, int], limit: int) -> Iterator[list[i
         longest_first = longest_first[count:]
 
 
-def check_labels(noun: str, labels: Iterable[str], known: Sequence[str], split: str) -> None:
-    """Raise a TextseqError if a split, such as "test split of 'imdb'", has a label that the model does not know."""
-    if strange := set(labels).difference(known):
+def note_unseen(noun: str, targets: Iterable[str], known: Sequence[str], where: str) -> None:
+    """Warn that labels of a split, such as "test split of 'imdb'", are unknown to the model, and count as wrong.
+
+    Raises:
+        TextseqError: all are unknown.
+    """
+    counts = Counter(targets)
+    unseen = sorted(counts.keys() - set(known))
+    if not unseen:
+        return
+    names = ", ".join(map(repr, unseen[:SHOWN])) + ", ..." * (len(unseen) > SHOWN)
+    if len(unseen) == len(counts):
         raise TextseqError(
-            f"the {split} has the {noun} '{min(strange)}', which the model does not know; it knows {', '.join(known)}"
+            f"the {where} has only {noun}s that the model does not know ({names}); it knows {', '.join(known)}"
         )
+    if environment().leads:
+        share = f"{sum(counts[label] for label in unseen):,} of {counts.total():,}"
+        log.warning(
+            "note: the %s has %ss that the model does not know (%s; %s): they count as wrong", where, noun, names, share
+        )
+
+
+def numbers_in(labels: Sequence[str], targets: Iterable[str]) -> list[int]:
+    """The number of each target among the labels."""
+    number_of = {label: number for number, label in enumerate(labels)}
+    return [number_of[target] for target in targets]

@@ -339,7 +339,7 @@ def test_files_that_are_no_pairs(write: Write, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no.tsv"):
         with pytest.raises(TextseqError, match=f"no file {path}; name two aligned"):
             opened(path)
-    with pytest.raises(TextseqError, match=r"names of columns.*; got 'en' with .*a\.tsv"):
+    with pytest.raises(TextseqError, match=r"columns are for.*; got 'en' with .*a\.tsv"):
         opened(table, columns=("en", None))
-    with pytest.raises(TextseqError, match=r"names of columns.*; got 'de' with .*a\.en"):
+    with pytest.raises(TextseqError, match=r"columns are for.*; got 'de' with .*a\.en"):
         opened(text, write("a.de", "b"), columns=("en", "de")[::-1])

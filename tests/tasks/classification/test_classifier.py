@@ -156,8 +156,25 @@ def test_a_part_is_measured(classifier: Classifier) -> None:
     found = classifier.evaluate(corpus([*zip(TEXTS, said, strict=True)]))
     assert found.accuracy == 1
     assert found.signature.startswith("corpus:mine|split:whole|tokens:char|")
+
+
+def test_labels_that_the_model_never_saw_count_as_wrong(
+    classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    label = classifier.classify("x").label
+    right = classifier.evaluate(corpus([("x", label)] * 3))
+    assert not caplog.messages
+    metrics = classifier.evaluate(corpus([("x", label)] * 3 + [("x", "awful")]))
+    assert metrics.accuracy == 0.75
+    assert metrics.nats == pytest.approx(right.nats)
+    assert metrics.labels == (*LABELS, "awful")
+    assert metrics.per_label[-1].examples == 1 and metrics.per_label[-1].recall == 0
+    assert metrics.macro_f1 == pytest.approx((2 * 0.75 / 1.75 + 0) / 2)
+    assert caplog.messages == [
+        "note: the test split of 'mine' has labels that the model does not know ('awful'; 1 of 4): they count as wrong"
+    ]
     with pytest.raises(
-        TextseqError, match="has the label 'bad ', which the model does not know; it knows good, bad, so"
+        TextseqError, match=r"only labels that the model does not know \('bad '\); it knows good, bad, so"
     ):
         classifier.evaluate(corpus([("x", "bad ")]))
 

@@ -300,13 +300,37 @@ def test_what_is_no_text_is_refused(unaligned: bool, sentences: Path, sounds: Pa
             tagger.tag([text])  # type: ignore[list-item]
 
 
-def test_tags_that_a_model_never_saw_are_told_without_alignment_too(sounds: Path, home: Path) -> None:
+def test_tags_that_a_model_never_saw_count_as_wrong(
+    sentences: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tagger = train(sentences)
+    words, tags = next(tagger_data(sentences).sentences("train"))
+    (home / "strange.txt").write_text(
+        "".join(f"{word} {tag}\n" for word, tag in zip(words, tags, strict=True)) + "x Z\n"
+    )
+    metrics = tagger.evaluate_words(tagger_data(home / "strange.txt"), "train")
+    assert metrics.labels[-1] == "Z" and metrics.per_label[-1].recall == 0 and metrics.nats < 100
+    assert f"tags that the model does not know ('Z'; 1 of {len(words) + 1}): they count as wrong" in caplog.text
+
+
+def tagger_data(path: Path) -> TaggedDataset:
+    return TaggedData(tagged=(str(path),), validation=0).open(whole=True)
+
+
+def test_tags_that_a_model_never_saw_are_told_without_alignment_too(
+    sounds: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     origin = TaggedData(tagged=(str(sounds),), unaligned=True)
     tagger = textseq.train_tagger(data_source=origin, model=SMALL, training=replace(QUICK, max_steps=1))
     (home / "strange.tsv").write_text("ab\tA B\nbo\tB Z\n")
     strange = TaggedData(tagged=(str(home / "strange.tsv"),), unaligned=True, validation=0).open()
-    with pytest.raises(TextseqError, match=r"has the tag 'Z', which the model does not know; it knows A, B, K, O, S$"):
-        tagger.evaluate_sequences(strange, "train")
+    assert tagger.evaluate_sequences(strange, "train").wrong > 0
+    assert "tags that the model does not know ('Z'; 1 of 4): they count as wrong" in caplog.text
+    (home / "strange.tsv").write_text("ab\tZ\n")
+    with pytest.raises(
+        TextseqError, match=r"has only tags that the model does not know \('Z'\); it knows A, B, K, O, S$"
+    ):
+        tagger.evaluate_sequences(TaggedData(tagged=("strange.tsv",), unaligned=True).open(whole=True), "train")
 
 
 def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +409,7 @@ def test_from_columns_to_tags(command: Callable[..., Result], sentences: Path, h
 def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, home: Path) -> None:
     train(sentences)
     (home / "one.conll").write_text("a X\nb X\n")
-    (home / "strange.conll").write_text("a DET\nb Q\n")
+    (home / "strange.conll").write_text("a P\nb Q\n")
     cases: list[tuple[list[str], str]] = [
         (["tag"], "--model: expected the name of a tagger, got nothing; there are .*mine"),
         (["tag", "--model", "nobody"], "unknown model 'nobody'"),
@@ -398,7 +422,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
         (["train", "--task", "tagging"], "name a corpus, or your own files with --tagged"),
         (["train", "treebank", "--text", "a"], "corpus 'treebank' asks for a tagger, --text for a language model"),
         (["train", "treebank", "--task", "classification"], "corpus 'treebank' for a tagger"),
-        (["evaluate", "--tagged", "strange.conll", "--model", "mine"], "has the tag 'Q', which the model does not"),
+        (["evaluate", "--tagged", "strange.conll", "--model", "mine"], r"model does not know \('P', 'Q'\)"),
         (["evaluate", "--labelled", "own.conll", "--model", "mine"], "--labelled is for classifiers"),
         (["evaluate", "--tagged", "own.conll", "--model", "mine", "--split", "test"], "evaluated as a whole"),
         (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "--tag-column is for --tagged"),

@@ -60,7 +60,8 @@ class LabelledFile(RowFile[Example]):
         table = records(self.document, self.layout)
         header = [name.strip() for name in next(table, (1, []))[1]]
         text, label = map(header.index, self.columns)
-        return table_rows(table, (text, label), width=len(header), blank_lines=len(header) == 1)
+        width = len(header)
+        return table_rows(table, (text, label), header=header, width=width, blank_lines=width == 1)
 
     def rows(self) -> Iterator[tuple[int, Example | RowError]]:
         """The line number of each example, and the example or its error."""
@@ -164,7 +165,8 @@ def read_own_file(
 ) -> LabelledFile | LabelledFolder:
     """Open a file or folder of examples, whose layout follows from its name.
 
-    Columns that are not named are recognised by their usual names (``TEXT_COLUMNS``, ``LABEL_COLUMNS``), and noted.
+    Columns may be given by name, or in a table by number from 1. Without, they are recognised by their usual names
+    (``TEXT_COLUMNS``, ``LABEL_COLUMNS``). What is not given by name is noted.
     """
     if path.is_dir():
         if columns != (None, None):
@@ -189,7 +191,7 @@ def read_own_file(
     label = find_column(document, names, columns[1], LABEL_COLUMNS, "--label-column")
     if text == label:
         raise TextseqError(f"text and label must be two columns of {path}, got '{text}' for both")
-    if columns == (None, None):
+    if columns == (None, None) or not {*columns} <= {text, label, None}:
         notes.append(f"Reading texts from column '{text}' of {path}, labels from '{label}'.")
     return LabelledFile(document, layout, (text, label), longest, drop)
 
@@ -213,7 +215,7 @@ class Texts:
             for number, row in self.file.cells():
                 text = "" if isinstance(row, RowError) else row[0]
                 error = row if isinstance(row, RowError) else not_text(text, self.file.document.encoding)
-                if error is not None and error != EMPTY:
+                if error is not None and error.kind not in ("empty", "no row"):
                     raise TextseqError(f"{self.file.name}: line {number} is one {error.message}; correct it")
                 yield text
         except TextseqError as error:

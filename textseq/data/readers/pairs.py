@@ -1,7 +1,7 @@
 """Sentence pairs in files: two aligned files, or one of tab-separated columns or JSON lines.
 
-A line ends at "\\n" alone. A sentence is a line, a column or a string, without white space around it; other line
-ends within it become spaces, everything else is kept.
+Lines end as ``io.documents.line_reader`` says. A sentence is a line, a column or a string, without white space
+around it; other line ends within it become spaces, everything else is kept.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from textseq.data.readers.row_errors import SHOWN, RowError, RowErrorKind, RowFile, not_text
-from textseq.data.readers.tables import EMPTY, ending_of, fields_of, json_rows, tab_separated, table_rows
+from textseq.data.readers.tables import EMPTY, ending_of, fields_of, json_rows, numbered, tab_separated, table_rows
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
 from textseq.io.compression import plain_name
@@ -36,8 +36,33 @@ LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 UNKNOWN = ("source", "target")
 """The names of unknown languages, and the default keys of JSON."""
 
-HEADERS = (UNKNOWN, ("src", "tgt"), ("src", "trg"))
+HEADERS = (
+    *(UNKNOWN, ("src", "tgt"), ("src", "trg"), ("source_text", "target_text")),
+    ("source_sentence", "target_sentence"),
+)
 """Usual names of columns, beside the languages."""
+
+LANGUAGE_NAMES = {
+    name.casefold(): code
+    for code, names in {
+        "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan Català", "cs": "Czech Čeština", "da": "Danish Dansk",
+        "de": "German Deutsch", "el": "Greek Ελληνικά", "en": "English", "es": "Spanish Español",
+        "et": "Estonian Eesti", "fa": "Persian", "fi": "Finnish Suomi", "fr": "French Français", "he": "Hebrew",
+        "hi": "Hindi", "hr": "Croatian Hrvatski", "hu": "Hungarian Magyar", "id": "Indonesian",
+        "it": "Italian Italiano", "ja": "Japanese 日本語", "ko": "Korean 한국어", "lt": "Lithuanian",
+        "lv": "Latvian",
+        "nl": "Dutch Nederlands", "no": "Norwegian Norsk", "pl": "Polish Polski", "pt": "Portuguese Português",
+        "ro": "Romanian Română", "ru": "Russian Русский", "sk": "Slovak Slovenčina", "sl": "Slovenian Slovenščina",
+        "sr": "Serbian", "sv": "Swedish Svenska", "tr": "Turkish Türkçe", "uk": "Ukrainian Українська",
+        "vi": "Vietnamese", "zh": "Chinese 中文",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
+"""Codes of languages by their names, in lower case, as headers have them."""
+
+SAMPLED_LINES = 100  # lines from which columns of numbers are recognised
+
+NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
 
 LANGUAGE = re.compile(r"\.([a-z]{2,3})([-_][a-z0-9]{2,4})?$", re.ASCII | re.IGNORECASE)
 
@@ -50,8 +75,8 @@ NO_LANGUAGES = {"src", "tgt", "trg", "txt", "tsv", "tab", "csv", "gz", "in", "ou
 class PairFile(RowFile[Pair]):
     """Pairs in one or two documents, read line by line.
 
-    ``layout`` is "aligned" or one of ``ENDINGS``. ``columns`` are the source's and the target's: names in the header of
-    a tab-separated file, or numbers from 0 if it has none; keys of JSON. ``longest`` limits a sentence, in characters.
+    ``layout`` is "aligned" or one of ``ENDINGS``. ``columns`` are the source's and the target's: numbers, from 0, in a
+    tab-separated file, or keys of JSON. ``longest`` limits a sentence, in characters.
     """
 
     documents: tuple[Document, ...]
@@ -59,6 +84,8 @@ class PairFile(RowFile[Pair]):
     columns: Columns = (0, 1)
     longest: int | None = None
     drop: frozenset[RowErrorKind] = frozenset()
+    header: tuple[str, ...] = ()
+    """The first line of a tab-separated file, if it is no pair."""
 
     @property
     def name(self) -> str:
@@ -78,13 +105,9 @@ class PairFile(RowFile[Pair]):
             keys = str(source), str(target)
             return json_rows(document.lines(), keys, fields_of=_fields, blank_lines=True)
         table = tab_separated(document.lines())
-        if isinstance(source, str) and isinstance(target, str):
-            header = [name.strip() for name in next(table, (1, [""]))[1]]
-            for name in (source, target):
-                if name not in header:
-                    raise unknown(f"column of {document.name}:", name, header)
-            source, target = header.index(source), header.index(target)
-        return table_rows(table, (int(source), int(target)), blank_lines=True)
+        if self.header:
+            next(table, None)
+        return table_rows(table, (int(source), int(target)), header=[*self.header], blank_lines=True)
 
     def _aligned(self) -> Iterator[tuple[int, Pair]]:
         """Line n of one document and line n of the other."""
@@ -135,9 +158,10 @@ def read_own_file(
 ) -> PairFile:
     """Open one or two files of pairs, whose layout follows from their number and names.
 
-    Without names of columns, a tab-separated file has a header if its first line has two cells that are the languages,
-    or one of ``HEADERS``, in any case and order; a note says so. JSON then has the keys "source" and "target" or, if
-    its first object lacks these, the languages.
+    Columns of a tab-separated file may be given by name, or by number from 1. It has a header if its first line has
+    those names, or two cells that are the languages, as codes or ``LANGUAGE_NAMES``, or one of ``HEADERS``, in any case
+    and order; a note says so. Without columns and header, the first two columns are read that are not all numbers. JSON
+    without columns has the keys "source" and "target" or, if its first object lacks these, the languages.
     """
     for path in paths:
         if not os.path.isfile(path):
@@ -158,28 +182,19 @@ def read_own_file(
     documents = tuple(Document(path, encoding) for path in paths)
     source, target = columns
     columns_read: Columns = (0, 1)
+    header: tuple[str, ...] = ()
     if layout == "json-lines":
         fields = {} if source or target else _first_object(documents[0])[1]
         by_language = not fields.keys() >= set(UNKNOWN) and fields.keys() >= set(languages)
         columns_read = languages if by_language else (source or UNKNOWN[0], target or UNKNOWN[1])
-    elif source and target and layout == "tab-separated":
-        columns_read = source, target
+    elif layout == "tab-separated" and bool(source) == bool(target):
+        columns_read, header = _columns_of(documents[0], columns, languages, notes)
     elif source or target:
         raise TextseqError(
-            f"names of columns are for one tab-separated file with a header (both source and target), or for JSON; got "
-            f"'{source or target}' with {names}"
+            f"columns are for one tab-separated file (both source and target), or for JSON; got '{source or target}' "
+            f"with {names}"
         )
-    elif layout == "tab-separated":
-        first = [cell.strip() for cell in next(documents[0].lines(), "").split("\t")]
-        if header := _header(first, languages):
-            columns_read = header
-            notes.append(f"The first line of {names} is read as a header: source '{header[0]}', target '{header[1]}'.")
-        elif len(first) > 1 and all(map(CODE.fullmatch, first[:2])):
-            notes.append(
-                f"The first line of {names}, '{first[0]}' and '{first[1]}', is read as a pair; if it is a header, say "
-                f"--source {first[0]} --target {first[1]}."
-            )
-    return PairFile(documents, layout, columns_read, longest, drop)
+    return PairFile(documents, layout, columns_read, longest, drop, header)
 
 
 def languages_of(paths: Sequence[Path], source: str | None, target: str | None) -> tuple[str, str]:
@@ -202,14 +217,61 @@ def cleaned(text: str) -> str:
     return LINE_ENDS.sub(" ", text.strip())
 
 
-def _header(cells: Sequence[str], languages: tuple[str, str]) -> tuple[str, str] | None:
-    """The names of the source's and the target's column, if these cells are a header."""
-    named = {cell.casefold(): cell for cell in cells}
+def _columns_of(
+    document: Document, columns: tuple[str | None, str | None], languages: tuple[str, str], notes: list[str]
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """The numbers of the source's and the target's column, from 0, and the header, or () without one."""
+    rows = [[cell.strip() for cell in line.split("\t")] for line in islice(document.lines(), SAMPLED_LINES)] or [[""]]
+    first, found = rows[0], _header(rows[0], languages)
+    source, target = columns
+    if source and target:
+        places = _place(document, source, first), _place(document, target, first)
+        return places, tuple(first) if found or not {source, target}.isdisjoint(first) else ()
+    if found:
+        shown = f"source '{first[found[0]]}', target '{first[found[1]]}'"
+        notes.append(f"The first line of {document.name} is read as a header: {shown}.")
+        return found, tuple(first)
+    if len(first) > 1 and all(map(CODE.fullmatch, first[:2])):
+        notes.append(
+            f"The first line of {document.name}, '{first[0]}' and '{first[1]}', is read as a pair; if it is a header, "
+            f"say --source {first[0]} --target {first[1]}."
+        )
+    rows = [row for row in rows if len(row) >= len(first)]
+    numbers = [all(NUMBER.fullmatch(cell) for cell in column) for column in zip(*rows, strict=False)]
+    texts = [place for place, all_numbers in enumerate(numbers) if not all_numbers]
+    if not any(numbers[:2]) or len(rows) < 2:
+        return (0, 1), ()
+    skipped = f"Column {numbers.index(True) + 1} of {document.name} holds only numbers"
+    if len(texts) < 2:
+        notes.append(f"{skipped}, and is read as sentences; say with --source-column and --target-column if it is not.")
+        return (0, 1), ()
+    notes.append(
+        f"{skipped}: sources are read from column {texts[0] + 1}, targets from column {texts[1] + 1}; if these are "
+        "others, say with --source-column and --target-column."
+    )
+    return (texts[0], texts[1]), ()
+
+
+def _place(document: Document, asked: str, cells: Sequence[str]) -> int:
+    """The place of a column that is asked for by the name in the first line, or by its number from 1."""
+    if numbered(asked, cells) not in cells:
+        raise unknown(f"column of {document.name}:", asked, cells)
+    return cells.index(asked) if asked in cells else int(asked) - 1
+
+
+def _header(cells: Sequence[str], languages: tuple[str, str]) -> tuple[int, int] | None:
+    """The places of the source's and the target's column, if these cells are a header."""
+    folded = [cell.casefold() for cell in cells]
     for source, target in (languages, *HEADERS):
-        first, second = named.get(source.casefold()), named.get(target.casefold())
-        if first is not None and second is not None and first != second:
-            return first, second
-    return None
+        names = source.casefold(), target.casefold()
+        if names[0] != names[1] and {*names} <= {*folded}:
+            return folded.index(names[0]), folded.index(names[1])
+    named = {LANGUAGE_NAMES[cell]: place for place, cell in enumerate(folded) if cell in LANGUAGE_NAMES}
+    if languages == UNKNOWN and len(named) == 2:
+        first, second = named.values()
+        return first, second
+    codes = [language.casefold().replace("_", "-").split("-")[0] for language in languages]
+    return (named[codes[0]], named[codes[1]]) if {*codes} <= {*named} and codes[0] != codes[1] else None
 
 
 def _fields(line: str) -> dict[str, object] | None:

@@ -11,7 +11,8 @@ from typing import ClassVar, Generic, Literal, TypeVar, get_args
 
 from textseq.errors import TextseqError, unknown
 
-RowErrorKind = Literal["empty", "overlong", "unreadable"]
+RowErrorKind = Literal["empty", "overlong", "unreadable", "no row"]
+"""The options of what to do with faulty rows, and "no row" for lines that are always skipped, such as comments."""
 
 OnError = Literal["refuse", "drop"]
 
@@ -32,6 +33,10 @@ class RowError:
 
 NUL = RowError("unreadable", "with a NUL character")
 
+COMMENT = RowError("no row", "comments, which begin with #")
+
+HEADER_AGAIN = RowError("no row", "the header again")
+
 
 def kinds_to_drop(
     *, empty: OnError = "refuse", overlong: OnError = "refuse", unreadable: OnError = "refuse"
@@ -42,6 +47,11 @@ def kinds_to_drop(
         if option not in get_args(OnError):
             raise unknown(f"value of {kind}:", option, get_args(OnError))
     return frozenset(kind for kind, option in options.items() if option == "drop")
+
+
+def counted(number: int, unit: str) -> str:
+    """A number with its unit: "1 line", "2 lines"."""
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 def bad_bytes(encoding: str) -> RowError:
@@ -80,7 +90,7 @@ class RowFile(ABC, Generic[Row]):
         for number, row in self.rows():
             if not isinstance(row, RowError):
                 yield row
-            elif row.kind not in self.drop:
+            elif row.kind not in (*self.drop, "no row"):
                 raise TextseqError(f"{self.name}: line {number} is one {row.message}; correct or remove it")
 
     def surveyed(self, notes: list[str]) -> Iterator[Row]:
@@ -89,24 +99,34 @@ class RowFile(ABC, Generic[Row]):
         lines: dict[RowError, list[str]] = {}
         count = 0
         for number, row in self.rows():
-            count += 1
             if not isinstance(row, RowError):
+                count += 1
                 yield row
                 continue
+            count += row.kind != "no row"
             times[row] += 1
             if len(shown := lines.setdefault(row, [])) < SHOWN:
                 shown.append(str(number))
+        refused: list[RowError] = []
+        dropped, skipped = [], []
         reports = {}
         for error, many in times.items():
-            numbers = "s" * (many > 1) + " " + ", ".join(lines[error]) + ", ..." * (many > SHOWN)
-            reports[error] = f"{many:,} of {count:,} {self.unit} {error.message} (line{numbers})"
-        if refused := [error for error in reports if error.kind not in self.drop]:
+            numbers = ", ".join(lines[error]) + ", ..." * (many > SHOWN)
+            if error.kind == "no row":
+                skipped.append(f"Skipped in {self.name}: {error.message} ({counted(many, 'lines')}: {numbers}).")
+                continue
+            reports[error] = f"{many:,} of {count:,} {self.unit} {error.message} (line{'s' * (many > 1)} {numbers})"
+            if error.kind in self.drop:
+                dropped.append(f"Dropped from {self.name}: {reports[error]}.")
+            else:
+                refused.append(error)
+        if refused:
             report = "; ".join(reports[error] for error in refused)
-            if times.total() == count:  # nothing would be left
+            if sum(times[error] for error in reports) == count:  # nothing would be left
                 raise TextseqError(f"{self.name}: {report}; {self._remedy()}")
             flags = " ".join(f"--{kind} drop" for kind in sorted({error.kind for error in refused}))
             raise TextseqError(f"{self.name}: {report}; correct them, or drop them with {flags}")
-        notes += [f"Dropped from {self.name}: {report}." for report in reports.values()]
+        notes += skipped + dropped
 
     def _remedy(self) -> str:
         """What to do if no row is valid."""

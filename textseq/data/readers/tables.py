@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from textseq.data.readers.row_errors import SHOWN, RowError, not_text
+from textseq.data.readers.row_errors import HEADER_AGAIN, SHOWN, RowError, not_text
 from textseq.errors import TextseqError, unknown
 from textseq.io import documents
 from textseq.io.compression import plain_name
@@ -54,7 +54,13 @@ def is_table(path: Path) -> bool:
 
 
 def find_column(document: Document, names: Sequence[str], asked: str | None, known: Sequence[str], flag: str) -> str:
-    """The column ``asked`` for or, if None, one with a usual name; a TextseqError unless there is exactly one."""
+    """The column ``asked`` for, by name or in a table by number from 1; if None, one with a usual name.
+
+    Raises:
+        TextseqError: there is none, or more than one.
+    """
+    if asked is not None and ENDINGS[ending_of(document.path)] != "json-lines":
+        asked = numbered(asked, names)
     if asked is not None and asked not in names:
         raise unknown(f"column of {document.name} for {flag}:", asked, names)
     folded = {name.casefold(): name for name in reversed(names)}
@@ -67,6 +73,12 @@ def find_column(document: Document, names: Sequence[str], asked: str | None, kno
     if (count := names.count(column)) > 1:
         raise TextseqError(f"{document.name} has {count} columns called '{column}'; give each its own name")
     return column
+
+
+def numbered(asked: str, names: Sequence[str]) -> str:
+    """The name of a column that is asked for by its number, from 1, or else what is asked for."""
+    by_number = asked not in names and asked.isdecimal() and 0 < int(asked) <= len(names)
+    return names[int(asked) - 1] if by_number else asked
 
 
 def column_names(document: Document, layout: str) -> list[str]:
@@ -116,12 +128,17 @@ def tab_separated(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def table_rows(
-    records: Iterator[Record], columns: tuple[int, int], *, width: int | None = None, blank_lines: bool = False
+    records: Iterator[Record],
+    columns: tuple[int, int],
+    *,
+    header: Sequence[str] = (),
+    width: int | None = None,
+    blank_lines: bool = False,
 ) -> Iterator[Columns]:
     """Two columns of the records after the header.
 
-    Records with more columns than the header's ``width`` are errors. Blank lines are empty rows if ``blank_lines``, and
-    otherwise skipped.
+    A record that repeats a ``header`` of several names is none. Records of more columns than ``width`` are errors.
+    Blank lines are empty rows if ``blank_lines``, and otherwise skipped.
     """
     for number, cells in records:
         if not "".join(cells).strip():
@@ -131,6 +148,8 @@ def table_rows(
             yield number, TOO_FEW
         elif width is not None and "".join(cells[width:]).strip():  # mostly a comma that should be in quotes
             yield number, TOO_MANY
+        elif len(header) == len(cells) > 1 and [*map(str.strip, cells)] == header:
+            yield number, HEADER_AGAIN
         else:
             yield number, (cells[columns[0]], cells[columns[1]])
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from textseq.data.readers.row_errors import RowError, RowErrorKind, RowFile, not_text
+from textseq.data.readers.row_errors import COMMENT, RowError, RowErrorKind, RowFile, not_text
 from textseq.data.readers.tables import TOO_FEW, ending_of
 from textseq.data.rows import Tagged
 from textseq.errors import TextseqError
@@ -23,8 +24,20 @@ NO_WORD = RowError("unreadable", "with a word or a tag that is empty")
 
 INVISIBLE = RowError("unreadable", "with a tag that has an invisible character")
 
-COMMENT = re.compile(r"#\s*(newdoc|newpar|[\w.:-]+\s*=)")
-"""Comments of Universal Dependencies before a sentence."""
+NO_WORDS = re.compile(r"#(\s+(newdoc|newpar)\b|\s*[\w.:-]+\s*=|(begin|end) document\b)")
+"""Comments of Universal Dependencies and of CoNLL-2012."""
+
+SPACES = re.compile(" +")  # not no-break spaces and the like, which words may contain
+
+DOCUMENT_START = "-DOCSTART-"
+
+WORD_COLUMNS = {"word", "words", "token", "tokens", "form"}
+"""Usual names of the words' column in a header, in any case."""
+
+TAG_COLUMNS = {"tag", "tags", "pos", "upos", "xpos", "ner", "label", "labels", "ner_tag", "ner_tags", "pos_tag"}
+"""The same for the tags'."""
+
+HEADER = RowError("no row", "a header of columns")
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,9 @@ class TaggedFile(RowFile[Tagged]):
     """Tagged sentences in one document: one word per line with columns beside it, an empty line after each sentence.
 
     Columns are separated by a tab if the line has one, or else by spaces. ``columns`` are the numbers of the word's and
-    the tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Comments are skipped; so are word
-    ranges and empty nodes in a ``universal`` file, and lines that begin with -DOCSTART- in others.
+    the tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Word ranges and empty nodes of a
+    ``universal`` file are skipped; in others a header and comments, which are lines that begin with "#" and have not as
+    many columns as the file. -DOCSTART- ends a sentence.
     """
 
     unit: ClassVar[str] = "sentences"
@@ -46,6 +60,8 @@ class TaggedFile(RowFile[Tagged]):
     """Otherwise every line is a text, a tab and its tags between spaces, and ``longest`` limits its letters."""
     universal: bool = False
     """Whether the columns are those of Universal Dependencies."""
+    first: tuple[str, ...] = ()
+    """The columns of the first line that does not begin with "#"."""
 
     @property
     def name(self) -> str:
@@ -74,38 +90,49 @@ class TaggedFile(RowFile[Tagged]):
         first, error = 0, None  # the line where the sentence begins, or has its first error
         words: list[str] = []
         tags: list[str] = []
-        number = 0
-        for number, line in enumerate(self.document.lines(), start=1):
-            if line.strip():
-                cells = line.split("\t") if "\t" in line else line.split()
-                if self.universal and (line.startswith("#") or not cells[0].strip().isdecimal()):
-                    continue
-                if not self.universal and (cells[0] == "-DOCSTART-" or (not words and COMMENT.match(line))):
-                    continue
-                if not words and error is None:
-                    first = number
-                pair = self._pair(cells)
-                if not isinstance(pair, RowError):
-                    words.append(pair[0])
-                    tags.append(pair[1])
-                elif error is None:
-                    first, error = number, pair
-                if error is None and len(words) > self.longest:
-                    first, error = number, RowError("overlong", f"with more than {self.longest:,} words")
-                if error is not None:
-                    words, tags = [], []  # the rest of the sentence is not needed
-            elif words or error is not None:
-                yield first, error or (tuple(words), tuple(tags))
+        has_header = self._has_header()
+        for number, line in enumerate(chain(self.document.lines(), [""]), start=1):
+            cells = cells_of(line)
+            if not line.strip() or (cells[0] == DOCUMENT_START and not self.universal):
+                if words or error is not None:
+                    yield first, error or (tuple(words), tuple(tags))
                 words, tags, error = [], [], None
-        if words or error is not None:
-            yield first, error or (tuple(words), tuple(tags))
+                continue
+            if self.universal and (line.startswith("#") or not cells[0].strip().isdecimal()):
+                continue
+            if line.startswith("#") and NO_WORDS.match(line):
+                continue
+            if line.startswith("#") and self.first and len(cells) != len(self.first):
+                yield number, COMMENT
+                continue
+            if has_header and tuple(cells) == self.first:
+                yield number, HEADER
+                continue
+            if not words and error is None:
+                first = number
+            pair = self._pair(cells)
+            if not isinstance(pair, RowError):
+                words.append(pair[0])
+                tags.append(pair[1])
+            elif error is None:
+                first, error = number, pair
+            if error is None and len(words) > self.longest:
+                first, error = number, RowError("overlong", f"with more than {self.longest:,} words")
+            if error is not None:
+                words, tags = [], []  # the rest of the sentence is not needed
+
+    def _has_header(self) -> bool:
+        pair = self._pair(self.first)
+        return (
+            not isinstance(pair, RowError) and pair[0].casefold() in WORD_COLUMNS and pair[1].casefold() in TAG_COLUMNS
+        )
 
     def _pair(self, cells: Sequence[str]) -> tuple[str, str] | RowError:
         at = [column - 1 if column > 0 else len(cells) + column for column in self.columns]
         if not all(0 <= place < len(cells) for place in at) or at[0] == at[1]:
             return TOO_FEW
-        word, tag = (cells[place].strip() for place in at)
-        if not word or not tag:
+        word, tag = (cells[place].strip(" ") for place in at)
+        if not word.strip() or not tag.strip():
             return NO_WORD
         if (error := not_text(f"{word} {tag}", self.document.encoding)) is not None:
             return error
@@ -130,19 +157,18 @@ def own_tagged_file(
         what = "a folder" if path.is_dir() else "no file"
         raise TextseqError(f"expected a file with one word and its tag per line, got {what} at {path}")
     document = Document(path, encoding)
-    universal = aligned and is_conllu(document)
+    lines = (line for line in document.lines() if line.strip() and not line.startswith(("#", DOCUMENT_START)))
+    first = cells_of(line) if aligned and (line := next(lines, "")) else []
+    universal = aligned and (ending_of(path) == ".conllu" or (len(first) == 10 and first[0][:1].isdecimal()))
     usual = CONLL_U if universal else (1, -1)
     word, tag = (default if asked is None else asked for asked, default in zip(columns, usual, strict=True))
     if 0 in (word, tag) or word == tag:
         raise TextseqError(
             f"expected two different columns, counted from 1, or from -1 backwards, got {word} and {tag}"
         )
-    return TaggedFile(document, (word, tag), longest, drop, aligned, universal)
+    return TaggedFile(document, (word, tag), longest, drop, aligned, universal, tuple(first))
 
 
-def is_conllu(document: Document) -> bool:
-    """Whether the columns are those of Universal Dependencies, by the file's name or its first word."""
-    if ending_of(document.path) == ".conllu":
-        return True
-    first = next((line for line in document.lines() if line.strip() and not line.startswith("#")), "")
-    return len(first.split("\t")) == 10 and first[0].isdecimal()
+def cells_of(line: str) -> list[str]:
+    """The columns of a line."""
+    return line.split("\t") if "\t" in line else SPACES.split(line.strip(" "))

@@ -34,6 +34,8 @@ BOM = "\ufeff".encode()
 
 CONTROL = re.compile("[\0-\x1f\x7f]")
 
+BINARY = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+
 LONGEST_WORD = 2**13  # bytes of a word in a binary file
 
 BLOCK = 2**20  # bytes that are read at a time of a binary file
@@ -143,8 +145,11 @@ class _VectorReader:
         self.sample += islice(iter(lambda: file.readline(LONGEST_LINE), b""), SAMPLED_LINES - 1)
         widths = Counter(filter(None, map(_values_in, self.sample)))
         usual = max(widths, key=lambda width: (widths[width], width)) if widths else 0
-        self.binary = bool(header) and 2 * widths.total() < len([*filter(bytes.strip, self.sample)])
-        self.size = declared_size if header and (self.binary or widths[declared_size]) else usual
+        if b"\r" in first.strip():
+            raise TextseqError(f"{name} has line ends of CR alone (old Macs); convert them to LF")
+        few = 2 * widths.total() < len([*filter(bytes.strip, self.sample)])
+        self.binary = bool(header) and few and not _is_text(b"".join(self.sample))
+        self.size = declared_size if header and (self.binary or not widths or widths[declared_size]) else usual
         if header and self.size != declared_size:
             self._file_error(f"its header declares vectors of size {declared_size}, most lines have {self.size}")
         if not 0 < self.size < LONGEST_LINE or (header and not self.sample):
@@ -201,9 +206,11 @@ class _VectorReader:
         number = 0 if self.declared_words is None else 1
         for raw in chain(self.sample, iter(lambda: self.file.readline(LONGEST_LINE), b"")):
             number += 1
-            line = raw.rstrip(b" \t\r\n")
+            line = raw.strip(b" \t\r\n")
             if b"\t" in line:
                 line = line.replace(b"\t", b" ")
+            if b"  " in line:
+                line = b" ".join(filter(None, line.split(b" ")))
             spaces = line.count(b" ")
             if spaces < size:
                 self._error(f"lines without a word and {size} numbers", f"line {number}")
@@ -223,11 +230,8 @@ class _VectorReader:
             except ValueError:
                 self._error("lines with other things than numbers after the word", f"line {number}")
             else:
-                if word:
-                    self.valid_words += 1
-                    yield word, values
-                else:
-                    self._error("lines without a word", f"line {number}")
+                self.valid_words += 1
+                yield word, values
 
     def _binary(self) -> Iterator[tuple[str, Row]]:
         """All words of a binary file, with little-endian float32 vectors."""
@@ -316,6 +320,14 @@ def _values_in(line: bytes) -> int:
     """The count of numbers at the end of a line, after a word."""
     fields = line.split()[1:]
     return next((place for place, field in enumerate(reversed(fields)) if not _is_number(field)), len(fields))
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether the data are UTF-8 without control characters, as numbers in four bytes are not."""
+    try:
+        return not BINARY.search(data) and bool(data.decode())
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
 
 
 def _is_number(field: bytes) -> bool:

@@ -29,7 +29,7 @@ from textseq.tasks.classification.config import ClassifierConfig, ExplanationMet
 from textseq.tasks.classification.explain import Explanation, contributions
 from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
-from textseq.tasks.predictor import Predictor, batches_by_length, check_labels, each
+from textseq.tasks.predictor import Predictor, batches_by_length, each, note_unseen, numbers_in
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
@@ -218,21 +218,21 @@ class Classifier(Predictor[LabelledDataset]):
             process_group: processes that share the work, all with the same model and dataset.
 
         Raises:
-            TextseqError: the split has a label that the model does not know.
+            TextseqError: the model knows no label of the split; where it knows some, the others count as wrong.
         """
-        number_of = {label: number for number, label in enumerate(self.labels)}
-        rows, targets = {}, []
+        rows, truth = {}, []
         examples = dataset.examples(split)
         for turn, block in enumerate(iter(lambda: list(islice(examples, BUFFER)), [])):
-            check_labels("label", (label for _, label in block), self.labels, f"{split} split of '{dataset.name}'")
             if process_group.turn(turn):
                 rows[turn] = torch.from_numpy(self.log_probabilities([text for text, _ in block]))
-            targets += [number_of[label] for _, label in block]
+            truth += [label for _, label in block]
             progress(len(block))
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|precision:{self.precision}" if self.precision != "float32" else ""
-        return measure_labels(log_p, targets, self.labels, how=how)
+        note_unseen("label", truth, self.labels, f"{split} split of '{dataset.name}'")
+        labels = (*dict.fromkeys((*self.labels, *truth)),)
+        return measure_labels(log_p, numbers_in(labels, truth), labels, how=how)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
         """Logits (N, C) -> log-probabilities in nats, (N, C)."""

@@ -28,7 +28,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
 from textseq.metrics.signature import data_signature
 from textseq.metrics.tagging import SequenceMetrics, TaggingMetrics, measure_sequences, measure_tags
-from textseq.tasks.predictor import Predictor, batches_by_length, check_labels, each
+from textseq.tasks.predictor import Predictor, batches_by_length, each, note_unseen, numbers_in
 from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
@@ -227,8 +227,8 @@ class Tagger(Predictor[TaggedDataset]):
             process_group: processes that share the work, all with the same model and dataset; one with CTC.
 
         Raises:
-            TextseqError: the split is empty or has a tag that the model does not know, or only one of model and dataset
-                has tags that are aligned with words.
+            TextseqError: the split is empty or the model knows no tag of it (where it knows some, the others count as
+                wrong), or only one of model and dataset has tags that are aligned with words.
         """
         if self.aligned:
             return self.evaluate_words(dataset, split, progress=progress, process_group=process_group)
@@ -255,13 +255,12 @@ class Tagger(Predictor[TaggedDataset]):
     ) -> TaggingMetrics:
         """``evaluate`` where every word has a tag."""
         self._check_alignment(dataset, aligned=True)
-        number_of = {label: number for number, label in enumerate(self.labels)}
-        rows, predicted, targets, known, lengths = {}, {}, [], [], []
+        rows, predicted, known, lengths = {}, {}, [], []
+        truth: list[str] = []
         sentences = dataset.sentences(split)
         for turn, block in enumerate(iter(lambda: list(islice(sentences, BUFFER)), [])):
             for words, tags in block:
-                check_labels("tag", tags, self.labels, f"{split} split of '{dataset.name}'")
-                targets += [number_of[tag] for tag in tags]
+                truth += tags
                 known += (self.tokenizer.encode(words) != self.tokenizer.unknown).tolist()
                 lengths.append(len(words))
             if process_group.turn(turn):
@@ -273,7 +272,10 @@ class Tagger(Predictor[TaggedDataset]):
         best = [tag for tags in process_group.collect(predicted) for tag in tags.tolist()]
         how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|output:{self.model.config.output}"
-        return measure_tags(log_p, targets, best, known, lengths, self.labels, spans=bool(self.info.scheme), how=how)
+        note_unseen("tag", truth, self.labels, f"{split} split of '{dataset.name}'")
+        labels = (*dict.fromkeys((*self.labels, *truth)),)
+        targets = numbers_in(labels, truth)
+        return measure_tags(log_p, targets, best, known, lengths, labels, spans=bool(self.info.scheme), how=how)
 
     def evaluate_sequences(
         self,
@@ -290,8 +292,9 @@ class Tagger(Predictor[TaggedDataset]):
         self._check_alignment(dataset, aligned=False)
         references: dict[str, list[tuple[str, ...]]] = {}
         for letters, tags in dataset.sentences(split):
-            check_labels("tag", tags, self.labels, f"{split} split of '{dataset.name}'")
             references.setdefault("".join(letters), []).append(tags)
+        given = (tag for sequences in references.values() for tags in sequences for tag in tags)
+        note_unseen("tag", given, self.labels, f"{split} split of '{dataset.name}'")
         predicted = [tagging.tags for tagging in self.stream(references, num_beams=num_beams, progress=progress)]
         how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
         return measure_sequences(predicted, list(references.values()), how=how)
