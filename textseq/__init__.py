@@ -2,6 +2,8 @@
 
 Public names are imported when they are first used, so that ``import textseq`` costs nothing. To build own networks use
 ``textseq.nn``, ``textseq.decoding`` and ``textseq.training``.
+
+Import it before torch, and torch's threads wait in a way that is good beside other programs too (``io.processors``).
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from textseq.io.processors import set_up_openmp
 from textseq.version import __version__
+
+set_up_openmp()  # before anything loads torch
 
 if TYPE_CHECKING:
     from textseq import decoding as decoding

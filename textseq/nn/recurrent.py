@@ -18,6 +18,7 @@ from textseq.config.names import CellName
 from textseq.nn.cells import State, Step, Weights, find_cell
 from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.kernels.fused import fused_layer
+from textseq.nn.kernels.threads import threads_for
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
 from textseq.nn.rnn_layer import SUFFIXES, input_gates, input_weights, make_layer, step_weights
 from textseq.nn.trace import RecurrentTrace, TraceBuilder
@@ -97,6 +98,11 @@ class Recurrent(nn.Module):
         shape = (len(self.layers) * self.directions, batch, self.hidden_size)
         return tuple(like.new_zeros(shape) for _ in range(self.cell.states))
 
+    @property
+    def multiply_adds(self) -> int:
+        """Of a row's largest product in a step: the recurrent weights of a layer and direction."""
+        return self.layers[0].get_parameter("weight_hh_l0").numel()
+
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, the last one first, then those of a learned initial state."""
         first = [] if self.start is None else [[self.start]]
@@ -148,6 +154,14 @@ class Recurrent(nn.Module):
         if return_trace:
             trace = TraceBuilder(len(self.layers), self.directions, lengths)
             return (*self.forward_reference(x, state, lengths=lengths, masks=masks, trace=trace), trace.build())
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            with threads_for(x.shape[0] * self.multiply_adds):
+                return self._forward(x, state, lengths, resets, masks)
+        return self._forward(x, state, lengths, resets, masks)
+
+    def _forward(
+        self, x: Tensor, state: State | None, lengths: Tensor | None, resets: Tensor | None, masks: DropoutMasks | None
+    ) -> tuple[Tensor, State]:
         if state is None:
             state = self.initial_state(x.shape[0])
         masks = masks or self.sample_masks(x.shape[0])

@@ -19,6 +19,7 @@ from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.inference_weights import PRECISIONS
 from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sampled_output
+from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
 from textseq.tasks.language_model.batches import WindowBatch
@@ -157,10 +158,12 @@ class LanguageModel(nn.Module):
             table = self.recurrent.input_gates(self.embedding.weight)  # (V, G*H)
             stack = self.recurrent.stepper(prepare)
             output = prepare(Weights(self.output.weight, self.output.bias))
+        largest = max(self.output.weight.numel(), self.recurrent.multiply_adds)
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
-            h, state = stack(table.index_select(0, tokens), state)
-            return output.product(h), state
+            with threads_for(len(tokens) * largest):
+                h, state = stack(table.index_select(0, tokens), state)
+                return output.product(h), state
 
         return step
 

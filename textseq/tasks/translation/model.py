@@ -27,6 +27,7 @@ from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.inference_weights import PRECISIONS, Prepare
 from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy
+from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
 from textseq.nn.rnn_layer import step_weights
@@ -299,4 +300,10 @@ class Stepper:
             # Without finished sentences, S may be shorter.
             return self.output.product(model.squash(total)), (*states, coverage[:, :, :length] + attention)
 
-        return step
+        largest = max(self.hidden.hh.numel(), self.output.hh.numel())
+
+        def step_with_threads(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            with threads_for(len(tokens) * largest):
+                return step(tokens, state)
+
+        return step_with_threads
