@@ -1,7 +1,7 @@
 """Run the benchmarks, each in a process of its own, and write their numbers as one table.
 
 The table is printed and put at the top of ``RESULTS.md`` with date, machine, versions and commit. ``make bench`` runs
-the CPU benchmarks (15 minutes), ``make bench-gpu`` those for a GPU. A benchmark that cannot run here (no corpus, no
+the CPU benchmarks (20 minutes), ``make bench-gpu`` those for a GPU. A benchmark that cannot run here (no corpus, no
 peers) is listed below the table with its error.
 """
 
@@ -39,6 +39,7 @@ JOBS = {
         "classifier_speed.py imdb --batches 2 --rounds 3",
         "translation.py --peers .peers --work .peers/work --only speed --steps 20 --rounds 3",
         "translation.py --peers .peers --work .peers/work --only translate --sentences 400 --rounds 3",
+        "company.py",
     ),
     "gpu": (
         "training_step.py --device cuda --precision bfloat16 --hidden-size 1024 --window 256 --batch-size 256",

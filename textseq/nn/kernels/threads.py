@@ -11,9 +11,14 @@ from contextlib import contextmanager
 
 import torch
 
-PER_THREAD = 2**20
-"""Multiply-adds of a product for each thread. Measured with two threads on rows of 256, 512, 768 and 1024 units: 1.0,
-1.2, 1.5 and 1.9 times as fast as one while nothing else runs, and slower while something does."""
+PER_THREAD = 2**19
+"""Multiply-adds of a product for each thread.
+
+Two threads over one, writing one text with an LSTM of so many units while nothing else runs: 256: 1.0, 512: 1.5,
+768: 1.7, 1024: 2.0 times as fast. An LSTM has 4 H^2 multiply-adds, so that the second thread comes between 256 and 512
+units. Beside a training on the same two cores the second thread costs a fifth (768 units: 2.6 s instead of 2.2 with one
+thread, 2.0 alone) where threads sleep while they wait (``io.processors``), and ten times the time where they spin.
+"""
 
 
 @contextmanager
