@@ -203,12 +203,27 @@ def test_the_warm_up_rises_in_equal_steps_to_the_peak(schedule: ScheduleName) ->
     assert rates == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0, 2.0])
 
 
+@pytest.mark.parametrize(("warmup", "length"), [(0, 50), (1, 50), (4, 50), (5, 50), (300, 50), (100, 100_000)])
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_falling_schedule_reaches_its_peak_where_the_warm_up_ends_and_falls_to_zero(
+    schedule: ScheduleName, warmup: int, length: int
+) -> None:
+    config = settings(schedule=schedule, warmup_steps=warmup, learning_rate=2.0)
+    rates = [learning_rate(config, step, step / length) for step in (*range(110), length)]
+    peak = 5 if warmup == 300 else max(warmup - 1, 0)
+    assert rates[peak] == pytest.approx(2.0)
+    assert rates[:peak] == sorted(set(rates[:peak]))
+    assert max(rates[:peak], default=0) < 2.0
+    assert all(earlier > later for earlier, later in zip(rates[peak:50], rates[peak + 1 : 51], strict=False))
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
 def test_a_short_run_leaves_the_warm_up_after_a_tenth_of_it() -> None:
     def rates(schedule: ScheduleName) -> list[float]:
         config = settings(schedule=schedule, warmup_steps=300, learning_rate=1.0)
         return [learning_rate(config, step, step / 20) for step in range(4)]
 
-    assert rates("linear") == pytest.approx([1 / 300, 0.5 * 0.95, 0.9, 0.85])
+    assert rates("linear") == pytest.approx([1 / 300, 0.5, 1.0, 17 / 18])
     assert rates("constant") == pytest.approx([1 / 300, 2 / 300, 3 / 300, 4 / 300])
 
 
@@ -217,7 +232,7 @@ def test_the_loop_keeps_to_the_schedule(run: Path) -> None:
     loop = Trainer(Stub(), Numbers(), config, folder=run)
     rates, _ = watched(loop)
     loop.fit()
-    assert rates == pytest.approx([0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    assert rates == pytest.approx([0.5, *(left / 9 for left in range(9, 0, -1))])
 
 
 def test_the_rate_follows_the_length_of_a_window(run: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, suppress
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from textseq.errors import TextseqError
@@ -18,13 +19,20 @@ ALLOCATORS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.
 BYTES = 8
 """Bytes of a parameter and its gradient in float32, the least that training needs."""
 
+LARGE = 2**27
+"""Parameters from which a model is counted before it is built: half a gigabyte."""
+
+
+class _Large(Exception):
+    """More than ``LARGE`` parameters."""
+
 
 class _ElementCount(TorchFunctionMode):
-    """Counts the elements of allocated tensors and raises a TextseqError above a limit."""
+    """Counts the elements of allocated tensors and raises an error above a limit."""
 
-    def __init__(self, limit: int, message: str) -> None:
+    def __init__(self, limit: int, error: Exception) -> None:
         super().__init__()
-        self.left, self.message = limit, message
+        self.left, self.error = limit, error
 
     def __torch_function__(
         self,
@@ -37,25 +45,32 @@ class _ElementCount(TorchFunctionMode):
             shape = args[0] if args and isinstance(args[0], Sequence) else args
             self.left -= math.prod(size for size in shape if isinstance(size, int))
             if self.left < 0:
-                raise TextseqError(self.message)
+                raise self.error
         return func(*args, **(kwargs or {}))
 
 
 def limit_parameters(parameters: int, message: str) -> AbstractContextManager[object]:
     """Context in which a model is built; more parameters than given raise a TextseqError with this message."""
-    return _ElementCount(parameters, message)
+    return _ElementCount(parameters, TextseqError(message))
 
 
-def limit_to_memory() -> AbstractContextManager[object]:
-    """Context in which a model is built; one too large to train on this machine raises a TextseqError."""
-    memory = _memory()
-    if memory is None:
-        return nullcontext()
-    return limit_parameters(
-        memory // BYTES,
-        f"a model of more than {memory // BYTES:,} parameters cannot be trained in the {memory / 2**30:.0f} GiB of "
-        "memory of this machine; choose smaller sizes or fewer layers",
-    )
+def build_within_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a model; one too large to train on this machine raises a TextseqError before its memory is allocated.
+
+    A large model is first built on the meta device, to count; that takes seconds, which small ones need not wait.
+    """
+    memory, random = _memory(), torch.get_rng_state()
+    with suppress(_Large), _ElementCount(LARGE, _Large()):
+        return build()
+    if memory is not None:
+        message = (
+            f"a model of more than {memory // BYTES:,} parameters cannot be trained in the {memory / 2**30:.0f} GiB of "
+            "memory of this machine; choose smaller sizes or fewer layers"
+        )
+        with torch.device("meta"), limit_parameters(memory // BYTES, message):
+            build()
+    torch.set_rng_state(random)
+    return build()
 
 
 def _memory() -> int | None:

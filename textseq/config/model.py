@@ -16,7 +16,7 @@ class RecurrentConfig(Settings):
     """Recurrent cell: the Elman network with tanh (rnn) or relu (rnn-relu); the LSTM, also with peepholes; the GRU with
     its reset gate after the matrix product (gru, as in torch and cuDNN) or before it. lstm-peephole, gru-reset-before,
     layer normalization and zoneout have no fused kernel and train more slowly."""
-    num_layers: int = ranged(1, at_least=1)
+    num_layers: int = ranged(1, at_least=1, at_most=1000)
     """Number of stacked recurrent layers."""
     hidden_size: int = ranged(256, at_least=1)
     """Hidden size H of each layer and direction."""

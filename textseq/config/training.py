@@ -32,7 +32,7 @@ class TrainingConfig(Settings):
     optimizer: OptimizerName = "adamw"
     """Optimizer."""
     learning_rate: float = ranged(4e-3, above=0)
-    """Peak learning rate."""
+    """Peak learning rate, reached at the end of the warm-up."""
     weight_decay: float = ranged(0.0, at_least=0)
     """Weight decay (decoupled in AdamW)."""
     momentum: float = ranged(0.9, at_least=0, below=1)

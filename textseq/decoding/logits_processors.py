@@ -19,6 +19,9 @@ from textseq.config.decoding import DecodingConfig
 NOISE = 1e-3
 """Where no allowed token has this share of the likeliest token's probability, all allowed tokens are noise."""
 
+FLAT = 1e30
+"""Temperature from which all allowed tokens are equally likely; float32 could not divide by a much larger one."""
+
 
 def repetition_penalty(logits: Tensor, history: Tensor, penalty: float, end: int | None = None) -> Tensor:
     """Make tokens of the history (N, t) less likely: divide logits (N, V) by the penalty, multiply negative ones.
@@ -85,7 +88,7 @@ def temperature(logits: Tensor, value: float) -> Tensor:
         return logits.masked_fill(~best, -torch.inf)
     if value < 0.01:  # dividing by next to nothing must not give infinity minus infinity
         logits = logits - logits.amax(dim=1, keepdim=True)
-    return logits / value
+    return logits / min(value, FLAT)
 
 
 def top_k(logits: Tensor, k: int | None) -> Tensor:
@@ -139,6 +142,7 @@ def _first_to_reach(share: float, logits: Tensor, rank: Tensor) -> Tensor:
     order = rank.argsort(dim=1, stable=True)
     p = logits.softmax(dim=1).gather(1, order)
     before = p.cumsum(dim=1) - p  # probability of all tokens before it; 0 for the first
+    share = max(share, torch.finfo(p.dtype).tiny)  # a smaller one would be rounded to 0 and ban the first too
     return logits.masked_fill((before >= share).gather(1, order.argsort(dim=1)), -torch.inf)
 
 

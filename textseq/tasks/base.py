@@ -16,7 +16,7 @@ from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
 from textseq.checkpoints.model_card import model_card
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.checkpoints.registry import find_model
-from textseq.checkpoints.size_limits import limit_to_memory
+from textseq.checkpoints.size_limits import build_within_memory
 from textseq.config.base import Settings
 from textseq.data.dataset import Dataset
 from textseq.errors import Interrupted
@@ -83,9 +83,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
         if not self.measured:
             refuse_unmeasured(self.training)
         torch.manual_seed(self.training.seed)
-        with limit_to_memory():
-            model = self.make_model()
-        self.model: nn.Module = model.to(self.device)
+        self.model: nn.Module = build_within_memory(self.make_model).to(self.device)
         rows = self._batch_size()
         self.batches: Batches = self.make_batches(rows)
         if self.measured:

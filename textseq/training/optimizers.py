@@ -45,7 +45,7 @@ def grouped(layer_groups: Sequence[Parameters], config: TrainingConfig) -> Group
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
-    """The scheduled learning rate, before rollbacks and plateaus lower it.
+    """The scheduled learning rate, before rollbacks and plateaus lower it: it rises to the peak, then falls from there.
 
     Args:
         config: schedule, peak and warm-up.
@@ -56,13 +56,14 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
         >>> learning_rate(TrainingConfig(schedule="linear", learning_rate=1.0, warmup_steps=0), step=50, done=0.5)
         0.5
     """
-    warm = (step + 1) / config.warmup_steps if config.warmup_steps else 1.0
+    warmup, warm, after = max(config.warmup_steps, 1), 0.0, 0.0
     if config.schedule in {"cosine", "linear"}:
         # A run of a few steps would otherwise never leave the warm-up. The other schedules do not depend on the run's
         # length, so that it may be changed later.
-        warm = max(warm, done / LONGEST_WARMUP)
-    shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0, "plateau": 1.0}
-    return config.learning_rate * min(1.0, warm) * shapes[config.schedule]
+        end = min(LONGEST_WARMUP, done * (warmup - 1) / step) if step else LONGEST_WARMUP  # share of the run
+        warm, after = done / LONGEST_WARMUP, max(done - end, 0.0) / (1 - end)
+    shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * after)), "linear": 1 - after}
+    return config.learning_rate * min(1.0, max(warm, (step + 1) / warmup)) * shapes.get(config.schedule, 1.0)
 
 
 def clip(parameters: Parameters, config: TrainingConfig) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,10 @@ from textseq.training.state import (
     restore_optimizer,
     set_random_states,
 )
+
+
+class AbandonedStep(Exception):
+    """A step of several batches was stopped between two of them; everything is as before it."""
 
 
 class StepResult(NamedTuple):
@@ -95,6 +100,8 @@ class TrainStep:
                 self.objective = DistributedDataParallel(
                     Objective(model, spare=True), broadcast_buffers=False, find_unused_parameters=True
                 )
+        self.stopping: Callable[[], bool] = lambda: False
+        """Whether a signal asks to stop; a single process then abandons a step of several batches."""
         self.sending = False  # gradients of this step may be on their way to other processes
         self.unread: list[StepResult] = []  # since the last ``read``
 
@@ -187,12 +194,20 @@ class TrainStep:
 
         Returns:
             Summed loss and count of this process's rows, count of all rows, and the factor of the learning rate.
+
+        Raises:
+            AbandonedStep: ``stopping`` asks for it between two batches.
         """
         progress, state, self.sending = self.progress, self.state, False
         cursor, totals, local_count, count = progress.cursor, [], 0, 0
-        rows = 1
+        rows, accumulate = 1, self.config.accumulate
+        random = random_states(self.device) if accumulate > 1 else {}
         try:
-            for left in reversed(range(self.config.accumulate)):
+            for left in reversed(range(accumulate)):
+                if totals and self.process_group.count == 1 and self.stopping():
+                    set_random_states(random, self.device, "")
+                    self.optimizer.zero_grad()
+                    raise AbandonedStep
                 batch, cursor = self.batches.batch(cursor)
                 rows = batch.rows
                 total, part_count, state = self._learn(batch, state, last=left == 0)

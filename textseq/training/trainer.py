@@ -33,7 +33,7 @@ from textseq.training.events import Callback, Evaluation, EventEmitter
 from textseq.training.log import RunLog
 from textseq.training.optimizers import learning_rate
 from textseq.training.state import Progress
-from textseq.training.step import TrainStep
+from textseq.training.step import AbandonedStep, TrainStep
 
 Resumable = tuple[Mapping[str, Tensor], Table]
 
@@ -113,6 +113,7 @@ class Trainer:
         self.averages = Averages(self.folder, self.parameters, config)
         self.log = RunLog(self.folder, tensorboard=config.tensorboard)
         self.stop_signal: int | None = None
+        self.train_step.stopping = lambda: self.stop_signal is not None
         self.last_rate = 0.0
         self._restart_clock()
         if resume:
@@ -159,7 +160,13 @@ class Trainer:
     def _advance(self, bar: tqdm[NoReturn], started: float) -> None:
         """A step, and what is due after it."""
         config = self.config
-        self.step()
+        try:
+            self.step()
+        except AbandonedStep:
+            self.progress.seconds = time.monotonic() - started
+            if self._check_loss(bar, log=False):
+                self._save_last()
+            self._interrupt()
         self.events.emit_step(self.progress.step, self.last_rate, self.train_step.unread[-1])
         self.progress.seconds = time.monotonic() - started
         step, last = self.progress.step, self._done() >= 1.0
@@ -178,12 +185,16 @@ class Trainer:
         if saving or over or stop is not None:
             self._save_last()
         if stop is not None and not over:
-            saved = " and saved" if self.folder else ""
-            raise Interrupted(f"stopped at step {step}{saved}", 128 + stop)
+            self._interrupt()
         if evaluating or saving:
             self._restart_clock()
         if over:
             self.report(f"{self._limit()[0]} ends the run: {step:,} steps in {self.progress.seconds / 60:.1f} minutes")
+
+    def _interrupt(self) -> NoReturn:
+        saved = " and saved" if self.folder else ""
+        assert self.stop_signal is not None
+        raise Interrupted(f"stopped at step {self.progress.step}{saved}", 128 + self.stop_signal)
 
     def step(self) -> tuple[Tensor, int]:
         """One step; returns the summed loss of this process's rows, a scalar, and the count of all predictions."""

@@ -103,9 +103,9 @@ class TranslationModelConfig(Settings):
 
     cell: CellName = "gru"
     """Recurrent cell of encoder and decoder."""
-    num_encoder_layers: int = ranged(1, at_least=1)
+    num_encoder_layers: int = ranged(1, at_least=1, at_most=1000)
     """Number of encoder layers; each is bidirectional."""
-    num_decoder_layers: int = ranged(1, at_least=1)
+    num_decoder_layers: int = ranged(1, at_least=1, at_most=1000)
     """Number of decoder layers; the first one gets the attention's context vector."""
     embedding_size: int = ranged(256, at_least=1)
     """Embedding size E of source and target."""
