@@ -38,9 +38,23 @@ from textseq.errors import TextseqError, unknown
 from textseq.io import documents
 from textseq.io import files as plain
 from textseq.io.documents import Document
+from textseq.tasks.classification.config import ClassifierConfig
+from textseq.tasks.classification.model import ClassifierModel
+from textseq.tasks.language_model.config import LanguageModelConfig
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.tasks.tagging.config import TaggerConfig
+from textseq.tasks.tagging.model import TaggerModel
+from textseq.tasks.translation.config import TranslationModelConfig
+from textseq.tasks.translation.model import TranslationModel
 from textseq.tokenizers.characters import CharTokenizer
 
 TASKS = ("language-model", "translation", "classification", "tagging")
+MODELS: dict[str, Callable[[], torch.nn.Module]] = {
+    "language-model": lambda: LanguageModel(LanguageModelConfig(hidden_size=8, learn_initial_state=True), 9),
+    "translation": lambda: TranslationModel(TranslationModelConfig(hidden_size=8), 9, 9),
+    "classification": lambda: ClassifierModel(ClassifierConfig(hidden_size=8), 9, 2, torch.tensor([0.5, 1.5])),
+    "tagging": lambda: TaggerModel(TaggerConfig(hidden_size=8), 9, 9, 3),
+}
 DEEP = b"[" * 10**6 + b"]" * 10**6
 LONG = b"9" * 10**6
 
@@ -96,14 +110,38 @@ def test_so_is_one_of_absurdly_many_layers(task: str, tmp_path: Path) -> None:
         textseq.load(folder_of(files, tmp_path / "model"))
 
 
-def test_a_new_model_that_no_memory_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sizes", [{"hidden_size": 10**9}, {"hidden_size": 3000, "num_layers": 1000}])
+def test_a_new_model_that_no_memory_holds_is_refused(
+    sizes: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     Path("text.txt").write_text(inputs.ENGLISH)
-    config = textseq.LanguageModelConfig(hidden_size=10**9)
+    config = textseq.LanguageModelConfig.from_dict(sizes, where="the test")
     with little_memory(), pytest.raises(TextseqError, match=r"cannot be trained in the .* GiB of memory"):
         textseq.train(text=["text.txt"], model=config, name="large")
     assert not (tmp_path / "runs" / "large").exists()
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_a_model_that_is_counted_first_has_the_same_weights(
+    make: Callable[[], torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights(large: int) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(parameters, "LARGE", large)
+        torch.manual_seed(1)
+        return parameters.build_within_memory(make).state_dict()
+
+    counted, at_once = weights(10), weights(10**9)
+    assert all(tensor.device.type == "cpu" and torch.equal(tensor, at_once[name]) for name, tensor in counted.items())
+    monkeypatch.setattr(parameters, "_memory", lambda: 80)
+    with pytest.raises(TextseqError, match="a model of more than 10 parameters cannot be trained"):
+        weights(9)
+
+
+def test_a_model_has_at_most_a_thousand_layers() -> None:
+    with pytest.raises(TextseqError, match=r"--num-layers: .*1,?000"):
+        textseq.LanguageModelConfig(num_layers=10**6)
 
 
 def test_parameters_are_counted_before_they_are_made() -> None:

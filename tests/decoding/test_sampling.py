@@ -182,6 +182,21 @@ def test_typical_p_keeps_the_nearest_to_the_entropy(scores: list[int], p: float)
             assert row == wanted
 
 
+@pytest.mark.parametrize("setting", ["top_p", "typical_p"])
+@pytest.mark.parametrize("share", [1e-38, 1e-46, 5e-324])
+def test_a_share_too_small_for_the_number_format_keeps_one_token(setting: str, share: float) -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [0.0, -9.0, 9.0]])
+    found = kept(only(**{setting: share})(logits))
+    assert [len(tokens) for tokens in found] == [1, 1]
+    assert setting == "typical_p" or found == [{1}, {2}]
+
+
+@pytest.mark.parametrize("value", [1e30, 1e39, 1e308])
+def test_a_huge_temperature_makes_allowed_tokens_equally_likely(value: float) -> None:
+    logits = torch.tensor([[1.0, 3.0, -torch.inf, 60.0]])
+    assert only(temperature=value)(logits).softmax(dim=1).tolist() == [pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])]
+
+
 def test_typical_p_may_leave_the_likeliest_out() -> None:
     logits = torch.tensor([[0.4, *[0.1] * 6]]).log()  # the entropy is nearer to the surprisal of the others
     assert kept(only(typical_p=0.25)(logits)) == [{1, 2, 3}]

@@ -537,6 +537,34 @@ def test_a_signal_saves_and_stops(run: Path, number: signal.Signals, moment: str
     assert read_json(last / "config.json")["step"] == 13
 
 
+def test_a_signal_abandons_a_step_of_many_batches_and_the_run_goes_on_as_if_it_had_not(run: Path) -> None:
+    config = settings(optimizer="adamw", accumulate=5, max_steps=6)
+
+    def dropping() -> LanguageModel:
+        torch.manual_seed(1)
+        return LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=8, dropout=0.5), TOKENIZER.size)
+
+    whole, stopped = dropping(), dropping()
+    Trainer(whole, streams(), config).fit()
+    plain, calls = stopped.loss, 0
+
+    def loss(batch: WindowBatch, state: State | None) -> Loss:
+        nonlocal calls
+        calls += 1
+        if calls == 5 * 3 + 2:
+            signal.raise_signal(signal.SIGTERM)
+        return plain(batch, state)
+
+    stopped.loss = loss  # type: ignore[method-assign]
+    with pytest.raises(Interrupted, match="stopped at step 3 and saved") as interrupted:
+        Trainer(stopped, streams(), config, folder=run).fit()
+    assert (interrupted.value.code, calls) == (143, 5 * 3 + 2)
+    resumed = dropping()
+    Trainer(resumed, streams(), config, folder=run, resume=True).fit()
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], weight), name
+
+
 def test_a_second_ctrl_c_ends_at_once(run: Path) -> None:
     def loss(call: int) -> float:
         signal.raise_signal(signal.SIGINT)

@@ -19,8 +19,8 @@ ALLOCATORS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.
 BYTES = 8
 """Bytes of a parameter and its gradient in float32, the least that training needs."""
 
-LARGE = 2**27
-"""Parameters from which a model is counted before it is built: half a gigabyte."""
+LARGE = 2**25
+"""Parameters from which a model is counted before it is built: 128 MiB."""
 
 
 class _Large(Exception):
@@ -57,7 +57,8 @@ def limit_parameters(parameters: int, message: str) -> AbstractContextManager[ob
 def build_within_memory(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a model; one too large to train on this machine raises a TextseqError before its memory is allocated.
 
-    A large model is first built on the meta device, to count; that takes seconds, which small ones need not wait.
+    A large model is first built on the meta device, to count; with many layers that takes seconds, which a small one
+    need not wait for. The random numbers are the same either way.
     """
     memory, random = _memory(), torch.get_rng_state()
     with suppress(_Large), _ElementCount(LARGE, _Large()):
