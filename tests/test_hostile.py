@@ -53,7 +53,7 @@ MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "language-model": lambda: LanguageModel(LanguageModelConfig(hidden_size=8, learn_initial_state=True), 9),
     "translation": lambda: TranslationModel(TranslationModelConfig(hidden_size=8), 9, 9),
     "classification": lambda: ClassifierModel(ClassifierConfig(hidden_size=8), 9, 2, torch.tensor([0.5, 1.5])),
-    "tagging": lambda: TaggerModel(TaggerConfig(hidden_size=8), 9, 9, 3),
+    "tagging": lambda: TaggerModel(TaggerConfig(hidden_size=8, output="crf"), 9, 9, 3),
 }
 DEEP = b"[" * 10**6 + b"]" * 10**6
 LONG = b"9" * 10**6
