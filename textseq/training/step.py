@@ -199,8 +199,8 @@ class TrainStep:
             AbandonedStep: ``stopping`` asks for it between two batches.
         """
         progress, state, self.sending = self.progress, self.state, False
-        cursor, totals, local_count, count = progress.cursor, [], 0, 0
-        rows, accumulate = 1, self.config.accumulate
+        cursor, local_count, count, rows, accumulate = progress.cursor, 0, 0, 1, self.config.accumulate
+        totals: list[Tensor] = []
         random = random_states(self.device) if accumulate > 1 else {}
         try:
             for left in reversed(range(accumulate)):
