@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from textseq.tasks.classification.config import ClassifierTrainingConfig as ClassifierTrainingConfig
     from textseq.tasks.classification.config import LabelledConfig as LabelledConfig
     from textseq.tasks.classification.cross_validation import train_classifiers as train_classifiers
+    from textseq.tasks.classification.estimator import TextClassifier as TextClassifier
     from textseq.tasks.classification.run import train_classifier as train_classifier
     from textseq.tasks.language_model.config import DataConfig as DataConfig
     from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
@@ -83,6 +84,7 @@ _MODULE_OF = {
         "textseq.tasks.classification.classifier": ("Classification", "Classifier"),
         "textseq.tasks.classification.config": ("ClassifierConfig", "ClassifierTrainingConfig", "LabelledConfig"),
         "textseq.tasks.classification.cross_validation": ("train_classifiers",),
+        "textseq.tasks.classification.estimator": ("TextClassifier",),
         "textseq.tasks.classification.run": ("train_classifier",),
         "textseq.tasks.language_model.config": ("DataConfig", "GenerationConfig", "LanguageModelConfig"),
         "textseq.tasks.language_model.generator": ("Score", "TextGenerator"),

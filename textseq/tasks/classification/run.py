@@ -17,6 +17,7 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.base import Settings
 from textseq.config.tokenizer import TokenizerConfig
+from textseq.data.in_memory import Column, labelled_files
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData, file_names
 from textseq.data.token_files import TokenFile, labelled_token_file, tokenizer_for
@@ -50,6 +51,8 @@ def train_classifier(
     corpus: str | None = None,
     *,
     labelled: Sequence[Path | str] | Path = (),
+    texts: Column | None = None,
+    labels: Column = (),
     data_source: LabelledData | None = None,
     model: ClassifierConfig | None = None,
     data: LabelledConfig | None = None,
@@ -62,7 +65,9 @@ def train_classifier(
 
     Args:
         corpus: a corpus of labelled texts by name; or
-        labelled: one's own files or folders.
+        labelled: one's own files or folders; or
+        texts: one's own texts in memory: a list, an array, a column of pandas, polars or Hugging Face datasets.
+        labels: of each text: strings, whole numbers or truth values.
         data_source: either of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``ClassifierConfig()``.
         data: tokenizer and batches.
@@ -75,8 +80,10 @@ def train_classifier(
     Example:
         >>> classifier = textseq.train_classifier(labelled="reviews.csv", name="mine")
         >>> classifier.classify("a masterpiece").label
+        >>> classifier = textseq.train_classifier(texts=table["text"], labels=table["stars"], name="mine")
     """
-    source = run.data_source(data_source, LabelledData(corpus=corpus, labelled=file_names(labelled)))
+    files = file_names(labelled) if texts is None else (*file_names(labelled), *labelled_files(texts, labels))
+    source = run.data_source(data_source, LabelledData(corpus=corpus, labelled=files))
     predictor = run.train(CLASSIFICATION, source, model=model, data=data, **options)
     return cast(Classifier, predictor)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack, cast
 
 from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.data.in_memory import Column, text_files
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import TextData, file_names
 from textseq.data.text import TextDataset
@@ -41,6 +42,7 @@ def train(
     corpus: str | None = None,
     *,
     text: Sequence[Path | str] | Path = (),
+    texts: Column | None = None,
     encoding: str | None = None,
     validation: float | None = None,
     vectors: str | None = None,
@@ -53,7 +55,9 @@ def train(
 
     Args:
         corpus: a corpus by name; or
-        text: one's own files and folders.
+        text: one's own files and folders; or
+        texts: one's own texts in memory: a list, an array, a column of pandas, polars or Hugging Face datasets. Each is
+            a document: the state is reset before it.
         encoding: of these files; default: UTF-8.
         validation: share at their end that is kept for validation; default: ``TextData.validation``.
         vectors: word vectors that the token vectors begin with: a file or a name.
@@ -72,7 +76,8 @@ def train(
     """
     given = {"corpus": corpus, "encoding": encoding, "validation": validation, "vectors": vectors}
     set_ = {name: value for name, value in given.items() if value is not None}
-    named = TextData.from_dict({**set_, "text": file_names(text)}, where="train")
+    files = file_names(text) if texts is None else (*file_names(text), *text_files(texts))
+    named = TextData.from_dict({**set_, "text": files}, where="train")
     predictor = run.train(LANGUAGE_MODEL, run.data_source(data_source, named), model=model, data=data, **options)
     return cast(TextGenerator, predictor)
 

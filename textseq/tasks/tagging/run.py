@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.config.base import Settings
 from textseq.data.batching import Cursor
+from textseq.data.in_memory import Column, tagged_files
 from textseq.data.sources import TaggedData, file_names
 from textseq.data.splits import EveryNth
 from textseq.data.tagged import TaggedDataset
@@ -40,6 +41,8 @@ def train_tagger(
     corpus: str | None = None,
     *,
     tagged: Sequence[Path | str] | Path = (),
+    sentences: Iterable[Column] | None = None,
+    tags: Iterable[Column] | None = None,
     data_source: TaggedData | None = None,
     model: TaggerConfig | None = None,
     data: TaggedConfig | None = None,
@@ -49,7 +52,9 @@ def train_tagger(
 
     Args:
         corpus: a corpus of tagged sentences by name; or
-        tagged: one's own files.
+        tagged: one's own files; or
+        sentences: one's own sentences in memory: for each its words, or without ``tags`` its pairs of word and tag.
+        tags: for each sentence the tag of each word.
         data_source: either of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``TaggerConfig()``.
         data: lexicon and batches.
@@ -62,8 +67,10 @@ def train_tagger(
     Example:
         >>> tagger = textseq.train_tagger(tagged="train.conll", name="mine")
         >>> print(tagger.tag("Time flies."))
+        >>> tagger = textseq.train_tagger(sentences=[[("Time", "NOUN"), ("flies", "VERB")], ...], name="mine")
     """
-    source = run.data_source(data_source, TaggedData(corpus=corpus, tagged=file_names(tagged)))
+    files = file_names(tagged) if sentences is None else (*file_names(tagged), *tagged_files(sentences, tags))
+    source = run.data_source(data_source, TaggedData(corpus=corpus, tagged=files))
     return cast(Tagger, run.train(TAGGING, source, model=model, data=data, **options))
 
 

@@ -18,6 +18,7 @@ import torch
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.config.base import Settings
 from textseq.data.batching import Cursor
+from textseq.data.in_memory import Column, pair_files
 from textseq.data.pairs import PairDataset, Side
 from textseq.data.sources import PairData, file_names
 from textseq.data.token_files import TokenFile, token_file, tokenizer_for
@@ -56,6 +57,8 @@ def train_translator(
     source: str | None = None,
     target: str | None = None,
     pairs: Sequence[Path | str] | Path = (),
+    sources: Column | None = None,
+    targets: Column = (),
     data_source: PairData | None = None,
     model: TranslationModelConfig | None = None,
     data: PairConfig | None = None,
@@ -68,6 +71,8 @@ def train_translator(
         pairs: one's own: two aligned files, or one .tsv or .jsonl file.
         source: language to translate from.
         target: language to translate into.
+        sources: one's own sentences in memory: a list, an array, a column of pandas, polars or Hugging Face datasets.
+        targets: the translation of each.
         data_source: all of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``TranslationModelConfig()``.
         data: tokenizer and batches.
@@ -80,8 +85,10 @@ def train_translator(
     Example:
         >>> translator = textseq.train_translator(pairs=["train.en", "train.de"], name="mine")
         >>> translator.translate("How are you?").text
+        >>> translator = textseq.train_translator(sources=["How are you?", ...], targets=["Wie geht es?", ...])
     """
-    named = PairData(corpus=corpus, source=source, target=target, pairs=file_names(pairs))
+    files = file_names(pairs) if sources is None else (*file_names(pairs), *pair_files(sources, targets))
+    named = PairData(corpus=corpus, source=source, target=target, pairs=files)
     predictor = run.train(TRANSLATION, run.data_source(data_source, named), model=model, data=data, **options)
     return cast(Translator, predictor)
 

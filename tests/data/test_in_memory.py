@@ -1,0 +1,101 @@
+"""Data in memory gives the same dataset as the same data in files, and what cannot be data is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textseq.data.in_memory import labelled_files, pair_files, tagged_files, text_files
+from textseq.data.sources import LabelledData, PairData, TaggedData, TextData
+from textseq.errors import TextseqError
+
+TEXTS = ["good\tfilm", 'bad – "film"\nwith a second line', "spaces  within", "\ufefffour"]
+LABELS = ["pos", "neg", "neg", "neg"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path / "home"))
+
+
+def test_labelled_texts_come_back() -> None:
+    dataset = LabelledData(labelled=labelled_files(TEXTS, LABELS), validation=0).open()
+    assert [*dataset.examples("train")] == [*zip(TEXTS, LABELS, strict=True)]
+
+
+def test_pairs_come_back() -> None:
+    dataset = PairData(
+        pairs=pair_files(["one", "two"], ["eins", "zwei"]), source="en", target="de", validation=0
+    ).open()
+    assert [*dataset.rows("train")] == [("one", "eins"), ("two", "zwei")]
+
+
+def test_texts_are_documents() -> None:
+    texts = ["first\r\n", "second", "third text"]
+    dataset = TextData(text=text_files(texts), validation=0).open()
+    assert ["".join(chunks) for chunks in dataset.documents("train")] == texts
+
+
+def test_tagged_sentences_come_back_in_both_forms() -> None:
+    words, tags = [["Time", "#", "flies"], ["Go"]], [["N", ".", "V"], ["V"]]
+    pairs = [list(zip(*both, strict=True)) for both in zip(words, tags, strict=True)]
+    assert tagged_files(words, tags) == tagged_files(pairs)
+    dataset = TaggedData(tagged=tagged_files(words, tags), validation=0).open()
+    assert [(list(one), list(two)) for one, two in dataset.sentences("train")] == [*zip(words, tags, strict=True)]
+
+
+def columns(name: str) -> tuple[object, object]:
+    """The same texts and numbers in the columns of a package."""
+    data = {"text": ["a", "b", "c"], "label": [1, 0, 1]}
+    if name == "numpy":
+        return np.array(data["text"]), np.array(data["label"])
+    module = pytest.importorskip(name, reason=f"needs {name}")
+    if name == "datasets":
+        table = module.Dataset.from_dict(data)
+        return table["text"], table["label"]
+    table = module.DataFrame(data)
+    return table["text"], table["label"]
+
+
+@pytest.mark.parametrize("name", ["numpy", "pandas", "polars"])
+def test_columns_of_other_packages_are_lists(name: str) -> None:
+    texts, labels = columns(name)
+    assert labelled_files(texts, labels) == labelled_files(["a", "b", "c"], ["1", "0", "1"])  # type: ignore[arg-type]
+
+
+def test_the_same_data_is_written_once_and_other_data_elsewhere() -> None:
+    (first,) = labelled_files(TEXTS, LABELS)
+    before = Path(first).stat().st_mtime_ns
+    assert labelled_files(TEXTS, LABELS) == (first,)
+    assert Path(first).stat().st_mtime_ns == before
+    assert labelled_files(TEXTS, LABELS[::-1]) != (first,)
+    assert json.loads(Path(first).read_text().splitlines()[0]) == {"text": TEXTS[0], "label": "pos"}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: labelled_files(["a", None], [1, 2]), "texts: expected strings, got None in row 1"),
+        (lambda: labelled_files(["a"], [1, 2]), "as many texts as labels, got 1 and 2"),
+        (
+            lambda: labelled_files(["a", "b"], [1, float("nan")]),
+            "labels: expected strings or whole numbers, got nan in",
+        ),
+        (lambda: labelled_files("ab", ["1", "2"]), "texts: expected a list or column, got str; put it into a list"),
+        (lambda: labelled_files([], []), "labelled: expected some data, got none"),
+        (lambda: pair_files(["a"], []), "as many sources as targets, got 1 and 0"),
+        (lambda: text_files(3), "texts: expected a list or column, got int"),  # type: ignore[arg-type]
+        (lambda: tagged_files([["a", "b"]]), "expected pairs of word and tag, got 'a'"),
+        (lambda: tagged_files([["a", "b"]], [["N"]]), "as many words of sentence 0 as tags, got 2 and 1"),
+        (lambda: tagged_files([["a b"]], [["N"]]), "a word without white space, got 'a b' in sentence 0"),
+        (lambda: tagged_files([["a"]], [[""]]), "a tag without white space, got '' in sentence 0"),
+    ],
+)
+def test_what_is_no_data_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TextseqError) as caught:
+        call()
+    assert message in str(caught.value)

@@ -1,0 +1,155 @@
+"""Data in memory: lists and columns become files in the cache, named by their content, and are read like one's own.
+
+So a run can be resumed, and is fingerprinted, as if the data had been in files. A column is anything that yields its
+values: a list, a NumPy array, a pandas or polars series, a column of a Hugging Face dataset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from textseq.errors import TextseqError
+from textseq.io.files import replacing
+from textseq.io.paths import cache_folder
+
+Value = TypeVar("Value")
+
+Column = Iterable[object]
+"""Texts, labels, words or tags."""
+
+
+def text_files(texts: Column) -> tuple[str, ...]:
+    """A folder with a file for each text, which is one document.
+
+    Raises:
+        TextseqError: a value is not a string, or there is none.
+    """
+    values = [_text(text, "texts", row) for row, text in enumerate(_column(texts, "texts"))]
+    folder = _place("texts", values, "")
+    for number, text in enumerate(values):
+        _write(folder / f"{number:09}.txt", text.encode())
+    return (str(folder),)
+
+
+def labelled_files(texts: Column, labels: Column) -> tuple[str, ...]:
+    """A file of JSON lines with the keys "text" and "label".
+
+    Raises:
+        TextseqError: the columns differ in length, a text is not a string, a label no string, whole number or truth
+            value, or there are none.
+    """
+    return _json_lines("labelled", {"text": _texts(texts, "texts"), "label": _labels(labels, "labels")})
+
+
+def pair_files(sources: Column, targets: Column) -> tuple[str, ...]:
+    """A file of JSON lines with the keys "source" and "target".
+
+    Raises:
+        TextseqError: the columns differ in length, a value is not a string, or there are none.
+    """
+    return _json_lines("pairs", {"source": _texts(sources, "sources"), "target": _texts(targets, "targets")})
+
+
+def tagged_files(sentences: Iterable[Column], tags: Iterable[Column] | None = None) -> tuple[str, ...]:
+    """A file with one word, a tab and its tag per line.
+
+    Args:
+        sentences: for each its words; or, without ``tags``, its pairs of word and tag, as NLTK's corpora give them.
+        tags: for each sentence the tag of each word.
+
+    Raises:
+        TextseqError: a sentence and its tags differ in length, or a word or tag is empty or has white space in it.
+    """
+    rows = [list(_column(sentence, "sentences")) for sentence in _column(sentences, "sentences")]
+    if tags is None:
+        pairs = [list(map(_pair, row)) for row in rows]
+    else:
+        named = [list(_column(row, "tags")) for row in _column(tags, "tags")]
+        _check_lengths("sentences", len(rows), "tags", len(named))
+        for number, (words, others) in enumerate(zip(rows, named, strict=True)):
+            _check_lengths(f"words of sentence {number}", len(words), "tags", len(others))
+        pairs = [list(zip(words, others, strict=True)) for words, others in zip(rows, named, strict=True)]
+    lines = [
+        "\n".join(f"{_cell(word, 'word', number)}\t{_cell(tag, 'tag', number)}" for word, tag in sentence)
+        for number, sentence in enumerate(pairs)
+    ]
+    path = _place("tagged", lines, ".conll")
+    _write(path, "\n\n".join([*lines, ""]).encode())
+    return (str(path),)
+
+
+def _json_lines(kind: str, columns: dict[str, list[str]]) -> tuple[str, ...]:
+    (first, one), (second, two) = columns.items()
+    _check_lengths(f"{first}s", len(one), f"{second}s", len(two))
+    rows = [json.dumps({first: a, second: b}) for a, b in zip(one, two, strict=True)]
+    path = _place(kind, rows, ".jsonl")
+    _write(path, "\n".join([*rows, ""]).encode())
+    return (str(path),)
+
+
+def _place(kind: str, rows: Sequence[str], ending: str) -> Path:
+    """Where data of this content is kept; its name up to the first dot is the default name of the run."""
+    if not rows:
+        raise TextseqError(f"{kind}: expected some data, got none; give at least one row")
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return cache_folder() / "data" / f"{kind}.{digest[:16]}{ending}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as (file,):
+            file.write(content)
+
+
+def _column(values: Iterable[Value], name: str) -> Iterator[Value]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TextseqError(f"{name}: expected a list or column, got {type(values).__name__}; put it into a list")
+    return iter(values)
+
+
+def _texts(values: Column, name: str) -> list[str]:
+    return [_text(value, name, row) for row, value in enumerate(_column(values, name))]
+
+
+def _text(value: object, name: str, row: int) -> str:
+    if not isinstance(value, str):
+        raise TextseqError(f"{name}: expected strings, got {value!r:.50} in row {row}; convert it or leave the row out")
+    return str(value)
+
+
+def _labels(values: Column, name: str) -> list[str]:
+    labels = []
+    for row, value in enumerate(_column(values, name)):
+        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value  # NumPy's numbers
+        if not isinstance(plain, str | int):
+            raise TextseqError(
+                f"{name}: expected strings or whole numbers, got {plain!r:.50} in row {row}; convert it or leave the "
+                "row out"
+            )
+        labels.append(str(plain))
+    return labels
+
+
+def _pair(value: object) -> tuple[object, object]:
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
+        return value[0], value[1]
+    raise TextseqError(f"sentences: expected pairs of word and tag, got {value!r:.50}; or give the tags as tags=...")
+
+
+def _cell(value: object, name: str, sentence: int) -> str:
+    text = str(value)
+    if not text or text.split() != [text]:
+        raise TextseqError(
+            f"sentences: expected a {name} without white space, got {text!r:.50} in sentence {sentence}; replace it"
+        )
+    return text
+
+
+def _check_lengths(first: str, one: int, second: str, two: int) -> None:
+    if one != two:
+        raise TextseqError(f"expected as many {first} as {second}, got {one:,} and {two:,}; give one for each")
