@@ -17,6 +17,7 @@ from textseq.tasks.translation.config import TranslationConfig
 from textseq.tokenizers.sentences import by_sentence
 
 if TYPE_CHECKING:
+    from textseq.data.readers.glossary import Glossary
     from textseq.tasks.translation.processing import Translation
     from textseq.tasks.translation.translator import Translator
 
@@ -33,6 +34,7 @@ class Translate(LineOptions):
       textseq-translate --model mine --input talk.en.gz --output talk.de
       textseq-translate --model mine second third --num-beams 10     an ensemble of several models
       textseq-translate --model mine --num-return-sequences 3        lines of: number ||| text ||| score
+      textseq-translate --model mine --glossary terms.tsv --num-beams 10 --keep textseq
       textseq-translate --model mine --split-sentences < article.txt paragraphs, one per line
       textseq-translate --model mine --alignment pharaoh             text, a tab, 0-0 1-2 2-1
       textseq-translate --model mine --plot-attention look.png
@@ -49,6 +51,11 @@ class Translate(LineOptions):
     share one vocabulary (trained on the same pairs with other seeds), work as an ensemble."""
     prefix: str = ""
     """How every translation must begin."""
+    glossary: Path | None = option(None, metavar="FILE")
+    """Terms and their translations, a pair per line with a tab between (.csv: a comma): where a sentence has the term,
+    its translation has the other (constrained beam search). More --num-beams (10, 20) give better sentences."""
+    keep: tuple[str, ...] = option((), metavar="WORD...")
+    """Words that stay untouched, such as names."""
     split_sentences: bool = False
     """Lines are paragraphs: split each into sentences, translate these, and join the translations. Rules find the ends
     of sentences; they know the usual abbreviations."""
@@ -75,7 +82,7 @@ def translate(arguments: Sequence[str]) -> None:
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, but this model has none")
-        picture, truncated = options.plot_attention, TruncationLog()
+        picture, truncated, glossary = options.plot_attention, TruncationLog(), _glossary(options)
 
         def answers(sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
             nonlocal picture
@@ -89,6 +96,7 @@ def translate(arguments: Sequence[str]) -> None:
                     progress=None if options.split_sentences else progress,
                     first=first + 1,
                     truncated=truncated,
+                    glossary=glossary,
                     **vars(options.decoding),
                 )
 
@@ -128,6 +136,15 @@ def _opened(options: Translate) -> Translator:
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
             raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
     return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
+
+
+def _glossary(options: Translate) -> Glossary | None:
+    """The terms with their translations, and the words to keep."""
+    from textseq.data.readers.glossary import Glossary, kept
+
+    if options.glossary is not None:
+        return Glossary.read(options.glossary, keep=options.keep)
+    return Glossary(kept(options.keep)) if options.keep else None
 
 
 def _lines(number: int, translations: Sequence[Translation], options: Translate) -> Iterator[str]:
@@ -176,6 +193,8 @@ def _check(options: Translate) -> None:
         }.items():
             if used:
                 raise TextseqError(f"{flag} is for single sentences; leave it out, or --split-sentences")
+    if (options.glossary or options.keep) and options.decoding.temperature > 0:
+        raise TextseqError("--glossary and --keep need beam search, got --temperature; leave one out")
     options.check("sentences", {"--plot-attention": options.plot_attention})
     if options.process is not None and options.decoding.temperature > 0:
         raise TextseqError(

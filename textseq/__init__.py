@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textseq.checkpoints.model_info import ModelInfo as ModelInfo
     from textseq.checkpoints.registry import list_models as list_models
     from textseq.config.training import TrainingConfig as TrainingConfig
+    from textseq.data.readers.glossary import Glossary as Glossary
     from textseq.data.readers.word_vectors import read_vectors as read_vectors
     from textseq.data.sources import LabelledData as LabelledData
     from textseq.data.sources import PairData as PairData
@@ -76,6 +77,7 @@ _MODULE_OF = {
         "textseq.checkpoints.model_info": ("ModelInfo",),
         "textseq.checkpoints.registry": ("list_models",),
         "textseq.config.training": ("TrainingConfig",),
+        "textseq.data.readers.glossary": ("Glossary",),
         "textseq.data.readers.word_vectors": ("read_vectors",),
         "textseq.data.sources": ("LabelledData", "PairData", "TaggedData", "TextData"),
         "textseq.data.word_vectors": ("Vectors",),

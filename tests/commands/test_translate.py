@@ -463,3 +463,20 @@ def test_paragraphs_are_translated_sentence_by_sentence(command: Command) -> Non
 
 def written_lines(result: tuple[int, str, str]) -> list[str]:
     return written((result[0], result[1], but_for_notes(result[2])))
+
+
+def test_a_glossary_is_met_and_words_are_kept(command: Command) -> None:
+    Path("terms.tsv").write_text("are\tsont ils\ndear\tcher\n")
+    ask = ("--glossary", "terms.tsv", "--keep", "you", "it", "--max-new-tokens", "30")
+    lines = written_lines(command("\n".join(SENTENCES), *ask))
+    assert "sont ils" in lines[0] and "you" in lines[0] and "cher" in lines[1] and "it" in lines[2]
+    plain = command("a b c d e f g\n", "--max-new-tokens", "30")[1]
+    assert lines[3] + "\n" == plain, "a sentence without terms is translated as ever"
+    greedy = written_lines(command("how are you\n", *ask, "--num-beams", "1", "--num-return-sequences", "1"))
+    assert "sont ils" in greedy[0]
+    several = written_lines(command("how are you\n", *ask, "--num-beams", "4", "--num-return-sequences", "3"))
+    assert len(several) > 1 and all("sont ils" in line and "you" in line for line in several)
+    refused(command("a", "--glossary", "no.tsv"), r"cannot read no\.tsv")
+    refused(
+        command("a", "--keep", "a", "--num-beams", "1", "--temperature", "1"), "need beam search, got --temperature"
+    )

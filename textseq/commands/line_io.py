@@ -21,7 +21,7 @@ from textseq.data.dataset import check_encoding
 from textseq.errors import TextseqError
 from textseq.io.compression import OPENERS
 from textseq.io.documents import Document, reading
-from textseq.io.files import check_outputs, growing
+from textseq.io.files import check_outputs, growing, sha256
 from textseq.io.lines import LONGEST, Lines
 from textseq.training.distributed.environment import DistributedEnvironment, environment, launched
 from textseq.version import __version__
@@ -35,7 +35,7 @@ ON_SCREEN = 64
 FEW_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 """oneDNN, which torch loads later, caches code for 1,024 shapes of batches by default: some 150 MB for a large file."""
 
-NOT_IN_JOB = ("input", "output", "interactive", "model", "shard", "list_models")
+NOT_IN_JOB = {"input", "output", "interactive", "model", "shard", "list_models"}
 """Flags that do not change the answer to a line, or that the job states in more detail."""
 
 
@@ -160,9 +160,10 @@ class LineOptions(ModelOptions):
             "model": [fingerprint(find_model(model)) for model in self.model],
             "lines of a shard": lines,
         }
-        for name, value in vars(self).items():
+        for name in sorted(vars(self).keys() - NOT_IN_JOB):
+            value = getattr(self, name)
             settings = value.to_dict() if isinstance(value, Settings) else {name: value}
-            job |= {flag_of(key): setting for key, setting in settings.items() if name not in NOT_IN_JOB}
+            job |= {flag_of(key): sha256(each) if isinstance(each, Path) else each for key, each in settings.items()}
         return Shards(self.output, process.rank, process.count, job)
 
     def _bar(self, unit: str) -> tqdm[NoReturn]:

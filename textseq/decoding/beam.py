@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.decoding import DecodingConfig
+from textseq.decoding.constraints import ConstrainedBeams, Phrase
 from textseq.decoding.logits_processors import active_processors, apply_processors, forced_table
 from textseq.nn.cells import State, Step
 
@@ -62,6 +63,7 @@ def beam_search(
     forced: Sequence[Sequence[int]] | None = None,
     bonus: Callable[[State], Tensor] | None = None,
     wanted: int | None = None,
+    constraints: Sequence[Sequence[Phrase]] | None = None,
     narrow: Callable[[Tensor], Step] | None = None,
 ) -> list[list[Hypothesis]]:
     """Find the likeliest texts with K beams; with one beam, the greedy text.
@@ -89,6 +91,8 @@ def beam_search(
         bonus: the state after the step that chose a hypothesis' last token -> what is added to its score, (rows,), at
             most 0; such as a coverage penalty.
         wanted: hypotheses needed per text, K by default. With fewer a text is over sooner.
+        constraints: phrases, as tokens, that each text must contain (one given twice, twice), despite processors and
+            bias; see ``constraints``. Where they and the forced tokens need more than the limit, it is raised.
         narrow: removes finished texts from the batch: called with the indices of the others, (M,) ascending, it returns
             the step for these. Without it they stay as unused rows.
 
@@ -115,7 +119,12 @@ def beam_search(
     most = torch.full_like(texts, config.max_new_tokens)
     if limits is not None:
         most = most.minimum(limits.to(most))
-    factors = ((5 + torch.arange(config.max_new_tokens + 1, device=prompt.device)) / 6) ** config.length_penalty
+    beam = ConstrainedBeams.begin(constraints) if constraints is not None and any(constraints) else None
+    if beam is not None:
+        starts = [len(tokens) for tokens in forced] if forced is not None else [0] * len(prompt)
+        least = [start + rows[0] + (end is not None) for start, rows in zip(starts, beam.remaining(), strict=True)]
+        most = most.maximum(torch.tensor(least).to(most))
+    factors = ((5 + torch.arange(int(most.max()) + 1, device=prompt.device)) / 6) ** config.length_penalty
     table = forced_table(forced, prompt.device)  # (N, F)
     finished = _Finished(len(prompt), beams, wanted or beams, prompt.device)
     history = prompt  # (rows, T+t)
@@ -125,7 +134,12 @@ def beam_search(
         logits = logits.float()
         gains = apply_processors(logits, history, config, processors, bias=bias, end=end, may_end=t > min_new_tokens)
         required = table[texts, t - 1] if t <= table.shape[1] else None
-        totals, rows, tokens = _extend(logits, gains, totals, required, beams)  # (M, K) each
+        if beam is not None and end is not None:
+            unmet = beam.unmet(gains.device).flatten().nonzero().flatten()
+            gains = gains.index_put((unmet, torch.full_like(unmet, end)), gains.new_tensor(-torch.inf))
+        totals, rows, tokens, beam = _extend(
+            logits, gains, totals, required, beams, beam, most[texts].tolist() if beam else (), t
+        )  # (M, K) each
         history = torch.cat([history.index_select(0, rows.flatten()), tokens.view(-1, 1)], dim=1)
         written = history[:, length:].view(*rows.shape, t)
 
@@ -136,6 +150,8 @@ def beam_search(
             over |= ended(history[:, length:]).view(rows.shape)
         done = most[texts] <= t
         leaving = (over | done.unsqueeze(1)) & (totals > -torch.inf)
+        if beam is not None:
+            leaving &= ~beam.unmet(leaving.device)
         if leaving.any():
             scores = totals / factors[t]
             if bonus is not None:
@@ -159,6 +175,7 @@ def beam_search(
             texts, totals, rows = texts[kept], totals[kept], rows[kept]
             history = history.view(len(done), -1, history.shape[1])[kept].flatten(0, 1)
             step = narrow(texts)
+            beam = beam and beam.select(kept.tolist())
         else:
             totals = totals.masked_fill(done.unsqueeze(1), -torch.inf)
         state = _select(state, rows.flatten())
@@ -166,12 +183,21 @@ def beam_search(
 
 
 def _extend(
-    logits: Tensor, gains: Tensor, totals: Tensor, required: Tensor | None, beams: int
-) -> tuple[Tensor, Tensor, Tensor]:
+    logits: Tensor,
+    gains: Tensor,
+    totals: Tensor,
+    required: Tensor | None,
+    beams: int,
+    constrained: ConstrainedBeams | None = None,
+    limits: Sequence[int] = (),
+    length: int = 0,
+) -> tuple[Tensor, Tensor, Tensor, ConstrainedBeams | None]:
     """Log-probabilities, rows and tokens of the K likeliest continuations of each text, (M, K) each, best first.
 
     ``logits`` and ``gains`` (rows, V) are those before and after bias and processors, ``totals`` (M, rows of each text)
-    the log-probabilities of the rows, and ``required`` (M,) the forced tokens or -1.
+    the log-probabilities of the rows, and ``required`` (M,) the forced tokens or -1. With ``constrained`` hypotheses
+    the beam is shared as they say, and the chosen ones are returned; ``limits`` (M,) are the most tokens of the texts,
+    ``length`` those of the continuations.
     """
     texts, width = totals.shape
     # max() takes the first of equals, as greedy sampling does; topk() takes any.
@@ -185,11 +211,16 @@ def _extend(
         alone = torch.full_like(values, -torch.inf)
         alone[:, :1] = log_p.gather(1, token.clamp(min=0))
         values, tokens = torch.where(token >= 0, alone, values), torch.where(token >= 0, token, tokens)
+    if constrained is not None:
+        values, tokens = constrained.add(values, tokens, log_p, required)
     each = values.shape[1]
-    totals = (totals.view(-1, 1) + values).view(texts, -1)
-    totals, places = totals.topk(min(beams, width * each), dim=1)
+    totals, tokens = (totals.view(-1, 1) + values).view(texts, -1), tokens.view(texts, -1)
+    if constrained is None:
+        totals, places = totals.topk(min(beams, width * each), dim=1)
+    else:
+        totals, places, constrained = constrained.choose(totals, tokens, beams, limits, length)
     starts = torch.arange(0, texts * width, width, device=totals.device).unsqueeze(1)
-    return totals, starts + places // each, tokens.view(texts, -1).gather(1, places)
+    return totals, starts + places // each, tokens.gather(1, places), constrained
 
 
 def top_tokens(gains: Tensor, count: int) -> tuple[Tensor, Tensor]:

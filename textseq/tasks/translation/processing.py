@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from textseq.data.pairs import read_sentence, written_sentence
+from textseq.data.readers.glossary import Glossary
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
 from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import Ids, Tokenizer
+from textseq.tokenizers.normalization import normalize
 from textseq.tokenizers.words import UNKNOWN
 
 log = logging.getLogger("textseq")
@@ -45,6 +47,8 @@ class Sentence:
     """The text that the translation must begin with."""
     forced_prefix: tuple[int, ...] = ()
     """The prefix in tokens."""
+    phrases: tuple[tuple[int, ...], ...] = ()
+    """What the translation must contain, in tokens."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,12 @@ def word_numbers(tokens: Sequence[str]) -> list[int]:
     return numbers
 
 
-def tokenize_sentence(vocabularies: Vocabularies, text: str, prefix: str, number: int) -> Sentence:
-    """Tokenize a sentence and its prefix; more than ``LONGEST`` tokens are truncated, which is logged.
+def tokenize_sentence(
+    vocabularies: Vocabularies, text: str, prefix: str, number: int, glossary: Glossary | None = None
+) -> Sentence:
+    """Tokenize a sentence, its prefix and the translations of its terms.
+
+    More than ``LONGEST`` tokens are truncated, which is logged.
 
     Raises:
         TextseqError: not a string, or one that cannot be encoded.
@@ -126,7 +134,18 @@ def tokenize_sentence(vocabularies: Vocabularies, text: str, prefix: str, number
             "note: sentence %d has %d tokens, of which the first %d are read; give it in parts",
             *(number, len(ids), LONGEST),
         )
-    return Sentence(number, text, ids[:LONGEST], prefix, tuple(_encode(vocabularies.target, prefix).tolist()))
+    phrases = [_phrase(vocabularies.target, term) for term in glossary.targets(text)] if glossary else []
+    forced = tuple(_encode(vocabularies.target, prefix).tolist())
+    return Sentence(number, text, ids[:LONGEST], prefix, forced, tuple(phrases))
+
+
+def _phrase(target: Tokenizer, term: str) -> tuple[int, ...]:
+    """The tokens of a term that a translation must contain; a TextseqError if the model cannot write it."""
+    ids = _encode(target, term)
+    written, expected = (written_sentence(text) for text in (target.decode(ids), normalize(term, target.normalization)))
+    if written != expected:
+        raise TextseqError(f"glossary: expected terms that the model can write, got '{term}'; it writes '{written}'")
+    return tuple(ids.tolist())
 
 
 def detokenize(

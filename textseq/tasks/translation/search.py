@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -61,6 +62,8 @@ class Candidates:
     """(U,)."""
     forced: list[list[int]]
     """The positions of each sentence's forced prefix."""
+    phrases: list[list[list[int]]]
+    """The positions of the phrases that each translation must contain."""
     end: int
     """The position of the end-of-sentence token."""
 
@@ -109,7 +112,12 @@ class SourceBatch:
 
     @torch.inference_mode()
     def search(
-        self, steppers: Sequence[Stepper], config: TranslationConfig, forced: Sequence[Ids], bias: Tensor | None
+        self,
+        steppers: Sequence[Stepper],
+        config: TranslationConfig,
+        forced: Sequence[Ids],
+        bias: Tensor | None,
+        phrases: Sequence[Sequence[Ids]] | None = None,
     ) -> list[list[Hypothesis]]:
         """Beam search.
 
@@ -118,12 +126,13 @@ class SourceBatch:
             config: of the search.
             forced: the prefix that each translation must begin with.
             bias: added to the logits of every step, (V+1,).
+            phrases: token sequences that each translation must contain.
 
         Returns:
             For each sentence up to ``num_beams`` hypotheses, best first; the first ``num_return_sequences`` are final.
         """
         limits = self._limits(config, forced)
-        candidates = self._candidates(steppers, forced, bias)
+        candidates = self._candidates(steppers, forced, bias, phrases)
         ends = np.cumsum([len(start) + 1 for _, start in self.encoded])  # of each model's state; its coverage is last
         coverages = [end - 1 for end, model in zip(ends, self.models, strict=True) if has_attention(model)]
 
@@ -143,6 +152,7 @@ class SourceBatch:
             forced=candidates.forced,
             bonus=coverage if config.coverage_penalty else None,
             wanted=config.num_return_sequences,
+            constraints=candidates.phrases,
             narrow=lambda sentences: self._step(candidates, sentences),
         )
         return [[replace(h, tokens=tuple(candidates.ids(h.tokens))) for h in beams] for beams in hypotheses]
@@ -231,11 +241,20 @@ class SourceBatch:
         limits = (min(config.max_new_tokens, length) for length in lengths)
         return [max(int(limit), len(ids) + 1) for limit, ids in zip(limits, forced, strict=True)]
 
-    def _candidates(self, steppers: Sequence[Stepper], forced: Sequence[Ids], bias: Tensor | None) -> Candidates:
+    def _candidates(
+        self,
+        steppers: Sequence[Stepper],
+        forced: Sequence[Ids],
+        bias: Tensor | None,
+        phrases: Sequence[Sequence[Ids]] | None = None,
+    ) -> Candidates:
         """All tokens, or those of the sentences' shortlists."""
+        phrases = [()] * len(self.sentences) if phrases is None else phrases
         if self.shortlist is None:
-            return Candidates(steppers, None, None, bias, [[*ids] for ids in forced], self.end)
-        lists = [self.shortlist.of(ids, more) for ids, more in zip(self.sentences, forced, strict=True)]
+            whole = [[[*ids] for ids in several] for several in phrases]
+            return Candidates(steppers, None, None, bias, [[*ids] for ids in forced], whole, self.end)
+        needed = [[*prefix, *chain(*several)] for prefix, several in zip(forced, phrases, strict=True)]
+        lists = [self.shortlist.of(ids, more) for ids, more in zip(self.sentences, needed, strict=True)]
         tokens = np.unique(np.concatenate(lists))
         listed = np.stack([np.isin(tokens, ids, assume_unique=True) for ids in lists])
         mask = torch.zeros(listed.shape).masked_fill(torch.from_numpy(~listed), -torch.inf)
@@ -246,6 +265,7 @@ class SourceBatch:
             mask.to(self.device),
             None if bias is None else bias[ids],
             [np.searchsorted(tokens, prefix).tolist() for prefix in forced],
+            [[np.searchsorted(tokens, ids).tolist() for ids in several] for several in phrases],
             int(np.searchsorted(tokens, self.end)),
         )
 

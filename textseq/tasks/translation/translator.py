@@ -24,6 +24,7 @@ from textseq.checkpoints.model_card import CardText, interval, result_table
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
+from textseq.data.readers.glossary import Glossary
 from textseq.decoding.logit_bias import token_bias
 from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.signature import data_signature
@@ -62,6 +63,7 @@ class _Request:
     bias: Tensor | None
     """(V+1,)."""
     generator: torch.Generator
+    glossary: Glossary | None = None
 
     @property
     def samples(self) -> bool:
@@ -168,6 +170,7 @@ class Translator(Predictor[PairDataset]):
         *,
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Translation: ...
     @overload
@@ -177,6 +180,7 @@ class Translator(Predictor[PairDataset]):
         *,
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> list[Translation]: ...
     def translate(
@@ -185,6 +189,7 @@ class Translator(Predictor[PairDataset]):
         *,
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Translation | list[Translation]:
         """The best translation of each sentence; an empty sentence gives an empty translation.
@@ -195,6 +200,7 @@ class Translator(Predictor[PairDataset]):
             sentences: each is translated independently; a single string is one sentence.
             attention: return the attention weights (T, S), if the model has attention.
             prefixes: how each translation must begin; "" for no constraint.
+            glossary: terms and their translations, which the translations of sentences with these terms contain.
             settings: the fields of ``TranslationConfig``.
 
         Raises:
@@ -209,7 +215,7 @@ class Translator(Predictor[PairDataset]):
             )
 
         def best(several: Sequence[str]) -> list[Translation]:
-            lists = self.translate_all(several, attention=attention, prefixes=prefixes, **settings)
+            lists = self.translate_all(several, attention=attention, prefixes=prefixes, glossary=glossary, **settings)
             return [translations[0] for translations in lists]
 
         return each(sentences, best)
@@ -222,6 +228,7 @@ class Translator(Predictor[PairDataset]):
         *,
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> list[list[Translation]]:
         """Up to ``num_return_sequences`` translations of each sentence, best first; those of a search differ."""
@@ -231,7 +238,7 @@ class Translator(Predictor[PairDataset]):
             prefixes = [""] * len(sentences)
         if len(prefixes) != len(sentences):
             raise TextseqError(f"prefixes: expected {len(sentences)}, one per sentence, got {len(prefixes)}")
-        return list(self._stream(zip(sentences, prefixes, strict=True), self._request(settings, attention)))
+        return list(self._stream(zip(sentences, prefixes, strict=True), self._request(settings, attention, glossary)))
 
     def stream(
         self,
@@ -243,6 +250,7 @@ class Translator(Predictor[PairDataset]):
         progress: Progress | None = None,
         first: int = 1,
         truncated: TruncationLog | None = None,
+        glossary: Glossary | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Iterator[list[Translation]]:
         """Translate a stream of sentences of any length, in order and in constant memory.
@@ -255,6 +263,7 @@ class Translator(Predictor[PairDataset]):
             progress: called with the number of sentences of each finished batch, before they are yielded.
             first: number of the first sentence, for messages.
             truncated: continues the log of earlier sentences.
+            glossary: as ``translate``.
             settings: as ``translate_all``.
 
         Raises:
@@ -263,9 +272,9 @@ class Translator(Predictor[PairDataset]):
         if buffer < 1:
             raise TextseqError(f"buffer: expected at least 1 sentence, got {buffer}; 1 answers each at once")
         pairs = ((text, prefix) for text in sentences)
-        return self._stream(pairs, self._request(settings, attention), buffer, progress, first, truncated)
+        return self._stream(pairs, self._request(settings, attention, glossary), buffer, progress, first, truncated)
 
-    def _request(self, settings: TranslationSettings, attention: bool) -> _Request:
+    def _request(self, settings: TranslationSettings, attention: bool, glossary: Glossary | None = None) -> _Request:
         config, target = _config(settings), self.vocabularies.target
         bias = token_bias(config.logit_bias, target, self.device)
         if bias is not None:
@@ -290,7 +299,10 @@ class Translator(Predictor[PairDataset]):
             generator.seed()
         else:
             generator.manual_seed(config.seed)
-        return _Request(config, attention, bias, generator)
+        request = _Request(config, attention, bias, generator, glossary)
+        if glossary is not None and request.samples:
+            raise TextseqError("a glossary needs beam search, got a temperature; leave one out")
+        return request
 
     def _stream(
         self,
@@ -304,7 +316,7 @@ class Translator(Predictor[PairDataset]):
         """Translations of pairs of a sentence and the prefix of its translation."""
         numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
         while sentences := [
-            tokenize_sentence(self.vocabularies, *pair, number)
+            tokenize_sentence(self.vocabularies, *pair, number, request.glossary)
             for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
             lengths = [len(sentence.ids) for sentence in sentences]
@@ -339,7 +351,8 @@ class Translator(Predictor[PairDataset]):
         if request.samples:
             lists = sources.sample(self._steppers, config, prefixes, request.bias, request.generator)
         else:
-            lists = sources.search(self._steppers, config, prefixes, request.bias)
+            phrases = [sentence.phrases for sentence in batch]
+            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases)
             lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
         owners = [n for n, hypotheses in enumerate(lists) for _ in hypotheses]
         flat = [hypothesis for hypotheses in lists for hypothesis in hypotheses]

@@ -1,0 +1,123 @@
+"""Constrained beam search: constraints are always met, the best such text is found, others are not disturbed."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from textseq.config.decoding import DecodingConfig
+from textseq.decoding.beam import Hypothesis, beam_search
+from textseq.decoding.constraints import Phrases
+from textseq.nn.cells import State
+
+V = 5
+END = 4
+LENGTH = 5
+
+Phrase = tuple[int, ...]
+
+
+def table(seed: int) -> Tensor:
+    """Logits of the next token after each token."""
+    return 2 * torch.randn(V, V, generator=torch.Generator().manual_seed(seed))
+
+
+def search(
+    logits: Tensor, constraints: Sequence[Sequence[Phrase]] | None, beams: int, length: int = LENGTH, **more: object
+) -> list[list[Hypothesis]]:
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        return logits[tokens], state
+
+    config = DecodingConfig(num_beams=beams, max_new_tokens=length, early_stopping="never")
+    prompt = torch.full((len(constraints) if constraints else 1, 1), END)
+    return beam_search(step, prompt, (), config, end=END, constraints=constraints, **more)  # type: ignore[arg-type]
+
+
+def count(tokens: Sequence[int], phrase: Phrase) -> int:
+    """Occurrences, overlapping ones too."""
+    return sum(tuple(tokens[n : n + len(phrase)]) == phrase for n in range(len(tokens)))
+
+
+def met(tokens: Sequence[int], phrases: Sequence[Phrase]) -> bool:
+    return all(count(tokens, phrase) >= phrases.count(phrase) for phrase in phrases)
+
+
+def brute_force(logits: Tensor, phrases: Sequence[Phrase]) -> float:
+    """The log-probability of the likeliest whole text that has all phrases."""
+    log_p, best = logits.log_softmax(1), -float("inf")
+    for length in range(LENGTH):
+        for tokens in itertools.product(range(END), repeat=length):
+            if met(tokens, phrases):
+                steps = itertools.pairwise([END, *tokens, END])
+                best = max(best, sum(float(log_p[a, b]) for a, b in steps))
+    return best
+
+
+CASES: list[list[Phrase]] = [
+    [(0,)], [(1, 2)], [(0, 1), (3,)], [(0, 0, 1)], [(2,), (2,)], [(0, 1), (1, 0)], [(3, 3), (3,)], [(0, 1, 2, 3)]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("phrases", CASES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_with_enough_beams_the_best_text_with_the_phrases_is_found(phrases: list[Phrase], seed: int) -> None:
+    best = search(table(seed), [phrases], beams=900)[0][0]
+    assert met(best.tokens, phrases) and best.tokens[-1] == END
+    assert best.score == pytest.approx(brute_force(table(seed), phrases), abs=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 5])
+def test_constraints_are_always_met(beams: int) -> None:
+    chance = random.Random(beams)
+    for seed in range(20):
+        constraints = [
+            [tuple(chance.choices(range(END), k=chance.randint(1, 4))) for _ in range(chance.randint(0, 3))]
+            for _ in range(4)
+        ]
+        length = chance.choice([1, 6, 12])  # too short ones are raised
+        for own, best in zip(constraints, search(table(seed), constraints, beams, length), strict=True):
+            assert best and all(met(hypothesis.tokens, own) for hypothesis in best)
+
+
+@pytest.mark.parametrize("beams", [1, 3, 6])
+def test_a_text_without_constraints_is_searched_as_ever(beams: int) -> None:
+    for seed in range(5):
+        plain = search(table(seed), None, beams)[0]
+        assert search(table(seed), [[]], beams)[0] == plain
+        beside = search(table(seed), [[(0, 1)], [], [(2,)]], beams)[1]
+        assert [hypothesis.tokens for hypothesis in beside] == [hypothesis.tokens for hypothesis in plain]
+
+
+def test_forced_tokens_count_for_the_phrases_and_bans_do_not() -> None:
+    forced = [[0, 1, 2]]
+    ((best, *_),) = search(table(1), [[(1, 2), (3,)]], beams=4, forced=forced)
+    assert best.tokens[:3] == (0, 1, 2) and 3 in best.tokens
+    banned = torch.zeros(V).index_fill(0, torch.tensor([3]), -torch.inf)
+    assert 3 in search(table(1), [[(3,)]], beams=4, bias=banned)[0][0].tokens
+
+
+def test_progress_falls_back_as_a_reader_would() -> None:
+    phrases = Phrases([(0, 0, 1), (2,), (2,)])
+    progress = phrases.start
+    assert phrases.remaining(progress) == 5 and phrases.next_tokens(progress) == [0, 2]
+    for token, remaining in ((0, 4), (0, 3), (0, 3), (1, 2), (2, 1), (3, 1), (2, 0)):
+        progress = phrases.advance(progress, token)
+        assert phrases.remaining(progress) == remaining
+    assert phrases.next_tokens(progress) == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_next_token_always_reduces_what_remains(seed: int) -> None:
+    chance = random.Random(seed)
+    phrases = Phrases([chance.choices(range(3), k=chance.randint(1, 4)) for _ in range(3)])
+    progress = phrases.start
+    for _ in range(12):
+        before = phrases.remaining(progress)
+        after = [phrases.remaining(phrases.advance(progress, token)) for token in phrases.next_tokens(progress)]
+        assert min(after, default=0) < max(before, 1)
+        progress = phrases.advance(progress, chance.randrange(3))

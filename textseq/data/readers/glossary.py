@@ -1,0 +1,88 @@
+"""Glossaries: terms and how they must be translated."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from textseq.data.readers.tables import ENDINGS, ending_of
+from textseq.errors import TextseqError
+from textseq.io.documents import Document
+
+
+@dataclass(frozen=True)
+class Glossary:
+    """Terms of the source language with their translations.
+
+    A term is found as whole words; a term in small letters also where the sentence has capitals.
+
+    Example:
+        >>> Glossary({"house": "maison"}).targets("House by house.")
+        ['maison', 'maison']
+    """
+
+    terms: Mapping[str, str]
+
+    @classmethod
+    def read(cls, path: Path, *, keep: Iterable[str] = (), encoding: str = "utf-8") -> Self:
+        """The glossary of a file with two columns: separated by tabs, or by commas in a .csv file.
+
+        Args:
+            path: a term and its translation per line; empty lines are skipped.
+            keep: words that stay as they are, besides.
+            encoding: of the file.
+
+        Raises:
+            TextseqError: a line has not two columns, or a term has two translations.
+        """
+        separator = "," if ENDINGS.get(ending_of(path)) == "comma-separated" else "\t"
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+        terms = kept(keep)
+        lines = Document(path, encoding).lines()
+        for number, cells in enumerate(csv.reader(lines, delimiter=separator, quoting=quoting), start=1):
+            columns = [cell.strip() for cell in cells]
+            if not any(columns):
+                continue
+            if len(columns) != 2 or not all(columns):
+                between = "comma" if separator == "," else "tab"
+                raise TextseqError(
+                    f"{path}: expected a term, a {between} and its translation in line {number}, got "
+                    f"{separator.join(cells)!r}; correct it there"
+                )
+            source, target = columns
+            if terms.setdefault(source, target) != target:
+                raise TextseqError(
+                    f"{path}: expected one translation of '{source}', got '{terms[source]}' and, in line {number}, "
+                    f"'{target}'; remove one"
+                )
+        return cls(terms)
+
+    def targets(self, sentence: str) -> list[str]:
+        """The translations of the terms in a sentence, in its order; of overlapping terms the longest counts."""
+        if not self.terms:
+            return []
+        found = (match[0] for match in self._pattern.finditer(sentence))
+        return [self.terms[text] if text in self.terms else self._lower[text.lower()] for text in found]
+
+    @cached_property
+    def _lower(self) -> dict[str, str]:
+        """The terms that any capitals match."""
+        return {source: target for source, target in self.terms.items() if source == source.lower()}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self.terms, key=len, reverse=True)
+        either = "|".join(
+            f"(?i:{re.escape(term)})" if term in self._lower else re.escape(term) for term in longest_first
+        )
+        return re.compile(rf"(?<!\w)(?:{either})(?!\w)")
+
+
+def kept(words: Iterable[str]) -> dict[str, str]:
+    """The terms of a glossary by which words stay as they are."""
+    return {word.strip(): word.strip() for word in words if word.strip()}
