@@ -50,6 +50,7 @@ def train(arguments: Sequence[str]) -> None:
         data=options.batches,
         training=options.training,
         init_from=options.from_,
+        new_vocabulary=options.new_vocabulary,
         overwrite=options.overwrite,
         **where,
     )

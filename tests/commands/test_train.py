@@ -105,7 +105,18 @@ def test_from_pairs_to_a_translator(command: Command, trained: Path) -> None:
     other.write_text("".join(f"a{n} b\tB a{n}\n" for n in range(60)), encoding="utf-8")
     code, _, err = command("--pairs", other, "--from", "mine", "--name", "further", *SHORT)
     assert code == 0, err
-    assert "tokens are known there" in err
+    assert "; its tokenizer is kept; your data add " in err
+    code, _, err = command("--pairs", other, "--from", "mine", "--name", "new", "--new-vocabulary", *SHORT)
+    assert code == 0 and "tokens are known there" in err, err
+    for flags, has in ((["--tokenizer", "word"], "char, got word"), (["--no-lowercase"], None), (["--lowercase"], "F")):
+        result = command("--pairs", other, "--from", "mine", "--name", "x", *flags, "--max-steps", "1")
+        if has is None:
+            assert result[0] == 0, result
+        else:
+            refused(result, f"{flags[0]}: the tokenizer of mine has {has}.*keeps the tokenizer, or add --new-vocab")
+    refused(
+        command("--pairs", other, "--name", "y", "--new-vocabulary"), "--new-vocabulary: expected --from MODEL, got"
+    )
 
 
 def task_of(recipe: TrainingRecipe) -> str:

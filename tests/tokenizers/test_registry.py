@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textseq import tokenizers
-from textseq.config.tokenizer import TOKENIZER_OPTIONS, TokenizerConfig, TokenizerName
+from textseq.config.tokenizer import TOKENIZER_OPTIONS, NormalizationName, TokenizerConfig, TokenizerName
 from textseq.errors import TextseqError
 from textseq.tokenizers.base import CHUNK, TOKENIZER_FILE, Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
@@ -327,3 +328,41 @@ def test_the_public_names_are_what_can_be_imported() -> None:
 def test_amounts_are_aligned_with_the_text_of_their_tokens() -> None:
     tokenizer = ByteTokenizer()
     assert tokenizers.align_to_text(tokenizer, "aż!", [1, 2, 4, 8]) == [("a", 1), ("ż", 6), ("!", 8)]
+
+
+@pytest.mark.parametrize("normalization", ["none", "text"])
+@pytest.mark.parametrize(
+    ("kind", "added"),
+    [
+        ("byte", ""),
+        ("char", "4 characters"),
+        ("word", "1 word, 4 characters"),
+        ("subword", "4 characters spelled with bytes"),
+    ],
+)
+def test_a_tokenizer_grows_by_the_tokens_of_another_text_and_loses_none(
+    kind: TokenizerName, added: str, normalization: NormalizationName
+) -> None:
+    options = TokenizerConfig.from_dict({"tokenizer": kind, "normalization": normalization}, where="here")
+    first, second = "the cat sat on the mat, the cat sat", "the żółty cat, żółty"
+    old = TOKENIZERS[kind].train([[first]], options)
+    given = unicodedata.normalize("NFD", second) if normalization == "text" else second
+    new, phrase = old.extended([[given[:6], given[6:]]], options)
+    assert phrase == added
+    assert {*old.vocabulary} <= {*new.vocabulary} and new.normalization == normalization
+    before, after = ([one.vocabulary[token] for token in one.encode(first)] for one in (old, new))
+    assert before == after
+    ids = new.encode(given)
+    assert new.decode(ids) == second and not {*ids.tolist()} & {*new.fallback}
+    again, nothing = new.extended([[given]], options)
+    assert nothing == added * (kind == "subword") and again.fingerprint == new.fingerprint
+    assert tokenizer_from(new.to_json()).fingerprint == new.fingerprint
+
+
+def test_words_are_added_up_to_the_size_of_the_vocabulary() -> None:
+    options = TokenizerConfig(tokenizer="word", minimum_count=1, vocabulary_size=4, rare_words="unknown")
+    old = TOKENIZERS["word"].train([["a b c"]], options)
+    new, phrase = old.extended([["a d d e f"]], options)
+    assert phrase == "1 word (2 more are beyond --vocabulary-size)"
+    assert {*new.vocabulary} - {*old.vocabulary} == {" d"}
+    assert new.extended([["a g"]], options)[1] == "no words (1 more are beyond --vocabulary-size)"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from textseq.commands.flags import Listing, flags_of, option, scan
 from textseq.commands.renamed import TASKS as OTHER_NAMES
-from textseq.config.base import Settings
+from textseq.config.base import Settings, flag_of
 from textseq.config.recipes import read_recipe, recipes
 from textseq.config.training import TrainingConfig
 from textseq.data.corpora.catalog import CorpusRecipe, list_corpora
@@ -88,8 +88,12 @@ class Train:
     resume: str | None = option(None, metavar="RUN")
     """Continue this run, by name or folder. Only limits (--max-...) and --device may change."""
     from_: str | None = option(None, metavar="MODEL")
-    """Start from the weights of this model; tokens in both vocabularies keep their vectors. A classifier may start from
-    a language model: it takes its tokenizer, embedding and layers."""
+    """Start from the weights of this model. Its sizes, tokenizer and labels are kept; characters, words and labels that
+    are new in your data are added. A classifier may start from a language model: it takes its tokenizer, embedding and
+    layers."""
+    new_vocabulary: bool = option(False, rare=True)
+    """With --from: make a new tokenizer, and labels, from your data; only tokens and labels in both keep their
+    weights."""
     recipe: str | None = option(None, metavar="RECIPE")
     """Take settings from a recipe, by name (see --list-recipes) or file; flags override it."""
     data: Path | None = option(None, metavar="FOLDER", rare=True)
@@ -155,7 +159,7 @@ class Named:
         flags.sort(key=lambda flag: flag.hint is bool)  # what takes no value in one task takes none here
         names = {name: flag for flag in flags for name in flag.names}
         given = list(scan(arguments, names))
-        self.values = {flag.name: values for _, flag, values in given if flag}
+        self.values = {flag.name: values or [written.replace("_", "-")] for written, flag, values in given if flag}
         corpora = {recipe.name: recipe for recipe in list_corpora()}
         self.corpus = next((corpora[word] for word, flag, _ in given if flag is None and word in corpora), None)
         self.recipe: TrainingRecipe = {} if (name := self.value("--recipe")) is None else read_recipe(name)
@@ -165,7 +169,7 @@ class Named:
             self.from_ = self.recipe.get("from")
 
     def value(self, flag: str) -> str | None:
-        """The value of a flag."""
+        """The value of a flag; of one without a value the flag as it is written."""
         return self.values.get(flag, [None])[-1]
 
     def info(self) -> ModelInfo | None:
@@ -222,13 +226,26 @@ class Named:
         return registry.task_named(name), why
 
     def defaults(self, task: Task) -> Train:
-        """The defaults for the flags: settings of a run to resume, of a model to start from, of a recipe."""
+        """The defaults for the flags: settings of a run to resume, of a model to start from, of a recipe.
+
+        Raises:
+            TextseqError: a flag asks for another tokenizer than that of the model to start from.
+        """
         options, info = options_for(task), self.info()
         if info is not None and self.resume is not None:
             tables = {"model": info.model, "data": info.data, "training": info.training}
             return options.over(tables, f"the run {self.resume}")
         if info is not None:
+            from textseq.tasks.initialization import other_tokenizer
+
             model, batches = task.run_class().init_settings(info)
+            if "--new-vocabulary" in self.values:
+                batches = {}
+            for name, value in batches.items():
+                flag = flag_of(name)
+                kept = str(value) if not isinstance(value, bool) else flag if value else f"--no-{flag[2:]}"
+                if (asked := self.value(flag)) not in (None, kept):
+                    raise other_tokenizer(flag, self.from_, value, asked)
             options = options.over({"model": model, "data": batches}, f"the model {self.from_}")
         options = replace(options.over(self.recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
         corpus = self.recipe.get("corpus")

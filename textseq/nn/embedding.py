@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -68,14 +68,33 @@ class Embedding(nn.Embedding):
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
 
-def carry_over(new: Tensor, new_tokens: Sequence[str], old: Tensor, old_tokens: Sequence[str]) -> int:
-    """Copy the rows of shared tokens from ``old`` (V_old, ...) to ``new`` (V_new, ...); returns the number of rows."""
+@torch.no_grad()
+def carry_over(
+    new: Tensor,
+    new_tokens: Sequence[str],
+    old: Tensor,
+    old_tokens: Sequence[str],
+    spell: Callable[[str], Sequence[int] | npt.NDArray[np.int64]] | None = None,
+) -> int:
+    """Copy the rows of shared tokens from ``old`` (V_old, ...) to ``new`` (V_new, ...).
+
+    If ``new`` has all of the old tokens, its others begin as a mean of old rows: of the tokens that spelled them so
+    far, or of all, which makes a new output about as unlikely as the average one (Hewitt 2021). Otherwise the others
+    stay as they are.
+
+    Returns:
+        The number of rows copied.
+    """
     row_of = {token: row for row, token in enumerate(old_tokens)}
     pairs = [(row, row_of[token]) for row, token in enumerate(new_tokens) if token in row_of]
     if pairs:
         target, source = (torch.tensor(column) for column in zip(*pairs, strict=True))
-        with torch.no_grad():
-            new[target] = old[source].to(new)
+        new[target] = old[source].to(new)
+    if len(pairs) == len(row_of):
+        mean = old.float().mean(0)
+        for row, token in enumerate(new_tokens):
+            if token not in row_of:
+                new[row] = old[torch.tensor(spell(token))].float().mean(0) if spell else mean
     return len(pairs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -15,12 +15,14 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
 from textseq.checkpoints.model_card import model_card
 from textseq.checkpoints.model_info import ModelInfo, Table
-from textseq.checkpoints.registry import find_model
+from textseq.checkpoints.registry import ModelEntry, find_model, list_models
 from textseq.checkpoints.size_limits import build_within_memory
 from textseq.config.base import Settings
+from textseq.data.batching import Cursor
 from textseq.data.dataset import Dataset
 from textseq.errors import Interrupted
 from textseq.io.files import replacing
+from textseq.tasks.initialization import keep_tokenizer, tokenizer_settings
 from textseq.tasks.predictor import AnyPredictor, Metrics
 from textseq.tasks.task import Task
 from textseq.training.averaging import refuse_unmeasured
@@ -34,6 +36,9 @@ from textseq.training.provenance import changes, made_with
 from textseq.training.run_folder import alone
 from textseq.training.step import TrainStep
 from textseq.training.trainer import Trainer
+
+FEW_STEPS = 1000
+"""Steps below which a run is short."""
 
 DataT = TypeVar("DataT", bound=Dataset)
 PredictorT = TypeVar("PredictorT", bound=AnyPredictor)
@@ -94,39 +99,63 @@ class Run(ABC, Generic[DataT, PredictorT]):
     @classmethod
     def init_settings(cls, info: ModelInfo) -> tuple[Table, Table]:
         """Model and data settings that must be those of a model to initialize from."""
-        return info.model, {}
+        return info.model, tokenizer_settings(info.data)
 
     @classmethod
     def settings(
         cls,
         task: Task,
-        dataset: DataT,
+        dataset: DataT | None,
         init: Checkpoint | None,
         model: Settings | None,
         data: Settings | None,
+        *,
+        new_vocabulary: bool = False,
     ) -> tuple[Settings, Settings]:
         """Model and data settings, with those of the model to initialize from, or the defaults, for what is None.
+
+        The settings of the tokenizer are that model's, unless ``new_vocabulary``.
 
         Raises:
             TextseqError: settings that do not fit one another or the data.
         """
-        if model is None:
-            model = task.model_config.from_dict(init.info.model, where="--from") if init else task.model_config()
-        return model, data or task.data_config()
+        data = data or task.data_config()
+        if init is None:
+            return model or task.model_config(), data
+        shape, tokenizer = cls.init_settings(init.info)
+        if not new_vocabulary:
+            data = keep_tokenizer(init.folder, tokenizer, data)
+        return model or task.model_config.from_dict(shape, where="--from"), data
 
     @classmethod
     @abstractmethod
-    def make_tokenizer(cls, dataset: DataT, data: Any, init: Checkpoint | None, report: Report) -> TokenizerLike:
-        """Train the tokenizer, or take that of the model to initialize from."""
+    def make_tokenizer(cls, dataset: DataT, data: Any, report: Report) -> TokenizerLike:
+        """Train the tokenizer."""
 
     @classmethod
     def load_tokenizer(cls, saved: Checkpoint) -> TokenizerLike:
-        """The tokenizer of a run to resume."""
+        """The tokenizer of a run to resume or of a model to initialize from."""
         return saved.tokenizer
+
+    @classmethod
+    def extend_tokenizer(cls, dataset: DataT, data: Any, saved: Checkpoint) -> tuple[TokenizerLike, str]:
+        """``load_tokenizer`` with what is new in the data, and a phrase that counts it; "" if nothing is."""
+        return cls.load_tokenizer(saved), ""
 
     @abstractmethod
     def make_model(self) -> nn.Module:
         """The model, with random weights."""
+
+    def suggested_start(self) -> ModelEntry | None:
+        """A shipped model to initialize from, if the data make few steps in the default number of epochs."""
+        _, second = self.batches.batch(Cursor())
+        if FEW_STEPS * self.batches.epochs(second) <= self.training.DEFAULT_EPOCHS:
+            return None
+        return self.fitting([model for model in list_models(self.task.name) if model.shipped])
+
+    def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
+        """The model of these that fits the data; by default one that has a label in common."""
+        return next((model for model in models if {*model.info.labels} & {*self.info.labels}), None)
 
     @abstractmethod
     def make_batches(self, rows: int) -> Batches:
@@ -138,7 +167,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
 
     @abstractmethod
     def init_weights(self, init: Checkpoint) -> str:
-        """Copy another model's weights; returns a line about what was copied."""
+        """Copy another model's weights; returns how much of a new vocabulary is known there."""
 
     @abstractmethod
     def predictor(self) -> PredictorT:

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.checkpoints.registry import find_model
-from textseq.config.base import Settings
+from textseq.config.base import Settings, flag_of
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.data.dataset import Dataset
 from textseq.data.readers.word_vectors import find_vectors, read_vectors
 from textseq.errors import TextseqError
 from textseq.nn.embedding import carry_over, load_rows
 from textseq.tasks.predictor import AnyPredictor
+from textseq.tokenizers.base import Ids
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+TOKENIZER_SETTINGS = frozenset({"vocabulary", *(item.name for item in fields(TokenizerConfig))})
+"""Data settings that must be those of the model whose tokenizer is kept."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The strings (tokens, labels) that the rows of a parameter belong to."""
+
+    new: Sequence[str]
+    old: Sequence[str]
+    spell: Callable[[str], Ids] | None = None
+    """The old rows whose mean a new string begins with; default: all."""
+    square: bool = False
+    """Whether the columns belong to the same strings."""
 
 
 def load_init_model(name: str | None, tasks: Sequence[str], *, vectors: str | None = None) -> Checkpoint | None:
@@ -54,21 +77,48 @@ def check_shape(folder: Path, saved: Settings, asked: Settings) -> None:
         )
 
 
-def copy_weights(
-    model: nn.Module,
-    weights: Mapping[str, Tensor],
-    tables: Mapping[str, tuple[Sequence[str], Sequence[str]]],
-    *,
-    skip: Sequence[str] = (),
-) -> dict[str, int]:
+def tokenizer_settings(data: Mapping[str, object]) -> Table:
+    """The tokenizer's part of the data settings of a model."""
+    return {name: value for name, value in data.items() if name in TOKENIZER_SETTINGS}
+
+
+def keep_tokenizer(folder: Path, kept: Table, data: SettingsT) -> SettingsT:
+    """The data settings with those of the tokenizer of a model.
+
+    Raises:
+        TextseqError: they ask for another tokenizer.
+    """
+    asked, defaults = data.to_dict(), type(data)().to_dict()
+    for name, value in kept.items():
+        if asked[name] not in (value, defaults[name]):
+            raise other_tokenizer(flag_of(name), folder, value, asked[name])
+    return type(data).from_dict({**asked, **kept}, where=str(folder))
+
+
+def other_tokenizer(flag: str, model: object, value: object, asked: object) -> TextseqError:
+    """The error for a setting of the tokenizer that is not that of the model to start from."""
+    return TextseqError(
+        f"{flag}: the tokenizer of {model} has {value}, got {asked}; leave it out, as --from keeps the tokenizer, or "
+        "add --new-vocabulary"
+    )
+
+
+def keep_labels(dataset: Dataset, info: ModelInfo) -> Dataset:
+    """The dataset with a model's labels before its new ones; unchanged if they have none in common."""
+    labels: tuple[str, ...] = getattr(dataset, "labels", ())
+    if not set(info.labels) & set(labels):
+        return dataset
+    kept: Dataset = replace(cast(Any, dataset), labels=tuple(dict.fromkeys((*info.labels, *labels))))
+    return kept
+
+
+def copy_weights(model: nn.Module, weights: Mapping[str, Tensor], tables: Mapping[str, Rows]) -> dict[str, int]:
     """Copy weights into a model.
 
     Args:
         model: changed in place.
         weights: of another model of the same shape.
-        tables: parameters whose rows belong to strings (tokens, labels), with the new and the old strings; rows are
-            copied by their string.
-        skip: parameters that stay as they are.
+        tables: parameters whose rows belong to strings; see ``carry_over``.
 
     Returns:
         For each table the number of rows copied.
@@ -77,10 +127,15 @@ def copy_weights(
     copied: dict[str, int] = {}
     with torch.no_grad():
         for name, tensor in weights.items():
-            if name in tables:
-                copied[name] = carry_over(parameters[name], tables[name][0], tensor, tables[name][1])
-            elif name not in skip:
+            if (rows := tables.get(name)) is None:
                 parameters[name].copy_(tensor)
+                continue
+            new = parameters[name]
+            if rows.square:
+                part = new.new_zeros(len(rows.new), len(rows.old))
+                carry_over(part, rows.new, tensor, rows.old)
+                new, tensor = new.t(), part.t()
+            copied[name] = carry_over(new, rows.new, tensor, rows.old, rows.spell)
     return copied
 
 

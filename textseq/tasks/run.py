@@ -6,6 +6,7 @@ What a task supplies for it is its ``base.Run``.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, TypeVar, cast
@@ -18,10 +19,11 @@ from textseq.config.training import TrainingConfig
 from textseq.data.sources import DataSource
 from textseq.errors import TextseqError
 from textseq.tasks.base import Report
-from textseq.tasks.initialization import fill_with_vectors, load_init_model
+from textseq.tasks.initialization import fill_with_vectors, keep_labels, load_init_model
 from textseq.tasks.predictor import AnyPredictor
 from textseq.tasks.registry import task_named
 from textseq.tasks.task import Task
+from textseq.tokenizers.base import counted
 from textseq.training.devices import pick_precision
 from textseq.training.run_folder import last_checkpoint, new_folder
 from textseq.version import __version__
@@ -38,6 +40,7 @@ class TrainOptions(TypedDict, total=False):
     name: str | None
     training: TrainingConfig | None
     init_from: str | None
+    new_vocabulary: bool
     overwrite: bool
     data_dir: Path | None
     download: bool
@@ -53,6 +56,7 @@ def train(
     data: Settings | None = None,
     training: TrainingConfig | None = None,
     init_from: str | None = None,
+    new_vocabulary: bool = False,
     overwrite: bool = False,
     data_dir: Path | None = None,
     download: bool = False,
@@ -67,7 +71,9 @@ def train(
         model: sizes and kinds; default: those of ``init_from``, or the task's.
         data: tokenizer and batches.
         training: optimizer, schedule, limits.
-        init_from: a model whose weights to begin with.
+        init_from: a model whose weights to begin with. Its tokenizer and labels are kept, and what is new in the data
+            is added.
+        new_vocabulary: make a new tokenizer and new labels even so; tokens and labels in both keep their weights.
         overwrite: replace a run of this name.
         data_dir: folder of the corpora; default: ``TEXTSEQ_DATA``.
         download: fetch what is not there.
@@ -83,7 +89,12 @@ def train(
     folder = new_folder(source.default_name(dataset) if name is None else name, overwrite=overwrite)
     vectors: str | None = getattr(source, "vectors", None)
     init = load_init_model(init_from, (task.name, *run_class.init_tasks), vectors=vectors)
-    model, data = run_class.settings(task, dataset, init, model, data)
+    if new_vocabulary and init is None:
+        raise TextseqError("--new-vocabulary: expected --from MODEL, got none; leave it out")
+    model, data = run_class.settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
+    kept = None if new_vocabulary else init
+    if kept:
+        dataset = keep_labels(dataset, kept.info)
     training = checked_training(task, training or task.training_config())
     for note in dataset.notes:
         report(note)
@@ -101,10 +112,19 @@ def train(
         training=training.to_dict(),
         **{name: getattr(dataset, name) for name in run_class.dataset_info},
     )
-    tokenizer = run_class.make_tokenizer(dataset, data, init, report)
+    if kept is None:
+        tokenizer, added = run_class.make_tokenizer(dataset, data, report), ""
+    else:
+        tokenizer, added = run_class.extend_tokenizer(dataset, data, kept)
     run = run_class(task, folder, info, dataset, tokenizer, report)
     if init:
-        report(f"weights from {init.folder}; {run.init_weights(init)}")
+        known = run.init_weights(init)
+        if kept:
+            added = ", ".join(filter(None, (added, _new_labels(run.info.labels, kept.info.labels))))
+            known = f"its tokenizer is kept; your data add {added or 'nothing'}"
+        report(f"weights from {init.folder}; {known}")
+    elif not source.corpus and vectors is None and (start := run.suggested_start()):
+        report(f"note: this is little data; --from {start.name}, which ships with textseq, is mostly a better start")
     if vectors is not None:
         for line in fill_with_vectors(run.predictor(), vectors, data_dir, download=download):
             report(line)
@@ -150,9 +170,18 @@ def resume(
             flag = setting.replace("_", "-")
             raise TextseqError(f"--{flag}: {folder} was started with {value}, got {asked}; leave it out")
     run_class = task.run_class()
+    dataset = keep_labels(dataset, saved.info)
     info = replace(saved.info, training=training.to_dict())
     tokenizer = run_class.load_tokenizer(saved)
     return cast(AnyPredictor, run_class(task, folder, info, dataset, tokenizer, report).run(resume=True))
+
+
+def _new_labels(labels: Sequence[str], known: Sequence[str]) -> str:
+    """How many labels a model that is initialized from another has besides those of that one."""
+    if not known:
+        return ""
+    phrase = counted(label=len({*labels} - {*known}))
+    return phrase if {*labels} & {*known} else f"{phrase} in place of its own"
 
 
 def data_source(given: SourceT | None, named: SourceT) -> SourceT:

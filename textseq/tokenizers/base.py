@@ -95,6 +95,25 @@ class Tokenizer(ABC):
         tokenizer.normalization = name
         return tokenizer
 
+    def extended(self, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> tuple[Self, str]:
+        """A tokenizer with all tokens of this one and those that another text adds; ids may differ.
+
+        Args:
+            documents: as of ``train``.
+            options: those that this one was trained with; its normalization stays.
+
+        Returns:
+            The tokenizer, and a phrase that counts what is new, such as "2 characters"; "" if nothing is.
+        """
+        normalized = (self.normalized(chunked(document)) for document in documents)
+        tokenizer, added = self._extended(normalized, options)
+        tokenizer.normalization = self.normalization
+        return tokenizer, added
+
+    def _extended(self, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> tuple[Self, str]:
+        """``extended`` with normalized documents."""
+        return self, ""
+
     @classmethod
     @abstractmethod
     def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
@@ -295,6 +314,11 @@ def encode_unicode(text: str, encoding: str) -> bytes:
             f"text has the lone surrogate U+{ord(text[at]):04X} at character {at}, after "
             f"{text[max(0, at - 20) : at]!r}; read the file in its right encoding, or with errors='replace'"
         ) from None
+
+
+def counted(**numbers: int) -> str:
+    """Numbers in words, such as "1 word, 2 characters" for ``word=1, character=2``; those that are 0 are left out."""
+    return ", ".join(f"{number:,} {noun}{'s' * (number > 1)}" for noun, number in numbers.items() if number)
 
 
 def required_string(data: Mapping[str, object], key: str, kind: str) -> str:

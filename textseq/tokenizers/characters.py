@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import Ids, StreamDecoder, Tokenizer, chunked, encode_unicode, required_string
+from textseq.tokenizers.base import Ids, StreamDecoder, Tokenizer, chunked, counted, encode_unicode, required_string
 
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 HALF_BYTES = tuple(f"<0x{half:X}>" for half in range(16))
@@ -101,13 +101,19 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
+        return cls("")._extended(documents, options)[0]
+
+    def _extended(self, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> tuple[Self, str]:
         counts = np.zeros(0x110000, np.int64)
         for chunk in chain.from_iterable(map(chunked, documents)):
             found = np.bincount(_code_points(chunk))
             counts[: len(found)] += found
-        frequent = np.argsort(-counts, kind="stable")[:MOST_CHARACTERS]
-        kept = np.sort(frequent[counts[frequent] > 0])
-        return cls(_text(kept), spells=int(np.count_nonzero(counts)) > len(kept))
+        counts[self._codes] = 0
+        frequent = np.argsort(-counts, kind="stable")[: max(0, MOST_CHARACTERS - len(self._codes))]
+        new = frequent[counts[frequent] > 0]
+        spells = self._spells or int(np.count_nonzero(counts)) > len(new)
+        tokenizer = type(self)(_text(np.sort(np.concatenate([self._codes, new]))), spells=spells)
+        return tokenizer, counted(character=len(new))
 
     def notes(self, options: TokenizerConfig) -> Iterator[str]:
         yield from super().notes(options)

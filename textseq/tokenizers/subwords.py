@@ -15,7 +15,7 @@ import numpy as np
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import Ids, StreamDecoder, required_string
+from textseq.tokenizers.base import Ids, StreamDecoder, counted, required_string
 from textseq.tokenizers.characters import BYTES, ByteStream
 from textseq.tokenizers.pretokenizer import PretokenizingTokenizer, count_pretokens
 
@@ -100,10 +100,18 @@ class SubwordTokenizer(PretokenizingTokenizer):
         seen.update(chain.from_iterable(counts))
         trainable = ((word, count) for word, count in counts.items() if not _UNTRAINABLE.search(word))
         proto = _train(sorted(trainable, key=lambda pair: (-pair[1], pair[0])), options)
-        tokenizer = cls(proto, ())
-        encoded = chain.from_iterable(tokenizer._encode_pretokens(sorted(seen)))
-        used = {tokenizer.vocabulary[token] for token in encoded}
-        return cls(proto, [token for token in _ALWAYS if token not in used])
+        return cls(proto, _ALWAYS)._using(seen)
+
+    def _extended(self, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> tuple[Self, str]:
+        counts, seen = count_pretokens(documents, self.pattern)
+        seen.update(chain.from_iterable(counts))
+        phrase = counted(character=len(seen - {SPACE}.union(*self.vocabulary[: -len(BYTES)])))
+        return self._using(seen), phrase and f"{phrase} spelled with bytes"
+
+    def _using(self, characters: Iterable[str]) -> Self:
+        """The tokenizer of a text with these characters too: the tokens that spell them are used."""
+        encoded = chain.from_iterable(self._encode_pretokens(sorted(characters)))
+        return type(self)(self.proto, [*self._unused.difference(self.vocabulary[token] for token in encoded)])
 
     def notes(self, options: TokenizerConfig) -> Iterator[str]:
         yield from super().notes(options)

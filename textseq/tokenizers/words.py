@@ -15,7 +15,7 @@ import numpy as np
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
-from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, encode_unicode, required_string
+from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, counted, encode_unicode, required_string
 from textseq.tokenizers.characters import HALF_BYTES, CharTokenizer, SpellingStream, decode_spelled
 from textseq.tokenizers.pretokenizer import CACHE_SIZE, WORDS, WORDS_AND_LINES, PretokenizingTokenizer, count_pretokens
 
@@ -72,25 +72,34 @@ class WordTokenizer(PretokenizingTokenizer):
 
     @classmethod
     def _train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> Self:
-        pretokens, dropped = count_pretokens(documents, _pattern(options))
-        split = splitter(options)
+        return cls((), "", "", options)._extended(documents, options)[0]
+
+    def _extended(self, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> tuple[Self, str]:
+        pretokens, dropped = count_pretokens(documents, self.pattern)
         counts: Counter[str] = Counter()
         for pretoken, count in pretokens.items():
-            for word in split(pretoken):
+            for word in self._split(pretoken):
                 counts[word] += count
-        special = HALF_BYTES if options.rare_words == "spell" else UNKNOWN
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))
-        ranked = [word for word in ranked if word not in special]
+        known = {*self.vocabulary}
+        ranked = [word for word in sorted(counts, key=lambda word: (-counts[word], word)) if word not in known]
         white = [word for word in ranked if word.isspace()]
         frequent = [word for word in ranked if counts[word] >= options.minimum_count and not word.isspace()]
-        words = white + frequent[: options.vocabulary_size]
-        if options.rare_words == "unknown":
-            return cls(words, "", "", options)
-        spelled = set(chain.from_iterable(counts.keys() - set(words)))
-        spelled.update(chain.from_iterable(chain.from_iterable(map(split, dropped))))
-        characters = spelled.union(chain.from_iterable(words))
-        unused = characters - spelled - set(words)
-        return cls(words, "".join(sorted(characters)), "".join(sorted(unused)), options)
+        if self._options.rare_words == "unknown":
+            frequent = [word for word in frequent if self._other_form(word) not in known]
+        room = max(0, options.vocabulary_size - sum(not word.isspace() for word in self._words))
+        added = white + frequent[:room]
+        words, characters, unused = [*self._words, *added], "", ""
+        if self._options.rare_words == "spell":
+            spelled = {*self._speller.vocabulary[: -len(HALF_BYTES)]} - {*self._unused}
+            spelled.update(chain.from_iterable(counts.keys() - set(words)))
+            spelled.update(chain.from_iterable(chain.from_iterable(map(self._split, dropped))))
+            used = spelled.union(chain.from_iterable(words))
+            characters, unused = "".join(sorted(used)), "".join(sorted(used - spelled - set(words)))
+        tokenizer = type(self)(words, characters, unused, self._options)
+        phrase = counted(word=len(added), character=tokenizer.size - self.size - len(added))
+        if beyond := len(frequent[room:]):
+            phrase = f"{phrase or 'no words'} ({beyond:,} more are beyond --vocabulary-size)"
+        return tokenizer, phrase
 
     def _ends(self, text: str) -> list[int]:
         plain = splitter(replace(self._options, lowercase=False, stem="none"))
@@ -116,12 +125,14 @@ class WordTokenizer(PretokenizingTokenizer):
         if word in self._ids:
             return (self._ids[word],)
         if self._options.rare_words == "unknown":
-            bare = word.removeprefix(" ")
-            spaced = word.startswith(" ")
-            other = bare if spaced else f" {word}"  # "good ," and "good," are the same words
-            return (self._ids.get(other, self._first_special + spaced),)
+            return (self._ids.get(self._other_form(word), self._first_special + word.startswith(" ")),)
         spelled: list[int] = self._spelling[self._speller.encode(word)].tolist()
         return spelled
+
+    @staticmethod
+    def _other_form(word: str) -> str:
+        """The word without the space before it, or with one: "good ," and "good," are the same words."""
+        return word[1:] if word.startswith(" ") else f" {word}"
 
     def _decode(self, ids: Ids) -> str:
         return decode_spelled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from dataclasses import replace
@@ -75,6 +76,7 @@ def train(
     validation: float = 0.1,
     tokenizer: TokenizerName = "char",
     said: list[str] | None = None,
+    new_vocabulary: bool = False,
 ) -> TextGenerator:
     training = TrainingConfig(learning_rate=rate, warmup_steps=0, max_epochs=None, max_steps=steps)
     return textseq.train(
@@ -84,6 +86,7 @@ def train(
         data=DataConfig(batch_size=4, window=16, tokenizer=tokenizer),
         training=training,
         init_from=init_from,
+        new_vocabulary=new_vocabulary,
         overwrite=overwrite,
         validation=validation,
         report=(said if said is not None else []).append,
@@ -238,8 +241,8 @@ def test_a_corpus_or_a_text_not_both_nor_neither() -> None:
 TABLES = ["embedding.weight", "output.weight", "output.bias"]
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
+@pytest.mark.parametrize(("tied", "new_vocabulary"), [(False, False), (True, False), (True, True)])
+def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool, new_vocabulary: bool) -> None:
     config = model(tied=tied, learned=tied)
     old = train(write("cats.txt", TEXT), "old", config=config, rate=0.05)
     said: list[str] = []
@@ -249,7 +252,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
             "textseq.tasks.language_model.run.LanguageModelRun.run",
             lambda run, **_: TextGenerator(run.model, run.tokenizer, run.info),
         )
-        new = train(other, "new", init_from="old", said=said)
+        new = train(other, "new", init_from="old", said=said, new_vocabulary=new_vocabulary)
         fresh = train(other, "fresh", config=config)
     ours, theirs, drawn = (writer.model.state_dict() for writer in (new, old, fresh))
     for name in ours:
@@ -262,11 +265,54 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(tied: bool) -> None:
     moved = False
     for name in TABLES:
         for row, token in enumerate(new.tokenizer.vocabulary):
-            wanted = theirs[name][old_row[token]] if token in old_row else drawn[name][row]
+            unknown = drawn[name][row] if new_vocabulary else theirs[name].mean(0)
+            wanted = theirs[name][old_row[token]] if token in old_row else unknown
             assert torch.equal(ours[name][row], wanted), (name, token)
             moved |= token in old_row and old_row[token] != row
     assert moved
-    assert any(f"{len(shared)} of {new.tokenizer.size} tokens are known there" in line for line in said)
+    assert new_vocabulary or len(shared) == old.tokenizer.size
+    told = f"; {len(shared)} of {new.tokenizer.size} tokens are known there"
+    assert said[0].endswith(told if new_vocabulary else "; its tokenizer is kept; your data add 8 characters")
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "word", "subword"])
+def test_a_model_that_goes_on_with_a_small_text_forgets_nothing(tokenizer: TokenizerName) -> None:
+    size = 8000 if tokenizer == "char" else 300
+    old = textseq.train(
+        text=write("cats.txt", TEXT),
+        model=model(),
+        data=DataConfig(batch_size=4, window=16, tokenizer=tokenizer, vocabulary_size=size),
+        training=TrainingConfig(max_steps=20, learning_rate=0.05),
+        report=lambda line: None,
+    )
+    data = DataConfig(batch_size=2, window=8)
+    slow = TrainingConfig(max_steps=1, learning_rate=1e-12)
+    small = write("small.txt", "a cat in Łódź sat. " * 9)
+    new = textseq.train(text=small, init_from="cats", data=data, training=slow, report=lambda line: None)
+    assert {*old.tokenizer.vocabulary} <= {*new.tokenizer.vocabulary}
+    assert new.tokenizer.kind == tokenizer and new.info.data["normalization"] == "lines"
+    before, after = (writer.score(TEXT[:90]).nats_per_token for writer in (old, new))
+    assert after == pytest.approx(before, abs=0.2)  # less what the new tokens take
+    assert new.tokenizer.decode(new.tokenizer.encode("Łódź")) == "Łódź"
+    assert math.isfinite(new.score("Łódź").nats_per_token)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("the cat sat. " * 30, "letters"), ("żółw i jeż, ćma. " * 30, None), ("the cat sat. " * 9999, None)],
+)
+def test_a_model_that_ships_is_suggested_for_little_text_in_its_letters(
+    home: Path, text: str, told: str | None
+) -> None:
+    train(write("cats.txt", TEXT)).save(home / "shipped" / "letters")
+    train(write("dogs.txt", "GHIJKLMN" * 9 + TEXT)).save(home / "shipped" / "a")
+    said: list[str] = []
+    train(write("own.txt", text), said=said)
+    assert [line for line in said if "which ships" in line] == (
+        []
+        if told is None
+        else [f"note: this is little data; --from {told}, which ships with textseq, is mostly a better start"]
+    )
 
 
 # Word vectors

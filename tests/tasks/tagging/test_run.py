@@ -24,7 +24,7 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.classification import measure_labels
 from textseq.metrics.tagging import TaggingMetrics, measure_sequences, measure_tags
 from textseq.tasks.tagging.batches import frames_needed, tag_batch
-from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig
+from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig, TaggerTrainingConfig, TagOutput
 from textseq.tasks.tagging.lexicon import Lexicon
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.tagger import Tagger, words_of
@@ -169,6 +169,25 @@ def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> Non
     torch.testing.assert_close(new.model.recurrent.state_dict(), old.model.recurrent.state_dict())
     with pytest.raises(TextseqError, match="a model of the same shape"):
         train(other, name="x", init_from="old", model=replace(SMALL, hidden_size=13))
+
+
+@pytest.mark.parametrize("output", ["softmax", "crf"])
+def test_a_tagger_that_goes_on_with_few_sentences_forgets_nothing(sentences: Path, output: TagOutput) -> None:
+    old = train(sentences, name="old", model=replace(SMALL, output=output))
+    few = sentences.with_name("few.conll")
+    few.write_text("".join(f"the\tDET\nyak\tNOUN\n{n}\tNOUN\n!\tMARK\n\n" for n in range(40)))
+    slow, said = replace(QUICK, max_steps=1, learning_rate=1e-12), list[str]()
+    new = textseq.train_tagger(tagged=few, init_from="old", training=slow, report=said.append)
+    assert said[-1] and any(
+        "its tokenizer is kept; your data add 2 words, 2 characters, 1 label" in line for line in said
+    )
+    assert new.labels == (*old.labels, "MARK")
+    dataset = own_tagged([sentences])
+    assert (
+        new.evaluate_words(dataset, "validation").accuracy >= old.evaluate_words(dataset, "validation").accuracy > 0.9
+    )
+    assert textseq.load_tagger("few").tag("the cat sees a yak !").tags == new.tag("the cat sees a yak !").tags
+    textseq.resume("few", training=replace(slow, max_steps=2), report=said.append)
 
 
 def test_it_begins_with_word_vectors(sentences: Path, home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -451,8 +452,11 @@ def test_separate_vocabularies_are_kept_apart(pairs: list[Path], home: Path) -> 
     assert loaded.translate(["one two"])[0].text == translator.translate(["one two"])[0].text
 
 
+@pytest.mark.parametrize("new_vocabulary", [True, False])
 @pytest.mark.parametrize("joint", [True, False])
-def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home: Path, joint: bool) -> None:
+def test_weights_carry_over_and_rows_go_by_their_tokens(
+    pairs: list[Path], home: Path, joint: bool, new_vocabulary: bool
+) -> None:
     model = SMALL if joint else replace(SMALL, tie_embeddings="none")
     batching = PairConfig(tokenizer="char", vocabulary="joint" if joint else "separate")
     old = textseq.train_translator(pairs=pairs, name="old", model=model, data=batching, training=training(5))
@@ -467,6 +471,7 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home:
             data=batching,
             training=training(5),
             init_from=init_from,
+            new_vocabulary=new_vocabulary and init_from is not None,
             report=said.append,
         )
 
@@ -488,17 +493,21 @@ def test_weights_carry_over_and_rows_go_by_their_tokens(pairs: list[Path], home:
         known = 0
         for row, token in enumerate(rows[0]):
             before = rows[1].index(token) if token in rows[1] else None
-            wanted = drawn[name][row] if before is None else theirs[name][before]
+            unknown = drawn[name][row] if new_vocabulary else theirs[name].mean(0)
+            wanted = unknown if before is None else theirs[name][before]
             assert torch.equal(ours[name][row], wanted), (name, token)
             known += before is not None
             moved += before not in (None, row)
     assert moved
     size = new.vocabularies.target.size
     assert 20 < known - 1 < size
-    assert any(f"; {known - 1} of {size} tokens are known there" in line for line in said)
+    told = f"; {known - 1} of {size} tokens are known there"
+    assert any(
+        line.endswith(told) if new_vocabulary else "its tokenizer is kept; your data add " in line for line in said
+    )
 
 
-def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs: list[Path]) -> None:
+def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs: list[Path], home: Path) -> None:
     folder, _ = learned
     settings = replace(training(1), learning_rate=1e-6)
     further = textseq.train_translator(
@@ -506,6 +515,22 @@ def test_a_translator_is_trained_further(learned: tuple[Path, list[str]], pairs:
     )
     assert further.translate(["five four one"])[0].text == "fünf vier eins"
     assert further.info.init_from == str(folder)
+    few = home / "few.tsv"
+    few.write_text("".join(f"six {n}\tsechs {n}\n" for n in range(5, 25)), encoding="utf-8")
+    said: list[str] = []
+    small = textseq.train_translator(
+        pairs=few, source="en", target="de", training=settings, init_from=str(folder), report=said.append
+    )
+    assert any(re.search(r"its tokenizer is kept; your data add \d+ words, \d+ characters$", line) for line in said), (
+        said
+    )
+    assert {*small.vocabularies.source.vocabulary} >= {*further.vocabularies.source.vocabulary, " sechs"}
+    assert small.vocabularies.joint
+    sentences = [*WORDS, "two three", "five four one"]
+    assert [one.text for one in small.translate(sentences)] == [*map(translated, sentences)]
+    with pytest.raises(TextseqError, match=r"--vocabulary: the tokenizer of \S+ has joint, got separate; leave it out"):
+        separate = replace(BATCHING, vocabulary="separate")
+        textseq.train_translator(pairs=few, name="n", data=separate, init_from=str(folder))
     with pytest.raises(
         TextseqError,
         match=r"--from: expected a model of the same shape, got \S+ with embedding_size 32.* flags ask for",

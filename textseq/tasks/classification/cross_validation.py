@@ -71,7 +71,8 @@ def train_classifiers(
     where = _Where(data_dir=options.get("data_dir"), download=options.get("download", False))
     init_from = options.get("init_from")
     init = load_init_model(init_from, ("classification", "language-model"), vectors=source.vectors)
-    settings = ClassificationRun.settings(CLASSIFICATION, None, init, model, data)
+    fresh = options.get("new_vocabulary", False)
+    settings = ClassificationRun.settings(CLASSIFICATION, None, init, model, data, new_vocabulary=fresh)
     if settings[1].to_dict()["batch_size"] == "auto":
         raise TextseqError("--batch-size: expected a number with --folds and --seeds, got auto; set one for all")
     training = run.checked_training(CLASSIFICATION, options.get("training") or CLASSIFICATION.training_config())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -15,8 +15,6 @@ from torch import Tensor
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
-from textseq.config.base import Settings
-from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.in_memory import Column, labelled_files
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData, file_names
@@ -32,10 +30,9 @@ from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.classification.spec import CLASSIFICATION
-from textseq.tasks.initialization import check_shape, copy_weights
+from textseq.tasks.initialization import Rows, check_shape, copy_weights, tokenizer_settings
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.predictor import Metrics
-from textseq.tasks.task import Task
 from textseq.tokenizers.base import Tokenizer
 from textseq.training.events import Evaluation
 
@@ -43,6 +40,7 @@ SHOWN = 3
 """Texts whose labels are shown after each evaluation."""
 WIDTH = 70
 """Characters of them."""
+EMBEDDING = "embedding.weight"
 STACK = ("cell", "num_layers", "hidden_size", "embedding_size")
 """Settings that a classifier shares with the language model that it is initialized from."""
 
@@ -60,8 +58,8 @@ def train_classifier(
 ) -> Classifier:
     """Train a classifier on a corpus of labelled texts by name or on one's own texts.
 
-    With ``init_from`` it takes over that model's tokenizer: a classifier's weights (rows of common labels), or the
-    embedding and layers of a language model (Howard and Ruder 2018).
+    With ``init_from`` it takes over that model's tokenizer, and a classifier's labels and weights, or the embedding and
+    layers of a language model (Howard and Ruder 2018).
 
     Args:
         corpus: a corpus of labelled texts by name; or
@@ -103,30 +101,17 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         return compatible_config(info).to_dict(), tokenizer_settings(info.data)
 
     @classmethod
-    def settings(
-        cls,
-        task: Task,
-        dataset: LabelledDataset | None,
-        init: Checkpoint | None,
-        model: Settings | None,
-        data: Settings | None,
-    ) -> tuple[Settings, Settings]:
-        if model is None:
-            model = compatible_config(init.info) if init else ClassifierConfig()
-        if data is None:
-            data = LabelledConfig()
-        return model, _with_tokenizer_of(init, data) if init else data
-
-    @classmethod
-    def make_tokenizer(
-        cls, dataset: LabelledDataset, data: LabelledConfig, init: Checkpoint | None, report: Report
-    ) -> Tokenizer:
-        if init and (corpus := leak(init.info, dataset)) is not None:
-            report(f"note: {init.folder} {leak_warning(corpus, dataset)}")
-        tokenizer = init.tokenizer if init else tokenizer_for(_PaddedTexts(dataset), data, cache_folder())
+    def make_tokenizer(cls, dataset: LabelledDataset, data: LabelledConfig, report: Report) -> Tokenizer:
+        tokenizer = tokenizer_for(_PaddedTexts(dataset), data, cache_folder())
         for note in tokenizer.notes(data):
             report(note)
         return tokenizer
+
+    @classmethod
+    def extend_tokenizer(
+        cls, dataset: LabelledDataset, data: LabelledConfig, saved: Checkpoint
+    ) -> tuple[Tokenizer, str]:
+        return saved.tokenizer.extended(_PaddedTexts(dataset).documents("train"), data)
 
     @cached_property
     def data(self) -> LabelledConfig:
@@ -204,6 +189,8 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         return classifier.logits_of([*map(self.validation.tokens, numbers)]), self.validation.labels[::step].tolist()
 
     def init_weights(self, init: Checkpoint) -> str:
+        if (corpus := leak(init.info, self.dataset)) is not None:
+            self.report(f"note: {init.folder} {leak_warning(corpus, self.dataset)}")
         asked, config = self.model.config.shape(), compatible_config(init.info).shape()
         from_language_model = init.info.task == "language-model"
         (TextGenerator if from_language_model else Classifier).open(init)  # checks that its parts fit
@@ -218,9 +205,11 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         own += () if from_language_model else ("pooling.", "readout.", "output.")
         parameters = self.model.state_dict()
         weights = {name: tensor for name, tensor in weights.items() if name.startswith(own) and name in parameters}
-        labels = self.dataset.labels, init.info.labels
-        copy_weights(self.model, weights, dict.fromkeys(("output.weight", "output.bias"), labels))
-        return "the tokenizer is that model's"
+        labels = Rows(self.dataset.labels, init.info.labels)
+        tables = dict.fromkeys(("output.weight", "output.bias"), labels)
+        tokens = Rows(self.tokenizer.vocabulary, init.tokenizer.vocabulary, init.tokenizer.encode)
+        copied = copy_weights(self.model, weights, {**tables, EMBEDDING: tokens})
+        return f"{copied[EMBEDDING]:,} of {self.tokenizer.size:,} tokens are known there"
 
 
 def _name_in_classifier(name: str) -> str:
@@ -248,7 +237,7 @@ def _class_weights(config: ClassifierConfig, counts: np.ndarray) -> Tensor | Non
     """Weights (C,) with which all labels count equally in total; None if they are not balanced."""
     if config.class_weights == "none":
         return None
-    return torch.from_numpy(counts.sum() / (len(counts) * np.maximum(counts, 1))).float()
+    return torch.from_numpy(counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).float()
 
 
 def compatible_config(info: ModelInfo) -> ClassifierConfig:
@@ -269,26 +258,3 @@ def compatible_config(info: ModelInfo) -> ClassifierConfig:
     # The upper layers of a deeper bidirectional classifier read both directions; those of a language model do not.
     both = bool(info.model.get("bidirectional")) and info.model.get("num_layers") == 1
     return ClassifierConfig.from_dict({**stack, "bidirectional": both}, where="--from")
-
-
-def tokenizer_settings(data: Mapping[str, object]) -> Table:
-    """The tokenizer's part of the data settings of a model."""
-    names = {item.name for item in fields(TokenizerConfig)}
-    return {name: value for name, value in data.items() if name in names}
-
-
-def _with_tokenizer_of(init: Checkpoint, data: Settings) -> LabelledConfig:
-    """The settings with the tokenizer of a model.
-
-    Raises:
-        TextseqError: they ask for another tokenizer.
-    """
-    tokenizer, asked, defaults = tokenizer_settings(init.info.data), data.to_dict(), LabelledConfig().to_dict()
-    for name, value in tokenizer.items():
-        if asked[name] not in (value, defaults[name]):
-            flag = name.replace("_", "-")
-            raise TextseqError(
-                f"--{flag}: the tokenizer of {init.folder} has {value}, got {asked[name]}; leave it out, as --from "
-                "takes over the tokenizer"
-            )
-    return LabelledConfig.from_dict({**asked, **tokenizer}, where=str(init.folder))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Unpack, cast
 
 from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.registry import ModelEntry
 from textseq.data.in_memory import Column, text_files
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import TextData, file_names
@@ -19,7 +21,7 @@ from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.tasks import run
 from textseq.tasks.base import Report, Run
-from textseq.tasks.initialization import check_shape, copy_weights
+from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
@@ -28,12 +30,17 @@ from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import LANGUAGE_MODEL
 from textseq.tasks.predictor import Metrics
 from textseq.tokenizers.base import Tokenizer
+from textseq.tokenizers.registry import load_tokenizer
 from textseq.training.events import Evaluation
 
 FINAL_TOKENS = 500_000
 """Tokens of the validation split that the final measurement reads at most; ``textseq-evaluate`` reads all."""
 SAMPLE_TOKENS = 200
 """Tokens of the text shown after each evaluation."""
+LETTERS_READ = 20_000
+"""Characters of a text that show whether a model knows its letters."""
+KNOWN_LETTERS = 0.995
+"""Share of these letters that a model must know."""
 TABLES = ("embedding.weight", "output.weight", "output.bias")
 """Parameters with a row for each token."""
 
@@ -90,13 +97,17 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
     batches: Streams
 
     @classmethod
-    def make_tokenizer(
-        cls, dataset: TextDataset | LabelledDataset, data: DataConfig, init: Checkpoint | None, report: Report
-    ) -> Tokenizer:
+    def make_tokenizer(cls, dataset: TextDataset | LabelledDataset, data: DataConfig, report: Report) -> Tokenizer:
         tokenizer = tokenizer_for(dataset, data, cache_folder())
         for note in tokenizer.notes(data):
             report(note)
         return tokenizer
+
+    @classmethod
+    def extend_tokenizer(
+        cls, dataset: TextDataset | LabelledDataset, data: DataConfig, saved: Checkpoint
+    ) -> tuple[Tokenizer, str]:
+        return saved.tokenizer.extended(dataset.documents("train"), data)
 
     @cached_property
     def tokens(self) -> TokenFile:
@@ -105,6 +116,18 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
 
     def make_model(self) -> LanguageModel:
         return LanguageModel(self.config(LanguageModelConfig, self.info.model), self.tokenizer.size)
+
+    def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
+        """The one with the smallest alphabet of those that know the letters of the text."""
+        chunks = chain.from_iterable(self.dataset.documents("train"))
+        letters = [character for character in "".join(islice(chunks, 1))[:LETTERS_READ] if character.isalpha()]
+        alphabets = {model.name: {*"".join(load_tokenizer(model.folder).vocabulary)} for model in models}
+        fitting = [
+            model
+            for model in models
+            if sum(letter in alphabets[model.name] for letter in letters) > KNOWN_LETTERS * len(letters)
+        ]
+        return min(fitting, key=lambda model: len(alphabets[model.name]), default=None)
 
     def make_batches(self, rows: int) -> Streams:
         data = replace(self.config(DataConfig, self.info.data), batch_size=rows)
@@ -163,6 +186,6 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
     def init_weights(self, init: Checkpoint) -> str:
         other = TextGenerator.open(init)
         check_shape(init.folder, other.model.config.shape(), self.model.config.shape())
-        tables = dict.fromkeys(TABLES, (self.tokenizer.vocabulary, init.tokenizer.vocabulary))
+        tables = dict.fromkeys(TABLES, Rows(self.tokenizer.vocabulary, init.tokenizer.vocabulary))
         copied = copy_weights(self.model, other.model.state_dict(), tables)
         return f"{copied[TABLES[-1]]} of {self.tokenizer.size} tokens are known there"

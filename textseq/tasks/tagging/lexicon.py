@@ -43,26 +43,24 @@ class Lexicon:
         Raises:
             TextseqError: no word occurs often enough, or a word holds a lone surrogate.
         """
-        config = TokenizerConfig(
-            tokenizer="word",
-            words="spaces",
-            normalization=options.normalization,
-            rare_words="unknown",
-            vocabulary_size=options.vocabulary_size,
-            minimum_count=options.minimum_count,
-        )
-        texts = [
-            " ".join(("", *(_solid(word, options.normalization) for word in words))) for words in sentences
-        ]  # every word has a space before it
-        words = WordTokenizer.train(([text] for text in texts), config)
-        if words.size == len(words.fallback):
+        config = _word_config(options)
+        letters = TokenizerConfig(normalization=options.normalization)
+        empty = cls(WordTokenizer.train((), config), CharTokenizer.train((), letters))
+        lexicon, _ = empty.extended(sentences, options)
+        if lexicon.size == empty.size:
             raise TextseqError(
                 f"expected words that occur {options.minimum_count} times, got none; "
                 "lower --minimum-count or give more sentences"
             )
-        return cls(
-            words, CharTokenizer.train(([text] for text in texts), TokenizerConfig(normalization=options.normalization))
-        )
+        return lexicon
+
+    def extended(self, sentences: Iterable[Sequence[str]], options: TaggedConfig) -> tuple[Lexicon, str]:
+        """The lexicon with further words and characters, and a phrase that counts them; see ``Tokenizer.extended``."""
+        solid = ((_solid(word, self.normalization) for word in words) for words in sentences)
+        texts = [[" ".join(("", *words))] for words in solid]  # every word has a space before it
+        words, new_words = self.words.extended(texts, _word_config(options))
+        letters, new_letters = self.letters.extended(texts)
+        return Lexicon(words, letters), ", ".join(filter(None, (new_words, new_letters)))
 
     def encode(self, words: Sequence[str]) -> Ids:
         """The ids (T,) of words; unknown words are looked up in lower case."""
@@ -105,6 +103,18 @@ class Lexicon:
         """Write both files into a folder."""
         self.words.save(folder)
         self.letters.save(folder, LETTERS_FILE)
+
+
+def _word_config(options: TaggedConfig) -> TokenizerConfig:
+    """How sentences become words."""
+    return TokenizerConfig(
+        tokenizer="word",
+        words="spaces",
+        normalization=options.normalization,
+        rare_words="unknown",
+        vocabulary_size=options.vocabulary_size,
+        minimum_count=options.minimum_count,
+    )
 
 
 def _solid(word: str, normalization: NormalizationName) -> str:

@@ -20,7 +20,7 @@ from textseq.data.tagged import TaggedDataset
 from textseq.errors import TextseqError
 from textseq.tasks import run
 from textseq.tasks.base import Report, Run
-from textseq.tasks.initialization import check_shape, copy_weights
+from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.tagging.batches import TagBatches
 from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig
@@ -87,14 +87,16 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
     def settings(
         cls,
         task: Task,
-        dataset: TaggedDataset,
+        dataset: TaggedDataset | None,
         init: Checkpoint | None,
         model: Settings | None,
         data: Settings | None,
+        *,
+        new_vocabulary: bool = False,
     ) -> tuple[Settings, Settings]:
         """Resolves ``--output auto`` too."""
-        model, data = super().settings(task, dataset, init, model, data)
-        assert isinstance(model, TaggerConfig)
+        model, data = super().settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
+        assert isinstance(model, TaggerConfig) and dataset is not None
         if model.output == "auto":
             return replace(model, output="softmax" if dataset.aligned else "ctc"), data
         if dataset.aligned == (model.output == "ctc"):
@@ -105,17 +107,16 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
         return model, data
 
     @classmethod
-    def make_tokenizer(
-        cls, dataset: TaggedDataset, data: TaggedConfig, init: Checkpoint | None, report: Report
-    ) -> Lexicon:
-        sentences = (words for words, _ in dataset.sentences("train"))
-        if not dataset.aligned:
-            sentences = (normalized_letters(letters, data.normalization) for letters in sentences)
-        return Lexicon.train(sentences, data)
+    def make_tokenizer(cls, dataset: TaggedDataset, data: TaggedConfig, report: Report) -> Lexicon:
+        return Lexicon.train(_words(dataset, data), data)
 
     @classmethod
     def load_tokenizer(cls, saved: Checkpoint) -> Lexicon:
         return load_lexicon(saved.folder, saved.tokenizer)
+
+    @classmethod
+    def extend_tokenizer(cls, dataset: TaggedDataset, data: TaggedConfig, saved: Checkpoint) -> tuple[Lexicon, str]:
+        return cls.load_tokenizer(saved).extended(_words(dataset, data), data)
 
     def make_model(self) -> TaggerModel:
         config = self.config(TaggerConfig, self.info.model)
@@ -232,12 +233,19 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
         check_shape(init.folder, other.model.config.shape(), self.model.config.shape())
         lexicon, old = self.tokenizer, other.tokenizer
         blank = ("",) * (self.model.config.output == "ctc")  # with CTC the first output is the blank
-        labels = (*blank, *self.dataset.labels), (*blank, *init.info.labels)
-        tables = {
-            "embedding.weight": (lexicon.words.vocabulary, old.words.vocabulary),
-            "letters.weight": (lexicon.letters.vocabulary, old.letters.vocabulary),
-            **dict.fromkeys(("output.weight", "output.bias", "crf.begin", "crf.end"), labels),
+        labels = Rows((*blank, *self.dataset.labels), (*blank, *init.info.labels))
+        tables = dict.fromkeys(("output.weight", "output.bias", "crf.begin", "crf.end"), labels) | {
+            "crf.transitions": replace(labels, square=True),
+            "embedding.weight": Rows(
+                lexicon.words.vocabulary, old.words.vocabulary, lambda word: old.encode([word.strip()])
+            ),
+            "letters.weight": Rows(lexicon.letters.vocabulary, old.letters.vocabulary, old.letters.encode),
         }
-        skip = () if labels[0] == labels[1] else ("crf.transitions",)  # which tag follows which depends on all tags
-        copied = copy_weights(self.model, init.weights, tables, skip=skip)
+        copied = copy_weights(self.model, init.weights, tables)
         return f"{copied['embedding.weight']:,} of {lexicon.size:,} words are known there"
+
+
+def _words(dataset: TaggedDataset, data: TaggedConfig) -> Iterator[Sequence[str]]:
+    """The words of each training sentence; of a text that is not aligned its letters."""
+    for words, _ in dataset.sentences("train"):
+        yield words if dataset.aligned else normalized_letters(words, data.normalization)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.registry import ModelEntry
 from textseq.config.base import Settings
 from textseq.data.batching import Cursor
 from textseq.data.in_memory import Column, pair_files
@@ -26,8 +27,8 @@ from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.translation import bleu
 from textseq.tasks import run
-from textseq.tasks.base import Report, Run
-from textseq.tasks.initialization import check_shape, copy_weights
+from textseq.tasks.base import FEW_STEPS, Report, Run
+from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.task import Task
 from textseq.tasks.translation.batches import PairBatches, Resegment
@@ -43,8 +44,6 @@ from textseq.training.events import Evaluation
 
 log = logging.getLogger("textseq")
 
-FEW_STEPS = 1000
-"""Steps of the optimizer below which a warning says that the run is short."""
 SHOWN = 3
 """Translations shown after each evaluation."""
 MEASURED = 1000
@@ -105,12 +104,14 @@ class TranslationRun(Run[PairDataset, Translator]):
     def settings(
         cls,
         task: Task,
-        dataset: PairDataset,
+        dataset: PairDataset | None,
         init: Checkpoint | None,
         model: Settings | None,
         data: Settings | None,
+        *,
+        new_vocabulary: bool = False,
     ) -> tuple[Settings, Settings]:
-        model, data = super().settings(task, dataset, init, model, data)
+        model, data = super().settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
         assert isinstance(model, TranslationModelConfig) and isinstance(data, PairConfig)
         if data.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may be equal by chance
             raise TextseqError(
@@ -120,22 +121,32 @@ class TranslationRun(Run[PairDataset, Translator]):
         return model, data
 
     @classmethod
-    def make_tokenizer(
-        cls, dataset: PairDataset, data: PairConfig, init: Checkpoint | None, report: Report
-    ) -> Vocabularies:
+    def make_tokenizer(cls, dataset: PairDataset, data: PairConfig, report: Report) -> Vocabularies:
         sides: tuple[Side, ...] = ("both",) if data.vocabulary == "joint" else ("source", "target")
         tokenizers = [tokenizer_for(dataset.side(side), data, cache_folder()) for side in sides]
-        vocabularies = Vocabularies(tokenizers[0], tokenizers[-1])
         for tokenizer in dict.fromkeys(tokenizers):
             for note in tokenizer.notes(data):
                 report(note)
-        sources, targets = _token_files(dataset, "train", vocabularies)
-        shortlist = learn_shortlist(sources, targets, vocabularies.source_to_target(), vocabularies.eos_ids)
-        return replace(vocabularies, shortlist=shortlist)
+        return _with_shortlist(Vocabularies(tokenizers[0], tokenizers[-1]), dataset)
 
     @classmethod
     def load_tokenizer(cls, saved: Checkpoint) -> Vocabularies:
         return load_vocabularies(saved.folder, saved.tokenizer)
+
+    @classmethod
+    def extend_tokenizer(cls, dataset: PairDataset, data: PairConfig, saved: Checkpoint) -> tuple[Vocabularies, str]:
+        old = cls.load_tokenizer(saved)
+        sides: dict[Side, Tokenizer] = (
+            {"both": old.source} if old.joint else {"source": old.source, "target": old.target}
+        )
+        extended = [
+            tokenizer.extended(dataset.side(side).documents("train"), data) for side, tokenizer in sides.items()
+        ]
+        vocabularies = _with_shortlist(Vocabularies(extended[0][0], extended[-1][0]), dataset)
+        if old.shortlist and vocabularies.shortlist:
+            shortlist = vocabularies.shortlist.joined(old.shortlist, *old.places_in(vocabularies))
+            vocabularies = replace(vocabularies, shortlist=shortlist)
+        return vocabularies, ", ".join(filter(None, (new for _, new in extended)))
 
     @cached_property
     def data(self) -> PairConfig:
@@ -144,6 +155,13 @@ class TranslationRun(Run[PairDataset, Translator]):
 
     def make_model(self) -> TranslationModel:
         return TranslationModel(self.config(TranslationModelConfig, self.info.model), *self.tokenizer.eos_ids)
+
+    def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
+        """One of the same languages."""
+        pair = self.info.source_language, self.info.target_language
+        return next(
+            (model for model in models if (model.info.source_language, model.info.target_language) == pair), None
+        )
 
     def make_batches(self, rows: int) -> PairBatches:
         alpha, vocabularies = self.data.subword_sampling, self.tokenizer
@@ -220,9 +238,9 @@ class TranslationRun(Run[PairDataset, Translator]):
         other = Translator.open(init)
         check_shape(init.folder, other.models[0].config.shape(), self.model.config.shape())
 
-        def rows(new: Tokenizer, old: Tokenizer) -> tuple[Sequence[str], Sequence[str]]:
+        def rows(new: Tokenizer, old: Tokenizer) -> Rows:
             # The end of a text has a row too, after those of the tokens; no token is the empty string.
-            return (*new.vocabulary, ""), (*old.vocabulary, "")
+            return Rows((*new.vocabulary, ""), (*old.vocabulary, ""))
 
         sources = rows(self.tokenizer.source, other.vocabularies.source)
         targets = rows(self.tokenizer.target, other.vocabularies.target)
@@ -230,6 +248,13 @@ class TranslationRun(Run[PairDataset, Translator]):
         tables |= dict.fromkeys(("output.weight", "output.bias"), targets)
         copied = copy_weights(self.model, other.models[0].state_dict(), tables)
         return f"{copied['output.bias'] - 1} of {self.tokenizer.target.size} tokens are known there"
+
+
+def _with_shortlist(vocabularies: Vocabularies, dataset: PairDataset) -> Vocabularies:
+    """The vocabularies with a shortlist of these pairs."""
+    sides = _token_files(dataset, "train", vocabularies)
+    shortlist = learn_shortlist(*sides, vocabularies.source_to_target(), vocabularies.eos_ids)
+    return replace(vocabularies, shortlist=shortlist)
 
 
 def _token_files(dataset: PairDataset, split: str, vocabularies: Vocabularies) -> tuple[TokenFile, TokenFile]:

@@ -65,6 +65,13 @@ class Shortlist:
         always = self.tokens[self.starts[-2] :]
         return np.unique(np.concatenate([always, *lists, np.array(more, np.int32)]))
 
+    def joined(self, other: Shortlist, sources: Sequence[int], targets: Sequence[int]) -> Shortlist:
+        """This shortlist with the lists of another; ``sources`` and ``targets`` are our ids of its tokens and ends."""
+        ours = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        theirs = np.repeat(np.array(sources), np.diff(other.starts))
+        listed = np.concatenate([self.tokens, np.array(targets)[other.tokens]])
+        return _shortlist(np.concatenate([ours, theirs]), listed, len(self.starts) - 2)
+
     def save(self, folder: Path) -> None:
         """Write the shortlist into a model's folder."""
         with replacing(folder / FILE) as (file,):
@@ -124,14 +131,15 @@ def learn_shortlist(
     same = np.array(source_to_target, np.int64)
     counts = np.bincount(targets.ids, minlength=target_end)
     common = np.argsort(-counts, kind="stable")[:COMMON]
-    # The lists as unique pairs of source and target token, ordered by source.
-    width = target_end + 1
-    pairs = [
-        s[listed] * width + t[listed],
-        np.flatnonzero(same >= 0) * width + same[same >= 0],
-        source_end * width + np.append(common, target_end),
-    ]
-    s, t = np.divmod(np.unique(np.concatenate(pairs)), width)
+    always = np.append(common, target_end)
+    s = np.concatenate([s[listed], np.flatnonzero(same >= 0), np.full(len(always), source_end)])
+    return _shortlist(s, np.concatenate([t[listed], same[same >= 0], always]), source_end)
+
+
+def _shortlist(s: Numbers, t: Numbers, source_end: int) -> Shortlist:
+    """The shortlist of pairs of source and target token."""
+    width = int(t.max()) + 1
+    s, t = np.divmod(np.unique(s * width + t), width)  # ordered by source
     return Shortlist(t.astype(np.int32), np.searchsorted(s, np.arange(source_end + 2)).astype(np.int64))
 
 

@@ -34,8 +34,13 @@ class Vocabularies:
 
     def source_to_target(self) -> list[int]:
         """For each source token the target token of the same string, or -1."""
-        ids = {token: number for number, token in enumerate(self.target.vocabulary)}
-        return [ids.get(token, -1) for token in self.source.vocabulary]
+        return _places(self.source, self.target)
+
+    def places_in(self, larger: Vocabularies) -> tuple[list[int], list[int]]:
+        """For each token of source and target, and for its end, the id in vocabularies that extend these."""
+        sides = (self.source, larger.source), (self.target, larger.target)
+        source, target = ([*_places(old, new), new.size] for old, new in sides)
+        return source, target
 
     @property
     def signature(self) -> str:
@@ -51,6 +56,12 @@ class Vocabularies:
             self.source.save(folder, SOURCE_FILE)
         if self.shortlist is not None:
             self.shortlist.save(folder)
+
+
+def _places(tokens: Tokenizer, among: Tokenizer) -> list[int]:
+    """For each token of one vocabulary the id of the same string in another, or -1."""
+    ids = {token: number for number, token in enumerate(among.vocabulary)}
+    return [ids.get(token, -1) for token in tokens.vocabulary]
 
 
 def load_vocabularies(folder: Path, target: Tokenizer) -> Vocabularies:
