@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "translate": "Translate text, one sentence per line.",
     "classify": "Classify texts, one text per line.",
     "tag": "Tag the words of sentences, one sentence per line.",
+    "serve": "Serve models: a web page, and the protocols of OpenAI and LibreTranslate.",
     "evaluate": "Measure a model on a corpus or on your own files.",
 }
 

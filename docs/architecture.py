@@ -25,6 +25,7 @@ WINGS = {  # name: column and row on the page, what it holds
     "training": (1.3, 5, "the trainer, run folders"),
     "tasks": (1.5, 6, "a folder per task"),
     "commands": (1.5, 7, "what the commands share"),
+    "serve": (2.6, 7, "server, page, protocols"),
     "cli": (1.5, 8, "a file per command"),
 }
 EVERYWHERE = {"errors", "version"}  # used by nearly every wing: no arrows

@@ -55,7 +55,9 @@ FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--strict"}
 @pytest.fixture(scope="module")
 def flags() -> dict[str, set[str]]:
     """The flags of each command, from its help."""
-    helps = {name: help_of(name, "--help-all") for name in ("sample", "translate", "classify", "tag", "evaluate")}
+    helps = {
+        name: help_of(name, "--help-all") for name in ("sample", "translate", "classify", "tag", "evaluate", "serve")
+    }
     helps["train"] = "".join(help_of("train", "--task", task, "--help-all") for task in TASKS)
     return {name: {"--help", "--help-all", *re.findall(r"--[a-z][\w-]+", text)} for name, text in helps.items()}
 

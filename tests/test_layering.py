@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 WINGS = [
     "version", "errors", "io", "config", "tokenizers", "nn", "data", "checkpoints", "decoding", "training", "metrics",
-    "tasks", "commands", "cli", "__main__",
+    "tasks", "commands", "serve", "cli", "__main__",
 ]  # fmt: skip
 """In import order: a wing imports only itself and those before it."""
 MOST_FILES = 13
@@ -125,6 +125,7 @@ def test_the_public_names_are_there_and_listed() -> None:
         ("textseq.cli.evaluate", ["--help-all"]),
         ("textseq.cli.classify", ["--help"]),
         ("textseq.cli.classify", ["--list-models"]),
+        ("textseq.cli.serve", ["--help-all"]),
         ("textseq.cli.tag", ["--print-completion", "bash"]),
         ("textseq.cli.main", ["--help"]),
     ],

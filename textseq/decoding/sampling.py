@@ -23,14 +23,15 @@ def sample_token(logits: Tensor, generator: torch.Generator) -> Tensor:
         >>> sample_token(torch.tensor([[-torch.inf, 0.0]]), torch.Generator())
         tensor([1])
     """
-    return _sampled(logits, _noise(logits, generator))
+    return sampled(logits, _noise(logits, generator))
 
 
 def _noise(logits: Tensor, generator: torch.Generator) -> Tensor:
     return torch.empty_like(logits).exponential_(generator=generator)
 
 
-def _sampled(logits: Tensor, noise: Tensor) -> Tensor:
+def sampled(logits: Tensor, noise: Tensor) -> Tensor:
+    """The token (N,) that logits (N, V) choose with noise (N, V) from the exponential distribution."""
     # With noise q from Exp(1), p(v) / q is the largest with probability p(v). torch.multinomial does the same, after
     # checks that take most of its time.
     return (logits.softmax(dim=1) / noise).argmax(dim=1)
@@ -137,7 +138,7 @@ def _recorded_steps(
     def advance(tokens: Tensor, noise: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         logits, state = step(tokens, state)
         logits = apply_processors(logits.float(), tokens.unsqueeze(1), config, processors, bias=bias)
-        return _sampled(logits, noise), *state
+        return sampled(logits, noise), *state
 
     recorded = Recorded(advance, [Slot()] * (2 + len(state)), [Slot()] * (1 + len(state)), record)
     logits, _ = step(tokens, state)  # for the shape of the noise

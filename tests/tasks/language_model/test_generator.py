@@ -156,13 +156,13 @@ def test_a_text_ends_before_the_first_stop_string(writer: TextGenerator, stops: 
 
 
 def test_nothing_is_computed_after_a_stop_string(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, steps = writer._step, itertools.count()
+    step, steps = writer.step, itertools.count()
 
     def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         next(steps)
         return step(tokens, state)
 
-    monkeypatch.setattr(writer, "_step", counted)
+    monkeypatch.setattr(writer, "step", counted)
     for write in (writer.generate, writer.generate_all):
         write("one", temperature=0, max_new_tokens=80, stop_strings=("two",))
     assert next(steps) == 2 * len("\none two"[:-1])
@@ -303,13 +303,13 @@ def test_a_stop_string_ends_a_text_of_the_beam(writer: TextGenerator) -> None:
 
 
 def test_beams_stop_soon_after_their_stop_strings(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, steps = writer._step, itertools.count()
+    step, steps = writer.step, itertools.count()
 
     def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         next(steps)
         return step(tokens, state)
 
-    monkeypatch.setattr(writer, "_step", counted)
+    monkeypatch.setattr(writer, "step", counted)
     writer.generate("one", num_beams=2, max_new_tokens=500, stop_strings=(" ", "\n"))
     assert next(steps) < 100
 
@@ -498,7 +498,7 @@ def test_int8_reaches_the_steps(writer: TextGenerator, monkeypatch: pytest.Monke
     monkeypatch.setattr(packed, "MIN_INT8", 1)
     tokens, state = torch.tensor([3]), writer.model.initial_state(1)
     exact, rounded = (
-        TextGenerator(writer.model, writer.tokenizer, writer.info, precision=precision)._step(tokens, state)[0]
+        TextGenerator(writer.model, writer.tokenizer, writer.info, precision=precision).step(tokens, state)[0]
         for precision in TextGenerator.precisions
     )
     assert not torch.equal(exact, rounded)

@@ -24,7 +24,7 @@ from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
 from textseq.metrics.signature import data_signature
-from textseq.nn.cells import Step
+from textseq.nn.cells import State, Step
 from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
@@ -91,7 +91,7 @@ class TextGenerator(Predictor[DocumentSet]):
     ) -> None:
         super().__init__(model, tokenizer, info, precision=precision)
         if precision != "float32":
-            _ = self._step  # raises if the device does not support it
+            _ = self.step  # raises if the device does not support it
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
@@ -123,9 +123,13 @@ class TextGenerator(Predictor[DocumentSet]):
         return self.tokenizer.vocabulary, self.model.embedding.weight
 
     @cached_property
-    def _step(self) -> Step:
-        """Built on first use: it holds a table with a row per token."""
+    def step(self) -> Step:
+        """One step of the model for decoding. Built on first use: it holds a table with a row per token."""
         return self.model.stepper(self.precision)
+
+    def initial_state(self, batch: int) -> State:
+        """The state before a text for N rows, each tensor (L, N, H)."""
+        return self.model.initial_state(batch)
 
     @overload
     def generate(self, prompts: str = "", **settings: Unpack[GenerationSettings]) -> str: ...  # type: ignore[overload-overlap]
@@ -152,7 +156,7 @@ class TextGenerator(Predictor[DocumentSet]):
             raise TextseqError(
                 f"num_return_sequences: expected 1, got {config.num_return_sequences}; use generate_all() for several"
             )
-        context = self._context(prompt)  # raises for invalid prompts before the first piece
+        context = self.context(prompt)  # raises for invalid prompts before the first piece
         return self._stream(prompt, context, config, token_bias(config.logit_bias, self.tokenizer, self.device))
 
     def _stream(
@@ -174,7 +178,7 @@ class TextGenerator(Predictor[DocumentSet]):
     def generate_all(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> list[str]:
         """Generate ``num_return_sequences`` texts of a prompt in one batch; those of beam search differ, best first."""
         config = GenerationConfig.from_dict(settings, where="generate_all")
-        bias, context = token_bias(config.logit_bias, self.tokenizer, self.device), self._context(prompt)
+        bias, context = token_bias(config.logit_bias, self.tokenizer, self.device), self.context(prompt)
         if config.num_beams > 1:
             return [prompt + text for text in self._search(context, config, bias)]
         decoders = [self.tokenizer.stream() for _ in range(config.num_return_sequences)]
@@ -234,7 +238,7 @@ class TextGenerator(Predictor[DocumentSet]):
         first = int(self.tokenizer.encode(START)[0])
         return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
 
-    def _context(self, prompt: str) -> torch.Tensor:
+    def context(self, prompt: str) -> torch.Tensor:
         """``START`` and the prompt as ids, (1, T)."""
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
         return torch.cat([self._start(), ids]).unsqueeze(0)
@@ -249,13 +253,13 @@ class TextGenerator(Predictor[DocumentSet]):
         else:
             generator.manual_seed(config.seed)
         prompts, state = context.expand(n, -1), self.model.initial_state(n)
-        return sample(self._step, prompts, state, config, generator=generator, bias=bias)
+        return sample(self.step, prompts, state, config, generator=generator, bias=bias)
 
     def _search(self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
         """Distinct continuations of the prompt by beam search, best first."""
         state = self.model.initial_state(1)
         (hypotheses,) = beam_search(
-            self._step, context, state, config, bias=bias, ended=self._ended(config.stop_strings)
+            self.step, context, state, config, bias=bias, ended=self._ended(config.stop_strings)
         )
         texts = []
         for hypothesis in hypotheses:

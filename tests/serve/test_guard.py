@@ -1,0 +1,129 @@
+"""Who may use the server, and how much of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from serving import Running
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost:8000", 200),
+        ("[::1]:80", 200),
+        ("192.168.1.2", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("", 421),
+    ],
+)
+def test_other_names_are_refused(running: Running, host: str, status: int) -> None:
+    assert running.call("/models", headers={"Host": host})[0] == status
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
+def test_pages_elsewhere_are_refused(running: Running, origin: str) -> None:
+    status, headers, text = running.call("/score", {"model": "author", "texts": "a"}, headers={"Origin": origin})
+    assert status == 403 and f"pages of '{origin}' may not use this server" in json.loads(text)["error"]
+    assert "access-control-allow-origin" not in headers
+    assert running.call("/score", method="OPTIONS", headers={"Origin": origin})[0] == 403
+
+
+def test_its_own_page_is_served(running: Running) -> None:
+    headers = {"Origin": running.url}
+    assert running.call("/score", {"model": "author", "texts": "a"}, headers=headers)[0] == 200
+    status, headers, text = running.call("/")
+    assert status == 200 and "<!doctype html>" in text.lower()
+    assert headers["content-security-policy"].startswith("default-src 'self'")
+
+
+@pytest.mark.parametrize("name", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "nothing.js", "/etc/passwd"])
+def test_no_name_reaches_the_file_system(running: Running, name: str) -> None:
+    assert running.call(f"/page/{name}")[0] == 404
+
+
+def test_large_bodies_are_refused(running: Running) -> None:
+    assert "at most 50,000 bytes" in running.refusal("/score", {"model": "author", "texts": "a" * 60_000}, 413)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=20) as plain:  # of a length that it does not say
+        plain.sendall(b"POST /score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        plain.sendall(b"10000\r\n" + b"a" * 0x10000 + b"\r\n0\r\n\r\n")
+        assert plain.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_what_is_not_there_gets_a_sentence(running: Running) -> None:
+    assert "nothing is here" in running.call("/nothing")[2]
+    assert running.call("/score", method="GET")[0] == 405
+
+
+def test_a_key_is_asked_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    server = running.server
+    changed = replace(server, access=replace(server.access, api_key="secret"))
+    monkeypatch.setattr("textseq.serve.requests.server_of", lambda request: changed)
+    for path, body in (("/v1/models", None), ("/metrics", None), ("/score", {"model": "author", "texts": "a"})):
+        assert running.call(path, body)[0] == 401, path
+        assert running.call(path, body, headers={"Authorization": "Bearer wrong"})[0] == 401
+        assert running.call(path, body, headers={"Authorization": "Bearer secret"})[0] == 200
+    assert "API key, got none" in running.refusal("/translate", {"q": "a", "source": "en", "target": "fr"}, 401)
+    assert running.ask("/translate", {"q": "a", "source": "en", "target": "fr", "api_key": "secret"})
+    assert running.call("/healthz")[0] == 200
+
+
+def test_sigterm_ends_in_order(models_home: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "textseq.cli.serve",
+        "--port",
+        "0",
+        "--models",
+        "author",
+        "--shutdown-seconds",
+        "20",
+    ]
+    environment = {**os.environ, "TEXTSEQ_HOME": str(models_home)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None and child.stderr is not None
+        url = child.stdout.readline().split()[1]
+        body = json.dumps({"model": "author", "prompt": "a", "max_tokens": 1500, "stream": True}).encode()
+        request = urllib.request.Request(f"{url}/v1/completions", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.readline()
+            child.send_signal(signal.SIGTERM)
+            assert answer.read().endswith(b"data: [DONE]\n\n")
+        assert child.wait(60) == 143
+        assert child.stderr.read() == "textseq-serve: stopped\n"
+
+
+def test_mistakes_of_the_command(
+    command: Callable[..., tuple[int, str, str]], models_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(models_home))
+    code, _, err = command("serve", "--models", "nobody")
+    assert code == 2 and "unknown model 'nobody'" in err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = command("serve", "--port", str(taken.getsockname()[1]))
+    assert code == 2 and "choose another --port" in err
+    code, _, err = command("serve", "--host", "no.such.host.invalid")
+    assert code == 2 and "--host: expected an address of this machine" in err
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    code, _, err = command("serve")
+    assert code == 2
+    assert err == (
+        "textseq-serve: the server needs a package that is not installed; install it with: "
+        'pip install "textseq[serve]"\n'
+    )

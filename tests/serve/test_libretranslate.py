@@ -1,0 +1,103 @@
+"""LibreTranslate's protocol, by a client of it and by hand."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
+
+import pytest
+from serving import Running
+
+import textseq
+from textseq.tasks.translation.translator import Translator
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture(scope="module")
+def translator(running: Running) -> Translator:
+    return textseq.load_translator("en-fr")
+
+
+def test_its_client_translates(running: Running, translator: Translator) -> None:
+    libretranslatepy = pytest.importorskip("libretranslatepy", reason="libretranslatepy is not installed")
+    client = libretranslatepy.LibreTranslateAPI(running.url)
+    assert client.languages() == [
+        {"code": "en", "name": "English", "targets": ["fr"]},
+        {"code": "fr", "name": "French", "targets": ["en"]},
+    ]
+    assert client.translate("a cat sat", "en", "fr") == translator.translate("a cat sat").text
+    languages = client.detect("a cat sat on a mat")
+    assert {row["language"] for row in languages} == {"en", "fr"}
+    assert sum(row["confidence"] for row in languages) == pytest.approx(100, abs=0.2)
+
+
+def test_sentences_are_translated_one_by_one(running: Running, translator: Translator) -> None:
+    one, two = (translator.translate(text).text for text in ("A cat.", "A mat!"))
+    body = {"q": "A cat.  A mat!\n\nA cat.", "source": "en", "target": "fr"}
+    assert running.ask("/translate", body) == {"translatedText": f"{one}  {two}\n\n{one}"}
+    several = running.ask("/translate", {**body, "q": ["A cat.", "", "A mat!"], "alternatives": 2})
+    assert several["translatedText"] == [one, "", two]
+    assert [len(row) <= 2 and len(set(row)) == len(row) for row in several["alternatives"]] == [True] * 3
+
+
+def test_pages_keep_their_tags(running: Running, translator: Translator) -> None:
+    text = translator.translate("A cat.").text.replace("&", "&amp;")
+    body = {
+        "q": '<!-- A --><p class="x">A cat.<br/>\n<code>A &lt;</code><b translate="no">A</b></p><script>A&B</script>',
+        "source": "en",
+        "target": "fr",
+        "format": "html",
+    }
+    expected = body["q"].replace("A cat.<br/>", f"{text}<br/>")
+    assert running.ask("/translate", body) == {"translatedText": expected}
+
+
+def test_the_source_is_found(running: Running) -> None:
+    answer = running.ask("/translate", {"q": ["a cat", "a mat"], "source": "auto", "target": "fr"})
+    assert [found["language"] for found in answer["detectedLanguage"]] == ["en", "en"]
+
+
+def test_together_is_one_by_one(running: Running) -> None:
+    def translate(text: str) -> str:
+        return str(running.ask("/translate", {"q": text, "source": "en", "target": "fr"})["translatedText"])
+
+    texts = [f"{'cat ' * (number % 5)}mat {chr(97 + number)}" for number in range(20)]
+    with ThreadPoolExecutor(10) as pool:
+        together = [*pool.map(translate, texts)]
+    assert together == [translate(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"target": "pl"}, "expected one of the directions en to fr, fr to en; got en to pl"),
+        ({"q": "a" * 2_001}, "q: expected at most 2,000 characters, got 2,001"),
+        ({"q": ["a"] * 21}, "q: expected at most 20 texts, got 21"),
+        ({"q": 3}, "q"),
+        ({"format": "pdf"}, "format: input should be 'text' or 'html', got 'pdf'"),
+        ({"alternatives": 99}, "alternatives"),
+        ({"q": "\ud800"}, "lone surrogate"),
+    ],
+)
+def test_mistakes_get_sentences(running: Running, change: dict[str, object], sentence: str) -> None:
+    assert sentence in running.refusal("/translate", {"q": "a", "source": "en", "target": "fr", **change})
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"[" * 40_000, b"3", b"\xff"])
+def test_a_body_that_is_none_gets_a_sentence(running: Running, body: bytes) -> None:
+    status, _, text = running.call("/translate", body)
+    assert status == 400 and "expected a JSON object" in text
+
+
+def test_forms_are_read(running: Running) -> None:
+    form = urlencode({"q": "a cat", "source": "en", "target": "fr"}).encode()
+    assert running.call("/translate", form, headers=FORM)[0] == 200
+    assert running.call("/translate", b"q=a", headers=FORM)[0] == 400
+
+
+def test_a_user_interface_gets_its_settings(running: Running) -> None:
+    settings = running.ask("/frontend/settings")
+    assert (settings["charLimit"], settings["keyRequired"], settings["batchLimit"]) == (2_000, False, 20)

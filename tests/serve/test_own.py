@@ -1,0 +1,97 @@
+"""textseq's own addresses give what the predictors give, and the document describes all."""
+
+from __future__ import annotations
+
+import pytest
+from serving import Running
+
+import textseq
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+
+def test_all_models_are_listed(running: Running) -> None:
+    tasks = {entry["name"]: entry["task"] for entry in running.ask("/models")}
+    assert tasks == {
+        "author": "language-model",
+        "en-fr": "translation",
+        "fr-en": "translation",
+        "mood": "classification",
+        "pos": "tagging",
+    }
+
+
+def test_texts_are_classified_and_explained(running: Running) -> None:
+    texts = ["a cat", "", "a mat sat"]
+    answers = running.ask("/classify", {"model": "mood", "texts": texts, "explain": True})
+    classifier = textseq.load_classifier("mood")
+    for text, answer in zip(texts, answers, strict=True):
+        assert answer["label"] == classifier.classify(text).label
+        assert answer["probability"] == pytest.approx(classifier.classify(text).probability)
+        explanation = classifier.explain(text)
+        assert "".join(word["text"] for word in answer["explanation"]["words"]) == "".join(
+            word for word, _ in explanation.words
+        )
+    assert "unknown label 'great'" in running.refusal(
+        "/classify", {"model": "mood", "texts": "a", "explain": True, "label": "great"}
+    )
+
+
+def test_words_are_tagged(running: Running) -> None:
+    (answer,) = running.ask("/tag", {"model": "pos", "texts": "a cat sat"})
+    tagging = textseq.load_tagger("pos").tag("a cat sat")
+    assert (answer["words"], answer["tags"]) == ([*tagging.words], [*tagging.tags])
+    assert [span["text"] for span in answer["spans"]] == [span.text for span in tagging.spans]
+
+
+def test_texts_are_scored(running: Running) -> None:
+    (answer,) = running.ask("/score", {"model": "author", "texts": "a cat"})
+    assert answer["nats"] == pytest.approx(textseq.load_generator("author").score("a cat").nats, abs=1e-4)
+    assert "".join(piece["text"] for piece in answer["pieces"]) == "a cat"
+    assert "expected a text, got an empty one" in running.refusal("/score", {"model": "author", "texts": ""})
+
+
+def test_attention_belongs_to_the_translation(running: Running) -> None:
+    answer = running.ask("/attention", {"model": "en-fr", "text": "a cat", "alternatives": 2})
+    result = textseq.load_translator("en-fr").translate("a cat")
+    best = answer["candidates"][0]
+    assert best["text"] == result.text
+    assert len(answer["candidates"]) <= 3
+    assert len(best["attention"]) == len(best["tokens"])
+    assert all(
+        sum(row) == pytest.approx(1, abs=1e-3) and len(row) == len(answer["source"]) for row in best["attention"]
+    )
+    assert running.ask("/attention", {"model": "en-fr", "text": " "})["candidates"][0]["text"] == ""
+
+
+def test_a_unit_is_followed_over_a_text(running: Running) -> None:
+    text = 'A "a cat" at last.\nA mat, A cat!'
+    answer = running.ask("/inside", {"model": "author", "text": text, "quantity": "c"})
+    assert "".join(answer["pieces"]) == text
+    assert len(answer["values"]) == len(text)
+    assert set(answer["quantities"]) >= {"h", "c", "f"} and (answer["layers"], answer["units"]) == (1, 24)
+    assert "inside quotes" in {row["what"] for row in answer["followers"]}
+    assert answer["followers"][0]["unit"] == answer["unit"]
+    spelled = running.ask("/inside", {"model": "author", "text": "S a"})  # S is spelled in two tokens
+    assert (spelled["pieces"], len(spelled["values"])) == (["S", "", " ", "a"], 4)
+    assert "unknown quantity 'x'" in running.refusal("/inside", {"model": "author", "text": text, "quantity": "x"})
+    assert "a unit below 24" in running.refusal("/inside", {"model": "author", "text": text, "unit": 24})
+
+
+def test_health_and_metrics(running: Running) -> None:
+    assert running.ask("/healthz")["models"] == 5
+    status, headers, text = running.call("/metrics")
+    assert status == 200 and headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'textseq_requests_total{path="/healthz",status="200"}' in text
+    for line in text.splitlines():
+        assert line.startswith("#") or float(line.rpartition(" ")[2]) >= 0
+
+
+def test_the_document_describes_every_address(running: Running) -> None:
+    paths = running.ask("/openapi.json")["paths"]
+    assert set(paths) >= {"/v1/completions", "/v1/models", "/translate", "/detect", "/languages", "/classify", "/tag"}
+    assert set(paths) >= {"/score", "/attention", "/inside", "/healthz", "/metrics", "/frontend/settings"}
+    for path, methods in paths.items():
+        for method in methods.values():
+            assert method.get("description"), path
+    assert running.call("/docs")[0] == 200

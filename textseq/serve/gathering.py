@@ -1,0 +1,156 @@
+"""Calls that come together are computed together: what waits for one model makes the next batch, in one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, cast
+
+from textseq.errors import TextseqError
+from textseq.serve.errors import RequestError, stopping, too_busy
+from textseq.serve.metrics import Metrics
+from textseq.serve.settings import Limits
+
+log = logging.getLogger("textseq")
+
+Result = TypeVar("Result", covariant=True)
+R = TypeVar("R")
+
+
+class Operation(Protocol[Result]):
+    """What to do with texts; equal operations are done together (a frozen dataclass)."""
+
+    def __call__(self, texts: Sequence[str]) -> Sequence[Result]:
+        """A result for each text."""
+        ...
+
+
+@dataclass(eq=False)
+class _Waiting(Generic[R]):
+    """A text, and where its result goes."""
+
+    text: str
+    operation: Operation[R]
+    result: asyncio.Future[R]
+    loop: asyncio.AbstractEventLoop
+
+    def send(self, what: R | Exception) -> None:
+        """Give the result, or the error, to whoever waits."""
+
+        def arrive() -> None:
+            if self.result.done():  # cancelled
+                return
+            if isinstance(what, Exception):
+                self.result.set_exception(what)
+            else:
+                self.result.set_result(what)
+
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(arrive)
+
+
+class Gatherer:
+    """Computes with one model what many calls ask for, in batches.
+
+    Args:
+        name: of the model, in metrics.
+        limits: of a batch and of the queue.
+        metrics: counts texts and batches.
+    """
+
+    def __init__(self, name: str, limits: Limits, metrics: Metrics) -> None:
+        self._name, self._limits, self._metrics = name, limits, metrics
+        self._changed = threading.Condition()
+        self._waiting: deque[_Waiting[object]] = deque()
+        self._running = 0
+        self._retired = self._stopped = False
+        self._thread = threading.Thread(target=self._work, name=f"textseq-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Texts that are computed, and that wait."""
+        return self._running, len(self._waiting)
+
+    async def compute(self, texts: Sequence[str], operation: Operation[R]) -> list[R]:
+        """The results of texts, in order; cancelling the call takes out those that still wait.
+
+        Raises:
+            RequestError: too many texts wait, or the server shuts down.
+            TextseqError: a text that the model cannot read.
+        """
+        loop = asyncio.get_running_loop()
+        calls = [_Waiting(text, operation, loop.create_future(), loop) for text in texts]
+        with self._changed:
+            if self._stopped:
+                raise stopping()
+            if len(self._waiting) + len(calls) > self._limits.max_waiting + self._limits.max_running:
+                raise too_busy(len(self._waiting))
+            self._waiting += cast("list[_Waiting[object]]", calls)
+            self._changed.notify()
+        try:
+            results = await asyncio.gather(*(call.result for call in calls), return_exceptions=True)
+        finally:
+            for call in calls:
+                call.result.cancel()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [call.result.result() for call in calls]
+
+    def retire(self) -> None:
+        """End the thread when nothing waits."""
+        with self._changed:
+            self._retired = True
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """End the thread after the batch that is computed; what waits gets an error."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            for call, result in zip(batch, self._results(batch), strict=True):
+                call.send(result)
+            self._metrics.add("textseq_batches_total", model=self._name)
+            self._metrics.add("textseq_items_total", len(batch), model=self._name)
+            self._running = 0
+
+    def _next_batch(self) -> list[_Waiting[object]]:
+        """Texts with the operation of the one that has waited longest; none when the thread is to end."""
+        with self._changed:
+            while True:
+                waiting = [call for call in self._waiting if not call.result.cancelled()]
+                self._stopped = self._stopped or (self._retired and not waiting)
+                if self._stopped:
+                    for call in waiting:
+                        call.send(stopping())
+                    return []
+                same = [call for call in waiting if call.operation == waiting[0].operation]
+                batch = same[: self._limits.max_running]
+                taken = set(map(id, batch))
+                self._waiting = deque(call for call in waiting if id(call) not in taken)
+                self._running = len(batch)
+                if batch:
+                    return batch
+                self._changed.wait()
+
+    def _results(self, batch: Sequence[_Waiting[object]]) -> Sequence[object]:
+        """The result of each text, or its error."""
+        try:
+            return batch[0].operation([call.text for call in batch])
+        except TextseqError as error:
+            if len(batch) == 1:
+                return [error]
+            return [self._results([call])[0] for call in batch]  # the error of one is not that of all
+        except Exception:
+            log.exception("computing with %s failed", self._name)
+            return [RequestError(500, "the computation failed; the server's log says why") for _ in batch]

@@ -1,0 +1,105 @@
+"""What is computed for requests in batches: an operation for each, equal if they can be computed together."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textseq.tasks.classification.classifier import Classification, Classifier
+from textseq.tasks.classification.explain import Explanation
+from textseq.tasks.language_model.generator import Score, TextGenerator
+from textseq.tasks.tagging.result import Tagging
+from textseq.tasks.tagging.tagger import Tagger, WordSplitting
+from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.translator import Translator
+
+log = logging.getLogger("textseq")
+
+DOUBTFUL = -1.0
+"""A translation whose mean log-probability per token, in nats, is below this is marked as doubtful."""
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Translations of sentences, best first, ``count`` of each at most."""
+
+    translator: Translator
+    num_beams: int
+    count: int = 1
+    attention: bool = False
+
+    def __call__(self, texts: Sequence[str]) -> list[list[Translation]]:
+        count = min(self.count, self.num_beams)
+        return self.translator.translate_all(
+            texts, attention=self.attention, num_beams=self.num_beams, num_return_sequences=count
+        )
+
+
+@dataclass(frozen=True)
+class Classify:
+    """The label of each text."""
+
+    classifier: Classifier
+
+    def __call__(self, texts: Sequence[str]) -> list[Classification]:
+        return self.classifier.classify(texts)
+
+
+@dataclass(frozen=True)
+class Explain:
+    """What each word contributes to a label, by default the most probable one."""
+
+    classifier: Classifier
+    label: str | None = None
+
+    def __call__(self, texts: Sequence[str]) -> list[Explanation]:
+        return [self.classifier.explain(text, label=self.label) for text in texts]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """The tags of each sentence."""
+
+    tagger: Tagger
+    words: WordSplitting = "nltk"
+
+    def __call__(self, texts: Sequence[str]) -> list[Tagging]:
+        return self.tagger.tag(texts, words=self.words)
+
+
+@dataclass(frozen=True)
+class ScoreText:
+    """The surprisal of each text."""
+
+    generator: TextGenerator
+
+    def __call__(self, texts: Sequence[str]) -> list[Score]:
+        return [self.generator.score(text) for text in texts]
+
+
+@dataclass(frozen=True)
+class TargetLikelihood:
+    """Log-probability per character, in nats, of each text as a text of the target language.
+
+    A translator does not know texts without a source; the text itself is given as one.
+    """
+
+    translator: Translator
+
+    def __call__(self, texts: Sequence[str]) -> list[float]:
+        scores = self.translator.score(texts, texts)
+        return [score / max(1, len(text)) for score, text in zip(scores, texts, strict=True)]
+
+
+def log_p_per_token(translation: Translation, length_penalty: float = 1.0) -> float:
+    """Mean log-probability of a translation's tokens, in nats, from the score of its search."""
+    count = len(translation.tokens)
+    factor: float = math.pow((5 + count) / 6, length_penalty)
+    return translation.score * factor / count if count else 0.0
+
+
+def doubtful(translation: Translation) -> bool:
+    """Whether a translation is improbable, or was cut off."""
+    return not translation.finished or log_p_per_token(translation) < DOUBTFUL

@@ -1,0 +1,231 @@
+"""LibreTranslate's protocol: ``/languages``, ``/translate``, ``/detect`` and ``/frontend/settings``.
+
+Bodies are JSON or forms. Model folders know languages by code (translators) or by name (language models).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field, ValidationError
+
+from textseq.serve.errors import RequestError
+from textseq.serve.markup import Part, joined, parts_of
+from textseq.serve.operations import TargetLikelihood, Translate
+from textseq.serve.protocols.openai import Strict
+from textseq.serve.requests import bearer_key, check_key, check_texts, compute, sentence, server_of
+from textseq.tasks.translation.config import TranslationConfig
+
+Body = TypeVar("Body", bound=BaseModel)
+
+router = APIRouter(tags=["LibreTranslate"])
+
+NAMES: Mapping[str, str] = {
+    "cs": "Czech", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch",
+    "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "uk": "Ukrainian",
+}  # fmt: skip
+"""Languages by code; others are called by their code."""
+
+DETECTED = 200
+"""Characters by which a language is recognized."""
+
+MOST_ALTERNATIVES = 10
+
+
+class TranslateRequest(Strict):
+    """A text to translate, or several."""
+
+    q: str | list[str] = Field(description="The text, or a list of texts; sentence by sentence is translated.")
+    source: str = Field("auto", description='Code of its language; "auto": of the one that fits it best.')
+    target: str = Field(description="Code of the language to translate into.")
+    format: Literal["text", "html"] = Field(
+        "text", description="html: tags are kept, and what is between is translated."
+    )
+    alternatives: int = Field(0, ge=0, le=MOST_ALTERNATIVES, description="Further translations of each text, at most.")
+    api_key: str = ""
+
+
+class DetectRequest(Strict):
+    """A text whose language is wanted."""
+
+    q: str
+    api_key: str = ""
+
+
+class Language(BaseModel):
+    """A language that can be translated."""
+
+    code: str
+    name: str
+    targets: list[str]
+
+
+class Detected(BaseModel):
+    """A language, and how likely it is of the text."""
+
+    language: str
+    confidence: float
+    """In percent."""
+
+
+class Translated(BaseModel):
+    """Translations, lists if ``q`` is one. What was not asked for is left out."""
+
+    translatedText: str | list[str]
+    alternatives: list[str] | list[list[str]] | None = None
+    detectedLanguage: Detected | list[Detected] | None = None
+
+
+async def _fields(request: Request) -> dict[str, object]:
+    """The fields of a body: JSON, or a form."""
+    body = await request.body()
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RequestError(400, "expected a JSON object or a form, got neither; see /docs") from None
+    if not isinstance(fields, dict):
+        raise RequestError(400, f"expected a JSON object, got {type(fields).__name__}; see /docs")
+    return fields
+
+
+def _body(model: type[BaseModel]) -> dict[str, object]:
+    """The body of a route in the OpenAPI document."""
+    schema = model.model_json_schema()
+    kinds = ("application/json", "application/x-www-form-urlencoded")
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
+
+
+Fields = Annotated[dict[str, object], Depends(_fields)]
+
+
+@router.get("/languages")
+async def languages(request: Request) -> list[Language]:
+    """The languages that can be translated, and into which."""
+    targets: dict[str, list[str]] = {}
+    for source, target in _directions(request):
+        targets.setdefault(source, []).append(target)
+    return [Language(code=code, name=NAMES.get(code, code), targets=sorted(targets[code])) for code in sorted(targets)]
+
+
+@router.get("/frontend/settings")
+async def frontend_settings(request: Request) -> dict[str, object]:
+    """What a user interface has to know."""
+    server, directions = server_of(request), sorted(_directions(request))
+    default = {"source": {"code": "auto", "name": "Auto Detect"}}
+    if directions:
+        code = directions[0][1]
+        default["target"] = {"code": code, "name": NAMES.get(code, code)}
+    return {
+        "apiKeys": server.access.api_key is not None,
+        "charLimit": server.limits.max_characters,
+        "batchLimit": server.limits.max_texts,
+        "frontendTimeout": 500,
+        "keyRequired": server.access.api_key is not None,
+        "language": default,
+        "suggestions": False,
+        "supportedFilesFormat": [],
+    }
+
+
+@router.post("/detect", response_model=list[Detected], openapi_extra=_body(DetectRequest))
+async def detect(request: Request, fields: Fields) -> list[Detected]:
+    """The languages that a text may be in, the likeliest first, of those that a model here writes."""
+    body = _validated(DetectRequest, fields)
+    check_key(request, body.api_key or bearer_key(request))
+    check_texts(request, [body.q], param="q")
+    return await _detected(request, body.q, {target for _, target in _directions(request)})
+
+
+@router.post(
+    "/translate", response_model=Translated, response_model_exclude_none=True, openapi_extra=_body(TranslateRequest)
+)
+async def translate(request: Request, fields: Fields) -> Translated:
+    """Translate a text or a list of texts."""
+    body = _validated(TranslateRequest, fields)
+    check_key(request, body.api_key or bearer_key(request))
+    several = body.q if isinstance(body.q, list) else [body.q]
+    check_texts(request, several, param="q")
+    found: list[Detected] = []
+    if body.source == "auto":
+        sources = {source for source, target in _directions(request) if target == body.target}
+        found = [
+            (await _detected(request, text, sources) or [Detected(language="", confidence=0)])[0] for text in several
+        ]
+    sources_of = [detected.language for detected in found] or [body.source] * len(several)
+    texts = [
+        await _translated(request, text, _direction(request, source, body.target), body)
+        for text, source in zip(several, sources_of, strict=True)
+    ]
+    best, others = [options[0] for options in texts], [options[1:] for options in texts]
+    wants = body.alternatives > 0
+    if isinstance(body.q, list):
+        return Translated(translatedText=best, alternatives=others if wants else None, detectedLanguage=found or None)
+    alternatives = others[0] if wants else None
+    return Translated(translatedText=best[0], alternatives=alternatives, detectedLanguage=found[0] if found else None)
+
+
+async def _translated(request: Request, text: str, model: str, body: TranslateRequest) -> list[str]:
+    """A text translated, and alternatives; all different."""
+    loaded, translator = await server_of(request).models.translator(model)
+    parts = parts_of(text, html=body.format == "html")
+    sentences = [part.text for part in parts if part.translate]
+    count = body.alternatives + 1
+    beams = max(TranslationConfig().num_beams, count)
+    results = await compute(request, loaded, sentences, Translate(translator, beams, count)) if sentences else []
+    options = []
+    for number in range(count):
+        chosen = iter([translations[min(number, len(translations) - 1)].text for translations in results])
+        options.append(joined([Part(next(chosen), part.escape) if part.translate else part for part in parts]))
+    return list(dict.fromkeys(options))
+
+
+async def _detected(request: Request, text: str, candidates: set[str]) -> list[Detected]:
+    """Candidates by their probability given the text, with equal probabilities before."""
+    models = server_of(request).models
+    by_target = {target: name for (_, target), name in _directions(request).items() if target in candidates}
+    begin = " ".join(text[:DETECTED].split())
+    if len(candidates) == 1 or not begin:
+        return [Detected(language=code, confidence=100.0 if begin else 0.0) for code in sorted(candidates)]
+    log_p = {}
+    for code, name in by_target.items():
+        loaded, translator = await models.translator(name)
+        (per_character,) = await compute(request, loaded, [begin], TargetLikelihood(translator))
+        log_p[code] = per_character * len(begin)
+    best = max(log_p.values(), default=0.0)
+    total = sum(math.exp(value - best) for value in log_p.values())
+    return [
+        Detected(language=code, confidence=round(100 * math.exp(value - best) / total, 1))
+        for code, value in sorted(log_p.items(), key=lambda item: -item[1])
+    ]
+
+
+def _directions(request: Request) -> dict[tuple[str, str], str]:
+    """A translator for each pair of languages; those that ship before one's own."""
+    names: dict[tuple[str, str], str] = {}
+    for name, info in server_of(request).models.of_task("translation").items():
+        if info.source_language and info.target_language:
+            names.setdefault((info.source_language, info.target_language), name)
+    return names
+
+
+def _direction(request: Request, source: str, target: str) -> str:
+    """The translator of a direction."""
+    directions = _directions(request)
+    if (source, target) not in directions:
+        known = ", ".join(f"{one} to {other}" for one, other in sorted(directions)) or "none"
+        raise RequestError(400, f"expected one of the directions {known}; got {source:.20} to {target:.20}")
+    return directions[source, target]
+
+
+def _validated(model: type[Body], fields: Mapping[str, object]) -> Body:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RequestError(400, sentence(error.errors())) from None

@@ -1,0 +1,119 @@
+"""What the routes of all protocols share: their server, its key, and work that ends with its client."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import reprlib
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from textseq.serve.errors import RequestError, out_of_time
+from textseq.serve.gathering import Operation
+from textseq.serve.metrics import Metrics
+from textseq.serve.models import LoadedModel, ServedModels
+from textseq.serve.settings import Access, Limits
+from textseq.tokenizers.base import encode_unicode
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the routes use."""
+
+    models: ServedModels
+    limits: Limits
+    access: Access
+    metrics: Metrics
+
+
+def server_of(request: Request) -> Server:
+    """The server that a request came to."""
+    server: Server = request.app.state.server
+    return server
+
+
+def authorized(request: Request) -> None:
+    """Refuse a request without the key."""
+    check_key(request, bearer_key(request))
+
+
+def bearer_key(request: Request) -> str:
+    """The key that a request brings in its headers."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def check_key(request: Request, key: str) -> None:
+    """Refuse any key but the server's, if it has one."""
+    expected = server_of(request).access.api_key
+    if expected is not None and not hmac.compare_digest(key.encode(), expected.encode()):
+        got = "another" if key else "none"
+        raise RequestError(401, f"expected the server's API key, got {got}; send it as 'Authorization: Bearer KEY'")
+
+
+def check_texts(
+    request: Request, texts: Sequence[str], *, param: str, characters: bool = True, copies: int = 1
+) -> None:
+    """Refuse too many texts, too long ones, and those with lone surrogates."""
+    limits = server_of(request).limits
+    for text in texts:
+        encode_unicode(text, "utf-8")
+    if (count := len(texts) * copies) > limits.max_texts:
+        raise RequestError(400, f"{param}: expected at most {limits.max_texts} texts, got {count:,}", param=param)
+    longest = max(map(len, texts), default=0)
+    if characters and longest > limits.max_characters:
+        raise RequestError(
+            400,
+            f"{param}: expected at most {limits.max_characters:,} characters, got {longest:,}; send it in parts",
+            param=param,
+        )
+
+
+async def while_connected(request: Request, work: Coroutine[object, object, R]) -> R:
+    """The result of work that is cancelled when its client goes away, or its time is over.
+
+    Raises:
+        RequestError: it took too long.
+        ClientDisconnect: no one waits for the answer.
+    """
+    seconds = server_of(request).limits.max_seconds
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if gone.done():
+            raise ClientDisconnect
+        raise out_of_time(seconds)
+    finally:
+        for future in (task, gone):
+            future.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def compute(request: Request, model: LoadedModel, texts: Sequence[str], operation: Operation[R]) -> list[R]:
+    """The results of an operation on texts, computed together with those of other requests."""
+    return await while_connected(request, model.gatherer.compute(texts, operation))
+
+
+def sentence(errors: Sequence[Mapping[str, object]]) -> str:
+    """What pydantic found wrong with a request, in one line."""
+    parts = []
+    for error in errors[:3]:
+        place = error["loc"]
+        assert isinstance(place, tuple)
+        name = ".".join(str(part) for part in place if part != "body") or "request"
+        got = "" if error["type"] in ("missing", "json_invalid") else f", got {reprlib.repr(error['input']):.80}"
+        parts.append(f"{name}: {str(error['msg'])[:1].lower()}{str(error['msg'])[1:]}{got}")
+    return "; ".join(parts)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
