@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from textseq.checkpoints.registry import find_model
-from textseq.commands.command import log_to_stderr, parse, run, to_json
+from textseq.commands.command import log_to_stderr, parse, run, show, to_json
 from textseq.commands.evaluate import HIDDEN, PROG, check, evaluate_model, evaluate_options, tasks_of
 from textseq.errors import TextseqError
 from textseq.tasks import registry
@@ -52,10 +52,10 @@ def evaluate(arguments: Sequence[str]) -> None:
     metrics = evaluate_model(options, task, folders[options.model[0]])
     if not environment().leads:
         return
-    print(to_json(metrics.to_dict()) if options.json else f"{metrics}\n{metrics.signature}")
+    show(to_json(metrics.to_dict()) if options.json else f"{metrics}\n{metrics.signature}")
     if isinstance(metrics, ClassificationMetrics):
         if not options.json:
-            print(metrics.table())
+            show(metrics.table())
         if options.plot_confusion is not None:
             confusion_plot(metrics.confusion, metrics.labels, options.plot_confusion)
 

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textseq.commands.command import log_to_stderr, parse, run, to_json
+from textseq.commands.command import log_to_stderr, parse, run, show, to_json
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions, show_models
 from textseq.config.base import flag_of
@@ -124,9 +124,9 @@ def sample(arguments: Sequence[str]) -> None:
 
             copied = memorization_of(text.removeprefix(options.prompt), training, normalization=normalization)
         if options.json:
-            print(to_json(_record(text, options, scored[-1] if inspection.show_surprisal else None, copied)))
+            show(to_json(_record(text, options, scored[-1] if inspection.show_surprisal else None, copied)))
         elif copied is not None:
-            print(copied)
+            show(copied)
     if inspection.surprisal_html is not None:
         from textseq.io.files import replacing
         from textseq.tasks.language_model.surprisal import web_page
@@ -165,7 +165,7 @@ def _show(pieces: Iterator[str]) -> str:
     """Print a text as it is written, and return it."""
     text = ""
     for piece in pieces:
-        print(piece, end="", flush=True)
+        show(piece, end="")
         text += piece
     print()
     return text

@@ -15,6 +15,7 @@ from textseq.commands.command import log_to_stderr, parse, run
 from textseq.commands.train import HIDDEN, PROG, Named, changed_flags, elsewhere
 from textseq.data.sources import LabelledData
 from textseq.errors import TextseqError
+from textseq.io.colored_text import visible
 from textseq.training.distributed.environment import environment
 
 
@@ -61,7 +62,7 @@ def _report(line: str) -> None:
     from tqdm import tqdm
 
     if environment().leads:
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(visible(line) if sys.stderr.isatty() else line, file=sys.stderr)
 
 
 main = partial(run, PROG, train)

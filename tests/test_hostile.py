@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import pickle
+import re
 import resource
 import struct
 import sys
@@ -26,6 +27,7 @@ from safetensors.torch import load, save
 import textseq
 from textseq.checkpoints import size_limits as parameters
 from textseq.checkpoints.model_info import read_json
+from textseq.commands.command import show
 from textseq.config.base import LARGEST
 from textseq.data.corpora.catalog import read_recipe, recipe_files
 from textseq.data.corpora.text_formats import members
@@ -253,6 +255,66 @@ def test_lists_show_models_whose_results_are_nonsense(
         patch.setenv("TEXTSEQ_HOME", str(tmp_path))
         assert "language-model  Mine (" in command("sample", "--list-authors")[1]
         assert "classification  good, bad; Mine (" in command("classify", "--list-models")[1]
+
+
+def test_a_tagger_that_lacks_its_output_is_refused(tmp_path: Path) -> None:
+    files = edited("tagging", lambda facts: facts["model"].pop("output"))
+    with pytest.raises(TextseqError, match=r"config\.json is damaged: it lacks 'output'"):
+        textseq.load(folder_of(files, tmp_path / "model"))
+
+
+def test_a_home_that_there_is_not_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    for variable, arguments in (("TEXTSEQ_HOME", ["sample", "--list-authors"]), ("TEXTSEQ_DATA", ["train", "imdb"])):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "~nosuchuser/here")
+            code, _, err = command(*arguments)
+        assert code == 2 and len(err.splitlines()) == 1
+        assert f"{variable}: expected a folder, got ~nosuchuser/here, and there is no such user" in err
+
+
+# Terminals and Markdown
+
+NASTY = "a\x1b[2J\x9b\x07\x7fb"
+
+
+def test_no_terminal_gets_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    def raw(text: str) -> bool:
+        return any(character in text for character in "\x1b\x9b\x07\x7f\r")
+
+    code, _, err = command("classify", "--model", NASTY)
+    assert code == 2 and "␛[2J" in err and not raw(err)
+    files = edited("language-model", lambda facts: facts.update(corpus={"title": NASTY}, labels=[NASTY]))
+    (tmp_path / "runs" / "author").mkdir(parents=True)
+    folder_of(files, tmp_path / "runs" / "author" / "best-1")
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    asked = "sample", "--list-authors"
+    assert raw(command(*asked)[1]), "a pipe gets the text as it is"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    show(f"{NASTY}\tc\r\n")
+    assert not raw(command(*asked)[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(textseq.TextGenerator, "stream", lambda *_, **__: iter([NASTY, "\r\n"]))
+        code, out, _ = command("sample", "--author", "author")
+    assert code == 0 and out.endswith("b␍\n\n") and not raw(out)
+
+
+def test_nothing_in_a_model_card_is_markup_of_others(tmp_path: Path) -> None:
+    evil = "a|b](http://x)[c]<script>`d`\n# e\x1b_f_ *g*"
+    corpus = {"name": evil, "title": evil, "licence": evil}
+    facts = {"labels": [evil, "other"], "corpus": corpus, "made_with": {"device": evil}, "init_from": str(tmp_path)}
+    loaded = textseq.load(folder_of(edited("classification", lambda table: table.update(facts)), tmp_path / "model"))
+    folder = tmp_path / "x`<b>`; $(y)"
+    loaded.save(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    outside = "".join(card.split("```")[::2])
+    assert not re.search(r"(?<!\\)[<\[]|\x1b|^# e|(?<![\\\w])_f|(?<!\\)\*g", outside, re.MULTILINE)
+    assert "textseq-classify --model 'x`<b>`; $(y)' < texts.txt" in card
+    for path in folder.iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes()
 
 
 def test_a_name_that_is_no_text_is_saved_by_its_number(tmp_path: Path) -> None:

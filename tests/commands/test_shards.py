@@ -226,6 +226,34 @@ def test_a_folder_is_of_one_job_and_one_command(folder: Path) -> None:
     assert Path("out.txt").read_text() == "a\n" * 4
 
 
+@pytest.mark.parametrize("job", ["[]", "{", "[" * 10**5, '{"lines": 1' + " " * 2**24 + "}"], ids=range(4))
+def test_a_job_that_is_none_is_refused(job: str) -> None:
+    _, do = whole()
+    Path("out.txt.shards").mkdir()
+    Path("out.txt.shards/job.json").write_text(job)
+    with pytest.raises(TextseqError, match=r"out\.txt\.shards belongs to another job"):
+        do()
+
+
+@pytest.mark.parametrize("name", ["job.json", "process-0", "000000", "joined"])
+def test_pipes_and_endless_files_are_refused(name: str) -> None:
+    _, do = whole()
+    Path("out.txt.shards").mkdir()
+    os.mkfifo(f"out.txt.shards/{name}")
+    with pytest.raises(TextseqError, match=rf"{name} is a pipe or a device; .* remove it"):
+        do()
+    Path(f"out.txt.shards/{name}").unlink()
+    Path(f"out.txt.shards/{name}").symlink_to("/dev/zero")
+    with pytest.raises(TextseqError, match=rf"{name} is a pipe or a device; .* remove it"):
+        do()
+
+
+def test_an_output_that_is_a_link_to_itself_is_refused() -> None:
+    Path("loop").symlink_to("loop")
+    with pytest.raises(TextseqError, match="loop is a link that leads to itself"):
+        Shards(Path("loop"), 0, 1, {})
+
+
 # The commands
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from textseq.data.readers import word_vectors
 from textseq.data.readers.word_vectors import read_vectors
 from textseq.data.word_vectors import Vectors, spearman, vectors_of
 from textseq.errors import TextseqError
+from textseq.io import documents
 from textseq.nn.embedding import load_rows
 
 WORDS = ("the", "of", "Paris", "paris", "naïve", ". . .", "at name@domain.com", "1")
@@ -163,6 +165,23 @@ def test_the_member_of_an_archive_is_named_or_known_by_its_size(tmp_path: Path) 
             read_vectors(f"{path}{member}")
     with pytest.raises(TextseqError, match="0 members with vectors of size 7"):
         read_vectors(path, size=7)
+
+
+def test_an_archive_of_many_members_is_opened_once_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {f"{number}.txt": "" if number % 2 else "nothing\n" for number in range(200)}
+    path = zipped(tmp_path / "many.zip", **members, **{"a.txt": lines()})
+    opened: list[Path] = []
+
+    def counted(path: Path) -> zipfile.ZipFile:
+        opened.append(path)
+        return zipfile.ZipFile(path)
+
+    for module in (word_vectors, documents):
+        monkeypatch.setattr(module, "archive_of", counted)
+    np.testing.assert_array_equal(read_vectors(path, size=5).table, TABLE)
+    assert len(opened) <= 3
+    with pytest.raises(TextseqError, match="101 members"):
+        read_vectors(path)
 
 
 def test_the_size_that_is_asked_for_is_held(tmp_path: Path) -> None:

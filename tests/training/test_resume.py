@@ -7,14 +7,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from killable import Server, outcome, write_texts
+from safetensors.torch import save_file
 
 import textseq
+from textseq.checkpoints import checkpoint
 from textseq.checkpoints.registry import newest
 from textseq.config.training import OptimizerName, ScheduleName, TrainingConfig
 from textseq.errors import Interrupted, TextseqError
@@ -211,6 +214,63 @@ def test_another_optimizer_is_refused(home: Path) -> None:
     train(home, "optimizer", settings(5, optimizer="sgd"))
     with pytest.raises(TextseqError, match=r"was started with sgd, got adamw; leave it out"):
         textseq.resume("optimizer", training=settings(50))
+
+
+HARMS: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
+    "an optimizer's tensor lost": lambda tensors: tensors.pop("optimizer.0.exp_avg"),
+    "an optimizer's tensor of another shape": lambda tensors: tensors.update(
+        {"optimizer.0.exp_avg": torch.zeros(3, 3, 3)}
+    ),
+    "half the state lost": lambda tensors: tensors.pop("state.1"),
+    "a state of another shape": lambda tensors: tensors.update({"state.0": torch.zeros(1, 2)}),
+    "random numbers of another type": lambda tensors: tensors.update({"random.cpu": torch.zeros(5)}),
+    "micro-batches that are none": lambda tensors: tensors.update({"micro_batches": torch.zeros(2)}),
+    "an average of another shape": lambda tensors: tensors.update({"moving.0": torch.zeros(7)}),
+}
+
+
+def test_tensors_that_do_not_fit_are_refused_in_one_line(home: Path) -> None:
+    folder = train(home, "fits", replace(settings(5), ema_decay=0.9))
+    last = folder / newest_name(folder)
+    path, whole = last / "training.safetensors", checkpoint.read_tensors(last / "training.safetensors")
+    for name, harm in HARMS.items():
+        tensors = {key: value.clone() for key, value in whole.items()}
+        harm(tensors)
+        save_file(tensors, path)
+        checkpoint.rehash(last)
+        with pytest.raises(
+            TextseqError, match=r"fits(/last-\d+)? is not a checkpoint of this run \(.+\); rest"
+        ) as told:
+            textseq.resume(folder, training=replace(settings(9), ema_decay=0.9))
+        assert "\n" not in str(told.value), name
+
+
+def test_pipes_in_the_folder_are_refused(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(home, "pipes", settings(2))
+    for name in ("README.md", "curve.png", "log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+        with pytest.raises(TextseqError, match=rf"{name} is a pipe or a device; .*remove it"):
+            textseq.resume(folder, training=settings(4))
+        (folder / name).unlink()
+    for config in folder.glob("*/config.json"):
+        config.unlink()
+        os.mkfifo(config)
+    assert "pipes" not in {model.name for model in textseq.list_models()}
+    with pytest.raises(TextseqError, match=r"config\.json is damaged \(it is a pipe or a device"):
+        textseq.resume(folder)
+
+
+def test_a_curve_that_cannot_be_drawn_costs_no_training(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no\nink")
+
+    monkeypatch.setattr("textseq.tasks.base.learning_curve", fails)
+    said: list[str] = []
+    textseq.train(text=[home / "text.txt"], name="dry", model=MODEL, training=settings(2), report=said.append)
+    folder = home / "runs" / "dry"
+    assert (folder / "README.md").exists()
+    assert f"note: {folder / 'curve.png'} is missing: no ink" in said
 
 
 @pytest.mark.parametrize("file", ["training.safetensors", "training.json", "model.safetensors"])

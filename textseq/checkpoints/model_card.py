@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,11 @@ from torch import nn
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.errors import TextseqError
+from textseq.io.colored_text import visible
 from textseq.io.files import whole_folder
+
+MARKUP = re.compile(r"[\\`*<|~\[]|(?<!\w)_|_(?!\w)")
+"""Characters that Markdown may read as markup."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
     """
     parameters = sum(p.numel() for p in model.parameters())
     mean = f", the mean of the weights of steps {', '.join(map(str, info.average_of))}" if info.average_of else ""
+    name = visible(name).replace("\n", " ")
     text = describe(name, info)
     tables = {"model": info.model, "data": info.data, "training": info.training}
     lines = [
-        f"# {name}",
+        f"# {markdown(name)}",
         "",
-        f"{text.title} with {parameters:,} parameters, trained by textseq {info.textseq} on {info.corpus.title}.",
+        f"{markdown(text.title)} with {parameters:,} parameters, trained by textseq {markdown(info.textseq)} on "
+        f"{markdown(info.corpus.title)}.",
         "",
         "```",
         text.command,
@@ -60,8 +67,8 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
         "```",
         "",
         "## Training data",
-        f"- Corpus: {info.corpus.name}. Licence of the text: {info.corpus.licence}.",
-        *text.trained_on,
+        f"- Corpus: {markdown(info.corpus.name)}. Licence of the text: {markdown(info.corpus.licence)}.",
+        *map(markdown, text.trained_on),
         f"- Steps of this checkpoint: {info.step}{mean}.",
         *_made_with(info.made_with),
         "",
@@ -71,13 +78,22 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
         "## Settings",
         "| setting | value |",
         "|---|---|",
-        *(f"| {table}.{key} | {value} |" for table, settings in tables.items() for key, value in settings.items()),
+        *(
+            f"| {table}.{markdown(key)} | {markdown(value)} |"
+            for table, settings in tables.items()
+            for key, value in settings.items()
+        ),
         "",
         "## Limits",
         *text.limits,
         "",
     ]
     return "\n".join(lines)
+
+
+def markdown(text: object) -> str:
+    """A text from a file or a user, in a line of Markdown: nothing in it is markup or controls a terminal."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(visible(str(text)).split()))
 
 
 def save_with_card(
@@ -96,7 +112,7 @@ def save_with_card(
         folder: must not exist yet.
         model: its weights.
         tokenizer: one or several.
-        info: its metadata; local paths and the command line are left out.
+        info: its metadata; the command line and folders of this machine are left out.
         describe: the task's part of the card.
         half: write the weights in 16 bits.
         results: further metrics, before those in ``info``.
@@ -110,7 +126,14 @@ def save_with_card(
         {name: value for name, value in table.items() if name != "command"}
         for table in (info.made_with, info.resumed_with)
     )
-    info = replace(info, source={}, results=(*results, *info.results), made_with=made_with, resumed_with=resumed_with)
+    info = replace(
+        info,
+        source={},
+        init_from=info.init_from and Path(info.init_from).name,
+        results=(*results, *info.results),
+        made_with=made_with,
+        resumed_with=resumed_with,
+    )
     with whole_folder(folder) as aside:
         checkpoint.write_model(aside, model, tokenizer, info, half=half)
         card = model_card(folder.name, info, model, describe)
@@ -123,7 +146,7 @@ def result_table(head: Sequence[str], info: ModelInfo, row: Callable[[Table], Se
     return (
         f"| {' | '.join(names)} |",
         f"|{'|'.join(['---:'] * len(head))}|---|",
-        *(f"| {' | '.join([*row(result), _signature(result)])} |" for result in info.results),
+        *(f"| {' | '.join([*map(markdown, row(result)), _signature(result)])} |" for result in info.results),
     )
 
 
@@ -138,13 +161,20 @@ def label_text(info: ModelInfo) -> str:
 
 
 def _made_with(made_with: Table) -> list[str]:
-    versions = ", ".join(f"{name} {value}" for name, value in made_with.items() if name not in {"textseq", "command"})
-    command = f": `{' '.join(str(made_with['command']).split())}`" if "command" in made_with else ""
+    versions = ", ".join(
+        f"{markdown(name)} {markdown(value)}" for name, value in made_with.items() if name not in {"textseq", "command"}
+    )
+    command = f": {_code(made_with['command'])}" if "command" in made_with else ""
     return [f"- Made with {versions}{command}."] if made_with else []
 
 
 def _signature(result: Table) -> str:
-    return f"`{str(result['signature']).replace('|', ' ')}`"
+    return _code(str(result["signature"]).replace("|", " "))
+
+
+def _code(text: object) -> str:
+    """A text in Markdown's font for code, in one line."""
+    return f"`{' '.join(visible(str(text)).replace('`', chr(39)).split())}`"
 
 
 def label_results(info: ModelInfo, unit: str) -> tuple[str, ...]:

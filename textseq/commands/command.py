@@ -16,10 +16,11 @@ import signal
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from textseq.commands.flags import Elsewhere, flags_of, read
 from textseq.errors import Interrupted, TextseqError, unknown
+from textseq.io.colored_text import visible
 from textseq.training.distributed.environment import DistributedEnvironment, environment, first_to_fail
 from textseq.version import __version__
 
@@ -70,14 +71,31 @@ def to_json(record: object, *, unicode: bool = False) -> str:
 
 
 def _print_and_exit(text: str) -> NoReturn:
-    print(*[text] * bool(text), sep="", end="\n" * bool(text), flush=True)
+    show(text, end="\n" * bool(text))
     raise SystemExit(0)
+
+
+def show(text: object, *, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print a text at once; on a terminal control characters are symbols, as they would move the cursor and more.
+
+    Everything that models, files or their names may contain is printed here.
+    """
+    file = file or sys.stdout
+    print(visible(str(text)) if file.isatty() else text, end=end, file=file, flush=True)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, without characters that control a terminal."""
+        return visible(super().format(record))
 
 
 def log_to_stderr(*, every_process: bool = False) -> None:
     """Print the library's warnings on stderr; of several processes only the first prints by default."""
     level = logging.WARNING if every_process or environment().leads else logging.CRITICAL
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 @contextlib.contextmanager
@@ -113,21 +131,26 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
     except TextseqError as error:
         if first_to_fail(process):
             which = "" if process.leads else f" (process {process.rank})"
-            print(f"{prog}{which}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+            _complain(f"{prog}{which}: {error}")
         sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as stop:
         if message := str(stop) if isinstance(stop, Interrupted) else "stopped":
-            print(f"{prog}: {message}", file=sys.stderr)
+            _complain(f"{prog}: {message}")
         sys.exit(getattr(stop, "code", 130))
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(0)
     except OSError as error:
-        print(f"{prog}: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        _complain(f"{prog}: {error.filename or 'output'}: {error.strerror or error}")
         with contextlib.suppress(OSError):
             _discard_stdout()
         sys.exit(2)
     sys.exit(0)
+
+
+def _complain(message: str) -> None:
+    """Print an error in one line, wherever stderr goes."""
+    print(visible(" ".join(message.splitlines())), file=sys.stderr)
 
 
 def _discard_stdout() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textseq.commands.command import show
 from textseq.commands.flags import flags_of, option
 from textseq.config.base import Settings, flag_of
 from textseq.config.decoding import Precision
@@ -175,7 +176,7 @@ def process_group(device: str) -> ProcessGroup:
 def print_notes(notes: Iterable[str]) -> None:
     """Print notes on stderr; of several processes only the first prints."""
     for note in notes if environment().leads else ():
-        print(note, file=sys.stderr)
+        show(note, file=sys.stderr)
 
 
 def tasks_of(models: Mapping[str, Path]) -> Task:

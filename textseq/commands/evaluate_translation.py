@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from textseq.commands.command import to_json
+from textseq.commands.command import show, to_json
 from textseq.commands.evaluate import Evaluate, default_split, print_notes, process_group
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.sources import PairData
@@ -83,7 +83,7 @@ def _show(
         lines = [to_json({"name": name, **score.to_dict()}) for score in scores]
     else:
         lines = [f"{name}:"] * heading + [f"{score}\n{score.signature}" for score in scores]
-    print(*lines, sep="\n", flush=True)
+    show("\n".join(lines))
 
 
 def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:

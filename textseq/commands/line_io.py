@@ -7,12 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from textseq.checkpoints.registry import find_model
-from textseq.commands.command import log_to_stderr, terminable, to_json
+from textseq.commands.command import log_to_stderr, show, terminable, to_json
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions
 from textseq.commands.shards import Answers, Shards, Texts, fingerprint
@@ -142,7 +141,7 @@ class LineOptions(ModelOptions):
                     texts, answers, ahead=ahead, characters=characters, buffers=buffers, progress=bar.update
                 )
                 return
-            with growing(self.output) if self.output is not None else nullcontext(partial(print, flush=True)) as write:
+            with growing(self.output) if self.output is not None else nullcontext(show) as write:
                 for line in answers(_prompted(texts, prompt) if self.prompts else texts, 0, bar.update):
                     write(line)
                 if texts.fault is not None:

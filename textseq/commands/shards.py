@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from textseq.errors import Interrupted, TextseqError
-from textseq.io.files import cannot_write, replacing, sha256
+from textseq.io.files import cannot_write, json_of, read_text, real, refuse_special, replacing, sha256
 from textseq.io.lines import read_ahead
 from textseq.io.locks import take
 
@@ -61,7 +61,7 @@ class Shards:
     """One process's share of the work on a file; ``job`` is everything that the answers depend on, as plain data."""
 
     def __init__(self, output: Path, process: int, processes: int, job: Mapping[str, object]) -> None:
-        self.output = output.resolve()  # the file that a link points to
+        self.output = real(output)  # the file that a link points to
         self.folder = self.output.with_name(self.output.name + ".shards")
         self.process, self.processes, self.job = process, processes, json.loads(json.dumps(job, default=str))
 
@@ -138,16 +138,19 @@ class Shards:
                 self.folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.folder, error) from error
+            refuse_special(self.folder)
             self._lock(locks)
             if not file.exists():
                 self._clear()
                 with replacing(file) as (new,):
                     new.write(json.dumps(self.job, indent=1).encode())
         self._await(file.exists, 0)
+        refuse_special(self.folder)
         try:
-            there = json.loads(file.read_bytes())
+            table = json_of(read_text(file))
         except (OSError, ValueError):
-            there = {}
+            table = None
+        there = table if isinstance(table, dict) else {}
         if other := [key for key in self.job | there if there.get(key) != self.job.get(key)]:
             raise TextseqError(
                 f"{self.folder} belongs to another job, which differs in {', '.join(other)}; remove that folder, or "

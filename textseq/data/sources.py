@@ -15,6 +15,7 @@ from textseq.data.pairs import PairDataset, load_pairs, own_pairs
 from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
 from textseq.data.text import TextDataset, own_text
 from textseq.errors import TextseqError
+from textseq.io.files import real
 from textseq.io.lines import LONGEST
 
 
@@ -287,7 +288,7 @@ def _paths(names: Sequence[str]) -> list[Path]:
 def _absolute(name: str) -> str:
     """An absolute path: links stay, but ``..`` is resolved, as it names nothing."""
     path = Path(name).absolute()
-    return str(path.resolve() if ".." in path.parts else path)
+    return str(real(path) if ".." in path.parts else path)
 
 
 def _options(source: PairData | LabelledData | TaggedData, longest: int, *, whole: bool = False) -> ReadOptions:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from textseq.config.tokenizer import TOKENIZER_OPTIONS, TokenizerConfig
 from textseq.errors import TextseqError, unknown
-from textseq.io.files import replacing, sha256
+from textseq.io.files import json_of, read_text, replacing, sha256
 from textseq.io.locks import clear_leavings, locked
 from textseq.tokenizers.base import TOKENIZER_FORMAT, Tokenizer
 from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer
@@ -251,7 +251,9 @@ def _open(path: Path, identity: _Identity) -> TokenFile | None:
     """The token file at ``path``, or None if it is missing, damaged or made from something else."""
     paths = identity.files(path)
     try:
-        header = json.loads(path.with_suffix(".json").read_bytes())
+        header = json_of(read_text(path.with_suffix(".json")))
+        if not isinstance(header, dict):
+            return None
         counts = _Counts(*(header[item.name] for item in fields(_Counts)))
         if header != _header(identity, counts, [sha256(file) for file in paths]):
             return None

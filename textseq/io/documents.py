@@ -110,16 +110,21 @@ class Document:
         if self.member is None:
             return _open(self.path)
         with archive_of(self.path) as archive:  # stays open as long as the member
-            if self.member not in archive.namelist():
-                raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and download it again")
+            return self.open_in(archive)
+
+    def open_in(self, archive: zipfile.ZipFile) -> IO[bytes]:
+        """The same for a member of an archive that is open already."""
+        assert self.member is not None
+        try:
             if archive.getinfo(self.member).compress_type not in ZIP_METHODS:
                 raise TextseqError(f"{self.name} has an unsupported compression; compress it with deflate")
-            try:
-                return archive.open(self.member)
-            except RuntimeError as error:  # it is encrypted
-                raise TextseqError(f"cannot read {self.name}: {error}; decompress it first") from error
-            except UnicodeDecodeError as error:  # its name in the archive is not the UTF-8 it claims to be
-                raise _damaged(self.name, error) from error
+            return archive.open(self.member)
+        except KeyError:
+            raise TextseqError(f"{self.path} has no member '{self.member}'; remove it and download it again") from None
+        except RuntimeError as error:  # it is encrypted
+            raise TextseqError(f"cannot read {self.name}: {error}; decompress it first") from error
+        except UnicodeDecodeError as error:  # its name in the archive is not the UTF-8 it claims to be
+            raise _damaged(self.name, error) from error
 
 
 class NotText(TextseqError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -234,8 +235,26 @@ def cannot_write(path: Path, error: Exception) -> TextseqError:
 
 def sha256(path: Path) -> str:
     """The hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file to read; a ValueError for a pipe or device, which may block or never end."""
+    if _is_special(path):
+        raise ValueError("it is a pipe or a device instead of a file")
+    return path.open("rb")
+
+
+def refuse_special(folder: Path) -> None:
+    """Raise a TextseqError if a folder has a pipe or device in it, which may block or never end."""
+    for path in folder.iterdir():
+        if _is_special(path):
+            raise TextseqError(f"{path} is a pipe or a device; expected files that textseq wrote, remove it")
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _sync(path: Path) -> None:
@@ -258,9 +277,9 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
     Raises:
         OSError: it is missing or cannot be read.
-        ValueError: it is not UTF-8, or has more than ``largest`` bytes.
+        ValueError: it is a pipe or device, is not UTF-8, or has more than ``largest`` bytes.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
         raise ValueError(f"it has more than {largest:,} bytes")

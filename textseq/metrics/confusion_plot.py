@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textseq.io.files import replacing
+from textseq.io.pictures import default_style
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,7 @@ WRITTEN, NAMED = 30, 150
 """Labels up to which the cells show their numbers, and up to which the axes name the labels."""
 
 
+@default_style()
 def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
     """Plot a confusion matrix (C, C) as a PNG: rows are true labels, columns predicted labels.
 

@@ -278,8 +278,16 @@ class Run(ABC, Generic[DataT, PredictorT]):
             raise Interrupted(f"{stop}; continue with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
             if trainer.log.path and trainer.log.path.exists():
-                learning_curve(trainer.log.path, self.folder / "curve.png", f"nats per {self.unit}")
+                self._draw_curve(trainer.log.path)
         return checkpoint.load(self._best())
+
+    def _draw_curve(self, log: Path) -> None:
+        """Draw the learning curve; a picture that cannot be drawn does not cost the training."""
+        picture = self.folder / "curve.png"
+        try:
+            learning_curve(log, picture, f"nats per {self.unit}")
+        except Exception as error:
+            self.report(f"note: {picture} is missing: {' '.join(str(error).split())}")
 
 
 AnyRun = Run[Any, Any]

@@ -18,6 +18,7 @@ from textseq.checkpoints.checkpoint import read_tensors
 from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
+from textseq.training.state import checkpoint_errors
 
 Costs = dict[str, float]
 """Step and cost (lower is better) of the evaluations to average, oldest first. Their weights are in the run folder, as
@@ -91,7 +92,9 @@ class Averages:
     def restore(self, tensors: Mapping[str, Tensor], costs: Costs) -> Costs:
         """Restore a moving average (by default the weights) and check the saved files; returns those to average."""
         if self.moving:
-            _copy(self.moving, [tensors.get(f"moving.{i}", weights) for i, weights in enumerate(self.parameters)])
+            assert self.folder is not None
+            with checkpoint_errors(self.folder):
+                _copy(self.moving, [tensors.get(f"moving.{i}", weights) for i, weights in enumerate(self.parameters)])
         if self.config.average == "none":
             costs = {}
         for step in costs:
@@ -105,8 +108,10 @@ class Averages:
         """The saved weights of a step, verified by their hash."""
         tensors = read_tensors(self._file(step))
         check = tensors.pop(CHECK, None)
-        valid = check is not None and torch.equal(check, _hash(tensors))
-        if not valid or tensors.keys() != {str(index) for index in range(len(self.parameters))}:
+        with checkpoint_errors(self._file(step)):
+            valid = check is not None and torch.equal(check, _hash(tensors))
+        shapes = {str(index): parameter.shape for index, parameter in enumerate(self.parameters)}
+        if not valid or {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise TextseqError(
                 f"{self._file(step)} is damaged: its SHA-256 is not the one in it; restore it, or continue with "
                 "--average none"

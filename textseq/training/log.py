@@ -7,14 +7,23 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
+from textseq.errors import TextseqError
 from textseq.io.extras import optional
-from textseq.io.files import cannot_write, json_of, replacing
+from textseq.io.files import cannot_write, json_of, open_regular, replacing
+from textseq.io.pictures import default_style
 
 Points = list[tuple[float, float]]
 
+LONGEST_LINE = 2**20
+"""Bytes of a line of a log; longer ones are damaged."""
 
+LARGEST_LOG = 2**30
+"""Bytes of a log: those of some fifty million steps."""
+
+
+@default_style()
 def learning_curve(log: Path, picture: Path, loss_unit: str = "") -> None:
     """Draw training and validation loss and the gradient's norm over the steps, as a PNG.
 
@@ -33,10 +42,8 @@ def learning_curve(log: Path, picture: Path, loss_unit: str = "") -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = [*_numbers(log)]
-    training, validation, accuracy, norms = (
-        [(line["step"], line[name]) for line in lines if name in line and "step" in line]
-        for name in ("loss", "validation_loss", "validation_accuracy", "gradient_norm")
+    training, validation, accuracy, norms = _series(
+        log, "loss", "validation_loss", "validation_accuracy", "gradient_norm"
     )
     figure = Figure(figsize=(7, 5.4 if norms else 4.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -79,13 +86,36 @@ def learning_curve(log: Path, picture: Path, loss_unit: str = "") -> None:
         figure.savefig(file, format="png", dpi=130)
 
 
-def _numbers(log: Path) -> Iterator[dict[str, float]]:
-    """The numbers that can be drawn in each complete line, by their names."""
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError):
-            values = json_of(line)
-            if isinstance(values, dict):
-                yield {k: v for k, v in values.items() if isinstance(v, int | float) and abs(v) < 1e30}
+def _lines(log: Path) -> Iterator[tuple[bytes, dict[str, object]]]:
+    """The complete lines of a log, each with its values; damaged lines are left out.
+
+    Raises:
+        TextseqError: it cannot be read, or is larger than any log.
+    """
+    try:
+        with open_regular(log) as file:
+            if log.stat().st_size > LARGEST_LOG:
+                raise TextseqError(f"{log} has more than {LARGEST_LOG:,} bytes; no log has, so move it away")
+            while line := file.readline(LONGEST_LINE):
+                with suppress(ValueError):
+                    values = json_of(line.decode())
+                    if isinstance(values, dict):
+                        yield line, values
+    except TextseqError:
+        raise
+    except (OSError, ValueError) as error:
+        raise TextseqError(f"cannot read {log}: {error}; move it away") from error
+
+
+def _series(log: Path, *names: str) -> list[Points]:
+    """The points of each name that can be drawn: steps and values."""
+    series: dict[str, Points] = {name: [] for name in names}
+    for _, values in _lines(log):
+        for name, points in series.items():
+            point = values.get("step"), values.get(name)
+            if all(isinstance(number, int | float) and abs(number) < 1e30 for number in point):
+                points.append(cast(tuple[float, float], point))
+    return list(series.values())
 
 
 def _columns(points: Points) -> tuple[list[float], list[float]]:
@@ -134,9 +164,10 @@ class RunLog:
     def cut(self, step: int) -> None:
         """Remove the lines after a step, for a run that returns to it."""
         if self.path is not None and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             with replacing(self.path) as (file,):
-                file.write("".join(line + "\n" for line in lines if _step(line) <= step).encode())
+                for line, values in _lines(self.path):
+                    if _step(values) <= step:
+                        file.write(line.rstrip(b"\n") + b"\n")
 
     def close(self) -> None:
         """Close the TensorBoard events."""
@@ -151,10 +182,7 @@ def summary_writer() -> Callable[[str], EventWriter]:
     return writer
 
 
-def _step(line: str) -> float:
-    """The step of a line; infinite for a line that a killed run left incomplete."""
-    try:
-        values = json_of(line)
-        return float(values["step"]) if isinstance(values, dict) else math.inf
-    except (ValueError, KeyError, TypeError, OverflowError):
-        return math.inf
+def _step(values: Mapping[str, object]) -> float:
+    """The step of a line; infinite if it has none."""
+    step = values.get("step")
+    return step if isinstance(step, int | float) else math.inf

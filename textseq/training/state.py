@@ -5,10 +5,12 @@ It is ``Progress``, the optimizer's state, the carried hidden state and torch's 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import torch
@@ -16,7 +18,9 @@ from torch import Tensor, nn
 
 from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
+from textseq.errors import TextseqError
 from textseq.nn.cells import State
+from textseq.training.devices import is_out_of_memory
 
 LARGEST = 1e300
 """Upper limit of the numbers in saved progress."""
@@ -143,6 +147,20 @@ class Progress:
     def cursor(self) -> Cursor:
         """The place of the next batch."""
         return Cursor(self.epoch, self.position)
+
+
+@contextlib.contextmanager
+def checkpoint_errors(folder: Path) -> Iterator[None]:
+    """Name the checkpoint in errors of this block, which come from tensors that are missing or do not fit the model."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, TextseqError) or is_out_of_memory(error):
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise TextseqError(
+            f"{folder} is not a checkpoint of this run ({reason}); restore the folder, or train from the start"
+        ) from error
 
 
 def optimizer_tensors(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ from textseq.training.optimizers import OPTIMIZERS, clip, clipped_norm, grouped,
 from textseq.training.state import (
     Progress,
     Sums,
+    checkpoint_errors,
     interleave,
     optimizer_tensors,
     random_states,
@@ -102,6 +103,8 @@ class TrainStep:
                 )
         self.stopping: Callable[[], bool] = lambda: False
         """Whether a signal asks to stop; a single process then abandons a step of several batches."""
+        self.restored: Path | None = None
+        """The checkpoint that the state is from, until the next step."""
         self.sending = False  # gradients of this step may be on their way to other processes
         self.unread: list[StepResult] = []  # since the last ``read``
 
@@ -172,6 +175,12 @@ class TrainStep:
                     return
 
     def _step(self, rate: float) -> StepResult:
+        """A step; in the first after a restored checkpoint it shows whether its tensors fit the model."""
+        restored, self.restored = self.restored, None
+        with checkpoint_errors(restored) if restored else contextlib.nullcontext():
+            return self._learn_step(rate)
+
+    def _learn_step(self, rate: float) -> StepResult:
         progress, gradient = self.progress, None
         frozen = self._frozen()
         while gradient is None:
@@ -312,7 +321,7 @@ class TrainStep:
         checkpoint.load_weights(self.model, checkpoint.read_tensors(last / "model.safetensors"), last)
         rank, processes = self.process_group.rank, self.process_group.count
         prefix = f"process{rank}." if rank else ""
-        try:
+        with checkpoint_errors(last):
             progress = self.progress = Progress.from_dict(values)
             progress.micro_batches = int(tensors.get(f"{prefix}micro_batches", torch.tensor(progress.micro_batches)))
             state = restore_optimizer(tensors, self.parameters, self.optimizer)
@@ -320,15 +329,10 @@ class TrainStep:
                 set_random_states(tensors, self.device, prefix)
             else:  # saved by fewer processes
                 self.begin(progress.step)
-        except (ValueError, IndexError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise TextseqError(
-                f"{last} is not a checkpoint of this run ({reason}); restore the folder, or train from the start"
-            ) from error
-        if state and processes > 1:
-            rows = slice(rank, None, processes) if rank < state[0].shape[1] else slice(0, 1)
-            state = tuple(tensor[:, rows].contiguous() for tensor in state)
-        self.state = state
+            if state and processes > 1:
+                rows = slice(rank, None, processes) if rank < state[0].shape[1] else slice(0, 1)
+                state = tuple(tensor[:, rows].contiguous() for tensor in state)
+        self.state, self.restored = state, last
         self.optimizer.zero_grad()
         self.unread.clear()
         return tensors

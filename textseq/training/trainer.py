@@ -23,6 +23,7 @@ from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.checkpoints.registry import Kind, newest
 from textseq.config.training import TrainingConfig
 from textseq.errors import Interrupted, TextseqError
+from textseq.io.files import refuse_special
 from textseq.training.averaging import Averages, refuse_unmeasured, swapped_weights
 from textseq.training.batches import Batches, as_batches
 from textseq.training.devices import deterministic
@@ -105,6 +106,8 @@ class Trainer:
             refuse_unmeasured(config)
         if self.folder is None and (resume or config.tensorboard or config.average != "none"):
             raise TextseqError("resume, tensorboard and average need a folder: expected folder=..., got None")
+        if self.folder is not None and self.folder.is_dir():
+            refuse_special(self.folder)
         if self.folder is not None and not resume and newest(self.folder, "last") is not None:
             raise TextseqError(f"{self.folder} holds a run; continue it with resume=True, or choose another folder")
         self.batches = as_batches(batches, config.seed)

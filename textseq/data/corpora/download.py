@@ -20,7 +20,7 @@ from textseq.data.corpora.catalog import CorpusRecipe, DataFile, Source
 from textseq.errors import TextseqError
 from textseq.io.files import sha256
 from textseq.io.locks import locked
-from textseq.io.paths import cache_folder
+from textseq.io.paths import cache_folder, expanded, named_folder
 
 TIMEOUT = 30.0  # seconds without data
 
@@ -76,8 +76,8 @@ def on_disk(recipe: CorpusRecipe, *, data_dir: Path | None = None) -> bool:
 
 def _folders(data_dir: Path | None) -> list[Path]:
     """The user's folder of corpora, if any, and the cache."""
-    named = data_dir or os.environ.get("TEXTSEQ_DATA")
-    return [*([Path(named).expanduser()] if named else []), cache_folder() / "corpora"]
+    named = expanded(data_dir, "--data") if data_dir else named_folder("TEXTSEQ_DATA")
+    return [*([named] if named else []), cache_folder() / "corpora"]
 
 
 def _look(file: DataFile, folders: Sequence[Path], replaceable: Path | None) -> LocalFile | None:

@@ -103,25 +103,25 @@ def _document(path: str, size: int | None) -> Document:
             raise TextseqError(f"{file} is not an intact ZIP archive; name another, or replace it")
         return Document(file, "utf-8")
     with reading(str(file)), archive_of(file) as archive:
-        files = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    names = [entry for entry in files if not entry.startswith("__MACOSX/")]  # metadata of macOS
-    if member and member not in names:
-        raise unknown(f"member of {file}:", member, names)
-    if not names:
-        raise TextseqError(f"{file} is an empty archive; name another")
-    fitting = [member] if member else names
-    if len(fitting) > 1 and size is not None:
-        fitting = [entry for entry in names if _size(Document(file, "utf-8", member=entry)) == size]
+        files = [entry.filename for entry in archive.infolist() if entry.file_size or entry.filename == member]
+        names = [entry for entry in files if not entry.startswith("__MACOSX/")]  # metadata of macOS
+        if member and member not in names:
+            raise unknown(f"member of {file}:", member, names)
+        if not names:
+            raise TextseqError(f"{file} is an empty archive; name another")
+        fitting = [member] if member else names
+        if len(fitting) > 1 and size is not None:
+            fitting = [entry for entry in names if _size(Document(file, "utf-8", member=entry), archive) == size]
     if len(fitting) != 1:
         count = f"{len(fitting)} members with vectors of size {size}" if size else f"{len(names)} members"
         raise TextseqError(f"{file} has {count}; name one of {', '.join(names[:8])}: {file}#{names[0]}")
     return Document(file, "utf-8", member=fitting[0])
 
 
-def _size(document: Document) -> int | None:
-    """The size of the vectors in a file; None if it has none."""
+def _size(document: Document, archive: zipfile.ZipFile) -> int | None:
+    """The size of the vectors in a member of an archive; None if it has none."""
     try:
-        with reading(document.name), document.open() as file:
+        with reading(document.name), document.open_in(archive) as file:
             return _VectorReader(file, document.name, (), None).size
     except TextseqError:
         return None

@@ -5,9 +5,11 @@ Shapes: N texts, T tokens, C labels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from shlex import quote
 from typing import Self, overload
 
 import numpy as np
@@ -94,8 +96,8 @@ class Classifier(Predictor[LabelledDataset]):
     def describe(name: str, info: ModelInfo) -> CardText:
         return CardText(
             title=f"A recurrent text classifier ({label_text(info)})",
-            command=f"textseq-classify --model {name} < texts.txt",
-            python=f'print(textseq.load("{name}").classify("A text.").label)',
+            command=f"textseq-classify --model {quote(name)} < texts.txt",
+            python=f'print(textseq.load({json.dumps(name)}).classify("A text.").label)',
             trained_on=(f"- Language: {info.language or 'not stated'}.",),
             results=label_results(info, "text"),
             limits=(

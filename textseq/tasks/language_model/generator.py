@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 from typing import Self, Unpack, overload
 
 import torch
@@ -109,8 +111,8 @@ class TextGenerator(Predictor[DocumentSet]):
 
         return CardText(
             title="A recurrent language model",
-            command=f"textseq-sample --author {name}",
-            python=f'print(textseq.load("{name}").generate())',
+            command=f"textseq-sample --author {quote(name)}",
+            python=f"print(textseq.load({json.dumps(name)}).generate())",
             trained_on=(f"- Language: {info.language or 'not stated'}.",),
             results=result_table(("nats per token", "bits per character", "perplexity"), info, row),
             limits=(

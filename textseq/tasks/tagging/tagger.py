@@ -5,9 +5,11 @@ Shapes: N sentences, T words (with CTC frames of letters), C labels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from shlex import quote
 from typing import Literal, Self, get_args, overload
 
 import numpy as np
@@ -85,8 +87,8 @@ class Tagger(Predictor[TaggedDataset]):
         rates = ("sequence error rate", "95 % interval", "tag error rate")
         return CardText(
             title=f"A recurrent tagger of {'letters, by CTC' if unaligned else 'words'} ({label_text(info)})",
-            command=f"textseq-tag --model {name} < sentences.txt",
-            python=f'print(textseq.load("{name}").tag("A sentence."))',
+            command=f"textseq-tag --model {quote(name)} < sentences.txt",
+            python=f'print(textseq.load({json.dumps(name)}).tag("A sentence."))',
             trained_on=(f"- Language: {info.language or 'not stated'}.",),
             results=result_table(rates, info, row) if unaligned else label_results(info, "word"),
             limits=(
@@ -308,6 +310,8 @@ class Tagger(Predictor[TaggedDataset]):
 
 def tagger_model(config: TaggerConfig, lexicon: Lexicon, info: ModelInfo) -> TaggerModel:
     """The model for a lexicon and the tags of ``info``, with random weights."""
+    if config.output == "auto":  # a run has resolved it
+        raise TextseqError("config.json is damaged: it lacks 'output' of the model; restore the folder")
     allowed = allowed_transitions(info.labels, info.scheme)
     mask = None if allowed is None else torch.from_numpy(allowed)
     return TaggerModel(config, lexicon.size, lexicon.letters.size, len(info.labels), mask)

@@ -14,6 +14,7 @@ import numpy as np
 
 from textseq.errors import TextseqError
 from textseq.io.files import check_picture, replacing
+from textseq.io.pictures import default_style
 from textseq.metrics.translation import LengthBLEU
 from textseq.tokenizers.characters import BYTES, HALF_BYTES
 
@@ -54,6 +55,7 @@ MARKERS = "osD^vP"
 _PER_BYTE = {**dict.fromkeys(BYTES, 1), **dict.fromkeys(HALF_BYTES, 2)}
 
 
+@default_style()
 def attention_heat_map(
     attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str], picture: Path
 ) -> None:
@@ -75,6 +77,7 @@ def attention_heat_map(
     _save(attention_figure(attention, source_tokens, target_tokens), picture)
 
 
+@default_style()
 def bleu_by_length_plot(series: Mapping[str, Sequence[LengthBLEU]], picture: Path) -> None:
     """Plot BLEU by source length as a PNG, one line per system.
 
@@ -112,6 +115,7 @@ def by_character(
     return averaged, list(source), list(target)
 
 
+@default_style()
 def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> Figure:
     """The figure that ``attention_heat_map`` saves; its axes fill it, with the labels around.
 
@@ -151,7 +155,7 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
     for label in axes.get_xticklabels():
         label.set(rotation=lean, rotation_mode="anchor", fontsize=_font_size(cell, 0.45 if lean == 0 else 0.8))
         label.set(ha="left" if lean else "center", va="center_baseline" if lean == 90 else "baseline")
-    _literal([*axes.get_xticklabels(), *axes.get_yticklabels()], fonts)
+    _set_fonts([*axes.get_xticklabels(), *axes.get_yticklabels()], fonts)
     axes.tick_params(length=0, pad=4)
     axes.spines[:].set_color("#9aa3ad")
 
@@ -164,6 +168,7 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
     return figure
 
 
+@default_style()
 def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
     """The figure that ``bleu_by_length_plot`` saves."""
     from matplotlib.figure import Figure
@@ -193,7 +198,7 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
     # Named here because matplotlib drops labels that begin with "_".
     names = [textwrap.fill(legible(name, missing, space=" ", longest=None), NAME) for name in series]
     legend = axes.legend(axes.lines, names, frameon=False)
-    _literal(legend.get_texts(), fonts)
+    _set_fonts(legend.get_texts(), fonts)
     return figure
 
 
@@ -284,9 +289,8 @@ def _is_visible(character: str) -> bool:
     return unicodedata.category(character)[0] not in "CZ" or character in JOINERS
 
 
-def _literal(texts: Sequence[Text], fonts: Sequence[str]) -> None:
+def _set_fonts(texts: Sequence[Text], fonts: Sequence[str]) -> None:
     for text in texts:
-        text.set_parse_math(False)
         text.set_fontfamily(fonts)
 
 

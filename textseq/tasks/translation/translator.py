@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Self, Unpack, overload
 
 import torch
@@ -122,8 +123,8 @@ class Translator(Predictor[PairDataset]):
         credit = f"- To be credited with the model: {corpus.title}; {corpus.licence}."
         return CardText(
             title=f"A recurrent encoder-decoder {how} that translates {direction},",
-            command=f"textseq-translate --model {name}",
-            python=f'print(textseq.load("{name}").translate("A sentence.").text)',
+            command=f"textseq-translate --model {quote(name)}",
+            python=f'print(textseq.load({json.dumps(name)}).translate("A sentence.").text)',
             trained_on=(f"- Direction: {direction}.", *([credit] if corpus.licence != "unknown" else [])),
             results=result_table(
                 ("metric", "score", "95 % interval"),

@@ -1,0 +1,63 @@
+"""Pictures take neither settings nor markup from outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from children import Child
+
+from textseq.errors import TextseqError
+from textseq.io import pictures
+from textseq.metrics.confusion_plot import confusion_plot
+
+LABELS = ("$\\frac", "a_b^{", "${x}$")
+
+DRAW = f"""
+import sys
+import numpy as np
+from pathlib import Path
+from textseq.metrics.confusion_plot import confusion_plot
+try:
+    confusion_plot(np.eye(3, dtype=np.int64), {LABELS!r}, Path("child.png"))
+except ValueError as error:
+    print(error, file=sys.stderr)
+"""
+
+
+def drawn(path: Path) -> bytes:
+    """A confusion matrix, whose labels are no mathematics."""
+    confusion_plot(np.eye(3, dtype=np.int64), LABELS, path)
+    return path.read_bytes()
+
+
+def test_settings_of_the_process_do_not_matter_and_stay(tmp_path: Path) -> None:
+    plain = drawn(tmp_path / "plain.png")
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "red"}):
+        assert drawn(tmp_path / "other.png") == plain
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_settings_of_the_folder_and_the_environment_do_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nbackend: nonsense\nnothing: 1\n")
+    child = Child(DRAW, environment=dict(os.environ) | {"MPLBACKEND": "nonsense"})
+    assert child.communicate() == ("", "")
+    assert Path("child.png").read_bytes() == drawn(tmp_path / "here.png")
+    Path("matplotlibrc").write_bytes(b"\xff\xfe")
+    err = Child(DRAW).communicate()[1]
+    assert err.startswith("no picture is drawn, as matplotlib does not start (") and len(err.splitlines()) == 1
+
+
+def test_what_matplotlib_does_not_survive_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails() -> None:
+        raise TextseqError("no picture")
+
+    monkeypatch.setattr(pictures, "_import_matplotlib", fails)
+    with pytest.raises(TextseqError, match="no picture"):
+        drawn(tmp_path / "none.png")
