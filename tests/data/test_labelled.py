@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ COUNTS = {
     "subj": (8000, 1000, 1000),
     "sentence_polarity": (8530, 1066, 1066),
     "movie_reviews": (1600, 200, 200),
-    "imdb": (22518, 2482, 25000),
+    "imdb": (22501, 2499, 25000),
     # The two before imdb together.
     "film_reviews": (10129, 1267, 1266),
     # Without repetition within a sentence.
@@ -59,11 +60,18 @@ def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Pa
         ("sentence_polarity", [("train",), ("test",)]),
     ):
         corpus = load_labelled(name, data_dir=data_folder)
+        seen: set[str] = set()
         for half in splits:
-            (_, most), (_, least) = Counter(
-                label for split in half for _, label in corpus.examples(split)
-            ).most_common()
+            counts: Counter[str] = Counter()
+            for split in half:
+                examples = [*corpus.examples(split)]
+                counts.update(label for _, label in examples)
+                texts = {NO_LETTERS.sub("", text).casefold() for text, _ in examples}
+                assert split == "test" or seen.isdisjoint(texts)  # a few of IMDB's reviews are in both halves
+                seen |= texts
+            (_, most), (_, least) = counts.most_common()
             assert most == least
+            assert not re.search("[ÃÂ][\x80-\xbf]", " ".join(text for text, _ in examples))  # UTF-8 read as Latin-1
 
 
 def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None:
@@ -91,6 +99,7 @@ def test_a_tree_gives_its_phrases() -> None:
         *[("2", "It"), ("2", "'s"), ("2", "("), ("3", "lovely")],
         *[("3", "( lovely"), ("4", "'s ( lovely"), ("3", "It 's ( lovely")],
     ]
+    assert [*_nodes("(3 (2 8\u00a01/2) (2 -LCB-))")][-1] == ("3", "8\u00a01/2 {")
 
 
 def test_parts_are_spread_over_labels_and_share_no_text() -> None:

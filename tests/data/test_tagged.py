@@ -75,10 +75,10 @@ def test_a_tagged_text_can_be_for_a_language_model_too(data_folder: Path) -> Non
 
 
 def test_traces_and_escapes_are_no_words() -> None:
-    tree = "( (S (NP-SBJ-1 (-LRB- -LRB-) (NN 1\\/2)) (VP (-NONE- *-1) (`` ``)) ))\n( (NN x))"
+    tree = "( (S (NP-SBJ-1 (-LRB- -LCB-) (NN 1\\/2)) (VP (-NONE- *-1) (`` ``)) ))\n( (NN x))"
     assert LEAF.findall("(NN x)") == [("NN", "x", "")]
     found = list(_read_trees(tree, {"-LRB-": ".", "NN": "NOUN", "``": "."}))
-    assert found == [(("(", "1/2", '"'), (".", "NOUN", ".")), (("x",), ("NOUN",))]
+    assert found == [(("{", "1/2", '"'), (".", "NOUN", ".")), (("x",), ("NOUN",))]
 
 
 CONLL = "-DOCSTART- -X- O O\n\nU.N. NNP I-NP I-ORG\nofficial NN I-NP O\n\n\nEkeus NNP I-NP I-PER\n"

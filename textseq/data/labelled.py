@@ -33,7 +33,7 @@ from textseq.data.splits import ConcatDataset, Subset, recipe_splits, split_by_h
 from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError
 
-LABELLED_VERSION = 1  # raise when a corpus's files give other examples, or other splits, than before
+LABELLED_VERSION = 2  # raise when a corpus's files give other examples, or other splits, than before
 
 FOLD = re.compile(r"-fold\d+of\d+$")
 """The end of the name of a fold."""

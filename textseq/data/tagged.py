@@ -27,7 +27,7 @@ from textseq.data.rows import Example, Tagged
 from textseq.data.spans import find_scheme
 from textseq.data.splits import recipe_splits, split_by_hash
 
-TAGGED_VERSION = 1  # raise when a corpus's files give other sentences, or other splits, than before
+TAGGED_VERSION = 2  # raise when a corpus's files give other sentences, or other splits, than before
 
 LONGEST = 1000
 """Default limit on the words of a sentence; longer ones are mostly mistakes in the file."""

@@ -52,7 +52,10 @@ def _read_trees(text: str, name: str, labels: Labels, *, phrases: bool = False) 
                 yield words, label_of[sign]
 
 
-ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "\\/": "/", "\\*": "*", "``": '"', "''": '"'}
+ESCAPES = {
+    **{"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"},
+    **{"\\/": "/", "\\*": "*", "``": '"', "''": '"'},
+}
 """The Penn Treebank's escapes."""
 
 
@@ -61,8 +64,8 @@ def unescaped(word: str) -> str:
     return ESCAPES.get(word, word.replace("\\/", "/").replace("\\*", "*"))
 
 
-NODE = re.compile(r"\(([^\s()]+)|([^\s()]+)(?=\))|\)")
-"""The beginning of a node and its name, a word, or the end of a node."""
+NODE = re.compile(r"\(([^\s()]+)|([^\s()]+)(?=\))|\)", re.ASCII)
+"""The beginning of a node and its name, a word (which may have a no-break space), or the end of a node."""
 
 
 def _nodes(line: str) -> Iterator[tuple[str, str]]:

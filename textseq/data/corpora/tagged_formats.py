@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from textseq.data.corpora.labelled_formats import unescaped
 from textseq.data.rows import Tagged
 
-LEAF = re.compile(r"\(([^\s()]+) +([^\s()]+)\)|([()])")
+LEAF = re.compile(r"\(([^\s()]+) +([^\s()]+)\)|([()])", re.ASCII)
 """The sign and word of a leaf of a tree, or a bracket."""
 
 
