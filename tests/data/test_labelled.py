@@ -42,36 +42,27 @@ COUNTS = {
 }
 
 
+BALANCED = {"imdb": (("train", "validation"), ("test",)), "sentence_polarity": (("train",), ("test",))}
+"""Splits in which both labels are equally frequent."""
+
+
 @pytest.mark.parametrize("name", [recipe.name for recipe in list_corpora() if recipe.labels])
 def test_every_corpus_has_its_examples(name: str, data_folder: Path) -> None:
     corpus = load_labelled(name, data_dir=data_folder)
-    counts = []
+    counts, texts = {}, {}
     for split in corpus.splits:
         examples = list(corpus.examples(split))
-        counts.append(len(examples))
-        assert {label for _, label in examples} == set(corpus.labels)
+        counts[split] = Counter(label for _, label in examples)
+        assert set(counts[split]) == set(corpus.labels)
         assert all(text == text.strip() and text for text, _ in examples)
-    assert tuple(counts) == COUNTS[name]
-
-
-def test_the_halves_of_imdb_and_the_sentences_of_mr_are_balanced(data_folder: Path) -> None:
-    for name, splits in (
-        ("imdb", [("train", "validation"), ("test",)]),
-        ("sentence_polarity", [("train",), ("test",)]),
-    ):
-        corpus = load_labelled(name, data_dir=data_folder)
-        seen: set[str] = set()
-        for half in splits:
-            counts: Counter[str] = Counter()
-            for split in half:
-                examples = [*corpus.examples(split)]
-                counts.update(label for _, label in examples)
-                texts = {NO_LETTERS.sub("", text).casefold() for text, _ in examples}
-                assert split == "test" or seen.isdisjoint(texts)  # a few of IMDB's reviews are in both halves
-                seen |= texts
-            (_, most), (_, least) = counts.most_common()
-            assert most == least
-            assert not re.search("[ÃÂ][\x80-\xbf]", " ".join(text for text, _ in examples))  # UTF-8 read as Latin-1
+        assert not any(re.search("[ÃÂ][\x80-\xbf]", text) for text, _ in examples)  # UTF-8 read as Latin-1
+        if name in BALANCED:
+            texts[split] = {NO_LETTERS.sub("", text).casefold() for text, _ in examples}
+    assert tuple(count.total() for count in counts.values()) == COUNTS[name]
+    for splits in BALANCED.get(name, ()):
+        (_, most), (_, least) = sum((counts[split] for split in splits), Counter()).most_common()
+        assert most == least
+        assert texts["train"].isdisjoint(texts["validation"])
 
 
 def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None:

@@ -18,6 +18,7 @@ from textseq.errors import TextseqError
 from textseq.tokenizers.base import DEFAULTS, Ids, StreamDecoder, counted, encode_unicode, required_string
 from textseq.tokenizers.characters import HALF_BYTES, CharTokenizer, SpellingStream, decode_spelled
 from textseq.tokenizers.pretokenizer import CACHE_SIZE, WORDS, WORDS_AND_LINES, PretokenizingTokenizer, count_pretokens
+from textseq.tokenizers.sentences import split_sentences
 
 UNKNOWN = ("<unk>", " <unk>")
 """The unknown word, without and with a space before it."""
@@ -208,6 +209,23 @@ def _nltk_words(word: str) -> list[str]:
     ends = [0, *accumulate(map(len, _nltk_tokenize()(word.translate(_ASCII_MARKS))))]
     # NLTK only adds spaces; if that ever changes, words stay whole.
     return [word[start:end] for start, end in pairwise(ends)] if ends[-1] == len(word) else [word]
+
+
+def words_by_sentence(text: str) -> list[str]:
+    """The words of a text by NLTK's Treebank rules, which split the full stop off at the end of a sentence only.
+
+    Example:
+        >>> words_by_sentence("Mr. Poe isn't in the U.S. now.")
+        ['Mr.', 'Poe', 'is', "n't", 'in', 'the', 'U.S.', 'now', '.']
+    """
+    words: list[str] = []
+    for sentence in split_sentences(text):
+        plain, end = sentence.translate(_ASCII_MARKS), 0
+        for token in _nltk_tokenize()(plain):
+            start = plain.index(token, end)  # NLTK only adds spaces
+            end = start + len(token)
+            words.append(sentence[start:end])
+    return words
 
 
 class _AsciiMarks(dict[int, int]):

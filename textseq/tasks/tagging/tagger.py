@@ -21,7 +21,6 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, interval, label_results, label_text, result_table
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
-from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.sources import DataSource, TaggedData
 from textseq.data.spans import allowed_transitions
 from textseq.data.tagged import TaggedDataset
@@ -36,8 +35,7 @@ from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.result import Tagging, find_spans
-from textseq.tokenizers.pretokenizer import WORDS
-from textseq.tokenizers.words import splitter
+from textseq.tokenizers.words import words_by_sentence
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
@@ -321,5 +319,4 @@ def words_of(text: str, words: WordSplitting = "nltk") -> tuple[str, ...]:
     """The words of a text; see ``Tagger.tag``."""
     if words == "spaces":
         return tuple(text.split())
-    split = splitter(TokenizerConfig(tokenizer="word"))
-    return tuple(word.strip() for unit in WORDS.findall(text) if not unit.isspace() for word in split(unit))
+    return tuple(words_by_sentence(text))
