@@ -54,3 +54,8 @@ def test_results_come_back_by_paragraph() -> None:
         yield from [sentence.upper() for sentence in sentences]  # reads all ahead
 
     assert list(by_sentence(["A one. A two.", "", "B."], shout)) == [["A ONE.", "A TWO."], [""], ["B."]]
+
+
+def test_long_runs_of_marks_take_linear_time() -> None:
+    for text in ("." * 300_000, "…" * 300_000, "a." + '"' * 300_000 + "x", 'a."' * 100_000):
+        assert split_sentences(text) == [text]

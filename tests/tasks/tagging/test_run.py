@@ -131,6 +131,10 @@ def test_text_is_parted_into_words() -> None:
     assert words_of('He doesn\'t say "no".') == ("He", "does", "n't", "say", '"', "no", '"', ".")
     assert words_of("He doesn't.", "spaces") == ("He", "doesn't.")
     assert words_of(" \t") == ()
+    assert words_of("Mr. Poe isn't in the U.S. today. “Not yet…”") == (
+        *("Mr.", "Poe", "is", "n't", "in", "the", "U.S.", "today", ".", "“", "Not", "yet", "…", "”"),
+    )
+    assert words_of("10\u00a0000 men, e.g. we.") == ("10", "000", "men", ",", "e.g.", "we", ".")
 
 
 def test_the_measures_are_those_of_the_definitions() -> None:
