@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textseq.commands.command import parse, run
 from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
-from textseq.data.readers.labelled import Texts
+from textseq.data.readers.labelled import Texts, remembered_column
 from textseq.data.readers.tables import is_table
 from textseq.errors import TextseqError, unknown
 from textseq.io.files import growing
+from textseq.io.lines import Lines
 from textseq.tasks.classification.config import ExplanationMethod
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Classify(LineOptions):
     task: ClassVar[str] = "classification"
 
     text_column: str | None = option(None, metavar="NAME")
-    """Column or key of the texts if --input is a table. Default: one that is called text, sentence, review..."""
+    """Column or key of the texts if --input is a table. Default: that of the training table, or one that is
+    called text, sentence, review..."""
     json: bool = False
     """Write a JSON object per line: label, probability, the probabilities of all labels and, with --explain, the
     contribution of each word."""
@@ -85,7 +87,10 @@ def classify(arguments: Sequence[str]) -> None:
         classifier = load_classifier(model, device=options.device, precision=options.precision)
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
-        rows = Texts(options.input, options.text_column, options.encoding) if table and options.input else lines
+        rows: Lines | Texts = lines
+        if table and options.input:
+            known = remembered_column(options.input, classifier.info.source.get("text_column"), options.encoding)
+            rows = Texts(options.input, options.text_column or known, options.encoding)
         pending: list[str] = []  # texts to explain that were read and not answered yet, in order
 
         def noted(texts: Iterable[str]) -> Iterator[str]:

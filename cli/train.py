@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from textseq.commands.command import log_to_stderr, parse, run
+from textseq.commands.stdin import with_stdin
 from textseq.commands.train import HIDDEN, PROG, Named, changed_flags, elsewhere
 from textseq.data.sources import LabelledData
 from textseq.errors import TextseqError
@@ -31,6 +32,9 @@ def train(arguments: Sequence[str]) -> None:
         raise TextseqError(f"name a corpus, or your own files with --{own}; '{PROG} --list-corpora' lists the corpora")
     if options.json:
         raise TextseqError("--json is for the lists, such as --list-corpora; leave it out")
+    source, name = with_stdin(options.source), options.name
+    if source != options.source and name is None:
+        name = "stdin"
     log_to_stderr()
     if options.resume is not None and (changed := changed_flags(options, base)):
         raise TextseqError(f"--resume continues a run as it is; leave out {', '.join(changed)}")
@@ -42,11 +46,11 @@ def train(arguments: Sequence[str]) -> None:
         runs.resume(options.resume, training=options.training, **where)
         return
     learn: Callable[..., object] = partial(runs.train, task)
-    if isinstance(options.source, LabelledData) and (options.source.folds or options.source.seeds):
+    if isinstance(source, LabelledData) and (source.folds or source.seeds):
         learn = cross_validation.train_classifiers
     learn(
-        options.source,
-        name=options.name,
+        source,
+        name=name,
         model=options.model,
         data=options.batches,
         training=options.training,

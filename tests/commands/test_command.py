@@ -92,6 +92,16 @@ def test_evaluate_prints_the_number_and_its_signature(command: Command, trained:
     assert windowed[0] != number
 
 
+def test_a_text_is_read_from_stdin(command: Command, tmp_path: Path, text: Path) -> None:
+    code, _, err = command("train", "--text", "-", *TINY[4:], stdin=text.read_bytes())
+    assert code == 0 and "textseq-sample --author stdin" in err, err
+    assert command("train", "--resume", "stdin", "--max-steps", "4")[0] == 0
+    given = command("evaluate", "--text", text, "--model", "stdin")[1]
+    read = command("evaluate", "--text", "-", "--model", "stdin", stdin=text.read_bytes())[1]
+    assert read.splitlines()[0] == given.splitlines()[0] != ""
+    refused(command("train", "--text", "-", text, stdin=b"x"), "--text -: expected stdin alone, got other files too")
+
+
 def test_a_model_is_trained_further(command: Command, trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("żółw i jeż\n" * 50, encoding="utf-8")

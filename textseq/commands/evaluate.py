@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from textseq.commands.command import show
 from textseq.commands.flags import flags_of, option
+from textseq.commands.stdin import with_stdin
 from textseq.config.base import Settings, flag_of
 from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
@@ -153,7 +154,7 @@ def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
         settings["process_group"] = process_group(options.device)
     elif (count := environment().count) > 1:
         raise TextseqError(f"{task.noun} is evaluated by one process, got {count} (torchrun); start one")
-    source = predictor.evaluation_source(options.source(task))
+    source = predictor.evaluation_source(with_stdin(options.source(task)))
     dataset = source.open_whole(data_dir=options.data, download=options.download)
     print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset))])
     evaluation: Metrics = predictor.evaluate(dataset, options.split or default_split(dataset.splits), **settings)

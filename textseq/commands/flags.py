@@ -55,6 +55,7 @@ def option(
     alias: str = "",
     positional: bool = False,
     rare: bool = False,
+    dash: bool = False,
     show: Callable[..., Listing] | None = None,
 ) -> Value:
     """A field with more to say about its flag than name, type and default.
@@ -65,9 +66,10 @@ def option(
         alias: a second name of the flag.
         positional: the value is given without the flag.
         rare: only ``--help-all`` shows it.
+        dash: the value "-" is None, which means stdin or stdout.
         show: the flag prints the list that this makes of the options, and ends the command.
     """
-    about = {"metavar": metavar, "alias": alias, "positional": positional, "rare": rare, "show": show}
+    about = {"metavar": metavar, "alias": alias, "positional": positional, "rare": rare, "dash": dash, "show": show}
     made: Value = field(default=default, metadata={key: value for key, value in about.items() if value})
     return made
 
@@ -129,7 +131,7 @@ class Flag:
     def _single(self, text: str) -> object:
         if text in self.words:
             return text
-        if text == "None" and type(None) in _parts(self.hint):
+        if (text == "None" and type(None) in _parts(self.hint)) or (text == "-" and self.about.get("dash")):
             return None
         for kind in self.types:
             try:

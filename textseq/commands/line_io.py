@@ -42,11 +42,11 @@ NOT_IN_JOB = {"input", "output", "interactive", "model", "shard", "list_models"}
 class LineOptions(ModelOptions):
     """Lines in, lines out."""
 
-    input: Path | None = option(None, metavar="FILE")
-    """File to read; it is decompressed if its name ends in .gz, .bz2, .xz, .zst or .zip. Default: stdin."""
-    output: Path | None = option(None, metavar="FILE")
+    input: Path | None = option(None, metavar="FILE", dash=True)
+    """File to read; it is decompressed if its name ends in .gz, .bz2, .xz, .zst or .zip. Default, and -: stdin."""
+    output: Path | None = option(None, metavar="FILE", dash=True)
     """File to write, in UTF-8. Lines are written to FILE.part, which is renamed to FILE at the end and kept if the
-    command is stopped. Default: stdout."""
+    command is stopped. Default, and -: stdout."""
     encoding: str = option("utf-8", rare=True)
     """Encoding of the input."""
     interactive: bool = option(False, rare=True)

@@ -66,7 +66,7 @@ class TrainingConfig(Settings):
     automatically when memory runs out."""
     max_epochs: float | None = ranged(None, above=0)
     """Stop after this many epochs. The first limit that is reached ends the run. Default: 10 (translation 15,
-    classification 6), or no such limit if --max-steps or --max-minutes is given."""
+    classification 6), but at least 1,000 steps; or no such limit if --max-steps or --max-minutes is given."""
     max_steps: int | None = ranged(None, at_least=1)
     """Stop after this many optimizer steps."""
     max_minutes: float | None = ranged(None, above=0)

@@ -89,7 +89,8 @@ class TextData(VectorSource):
     own_files: ClassVar[str] = "text"
 
     text: tuple[str, ...] = ()
-    """Your own text: files, or folders to search for text files (a folder of source code works as well)."""
+    """Your own text: files, or folders to search for text files (a folder of source code works as well), or - for
+    stdin."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --text, from its end, that is kept for validation instead of training."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.checkpoints.registry import ModelEntry, find_model, list_models
 from textseq.checkpoints.size_limits import build_within_memory
 from textseq.config.base import Settings
+from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.data.dataset import Dataset
 from textseq.errors import Interrupted
@@ -38,7 +40,9 @@ from textseq.training.step import TrainStep
 from textseq.training.trainer import Trainer
 
 FEW_STEPS = 1000
-"""Steps below which a run is short."""
+"""Steps below which a run is short; the default length has at least so many."""
+EVALUATIONS = 10
+"""Evaluations in a run of so many steps, at least, as few data are soon learned by heart."""
 
 DataT = TypeVar("DataT", bound=Dataset)
 PredictorT = TypeVar("PredictorT", bound=AnyPredictor)
@@ -86,6 +90,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
             summary_writer()  # a missing package is reported before anything is replaced
         self.measured = "validation" in dataset.splits
         if not self.measured:
+            if self.training.best_by == task.training_config().best_by:
+                self.training = replace(self.training, best_by="loss")
             refuse_unmeasured(self.training)
         torch.manual_seed(self.training.seed)
         self.model: nn.Module = build_within_memory(self.make_model).to(self.device)
@@ -93,6 +99,10 @@ class Run(ABC, Generic[DataT, PredictorT]):
         self.batches: Batches = self.make_batches(rows)
         if self.measured:
             self.prepare_validation(rows)
+        _, second = self.batches.batch(Cursor())
+        self.steps_per_epoch = 1 / (self.batches.epochs(second) * self.training.accumulate)
+        self.few = self.steps_per_epoch * self.training.DEFAULT_EPOCHS < FEW_STEPS
+        self.training = self._long_enough(self.training)
         for note in self.notes():
             report(note)
 
@@ -147,11 +157,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
         """The model, with random weights."""
 
     def suggested_start(self) -> ModelEntry | None:
-        """A shipped model to initialize from, if the data make few steps in the default number of epochs."""
-        _, second = self.batches.batch(Cursor())
-        if FEW_STEPS * self.batches.epochs(second) <= self.training.DEFAULT_EPOCHS:
-            return None
-        return self.fitting([model for model in list_models(self.task.name) if model.shipped])
+        """A shipped model to initialize from, if the data are few."""
+        return self.fitting([model for model in list_models(self.task.name) if model.shipped]) if self.few else None
 
     def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
         """The model of these that fits the data; by default one that has a label in common."""
@@ -193,6 +200,25 @@ class Run(ABC, Generic[DataT, PredictorT]):
     def notes(self) -> Iterable[str]:
         """Lines about the data or the settings that a user should read before the training."""
         return ()
+
+    def _long_enough(self, training: TrainingConfig) -> TrainingConfig:
+        """The settings, with enough steps if no length is set; a note if the length that is set has few."""
+        steps = self.steps_per_epoch * (training.epoch_limit or math.inf)
+        if steps >= FEW_STEPS or training.max_steps is not None:
+            return training
+        if training.max_epochs is None:
+            self.report(
+                f"note: the run has {FEW_STEPS:,} steps, as {training.epoch_limit:g} epochs of so little data make "
+                f"{math.ceil(steps):,}; --max-epochs, --max-steps or --max-minutes set another length"
+            )
+            every = min(training.evaluate_every, FEW_STEPS // EVALUATIONS)
+            return replace(training, max_steps=FEW_STEPS, evaluate_every=every)
+        if self.info.init_from is None:
+            self.report(
+                f"note: --max-epochs {training.max_epochs:g} makes {math.ceil(steps):,} steps of so little data; "
+                f"{self.task.noun} needs {FEW_STEPS:,} or more: set a larger --max-epochs or a smaller --batch-size"
+            )
+        return training
 
     def config(self, kind: type[SettingsT], table: Table) -> SettingsT:
         """One table of the settings, such as ``self.config(DataConfig, self.info.data)``."""
@@ -272,13 +298,19 @@ class Run(ABC, Generic[DataT, PredictorT]):
         )
         try:
             with deterministic(self.device, self.training.deterministic):
-                trainer.fit()
+                steps = trainer.fit().step
         except Interrupted as stop:
             self.process_group.send(Command.END, stop.code)
             raise Interrupted(f"{stop}; continue with: textseq-train --resume {self.folder}", stop.code) from None
         finally:
             if trainer.log.path and trainer.log.path.exists():
                 self._draw_curve(trainer.log.path)
+        unlimited = self.training.max_steps is None and self.training.max_epochs is None
+        if steps < FEW_STEPS and unlimited and self.info.init_from is None:
+            self.report(
+                f"note: {steps:,} steps are few; {self.task.noun} needs {FEW_STEPS:,} or more: continue with "
+                f"textseq-train --resume {self.folder.name} and a larger --max-minutes"
+            )
         return checkpoint.load(self._best())
 
     def _draw_curve(self, log: Path) -> None:

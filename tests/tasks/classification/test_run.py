@@ -165,8 +165,11 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
             "--best-by: expected accuracy or loss for a classifier, got bleu; choose one",
         ),
         (
-            {"data_source": LabelledData(labelled=(str(reviews),), validation=0)},
-            "--best-by accuracy needs validation data, and there are none",
+            {
+                "data_source": LabelledData(labelled=(str(reviews),), validation=0),
+                "training": replace(QUICK, average="best"),
+            },
+            "--average best needs validation data, and there are none",
         ),
         ({"data_source": LabelledData(labelled=(str(reviews),), corpus="sst2")}, "name a corpus or give your own"),
         ({"data_source": LabelledData()}, "name a corpus or give your own"),
@@ -183,6 +186,13 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
         reviews.write_text(reviews.read_text() + "good,one more\n")
         textseq.resume("reviews")
     assert sorted((home / "runs" / "reviews").rglob("*")) == before
+
+
+def test_without_validation_the_defaults_train_and_resume(reviews: Path) -> None:
+    source = LabelledData(labelled=(str(reviews),), validation=0)
+    classifier = textseq.train_classifier(data_source=source, model=SMALL, data=LETTERS, training=QUICK)
+    assert classifier.info.results == ()
+    assert textseq.resume("reviews", training=replace(QUICK, max_steps=6)).info.step == 6
 
 
 def test_cross_validation_measures_every_text_once_and_goes_on_where_it_stopped(reviews: Path, home: Path) -> None:
@@ -333,6 +343,26 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     (tmp_path / "rows.csv").write_text('n,body\n1,"lovely, and\nmore"\n2,awful\n')
     code, out, err = command("classify", "--model", "mine", "--input", "rows.csv", "--text-column", "body")
     assert (code, len(out.splitlines()), err) == (0, 2, "")
+    assert (
+        command("classify", "--model", "mine", "--input", "-", "--output", "-", stdin=b"lovely\n")[1].count("\n") == 1
+    )
+
+
+def test_a_classifier_remembers_the_columns_of_its_table(
+    command: Callable[..., Result], reviews: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    rows = (line.partition(",") for line in reviews.read_text().splitlines()[1:])
+    table.write_text("text,body,stars,label\n" + "".join(f"x,{text},{label},y\n" for label, _, text in rows))
+    columns = ["--text-column", "body", "--label-column", "stars"]
+    assert command("train", "--labelled", table, *columns, "--name", "mine", *TINY)[0] == 0
+    for first, second in ([], columns), (["--text-column", "text"], ["--text-column", "text"]):
+        asked = [command("evaluate", "--labelled", table, "--model", "mine", *given)[1] for given in (first, second)]
+        lines = [command("classify", "--model", "mine", "--input", table, *given[:2])[1] for given in (first, second)]
+        assert asked[0] == asked[1] != "" or first
+        assert lines[0] == lines[1] and lines[0].count("\n") == 200
+    code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine")  # has other columns
+    assert code == 0 and "accuracy" in out, err
     code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine", "--plot-confusion", "c.png")
     assert code == 0, err
     assert out.startswith("accuracy ") and "labels:2" in out and "true/pred." in out

@@ -40,6 +40,8 @@ from textseq.tasks.translation.config import PairConfig, TranslationModelConfig,
 from textseq.training.events import Evaluation
 from textseq.training.log import learning_curve
 from textseq.training.run_folder import last_checkpoint
+from textseq.training.state import Progress
+from textseq.training.trainer import Trainer
 
 TEXT = "the cat sat on the mat,\nthe dog sat on the log.\n" * 20
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -439,6 +441,34 @@ def test_other_sizes_are_refused(home: Path, config: LanguageModelConfig) -> Non
 def test_from_an_unknown_model_is_refused() -> None:
     with pytest.raises(TextseqError, match="unknown model 'nobody'"):
         train(write("cats.txt", TEXT), init_from="nobody")
+
+
+def test_the_default_length_has_enough_steps_and_few_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[TrainingConfig] = []
+
+    def fit(trainer: Trainer) -> Progress:
+        limits.append(trainer.config)
+        trainer.config = replace(trainer.config, max_steps=2)
+        return whole(trainer)
+
+    whole = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", fit)
+    text, said = write("cats.txt", TEXT), list[str]()
+
+    def begin(**settings: float) -> TrainingConfig:
+        training, data = TrainingConfig.from_dict(settings, where="here"), DataConfig(batch_size=4, window=16)
+        textseq.train(text=text, model=model(), data=data, training=training, overwrite=True, report=said.append)
+        return limits[-1]
+
+    whole_run = begin()
+    assert (whole_run.max_steps, whole_run.max_epochs, whole_run.evaluate_every) == (1000, None, 100)
+    assert any(line.startswith("note: the run has 1,000 steps, as 10 epochs of so little data make 1") for line in said)
+    assert textseq.load("cats").info.training["max_steps"] is None
+    assert begin(max_steps=3).evaluate_every == 1000 and begin(max_epochs=2).max_epochs == 2
+    assert any("--max-epochs 2 makes 2" in line and "a language model needs 1,000 or more" in line for line in said)
+    assert begin(max_minutes=1).epoch_limit is None
+    assert any(line.startswith("note: 2 steps are few") for line in said)
+    textseq.resume("cats", report=said.append)
 
 
 # What was saved is read back

@@ -138,7 +138,7 @@ def test_a_run_of_few_steps_is_told_to_be_short(
     said: list[str] = []
     short = replace(training(1), max_epochs=epochs, max_steps=steps, max_minutes=1e-4)
     textseq.train_translator(pairs=pairs, model=MODEL, data=BATCHING, training=short, report=said.append)
-    assert any("steps of so few pairs" in line for line in said) == told
+    assert any("steps of so little data" in line for line in said) == told
 
 
 def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) -> None:

@@ -22,6 +22,7 @@ from textseq.data.readers.tables import (
     find_column,
     is_table,
     json_rows,
+    numbered,
     records,
     table_rows,
 )
@@ -194,6 +195,14 @@ def read_own_file(
     if columns == (None, None) or not {*columns} <= {text, label, None}:
         notes.append(f"Reading texts from column '{text}' of {path}, labels from '{label}'.")
     return LabelledFile(document, layout, (text, label), longest, drop)
+
+
+def remembered_column(path: Path, column: object, encoding: str = "utf-8") -> str | None:
+    """The column that a model was trained on, if a table has it."""
+    if not isinstance(column, str) or not is_table(path) or not path.is_file():
+        return None
+    names = column_names(Document(path, encoding), ENDINGS[ending_of(path)])
+    return column if numbered(column, names) in names else None
 
 
 class Texts:

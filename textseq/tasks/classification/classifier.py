@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from shlex import quote
 from typing import Self, overload
 
@@ -22,6 +23,8 @@ from textseq.checkpoints.model_card import CardText, label_results, label_text
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.data.labelled import LabelledDataset
+from textseq.data.readers.labelled import remembered_column
+from textseq.data.sources import DataSource, LabelledData
 from textseq.errors import TextseqError, unknown
 from textseq.io.lines import read_ahead
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
@@ -197,6 +200,16 @@ class Classifier(Predictor[LabelledDataset]):
         amounts, score, baseline = contributions(self.model, inputs, number, self.temperature, method)
         pieces = align_to_text(self.tokenizer, padded_text(text), amounts.tolist()) if len(ids) else []
         return Explanation(self.labels[number], float(np.exp(log_p[number])), score, baseline, tuple(pieces))
+
+    def evaluation_source(self, source: DataSource) -> DataSource:
+        """With the columns of the training table that the given one has too, unless others are named."""
+        if not isinstance(source, LabelledData) or not source.labelled:
+            return source
+        text, label = (
+            remembered_column(Path(source.labelled[0]), self.info.source.get(name), source.encoding)
+            for name in ("text_column", "label_column")
+        )
+        return replace(source, text_column=source.text_column or text, label_column=source.label_column or label)
 
     def warnings(self, dataset: LabelledDataset) -> list[str]:
         """A warning if the model was trained on texts of the dataset."""

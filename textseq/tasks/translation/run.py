@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +26,7 @@ from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.translation import bleu
 from textseq.tasks import run
-from textseq.tasks.base import FEW_STEPS, Report, Run
+from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.task import Task
@@ -186,15 +185,6 @@ class TranslationRun(Run[PairDataset, Translator]):
             f"{self.dataset.source_language} to {self.dataset.target_language}, "
             f"vocabulary {' and '.join(map(str, sizes))}, {len(pairs.kept):,} pairs{longer}"
         )
-
-    def notes(self) -> Iterator[str]:
-        training, epochs = self.training, self.training.epoch_limit
-        steps = self.batches.per_epoch * (epochs or math.inf) / training.accumulate
-        if steps < FEW_STEPS and training.max_steps is None:
-            yield (
-                f"note: --max-epochs {epochs:g} makes {math.ceil(steps)} steps of so few pairs; a "
-                f"translator needs {FEW_STEPS:,} or more: set a larger --max-epochs or a smaller --batch-size"
-            )
 
     def predictor(self) -> Translator:
         return Translator([self.model], self.tokenizer, self.info)
