@@ -54,24 +54,30 @@ def loaded(name: str, folder: Path, source: str | None = None, target: str | Non
 
 @pytest.fixture(params=RECIPES)
 def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
-    for file in RECIPES[request.param].files.values():
+    recipe = RECIPES[request.param]
+    older = RECIPES[recipe.held_out].files if recipe.held_out else {}
+    for file in (*recipe.files.values(), *older.values()):
         data_file(file.path)
     return str(request.param)
 
 
 SIZES = {
+    "phrases-en-fr": {"train": 15935},
     "multi30k": {"train": 29_000, "validation": 1_014, "test": 1_000, "test_2017_flickr": 1_000},
     "tatoeba-deu-eng": {"train": 164_121, "validation": 1_692, "test": 3_384},
     "tatoeba-fra-eng": {"train": 138_503, "validation": 1_428, "test": 2_856},
+    "tatoeba-fra-eng-2019": {"train": 162_061, "validation": 1_428, "test": 2_856, "test_own": 3_343},
     "tatoeba-pol-eng": {"train": 41_759, "validation": 430, "test": 861},
 }
 BEGINS = {
+    "phrases-en-fr": ("Good morning, Bruno!", "Bonjour, Bruno !"),
     "multi30k": ("A man in an orange hat starring at something.", "Ein Mann mit einem orangefarbenen Hut, der etwas"),
     "tatoeba-deu-eng": ("Run!", "Lauf!"),
     "tatoeba-fra-eng": ("I see.", "Je comprends."),
+    "tatoeba-fra-eng-2019": ("I see.", "Je comprends."),
     "tatoeba-pol-eng": ("I'm with Tom.", "Jestem z Tomem."),
 }
-"""The first pair of the test."""
+"""The first pair of the test split, or of the only one."""
 
 
 def test_corpora_of_pairs_are_listed() -> None:
@@ -88,7 +94,7 @@ def test_corpora_of_pairs_are_listed() -> None:
 def test_parts_have_these_pairs(name: str, data_folder: Path) -> None:
     splits = loaded(name, data_folder)
     assert {split: len(pairs) for split, pairs in splits.items()} == SIZES[name]
-    source, target = splits["test"][0]
+    source, target = splits.get("test", splits["train"])[0]
     assert (source, target[: len(BEGINS[name][1])]) == BEGINS[name]
     for sentence in {sentence for pairs in splits.values() for pair in pairs for sentence in pair}:
         assert sentence and sentence == sentence.strip() and len(sentence.splitlines()) == 1
@@ -96,7 +102,7 @@ def test_parts_have_these_pairs(name: str, data_folder: Path) -> None:
 
 
 def test_tatoeba_keeps_every_pair_once_and_leaks_nothing(data_folder: Path, data_file: DataFile) -> None:
-    for name in SIZES.keys() - {"multi30k"}:
+    for name in ("tatoeba-deu-eng", "tatoeba-fra-eng", "tatoeba-pol-eng"):
         (file,) = RECIPES[name].files.values()
         data_file(file.path)
         splits = loaded(name, data_folder)
@@ -165,7 +171,7 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     with pytest.raises(TextseqError, match=r"unknown corpus 'multi3k'; did you mean 'multi30k'\?"):
         load_pairs("multi3k")
-    with pytest.raises(TextseqError, match=r"'shakespeare' is for language-model; corpora of pairs are multi30k, tat"):
+    with pytest.raises(TextseqError, match=r"'shakespeare' is for language-model; corpora of pairs are multi30k, phr"):
         load_pairs("shakespeare")
     with pytest.raises(TextseqError, match=r"'multi30k' is for translation; corpora of texts are austen, brown, capek"):
         load_corpus("multi30k")
@@ -180,26 +186,68 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         load_pairs("multi30k", target="cs", data_dir=tmp_path)  # none of the German and French ones
 
 
-def test_newer_releases_have_a_third_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def recipe(folder: Path, name: str, content: str, held_out: str = "") -> str:
+    """The recipe of a file of columns, which is written."""
     words = ["title", "language", "purpose", "licence", "homepage", "strips"]
-    content = "".join(f"Go {number}.\tGeh {number}.\tCC-BY 2.0 (France) #{number}\n" for number in range(200))
-    (tmp_path / "deu.txt").write_text(content)
+    (folder / f"{name}.txt").write_text(content)
     digest = hashlib.sha256(content.encode()).hexdigest()
-    text = (
-        "".join(f'{word} = "x"\n' for word in words)
+    return (
+        "".join(f'{word} = "{name}"\n' for word in words)
         + f"""
-name = "mine"
+name = "{name}"
 task = "translation"
 encoding = "utf-8"
 format = "text"
 folder = "."
 languages = ["en", "de"]
+held_out = "{held_out}"
 split = {{ validation = 0.1, test = 0.2 }}
 [[sources]]
 urls = ["http://127.0.0.1:9/"]
-files = {{ "deu.txt" = {{ bytes = {len(content)}, sha256 = "{digest}" }} }}
+files = {{ "{name}.txt" = {{ bytes = {len(content)}, sha256 = "{digest}" }} }}
 """
     )
+
+
+def test_corpora_are_trained_on_together_and_a_newer_one_keeps_the_split_without_leaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines(start: int, stop: int) -> str:
+        return "".join(f"Go {number}!\tGeh {number}.\n" for number in range(start, stop))
+
+    texts = {
+        "old": recipe(tmp_path, "old", lines(0, 200)),
+        "new": recipe(tmp_path, "new", lines(50, 400) + "go 7\tLos!\n" * 3, held_out="old"),
+        "more": recipe(tmp_path, "more", lines(150, 600)),
+    }
+    monkeypatch.setattr(corpus_recipes, "recipe_files", lambda: texts)
+    old, new = (everything(load_pairs(name, data_dir=tmp_path)) for name in ("old", "new"))
+    assert [new[split] for split in ("validation", "test")] == [old[split] for split in ("validation", "test")]
+    assert new.keys() == {"train", "validation", "test", "test_own"}
+    for split in ("validation", "test", "test_own"):
+        assert new[split] and not shared(new["train"], new[split])
+    assert len(new["train"]) > 200
+
+    joined = load_pairs("old+2*more", source="de", data_dir=tmp_path)
+    splits = everything(joined)
+    assert joined.name == "old+2*more" and joined.title == joined.licence == "old; more"
+    assert splits["test"] == [(target, source) for source, target in old["test"]]
+    assert not shared(splits["train"], [*splits["test"], *splits["validation"]])
+    more = everything(load_pairs("more", source="de", data_dir=tmp_path))["train"]
+    kept = [pair for pair in more if pair not in {*splits["test"], *splits["validation"]}]
+    assert splits["train"][-2 * len(kept) :] == kept * 2 and len(kept) < len(more)
+    one = load_pairs("old+more", source="de", data_dir=tmp_path)
+    assert one.fingerprint != joined.fingerprint
+    for times in ("0", "x", "-1"):
+        with pytest.raises(TextseqError, match=r"expected a number from 1 to 1000 before \*, got"):
+            load_pairs(f"old+{times}*more", data_dir=tmp_path)
+    with pytest.raises(TextseqError, match=r"unknown corpus 'mor'; did you mean 'more'\?"):
+        load_pairs("old+mor", data_dir=tmp_path)
+
+
+def test_newer_releases_have_a_third_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = "".join(f"Go {number}.\tGeh {number}.\tCC-BY 2.0 (France) #{number}\n" for number in range(200))
+    text = recipe(tmp_path, "mine", content)
     monkeypatch.setattr(corpus_recipes, "recipe_files", lambda: {"mine": text})
     splits = everything(load_pairs("mine", source="de", data_dir=tmp_path))
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 140, "validation": 20, "test": 40}

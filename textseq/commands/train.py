@@ -77,7 +77,8 @@ class Train:
     """The flags of every task."""
 
     corpus: str | None = option(None, metavar="CORPUS", positional=True)
-    """A corpus by name (see --list-corpora)."""
+    """A corpus by name (see --list-corpora). Several corpora of sentence pairs are trained on together: A+B, or A+3*B
+    to count B three times. Validation and test are those of A, and none of their sentences is in training."""
     task: str | None = option(None, metavar="TASK")
     """What to train: language-model, translation, classification, tagging. Default: what the corpus, files, run, model
     or recipe is for."""
@@ -161,9 +162,11 @@ class Named:
         given = list(scan(arguments, names))
         self.values = {flag.name: values or [written.replace("_", "-")] for written, flag, values in given if flag}
         corpora = {recipe.name: recipe for recipe in list_corpora()}
-        self.corpus = next((corpora[word] for word, flag, _ in given if flag is None and word in corpora), None)
+        words = (word for word, flag, _ in given if flag is None and _first(word) in corpora)
+        self.corpus_name = next(words, None)
+        self.corpus = corpora[_first(self.corpus_name)] if self.corpus_name else None
         self.recipe: TrainingRecipe = {} if (name := self.value("--recipe")) is None else read_recipe(name)
-        self.recipe_corpus = corpora.get(str(self.recipe.get("corpus")))
+        self.recipe_corpus = corpora.get(_first(str(self.recipe.get("corpus"))))
         self.resume, self.from_ = self.value("--resume"), self.value("--from")
         if self.from_ is None and self.resume is None:
             self.from_ = self.recipe.get("from")
@@ -250,10 +253,15 @@ class Named:
         options = replace(options.over(self.recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
         corpus = self.recipe.get("corpus")
         own_files = any(f"--{task.source.own_files}" in self.values for task in registry.TASKS)
-        if corpus is None or own_files or (self.corpus is not None and self.corpus.name != corpus):
+        if corpus is None or own_files or self.corpus_name not in (None, corpus):
             return options  # the recipe's settings for other data
         named: Any = {name: value for name in ("source", "target") if (value := self.recipe.get(name)) is not None}
         return replace(options, corpus=corpus, source=replace(options.source, corpus=corpus, **named))
+
+
+def _first(corpus: str) -> str:
+    """The first of several corpora that are joined by +."""
+    return corpus.split("+")[0]
 
 
 def _own_flags(task: Task) -> list[str]:

@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal, Unpack
 
-from textseq.data.corpora.catalog import CorpusRecipe, recipe_of
+from textseq.data.corpora.catalog import CorpusRecipe, recipe_folder, recipe_of
 from textseq.data.corpora.download import find
+from textseq.data.corpora.phrase_book import PHRASES_VERSION, PhrasePairs
 from textseq.data.dataset import (
     ReadOptions,
     RowDataset,
@@ -25,12 +26,15 @@ from textseq.data.dataset import (
 from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file
 from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
-from textseq.data.splits import SPLIT_VERSION, Subset, shared, split_pairs
+from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
 
 Side = Literal["source", "target", "both"]
 
 PAIRS_VERSION = 1  # raise when a corpus's files give other pairs, or sentences are read differently, than before
+
+JOINED = "+"
+"""Between the names of several corpora."""
 
 LONGEST = 1000
 """Default limit on the characters of a sentence; longer ones are mostly mistakes in the file."""
@@ -69,6 +73,11 @@ class PairDataset(RowDataset[Pair]):
     target_language: str = UNKNOWN[1]
     other_names: Mapping[str, str] = field(default_factory=dict)
     """Other names of splits."""
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        """The languages of source and target."""
+        return self.source_language, self.target_language
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a split in the order of the file, without white space around the sentences.
@@ -131,7 +140,9 @@ def load_pairs(
     """Load a corpus of sentence pairs by name; every file that the direction needs is found and verified.
 
     Args:
-        name: one of the corpora for which ``list_corpora()`` names ``languages``.
+        name: one of the corpora for which ``list_corpora()`` names ``languages``; or several, as "first+second", to
+            train on all of them: validation and test are the first's, and training pairs that have a sentence of
+            these are left out. With a number, "first+3*second", a corpus counts so many times.
         source: the language to translate from; None means the recipe's first that is not the target.
         target: the language to translate into; None means the first that is not the source.
         data_dir: see ``load_corpus``.
@@ -140,6 +151,50 @@ def load_pairs(
     Raises:
         TextseqError: see ``load_corpus``; or a language is unknown, or both are the same.
     """
+    first, *others = [
+        dataset
+        for times, part in map(_counted, name.split(JOINED))
+        for dataset in [_load_pairs(part, source=source, target=target, data_dir=data_dir, download=download)] * times
+    ]
+    return replace(_trained_on(first, (first, *others), first.contents), name=name) if others else first
+
+
+def _counted(part: str) -> tuple[int, str]:
+    """How many times a corpus counts, and its name."""
+    times, _, name = part.rpartition("*")
+    if not times:
+        return 1, name
+    if not times.isdecimal() or not 0 < int(times) <= 1000:
+        raise TextseqError(f"corpus '{part}': expected a number from 1 to 1000 before *, got '{times}'")
+    return int(times), name
+
+
+def _trained_on(
+    first: PairDataset, corpora: Sequence[PairDataset], splits: Mapping[str, Iterable[Pair]]
+) -> PairDataset:
+    """The training pairs of some corpora without the sentences of validation and test, with these splits."""
+    for other in corpora:
+        if (got := other.languages) != first.languages:
+            expected = " to ".join(first.languages)
+            raise TextseqError(
+                f"corpus '{other.name}': expected {expected} as in '{first.name}', got {' to '.join(got)}"
+            )
+    training = ConcatDataset(tuple(corpus.contents["train"] for corpus in corpora))
+    held_out = ConcatDataset(tuple(rows for split, rows in splits.items() if split != "train"))
+    apart = cache(lambda: overlapping(training, held_out))  # takes seconds, so only when needed
+    return replace(
+        first,
+        title="; ".join(dict.fromkeys(corpus.title for corpus in corpora)),
+        licence="; ".join(dict.fromkeys(corpus.licence for corpus in corpora)),
+        fingerprint=fingerprint_of(*(corpus.fingerprint for corpus in corpora)),
+        contents={**splits, "train": Subset(training, apart, 0)},
+    )
+
+
+def _load_pairs(
+    name: str, *, source: str | None, target: str | None, data_dir: Path | None, download: bool
+) -> PairDataset:
+    """Load a single corpus; see ``load_pairs``."""
     recipe = recipe_of(name, "pairs", lambda recipe: recipe.languages)
     for language in (source, target):
         if language is not None and language not in recipe.languages:
@@ -150,6 +205,17 @@ def load_pairs(
         raise TextseqError(
             f"corpus '{name}': expected two languages to translate between, got '{source}' twice; it has "
             f"{', '.join(recipe.languages)}"
+        )
+    if recipe.format == "phrase-book":
+        text = (recipe_folder() / f"{name}.txt").read_text("utf-8")
+        pairs = PhrasePairs(text, source == recipe.languages[1])
+        fingerprint = fingerprint_of(PAIRS_VERSION, PHRASES_VERSION, text, source)
+        return PairDataset(
+            **description(recipe),
+            source_language=source,
+            target_language=target,
+            fingerprint=fingerprint,
+            contents={"train": pairs},
         )
     aligned = _aligned_splits(recipe, source, target) if recipe.lists else {}
     if aligned:  # the other languages are not needed
@@ -164,7 +230,7 @@ def load_pairs(
         whole = PairFile(tuple(documents.values()), "tab-separated", columns)
         split_of = cache(lambda: split_pairs(whole, recipe.shares))  # takes seconds, so only when needed
         contents = {split: Subset(whole, split_of, number) for number, split in enumerate(("train", *recipe.shares))}
-    return PairDataset(
+    dataset = PairDataset(
         **description(recipe),
         source_language=source,
         target_language=target,
@@ -174,6 +240,16 @@ def load_pairs(
         ),
         contents=contents,
         other_names={files[0].split(".")[0]: split for split, files in aligned.items()},
+    )
+    if not recipe.held_out:
+        return dataset
+    older = _load_pairs(recipe.held_out, source=source, target=target, data_dir=data_dir, download=download)
+    splits = {split: older.contents[split] for split in ("validation", "test")}
+    kept_apart = _trained_on(dataset, (dataset,), splits)
+    return replace(
+        kept_apart,
+        fingerprint=fingerprint_of(dataset.fingerprint, older.fingerprint),
+        contents={**kept_apart.contents, "test_own": dataset.contents["test"]},
     )
 
 
@@ -238,9 +314,9 @@ def own_pairs(
     )
     rows, split_of = survey.rows([training], "train"), b""
     if held_out:
-        if overlapping := shared(rows, survey.rows(held_out, "validation")):
+        if leaked := shared(rows, survey.rows(held_out, "validation")):
             survey.notes.append(
-                f"Validation pairs with a sentence that is also in training, which flatters: {overlapping:,}."
+                f"Validation pairs with a sentence that is also in training, which flatters: {leaked:,}."
             )
     elif survey.validation:
         split_of = split_pairs(

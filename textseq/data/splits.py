@@ -229,13 +229,24 @@ def split_pairs(
 def shared(training: Iterable[Pair], held_out: Iterable[Pair]) -> int:
     """Count the held-out pairs with a sentence, on the same side, that is also in training."""
     kept = [(key(source), key(target)) for source, target in held_out]
-    wanted = tuple(set(side) - {WORDLESS} for side in zip(*kept, strict=True)) or (set(), set())
+    wanted = _sentence_keys(kept)
     seen: tuple[set[int], set[int]] = (set(), set())
     for pair in training:
         for sentence, keys, hits in zip(pair, wanted, seen, strict=True):
             if (number := key(sentence)) in keys:
                 hits.add(number)
     return sum(source in seen[0] or target in seen[1] for source, target in kept)
+
+
+def overlapping(pairs: Iterable[Pair], held_out: Iterable[Pair]) -> bytes:
+    """1 for each pair with a sentence, on the same side, that is also in a held-out pair, else 0."""
+    sources, targets = _sentence_keys([(key(source), key(target)) for source, target in held_out])
+    return bytes(key(source) in sources or key(target) in targets for source, target in pairs)
+
+
+def _sentence_keys(pairs: Sequence[tuple[int, int]]) -> tuple[set[int], set[int]]:
+    """The keys of the sources and of the targets, without ``WORDLESS``."""
+    return {source for source, _ in pairs} - {WORDLESS}, {target for _, target in pairs} - {WORDLESS}
 
 
 def _number(content: bytes) -> int:

@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,7 +47,9 @@ class CorpusRecipe:
 
     Sentence pairs have ``languages``; the first two are the usual direction. Their files are aligned and called
     SPLIT.LANGUAGE..., and ``split`` assigns them by patterns; further splits are called "test_...". Or they are one
-    document of tab-separated columns in the order of the languages, and ``split`` gives shares of the pairs.
+    document of tab-separated columns in the order of the languages, and ``split`` gives shares of the pairs. Or the
+    ``format`` is "phrase-book": templates in NAME.txt beside the recipe. With ``held_out``, the name of another corpus,
+    validation and test are that corpus's, and training has no sentence of theirs.
 
     Labelled texts have ``labels``: for each label patterns of its documents, or the signs for it in the files;
     ``split`` may give shares of the texts. ``overlaps`` are corpora with texts in common: a model trained on one of
@@ -70,6 +73,7 @@ class CorpusRecipe:
     members: Mapping[str, list[str]]
     files: Mapping[str, DataFile]
     languages: tuple[str, ...] = ()
+    held_out: str = ""
     labels: Mapping[str, list[str]] = field(default_factory=dict)
     tags: Mapping[str, list[str]] = field(default_factory=dict)
     overlaps: tuple[str, ...] = ()
@@ -113,13 +117,17 @@ SHAPES: dict[str, object] = {
 """The types of the keys of a recipe that are not strings; a tuple gives alternatives."""
 
 
+def recipe_folder() -> Traversable:
+    """The folder of the recipes."""
+    try:
+        return resources.files("textseq.corpora")
+    except ModuleNotFoundError:
+        return Path(__file__).parents[3] / "corpora"
+
+
 def recipe_files(folder: str = "") -> dict[str, str]:
     """The text of every recipe by name: of corpora or, in the folder "vectors", of word vectors."""
-    try:
-        root = resources.files("textseq.corpora")
-    except ModuleNotFoundError:
-        root = Path(__file__).parents[3] / "corpora"
-    paths = (root / folder).iterdir() if folder else root.iterdir()
+    paths = (recipe_folder() / folder).iterdir()
     files = {path.name.removesuffix(".toml"): path for path in paths if path.name.endswith(".toml")}
     return {name: files[name].read_text("utf-8") for name in sorted(files)}
 
@@ -130,7 +138,7 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
         table: dict[str, Any] = toml_of(text)
     except ValueError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    optional = ("formats", "members", "languages", "labels", "tags", "overlaps", "same_split")
+    optional = ("formats", "members", "languages", "held_out", "labels", "tags", "overlaps", "same_split")
     words = [item.name for item in fields(CorpusRecipe) if item.name not in {*optional, "split", "files"}]
     _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
     for key, value in table.items():
@@ -165,6 +173,7 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
         members=members,
         files=files,
         languages=languages,
+        held_out=table.get("held_out", ""),
         labels=table.get("labels", {}),
         tags=table.get("tags", {}),
         overlaps=tuple(table.get("overlaps", ())),
