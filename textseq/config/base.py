@@ -89,7 +89,7 @@ class Settings:
             if key not in names:
                 raise unknown(f"setting in {where}", key, names)
         hints = typing.get_type_hints(cls)
-        return cls(**{key: _as_float(value, hints[key]) for key, value in values.items()})
+        return cls(**{key: _converted(value, hints[key]) for key, value in values.items()})
 
     def to_dict(self) -> dict[str, object]:
         """The settings as plain data, for JSON."""
@@ -111,8 +111,10 @@ def choices_of(hint: object) -> Collection[object] | None:
     return typing.get_args(hint) if typing.get_origin(hint) is Literal else REGISTERED.get(hint)
 
 
-def _as_float(value: object, hint: object) -> object:
-    """Convert an integer for a float field (``dropout = 0`` in a recipe)."""
+def _converted(value: object, hint: object) -> object:
+    """Convert an integer for a float field (``dropout = 0`` in a recipe), and a list for a tuple."""
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        return tuple(value)
     wants_float = hint is float or float in typing.get_args(hint)
     return float(value) if wants_float and type(value) is int and abs(value) <= LARGEST else value
 
@@ -133,7 +135,11 @@ def _check_type(flag: str, value: object, hint: object) -> None:
     if (isinstance(value, bool) and bool not in types) or not isinstance(value, types):
         names = " or ".join([t.__name__ for t in types if t is not type(None)] + words)
         raise TextseqError(f"{flag}: expected {names}, got {_shown(value)}")
-    if isinstance(value, tuple) and not all(isinstance(entry, typing.get_args(hint)[0]) for entry in value):
+    if isinstance(value, tuple) and (choices := choices_of(typing.get_args(hint)[0])) is not None:
+        for entry in value:
+            if entry not in choices:
+                raise unknown(f"value of {flag}", str(entry), map(str, choices))
+    elif isinstance(value, tuple) and not all(isinstance(entry, typing.get_args(hint)[0]) for entry in value):
         raise TextseqError(f"{flag}: expected {typing.get_args(hint)[0].__name__} entries, got {_shown(value)}")
 
 

@@ -222,8 +222,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
 
     def config(self, kind: type[SettingsT], table: Table) -> SettingsT:
         """One table of the settings, such as ``self.config(DataConfig, self.info.data)``."""
-        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-        return kind.from_dict(tuples, where=str(self.folder / "config.json"))
+        return kind.from_dict(table, where=str(self.folder / "config.json"))
 
     def run(self, *, resume: bool = False, overwrite: bool = False) -> PredictorT:
         """Train to the end, measure the best model and write its card.

@@ -204,8 +204,7 @@ def saved_source(task: Task, saved: Checkpoint) -> DataSource:
     where = str(saved.folder / "config.json")
     if not saved.info.source:
         raise TextseqError(f"{where} is damaged: it lacks 'source'; restore the folder")
-    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.info.source.items()}
-    return task.source.from_dict(tuples, where=where)
+    return task.source.from_dict(saved.info.source, where=where)
 
 
 def checked_training(task: Task, training: TrainingConfig) -> TrainingConfig:

@@ -30,6 +30,9 @@ Place = tuple[np.ndarray, int, int | None]
 Resegment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Ids of a sentence, random generator -> other ids of the same text."""
 
+Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Ids of a source and its target, random generator -> ids of another pair."""
+
 
 @dataclass(frozen=True)
 class PairBatch:
@@ -122,6 +125,7 @@ class PairBatches(LengthBatches[Place]):
         config: sizes.
         seed: of the order and the segmentations.
         resegment: for either side, segments a sentence differently in every epoch; None: never.
+        augment: changes a pair differently in every epoch; None: never.
 
     Raises:
         TextseqError: all pairs are longer than ``config.longest``.
@@ -135,10 +139,11 @@ class PairBatches(LengthBatches[Place]):
         config: PairConfig,
         seed: int,
         resegment: tuple[Resegment, Resegment] | None = None,
+        augment: Augment | None = None,
     ) -> None:
         assert len(sources.document_starts) == len(targets.document_starts)
         self.sources, self.targets = sources, targets
-        self.ends, self.config, self.resegment = ends, config, resegment
+        self.ends, self.config, self.resegment, self.augment = ends, config, resegment, augment
         self.source_lengths, self.target_lengths = document_lengths(sources), document_lengths(targets)
         longest = np.maximum(self.source_lengths, self.target_lengths)
         limit = config.longest or np.inf
@@ -169,23 +174,28 @@ class PairBatches(LengthBatches[Place]):
             yield from self._windows(group, lengths[1])
 
     def _pairs(self, pairs: np.ndarray, epoch: int) -> PairBatch:
-        sources, targets = ([self._tokens(side, pair, epoch) for pair in pairs.tolist()] for side in range(2))
+        sources, targets = zip(*(self._tokens(pair, epoch) for pair in pairs.tolist()), strict=True)
         return pair_batch(sources, targets, self.ends)
 
-    def _tokens(self, side: int, pair: int, epoch: int) -> np.ndarray:
-        """A source (side 0) or target (side 1), as segmented in an epoch."""
-        ids = _sentence((self.sources, self.targets)[side], pair)
-        if self.resegment is None:
-            return ids
-        return self.resegment[side](ids, np.random.default_rng([self.seed, epoch, pair, side]))
+    def _tokens(self, pair: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """A source and its target, as changed and segmented in an epoch."""
+        source, target = _sentence(self.sources, pair), _sentence(self.targets, pair)
+        if self.augment is not None:
+            source, target = self.augment(source, target, np.random.default_rng([self.seed, epoch, pair, 2]))
+        if self.resegment is not None:
+            source, target = (
+                resegment(ids, np.random.default_rng([self.seed, epoch, pair, side]))
+                for side, (resegment, ids) in enumerate(zip(self.resegment, (source, target), strict=True))
+            )
+        return source, target
 
     def _lengths_in(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens of every source and every target, as segmented in an epoch."""
-        if self.resegment is None:
+        """Tokens of every source and every target, as changed and segmented in an epoch."""
+        if self.resegment is None and self.augment is None:
             return self.source_lengths, self.target_lengths
         sources, targets = np.zeros_like(self.source_lengths), np.zeros_like(self.target_lengths)
         for pair in self.kept.tolist():
-            sources[pair], targets[pair] = (len(self._tokens(side, pair, epoch)) for side in range(2))
+            sources[pair], targets[pair] = map(len, self._tokens(pair, epoch))
         return sources, targets
 
     def _windows(self, group: np.ndarray, target_lengths: np.ndarray) -> Iterator[Place]:

@@ -12,6 +12,8 @@ from textseq.config.tokenizer import NormalizationName, TokenizerConfig, Tokeniz
 from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError
 
+AugmentName = Literal["upper", "lower", "no-final-mark", "no-apostrophes", "typographic", "exchange"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairConfig(TokenizerConfig):
@@ -25,6 +27,13 @@ class PairConfig(TokenizerConfig):
     """Subword regularization (Kudo 2018; needs the unigram model): sample a new segmentation of each word in every
     epoch. The value is the smoothing parameter alpha: 0.1 varies much, 0.5 little; 0: always the best segmentation. In
     training only."""
+    augment: tuple[AugmentName, ...] = ()
+    """Vary the training pairs, anew in every epoch, so that what people type is translated as well as tidy sentences.
+    The source is written in capitals (upper), in small letters (lower), without its final mark (no-final-mark), without
+    apostrophes, or with other ones and other spaces before marks (typographic); names and numbers that are the same on
+    both sides are exchanged for others on both sides (exchange). In training only."""
+    augment_rate: float = ranged(0.1, above=0, at_most=1)
+    """Share of the pairs that each way of --augment changes."""
     batch_size: int | Literal["auto"] = ranged(80, at_least=1)
     """Batch size N, sentence pairs of similar length. auto: the largest that fits the device, as long as doubling it
     makes training faster; the number is saved with the run."""

@@ -30,6 +30,7 @@ from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.task import Task
+from textseq.tasks.translation.augment import Augmentation
 from textseq.tasks.translation.batches import PairBatches, Resegment
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
 from textseq.tasks.translation.model import TranslationModel
@@ -166,9 +167,9 @@ class TranslationRun(Run[PairDataset, Translator]):
         alpha, vocabularies = self.data.subword_sampling, self.tokenizer
         resegment = (_resegment(vocabularies.source, alpha), _resegment(vocabularies.target, alpha)) if alpha else None
         sides = _token_files(self.dataset, "train", vocabularies)
-        return PairBatches(
-            *sides, vocabularies.eos_ids, replace(self.data, batch_size=rows), self.training.seed, resegment
-        )
+        augment = Augmentation(self.data, vocabularies, self.dataset.pairs("train")) if self.data.augment else None
+        config = replace(self.data, batch_size=rows)
+        return PairBatches(*sides, vocabularies.eos_ids, config, self.training.seed, resegment, augment)
 
     def prepare_validation(self, rows: int) -> None:
         whole = replace(self.data, batch_size=rows, longest=None, batch_tokens=None)
