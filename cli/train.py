@@ -6,7 +6,6 @@ or a recipe; then the command line is read into the options of that task.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,8 +15,6 @@ from textseq.commands.stdin import with_stdin
 from textseq.commands.train import HIDDEN, PROG, Named, changed_flags, elsewhere
 from textseq.data.sources import LabelledData
 from textseq.errors import TextseqError
-from textseq.io.colored_text import visible
-from textseq.training.distributed.environment import environment
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -41,7 +38,7 @@ def train(arguments: Sequence[str]) -> None:
     from textseq.tasks import run as runs
     from textseq.tasks.classification import cross_validation
 
-    where: Any = {"data_dir": options.data, "download": options.download, "report": _report}
+    where: Any = {"data_dir": options.data, "download": options.download}
     if options.resume is not None:
         runs.resume(options.resume, training=options.training, **where)
         return
@@ -59,14 +56,6 @@ def train(arguments: Sequence[str]) -> None:
         overwrite=options.overwrite,
         **where,
     )
-
-
-def _report(line: str) -> None:
-    """Print a line between updates of the progress bar; of several processes only the first prints."""
-    from tqdm import tqdm
-
-    if environment().leads:
-        tqdm.write(visible(line) if sys.stderr.isatty() else line, file=sys.stderr)
 
 
 main = partial(run, PROG, train)

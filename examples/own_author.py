@@ -16,9 +16,8 @@ textseq.train(
     data=DataConfig(batch_size=8, window=50),
     training=TrainingConfig(max_steps=50, evaluate_every=50),
     overwrite=True,
-    report=print,
 )
 
 # Fifty steps more, from where it stopped: the text, the state and the optimizer go on as if it had not.
-textseq.resume("own-author", training=TrainingConfig(max_steps=100, evaluate_every=50), report=print)
+textseq.resume("own-author", training=TrainingConfig(max_steps=100, evaluate_every=50))
 print(textseq.load_generator("own-author").generate(max_new_tokens=200))

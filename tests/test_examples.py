@@ -45,8 +45,8 @@ def test_own_author(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     (tmp_path / "mine.txt").write_text("A rose is a rose is a rose. " * 200)
     monkeypatch.setattr(sys, "argv", ["own_author.py", str(tmp_path / "mine.txt")])
     runpy.run_path(str(EXAMPLES / "own_author.py"), run_name="__main__")
-    out = capsys.readouterr().out
-    assert "step 100: validation" in out
+    out, err = capsys.readouterr()
+    assert "resumed at step 50" in err and "step 100: validation" in err
     assert "rose" in out.splitlines()[-1]
 
 

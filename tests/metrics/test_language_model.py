@@ -89,9 +89,9 @@ def test_windows_each_begin_from_a_fresh_state(window: int) -> None:
 def test_chunks_change_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = made()
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}, {"window": 20}]
-    before = [measure(model, IDS, source="x", **way).nats for way in ways]
+    before = [measure(model, IDS, source="x", **way).nats for way in ways]  # type: ignore[arg-type]
     monkeypatch.setattr(evaluate, "CHUNK", chunk)
-    assert [measure(model, IDS, source="x", **way).nats for way in ways] == pytest.approx(before, rel=1e-5)
+    assert [measure(model, IDS, source="x", **way).nats for way in ways] == pytest.approx(before, rel=1e-5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("length", [2, 3, 10, 41])
@@ -102,7 +102,7 @@ def test_every_token_but_the_first_counts_once(length: int) -> None:
         torch.nn.init.zeros_(parameter)
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}]
     for way in ways:
-        found = measure(model, IDS[:length], source="x", **way)
+        found = measure(model, IDS[:length], source="x", **way)  # type: ignore[arg-type]
         assert found.tokens == length - 1
         assert found.nats == pytest.approx((length - 1) * math.log(V), rel=1e-5)
         assert found.perplexity == pytest.approx(V, rel=1e-5)
@@ -138,8 +138,8 @@ def test_the_first_predictions_alone(first: int) -> None:
     model = made()
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}]
     for way in ways:
-        found = measure(model, IDS, source="x", characters=2 * L, first=first, **way)
-        alone = measure(model, IDS[: first + 1], source=f"x|first:{first}", **way)
+        found = measure(model, IDS, source="x", characters=2 * L, first=first, **way)  # type: ignore[arg-type]
+        alone = measure(model, IDS[: first + 1], source=f"x|first:{first}", **way)  # type: ignore[arg-type]
         assert (found.nats, found.tokens, found.signature) == (alone.nats, first, alone.signature)
         assert found.characters == pytest.approx(2 * first)
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import sys
 import types
@@ -36,7 +37,7 @@ from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
 from textseq.training.events import Evaluation
 from textseq.training.optimizers import OPTIMIZERS, learning_rate
-from textseq.training.trainer import Trainer
+from textseq.training.trainer import Trainer, next_sample
 
 TOKENIZER = CharTokenizer("abcdefgh")
 PLAIN = TrainingConfig(
@@ -604,6 +605,38 @@ def test_samples_are_shown_after_each_evaluation(run: Path) -> None:
         "step 20: validation loss 1.0000",
         "second text",
     ]
+
+
+def test_samples_come_less_and_less_often() -> None:
+    assert [next_sample(seconds) for seconds in (0, 19.9, 20, 59.9, 60, 119, 120, 300, 480)] == [
+        20, 20, 60, 60, 120, 120, 240, 480, 960
+    ]  # fmt: skip
+
+
+def test_samples_by_the_clock_change_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0.0, 0.5)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    lines: list[str] = []
+
+    def trained(*, sampled: bool) -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=8, dropout=0.5), TOKENIZER.size)
+
+        def sample() -> str:
+            assert not model.training
+            return f"drew {torch.rand(1).item():.3f}"
+
+        config = settings(max_steps=300, optimizer="adamw")
+        loop = Trainer(model, streams(), config, report=lines.append, sample=sample if sampled else None)
+        loop.fit(show_progress=False)
+        return model.state_dict()
+
+    plain, sampled = trained(sampled=False), trained(sampled=True)
+    assert all(torch.equal(weight, sampled[name]) for name, weight in plain.items())
+    samples = [line for line in lines if "drew" in line]
+    times = [int(line.split("after ")[1].split()[0]) for line in samples]
+    assert [20 <= times[0] < 30, 60 <= times[1] < 70, 120 <= times[2] < 130] == [True] * 3
+    assert all(re.fullmatch(r"step \d+0, after \d+ seconds:\ndrew 0\.\d+", line) for line in samples)
 
 
 def test_tensorboard_gets_every_number_of_the_log(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

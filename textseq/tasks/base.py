@@ -24,6 +24,7 @@ from textseq.data.batching import Cursor
 from textseq.data.dataset import Dataset
 from textseq.errors import Interrupted
 from textseq.io.files import replacing
+from textseq.io.progress import ProgressBar
 from textseq.tasks.initialization import keep_tokenizer, tokenizer_settings
 from textseq.tasks.predictor import AnyPredictor, Metrics
 from textseq.tasks.task import Task
@@ -60,6 +61,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
         dataset: what is learned from.
         tokenizer: of the text, or several.
         report: receives lines about the run.
+        progress: show progress bars, or lines in their place.
 
     Raises:
         TextseqError: settings that do not fit one another or the data.
@@ -74,9 +76,18 @@ class Run(ABC, Generic[DataT, PredictorT]):
     """Attributes of the dataset that become part of the model's metadata."""
 
     def __init__(
-        self, task: Task, folder: Path, info: ModelInfo, dataset: DataT, tokenizer: TokenizerLike, report: Report
+        self,
+        task: Task,
+        folder: Path,
+        info: ModelInfo,
+        dataset: DataT,
+        tokenizer: TokenizerLike,
+        report: Report,
+        *,
+        progress: bool = True,
     ) -> None:
-        self.task, self.folder, self.dataset, self.report = task, folder, dataset, report
+        self.task, self.folder, self.dataset = task, folder, dataset
+        self.report, self.progress = report, progress
         self.tokenizer = tokenizer
         where = str(folder / "config.json")
         self.training = task.training_config.from_dict(info.training, where=where)
@@ -257,6 +268,10 @@ class Run(ABC, Generic[DataT, PredictorT]):
             self.report(f"the model is in {self.folder}; use it with: {self.task.command} {self.folder.name}")
             return predictor
 
+    def measuring(self, count: int) -> ProgressBar:
+        """The progress bar of a measurement of so many texts or tokens."""
+        return ProgressBar(count, "measuring the best model", show=self.progress, report=self.report)
+
     def _best(self) -> Path:
         return find_model(str(self.folder.resolve()))
 
@@ -295,9 +310,12 @@ class Run(ABC, Generic[DataT, PredictorT]):
             resume=resume,
             process_group=self.process_group,
         )
+        if resume:
+            seconds = trainer.progress.seconds
+            self.report(f"resumed at step {trainer.progress.step:,}, after {seconds / 60:.1f} minutes of training")
         try:
             with deterministic(self.device, self.training.deterministic):
-                steps = trainer.fit().step
+                steps = trainer.fit(show_progress=self.progress).step
         except Interrupted as stop:
             self.process_group.send(Command.END, stop.code)
             raise Interrupted(f"{stop}; continue with: textseq-train --resume {self.folder}", stop.code) from None

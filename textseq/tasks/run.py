@@ -18,6 +18,7 @@ from textseq.config.base import Settings
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import DataSource
 from textseq.errors import TextseqError
+from textseq.io.progress import write_line
 from textseq.tasks.base import Report
 from textseq.tasks.initialization import fill_with_vectors, keep_labels, load_init_model
 from textseq.tasks.predictor import AnyPredictor
@@ -25,6 +26,7 @@ from textseq.tasks.registry import task_named
 from textseq.tasks.task import Task
 from textseq.tokenizers.base import counted
 from textseq.training.devices import pick_precision
+from textseq.training.distributed.environment import environment
 from textseq.training.run_folder import last_checkpoint, new_folder
 from textseq.version import __version__
 
@@ -44,7 +46,8 @@ class TrainOptions(TypedDict, total=False):
     overwrite: bool
     data_dir: Path | None
     download: bool
-    report: Report
+    progress: bool
+    report: Report | None
 
 
 def train(
@@ -60,7 +63,8 @@ def train(
     overwrite: bool = False,
     data_dir: Path | None = None,
     download: bool = False,
-    report: Report = log.info,
+    progress: bool = True,
+    report: Report | None = None,
 ) -> AnyPredictor:
     """Train a model of any task, and return the best one.
 
@@ -77,12 +81,15 @@ def train(
         overwrite: replace a run of this name.
         data_dir: folder of the corpora; default: ``TEXTSEQ_DATA``.
         download: fetch what is not there.
-        report: receives lines about the run.
+        progress: show a progress bar and lines about the run on stderr; False: nothing (the lines go to the log
+            "textseq", level INFO).
+        report: receives the lines instead.
 
     Raises:
         TextseqError: whatever the user can fix, before the first step wherever possible.
         Interrupted: after Ctrl-C or SIGTERM; the run was saved.
     """
+    report = reporter(report, progress=progress)
     run_class = task.run_class()
     source = source.resolved()
     dataset = source.open(data_dir=data_dir, download=download)
@@ -116,7 +123,7 @@ def train(
         tokenizer, added = run_class.make_tokenizer(dataset, data, report), ""
     else:
         tokenizer, added = run_class.extend_tokenizer(dataset, data, kept)
-    run = run_class(task, folder, info, dataset, tokenizer, report)
+    run = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
     if init:
         known = run.init_weights(init)
         if kept:
@@ -137,7 +144,8 @@ def resume(
     training: TrainingConfig | None = None,
     data_dir: Path | None = None,
     download: bool = False,
-    report: Report = log.info,
+    progress: bool = True,
+    report: Report | None = None,
 ) -> AnyPredictor:
     """Continue a stopped run from its last checkpoint, as if it had never stopped.
 
@@ -146,12 +154,14 @@ def resume(
         training: other limits or another device; whatever else differs would make it another run.
         data_dir: folder of the corpora; default: ``TEXTSEQ_DATA``.
         download: fetch what is not there.
-        report: receives lines about the run.
+        progress: as of ``train``.
+        report: as of ``train``.
 
     Raises:
         TextseqError: a folder that is not a run, a text that has changed since, or damaged files.
         Interrupted: after Ctrl-C or SIGTERM; the run was saved.
     """
+    report = reporter(report, progress=progress)
     folder = find_run(str(run))
     saved = last_checkpoint(folder)
     where = str(saved.folder / "config.json")
@@ -173,7 +183,15 @@ def resume(
     dataset = keep_labels(dataset, saved.info)
     info = replace(saved.info, training=training.to_dict())
     tokenizer = run_class.load_tokenizer(saved)
-    return cast(AnyPredictor, run_class(task, folder, info, dataset, tokenizer, report).run(resume=True))
+    continued = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
+    return cast(AnyPredictor, continued.run(resume=True))
+
+
+def reporter(report: Report | None, *, progress: bool) -> Report:
+    """What receives the lines about a run; of several processes only the first prints them."""
+    if report is not None:
+        return report
+    return write_line if progress and environment().leads else log.info
 
 
 def _new_labels(labels: Sequence[str], known: Sequence[str]) -> str:

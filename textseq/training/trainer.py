@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,6 @@ from types import FrameType
 from typing import NoReturn
 
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
@@ -24,6 +24,7 @@ from textseq.checkpoints.registry import Kind, newest
 from textseq.config.training import TrainingConfig
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.files import refuse_special
+from textseq.io.progress import ProgressBar, write_line
 from textseq.training.averaging import Averages, refuse_unmeasured, swapped_weights
 from textseq.training.batches import Batches, as_batches
 from textseq.training.devices import deterministic
@@ -33,13 +34,16 @@ from textseq.training.divergence import check_rollback, has_diverged, is_finite
 from textseq.training.events import Callback, Evaluation, EventEmitter
 from textseq.training.log import RunLog
 from textseq.training.optimizers import learning_rate
-from textseq.training.state import Progress
+from textseq.training.state import Progress, random_states, set_random_states
 from textseq.training.step import AbandonedStep, TrainStep
 
 Resumable = tuple[Mapping[str, Tensor], Table]
 
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, for each of which the loop waits for the device."""
+
+FIRST_SAMPLE = 20.0
+"""Seconds of training."""
 
 
 class Trainer:
@@ -61,7 +65,7 @@ class Trainer:
         callbacks: functions that are called with an ``Event`` after every step, evaluation and checkpoint.
         evaluate: measures the model on validation data; returns a loss or an ``Evaluation``. The best model is saved.
         report: shows a line or a block of text to the user, between the progress bar's updates.
-        sample: text to show after each evaluation.
+        sample: text to show after each evaluation, and after about 20 seconds, 1, 2, 4... minutes of training.
         resume: continue from the last checkpoint in the folder.
         process_group: of which this process is the first; the others run ``TrainStep.follow``.
 
@@ -91,7 +95,7 @@ class Trainer:
         loss_unit: str = "",
         callbacks: Sequence[Callback] = (),
         evaluate: Callable[[], Evaluation | float] | None = None,
-        report: Callable[[str], None] = tqdm.write,
+        report: Callable[[str], None] = write_line,
         sample: Callable[[], str] | None = None,
         resume: bool = False,
         process_group: ProcessGroup = SINGLE_PROCESS,
@@ -134,7 +138,8 @@ class Trainer:
         """Train until a limit is reached; returns the progress then.
 
         Args:
-            show_progress: show a progress bar if stderr is a terminal.
+            show_progress: show a progress bar, or where stderr is neither a terminal nor a notebook's a line every 30
+                seconds.
 
         Raises:
             Interrupted: after Ctrl-C or SIGTERM; the run has saved itself.
@@ -142,12 +147,8 @@ class Trainer:
         """
         started = time.monotonic() - self.progress.seconds
         self.model.train()
-        bar = tqdm(
-            total=1.0,
-            initial=self._done(),
-            disable=None if show_progress else True,  # None: off if stderr is not a terminal
-            bar_format="{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
-        )
+        bar = ProgressBar(1.0, "training", done=self._done(), show=show_progress, report=self.report)
+        self.sample_at = next_sample(self.progress.seconds)
         self._restart_clock()
         handler = signal_handler(self._stop, self.train_step.process_group.count)
         exact = deterministic(self.train_step.device, self.config.deterministic)
@@ -160,7 +161,7 @@ class Trainer:
             self.events.emit("end")
         return self.progress
 
-    def _advance(self, bar: tqdm[NoReturn], started: float) -> None:
+    def _advance(self, bar: ProgressBar, started: float) -> None:
         """A step, and what is due after it."""
         config = self.config
         try:
@@ -182,6 +183,8 @@ class Trainer:
         if evaluating:
             self._evaluate()
             self.progress.seconds = time.monotonic() - started
+        elif logging and not last and stop is None and self.progress.seconds >= self.sample_at:
+            self._show_sample()  # its time counts from the next step on: it must not end the run unevaluated
         over = self._done() >= 1.0  # patience or the time of the evaluation may have ended it
         if over and len(self.progress.averaged_checkpoints) > 1:
             self._evaluate_mean()
@@ -236,7 +239,7 @@ class Trainer:
     def _done(self) -> float:
         return self._limit()[1]
 
-    def _check_loss(self, bar: tqdm[NoReturn], *, log: bool) -> bool:
+    def _check_loss(self, bar: ProgressBar, *, log: bool) -> bool:
         """Read the losses since the last call, and log them; after divergence, roll back and return False.
 
         At a step without a line in the log (the run is about to stop) the sums are kept for the next line, so that the
@@ -255,8 +258,8 @@ class Trainer:
             norms = progress.clear_unlogged()
             self._log({"loss": loss, **norms, f"{unit}s_per_second": round(speed)})
             amount = f"{loss:.3f} {self.loss_unit.split(' per ')[0]}".strip()
-            bar.set_postfix_str(f"step {progress.step}, loss {amount}, {speed:,.0f} {unit}s/s", refresh=False)
-            bar.update(self._done() - bar.n)
+            note = f"step {progress.step}, loss {amount}, {speed:,.0f} {unit}s/s"
+            bar.update(self._done() - bar.done, note)
         return True
 
     def _restart_clock(self) -> None:
@@ -294,6 +297,7 @@ class Trainer:
             self.report(f"step {progress.step}: validation {evaluation}")
             if text:
                 self.report(text)
+            self.sample_at = next_sample(progress.seconds)
             averaged = self.averages.add(progress.averaged_checkpoints, progress.step, evaluation.cost)
             progress.averaged_checkpoints = averaged
             better = self._save_if_best(evaluation)
@@ -306,6 +310,19 @@ class Trainer:
             self.report(f"no improvement for {count} evaluations: learning rate {self.rate():.3g}")
         if config.patience is not None and count >= config.patience:
             self.report(f"no improvement for {count} evaluations: stopping early")
+
+    def _show_sample(self) -> None:
+        """Show a sample between evaluations. The clock decides when, so the random numbers stay as they were."""
+        self.sample_at = next_sample(self.progress.seconds)
+        if self.sample is None:
+            return
+        device = self.train_step.device
+        random = random_states(device)
+        with swapped_weights(self.model, self.parameters, self.averages.moving):
+            text = self.sample()
+        set_random_states(random, device, "")
+        self.report(f"step {self.progress.step}, after {self.progress.seconds:.0f} seconds:\n{text}")
+        self._restart_clock()
 
     def _evaluate_mean(self) -> None:
         """Evaluate the mean of the averaged checkpoints, and save it if it is the best."""
@@ -357,6 +374,16 @@ class Trainer:
         if self.stop_signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop_signal = number
+
+
+def next_sample(seconds: float) -> float:
+    """Seconds of training after which the next sample is shown: 20, then 1, 2, 4, 8... minutes.
+
+    Example:
+        >>> next_sample(0), next_sample(20), next_sample(60)
+        (20.0, 60.0, 120.0)
+    """
+    return FIRST_SAMPLE if seconds < FIRST_SAMPLE else 60.0 * 2 ** max(0, math.floor(math.log2(seconds / 60)) + 1)
 
 
 class _NoFiles:

@@ -41,8 +41,9 @@ def test_probabilities_are_those_of_the_classifier_in_the_order_of_classes(fitte
         assert row.tolist() == pytest.approx([answer.probabilities["0"], answer.probabilities["2"]])
 
 
-def test_a_run_is_kept_under_a_name_only(home: Path) -> None:
+def test_a_run_is_kept_under_a_name_only_and_nothing_is_printed(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     TextClassifier(**SMALL).fit(TEXTS, LABELS)
+    assert capfd.readouterr() == ("", "")
     assert [*(home / "runs").iterdir()] == []
     TextClassifier(**SMALL, name="kept").fit(TEXTS, LABELS)
     TextClassifier(**SMALL, name="kept").fit(TEXTS, LABELS)

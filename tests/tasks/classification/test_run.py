@@ -261,9 +261,9 @@ def test_an_evaluation_reads_so_many_tokens_as_are_asked_for(reviews: Path, monk
     read: list[int] = []
     whole = Classifier.logits_of
 
-    def counted(self: Classifier, some: Sequence[np.ndarray]) -> np.ndarray:
+    def counted(self: Classifier, some: Sequence[np.ndarray], *further: Callable[[int], object]) -> np.ndarray:
         read.append(len(some))
-        return whole(self, some)
+        return whole(self, some, *further)
 
     monkeypatch.setattr(Classifier, "logits_of", counted)
     train(reviews, training=replace(QUICK, evaluate_tokens=100), name="few")

@@ -168,8 +168,10 @@ class Classifier(Predictor[LabelledDataset]):
         """Uncalibrated logits of the labels, (N, C)."""
         return self.logits_of([self.tokenizer.encode(padded_text(text)) for text in texts])
 
-    def logits_of(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
-        """``logits`` of encoded texts."""
+    def logits_of(
+        self, encoded: Sequence[np.ndarray], progress: Callable[[int], object] = lambda count: None
+    ) -> np.ndarray:
+        """``logits`` of encoded texts; ``progress`` is called with the number of texts of each batch."""
         logits = np.zeros((len(encoded), len(self.labels)))
         for numbers in batches_by_length({n: len(ids) for n, ids in enumerate(encoded)}, TOKENS):
             batch = text_batch([encoded[number] for number in numbers], [0] * len(numbers)).to(self.device)
@@ -177,6 +179,7 @@ class Classifier(Predictor[LabelledDataset]):
             with torch.inference_mode(), autocast:
                 output: Tensor = self.model(batch.ids, batch.lengths)
             logits[numbers] = output.double().cpu().numpy()
+            progress(len(numbers))
         return logits
 
     def explain(self, text: str, *, label: str | None = None, method: ExplanationMethod = "integrated") -> Explanation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,6 @@ from textseq.tasks.classification.spec import CLASSIFICATION
 from textseq.tasks.initialization import load_init_model
 from textseq.training.distributed.environment import environment
 from textseq.training.run_folder import last_checkpoint
-
-log = logging.getLogger("textseq")
 
 
 class _Where(TypedDict):
@@ -63,7 +60,8 @@ def train_classifiers(
         TextseqError: as ``train_classifier``; or a run of such a name has other settings.
         Interrupted: after Ctrl-C or SIGTERM; the run was saved.
     """
-    source, report = data_source.resolved(), options.get("report", log.info)
+    source, progress = data_source.resolved(), options.get("progress", True)
+    report = run.reporter(options.get("report"), progress=progress)
     if source.folds is None and source.seeds is None:
         raise TextseqError("expected --folds or --seeds for several classifiers, got neither; 10 and 3 are usual")
     if environment().count > 1:
@@ -84,7 +82,7 @@ def train_classifiers(
         try:
             if folder.exists() and not options.get("overwrite"):
                 _check_same(folder, part, (*settings, seeded), init_from)
-                predictor = run.resume(folder, report=report, **where)
+                predictor = run.resume(folder, progress=progress, report=report, **where)
             else:
                 options |= {"name": folder.name, "training": seeded}
                 predictor = run.train(CLASSIFICATION, part, model=settings[0], data=settings[1], **options)

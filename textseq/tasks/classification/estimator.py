@@ -100,6 +100,7 @@ class TextClassifier:
                 name=name,
                 overwrite="name" in given,
                 init_from=given.get("init_from"),
+                progress=False,
                 **groups,  # type: ignore[arg-type]
             )
         finally:

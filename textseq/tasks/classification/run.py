@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -69,7 +69,8 @@ def train_classifier(
         data_source: either of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``ClassifierConfig()``.
         data: tokenizer and batches.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, report.
+        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
+            report.
 
     Raises:
         TextseqError: whatever the user can fix, before the first step wherever possible.
@@ -151,9 +152,10 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
 
     def final_metrics(self, predictor: Classifier) -> list[Metrics]:
         """Calibrates the classifier, then measures it."""
-        logits, labels = self._validation_logits(predictor)
-        predictor.info = replace(predictor.info, temperature=fit_temperature(logits, labels))
-        metrics = predictor.evaluate(self.dataset, "validation")
+        with self.measuring(2 * len(self.validation.labels)) as bar:
+            logits, labels = self._validation_logits(predictor, progress=bar.update)
+            predictor.info = replace(predictor.info, temperature=fit_temperature(logits, labels))
+            metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update)
         self.report(
             f"validation: {metrics}\n  {metrics.signature}\n{metrics.table()}\n"
             f"calibrated: logits are divided by {predictor.temperature:.3f}"
@@ -182,11 +184,18 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
             lines.append(f"  {prediction.label} ({prediction.probability:.0%}; true: {label}): {line[:WIDTH]}{dots}")
         return "\n".join(lines)
 
-    def _validation_logits(self, classifier: Classifier, *, all_texts: bool = True) -> tuple[np.ndarray, list[int]]:
+    def _validation_logits(
+        self,
+        classifier: Classifier,
+        *,
+        all_texts: bool = True,
+        progress: Callable[[int], object] = lambda count: None,
+    ) -> tuple[np.ndarray, list[int]]:
         """Logits and labels of the validation split, or of as much as ``evaluate_tokens`` allows."""
         step = 1 if all_texts else -(-int(self.validation.lengths.sum()) // self.training.evaluate_tokens)
         numbers = range(0, len(self.validation.labels), step)
-        return classifier.logits_of([*map(self.validation.tokens, numbers)]), self.validation.labels[::step].tolist()
+        logits = classifier.logits_of([*map(self.validation.tokens, numbers)], progress)
+        return logits, self.validation.labels[::step].tolist()
 
     def init_weights(self, init: Checkpoint) -> str:
         if (corpus := leak(init.info, self.dataset)) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -24,6 +26,7 @@ def measure(
     window: int | None = None,
     streams: int = 1,
     first: int | None = None,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> LanguageModelMetrics:
     """Compute the loss of a language model on a text.
 
@@ -39,6 +42,7 @@ def measure(
         window: tokens per window.
         streams: parallel parts of the text, without ``window``.
         first: limit on the predictions, from the beginning; stated in the signature.
+        progress: called with the number of predictions of each forward pass.
 
     Raises:
         TextseqError: a text of fewer than two tokens.
@@ -54,17 +58,17 @@ def measure(
     model.eval()
     with torch.inference_mode():
         if window is None:
-            nats = _carried(model, ids, min(streams, count))
+            nats = _carried(model, ids, min(streams, count), progress)
             how = f"state:carried|streams:{min(streams, count)}"
         else:
-            nats = _windowed(model, ids, window)
+            nats = _windowed(model, ids, window, progress)
             how = f"state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
     return LanguageModelMetrics(nats, count, share, f"{source}|{how}|version:{__version__}")
 
 
-def _carried(model: LanguageModel, ids: np.ndarray, streams: int) -> float:
+def _carried(model: LanguageModel, ids: np.ndarray, streams: int, progress: Callable[[int], object]) -> float:
     count = len(ids) - 1
     length = -(-count // streams)  # the last stream may be shorter
     device = next(model.parameters()).device
@@ -81,10 +85,11 @@ def _carried(model: LanguageModel, ids: np.ndarray, streams: int) -> float:
         targets = torch.from_numpy(ids[columns + 1].astype(np.int64)).to(device)
         logits, state = model(inputs, state)
         total += float(summed_nats(logits[real], targets[real]))
+        progress(int(real.sum()))
     return total
 
 
-def _windowed(model: LanguageModel, ids: np.ndarray, window: int) -> float:
+def _windowed(model: LanguageModel, ids: np.ndarray, window: int, progress: Callable[[int], object]) -> float:
     count = len(ids) - 1
     device = next(model.parameters()).device
     whole = count // window
@@ -99,4 +104,5 @@ def _windowed(model: LanguageModel, ids: np.ndarray, window: int) -> float:
         targets = torch.from_numpy(block[1:]).view(n, length).to(device)
         logits, _ = model(inputs, None)
         total += float(summed_nats(logits, targets))
+        progress(n * length)
     return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
@@ -71,7 +71,8 @@ def train(
         data_source: all of these.
         model: sizes and cell; default: those of ``init_from``, or ``LanguageModelConfig()``.
         data: tokenizer, streams, windows.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, report.
+        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
+            report.
 
     Raises:
         TextseqError: whatever the user can fix, before the first step wherever possible.
@@ -151,9 +152,12 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
 
     def final_metrics(self, predictor: TextGenerator) -> list[Metrics]:
         """The loss with the state carried, and by windows."""
-        metrics = [
-            self._measure(predictor.model, window=w, first=FINAL_TOKENS) for w in (None, self.batches.config.window)
-        ]
+        count = min(len(self.validation.ids) - 1, FINAL_TOKENS)
+        with self.measuring(2 * count) as bar:
+            metrics = [
+                self._measure(predictor.model, window=window, first=FINAL_TOKENS, progress=bar.update)
+                for window in (None, self.batches.config.window)
+            ]
         for one in metrics:
             self.report(f"validation: {one}\n  {one.signature}")
         return [*metrics]
@@ -171,7 +175,13 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
         return self.predictor().generate("", max_new_tokens=SAMPLE_TOKENS, seed=self.training.seed)
 
     def _measure(
-        self, model: LanguageModel, *, first: int, window: int | None = None, streams: int = 1
+        self,
+        model: LanguageModel,
+        *,
+        first: int,
+        window: int | None = None,
+        streams: int = 1,
+        progress: Callable[[int], object] = lambda count: None,
     ) -> LanguageModelMetrics:
         return measure(
             model,
@@ -181,6 +191,7 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
             window=window,
             streams=streams,
             first=first,
+            progress=progress,
         )
 
     def init_weights(self, init: Checkpoint) -> str:

@@ -58,7 +58,8 @@ def train_tagger(
         data_source: either of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``TaggerConfig()``.
         data: lexicon and batches.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, report.
+        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
+            report.
 
     Raises:
         TextseqError: whatever the user can fix, before the first step wherever possible.
@@ -174,7 +175,8 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
         return Tagger(self.model, self.tokenizer, self.info)
 
     def final_metrics(self, predictor: Tagger) -> list[Metrics]:
-        metrics = predictor.evaluate(self.dataset, "validation")
+        with self.measuring(len(self.validation.words)) as bar:
+            metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update)
         self.report(f"validation: {metrics}\n  {metrics.signature}")
         return [metrics]
 

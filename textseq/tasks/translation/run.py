@@ -75,7 +75,8 @@ def train_translator(
         data_source: all of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``TranslationModelConfig()``.
         data: tokenizer and batches.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, report.
+        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
+            report.
 
     Raises:
         TextseqError: whatever the user can fix, before the first step wherever possible.
@@ -192,8 +193,8 @@ class TranslationRun(Run[PairDataset, Translator]):
 
     def final_metrics(self, predictor: Translator) -> list[Metrics]:
         """BLEU, chrF and TER of its translations."""
-        with _without_notes():
-            metrics = predictor.evaluate(self.dataset, "validation")
+        with _without_notes(), self.measuring(len(self.validation.kept)) as bar:
+            metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update)
         for score in metrics.scores:
             self.report(f"validation: {score}\n  {score.signature}")
         return [*metrics.scores]
