@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from serving import Running
 
 import textseq
+from textseq.data.text import own_text
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -95,3 +98,17 @@ def test_the_document_describes_every_address(running: Running) -> None:
         for method in methods.values():
             assert method.get("description"), path
     assert running.call("/docs")[0] == 200
+
+
+def test_copied_passages_are_found(running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    training = "the cat sat on the mat and looked at the dog that was in the garden\n" * 3
+    (tmp_path / "mine.txt").write_text(training, encoding="utf-8")
+    corpus = own_text([tmp_path / "mine.txt"], validation=0)
+    monkeypatch.setattr("textseq.serve.operations.training_text", lambda info: corpus)
+    text = "A!" + training[4:50] + "!A" + training[10:20]
+    answer = running.ask("/memorization", {"model": "author", "text": text})
+    assert (answer["spans"], answer["longest"]) == ([[2, 48]], training[4:50])
+
+
+def test_a_missing_training_text_is_said(running: Running) -> None:
+    assert "letters" in running.refusal("/memorization", {"model": "author", "text": "a"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from textseq.tasks.classification.classifier import Classification, Classifier
 from textseq.tasks.classification.explain import Explanation
 from textseq.tasks.language_model.generator import Score, TextGenerator
+from textseq.tasks.language_model.memorization import Memorization, memorization_of, training_text
 from textseq.tasks.tagging.result import Tagging
 from textseq.tasks.tagging.tagger import Tagger, WordSplitting
 from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
-
-log = logging.getLogger("textseq")
 
 DOUBTFUL = -1.0
 """A translation whose mean log-probability per token, in nats, is below this is marked as doubtful."""
@@ -77,6 +75,17 @@ class ScoreText:
 
     def __call__(self, texts: Sequence[str]) -> list[Score]:
         return [self.generator.score(text) for text in texts]
+
+
+@dataclass(frozen=True)
+class FindCopied:
+    """What each text copies from the model's training text, which must be on this machine."""
+
+    generator: TextGenerator
+
+    def __call__(self, texts: Sequence[str]) -> list[Memorization]:
+        corpus, normalization = training_text(self.generator.info), self.generator.tokenizer.normalization
+        return [memorization_of(text, corpus, normalization=normalization) for text in texts]
 
 
 @dataclass(frozen=True)

@@ -99,13 +99,13 @@ def test_the_report_says_it_in_words() -> None:
         "'the quick brown fox jumps over the lazy dog'",
         "copied in runs of 30 characters or more: 89.6% of 48 characters",
     ]
-    long = Memorization("ab" * 500, 0, 1000, 1000, "given")
+    long = Memorization("ab" * 500, 0, 1000, ((0, 1000),), "given")
     assert len(str(long).splitlines()[0]) < 180 and " ... " in str(long)
 
 
 def test_a_text_of_nothing_and_a_text_of_its_own() -> None:
-    assert memorization_of("", Documents("abc")) == Memorization("", 0, 0, 0, "given")
-    assert memorization_of("xyz", Documents("abc")) == Memorization("xyz", 0, 0, 0, "given")
+    assert memorization_of("", Documents("abc")) == Memorization("", 0, 0, (), "given")
+    assert memorization_of("xyz", Documents("abc")) == Memorization("xyz", 0, 0, (), "given")
     assert memorization_of("xyz", Documents()).share == 0
 
 

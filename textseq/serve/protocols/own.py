@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from textseq.serve.inside import Inside
-from textseq.serve.operations import Classify, Explain, ScoreText, Tag, Translate, doubtful, log_p_per_token
+from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Tag, Translate, doubtful, log_p_per_token
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import authorized, check_texts, compute, server_of
 from textseq.tasks.translation.config import TranslationConfig
@@ -155,6 +155,24 @@ class Attention(BaseModel):
     candidates: list[Candidate]
 
 
+class CopiedRequest(Strict):
+    """A text to compare with the training text of a model."""
+
+    model: str
+    text: str
+
+
+class Copied(BaseModel):
+    """What a text copies verbatim."""
+
+    spans: list[tuple[int, int]]
+    """Start and end of what is copied in runs of 30 characters or more."""
+    longest: str
+    """The longest copied run, of any length."""
+    source: str
+    """Name of the training text."""
+
+
 class InsideRequest(Strict):
     """A text, and the numbers of the network to show over it."""
 
@@ -281,6 +299,15 @@ async def attention(request: Request, body: AttentionRequest) -> Attention:
             for result in results
         ],
     )
+
+
+@router.post("/memorization")
+async def memorization(request: Request, body: CopiedRequest) -> Copied:
+    """What a text copies from the training text of a model, if that is on the server's machine."""
+    check_texts(request, [body.text], param="text")
+    loaded, generator = await server_of(request).models.generator(body.model)
+    (found,) = await compute(request, loaded, [body.text], FindCopied(generator))
+    return Copied(spans=[*found.copied_spans], longest=found.run, source=found.source)
 
 
 @router.post("/inside")

@@ -35,8 +35,8 @@ class Memorization:
     """Start of the longest run that also occurs in the training text (the first of equals)."""
     length: int
     """Length of that run, in characters."""
-    copied: int
-    """Characters in copied runs of at least ``LEAST`` characters."""
+    copied_spans: tuple[tuple[int, int], ...]
+    """Start and end of what is copied in runs of at least ``LEAST`` characters, in order, without overlaps."""
     source: str
     """Name of the training text."""
 
@@ -49,6 +49,11 @@ class Memorization:
     def words(self) -> int:
         """Words of the longest run, partial ones included."""
         return len(self.run.split())
+
+    @property
+    def copied(self) -> int:
+        """Characters in these spans."""
+        return sum(end - start for start, end in self.copied_spans)
 
     @property
     def share(self) -> float:
@@ -88,12 +93,14 @@ def memorization_of(
     lengths = copied_lengths(text, documents)
     length = max(lengths, default=0)
     start = lengths.index(length) + 1 - length if length else 0
-    copied, covered = 0, 0
+    spans: list[tuple[int, int]] = []
     for stop, run in enumerate(lengths, 1):
         if run >= LEAST:
-            copied += stop - max(covered, stop - run)
-            covered = stop
-    return Memorization(text, start, length, copied, corpus.name)
+            begin = stop - run
+            while spans and begin <= spans[-1][1]:  # it continues the run before
+                begin = min(begin, spans.pop()[0])
+            spans.append((begin, stop))
+    return Memorization(text, start, length, (*spans,), corpus.name)
 
 
 def copied_lengths(text: str, documents: Iterable[Iterable[str]]) -> list[int]:

@@ -1,0 +1,151 @@
+"""The page in a real browser: it does what its tabs say, by pointer and by keyboard, and asks no other host."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from serving import Running
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, or any of this name."""
+    program = shutil.which("chromium")
+    if program is None:
+        if os.environ.get("TEXTSEQ_REQUIRE_BROWSER") == "1":
+            pytest.fail("chromium is not installed")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, running: Running) -> Iterator[Page]:
+    """The page, loaded; at the end nothing has gone wrong in it."""
+    wrong: list[str] = []
+    page = browser.new_page()
+    page.set_default_timeout(30_000)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
+    page.on("request", lambda request: wrong.extend([request.url] * (not request.url.startswith(running.url))))
+    page.goto(running.url)
+    expect(page.locator("#panes select").first).to_have_value("author")
+    yield page
+    page.close()
+    assert not wrong
+
+
+def write(page: Page, tokens: int) -> Locator:
+    """The text of a first pane of so many tokens, when it is written."""
+    page.get_by_label("Length in tokens").first.fill(str(tokens))
+    page.get_by_role("button", name="Write", exact=True).click()
+    text = page.get_by_label("Text 1", exact=True)
+    expect(text.locator("span.colored")).to_have_count(tokens, timeout=30_000)
+    return text
+
+
+def test_it_writes_and_writes_on_from_another_choice(page: Page) -> None:
+    text = write(page, 40)
+    assert "nats" in str(text.locator("span.colored").first.get_attribute("title"))
+    text.locator("span.colored").nth(9).click()
+    choices = page.get_by_role("dialog").get_by_role("button")
+    expect(choices).to_have_count(10)
+    choices.nth(1).click()
+    expect(text.locator("span.colored")).to_have_count(10 + 40)
+    page.get_by_label("Two settings side by side").check()
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(page.get_by_label("Text 2", exact=True).locator("span.colored")).to_have_count(400)
+
+
+def test_writing_can_be_stopped(page: Page) -> None:
+    page.get_by_label("Length in tokens").first.fill("4096")
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(page.get_by_label("Text 1", exact=True).locator("span.colored").nth(20)).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Write", exact=True)).to_be_enabled()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_it_works_by_keyboard_alone(page: Page) -> None:
+    page.get_by_role("tab", name="Write").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tabpanel", name="Translate")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    text = write(page, 20)
+    text.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_role("button").first).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("dialog").get_by_role("button").nth(1)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(text).to_be_focused()
+
+
+def test_it_translates_and_shows_the_attention(page: Page) -> None:
+    page.get_by_role("tab", name="Translate").click()
+    page.get_by_label("Text", exact=True).fill("a cat. a mat")
+    words = page.locator("#translation .word")
+    expect(words.first).to_be_visible()
+    words.first.hover()
+    expect(page.locator("#attention-caption")).to_contain_text("looked most at")
+    assert page.locator("#matrix td").count() > 1
+
+
+def test_it_classifies_tags_and_looks_inside(page: Page) -> None:
+    page.get_by_role("tab", name="Classify").click()
+    page.locator("#classify-start").click()
+    expect(page.locator("#classified h2")).to_have_text(re.compile(r"(good|bad), [\d.]+ %"))
+    page.get_by_role("button", name="Who wrote this?").click()
+    expect(page.locator("#classified h2")).to_have_text("Most like author")
+    page.get_by_role("tab", name="Tag").click()
+    page.locator("#tag-start").click()
+    expect(page.locator("#tagged li").first).to_be_visible()
+    page.get_by_role("tab", name="Look inside").click()
+    page.get_by_role("button", name="Look", exact=True).click()
+    page.locator("#followers button").nth(1).click()
+    expect(page.locator("#inside-about")).to_contain_text("of 24, hidden state h")
+
+
+def test_errors_are_shown_as_sentences(page: Page) -> None:
+    event = 'data: {"error": {"message": "no paper"}}\n\n'
+    page.route("**/v1/completions", lambda route: route.fulfill(status=200, body=event))
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("no paper")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark(
+    browser: Browser, running: Running, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page.goto(running.url)
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        box = page.locator("main").bounding_box()
+        assert box is not None and box["width"] <= 360
+        for field in page.locator("main button:visible, main select:visible, main textarea:visible").all():
+            place = field.bounding_box()
+            assert place is not None and place["x"] >= 0 and place["x"] + place["width"] <= 360
+    page.close()
+
+
+def test_the_addresses_are_shown(browser: Browser, running: Running) -> None:
+    page = browser.new_page()
+    page.goto(f"{running.url}/docs")
+    page.get_by_text("POST /v1/completions").click()
+    expect(page.get_by_text("logit_bias")).to_be_visible()
+    page.close()

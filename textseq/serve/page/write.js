@@ -1,0 +1,150 @@
+// Write: text that streams in, coloured by surprisal; what else could have come; two settings side by side.
+
+import { ask, element, events, offer, trying, walkable } from "/page/api.js";
+import { legend, surprisalColor } from "/page/colors.js";
+
+const ALTERNATIVES = 10;
+const SETTINGS = [ // field, label, attributes
+  ["temperature", "Temperature", { min: 0, max: 3, step: 0.05, value: 0.7 }],
+  ["top_p", "Top-p", { min: 0.01, max: 1, step: 0.01, value: 1 }],
+  ["min_p", "Min-p", { min: 0, max: 1, step: 0.01, value: 0 }],
+  ["max_tokens", "Length in tokens", { min: 1, max: 4096, step: 1, value: 400 }],
+  ["seed", "Seed (empty: a new one)", { min: 0, step: 1, value: "" }],
+];
+
+class Pane {
+  constructor(models, number) {
+    this.author = element("select", {});
+    offer(this.author, models.map((model) => model.name), models.map((model) => `${model.name} (${model.title})`));
+    this.fields = Object.fromEntries(SETTINGS.map(([name, , attributes]) =>
+      [name, element("input", { type: "number", ...attributes })]));
+    this.status = element("p", { class: "status", role: "status" });
+    this.output = element("div", { class: "text", role: "textbox", "aria-readonly": "true", "aria-multiline": "true",
+      "aria-label": `Text ${number}` });
+    this.copied = element("button", {}, "Underline what is copied");
+    this.copied.onclick = () => trying(() => this.underline());
+    const settings = element("div", { class: "settings" }, element("label", {}, "Author", this.author),
+      ...SETTINGS.map(([name, label]) => element("label", {}, label, this.fields[name])));
+    this.root = element("div", {}, settings, this.output, this.status, this.copied);
+    this.tokens = [];
+    walkable(this.output, { use: (child) => this.offerChoices(child) });
+  }
+
+  /** Write after a prompt; `kept` are tokens of an earlier text that stay. */
+  async write(prompt, kept = []) {
+    this.abort = new AbortController();
+    this.tokens = [];
+    const beginning = kept.length ? kept : [{ text: prompt, prompt: true }];
+    this.output.replaceChildren();
+    beginning.forEach((token) => this.add(token));
+    const body = { model: this.author.value, prompt, stream: true, logprobs: ALTERNATIVES };
+    for (const [name, field] of Object.entries(this.fields)) if (field.value !== "") body[name] = Number(field.value);
+    const begun = performance.now();
+    let nats = 0, count = 0;
+    try {
+      for await (const { choices: [choice] } of events("/v1/completions", body, this.abort.signal)) {
+        const { tokens, token_logprobs: logs, top_logprobs: tops, text_offset: offsets } = choice.logprobs;
+        // A token's text runs to the next token; tokens that spell one character together begin at one place.
+        const from = this.length ?? 0;
+        tokens.forEach((_, n) => {
+          const end = n + 1 < tokens.length ? offsets[n + 1] : from + choice.text.length;
+          this.add({ text: choice.text.slice(offsets[n] - from, end - from), nats: -logs[n], top: tops[n] });
+          nats -= logs[n];
+          count += 1;
+        });
+        this.length = from + choice.text.length;
+        const seconds = (performance.now() - begun) / 1000;
+        this.status.textContent =
+          `${count} tokens, ${(count / seconds).toFixed(0)} per second, mean surprisal ${(nats / Math.max(1, count)).toFixed(2)} nats`;
+      }
+    } finally {
+      this.length = 0;
+    }
+  }
+
+  stop() { this.abort?.abort(); }
+
+  get text() { return this.tokens.map((token) => token.text).join(""); }
+
+  add(token) {
+    const span = element("span", { "data-n": token.prompt ? undefined : this.tokens.length }, token.text);
+    if (token.nats !== undefined) {
+      span.className = "colored";
+      span.style.background = surprisalColor(token.nats);
+      span.title = `${token.nats.toFixed(2)} nats, p = ${Math.exp(-token.nats).toPrecision(2)}`;
+    }
+    this.tokens.push(token);
+    this.output.append(span);
+  }
+
+  /** Show what else could have come at a token, to write on from there. */
+  offerChoices(span) {
+    const at = Number(span.dataset.n), { top } = this.tokens[at], popup = document.getElementById("choices");
+    const list = element("ul", { class: "choices" });
+    for (const [token, log] of Object.entries(top).sort((a, b) => b[1] - a[1])) {
+      const shown = token === "\n" ? "line end" : token === " " ? "space" : token;
+      const button = element("button", {}, element("code", {}, shown), `${(100 * Math.exp(log)).toFixed(1)} %`);
+      button.onclick = () => {
+        popup.hidden = true;
+        const kept = [...this.tokens.slice(0, at), { text: token, nats: -log, top }];
+        trying(() => this.write(kept.map((one) => one.text).join(""), kept));
+      };
+      list.append(element("li", {}, button));
+    }
+    popup.replaceChildren(list);
+    popup.hidden = false;
+    const { left, bottom } = span.getBoundingClientRect();
+    popup.style.left = `${Math.max(8, Math.min(left, innerWidth - popup.offsetWidth - 8)) + scrollX}px`;
+    popup.style.top = `${bottom + scrollY + 4}px`;
+    popup.querySelector("button").focus();
+    popup.onkeydown = (event) => {
+      const buttons = [...popup.querySelectorAll("button")], here = buttons.indexOf(document.activeElement);
+      if (event.key === "Escape") { popup.hidden = true; this.output.focus(); }
+      const to = { ArrowDown: here + 1, ArrowUp: here - 1 }[event.key];
+      if (to !== undefined) { buttons[(to + buttons.length) % buttons.length].focus(); event.preventDefault(); }
+    };
+  }
+
+  /** Underline passages that stand in the training text too. */
+  async underline() {
+    this.status.textContent = "Reading the training text…";
+    try {
+      const { spans, source } = await ask("/memorization", { model: this.author.value, text: this.text });
+      let place = 0;
+      [...this.output.children].forEach((child, n) => {
+        const here = place;
+        child.classList.toggle("copied", spans.some(([start, end]) => start <= here && here < end));
+        place += this.tokens[n].text.length;
+      });
+      const characters = spans.reduce((sum, [start, end]) => sum + end - start, 0);
+      this.status.textContent = `${characters} of ${this.text.length} characters are copied from ${source} in runs of 30 or more`;
+    } catch (error) {
+      this.status.textContent = "";
+      throw error;
+    }
+  }
+}
+
+export function setUpWrite(models) {
+  const panes = [1, 2].map((number) => new Pane(models, number)), place = document.getElementById("panes");
+  const start = document.getElementById("write-start"), stop = document.getElementById("write-stop");
+  const compare = document.getElementById("compare"), prompt = document.getElementById("prompt");
+  place.append(...panes.map((pane) => pane.root));
+  const show = () => { panes[1].root.hidden = !compare.checked; };
+  compare.onchange = show;
+  show();
+  legend(document.getElementById("scale"));
+  start.disabled = models.length === 0;
+  start.onclick = async () => {
+    start.disabled = true;
+    stop.disabled = false;
+    document.getElementById("choices").hidden = true;
+    await trying(() => Promise.all(panes.filter((pane) => !pane.root.hidden).map((pane) => pane.write(prompt.value))));
+    start.disabled = false;
+    stop.disabled = true;
+  };
+  stop.onclick = () => panes.forEach((pane) => pane.stop());
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest("#choices, .text")) document.getElementById("choices").hidden = true;
+  });
+}
