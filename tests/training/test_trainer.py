@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_info import read_json
 from textseq.checkpoints.registry import newest, numbered
-from textseq.config.training import OptimizerName, ScheduleName, TrainingConfig
+from textseq.config.training import OptimizerName, ScheduleName, Tool, TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.errors import Interrupted, TextseqError
 from textseq.nn.cells import State
@@ -35,7 +35,7 @@ from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
-from textseq.training.events import Evaluation
+from textseq.training.events import Evaluation, Event
 from textseq.training.optimizers import OPTIMIZERS, learning_rate
 from textseq.training.trainer import Trainer, next_sample
 
@@ -639,23 +639,42 @@ def test_samples_by_the_clock_change_no_weight(monkeypatch: pytest.MonkeyPatch) 
     assert all(re.fullmatch(r"step \d+0, after \d+ seconds:\ndrew 0\.\d+", line) for line in samples)
 
 
-def test_tensorboard_gets_every_number_of_the_log(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, int]] = []
+class Recorder:
+    """A stand-in for the writer of TensorBoard, and for the runs of wandb and trackio."""
 
-    class SummaryWriter:
-        def __init__(self, folder: str) -> None:
-            assert Path(folder) == run / "tensorboard"
+    def __init__(self) -> None:
+        self.written: list[tuple[str, int]] = []
 
-        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-            written.append((tag, global_step))
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        self.written.append((tag, global_step))
 
-        def close(self) -> None:
-            written.append(("closed", 0))
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.written += [(name, step) for name in values]
 
-    module = types.ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    config = settings(tensorboard=True, max_steps=10)
+    def close(self) -> None:
+        self.written.append(("closed", 0))
+
+    finish = close
+
+
+def stand_in(tool: str, recorder: Recorder, begun: list[object]) -> types.ModuleType:
+    def begin(*given: object, **named: object) -> Recorder:
+        begun.extend([*given, named] if named else given)
+        return recorder
+
+    module = types.ModuleType(tool)
+    setattr(module, "SummaryWriter" if tool == "tensorboard" else "init", begin)
+    return module
+
+
+MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "trackio": "trackio"}
+
+
+@pytest.mark.parametrize("tool", MODULES)
+def test_a_tool_gets_every_number_of_the_log(run: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, begun = Recorder(), list[object]()
+    monkeypatch.setitem(sys.modules, MODULES[tool], stand_in(tool, recorder, begun))
+    config = settings(log_to=tool, max_steps=10)
     Trainer(Stub(), Numbers(), config, folder=run, evaluate=looks([1.0]), report=lambda line: None).fit()
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {"loss", "rows_per_second", "learning_rate", "validation_nats_per_token"} <= {
@@ -667,13 +686,55 @@ def test_tensorboard_gets_every_number_of_the_log(run: Path, monkeypatch: pytest
         for key, value in line.items()
         if key != "step" and isinstance(value, int | float)
     ]
-    assert written == [*numbers, ("closed", 0)]
+    assert recorder.written == [*numbers, ("closed", 0)]
+    (start,) = begun
+    if tool == "tensorboard":
+        assert start == str(run / "tensorboard")
+    else:
+        assert isinstance(start, dict) and (start["project"], start["name"]) == ("textseq", run.name)
+        assert start["config"]["training"]["max_steps"] == 10
 
 
-def test_missing_tensorboard_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(TextseqError, match=r"--tensorboard needs a package .* install .*textseq\[tensorboard\]"):
-        Trainer(Stub(), Numbers(), settings(tensorboard=True), folder=run).fit()
+def test_tensorboard_reads_its_events(run: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    config = settings(log_to="tensorboard", max_steps=10)
+    Trainer(Stub(), Numbers(), config, folder=run, evaluate=looks([1.0]), report=lambda line: None).fit()
+    read = events.EventAccumulator(str(run / "tensorboard"))
+    read.Reload()
+    assert [(event.step, event.value) for event in read.Scalars("validation_loss")] == [(10, 1.0)]
+
+
+@pytest.mark.parametrize("tool", MODULES)
+def test_a_missing_tool_is_told(run: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, MODULES[tool], None)
+    with pytest.raises(TextseqError, match=rf"--log-to {tool} needs a package .* install .*textseq\[{tool}\]"):
+        Trainer(Stub(), Numbers(), settings(log_to=tool), folder=run).fit()
+
+
+def test_a_tool_that_cannot_begin_is_one_line(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("wandb")
+
+    def refuse(**settings: object) -> None:
+        raise RuntimeError("no account\nlog in first")
+
+    module.init = refuse  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    with pytest.raises(TextseqError, match=r"^--log-to wandb: it cannot begin \(no account log in first\); see"):
+        Trainer(Stub(), Numbers(), settings(log_to="wandb"), folder=run)
+
+
+def test_a_callback_is_closed_when_the_training_stops(run: Path) -> None:
+    recorder = Recorder()
+
+    class Stops:
+        def __call__(self, event: Event) -> None:
+            raise RuntimeError("stop")
+
+        close = recorder.close
+
+    with pytest.raises(RuntimeError):
+        Trainer(Stub(), Numbers(), settings(max_steps=10), folder=run, callbacks=[Stops()]).fit()
+    assert recorder.written == [("closed", 0)]
 
 
 def test_devices_are_picked_by_name() -> None:

@@ -45,6 +45,9 @@ NAMES: Mapping[str, str] = {
     "--input": "src",
     "--source": "src",
     "--target": "tgt",
+    "--log-to tensorboard": "tensorboard",
+    "--log-to wandb": "wandb use-wandb",
+    "--log-to": "report-to",
     "--print-completion SHELL": "tyro-print-completion",
 }
 """What to use, and the names for which it is offered; of several that fit the first that a command has."""

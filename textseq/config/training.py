@@ -25,6 +25,10 @@ ScheduleName = Literal["cosine", "linear", "constant", "plateau"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 
 
+Tool = Literal["tensorboard", "wandb", "trackio"]
+"""Tools that track runs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
     """Training: optimizer, schedule, when to stop, what to write."""
@@ -103,8 +107,9 @@ class TrainingConfig(Settings):
     """Random seed."""
     deterministic: bool = True
     """Use deterministic algorithms only, so that a resumed run equals an uninterrupted one bit for bit."""
-    tensorboard: bool = False
-    """Write TensorBoard events into the run's folder (needs the extra textseq[tensorboard])."""
+    log_to: Tool | None = None
+    """Send what is logged to a tool that tracks runs as well: tensorboard (into the run's folder), wandb or trackio (to
+    the project textseq). Each needs the extra of its name, such as textseq[wandb]."""
 
     DEFAULT_EPOCHS: ClassVar[float] = 10.0
 

@@ -34,7 +34,7 @@ from textseq.training.batches import Batches
 from textseq.training.devices import deterministic, pick_device
 from textseq.training.distributed.group import Command, join_process_group
 from textseq.training.events import Evaluation
-from textseq.training.log import learning_curve, summary_writer
+from textseq.training.log import learning_curve, tool_module
 from textseq.training.provenance import changes, made_with
 from textseq.training.run_folder import alone
 from textseq.training.step import TrainStep
@@ -97,8 +97,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
         if note := changes(info.made_with, made):
             report(f"note: {note}")
         self.info = replace(info, made_with=info.made_with or made, resumed_with=made if note else {})
-        if self.training.tensorboard:
-            summary_writer()  # a missing package is reported before anything is replaced
+        if self.training.log_to is not None:
+            tool_module(self.training.log_to)  # a missing package is reported before anything is replaced
         self.measured = "validation" in dataset.splits
         if not self.measured:
             if self.training.best_by == task.training_config().best_by:

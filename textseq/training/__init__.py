@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textseq.training.distributed.group import join_process_group as join_process_group
     from textseq.training.events import Evaluation as Evaluation
     from textseq.training.events import Event as Event
+    from textseq.training.log import Tracker as Tracker
     from textseq.training.log import learning_curve as learning_curve
     from textseq.training.optimizers import learning_rate as learning_rate
     from textseq.training.state import Progress as Progress
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Batches": "batches", "Evaluation": "events", "Event": "events", "IterableBatches": "batches",
-    "PlainBatch": "batches", "ProcessGroup": "distributed.group", "Progress": "state", "TrainStep": "step",
-    "Trainer": "trainer", "auto_batch_size": "batch_size", "join_process_group": "distributed.group",
-    "learning_curve": "log", "learning_rate": "optimizers", "pick_device": "devices",
+    "PlainBatch": "batches", "ProcessGroup": "distributed.group", "Progress": "state", "Tracker": "log",
+    "TrainStep": "step", "Trainer": "trainer", "auto_batch_size": "batch_size",
+    "join_process_group": "distributed.group", "learning_curve": "log", "learning_rate": "optimizers",
+    "pick_device": "devices",
 }  # fmt: skip
 
 __all__ = sorted(_MODULES)

@@ -1,4 +1,4 @@
-"""Events of a run for its callbacks: steps, evaluations, checkpoints and the end."""
+"""Events of a run for its callbacks: steps, lines of the log, evaluations, checkpoints and the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textseq.config.training import TrainingConfig
 from textseq.training.optimizers import clipped_norm
 from textseq.training.step import StepResult
 
-EventKind = Literal["step", "evaluation", "checkpoint", "end"]
+EventKind = Literal["step", "log", "evaluation", "checkpoint", "end"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Event:
     evaluation: Evaluation | None = None
     folder: Path | None = None
     """Of the checkpoint."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    """Of a line of the log."""
 
     @property
     def loss(self) -> float:
@@ -78,7 +80,8 @@ class Event:
 
 
 Callback = Callable[[Event], None]
-"""A function that is called with every event, in the first process only."""
+"""A function that is called with every event, in the first process only. A method ``close`` of it is called once the
+training ends or stops."""
 
 
 class EventEmitter:
@@ -94,9 +97,22 @@ class EventEmitter:
             self.last = Event("step", step, rate, result, self.config)
             self.emit("step")
 
-    def emit(self, kind: EventKind, *, evaluation: Evaluation | None = None, folder: Path | None = None) -> None:
+    def close(self) -> None:
+        """Close the callbacks that can be closed."""
+        for callback in self.callbacks:
+            if close := getattr(callback, "close", None):
+                close()
+
+    def emit(
+        self,
+        kind: EventKind,
+        *,
+        evaluation: Evaluation | None = None,
+        folder: Path | None = None,
+        values: Mapping[str, object] | None = None,
+    ) -> None:
         """Emit an event with the numbers of the last step; none before the first step."""
         if self.last is not None:
-            event = replace(self.last, kind=kind, evaluation=evaluation, folder=folder)
+            event = replace(self.last, kind=kind, evaluation=evaluation, folder=folder, values=values or {})
             for callback in self.callbacks:
                 callback(event)

@@ -1,18 +1,21 @@
-"""The log of a run: ``log.jsonl``, TensorBoard events, and the learning curve drawn from them."""
+"""The log of a run: ``log.jsonl``, the learning curve drawn from it, and tools that track runs."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, cast
+from types import ModuleType
+from typing import cast
 
+from textseq.config.training import Tool
 from textseq.errors import TextseqError
 from textseq.io.extras import optional
 from textseq.io.files import cannot_write, json_of, open_regular, replacing
 from textseq.io.pictures import default_style
+from textseq.training.events import Event
 
 Points = list[tuple[float, float]]
 
@@ -132,34 +135,21 @@ def _smooth(points: Points) -> Points:
     return smoothed
 
 
-class EventWriter(Protocol):
-    """The part of TensorBoard's SummaryWriter that is used."""
-
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
-    def close(self) -> None: ...
-
-
 class RunLog:
-    """The log of a run in its folder, also as TensorBoard events if wanted; without a folder it writes nothing."""
+    """The log of a run in its folder; without a folder it writes nothing."""
 
-    def __init__(self, folder: Path | None, *, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self.path = folder / "log.jsonl" if folder else None
-        self.events = summary_writer()(str(folder / "tensorboard")) if folder and tensorboard else None
 
     def write(self, step: int, values: Mapping[str, object]) -> None:
         """Add a line."""
         if self.path is None:
             return
-        values = {k: v for k, v in values.items() if not isinstance(v, float) or math.isfinite(v)}  # JSON has no other
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        if self.events:
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    self.events.add_scalar(name, value, step)
 
     def cut(self, step: int) -> None:
         """Remove the lines after a step, for a run that returns to it."""
@@ -169,17 +159,51 @@ class RunLog:
                     if _step(values) <= step:
                         file.write(line.rstrip(b"\n") + b"\n")
 
-    def close(self) -> None:
-        """Close the TensorBoard events."""
-        if self.events:
-            self.events.close()
+
+class Tracker:
+    """A callback that sends every line of the log to a tracking tool, where the runs are in the project "textseq".
+
+    Args:
+        tool: one of ``Tool``.
+        folder: of the run; its name is the run's.
+        settings: of the run, as nested tables.
+
+    Raises:
+        TextseqError: the tool is not installed or refuses to begin.
+
+    Example:
+        >>> Trainer(model, batches, folder="runs/mine", callbacks=[Tracker("wandb", Path("runs/mine"))]).fit()
+    """
+
+    def __init__(self, tool: Tool, folder: Path, settings: Mapping[str, object] | None = None) -> None:
+        module, self.tool = tool_module(tool), tool
+        if tool == "tensorboard":
+            self.writer = module.SummaryWriter(str(folder / "tensorboard"))
+            self.close = self.writer.close
+            return
+        try:  # both have the same interface
+            self.writer = module.init(project="textseq", name=folder.name, config=dict(settings or {}))
+        except Exception as error:  # without an account or a network; each tool has exceptions of its own
+            reason = " ".join(str(error).split())
+            raise TextseqError(
+                f"--log-to {tool}: it cannot begin ({reason}); see its manual, or leave it out"
+            ) from error
+        self.close = self.writer.finish
+
+    def __call__(self, event: Event) -> None:
+        if event.kind != "log":
+            return
+        numbers = {name: value for name, value in event.values.items() if isinstance(value, int | float)}
+        if self.tool != "tensorboard":
+            self.writer.log(numbers, step=event.step)
+            return
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, event.step)
 
 
-def summary_writer() -> Callable[[str], EventWriter]:
-    """TensorBoard's writer of events; a TextseqError if it is not installed."""
-    module = optional("torch.utils.tensorboard", "tensorboard", needed_for="--tensorboard")
-    writer: Callable[[str], EventWriter] = module.SummaryWriter
-    return writer
+def tool_module(tool: Tool) -> ModuleType:
+    """The module of a tracking tool; a TextseqError says how to install it."""
+    return optional({"tensorboard": "torch.utils.tensorboard"}.get(tool, tool), tool, needed_for=f"--log-to {tool}")
 
 
 def _step(values: Mapping[str, object]) -> float:

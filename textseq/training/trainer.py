@@ -32,7 +32,7 @@ from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 from textseq.training.distributed.signals import signal_handler
 from textseq.training.divergence import check_rollback, has_diverged, is_finite
 from textseq.training.events import Callback, Evaluation, EventEmitter
-from textseq.training.log import RunLog
+from textseq.training.log import RunLog, Tracker
 from textseq.training.optimizers import learning_rate
 from textseq.training.state import Progress, random_states, set_random_states
 from textseq.training.step import AbandonedStep, TrainStep
@@ -105,11 +105,10 @@ class Trainer:
         self.model, self.tokenizer, self.info = model, tokenizer or _NoFiles(), info or ModelInfo(task="custom")
         self.unit, self.loss_unit = unit, loss_unit
         self.evaluate, self.report, self.sample = evaluate, report, sample
-        self.events = EventEmitter(callbacks, config)
         if evaluate is None:
             refuse_unmeasured(config)
-        if self.folder is None and (resume or config.tensorboard or config.average != "none"):
-            raise TextseqError("resume, tensorboard and average need a folder: expected folder=..., got None")
+        if self.folder is None and (resume or config.log_to is not None or config.average != "none"):
+            raise TextseqError("resume, log_to and average need a folder: expected folder=..., got None")
         if self.folder is not None and self.folder.is_dir():
             refuse_special(self.folder)
         if self.folder is not None and not resume and newest(self.folder, "last") is not None:
@@ -118,7 +117,11 @@ class Trainer:
         self.train_step = TrainStep(model, self.batches, config, process_group)
         self.parameters = self.train_step.parameters
         self.averages = Averages(self.folder, self.parameters, config)
-        self.log = RunLog(self.folder, tensorboard=config.tensorboard)
+        self.log = RunLog(self.folder)
+        if config.log_to is not None and self.folder is not None:
+            settings = {"model": self.info.model, "data": self.info.data, "training": config.to_dict()}
+            callbacks = [*callbacks, Tracker(config.log_to, self.folder, settings)]
+        self.events = EventEmitter(callbacks, config)
         self.stop_signal: int | None = None
         self.train_step.stopping = lambda: self.stop_signal is not None
         self.last_rate = 0.0
@@ -152,7 +155,7 @@ class Trainer:
         self._restart_clock()
         handler = signal_handler(self._stop, self.train_step.process_group.count)
         exact = deterministic(self.train_step.device, self.config.deterministic)
-        with contextlib.closing(self.log), bar, exact, handler:
+        with contextlib.closing(self.events), bar, exact, handler:
             limit, done = self._limit()
             if done >= 1.0:
                 self.report(f"nothing left to train: the run has reached {limit}; raise it to continue")
@@ -367,7 +370,10 @@ class Trainer:
     def _log(self, values: Table) -> None:
         progress = self.progress
         epoch, minutes = round(self.batches.epochs(progress.cursor), 4), round(progress.seconds / 60, 3)
-        self.log.write(progress.step, {"epoch": epoch, "minutes": minutes, "learning_rate": self.rate(), **values})
+        row: Table = {"epoch": epoch, "minutes": minutes, "learning_rate": self.rate(), **values}
+        row = {k: v for k, v in row.items() if not isinstance(v, float) or math.isfinite(v)}  # JSON has no other
+        self.log.write(progress.step, row)
+        self.events.emit("log", values=row)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """The first Ctrl-C or SIGTERM ends the step and saves; a second Ctrl-C ends at once."""
