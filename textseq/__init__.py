@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from textseq import decoding as decoding
     from textseq import nn as nn
     from textseq import training as training
+    from textseq.checkpoints.hub import push_to_hub as push_to_hub
     from textseq.checkpoints.model_info import ModelInfo as ModelInfo
     from textseq.checkpoints.registry import list_models as list_models
     from textseq.config.training import TrainingConfig as TrainingConfig
@@ -74,6 +75,7 @@ _MODULES = ("decoding", "nn", "training")
 _MODULE_OF = {
     name: module
     for module, names in {
+        "textseq.checkpoints.hub": ("push_to_hub",),
         "textseq.checkpoints.model_info": ("ModelInfo",),
         "textseq.checkpoints.registry": ("list_models",),
         "textseq.config.training": ("TrainingConfig",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,15 @@ class CardText:
     results: tuple[str, ...]
     """Head and rows of a Markdown table."""
     limits: tuple[str, ...]
+    pipeline: str = ""
+    """The task by the name that the Hugging Face Hub has for it."""
 
+
+LANGUAGES = {"Czech": "cs", "English": "en", "French": "fr", "German": "de", "Polish": "pl", "Russian": "ru"}
+"""Codes of the languages that the corpora name."""
+
+METRICS = ("accuracy", "f1", "macro_f1", "perplexity", "error_rate")
+"""Numbers of results that the head of a card names."""
 
 Describe = Callable[[str, ModelInfo], CardText]
 """Takes the model's name and metadata."""
@@ -52,6 +61,7 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
     text = describe(name, info)
     tables = {"model": info.model, "data": info.data, "training": info.training}
     lines = [
+        *front_matter(name, info, text.pipeline),
         f"# {markdown(name)}",
         "",
         f"{markdown(text.title)} with {parameters:,} parameters, trained by textseq {markdown(info.textseq)} on "
@@ -94,6 +104,52 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
 def markdown(text: object) -> str:
     """A text from a file or a user, in a line of Markdown: nothing in it is markup or controls a terminal."""
     return MARKUP.sub(r"\\\g<0>", " ".join(visible(str(text)).split()))
+
+
+def front_matter(name: str, info: ModelInfo, pipeline: str) -> list[str]:
+    """The head of a model card that the Hugging Face Hub reads: YAML whose values are written as JSON, which YAML has.
+
+    Args:
+        name: of the model.
+        info: its metadata.
+        pipeline: the Hub's name of the task; "" for none.
+    """
+    codes = [info.source_language, info.target_language]
+    languages = [*filter(None, codes)] or [
+        LANGUAGES[name] for name in (info.language or "").split(", ") if name in LANGUAGES
+    ]
+    metrics: dict[str, object] = {}
+    for row in info.results:
+        metrics |= {kind: value for kind, value in _metrics(row).items() if kind not in metrics}  # the first counts
+    results = {
+        "task": {"type": pipeline},
+        "dataset": {"name": info.corpus.title, "type": info.corpus.name},
+        "metrics": [{"type": kind, "value": value} for kind, value in metrics.items()],
+    }
+    head: Table = {
+        "library_name": "textseq",
+        "pipeline_tag": pipeline,
+        "tags": ["textseq", "recurrent-neural-network"],
+        "language": [code for code in languages if len(code) == 2],
+        **_licence(info.corpus.licence),
+        "model-index": [{"name": name, "results": [results]}] if metrics and pipeline else [],
+    }
+    lines = (visible(f"{key}: {json.dumps(value, ensure_ascii=False)}") for key, value in head.items() if value)
+    return ["---", *lines, "---"]
+
+
+def _licence(text: str) -> Table:
+    """A licence by the Hub's name, or in its own words."""
+    if match := re.match(r"CC (BY(?:-NC|-ND|-SA)*) (\d\.\d)", text):
+        return {"license": f"cc-{match[1].lower()}-{match[2]}"}
+    return {} if text == "unknown" else {"license": "other", "license_name": text}
+
+
+def _metrics(row: Table) -> Table:
+    """The numbers of a result by the Hub's names."""
+    if "measure" in row:
+        return {str(row["measure"]).lower().rstrip("2"): row["score"]}
+    return {key: row[key] for key in METRICS if isinstance(row.get(key), float)}
 
 
 def save_with_card(

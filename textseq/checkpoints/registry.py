@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from textseq.checkpoints.hub import download_model, is_hub_name
 from textseq.checkpoints.model_info import ModelInfo, read_info
 from textseq.errors import TextseqError, unknown
 from textseq.io.paths import runs_folder
@@ -63,13 +64,15 @@ def find_run(name: str) -> Path:
 
 
 def find_model(name: str) -> Path:
-    """Model folder of a path, a run's name or a shipped name, searched in this order.
+    """Model folder of a path, a run's name or a shipped name, searched in this order, or of ``hf://user/model``.
 
     Logs a warning if a run shadows a shipped model.
 
     Raises:
         TextseqError: a folder without a model, or an unknown name (nearest match offered).
     """
+    if is_hub_name(name):
+        return download_model(name)
     run, shipped = runs_folder() / name, SHIPPED / name
     candidates = (Path(name),) if name in {".", ".."} else (Path(name), run, shipped)
     places = [place for place in candidates if name and place.is_dir()]

@@ -39,10 +39,11 @@ def task_named(name: str, *, where: str = "--task") -> Task:
 
 
 def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> AnyPredictor:
-    """Load a model by its path, its run's name or the name that it ships under.
+    """Load a model by its path, its run's name, the name that it ships under, or that on the Hub.
 
     Args:
-        name: such as ``"shakespeare"``, ``"mine"`` or ``"runs/mine"``.
+        name: such as ``"shakespeare"``, ``"mine"``, ``"runs/mine"``, or ``"hf://user/model"`` for one on the Hugging
+            Face Hub, which needs the extra ``textseq[hub]``.
         device: where to compute. One text at a time is fastest on a CPU; ``"auto"`` takes a GPU if there is one.
         precision: number format of the matrix products: ``"int8"`` makes text generators and translators faster on a
             CPU, ``"bfloat16"`` classifiers on hardware with units for it.

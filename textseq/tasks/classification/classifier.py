@@ -98,6 +98,7 @@ class Classifier(Predictor[LabelledDataset]):
     @staticmethod
     def describe(name: str, info: ModelInfo) -> CardText:
         return CardText(
+            pipeline="text-classification",
             title=f"A recurrent text classifier ({label_text(info)})",
             command=f"textseq-classify --model {quote(name)} < texts.txt",
             python=f'print(textseq.load({json.dumps(name)}).classify("A text.").label)',

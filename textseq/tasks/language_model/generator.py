@@ -110,6 +110,7 @@ class TextGenerator(Predictor[DocumentSet]):
             return tuple(f"{value:.{digits}f}" for value, digits in zip(values, (4, 4, 3), strict=True))
 
         return CardText(
+            pipeline="text-generation",
             title="A recurrent language model",
             command=f"textseq-sample --author {quote(name)}",
             python=f"print(textseq.load({json.dumps(name)}).generate())",

@@ -84,6 +84,7 @@ class Tagger(Predictor[TaggedDataset]):
         unaligned = info.model.get("output") == "ctc"
         rates = ("sequence error rate", "95 % interval", "tag error rate")
         return CardText(
+            pipeline="token-classification",
             title=f"A recurrent tagger of {'letters, by CTC' if unaligned else 'words'} ({label_text(info)})",
             command=f"textseq-tag --model {quote(name)} < sentences.txt",
             python=f'print(textseq.load({json.dumps(name)}).tag("A sentence."))',

@@ -122,6 +122,7 @@ class Translator(Predictor[PairDataset]):
         how = "without attention" if attention == "none" else f"with {attention} attention"
         credit = f"- To be credited with the model: {corpus.title}; {corpus.licence}."
         return CardText(
+            pipeline="translation",
             title=f"A recurrent encoder-decoder {how} that translates {direction},",
             command=f"textseq-translate --model {quote(name)}",
             python=f'print(textseq.load({json.dumps(name)}).translate("A sentence.").text)',
