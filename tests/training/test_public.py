@@ -161,8 +161,8 @@ def test_callbacks_see_every_step_and_its_numbers(tmp_path: Path) -> None:
     assert [event.gradient_norm_clipped for event in steps] == pytest.approx(norms)
     assert all(event.gradient_norm > event.gradient_norm_clipped for event in steps)
     assert all(event.loss > 0 and event.learning_rate == pytest.approx(0.01) for event in steps)
-    lines = [(event.step, "validation_loss" in event.values) for event in events if event.kind == "log"]
-    assert lines == [(6, False), (6, True), (10, False), (12, False), (12, True)]
+    logged = [(event.step, "validation_loss" in event.values) for event in events if event.kind == "log"]
+    assert logged == [(6, False), (6, True), (10, False), (12, False), (12, True)]
     others = [(event.kind, event.step) for event in events if event.kind not in ("step", "log")]
     assert others == [
         ("checkpoint", 6), ("evaluation", 6), ("evaluation", 12), ("checkpoint", 12), ("end", 12),
