@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "tag": "Tag the words of sentences, one sentence per line.",
     "serve": "Serve models: a web page, and the protocols of OpenAI and LibreTranslate.",
     "evaluate": "Measure a model on a corpus or on your own files.",
+    "export": "Export a model to ONNX, for other programs and the browser.",
 }
 
 HELP = """usage: textseq COMMAND [--flag value ...]

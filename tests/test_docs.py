@@ -55,9 +55,8 @@ FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--strict"}
 @pytest.fixture(scope="module")
 def flags() -> dict[str, set[str]]:
     """The flags of each command, from its help."""
-    helps = {
-        name: help_of(name, "--help-all") for name in ("sample", "translate", "classify", "tag", "evaluate", "serve")
-    }
+    names = ("sample", "translate", "classify", "tag", "evaluate", "serve", "export")
+    helps = {name: help_of(name, "--help-all") for name in names}
     helps["train"] = "".join(help_of("train", "--task", task, "--help-all") for task in TASKS)
     return {name: {"--help", "--help-all", *re.findall(r"--[a-z][\w-]+", text)} for name, text in helps.items()}
 

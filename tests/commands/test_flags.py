@@ -25,7 +25,7 @@ from textseq.version import __version__
 
 Command = Callable[..., tuple[int, str, str]]
 
-ALL = ["train", "sample", "translate", "classify", "tag", "evaluate"]
+ALL = ["train", "sample", "translate", "classify", "tag", "evaluate", "export"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,159 @@
+"""What onnxruntime computes from the exported graphs is what the model computes, for every task and cell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import nn
+
+from textseq.checkpoints.model_info import ModelInfo
+from textseq.config.names import AttentionName, CellName, PoolingName
+from textseq.errors import TextseqError
+from textseq.tasks.classification.classifier import Classifier, padded_text
+from textseq.tasks.classification.config import ClassifierConfig
+from textseq.tasks.classification.model import ClassifierModel
+from textseq.tasks.export.onnx import export_onnx
+from textseq.tasks.language_model.config import LanguageModelConfig
+from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.language_model.model import LanguageModel
+from textseq.tasks.tagging.batches import tag_batch
+from textseq.tasks.tagging.config import TaggedConfig, TaggerConfig
+from textseq.tasks.tagging.lexicon import Lexicon
+from textseq.tasks.tagging.model import TaggerModel
+from textseq.tasks.tagging.tagger import Tagger
+from textseq.tasks.translation.config import TranslationModelConfig
+from textseq.tasks.translation.model import TranslationModel
+from textseq.tasks.translation.search import SourceBatch
+from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.vocabularies import Vocabularies
+from textseq.tokenizers.characters import CharTokenizer
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+pytest.importorskip("onnx", reason="onnx is not installed")
+
+Array = npt.NDArray[np.float32]
+LETTERS = CharTokenizer.train([["abcdefg hij"]])
+
+
+def session(folder: Path, name: str) -> Callable[..., list[Array]]:
+    """Runs a graph."""
+    graph = onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+
+    def run(**inputs: Array) -> list[Array]:
+        results: list[Array] = graph.run(None, inputs)
+        return results
+
+    return run
+
+
+def filled(model: nn.Module) -> None:
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+
+
+def near(found: Array, expected: torch.Tensor) -> None:
+    np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "lstm-peephole", "gru-reset-before"])
+def test_generators(tmp_path: Path, cell: CellName) -> None:
+    config = LanguageModelConfig(cell=cell, hidden_size=7, embedding_size=4, num_layers=2, residual=cell == "gru")
+    model = LanguageModel(config, LETTERS.size)
+    filled(model)
+    export_onnx(TextGenerator(model, LETTERS, ModelInfo(task="language-model")), tmp_path / "out")
+    about = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert about["tokens"] == list(LETTERS.vocabulary) and about["graphs"]["step"]["inputs"][0] == "tokens"
+    run, ids = session(tmp_path / "out", "step"), torch.randint(LETTERS.size, (3, 5))
+    state = [np.zeros((layers, 3, hidden), np.float32) for layers, _, hidden in about["state"]]
+    expected, _ = model(ids)
+    for t in range(5):
+        logits, *state = run(tokens=ids[:, t].numpy(), **{f"state{n}": part for n, part in enumerate(state)})
+        near(logits, expected[:, t])
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "all", "attention"])
+def test_classifiers(tmp_path: Path, pooling: PoolingName) -> None:
+    cell: CellName = "lstm" if pooling == "all" else "gru"
+    config = ClassifierConfig(cell=cell, hidden_size=6, embedding_size=4, pooling=pooling, num_layers=2, readout_size=5)
+    model = ClassifierModel(config, LETTERS.size, 3)
+    filled(model)
+    info = ModelInfo(task="classification", labels=("a", "b", "c"), temperature=1.7)
+    classifier = Classifier(model, LETTERS, info)
+    export_onnx(classifier, tmp_path / "out")
+    run = session(tmp_path / "out", "classifier")
+    for text in ("a", "bad hag face", "hi"):
+        probabilities = classifier.classify(text).probabilities
+        (found,) = run(ids=LETTERS.encode(padded_text(text))[None])
+        near(found, torch.tensor([[probabilities[label] for label in info.labels]]))
+
+
+@pytest.mark.parametrize("output", ["crf", "softmax", "ctc"])
+def test_taggers(tmp_path: Path, output: str) -> None:
+    sentences = [["a", "bad", "hag"], ["hi", "a"]]
+    lexicon = Lexicon.train(sentences * 2, TaggedConfig())
+    config = TaggerConfig.from_dict(
+        {"hidden_size": 6, "embedding_size": 5, "letter_size": 4, "letter_hidden_size": 3, "output": output}, where=""
+    )
+    model = TaggerModel(config, lexicon.size, lexicon.letters.size, 2)
+    filled(model)
+    tagger = Tagger(model, lexicon, ModelInfo(task="tagging", labels=("N", "V")))
+    export_onnx(tagger, tmp_path / "out")
+    run = session(tmp_path / "out", "tagger")
+    batch = tag_batch(lexicon, sentences[:1], [[]])
+    inputs = {"ids": batch.ids.numpy()}
+    if output != "ctc":
+        spell = session(tmp_path / "out", "speller")
+        counts = batch.letter_counts.tolist()
+        vectors = [spell(letters=row[None, :n].numpy())[0] for row, n in zip(batch.letters, counts, strict=True)]
+        inputs["vectors"] = np.concatenate(vectors)[batch.forms.numpy()]
+    near(run(**inputs)[0], model.eval()(batch))
+    assert ("crf" in json.loads((tmp_path / "out" / "model.json").read_text())) == (output == "crf")
+
+
+@pytest.mark.parametrize("attention", ["additive", "general", "dot", "none"])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_translators(tmp_path: Path, attention: AttentionName, cell: CellName) -> None:
+    config = TranslationModelConfig(
+        cell=cell, attention=attention, embedding_size=4, encoder_size=4, hidden_size=8, attention_size=5,
+        num_decoder_layers=2, num_encoder_layers=2, readout="maxout" if cell == "lstm" else "tanh",
+    )  # fmt: skip
+    model = TranslationModel(config, LETTERS.size, LETTERS.size)
+    filled(model)
+    info = ModelInfo(task="translation", source_language="en", target_language="fr")
+    export_onnx(Translator([model], Vocabularies(LETTERS, LETTERS), info), tmp_path / "out")
+    encode, step = session(tmp_path / "out", "encoder"), session(tmp_path / "out", "decoder")
+    source = LETTERS.encode("bad hag")
+    values, keys, *state = encode(source=np.append(source, model.source_end)[None])
+    batch, target = SourceBatch([model.eval()], [source]), [3, 1, 4, 1]
+    memory, start = batch.encoded[0]
+    with torch.inference_mode():
+        words, reading = model.decode(torch.tensor([[model.end, *target]]), memory, start)
+        expected = model.logits(reading.outputs, reading.contexts, words)  # (T, 1, V+1)
+    rows = [np.repeat(part, 2, axis=1) for part in state]  # two hypotheses
+    for t, token in enumerate([model.end, *target]):
+        given = {f"state{n}": part for n, part in enumerate(rows)}
+        logits, weights, *rows = step(tokens=np.array([token] * 2), values=values, keys=keys, **given)
+        near(logits, expected[t].expand(2, -1))
+        near(weights, reading.attention[t].expand(2, -1))
+
+
+def test_what_cannot_be_exported_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ClassifierConfig(cell="lstm-peephole", hidden_size=6, embedding_size=4)
+    info = ModelInfo(task="classification", labels=("a", "b"))
+    classifier = Classifier(ClassifierModel(config, LETTERS.size, 2), LETTERS, info)
+    with pytest.raises(TextseqError, match=r"ONNX has layers for the cells rnn, lstm and gru"):
+        export_onnx(classifier, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(TextseqError, match="exists; name a new folder"):
+        export_onnx(classifier, tmp_path)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(TextseqError, match=r'export needs .* pip install "textseq\[onnx\]"'):
+        export_onnx(classifier, tmp_path / "out")

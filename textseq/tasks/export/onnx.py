@@ -1,0 +1,117 @@
+"""``export_onnx``: a model as a folder of ONNX graphs, with what a program needs to use them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+
+from textseq.errors import TextseqError
+from textseq.io.extras import optional
+from textseq.io.files import whole_folder
+from textseq.tasks.classification.classifier import Classifier
+from textseq.tasks.export.graphs import (
+    Graph,
+    classifier_graphs,
+    generator_graphs,
+    tagger_graphs,
+    translator_graphs,
+)
+from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.predictor import AnyPredictor
+from textseq.tasks.tagging.tagger import Tagger
+from textseq.tasks.translation.translator import Translator
+from textseq.tokenizers.base import Tokenizer
+
+OPSET = 17
+"""Version of ONNX's operators; onnxruntime has it since 1.12 (2022)."""
+
+
+def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
+    """Write a model as ONNX graphs, for one text at a time, with ``model.json`` and its tokenizer.
+
+    A text generator is one step; a translator an encoder and a step; a tagger of words what spells a word, and the
+    tagger, whose scores go into the conditional random field in ``model.json``, if there is one.
+
+    Args:
+        predictor: in float32, on the CPU.
+        folder: must not exist yet.
+
+    Returns:
+        The graphs' files.
+
+    Raises:
+        TextseqError: the extra ``textseq[onnx]`` is not installed, the folder exists, or ONNX has no such layers.
+
+    Example:
+        >>> textseq.export_onnx(textseq.load("shakespeare"), "shakespeare-onnx")
+    """
+    optional("onnx", "onnx", needed_for="export")
+    folder = Path(folder)
+    if folder.exists():
+        raise TextseqError(f"{folder} exists; name a new folder or remove it")
+    graphs, about = _parts(predictor)
+    with whole_folder(folder) as aside:
+        for graph in graphs:
+            _write(graph, aside / f"{graph.name}.onnx")
+        predictor.tokenizer.save(aside)
+        about |= {"graphs": {g.name: {"inputs": [*g.inputs], "outputs": [*g.outputs]} for g in graphs}}
+        (aside / "model.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+    return [folder / f"{graph.name}.onnx" for graph in graphs]
+
+
+def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
+    """The graphs of a predictor, and what ``model.json`` says of it."""
+    about: dict[str, object] = {"task": predictor.info.task, "corpus": predictor.info.corpus.name}
+    model = predictor.model.cpu()
+    if isinstance(predictor, TextGenerator):
+        state = [list(part.shape) for part in predictor.model.initial_state(1)]
+        start = [part.flatten().tolist() for part in predictor.model.initial_state(1)]
+        about |= {"tokens": _tokens(predictor.tokenizer), "state": state, "start": start}
+        return generator_graphs(predictor.model), about | {"never": list(predictor.tokenizer.fallback)}
+    if isinstance(predictor, Classifier):
+        about |= {"tokens": _tokens(predictor.tokenizer), "labels": list(predictor.labels)}
+        return classifier_graphs(predictor.model, predictor.temperature), about
+    if isinstance(predictor, Tagger):
+        lexicon, crf = predictor.tokenizer, predictor.model.crf
+        about |= {"words": _tokens(lexicon.words), "letters": _tokens(lexicon.letters)}
+        about |= {"labels": list(predictor.labels), "scheme": predictor.info.scheme}
+        if crf is not None:
+            parts = {"transitions": crf.transitions, "begin": crf.begin, "end": crf.end}
+            about["crf"] = {name: part.tolist() for name, part in parts.items()}
+        return tagger_graphs(predictor.model), about
+    if isinstance(predictor, Translator):
+        if len(predictor.models) > 1:
+            raise TextseqError("export: expected one model, got an ensemble; export each model separately")
+        source, target = predictor.vocabularies.source, predictor.vocabularies.target
+        about |= {"source_tokens": _tokens(source), "tokens": _tokens(target)}
+        about |= {"source_end": predictor.model.source_end, "end": predictor.model.end}
+        return translator_graphs(predictor.model), about
+    raise TextseqError(f"export: expected a model of a built-in task, got {type(model).__name__}")
+
+
+def _tokens(tokenizer: Tokenizer) -> list[str]:
+    return list(tokenizer.vocabulary)
+
+
+@torch.no_grad()
+def _write(graph: Graph, path: Path) -> None:
+    """Trace a module; its weights become part of the file."""
+    axes = {name: dict(free) for name, (_, free) in graph.inputs.items()}
+    axes |= {name: dict(free) for name, free in graph.outputs.items()}
+    with warnings.catch_warnings():
+        # The exporter by tracing is the one whose graphs have whole recurrent layers; torch announces another. Its
+        # warnings on constant shapes are about the sizes that are fixed here.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph.module.eval(),
+            tuple(example for example, _ in graph.inputs.values()),
+            str(path),
+            input_names=[*graph.inputs],
+            output_names=[*graph.outputs],
+            dynamic_axes={name: free for name, free in axes.items() if free},
+            opset_version=OPSET,
+            dynamo=False,
+        )
