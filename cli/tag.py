@@ -24,7 +24,7 @@ class Tag(LineOptions):
       textseq-tag --model mine --input text.txt.gz --output tagged.txt
       textseq-tag --model mine --words spaces < tokenized.txt   words are what stands between spaces
       textseq-tag --model mine --json < text.txt                words, tags, their probabilities, and spans
-      textseq-tag --model mine --output-format conll < text.txt a word and its tag per line
+      textseq-tag --model mine --conll < text.txt               a word and its tag per line
       textseq-tag --list-models
 
     Each line gives a line: every word followed by a slash and its tag, or only the tags if the model is not aligned
@@ -42,9 +42,8 @@ class Tag(LineOptions):
     json: bool = False
     """Write a JSON object per line: words, tags, the probability of each tag, and the spans that the tags mark, such as
     named entities: kind, first character and the one after the last in the line, and text."""
-    output_format: Literal["line", "json", "conll"] = "line"
-    """Write words with their tags on a line; as --json; or a word, a tab and its tag per line and an empty line after
-    each sentence (conll)."""
+    conll: bool = False
+    """Write a word, a tab and its tag per line, and an empty line after each sentence."""
 
 
 def tag(arguments: Sequence[str]) -> None:
@@ -54,25 +53,24 @@ def tag(arguments: Sequence[str]) -> None:
     options.check("sentences", {})
     if options.num_beams < 1:
         raise TextseqError(f"--num-beams: expected at least 1, got {options.num_beams}")
-    if options.json and options.output_format == "conll":
-        raise TextseqError("--json and --output-format conll are two formats; leave one out")
-    output_format = "json" if options.json else options.output_format
+    if options.json and options.conll:
+        raise TextseqError("--json and --conll are two formats; leave one out")
     with options.reading() as lines:
         from textseq.tasks.registry import load_tagger
         from textseq.tasks.tagging.tagger import BUFFER, CHARACTERS
 
         tagger = load_tagger(model, device=options.device, precision=options.precision)
-        if output_format == "conll" and not tagger.aligned:
-            raise TextseqError(f"--output-format conll needs a model that tags words, got {model}; choose line or json")
+        if options.conll and not tagger.aligned:
+            raise TextseqError(f"--conll needs a model that tags words, got {model}; leave it out, or use --json")
 
         def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
             for tagging in tagger.stream(
                 texts, words=options.words, num_beams=options.num_beams, buffer=options.ahead(BUFFER), progress=progress
             ):
-                if output_format == "json":
+                if options.json:
                     yield options.to_json(tagging.to_dict())
                 else:
-                    yield tagging.to_conll() if output_format == "conll" else str(tagging)
+                    yield tagging.to_conll() if options.conll else str(tagging)
 
         options.answer(lines, answers, unit="sentences", prompt="text> ", usual=BUFFER, characters=CHARACTERS)
 

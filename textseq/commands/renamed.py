@@ -48,6 +48,7 @@ NAMES: Mapping[str, str] = {
     "--log-to tensorboard": "tensorboard",
     "--log-to wandb": "wandb use-wandb",
     "--log-to": "report-to",
+    "--conll or --json": "output-format",
     "--print-completion SHELL": "tyro-print-completion",
 }
 """What to use, and the names for which it is offered; of several that fit the first that a command has."""

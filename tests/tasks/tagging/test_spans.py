@@ -143,14 +143,14 @@ def test_the_command_writes_spans_and_columns(home: Path, command: Callable[...,
     first, empty = map(json.loads, out.splitlines())
     assert first["spans"][0] == {"kind": "person", "start": 0, "end": 12, "text": "Ada Lovelace"}
     assert empty["spans"] == []
-    code, out, _ = command("tag", "--model", "mine", "--input", "in.txt", "--output-format", "conll")
+    code, out, _ = command("tag", "--model", "mine", "--input", "in.txt", "--conll")
     assert (code, out.splitlines()[:3]) == (0, ["Ada\tB-person", "Lovelace\tI-person", "saw\tO"])
     assert out.endswith(".\tO\n\n\n")
     (home / "again.conll").write_text(out)
     code, out, err = command("evaluate", "--tagged", "again.conll", "--model", "mine")
     assert code == 0 and "F1 of spans 100.00%" in out and "all (micro)" in out, err
-    code, _, err = command("tag", "--model", "mine", "--json", "--output-format", "conll")
-    assert code == 2 and "--json and --output-format conll are two formats" in err
+    code, _, err = command("tag", "--model", "mine", "--json", "--conll")
+    assert code == 2 and "--json and --conll are two formats" in err
 
 
 @pytest.mark.parametrize("name", ["wnut17", "treebank"])
