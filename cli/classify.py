@@ -128,10 +128,10 @@ def _line(number: int, result: Classification, explanation: Explanation | None, 
         return options.to_json(record)
     line = f"{result.label}\t{result.probability:.4f}"
     if explanation:
-        from textseq.io.colored_text import wants_colour
+        from textseq.io.colored_text import wants_color
 
-        colored = options.output is None and wants_colour(sys.stdout)
-        line = "\n" * (number > 0) + f"{line}\n{explanation.in_colour() if colored else explanation.in_figures()}"
+        colored = options.output is None and wants_color(sys.stdout)
+        line = "\n" * (number > 0) + f"{line}\n{explanation.in_color() if colored else explanation.in_figures()}"
     return line
 
 

@@ -115,10 +115,10 @@ def sample(arguments: Sequence[str]) -> None:
         if inspection.show_surprisal or inspection.surprisal_html is not None:
             scored.append(generator.score(text).pieces)
         if inspection.show_surprisal and not options.json:
-            from textseq.io.colored_text import wants_colour
-            from textseq.tasks.language_model.surprisal import in_colour, in_figures
+            from textseq.io.colored_text import wants_color
+            from textseq.tasks.language_model.surprisal import in_color, in_figures
 
-            print((in_colour if wants_colour(sys.stdout) else in_figures)(scored[-1]))
+            print((in_color if wants_color(sys.stdout) else in_figures)(scored[-1]))
         if training is not None:
             from textseq.tasks.language_model.memorization import memorization_of
 

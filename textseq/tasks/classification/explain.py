@@ -100,7 +100,7 @@ class Explanation:
             f"{self.contributed:+.2f} by the words {gap}(nats)"
         )
 
-    def in_colour(self) -> str:
+    def in_color(self) -> str:
         """The text for a terminal: blue for the label, orange against it."""
         largest = self._largest()
         text = "".join(

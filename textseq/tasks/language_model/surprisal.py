@@ -57,7 +57,7 @@ def summary(pieces: Sequence[Piece]) -> str:
     return f"{mean:.2f} nats per character ({mean / math.log(2):.2f} bits), {characters:,} characters"
 
 
-def in_colour(pieces: Sequence[Piece]) -> str:
+def in_color(pieces: Sequence[Piece]) -> str:
     """The text for a terminal, with a legend; line breaks are shown as ↵."""
     text = ""
     for shade, run in groupby(pieces, _shade):
