@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -94,6 +94,28 @@ Translate = Callable[[list[str], int], list[str]]
 
 Load = Callable[[Job], Translate]
 """Load what ``Train`` left."""
+
+
+def corpora(job: Job) -> dict[str, dict[str, str]]:
+    """The texts to train and validate on, as OpenNMT-py and Eole want them."""
+    return {
+        name: {"path_src": str(job.text / f"{part}.en"), "path_tgt": str(job.text / f"{part}.de")}
+        for name, part in (("corpus", "train"), ("valid", "val"))
+    }
+
+
+def stop_by_clock(trainer: type, clock: Clock) -> None:
+    """Let OpenNMT-py's or Eole's Trainer tell the clock of every step, and stop when it is enough."""
+    batches_of = vars(trainer)["_accum_batches"]
+
+    def clocked(self: object, batches: object) -> Iterator[object]:
+        padding = vars(self)["train_loss"].padding_idx
+        for group, normalization in batches_of(self, batches):
+            if not clock.begin(sum(int(batch["tgt"][:, 1:].ne(padding).sum()) for batch in group)):
+                return
+            yield group, normalization
+
+    setattr(trainer, "_accum_batches", clocked)  # noqa: B010  mypy knows no such attribute
 
 
 def _translating(translate: Translate, sentences: list[str], batch: int, single: int) -> dict[str, object]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from eole.bin.run.train import train as train_package
 from eole.config.run import PredictConfig, TrainConfig
@@ -17,20 +16,7 @@ from peers import driver
 
 def train(job: driver.Job, clock: driver.Clock) -> None:
     """Train a new model."""
-    batches_of = Trainer._accum_batches
-
-    def clocked(self: Trainer, batches: object) -> Iterator[object]:
-        for group, normalization in batches_of(self, batches):
-            tokens = sum(int(batch["tgt"][:, 1:].ne(self.train_loss.padding_idx).sum()) for batch in group)
-            if not clock.begin(tokens):
-                return
-            yield group, normalization
-
-    Trainer._accum_batches = clocked
-    corpora = {
-        name: {"path_src": str(job.text / f"{part}.en"), "path_tgt": str(job.text / f"{part}.de")}
-        for name, part in (("corpus", "train"), ("valid", "val"))
-    }
+    driver.stop_by_clock(Trainer, clock)
     rnn = {"num_layers": 1, "rnn_type": "GRU"}
     model = {
         "architecture": "custom",  # "rnn" has no bidirectional encoder
@@ -58,7 +44,7 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         "compute_dtype": "fp32",
     }
     settings = TrainConfig(
-        data=corpora,
+        data=driver.corpora(job),
         src_vocab=str(job.text / "pieces.txt"),
         share_vocab=True,
         save_data=str(job.model / "data"),

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import torch
@@ -28,22 +27,9 @@ from onmt.utils.parse import ArgumentParser  # noqa: E402
 
 def train(job: driver.Job, clock: driver.Clock) -> None:
     """Train a new model."""
-    batches_of = Trainer._accum_batches
-
-    def clocked(self: Trainer, batches: object) -> Iterator[object]:
-        for group, normalization in batches_of(self, batches):
-            tokens = sum(int(batch["tgt"][:, 1:].ne(self.train_loss.padding_idx).sum()) for batch in group)
-            if not clock.begin(tokens):
-                return
-            yield group, normalization
-
-    Trainer._accum_batches = clocked
-    corpora = {
-        name: {"path_src": str(job.text / f"{part}.en"), "path_tgt": str(job.text / f"{part}.de")}
-        for name, part in (("corpus", "train"), ("valid", "val"))
-    }
+    driver.stop_by_clock(Trainer, clock)
     options: dict[str, object] = {
-        "data": json.dumps(corpora),
+        "data": json.dumps(driver.corpora(job)),
         "src_vocab": job.text / "pieces.txt",
         "share_vocab": True,
         "save_data": job.model / "data",
