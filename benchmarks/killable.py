@@ -1,26 +1,22 @@
 """Small runs of ``textseq-train``, in child processes that can be killed at any moment, and what they leave.
 
-Used by ``kills.py`` and the tests. Needs ``os.fork``: a child starts in a few milliseconds, with everything imported.
+Used by ``kills.py`` and the tests.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from children import Child
+
 from textseq.checkpoints.registry import newest
 
-# A process that imports everything once, then runs textseq-train in child processes that can be killed.
-SERVER = """
-import json, os, signal, sys
+PROGRAM = """
+import os, signal, sys
 import torch
-torch.set_num_threads(1)
-import matplotlib.backends.backend_agg, matplotlib.figure, nltk, sacrebleu, sentencepiece
-import textseq.tasks.registry
 from textseq.cli.train import train
 from textseq.commands.command import run
 
@@ -40,24 +36,15 @@ def die_after(seconds):
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
-for line in sys.stdin:
-    order = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        if order["dies_at"]:
-            die_at(order["dies_at"], order["folder"])
-        if order["dies_after"]:
-            die_after(order["dies_after"])
-        try:
-            run("textseq-train", train, order["arguments"])
-        except SystemExit as stop:
-            os._exit(stop.code)
-        finally:
-            os._exit(99)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+torch.set_num_threads(1)
+operation, seconds, folder, *arguments = sys.argv[1:]
+if int(operation):
+    die_at(int(operation), folder)
+if float(seconds):
+    die_after(float(seconds))
+run("textseq-train", train, arguments)
 """
+"""textseq-train, which dies at a file operation below a folder, or after seconds of work."""
 
 LIMITS = "--max-epochs 1000 --max-steps "
 CASES = {
@@ -121,8 +108,8 @@ def write_texts(home: Path) -> None:
     (home / "words.conll").write_text("\n".join(tagged))
 
 
-class Server:
-    """Runs textseq-train in a child.
+class Runs:
+    """Runs of textseq-train, each in a child process.
 
     Args:
         home: where the files of ``write_texts`` are, and ``runs`` (it must be ``TEXTSEQ_HOME``).
@@ -131,38 +118,17 @@ class Server:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.begun: set[str] = set()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=home
-        )
 
-    def answer(self) -> int:
-        """The next number that the process prints."""
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
-
-    def start(self, arguments: Sequence[str], *, dies_at: int = 0, dies_after: float = 0) -> int:
-        """Starts the command, to be killed at a file operation or after seconds of work; returns its process id."""
-        order = {
-            "arguments": arguments,
-            "stderr": str(self.home / "stderr.txt"),
-            "folder": str(self.home / "runs"),
-            "dies_at": dies_at,
-            "dies_after": dies_after,
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def wait(self) -> tuple[int, str]:
-        """Waits for the end of the command; returns its exit code and what it wrote to stderr."""
-        return self.answer(), (self.home / "stderr.txt").read_text()
+    def start(self, arguments: Sequence[str], *, dies_at: int = 0, dies_after: float = 0) -> Child:
+        """Start the command, to be killed at a file operation or after seconds of work."""
+        death = [str(dies_at), str(dies_after), str(self.home / "runs")]
+        return Child(PROGRAM, [*death, *arguments], folder=self.home)
 
     def run(self, arguments: Sequence[str]) -> None:
-        """Runs the command to its end; it must succeed."""
-        self.start(arguments)
-        code, stderr = self.wait()
-        assert code == 0, stderr
+        """Run the command to its end; it must succeed."""
+        child = self.start(arguments)
+        _, stderr = child.communicate()
+        assert child.returncode == 0, stderr
 
     def first_or_next(self, name: str, case: str) -> list[str]:
         """The command that starts a run, or resumes it if it has a checkpoint."""
@@ -175,10 +141,6 @@ class Server:
     def begin(self, name: str, case: str) -> list[str]:
         """The command that starts a run."""
         return ["--name", name, *CASES[case].split()]
-
-    def close(self) -> None:
-        """Ends the process."""
-        self.process.communicate("")
 
 
 def outcome(folder: Path) -> dict[str, object]:

@@ -11,7 +11,6 @@ must be the same bit for bit. Exits with 1 if anything differs or a command fail
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import signal
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conditions import print_conditions
-from killable import CASES, Server, outcome, write_texts
+from killable import CASES, Runs, outcome, write_texts
 
 from textseq.checkpoints.registry import numbered
 
@@ -47,33 +46,33 @@ class Count:
     """Commands that failed without being killed."""
 
 
-def kill(server: Server, case: str, kills: int, dice: random.Random) -> Count:
+def kill(runs: Runs, case: str, kills: int, dice: random.Random) -> Count:
     """Kill runs of a configuration ``kills`` times, and finish the last one."""
     count = Count()
     started = time.monotonic()
-    server.run(server.begin(f"{case}-whole", case))
+    runs.run(runs.begin(f"{case}-whole", case))
     length = time.monotonic() - started
-    wanted = outcome(server.home / "runs" / f"{case}-whole")
+    wanted = outcome(runs.home / "runs" / f"{case}-whole")
     while count.kills < kills or not count.runs:
         name = f"{case}-{count.runs}"
-        folder = server.home / "runs" / name
+        folder = runs.home / "runs" / name
         ended = False
         while not ended:
-            command = server.first_or_next(name, case)
+            command = runs.first_or_next(name, case)
             count.resumes += command[0] == "--resume"
             halves = half_written(folder)
             if count.kills == kills:
-                code = killed(server, command)
+                code, stderr = killed(runs, command)
             elif count.kills % 2:
-                code = killed(server, command, at=dice.randrange(1, OPERATIONS))
+                code, stderr = killed(runs, command, at=dice.randrange(1, OPERATIONS))
             else:
-                code = killed(server, command, after=dice.uniform(0, length / 2))
+                code, stderr = killed(runs, command, after=dice.uniform(0, length / 2))
             if code == -signal.SIGKILL:
                 count.kills += 1
                 count.while_writing += bool(half_written(folder) - halves)
             elif code:
                 count.failures += 1
-                print(f"{case}: exit code {code}: {(server.home / 'stderr.txt').read_text()}", file=sys.stderr)
+                print(f"{case}: exit code {code}: {stderr}", file=sys.stderr)
                 return count
             ended = code == 0
         count.runs += 1
@@ -81,14 +80,18 @@ def kill(server: Server, case: str, kills: int, dice: random.Random) -> Count:
     return count
 
 
-def killed(server: Server, command: Sequence[str], *, at: int = 0, after: float = 0.0) -> int:
-    """Run a command, killed at a file operation or after some seconds unless it ends sooner; return its exit code."""
-    child = server.start(command, dies_at=at)
+def killed(runs: Runs, command: Sequence[str], *, at: int = 0, after: float = 0.0) -> tuple[int, str]:
+    """Run a command, killed at a file operation or after some seconds unless it ends sooner.
+
+    Returns:
+        Its exit code and stderr.
+    """
+    child = runs.start(command, dies_at=at)
     if after:
         time.sleep(after)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    return server.wait()[0]
+        child.kill()
+    _, stderr = child.communicate()
+    return child.wait(), stderr
 
 
 def half_written(run: Path) -> set[tuple[str, int]]:
@@ -112,16 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TEXTSEQ_HOME"] = folder
         write_texts(Path(folder))
-        server = Server(Path(folder))
+        runs = Runs(Path(folder))
         for case in options.only:
-            count = kill(server, case, options.kills, random.Random(options.seed))
+            count = kill(runs, case, options.kills, random.Random(options.seed))
             equal = "failed" if count.failures else f"{count.differ} differ" if count.differ else "yes"
             print(
                 f"{case:<16}{count.kills:>8}{count.while_writing:>12}{count.resumes:>9}{count.runs:>6}  {equal}",
                 flush=True,
             )
             differ += count.differ + count.failures
-        server.close()
     print_conditions()
     if differ:
         raise SystemExit(1)

@@ -24,6 +24,19 @@ Result = tuple[int, str, str]
 
 
 @pytest.fixture
+def draws_curve() -> None:
+    """Runs of the test draw their learning curve."""
+
+
+@pytest.fixture(autouse=True)
+def no_curve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs leave ``curve.png`` empty, for small models learn faster than matplotlib draws."""
+    tasks = sys.modules.get("textseq.tasks.base")
+    if tasks and "draws_curve" not in request.fixturenames:
+        monkeypatch.setattr(tasks, "learning_curve", lambda log, picture, loss_unit: picture.touch())
+
+
+@pytest.fixture
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder and TEXTSEQ_HOME: an empty folder, without TEXTSEQ_DATA and shipped models."""
     from textseq.checkpoints import registry

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from children import Child
 from configs import edit_config
 
 from textseq.data.corpora.catalog import list_corpora
@@ -66,6 +67,7 @@ def refused(result: tuple[int, str, str], message: str) -> None:
 # The way that a user goes
 
 
+@pytest.mark.usefixtures("draws_curve")
 def test_from_text_to_text(command: Command, trained: Path) -> None:
     for name in ("README.md", "log.jsonl", "curve.png"):
         assert (trained / name).stat().st_size > 0
@@ -201,32 +203,33 @@ def test_a_recipe_stands_under_the_flags(command: Command, text: Path, tmp_path:
     assert (facts["model"]["hidden_size"], facts["model"]["cell"], facts["data"]["window"]) == (6, "gru", 11)
 
 
+SAMPLE = "from textseq.cli.sample import main; main()"
+
+
+def first_letters(*arguments: str | Path) -> tuple[Child, int]:
+    """textseq-sample when it has begun to write, and its stdout."""
+    read, write = os.pipe()
+    child = Child(SAMPLE, [str(argument) for argument in arguments], stdout=write)
+    os.close(write)
+    assert os.read(read, 5)
+    return child, read
+
+
 def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
-    command = f"{sys.executable} -m textseq.cli.sample --author {trained} --max-new-tokens 3000 | head -c 10"
-    code = f"from textseq.cli.sample import main; import sys; sys.argv[1:] = ['--author', {str(trained)!r}]; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None, command
-        process.stdout.read(5)
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(timeout=60) == 0
+    child, out = first_letters("--author", trained)
+    os.close(out)
+    assert child.communicate() == ("", "")
+    assert child.wait() == 0
 
 
 def test_ctrl_c_while_writing_exits_with_130(trained: Path) -> None:
-    code = (
-        "from textseq.cli.sample import main; import sys; "
-        f"sys.argv[1:] = ['--author', {str(trained)!r}, '--max-new-tokens', '100000000']; main()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.read(5)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    child, out = first_letters("--author", trained, "--max-new-tokens", "100000000")
+    child.send_signal(signal.SIGINT)
+    while os.read(out, 2**16):  # or it could not end
+        pass
+    os.close(out)
+    _, err = child.communicate()
+    assert child.returncode == 130
     assert err.splitlines()[-1] == "textseq-sample: stopped"
     assert "Traceback" not in err
 

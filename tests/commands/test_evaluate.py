@@ -166,14 +166,9 @@ def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.M
         pairs = list(zip(SOURCES, TARGETS, strict=True))
         parts = {"validation": pairs[:1], "test": pairs[:2], "test_2017_flickr": pairs}
         return PairDataset(
-            name="multi30k",
-            title="",
-            purpose="",
-            fingerprint="",
-            contents=parts,
-            source_language=source,
-            target_language=target,
-        )
+            name=name, title="", purpose="", fingerprint="", contents=parts,
+            source_language=source, target_language=target,
+        )  # fmt: skip
 
     monkeypatch.setattr("textseq.data.sources.load_pairs", load_pairs)
     code, out, _ = command("multi30k", "--model", "mine", *QUICK)

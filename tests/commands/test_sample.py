@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from children import Child
 from configs import edit_config
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
@@ -24,6 +25,7 @@ from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 
+MAIN = "from textseq.cli.sample import main; main()"
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 3
 
 Command = Callable[..., tuple[int, str, str]]
@@ -190,16 +192,16 @@ def test_figures_stand_under_the_text_where_there_is_no_terminal(command: Comman
 
 def test_a_terminal_gets_colours(home: Path) -> None:
     pty = pytest.importorskip("pty")
-    code = "from textseq.cli.sample import main; main()"
-    arguments = [sys.executable, "-c", code, "--author", "mine", "--text", "text.txt", "--show-surprisal"]
     for no_colour, wanted in (("", True), ("1", False)):
         leader, follower = pty.openpty()
         environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_colour}
-        with subprocess.Popen(arguments, stdout=follower, env=environment, cwd=home):
-            os.close(follower)
-            shown = b""
-            while b"nats per character" not in shown:
-                shown += os.read(leader, 2**16)
+        call = ["--author", "mine", "--text", "text.txt", "--show-surprisal"]
+        child = Child(MAIN, call, environment, home, stdout=follower)
+        os.close(follower)
+        shown = b""
+        while b"nats per character" not in shown:
+            shown += os.read(leader, 2**16)
+        assert child.wait() == 0
         os.close(leader)
         assert (b"\x1b[38;5;16;48;5;" in shown) == wanted
 
@@ -281,7 +283,7 @@ def test_a_temperature_next_to_zero_is_zero(command: Command) -> None:
 
 def test_a_terminal_without_the_letters_gets_their_numbers(home: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    call = [sys.executable, "-c", "from textseq.cli.sample import main; main()", "--author", "tolstoy", "--seed", "1"]
+    call = [sys.executable, "-c", MAIN, "--author", "tolstoy", "--seed", "1"]
     done = subprocess.run([*call, "--max-new-tokens", "20"], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u04" in done.stdout
@@ -289,11 +291,10 @@ def test_a_terminal_without_the_letters_gets_their_numbers(home: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_an_output_that_is_full_is_told(home: Path) -> None:
-    call = [sys.executable, "-c", "from textseq.cli.sample import main; main()", "--list-authors"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == ["textseq-sample: output: No space left on device"]
+        child = Child(MAIN, ["--list-authors"], stdout=full.fileno())
+    assert child.wait() == 2
+    assert child.communicate()[1].splitlines() == ["textseq-sample: output: No space left on device"]
 
 
 def test_a_prompt_comes_from_a_file_or_stdin_without_its_last_line_end(command: Command) -> None:

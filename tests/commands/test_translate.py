@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from children import Child
 
 from textseq.data.pairs import written_sentence
 from textseq.io.lines import LONGEST
@@ -29,7 +29,8 @@ from textseq.tasks.translation.translator import Translator
 
 Command = Callable[..., tuple[int, str, str]]
 SENTENCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g"]
-CALL = [sys.executable, "-c", "from textseq.cli.translate import main; main()", "--model", "mine", "--num-beams", "1"]
+MAIN = "from textseq.cli.translate import main; main()"
+CALL = ["--model", "mine", "--num-beams", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -210,15 +211,15 @@ def test_a_prompt_answers_at_once(command: Command) -> None:
 def test_a_terminal_gets_a_prompt_and_its_answers() -> None:
     pty = pytest.importorskip("pty")
     leader, follower = pty.openpty()
-    with subprocess.Popen(CALL, stdin=follower, stdout=follower, stderr=follower) as process:
-        os.close(follower)
-        shown = b""
-        for line in (b"here\n", b"\n", b"\x04"):
-            while not shown.endswith(b"en> "):
-                shown += os.read(leader, 2**16)
-            os.write(leader, line)
-            shown += b"|"
-        assert process.wait(timeout=60) == 0
+    process = Child(MAIN, CALL, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    shown = b""
+    for line in (b"here\n", b"\n", b"\x04"):
+        while not shown.endswith(b"en> "):
+            shown += os.read(leader, 2**16)
+        os.write(leader, line)
+        shown += b"|"
+    assert process.wait() == 0
     os.close(leader)
     answer = expected(["here"], num_beams=1)[0].encode()
     assert shown == b"en> |here\r\n" + answer + b"\r\nen> |\r\n\r\nen> |"
@@ -323,9 +324,11 @@ def test_what_came_before_a_fault_is_out(command: Command) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_told(command: Command) -> None:
     refused(command("a\n", "--output", "/dev/full"), "cannot write /dev/full: the disk is full")
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(CALL, input="here\n", stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (2, "textseq-translate: output: No space left on device\n")
+    Path("in.txt").write_text("here\n")
+    with open("/dev/full", "w") as full, open("in.txt") as given:
+        process = Child(MAIN, CALL, stdin=given.fileno(), stdout=full.fileno())
+    assert process.wait() == 2
+    assert process.communicate()[1] == "textseq-translate: output: No space left on device\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -335,11 +338,12 @@ def test_nothing_translated_is_lost_when_it_is_stopped(
 ) -> None:
     """But for the lines that are being translated, of which there are by default not so many."""
     part = tmp_path / "out.txt.part"
-    call = [*CALL, *flags, "--output", "out.txt"]
-    with subprocess.Popen(call, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        process.stdin.write(b"a\nb\n" * ahead)
-        process.stdin.flush()
+    read, write = os.pipe()
+    process = Child(MAIN, [*CALL, *flags, "--output", "out.txt"], stdin=read)
+    os.close(read)
+    with open(write, "wb") as lines:
+        lines.write(b"a\nb\n" * ahead)
+        lines.flush()
         late = time.monotonic() + 60
         while not (part.exists() and part.read_bytes().count(b"\n") == 2 * ahead):
             if process.poll() is not None or time.monotonic() > late:
@@ -347,23 +351,23 @@ def test_nothing_translated_is_lost_when_it_is_stopped(
                 pytest.fail("the lines do not come")
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     assert process.returncode == code
-    assert but_for_notes(err.decode()) == f"textseq-translate: stopped; what was written until then is in {part}\n"
+    assert but_for_notes(err) == f"textseq-translate: stopped; what was written until then is in {part}\n"
     assert part.read_text().splitlines() == expected(["a", "b"], num_beams=1) * ahead
     assert not (tmp_path / "out.txt").exists()
 
 
 def test_a_closed_pipe_ends_quietly() -> None:
-    call = [*CALL, "--buffer", "1"]
-    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        process.stdin.write(b"a\n" * 20)
-        process.stdin.close()
-        process.stdout.readline()
-        process.stdout.close()
-        assert but_for_notes(process.stderr.read().decode()) == ""
-        assert process.wait(timeout=60) == 0
+    Path("in.txt").write_text("a\n" * 20)
+    read, write = os.pipe()
+    with open("in.txt") as given:
+        process = Child(MAIN, [*CALL, "--buffer", "1"], stdin=given.fileno(), stdout=write)
+    os.close(write)
+    with open(read) as lines:
+        lines.readline()
+    _, err = process.communicate()
+    assert (process.wait(), but_for_notes(err)) == (0, "")
 
 
 @pytest.mark.parametrize(

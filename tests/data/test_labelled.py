@@ -41,7 +41,6 @@ COUNTS = {
     "sst5-phrases": (306157, 1101, 2210),
 }
 
-
 BALANCED = {"imdb": (("train", "validation"), ("test",)), "sentence_polarity": (("train",), ("test",))}
 """Splits in which both labels are equally frequent."""
 
@@ -314,10 +313,11 @@ def test_what_spoils_a_measure_is_told_and_nothing_else(data_folder: Path) -> No
 
 
 def test_folds_want_a_model_that_knows_none_of_their_texts(data_folder: Path, tmp_path: Path) -> None:
-    def known(info: ModelInfo, corpus: str = "sst2") -> str | None:
-        origin = LabelledData(corpus=corpus, folds=10)
-        fold = replace(origin, fold=1).open(data_dir=data_folder)
-        return shared_texts(info, origin, fold)
+    origin = LabelledData(corpus="sst2", folds=10)
+    fold_of_sst2 = replace(origin, fold=1).open(data_dir=data_folder)
+
+    def known(info: ModelInfo) -> str | None:
+        return shared_texts(info, origin, fold_of_sst2)
 
     for name in ("sst2", "sst2-fold3of10"):
         assert known(trained_on(name)) == "'sst2'"

@@ -6,12 +6,12 @@ import json
 import math
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from items import Item
 from torch import Tensor, nn
 
 from textseq.checkpoints import checkpoint
@@ -49,28 +49,12 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@dataclass(frozen=True)
-class NoisyTarget:
-    """A batch: where the target seems to be, seen through noise."""
-
-    seen: Tensor
-    learning_rate_factor: float = 1.0
-
-    rows = count = 1
-
-    def slice_rows(self, rows: slice) -> NoisyTarget:
-        return self
-
-    def to(self, device: torch.device) -> NoisyTarget:
-        return self
-
-
 class Noises:
-    """A hundred to the epoch; the same place has the same noise."""
+    """Where the target seems to be, seen through noise. A hundred to the epoch; the same place has the same noise."""
 
-    def batch(self, cursor: Cursor) -> tuple[NoisyTarget, Cursor]:
+    def batch(self, cursor: Cursor) -> tuple[Item[Tensor], Cursor]:
         noise = torch.randn(12, generator=torch.Generator().manual_seed(cursor.position))
-        return NoisyTarget(TARGET + noise), cursor._replace(position=cursor.position + 1)
+        return Item(TARGET + noise), cursor._replace(position=cursor.position + 1)
 
     def epochs(self, cursor: Cursor) -> float:
         return cursor.position / 100
@@ -86,9 +70,9 @@ class Quadratic(nn.Module):
         self.broken = set(broken)
         self.calls = 0
 
-    def loss(self, batch: NoisyTarget, state: State | None) -> Loss:
+    def loss(self, batch: Item[Tensor], state: State | None) -> Loss:
         self.calls += 1
-        distance = (torch.cat([self.weight, self.bias]) - batch.seen).square().sum() / 2
+        distance = (torch.cat([self.weight, self.bias]) - batch.value).square().sum() / 2
         return Loss(distance * math.nan if self.calls in self.broken else distance, 1, ())
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killable import Server, outcome, write_texts
+from killable import Runs, outcome, write_texts
 from safetensors.torch import save_file
 
 import textseq
@@ -40,17 +40,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    made = Server(home)
-    yield made
-    made.close()
+def runs(home: Path) -> Runs:
+    return Runs(home)
 
 
 @pytest.fixture(scope="module", params=("lstm", "gru", "noise"))
-def never_stopped(request: pytest.FixtureRequest, server: Server, home: Path) -> str:
+def never_stopped(request: pytest.FixtureRequest, runs: Runs, home: Path) -> str:
     """A case, and its run that nobody stopped."""
     case = str(request.param)
-    server.run(server.begin(f"whole-{case}", case))
+    runs.run(runs.begin(f"whole-{case}", case))
     return case
 
 
@@ -60,64 +58,64 @@ def same(home: Path, ours: str, theirs: str) -> None:
         assert found[what] == wanted[what], what
 
 
-def run_killed(server: Server, name: str, case: str, deaths: Sequence[tuple[int, float]]) -> int:
+def run_killed(runs: Runs, name: str, case: str, deaths: Sequence[tuple[int, float]]) -> int:
     """Resume a run after each death (at a file operation, or after seconds), to its end; returns the deaths."""
     killed = 0
     for operation, seconds in deaths:
-        server.start(server.first_or_next(name, case), dies_at=operation, dies_after=seconds)
-        code, stderr = server.wait()
-        assert code in (0, -(signal.SIGKILL if operation else signal.SIGPROF)), stderr
-        killed += code != 0
-    server.run(server.first_or_next(name, case))
-    same(server.home, name, f"whole-{case}")
+        child = runs.start(runs.first_or_next(name, case), dies_at=operation, dies_after=seconds)
+        _, stderr = child.communicate()
+        assert child.returncode in (0, -(signal.SIGKILL if operation else signal.SIGPROF)), stderr
+        killed += child.returncode != 0
+    runs.run(runs.first_or_next(name, case))
+    same(runs.home, name, f"whole-{case}")
     return killed
 
 
 @needs_fork
-def test_killed_at_random_moments(server: Server, never_stopped: str) -> None:
+def test_killed_at_random_moments(runs: Runs, never_stopped: str) -> None:
     dice = random.Random(1)
     deaths = [(0, dice.uniform(0.02, 0.4)) for _ in range(5)]
-    assert run_killed(server, f"killed-{never_stopped}", never_stopped, deaths) >= 3
+    assert run_killed(runs, f"killed-{never_stopped}", never_stopped, deaths) >= 3
 
 
 @needs_fork
-def test_killed_at_its_work_on_files(server: Server, home: Path, never_stopped: str) -> None:
+def test_killed_at_its_work_on_files(runs: Runs, home: Path, never_stopped: str) -> None:
     """Every death comes right before a file or folder is opened, made, renamed or removed."""
     dice = random.Random(2)
     name = f"cut-{never_stopped}"
-    assert run_killed(server, name, never_stopped, [(dice.randrange(1, 90), 0.0) for _ in range(5)]) >= 3
+    assert run_killed(runs, name, never_stopped, [(dice.randrange(1, 90), 0.0) for _ in range(5)]) >= 3
     leftovers = [path.name for path in (home / "runs" / name).iterdir() if path.name.endswith(".partial")]
     assert leftovers == []
 
 
 @needs_fork
 @pytest.mark.parametrize("case", ["translation", "classification", "tagging"])
-def test_runs_of_other_tasks_killed_at_both(server: Server, case: str) -> None:
+def test_runs_of_other_tasks_killed_at_both(runs: Runs, case: str) -> None:
     """A shorter version of ``benchmarks/kills.py``, as the two above are."""
     dice = random.Random(3)
-    server.run(server.begin(f"whole-{case}", case))
+    runs.run(runs.begin(f"whole-{case}", case))
     deaths = [(dice.randrange(20, 90), 0.0), (0, dice.uniform(0.1, 0.6))] * 2
-    assert run_killed(server, f"killed-{case}", case, deaths) >= 2
+    assert run_killed(runs, f"killed-{case}", case, deaths) >= 2
 
 
 @needs_fork
-def test_asked_to_stop(server: Server, home: Path, never_stopped: str) -> None:
+def test_asked_to_stop(runs: Runs, home: Path, never_stopped: str) -> None:
     number, code = (signal.SIGTERM, 143) if never_stopped == "gru" else (signal.SIGINT, 130)
     name = f"asked-{never_stopped}"
     folder = home / "runs" / name
-    child = server.start(server.begin(name, never_stopped))
+    child = runs.start(runs.begin(name, never_stopped))
     while not (folder / "log.jsonl").exists():
         time.sleep(0.001)
-    os.kill(child, number)
-    found, stderr = server.wait()
-    assert found == code, stderr
+    child.send_signal(number)
+    _, stderr = child.communicate()
+    assert child.returncode == code, stderr
     step = json.loads((folder / newest_name(folder) / "training.json").read_text())["step"]
     assert stderr.splitlines()[-1] == (
         f"textseq-train: stopped at step {step} and saved; continue with: textseq-train --resume {folder}"
     )
     assert 0 < step < 60
     assert (folder / "curve.png").exists()
-    server.run(["--resume", name])
+    runs.run(["--resume", name])
     same(home, name, f"whole-{never_stopped}")
 
 

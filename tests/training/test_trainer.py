@@ -20,6 +20,7 @@ from typing import IO, get_args
 import numpy as np
 import pytest
 import torch
+from items import Item
 from torch import Tensor, nn
 
 from textseq.checkpoints import checkpoint
@@ -84,32 +85,16 @@ def streams(**changes: object) -> Streams:
     return Streams(ALPHABET, DataConfig.from_dict(data, where="the test"), seed=1)
 
 
-@dataclass(frozen=True)
-class Number:
-    """A batch that is nothing but its place in the data."""
-
-    place: int
-    learning_rate_factor: float = 1.0
-
-    rows = count = 1
-
-    def slice_rows(self, rows: slice) -> Number:
-        return self
-
-    def to(self, device: torch.device) -> Number:
-        return self
-
-
 class Numbers:
-    """A hundred of them to the epoch."""
+    """Places in the data, a hundred to the epoch."""
 
     def __init__(self, factors: Iterable[float] = itertools.repeat(1.0)) -> None:
         self.factors = iter(factors)
         self.served: list[int] = []
 
-    def batch(self, cursor: Cursor) -> tuple[Number, Cursor]:
+    def batch(self, cursor: Cursor) -> tuple[Item[int], Cursor]:
         self.served.append(cursor.position)
-        return Number(cursor.position, next(self.factors)), cursor._replace(position=cursor.position + 1)
+        return Item(cursor.position, next(self.factors)), cursor._replace(position=cursor.position + 1)
 
     def epochs(self, cursor: Cursor) -> float:
         return cursor.position / 100
@@ -125,7 +110,7 @@ class Stub(nn.Module):
         self.losses, self.slope = loss, slope
         self.calls = 0
 
-    def loss(self, batch: Number, state: State | None) -> Loss:
+    def loss(self, batch: Item[int], state: State | None) -> Loss:
         slope, nats = self.slope(self.calls), self.losses(self.calls)
         self.calls += 1
         total = self.weight.sum() + self.bias.sum()

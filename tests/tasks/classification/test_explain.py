@@ -102,7 +102,7 @@ def test_any_text_can_be_explained(text: str) -> None:
     assert "".join(piece for piece, _ in found.pieces).strip() == text.strip()
     assert "".join(word for word, _ in found.words) == "".join(piece for piece, _ in found.pieces)
     assert sum(amount for _, amount in found.words) == pytest.approx(found.contributed)
-    for show in (found.in_colour, found.in_figures, found.on_page):
+    for show in (found.in_color, found.in_figures, found.on_page):
         assert "log odds" in show()
 
 
@@ -121,12 +121,12 @@ def test_words_that_a_model_does_not_know_are_shown_as_they_were_written() -> No
 
 def test_colours_follow_sign_and_strength() -> None:
     found = explanation(splendid=2.0, fine=0.5, okay=0.15, the=0.01, poor=-0.5, awful=-1.5)
-    painted = dict(re.findall(r"48;5;(\d+)m ?(\w+)", found.in_colour()))
+    painted = dict(re.findall(r"48;5;(\d+)m ?(\w+)", found.in_color()))
     names = {colour.terminal: number for number, colour in enumerate(COLOURS)}
     assert {word: names[int(code)] for code, word in painted.items()} == {
         "splendid": 0, "fine": 1, "okay": 2, "awful": 3, "poor": 4,
     }  # fmt: skip
-    assert re.search(r"m the|\x1b\[0m the\x1b", found.in_colour())
+    assert re.search(r"m the|\x1b\[0m the\x1b", found.in_color())
     spans = re.findall(r'<span class="(\w*)" title="([^"]*)"> (\w+)</span>', found.on_page())
     assert ("s0", "+2.00 nats", "splendid") in spans
     assert ("", "+0.01 nats", "the") in spans

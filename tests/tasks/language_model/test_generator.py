@@ -155,7 +155,8 @@ def test_a_text_ends_before_the_first_stop_string(writer: TextGenerator, stops: 
     )
 
 
-def test_nothing_is_computed_after_a_stop_string(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+def counted_steps(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Count the steps of the network from now on; ``next`` gives how many there were."""
     step, steps = writer.step, itertools.count()
 
     def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
@@ -163,6 +164,11 @@ def test_nothing_is_computed_after_a_stop_string(writer: TextGenerator, monkeypa
         return step(tokens, state)
 
     monkeypatch.setattr(writer, "step", counted)
+    return steps
+
+
+def test_nothing_is_computed_after_a_stop_string(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = counted_steps(writer, monkeypatch)
     for write in (writer.generate, writer.generate_all):
         write("one", temperature=0, max_new_tokens=80, stop_strings=("two",))
     assert next(steps) == 2 * len("\none two"[:-1])
@@ -303,13 +309,7 @@ def test_a_stop_string_ends_a_text_of_the_beam(writer: TextGenerator) -> None:
 
 
 def test_beams_stop_soon_after_their_stop_strings(writer: TextGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, steps = writer.step, itertools.count()
-
-    def counted(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        next(steps)
-        return step(tokens, state)
-
-    monkeypatch.setattr(writer, "step", counted)
+    steps = counted_steps(writer, monkeypatch)
     writer.generate("one", num_beams=2, max_new_tokens=500, stop_strings=(" ", "\n"))
     assert next(steps) < 100
 

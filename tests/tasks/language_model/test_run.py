@@ -131,6 +131,7 @@ def test_a_mean_that_is_the_best_model_is_measured_and_named(home: Path, monkeyp
     assert "- Steps of this checkpoint: 6, the mean of the weights of steps 2, 4, 6." in card
 
 
+@pytest.mark.usefixtures("draws_curve")
 def test_a_run_leaves_a_whole_folder(home: Path) -> None:
     said: list[str] = []
     writer = train(write("cats.txt", TEXT), steps=30, said=said)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textseq.io.colored_text import wants_colour
-from textseq.tasks.language_model.surprisal import SCALE, WIDTH, Piece, in_colour, in_figures, summary, web_page
+from textseq.io.colored_text import wants_color
+from textseq.tasks.language_model.surprisal import SCALE, WIDTH, Piece, in_color, in_figures, summary, web_page
 
 PIECES = [Piece("To", 0.25), Piece(" ", 0.0), Piece("be", 2.5), Piece("\n", 1.2), Piece("<&\"'>", 7.0), Piece("ż", 4.0)]
 ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
@@ -98,7 +98,7 @@ def test_the_page_tells_each_surprise() -> None:
 @settings(deadline=None)
 @given(texts)
 def test_the_terminal_shows_the_text_in_its_colours(pieces: list[Piece]) -> None:
-    shown = painted(in_colour(pieces))
+    shown = painted(in_color(pieces))
     wanted: list[tuple[str, int | None]] = []
     for piece in pieces:
         shade = next(shade for shade in SCALE if piece.nats < shade.below)
@@ -150,5 +150,5 @@ def test_colour_is_for_terminals_that_want_it(
     monkeypatch.setenv("TERM", "xterm")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert wants_colour(Terminal()) == wanted
-    assert not wants_colour(io.StringIO())
+    assert wants_color(Terminal()) == wanted
+    assert not wants_color(io.StringIO())
