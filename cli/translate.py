@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textseq.commands.command import parse, run
+from textseq.commands.command import log_to_stderr, parse, run
 from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
+from textseq.config.base import flag_of
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import TranslationConfig
 from textseq.tokenizers.sentences import by_sentence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from textseq.tasks.translation.translator import Translator
 
 PROG = "textseq-translate"
+
+PER_LINE = ("input", "json", "interactive", "plot_attention", "alignment", "prefix", "split_sentences", "buffer")
+"""Flags that documents do not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class Translate(LineOptions):
       textseq-translate --model mine second third --num-beams 10     an ensemble of several models
       textseq-translate --model mine --num-return-sequences 3        lines of: number ||| text ||| score
       textseq-translate --model mine --glossary terms.tsv --num-beams 10 --keep textseq
+      textseq-translate --model mine --document novel.epub --output roman.epub
       textseq-translate --model mine --split-sentences < article.txt paragraphs, one per line
       textseq-translate --model mine --alignment pharaoh             text, a tab, 0-0 1-2 2-1
       textseq-translate --model mine --plot-attention look.png
@@ -56,6 +61,9 @@ class Translate(LineOptions):
     its translation has the other (constrained beam search). More --num-beams (10, 20) give better sentences."""
     keep: tuple[str, ...] = option((), metavar="WORD...")
     """Words that stay untouched, such as names."""
+    document: Path | None = option(None, metavar="FILE")
+    """Translate a document with its layout, into --output: .txt, .srt (subtitles), .html or .epub. Paragraphs are split
+    into sentences; tags move with the words that they enclose."""
     split_sentences: bool = False
     """Lines are paragraphs: split each into sentences, translate these, and join the translations. Rules find the ends
     of sentences; they know the usual abbreviations."""
@@ -75,6 +83,9 @@ def translate(arguments: Sequence[str]) -> None:
     """Parse, load, and translate line by line."""
     options = parse(Translate(), PROG, arguments)
     _check(options)
+    if options.document is not None:
+        _document(options, options.document)
+        return
     with options.reading() as lines:
         from textseq.tasks.translation.processing import TruncationLog
         from textseq.tasks.translation.translator import BUFFER
@@ -136,6 +147,32 @@ def _opened(options: Translate) -> Translator:
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
             raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
     return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
+
+
+def _document(options: Translate, document: Path) -> None:
+    """Translate a document."""
+    if options.output is None:
+        raise TextseqError("--document: expected --output FILE, got none; add it")
+    for name in PER_LINE:
+        if getattr(options, name):
+            raise TextseqError(f"{flag_of(name)} is for lines; leave it out, or --document")
+    if options.decoding.num_return_sequences > 1 or options.process is not None:
+        raise TextseqError("--document works with one translation and in one process; leave out what asks for more")
+    log_to_stderr()
+    from tqdm import tqdm
+
+    from textseq.tasks.documents.formats import translate_document
+
+    with tqdm(unit=" sentences", disable=None) as bar:
+        translate_document(
+            _opened(options),
+            document,
+            options.output,
+            glossary=_glossary(options),
+            encoding=options.encoding,
+            progress=bar.update,
+            **vars(options.decoding),
+        )
 
 
 def _glossary(options: Translate) -> Glossary | None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from textseq.tasks.classification.cross_validation import train_classifiers as train_classifiers
     from textseq.tasks.classification.estimator import TextClassifier as TextClassifier
     from textseq.tasks.classification.run import train_classifier as train_classifier
+    from textseq.tasks.documents.formats import translate_document as translate_document
     from textseq.tasks.export.onnx import export_onnx as export_onnx
     from textseq.tasks.language_model.config import DataConfig as DataConfig
     from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
@@ -91,6 +92,7 @@ _MODULE_OF = {
         "textseq.tasks.classification.cross_validation": ("train_classifiers",),
         "textseq.tasks.classification.estimator": ("TextClassifier",),
         "textseq.tasks.classification.run": ("train_classifier",),
+        "textseq.tasks.documents.formats": ("translate_document",),
         "textseq.tasks.export.onnx": ("export_onnx",),
         "textseq.tasks.language_model.config": ("DataConfig", "GenerationConfig", "LanguageModelConfig"),
         "textseq.tasks.language_model.generator": ("Score", "TextGenerator"),

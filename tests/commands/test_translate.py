@@ -484,3 +484,15 @@ def test_a_glossary_is_met_and_words_are_kept(command: Command) -> None:
     refused(
         command("a", "--keep", "a", "--num-beams", "1", "--temperature", "1"), "need beam search, got --temperature"
     )
+
+
+def test_a_document_is_translated_into_a_file(command: Command) -> None:
+    Path("a.html").write_text("<p>how are <b>you</b></p>\n")
+    code, out, err = command("", "--document", "a.html", "--output", "b.html", "--max-new-tokens", "9", "--keep", "you")
+    assert (code, out, but_for_notes(err)) == (0, "", ""), err
+    page = Path("b.html").read_text()
+    assert page.startswith("<p>") and "you" in page and page.endswith("</p>\n") and page.count("<b>") == 1
+    refused(command("", "--document", "a.html"), r"--document: expected --output FILE")
+    refused(command("", "--document", "a.html", "--output", "b.html", "--json"), "--json is for lines")
+    refused(command("", "--document", "a.doc", "--output", "b.doc"), r"unknown format of a document: '\.doc'")
+    refused(command("", "--document", "no.txt", "--output", "b.txt"), r"cannot read no\.txt")

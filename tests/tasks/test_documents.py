@@ -1,0 +1,143 @@
+"""Documents are translated with their layout: what is not text stays, and tags enclose the words that they enclosed."""
+
+from __future__ import annotations
+
+import html
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textseq.errors import TextseqError
+from textseq.tasks.documents.formats import plain_parts, subtitle_parts, translate_document
+from textseq.tasks.documents.markup import parts_of
+from textseq.tasks.documents.paragraphs import Paragraph, translated
+from textseq.tasks.registry import load_translator
+from textseq.tasks.translation.processing import Translation
+
+WORDS = {"the": "la", "house": "maison", "white": "blanche", "big": "grande", "is": "est", "burning": "en feu"}
+
+
+def translate(sentences: Iterator[str]) -> Iterator[list[Translation]]:
+    """Word by word, "white" after "house", with the attention that belongs to it."""
+    for sentence in sentences:
+        source = [f" {word}" for word in sentence.split()]
+        order = [*range(len(source))]
+        for n in range(len(source) - 1):
+            if source[n : n + 2] in ([" white", " house"], [" white", " house."]):
+                order[n : n + 2] = [n + 1, n]
+        targets, owners = [], []
+        for place in order:
+            word = source[place].strip(" .,")
+            for token in WORDS.get(word.lower(), word.upper()).split():
+                targets.append(f" {token}")
+                owners.append(place)
+        text = "".join(targets).strip() + "." * sentence.endswith(".")
+        weights = np.eye(len(source) + 1, dtype=np.float32)[[*owners, len(source)]]
+        tokens = (*targets[:-1], targets[-1] + "." * sentence.endswith("."), "</s>") if targets else ()
+        yield [Translation(text, 0.0, (*source, "</s>"), tokens, weights)]
+
+
+def of_html(document: str) -> str:
+    parts = [*parts_of(document)]
+    results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
+    return "".join(
+        part if isinstance(part, str) else next(results).render(lambda text: html.escape(text, quote=False))
+        for part in parts
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("<p>The house.</p>", "<p>la maison.</p>"),
+        ("<p>The <b>white</b> house.</p>", "<p>la maison <b>blanche.</b></p>"),
+        ("<p>The <b>white house</b>.</p>", "<p>la <b>maison blanche</b>.</p>"),
+        ("the <a href='#'>white <i>house</i></a> is big", "la <a href='#'><i>maison</i> blanche</a> est grande"),
+        ("<b>the house</b>", "<b>la maison</b>"),
+        ("the house <b>is burning</b> &amp; x", "la maison <b>est en feu</b> &amp; X"),
+        ("the <img src='a'> house", "la <img src='a'> maison"),
+        ("a <code>x &lt; y</code> b", "A <code>x &lt; y</code> B"),
+        ("<b>is <p>big</b>", "<b>est <p>grande</b>"),
+        ("<script>if (a<b) the();</script>\n<p>the</p>\n", "<script>if (a<b) the();</script>\n<p>la</p>\n"),
+        ("<!-- the -->\n<p>the</p> <pre>the</pre>", "<!-- the -->\n<p>la</p> <pre>the</pre>"),
+        ("<h1>the</h1>\n  <br/>the. Big house<br>", "<h1>la</h1>\n  <br/>la. grande maison<br>"),
+    ],
+)  # fmt: skip
+def test_tags_move_with_the_words_they_enclose(source: str, target: str) -> None:
+    assert of_html(source) == target
+
+
+TAGS = ("<b>", "</b>", "<i>", "</i>", "<p>", "</p>", "<br/>", "<img>")
+PIECES = st.sampled_from([*TAGS, "white ", "house ", "the. ", "x", " ", "\n"])
+
+
+@given(st.lists(PIECES, max_size=14))
+def test_no_tag_is_lost_and_those_that_were_nested_are(pieces: list[str]) -> None:
+    document = "".join(pieces)
+    out = of_html(document)
+    assert [out.count(tag) for tag in TAGS] == [document.count(tag) for tag in TAGS]
+    for result in translated((part for part in parts_of(document) if isinstance(part, Paragraph)), translate):
+        ends = [len(result.text)]
+        for mark in result.marks:
+            while len(ends) > 1 and ends[-1] <= mark.start:
+                ends.pop()
+            assert mark.end <= ends[-1], "marks do not cross"
+            ends.append(mark.end)
+
+
+def test_paragraphs_of_plain_text() -> None:
+    page = [
+        "It was the best of times, it was the worst of times, it was the age",
+        "of wisdom, it was the age of foolishness, it was the epoch of many",
+        "beliefs.",
+    ]
+    text = "  Title\n\n" + "\n".join(page) + "\n\nA line\nAnother line\n"
+    parts = [part for part in plain_parts(text) if isinstance(part, Paragraph)]
+    assert [part.text for part in parts] == ["Title", " ".join(page), "A line", "Another line"]
+    same = "".join(part if isinstance(part, str) else part.layout(part.text) for part in plain_parts(text))
+    assert same == text
+
+
+SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nThe white\n<i>house</i>.\n\n2\n00:00:03,000 --> 00:00:04,000\nBig\n"
+
+
+def test_subtitles_keep_times_and_lines() -> None:
+    parts = [*subtitle_parts(SUBTITLES)]
+    results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
+    out = "".join(part if isinstance(part, str) else part.layout(next(results).render()) for part in parts)
+    assert (
+        out
+        == "1\n00:00:01,000 --> 00:00:02,500\nla <i>maison</i>\nblanche.\n\n2\n00:00:03,000 --> 00:00:04,000\ngrande\n"
+    )
+
+
+def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:
+    translator = load_translator(translators / "runs" / "mine")
+    with zipfile.ZipFile(tmp_path / "a.epub", "w") as book:
+        book.writestr("mimetype", "application/epub+zip")
+        book.writestr("text/one.xhtml", "<html><body><p class='x'>how are <b>you</b></p></body></html>")
+        book.writestr("style.css", "p {}")
+    translate_document(translator, tmp_path / "a.epub", tmp_path / "b.epub", max_new_tokens=9)
+    with zipfile.ZipFile(tmp_path / "b.epub") as book:
+        assert book.namelist() == ["mimetype", "text/one.xhtml", "style.css"]
+        assert book.infolist()[0].compress_type == zipfile.ZIP_STORED and book.read("style.css") == b"p {}"
+        page = book.read("text/one.xhtml").decode()
+    assert page.startswith("<html><body><p class='x'>") and page.count("<b>") == page.count("</b>") == 1
+    blind = load_translator(translators / "runs" / "blind")
+    for name, text in {"a.txt": "how are you\n", "a.srt": SUBTITLES, "a.html": "<p>how <i>are</i> you"}.items():
+        (tmp_path / name).write_text(text)
+        for model in (translator, blind):
+            translate_document(model, tmp_path / name, tmp_path / f"new-{name}", max_new_tokens=9)
+    lines = (tmp_path / "new-a.srt").read_text().splitlines()
+    assert [line for line in lines if "-->" in line] == [line for line in SUBTITLES.splitlines() if "-->" in line]
+    with pytest.raises(TextseqError, match=r"unknown format of a document: '\.pdf'; .*\.epub"):
+        translate_document(translator, tmp_path / "a.pdf", tmp_path / "b.pdf")
+    (tmp_path / "c.epub").write_bytes(b"no book")
+    with pytest.raises(TextseqError, match=r"c\.epub is not an intact ZIP archive"):
+        translate_document(translator, tmp_path / "c.epub", tmp_path / "d.epub")
+    assert not (tmp_path / "d.epub").exists()

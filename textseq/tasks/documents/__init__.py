@@ -1,0 +1,1 @@
+"""Documents translated with their layout."""

@@ -1,0 +1,109 @@
+"""HTML and XHTML as raw markup and paragraphs; nothing is parsed into a tree, so what is not text stays as it is."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from textseq.tasks.documents.paragraphs import Mark, Paragraph
+
+TOKEN = re.compile(
+    r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<[!?][^>]*>"
+    r"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)\b(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*>.*?</(?P=raw)\s*>"
+    r"|<(?P<close>/?)(?P<name>[a-zA-Z][^\s/>]*)(?P<rest>(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*)>",
+    re.DOTALL | re.IGNORECASE,
+)
+
+_INLINE = """
+a abbr acronym b bdi bdo big cite data del dfn em font i img ins label mark q s small span strike strong sub sup time tt
+u var wbr
+"""
+
+INLINE = frozenset(_INLINE.split())
+"""Elements within a sentence; every other one ends a paragraph."""
+
+INLINE_RAW = frozenset(["code", "kbd", "samp"])
+"""Elements within a sentence whose text is not translated."""
+
+EMPTY = frozenset(("img", "wbr"))
+
+
+class Builder:
+    """Collects a paragraph."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.marks: list[Mark] = []
+        self.open: list[tuple[str, int]] = []
+        """Elements that are not closed yet: their names and places among the marks."""
+
+    def add(self, text: str) -> None:
+        """Add text; white space becomes single spaces."""
+        text = re.sub(r"[ \t\r\n\f]+", " ", html.unescape(text))
+        last = self.marks[-1] if self.marks else None
+        if last and last.whole and last.start == len(self.text) and text[:1] == " " == self.text[-1:]:
+            self.marks[-1] = replace(last, open=last.open + " ")  # it stands between two spaces
+        self.text += text[1:] if text.startswith(" ") and self.text[-1:] in ("", " ") else text
+
+    def tag(self, written: str, name: str, *, closing: bool, empty: bool) -> None:
+        """Add an inline tag; one without its partner stays at its place."""
+        here = len(self.text)
+        if not closing:
+            if not empty:
+                self.open.append((name, len(self.marks)))
+            self.marks.append(Mark(here, here, written, whole=empty))
+        elif self.open and self.open[-1][0] == name:
+            place = self.open.pop()[1]
+            self.marks[place] = Mark(self.marks[place].start, here, self.marks[place].open, written)
+        else:
+            self.marks.append(Mark(here, here, written))
+
+    def finish(self) -> Paragraph:
+        """The paragraph, without the space at its end."""
+        text = self.text.rstrip(" ")
+        marks = [replace(m, start=min(m.start, len(text)), end=min(m.end, len(text))) for m in self.marks]
+        return Paragraph(text, tuple(marks))
+
+
+def parts_of(document: str) -> Iterator[str | Paragraph]:
+    """Raw markup, and paragraphs to translate, in the order of the document."""
+    place, builder = 0, Builder()
+
+    def flush() -> Iterator[str | Paragraph]:
+        nonlocal builder
+        paragraph = builder.finish()
+        builder = Builder()
+        if paragraph.text.strip():
+            yield paragraph
+        else:
+            yield "".join(mark.open + mark.close for mark in paragraph.marks)
+
+    for match in TOKEN.finditer(document):
+        before = document[place : match.start()]
+        place = match.end()
+        name = (match["raw"] or match["name"] or "").lower().split(":")[-1]
+        inline = name in INLINE or name in INLINE_RAW
+        if before.strip() or (inline and builder.text):
+            if not builder.text and (space := before[: len(before) - len(before.lstrip())]):
+                yield space
+            builder.add(before)
+        elif before and not builder.text:
+            builder.marks.append(Mark(0, 0, before))
+        elif before:
+            builder.add(before)
+        if not inline:
+            space = before[len(before.rstrip()) :] if builder.text else ""
+            yield from flush()
+            yield space + match[0]
+        elif match["raw"]:
+            builder.marks.append(Mark(len(builder.text), len(builder.text), match[0], whole=True))
+        else:
+            empty = name in EMPTY or match["rest"].endswith("/")
+            builder.tag(match[0], name, closing=bool(match["close"]), empty=empty)
+    rest = document[place:]
+    builder.add(rest)
+    space = rest[len(rest.rstrip()) :]
+    yield from flush()
+    yield space

@@ -1,0 +1,145 @@
+"""Paragraphs with marks, such as tags of HTML, which move with the words that they enclose when these are translated.
+
+A target word belongs to the source word that has its largest attention weight; a mark encloses all from the first to
+the last word that belongs to its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from textseq.tasks.translation.processing import Translation
+from textseq.tokenizers.sentences import by_sentence, sentence_spans
+
+Translate = Callable[[Iterator[str]], Iterator[list[Translation]]]
+"""Translations of a stream of sentences, best first, such as ``Translator.stream``."""
+
+WORD = re.compile(r"[^ ]+")
+
+Word = tuple[int, int]
+"""First character, and the one after the last."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What encloses a part of a text, or stands at one place if that is empty."""
+
+    start: int
+    end: int
+    open: str
+    close: str = ""
+    whole: bool = False
+    """Whether ``open`` is a whole element, which takes the place of a word."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A text with single spaces between words, and its marks: nested, outer ones before inner ones."""
+
+    text: str
+    marks: tuple[Mark, ...] = ()
+    layout: Callable[[str], str] = str
+    """Breaks the rendered translation into lines."""
+
+    def render(self, escape: Callable[[str], str] = str) -> str:
+        """The text with its marks."""
+        parts, stack, place = [], list[Mark](), 0
+
+        def close(until: int) -> None:
+            nonlocal place
+            while stack and stack[-1].end <= until:
+                parts.append(escape(self.text[place : stack[-1].end]) + stack[-1].close)
+                place = stack.pop().end
+
+        for mark in self.marks:
+            close(mark.start)
+            parts.append(escape(self.text[place : mark.start]) + mark.open)
+            place = mark.start
+            stack.append(mark)
+        close(len(self.text))
+        return "".join(parts) + escape(self.text[place:])
+
+
+def translated(paragraphs: Iterable[Paragraph], translate: Translate) -> Iterator[Paragraph]:
+    """The paragraphs in the other language, in order; empty ones as they are."""
+    kept: list[Paragraph] = []
+
+    def texts() -> Iterator[str]:
+        for paragraph in paragraphs:
+            kept.append(paragraph)
+            yield paragraph.text
+
+    for results in by_sentence(texts(), translate):
+        paragraph = kept.pop(0)
+        yield _joined(paragraph, [best[0] for best in results]) if paragraph.text.strip() else paragraph
+
+
+def _joined(paragraph: Paragraph, sentences: Sequence[Translation]) -> Paragraph:
+    """A translated paragraph from its sentences."""
+    text = " ".join(sentence.text for sentence in sentences)
+    if not paragraph.marks:
+        return Paragraph(text)
+    sources = [(found.start(), found.end()) for found in WORD.finditer(paragraph.text)]
+    targets = [(found.start(), found.end()) for found in WORD.finditer(text)]
+    owners: list[int] = []  # the source word of each target word
+    for (start, end), sentence in zip(sentence_spans(paragraph.text), sentences, strict=True):
+        first = sum(word[1] <= start for word in sources)
+        count = len(WORD.findall(paragraph.text[start:end]))
+        owners += [first + owner for owner in _owners(sentence, count)]
+    return Paragraph(
+        text, _nested(paragraph.marks, [_moved(m, sources, targets, owners, text) for m in paragraph.marks])
+    )
+
+
+def _owners(sentence: Translation, count: int) -> list[int]:
+    """The source word, of so many, that each target word belongs to; in proportion where there is no attention."""
+    words = len(WORD.findall(sentence.text))
+    pairs = {word: owner for owner, word in sentence.alignment()} if sentence.attention is not None else {}
+    return [min(pairs.get(word, word * count // max(words, 1)), count - 1) for word in range(words)]
+
+
+def _moved(mark: Mark, sources: Sequence[Word], targets: Sequence[Word], owners: Sequence[int], text: str) -> Mark:
+    """A mark at its words in the translation."""
+    if mark.start == mark.end:  # before the translation of the word after it
+        after = sum(end <= mark.start for _, end in sources)
+        place = next((targets[n][0] for n, owner in enumerate(owners) if owner >= after), len(text))
+        return replace(mark, start=place, end=place)
+    own = [n for n, (start, end) in enumerate(sources) if start < mark.end and end > mark.start]
+    if not own or not targets:
+        return replace(mark, start=0, end=0)
+    if len(own) == len(sources):
+        inside = [*range(len(targets))]
+    else:
+        inside = [n for n, owner in enumerate(owners) if owner in own]
+        inside = inside or [min(range(len(targets)), key=lambda n: abs(owners[n] - own[0]))]
+    start, end = targets[inside[0]][0], targets[inside[-1]][1]
+    if mark.start > sources[own[0]][0]:  # punctuation before the mark stays before it
+        start += len(text[start:end]) - len(re.sub(r"^[^\w]+", "", text[start:end]))
+    if mark.end < sources[own[-1]][1]:
+        end = start + len(re.sub(r"[^\w]+$", "", text[start:end]))
+    return replace(mark, start=start, end=max(start, end))
+
+
+def _nested(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Moved marks that do not cross: within those that enclosed them, and beside their neighbours."""
+    placed: list[Mark] = []
+    parents: list[tuple[Mark, Mark]] = []
+    for old, new in zip(before, after, strict=True):
+        while parents and not (old.start >= parents[-1][0].start and old.end <= parents[-1][0].end):
+            parents.pop()
+        if parents:
+            low, high = parents[-1][1].start, parents[-1][1].end
+            start = min(max(new.start, low), high)
+            new = replace(new, start=start, end=min(max(new.end, start), high))
+        for other in placed:  # a neighbour that it would cross
+            if other.start < new.start < other.end < new.end and other not in [parent for _, parent in parents]:
+                new = replace(new, start=other.end)
+            elif new.start < other.start < new.end < other.end:
+                new = replace(new, end=other.start)
+        placed.append(new)
+        if old.end > old.start:
+            parents.append((old, new))
+    numbered = sorted(enumerate(placed), key=lambda item: (item[1].start, -item[1].end, item[0]))
+    return tuple(mark for _, mark in numbered)
