@@ -62,8 +62,8 @@ class Translate(LineOptions):
     keep: tuple[str, ...] = option((), metavar="WORD...")
     """Words that stay untouched, such as names."""
     document: Path | None = option(None, metavar="FILE")
-    """Translate a document with its layout, into --output: .txt, .srt (subtitles), .html or .epub. Paragraphs are split
-    into sentences; tags move with the words that they enclose."""
+    """Translate a document with its layout, into --output: .txt, .srt (subtitles), .html, .epub or .docx. Paragraphs
+    are split into sentences; tags move with the words that they enclose."""
     split_sentences: bool = False
     """Lines are paragraphs: split each into sentences, translate these, and join the translations. Rules find the ends
     of sentences; they know the usual abbreviations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from textseq.errors import TextseqError
 from textseq.tasks.documents.formats import plain_parts, subtitle_parts, translate_document
 from textseq.tasks.documents.markup import parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, translated
+from textseq.tasks.documents.word import leaf, word_parts
 from textseq.tasks.registry import load_translator
 from textseq.tasks.translation.processing import Translation
 
@@ -141,3 +143,55 @@ def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match=r"c\.epub is not an intact ZIP archive"):
         translate_document(translator, tmp_path / "c.epub", tmp_path / "d.epub")
     assert not (tmp_path / "d.epub").exists()
+
+
+def of_word(body: str) -> str:
+    parts = [*word_parts(body)]
+    results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
+    return "".join(part if isinstance(part, str) else part.layout(next(results).render(leaf)) for part in parts)
+
+
+def run_of(text: str, format: str = "") -> str:
+    return f'<w:r>{format}<w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+BOLD = "<w:rPr><w:b/></w:rPr>"
+TAB = "<w:r><w:tab/></w:r>"
+LINK = '<w:hyperlink r:id="a">', "</w:hyperlink>"
+
+
+def linked(runs: str) -> str:
+    return runs.join(LINK)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ([run_of("The house.")], [run_of("la maison.")]),
+        ([run_of("The hou"), "<w:proofErr/>", run_of("se.")], [run_of("la maison.")]),
+        ([run_of("The "), run_of("white", BOLD), run_of(" house")], [run_of("la maison "), run_of("blanche", BOLD)]),
+        ([run_of("the house is", BOLD), run_of(" big")], [run_of("la maison est ", BOLD), run_of("grande")]),
+        ([run_of("the &amp; "), TAB, run_of("house")], [run_of("la &amp; "), TAB, run_of("maison")]),
+        (
+            [linked(run_of("white", BOLD)), run_of(" house is big")],
+            [run_of("maison "), linked(run_of("blanche", BOLD)), run_of(" est grande")],
+        ),
+        (["<w:r><w:drawing/></w:r>"], ["<w:r><w:drawing/></w:r>"]),
+    ],
+)
+def test_formatting_of_word_moves_with_the_words(source: list[str], target: list[str]) -> None:
+    head, tail = '<w:body><w:p w:id="1"><w:pPr><w:rPr><w:i/></w:rPr></w:pPr>', "</w:p><w:sectPr/></w:body>"
+    assert of_word(head + "".join(source) + tail) == head + "".join(target) + tail
+
+
+def test_a_file_of_word_stays_one(translators: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.docx", "w") as file:
+        file.writestr("[Content_Types].xml", "<Types/>")
+        file.writestr("word/document.xml", f"<w:document><w:p>{run_of('how are you')}</w:p></w:document>")
+    translator = load_translator(translators / "runs" / "mine")
+    translate_document(translator, tmp_path / "a.docx", tmp_path / "b.docx", max_new_tokens=9)
+    with zipfile.ZipFile(tmp_path / "b.docx") as file:
+        assert file.namelist() == ["[Content_Types].xml", "word/document.xml"]
+        text = file.read("word/document.xml").decode()
+    assert text.startswith("<w:document><w:p><w:r>") and "how" not in text
+    assert not re.search("[\x01-\x05]", text)

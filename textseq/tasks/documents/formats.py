@@ -1,4 +1,4 @@
-"""Documents (.txt, .srt, .html, .epub): what is translated in them, and how they are put together again."""
+"""Documents (.txt, .srt, .html, .epub, .docx): what is translated in them, and how they are put together again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from textseq.io.documents import Document, archive_of, reading
 from textseq.io.files import check_outputs, replacing
 from textseq.tasks.documents.markup import parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
+from textseq.tasks.documents.word import MEMBERS, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
 from textseq.tasks.translation.translator import Progress, Translator
 
@@ -30,7 +31,7 @@ CUE = re.compile(r"^[ \t]*\d\d?:\d\d:\d\d[,.]\d{3} --> .*$", re.MULTILINE)
 WIDTHS = range(50, 101)
 """Widths of the longest line of a paragraph whose lines were broken to fill a page."""
 
-PAGES = (".xhtml", ".html", ".htm")
+PAGES = re.compile(r".*\.(xhtml|html?)", re.IGNORECASE)
 """Files of an e-book that have text."""
 
 
@@ -47,8 +48,8 @@ def translate_document(
     """Translate a document with its layout; its ending says what it is.
 
     ``.txt``: paragraphs are lines, or blocks of lines that fill a page; ``.srt``: cues keep their times and at most
-    their number of lines; ``.html`` and ``.epub``: markup stays, and tags move with the words that they enclose.
-    Paragraphs are split into sentences.
+    their number of lines; ``.html``, ``.epub`` and ``.docx``: markup stays, and tags and formatting move with the words
+    that they enclose. Paragraphs are split into sentences.
 
     Args:
         translator: the models.
@@ -147,20 +148,26 @@ def _balanced(text: str, lines: int) -> str:
     return "\n".join(broken)
 
 
-def convert_book(path: Path, encoding: str, translate: Translate, file: BinaryIO) -> None:
-    """An e-book: its pages are translated; every other file is copied."""
-    with reading(str(path)), archive_of(path) as book, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as copy:
-        for item in book.infolist():
-            if item.file_size > LARGEST:
-                raise TextseqError(f"{path}: expected files of at most {LARGEST:,} bytes, got {item.filename}")
-            data = book.read(item)
-            if item.filename.lower().endswith(PAGES):
-                try:
-                    page = data.decode("utf-8-sig")
-                except UnicodeDecodeError as error:
-                    raise TextseqError(f"{path}: {item.filename} is not UTF-8 text ({error})") from None
-                data = "".join(_written(parts_of(page), translate, escape)).encode()
-            copy.writestr(item, data, compress_type=item.compress_type)  # the first one, "mimetype", stays uncompressed
+def _of_archive(
+    pages: re.Pattern[str], parts: Callable[[str], Iterable[str | Paragraph]], escape: Callable[[str], str]
+) -> Format:
+    """A format that is a ZIP archive: its pages are translated; every other file is copied."""
+
+    def convert(path: Path, encoding: str, translate: Translate, file: BinaryIO) -> None:
+        with reading(str(path)), archive_of(path) as archive, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as copy:
+            for item in archive.infolist():
+                if item.file_size > LARGEST:
+                    raise TextseqError(f"{path}: expected files of at most {LARGEST:,} bytes, got {item.filename}")
+                data = archive.read(item)
+                if pages.fullmatch(item.filename):
+                    try:
+                        page = data.decode("utf-8-sig")
+                    except UnicodeDecodeError as error:
+                        raise TextseqError(f"{path}: {item.filename} is not UTF-8 text ({error})") from None
+                    data = "".join(_written(parts(page), translate, escape)).encode()
+                copy.writestr(item, data, compress_type=item.compress_type)  # "mimetype" of a book stays uncompressed
+
+    return convert
 
 
 escape = partial(html.escape, quote=False)
@@ -173,6 +180,7 @@ FORMATS: Mapping[str, Format] = {
     ".html": _of_text(parts_of, escape),
     ".htm": _of_text(parts_of, escape),
     ".xhtml": _of_text(parts_of, escape),
-    ".epub": convert_book,
+    ".epub": _of_archive(PAGES, parts_of, escape),
+    ".docx": _of_archive(MEMBERS, word_parts, leaf),
 }
 """How a document is read, translated and written, by the ending of its name."""

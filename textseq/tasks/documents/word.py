@@ -1,0 +1,99 @@
+"""The text of .docx: its paragraphs, whose runs are marks; everything else stays as it is.
+
+The formatting of most characters of a paragraph is that of its translation; a run with another one is a mark.
+Characters that XML does not have stand for what a run becomes once its place is known.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from textseq.tasks.documents.markup import Builder
+from textseq.tasks.documents.paragraphs import Mark, Paragraph
+
+MEMBERS = re.compile(r"word/(document|header\d*|footer\d*|footnotes|endnotes)\.xml")
+"""Files of a .docx that have text."""
+
+PARAGRAPH = re.compile(
+    r"(?P<head><w:p(?:\s[^<>]*)?>(?:<w:pPr\b[^<>]*/>|<w:pPr\b.*?</w:pPr>)?)(?P<body>.*?)(?P<tail></w:p>)", re.DOTALL
+)
+
+CHILD = re.compile(
+    r"<w:r(?:\s[^<>]*)?>(?P<format><w:rPr\b[^<>]*/>|<w:rPr\b.*?</w:rPr>)?(?P<run>.*?)</w:r>"
+    r"|<(?P<close>/?)(?P<name>[\w:]+)[^<>]*?(?P<empty>/?)>",
+    re.DOTALL,
+)
+
+TEXT = re.compile(r"(?:<w:t(?:\s[^<>]*)?>[^<>]*</w:t>|<w:lastRenderedPageBreak/>)+")
+"""A run that is nothing but text."""
+
+NESTED = re.compile(r"<w:p[\s>]")
+
+PARTS = re.compile("(\x01[^\x02]*\x02|\x03|\x04|\x05)")
+"""Formatting begins; ends; text begins; ends."""
+
+
+def leaf(text: str) -> str:
+    """Text that becomes a run."""
+    return f"\x04{html.escape(text, quote=False)}\x05" if text else ""
+
+
+def word_parts(document: str) -> Iterator[str | Paragraph]:
+    """The raw markup and the paragraphs of a file of a .docx."""
+    place = 0
+    for match in PARAGRAPH.finditer(document):
+        paragraph = None if NESTED.search(match["body"]) else _paragraph(match["body"])
+        if paragraph is not None and paragraph.text.strip():
+            yield document[place : match.start("body")]
+            yield paragraph
+            place = match.end("body")
+    yield document[place:]
+
+
+def _paragraph(body: str) -> Paragraph:
+    """What is within a paragraph of Word."""
+    formats: Counter[str] = Counter()
+    runs: list[tuple[int, int, str]] = []
+    builder = Builder()
+    for child in CHILD.finditer(body):
+        if child["run"] is None:
+            if child["name"] != "w:proofErr":
+                builder.tag(child[0], child["name"], closing=bool(child["close"]), empty=bool(child["empty"]))
+        elif TEXT.fullmatch(child["run"]):
+            start = len(builder.text)
+            builder.add(re.sub(r"<[^<>]*>", "", child["run"]))
+            formats[child["format"] or ""] += len(builder.text) - start
+            if runs and runs[-1][1:] == (start, child["format"] or ""):
+                start = runs.pop()[0]  # Word cuts text at every correction
+            runs.append((start, len(builder.text), child["format"] or ""))
+        else:
+            builder.marks.append(Mark(len(builder.text), len(builder.text), child[0], whole=True))
+    base = max(formats, key=lambda format: formats[format], default="")
+    styled = [Mark(start, end, f"\x01{format}\x02", "\x03") for start, end, format in runs if format != base]
+    paragraph = builder.finish()
+    fitted = (replace(mark, end=min(mark.end, len(paragraph.text))) for mark in styled)
+    marks = sorted(
+        [*paragraph.marks, *(mark for mark in fitted if mark.start < mark.end)],
+        key=lambda mark: (mark.start, -mark.end),
+    )
+    return Paragraph(paragraph.text, tuple(marks), partial(_runs, base=base))
+
+
+def _runs(rendered: str, base: str) -> str:
+    """The runs of a rendered paragraph."""
+    formats, parts = [base], list[str]()
+    for part in PARTS.split(rendered):
+        if part.startswith("\x01"):
+            formats.append(part[1:-1])
+        elif part == "\x03":
+            formats.pop()
+        elif part == "\x04":
+            parts.append(f'<w:r>{formats[-1]}<w:t xml:space="preserve">')
+        else:
+            parts.append("</w:t></w:r>" if part == "\x05" else part)
+    return "".join(parts)
