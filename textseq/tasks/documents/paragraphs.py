@@ -112,7 +112,7 @@ def _moved(mark: Mark, sources: Sequence[Word], targets: Sequence[Word], owners:
     if len(own) == len(sources):
         inside = [*range(len(targets))]
     else:
-        inside = [n for n, owner in enumerate(owners) if owner in own]
+        inside = [n for n, owner in enumerate(owners) if own[0] <= owner <= own[-1]]
         inside = inside or [min(range(len(targets)), key=lambda n: abs(owners[n] - own[0]))]
     start, end = targets[inside[0]][0], targets[inside[-1]][1]
     if mark.start > sources[own[0]][0]:  # punctuation before the mark stays before it
