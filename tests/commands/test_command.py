@@ -13,13 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from children import Child
 from configs import edit_config
 
+from textseq.commands.command import run
 from textseq.data.corpora.catalog import list_corpora
 from textseq.version import __version__
 
@@ -235,6 +236,33 @@ def test_ctrl_c_while_writing_exits_with_130(trained: Path) -> None:
 
 
 # What can go wrong
+
+
+def test_ctrl_c_while_modules_load_is_one_line() -> None:
+    code = (
+        "import builtins; load = builtins.__import__\n"
+        "def stopped(name, *rest):\n"
+        "    if name == 'textseq.commands.command': raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = stopped; import textseq.cli.train"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("", "textseq: stopped\n")
+    assert done.returncode == -signal.SIGINT  # 130 in a shell
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), None]
+)
+def test_memory_that_runs_out_is_told_in_one_line(error: Exception | None, capsys: pytest.CaptureFixture[str]) -> None:
+    def command(arguments: Sequence[str]) -> None:
+        raise error or RuntimeError("shapes do not fit")
+
+    with pytest.raises(SystemExit if error else RuntimeError) as stop:
+        run("textseq-tag", command, [])
+    if error:
+        assert stop.value.args == (2,)
+        assert re.fullmatch(r"textseq-tag: memory ran out; [^\n]+\n", capsys.readouterr().err)
 
 
 def test_missing_file(command: Command, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_without_a_terminal_there_is_a_line_every_thirty_seconds(clock: list[flo
     with ProgressBar(200, "measuring", done=20, report=lines.append) as bar:
         for _ in range(9):
             clock[0] += LINE_EVERY / 3
-            bar.update(10, "loss 1.5")
+            bar.update(10, "loss 1.5" if bar.done == 20 else None)
     assert lines == [
         "measuring: 25% after 00:30, 02:30 left; loss 1.5",
         "measuring: 40% after 01:00, 02:00 left; loss 1.5",

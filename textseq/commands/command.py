@@ -26,6 +26,10 @@ from textseq.version import __version__
 
 Options = TypeVar("Options")
 
+OUT_OF_MEMORY = (
+    "memory ran out; give shorter texts or fewer at a time, choose a smaller model, or use a machine with more memory"
+)
+
 
 def parse(
     default: Options,
@@ -128,10 +132,12 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
             raise TextseqError("stdout is closed; redirect it to a file or to /dev/null")
         command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except TextseqError as error:
+    except (TextseqError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, TextseqError) and not _is_out_of_memory(error):
+            raise
         if first_to_fail(process):
             which = "" if process.leads else f" (process {process.rank})"
-            _complain(f"{prog}{which}: {error}")
+            _complain(f"{prog}{which}: {error if isinstance(error, TextseqError) else OUT_OF_MEMORY}")
         sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as stop:
         if message := str(stop) if isinstance(stop, Interrupted) else "stopped":
@@ -146,6 +152,14 @@ def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence
             _discard_stdout()
         sys.exit(2)
     sys.exit(0)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from textseq.training.devices import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _complain(message: str) -> None:

@@ -60,27 +60,31 @@ class ProgressBar:
             total=total, initial=done, desc=f"{title}: ", bar_format=FORMAT, disable=not (show and on_screen)
         )
         self.report = report if show and not on_screen else None
-        self.title, self.total, self.first, self.done = title, total, done, done
+        self.title, self.total, self.first, self.done, self.note = title, total, done, done, ""
         self.started = self.reported = time.monotonic()
 
-    def update(self, amount: float, note: str = "") -> None:
+    def update(self, amount: float, note: str | None = None) -> None:
         """So much more of the work is done.
 
         Args:
             amount: of the work.
-            note: shown with the bar, such as a loss.
+            note: shown with the bar, such as a loss; None: the one before.
         """
         self.done += amount
-        self.bar.set_postfix_str(note, refresh=False)
+        if note is not None:
+            self.note = note
+            self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(amount)
         if self.report is not None and (now := time.monotonic()) - self.reported >= LINE_EVERY:
             self.reported = now
-            self.report(self._line(now - self.started, note))
+            self.report(self._line(now - self.started))
 
-    def _line(self, seconds: float, note: str) -> str:
+    def _line(self, seconds: float) -> str:
         share, here = self.done / self.total, self.done - self.first
         left = f", {tqdm.format_interval(seconds * (self.total - self.done) / here)} left" if here > 0 else ""
-        return f"{self.title}: {share:.0%} after {tqdm.format_interval(seconds)}{left}" + (f"; {note}" if note else "")
+        return f"{self.title}: {share:.0%} after {tqdm.format_interval(seconds)}{left}" + (
+            f"; {self.note}" if self.note else ""
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -183,6 +183,8 @@ class Trainer:
         stop = self.stop_signal  # a signal that comes after this line is for the next step
         if (logging or stop is not None) and not self._check_loss(bar, log=logging):
             return
+        if not logging:
+            bar.update(self._done() - bar.done)
         if evaluating:
             self._evaluate()
             self.progress.seconds = time.monotonic() - started
