@@ -18,7 +18,7 @@ if sys.platform != "win32":
     SERVER = multiprocessing.get_context("forkserver")
     SERVER.set_forkserver_preload(
         [f"textseq.cli.{name}" for name in ("classify", "evaluate", "sample", "tag", "train", "translate")]
-        + ["textseq.tasks.registry", "textseq.commands.shards", "torch.distributed", "torch._dynamo", "pytest"]
+        + ["textseq.tasks.registry", "textseq.commands.shards", "torch.distributed.run", "torch._dynamo", "pytest"]
         + ["matplotlib.backends.backend_agg", "matplotlib.figure", "sentencepiece"]
     )
 

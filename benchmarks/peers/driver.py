@@ -37,6 +37,19 @@ BEAM = 5
 LONGEST = 100
 """Tokens after which a translation is cut."""
 
+UNTIL_STOPPED = {
+    "batch_type": "sents",
+    "normalization": "tokens",
+    "batch_size": SENTENCES,
+    "bucket_size": 29000,
+    "num_workers": 0,
+    "train_steps": 10**6,
+    "start_decay_steps": 10**7,
+    "valid_steps": 10**7,
+    "save_checkpoint_steps": 10**7,
+}
+"""Settings of OpenNMT-py and Eole: batches of sentences, until ``stop_by_clock`` says that it is enough."""
+
 WARM_UP = 3
 """Sentences translated one by one before the clock counts."""
 

@@ -31,15 +31,7 @@ def train(job: driver.Job, clock: driver.Clock) -> None:
         "learning_rate": driver.LEARNING_RATE,
         "max_grad_norm": driver.CLIPPING,
         "dropout": [driver.DROPOUT],
-        "batch_type": "sents",
-        "normalization": "tokens",
-        "batch_size": driver.SENTENCES,
-        "bucket_size": 29000,
-        "num_workers": 0,
-        "train_steps": 10**6,
-        "start_decay_steps": 10**7,
-        "valid_steps": 10**7,
-        "save_checkpoint_steps": 10**7,
+        **driver.UNTIL_STOPPED,
         "log_attention_entropy": False,  # costs time
         "compute_dtype": "fp32",
     }

@@ -9,8 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -367,12 +365,12 @@ def test_long_sentences_are_not_all_read_ahead(monkeypatch: pytest.MonkeyPatch) 
 def test_torchrun(command: Command) -> None:
     flags = ["--model", "mine", "--input", "in.txt", "--buffer", "4", "--num-beams", "1", "--output"]
     assert command("translate", *flags, "one.txt")[0] == 0
-    call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    module = ["textseq.cli.translate", *flags, "two.txt", "--shard", "8"]
-    done = subprocess.run([*call, *module], capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
+    processes = ["--standalone", "--nproc-per-node", "2", "-m", "textseq.cli.translate"]
+    launcher = Child("from torch.distributed.run import main; main()", [*processes, *flags, "two.txt", "--shard", "8"])
+    _, stderr = launcher.communicate()
+    assert launcher.returncode == 0, stderr
     assert Path("two.txt").read_bytes() == Path("one.txt").read_bytes()
-    notes = [line for line in done.stderr.splitlines() if "was cut off" in line]
+    notes = [line for line in stderr.splitlines() if "was cut off" in line]
     numbers = [int(number) for line in notes for number in re.findall(r"sentence (\d+)", line)]
     assert len(numbers) == len(set(numbers)) <= 10, "as many as one process names, for each"
     assert any(number > 8 for number in numbers), "the numbers of the lines in the file"

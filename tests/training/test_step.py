@@ -12,7 +12,6 @@ import math
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -461,11 +460,11 @@ def test_what_is_wrong_is_said_once(home: Path) -> None:
 
 def test_what_is_wrong_is_said_once_under_a_launcher(home: Path) -> None:
     """By torch's own launcher, which stays when the first process has failed."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "textseq.cli.train", "--text", "nowhere.txt"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode
-    assert done.stderr.count("no file or folder") == 1, done.stderr
+    processes = ["--standalone", "--nproc-per-node", "2", "-m", "textseq.cli.train"]
+    launcher = Child("from torch.distributed.run import main; main()", [*processes, "--text", "nowhere.txt"])
+    assert launcher.wait(timeout=300)
+    _, stderr = launcher.communicate()
+    assert stderr.count("no file or folder") == 1, stderr
 
 
 def test_several_processes_do_not_train_one_model_after_the_other(home: Path) -> None:
