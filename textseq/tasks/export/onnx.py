@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -101,6 +103,8 @@ def _write(graph: Graph, path: Path) -> None:
     """Trace a module; its weights become part of the file."""
     axes = {name: dict(free) for name, (_, free) in graph.inputs.items()}
     axes |= {name: dict(free) for name, free in graph.outputs.items()}
+    names = inspect.signature(torch.onnx.export).parameters
+    by_tracing: dict[str, Any] = {"dynamo": False} if "dynamo" in names else {}  # torch 2.4 has no other way
     with warnings.catch_warnings():
         # The exporter by tracing is the one whose graphs have whole recurrent layers; torch announces another. Its
         # warnings on constant shapes are about the sizes that are fixed here.
@@ -113,5 +117,5 @@ def _write(graph: Graph, path: Path) -> None:
             output_names=[*graph.outputs],
             dynamic_axes={name: free for name, free in axes.items() if free},
             opset_version=OPSET,
-            dynamo=False,
+            **by_tracing,
         )
