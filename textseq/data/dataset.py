@@ -252,7 +252,7 @@ class Survey(Generic[Checked]):
             contents = {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}
         return {
             "name": " and ".join(path.name for path in paths),
-            "title": ", ".join(map(str, paths)),
+            "title": ", ".join(path.name for path in paths),
             "purpose": f"your own {self.unit}",
             "encoding": self.encoding,
             "contents": contents,

@@ -132,7 +132,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         notes += (f"Skipped files that are not {encoding} text: {len(skipped)} (the first is {skipped[0]}).",)
     return TextDataset(
         name=paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
-        title=where,
+        title=", ".join(path.name for path in paths),
         purpose="your own text",
         encoding=encoding,
         notes=notes,
