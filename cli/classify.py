@@ -81,7 +81,8 @@ def classify(arguments: Sequence[str]) -> None:
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
     with options.reading(LONGEST) as lines:
-        from textseq.tasks.classification.classifier import BUFFER, CHARACTERS
+        from textseq.tasks.classification.classifier import CHARACTERS
+        from textseq.tasks.label_predictor import BUFFER
         from textseq.tasks.registry import load_classifier
 
         classifier = load_classifier(model, device=options.device, precision=options.precision)

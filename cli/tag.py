@@ -56,8 +56,9 @@ def tag(arguments: Sequence[str]) -> None:
     if options.json and options.conll:
         raise TextseqError("--json and --conll are two formats; leave one out")
     with options.reading() as lines:
+        from textseq.tasks.label_predictor import BUFFER
         from textseq.tasks.registry import load_tagger
-        from textseq.tasks.tagging.tagger import BUFFER, CHARACTERS
+        from textseq.tasks.tagging.tagger import CHARACTERS
 
         tagger = load_tagger(model, device=options.device, precision=options.precision)
         if options.conll and not tagger.aligned:

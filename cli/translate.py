@@ -146,7 +146,7 @@ def _opened(options: Translate) -> Translator:
                 raise
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
             raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
-    return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
+    return ensemble_of(loaded)
 
 
 def _document(options: Translate, document: Path) -> None:

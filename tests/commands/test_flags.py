@@ -191,7 +191,6 @@ def test_a_fifth_task_is_trained_and_evaluated(
         LANGUAGE_MODEL,
         name="letters",
         noun="a letter model",
-        plural="letter models",
         source=LetterData,
         examples="textseq-train --letters a.txt",
     )

@@ -322,8 +322,8 @@ def test_the_same_bytes_as_one_process(name: str, flags: str, command: Command, 
     ("module", "flags"),
     [
         ("translation.translator", "--model mine --pairs in.tsv --compare second --write-translations out.txt"),
-        ("classification.classifier", "--model films --labelled in.csv"),
-        ("tagging.tagger", "--model words --tagged in.conll"),
+        ("label_predictor", "--model films --labelled in.csv"),
+        ("label_predictor", "--model words --tagged in.conll"),
     ],
 )
 @pytest.mark.usefixtures("texts")

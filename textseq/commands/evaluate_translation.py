@@ -92,7 +92,7 @@ def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
     from textseq.tasks.translation.ensemble import ensemble_of
 
     loaded = [load_translator(folder, device=options.device, precision=options.precision) for folder in folders]
-    return ensemble_of(loaded) if len(loaded) > 1 else loaded[0]
+    return ensemble_of(loaded)
 
 
 def _dataset(options: Evaluate, source: str, target: str) -> PairDataset:

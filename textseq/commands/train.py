@@ -211,7 +211,7 @@ class Named:
                 asked[f"--recipe {self.value('--recipe')}"] = named
         if self.corpus is not None:
             wanted = [task for task in registry.TASKS if task.name in (stated, self.recipe.get("task"))]
-            if not any(task.accepts(self.corpus) for task in wanted):
+            if not any(task.name == self.corpus.task or task.accepts(self.corpus) for task in wanted):
                 asked[f"corpus '{self.corpus.name}'"] = self.corpus.task
         for task in registry.TASKS:
             asked |= {flag: task.name for flag in _own_flags(task) if flag in self.values}

@@ -31,6 +31,12 @@ def document_lengths(tokens: Tokens) -> np.ndarray:
     return np.diff(np.append(tokens.document_starts, len(tokens.ids)))
 
 
+def document(tokens: Tokens, number: int, longest: int | None = None) -> np.ndarray:
+    """The ids of a document, (T,), or of its beginning."""
+    start, following = tokens.document_starts[number], tokens.document_starts[number + 1 : number + 2]
+    return tokens.ids[start : following[0] if len(following) else None][:longest].astype(np.int64)
+
+
 class Cursor(NamedTuple):
     """A position in the training data."""
 

@@ -5,10 +5,8 @@ A predictor takes a list and gives a list; a single text is taken as one and giv
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args
@@ -23,12 +21,6 @@ from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
-from textseq.training.distributed.environment import environment
-
-log = logging.getLogger("textseq")
-
-SHOWN = 5
-"""Unknown labels that a note names."""
 
 Dataset = TypeVar("Dataset")
 Item = TypeVar("Item")
@@ -171,31 +163,3 @@ def batches_by_length(lengths: Mapping[int, int], limit: int) -> Iterator[list[i
         count = max(1, limit // max(1, lengths[longest_first[0]]))
         yield longest_first[:count]
         longest_first = longest_first[count:]
-
-
-def note_unseen(noun: str, targets: Iterable[str], known: Sequence[str], where: str) -> None:
-    """Warn that labels of a split, such as "test split of 'imdb'", are unknown to the model, and count as wrong.
-
-    Raises:
-        TextseqError: all are unknown.
-    """
-    counts = Counter(targets)
-    unseen = sorted(counts.keys() - set(known))
-    if not unseen:
-        return
-    names = ", ".join(map(repr, unseen[:SHOWN])) + ", ..." * (len(unseen) > SHOWN)
-    if len(unseen) == len(counts):
-        raise TextseqError(
-            f"the {where} has only {noun}s that the model does not know ({names}); it knows {', '.join(known)}"
-        )
-    if environment().leads:
-        share = f"{sum(counts[label] for label in unseen):,} of {counts.total():,}"
-        log.warning(
-            "note: the %s has %ss that the model does not know (%s; %s): they count as wrong", where, noun, names, share
-        )
-
-
-def numbers_in(labels: Sequence[str], targets: Iterable[str]) -> list[int]:
-    """The number of each target among the labels."""
-    number_of = {label: number for number, label in enumerate(labels)}
-    return [number_of[target] for target in targets]

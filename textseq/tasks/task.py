@@ -28,9 +28,10 @@ class Task:
     """As in ``--task`` and ``config.json``."""
     noun: str
     """Such as "a classifier"."""
-    plural: str
     command: str
     """Command line that uses a model; its name follows."""
+    examples: str = ""
+    """Command lines for ``textseq-train --help``."""
     source: type[DataSource]
     """Settings of the data source; ``source.own_files`` is the flag of one's own files."""
     data_config: type[Settings]
@@ -38,14 +39,17 @@ class Task:
     training_config: type[TrainingConfig]
     evaluation_config: type[Settings] = Settings
     """Its fields are further keywords of the predictor's ``evaluate``."""
-    best_by: tuple[str, ...]
+    best_by: tuple[str, ...] = ("loss",)
     """Criteria of the best checkpoint."""
-    accepts: Callable[[CorpusRecipe], bool]
-    """Whether a corpus can be trained on; ``CorpusRecipe.task`` is its default task."""
+    accepts: Callable[[CorpusRecipe], bool] = lambda recipe: False
+    """Whether a corpus of another task (``CorpusRecipe.task``) can be trained on."""
     predictor: str
     run: str
-    examples: str = ""
-    """Command lines for ``textseq-train --help``."""
+
+    @property
+    def plural(self) -> str:
+        """Such as "classifiers"."""
+        return f"{self.noun.partition(' ')[2]}s"
 
     def predictor_class(self) -> type[AnyPredictor]:
         """The class that uses a trained model."""

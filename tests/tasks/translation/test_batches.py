@@ -161,7 +161,7 @@ def test_every_pair_comes_once_an_epoch_and_whole(batches: PairBatches, number: 
 @given(many_batches())
 def test_a_batch_depends_on_the_cursor_alone(batches: PairBatches) -> None:
     found = [pair for number in range(2) for pair in epoch(batches, number)]
-    again = PairBatches(batches.sources, batches.targets, batches.ends, batches.config, batches.seed)
+    again = PairBatches(batches.sources, batches.targets, batches.eos_ids, batches.config, batches.seed)
     for cursor, batch in reversed(found):
         assert same(again.batch(cursor)[0], batch)
 

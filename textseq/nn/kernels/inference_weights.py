@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.decoding import Precision
+from textseq.errors import unknown
 from textseq.nn.cells import ALL, Weights
 from textseq.nn.kernels.int8 import Int8Linear, Linear, PackedLinear, has_onednn
 
@@ -71,4 +72,13 @@ def quantized(weights: Weights) -> Weights:
 Prepare = Callable[[Weights], Weights]
 
 PRECISIONS: dict[Precision, Prepare] = {"float32": packed, "int8": quantized}
+
+
+def preparation(precision: Precision) -> Prepare:
+    """The function that prepares weights for products in a precision; an unknown one is a TextseqError."""
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    return PRECISIONS[precision]
+
+
 """Prepares weights for generation, by the precision of the products."""

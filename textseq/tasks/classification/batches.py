@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, RowBatches, Tokens, document_lengths, moved, pad
+from textseq.data.batching import Cursor, RowBatches, Tokens, document, document_lengths, moved, pad
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,4 @@ class TextBatches(RowBatches):
 
     def tokens(self, number: int) -> np.ndarray:
         """The ids of a text, (T,)."""
-        start = int(self.texts.document_starts[number])
-        length = int(self.lengths[number])
-        return self.texts.ids[start : start + min(length, self.longest or length)].astype(np.int64)
+        return document(self.texts, number, self.longest)

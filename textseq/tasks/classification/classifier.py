@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import Self, overload
@@ -26,7 +25,6 @@ from textseq.data.labelled import LabelledDataset
 from textseq.data.readers.labelled import remembered_column
 from textseq.data.sources import DataSource, LabelledData
 from textseq.errors import TextseqError, unknown
-from textseq.io.lines import read_ahead
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
 from textseq.metrics.signature import data_signature
 from textseq.tasks.classification.batches import text_batch
@@ -34,13 +32,11 @@ from textseq.tasks.classification.config import ClassifierConfig, ExplanationMet
 from textseq.tasks.classification.explain import Explanation, contributions
 from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
-from textseq.tasks.predictor import Predictor, batches_by_length, each, note_unseen, numbers_in
+from textseq.tasks.label_predictor import BUFFER, LabelPredictor, labelled_info, row_blocks, text_blocks
+from textseq.tasks.predictor import batches_by_length, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
-
-BUFFER = 2048
-"""Texts read ahead and sorted by length."""
 
 CHARACTERS = 2**24
 """Characters read ahead, not counting the last text; bounds the memory."""
@@ -67,7 +63,7 @@ class Classification:
         return self.probabilities[self.label]
 
 
-class Classifier(Predictor[LabelledDataset]):
+class Classifier(LabelPredictor[LabelledDataset]):
     """A classifier with its tokenizer and labels.
 
     Args: as ``Predictor``. ``precision`` is that of classification; explanations are computed in float32.
@@ -84,9 +80,7 @@ class Classifier(Predictor[LabelledDataset]):
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
-        where, info = str(saved.folder / "config.json"), saved.info
-        if len(info.labels) < 2:
-            raise TextseqError(f"{where} is damaged: expected two labels or more; restore the folder")
+        where, info = labelled_info(saved)
         if not 0 < info.temperature <= MAX_TEMPERATURE:
             raise TextseqError(
                 f"{where} is damaged: 'temperature' must be above 0 and at most {MAX_TEMPERATURE}; restore the folder"
@@ -112,15 +106,6 @@ class Classifier(Predictor[LabelledDataset]):
 
     def word_table(self) -> tuple[Sequence[str], Tensor]:
         return self.tokenizer.vocabulary, self.model.embedding.weight
-
-    @property
-    def about(self) -> str:
-        return ", ".join(self.labels)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of the model's outputs."""
-        return self.info.labels
 
     @property
     def temperature(self) -> float:
@@ -151,15 +136,11 @@ class Classifier(Predictor[LabelledDataset]):
             buffer: texts read ahead and sorted by length; fewer if they are long.
             progress: called with the number of texts of each finished block.
         """
-        if isinstance(texts, str):
-            raise TextseqError("classify: expected a list of texts, got one string; put it into a list")
-        iterator = iter(texts)
-        while block := read_ahead(iterator, buffer, CHARACTERS):
+        for block in text_blocks(texts, buffer, CHARACTERS, progress):
             for row in self.log_probabilities(block):
                 p = np.exp(row)
                 label = self.labels[int(row.argmax())]
                 yield Classification(label, dict(zip(self.labels, p.tolist(), strict=True)))
-            progress(len(block))
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Calibrated log-probabilities of the labels in nats, (N, C)."""
@@ -240,18 +221,15 @@ class Classifier(Predictor[LabelledDataset]):
             TextseqError: the model knows no label of the split; where it knows some, the others count as wrong.
         """
         rows, truth = {}, []
-        examples = dataset.examples(split)
-        for turn, block in enumerate(iter(lambda: list(islice(examples, BUFFER)), [])):
+        for turn, block in row_blocks(dataset.examples(split), progress):
             if process_group.turn(turn):
                 rows[turn] = torch.from_numpy(self.log_probabilities([text for text, _ in block]))
             truth += [label for _, label in block]
-            progress(len(block))
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|precision:{self.precision}" if self.precision != "float32" else ""
-        note_unseen("label", truth, self.labels, f"{split} split of '{dataset.name}'")
-        labels = (*dict.fromkeys((*self.labels, *truth)),)
-        return measure_labels(log_p, numbers_in(labels, truth), labels, how=how)
+        labels, targets = self.with_unseen("label", truth, f"{split} split of '{dataset.name}'")
+        return measure_labels(log_p, targets, labels, how=how)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
         """Logits (N, C) -> log-probabilities in nats, (N, C)."""

@@ -9,16 +9,7 @@ from textseq.tasks.task import Task
 CLASSIFICATION = Task(
     name="classification",
     noun="a classifier",
-    plural="classifiers",
     command="textseq-classify --model",
-    source=LabelledData,
-    data_config=LabelledConfig,
-    model_config=ClassifierConfig,
-    training_config=ClassifierTrainingConfig,
-    best_by=("accuracy", "loss"),
-    accepts=lambda recipe: bool(recipe.labels),
-    predictor="textseq.tasks.classification.classifier:Classifier",
-    run="textseq.tasks.classification.run:ClassificationRun",
     examples="""\
 textseq-train sst2                                          a corpus of labelled texts by name
 textseq-train --labelled reviews.csv --name mine            your own texts: a table with a header
@@ -27,4 +18,11 @@ textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vect
 textseq-train imdb --from mine --unfreeze-epochs 1          begin with the layers of a language model
 textseq-train sentence_polarity --folds 10                  cross-validation: ten models
 textseq-train sst2 --seeds 3                                three models: mean and deviation""",
+    source=LabelledData,
+    data_config=LabelledConfig,
+    model_config=ClassifierConfig,
+    training_config=ClassifierTrainingConfig,
+    best_by=("accuracy", "loss"),
+    predictor="textseq.tasks.classification.classifier:Classifier",
+    run="textseq.tasks.classification.run:ClassificationRun",
 )

@@ -33,7 +33,7 @@ from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.surprisal import Piece
 from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
-from textseq.training.devices import pick_device
+from textseq.training.devices import pick_device, random_generator
 
 START = "\n"
 """Context of the first token of every text: it begins a line."""
@@ -250,11 +250,7 @@ class TextGenerator(Predictor[DocumentSet]):
         self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None
     ) -> Iterator[torch.Tensor]:
         n = config.num_return_sequences
-        generator = torch.Generator(self.device)
-        if config.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(config.seed)
+        generator = random_generator(self.device, config.seed)
         prompts, state = context.expand(n, -1), self.model.initial_state(n)
         return sample(self.step, prompts, state, config, generator=generator, bias=bias)
 

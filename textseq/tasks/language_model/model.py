@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from textseq.config.decoding import Precision
-from textseq.errors import unknown
 from textseq.nn.cells import CELLS, State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
-from textseq.nn.kernels.inference_weights import PRECISIONS
+from textseq.nn.kernels.inference_weights import preparation
 from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sampled_output
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
@@ -151,9 +150,7 @@ class LanguageModel(nn.Module):
         Raises:
             TextseqError: a precision that is unknown or that the device does not support.
         """
-        if precision not in PRECISIONS:
-            raise unknown("precision", precision, PRECISIONS)
-        prepare = PRECISIONS[precision]
+        prepare = preparation(precision)
         with torch.no_grad():
             table = self.recurrent.input_gates(self.embedding.weight)  # (V, G*H)
             stack = self.recurrent.stepper(prepare)

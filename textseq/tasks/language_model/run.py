@@ -71,12 +71,7 @@ def train(
         data_source: all of these.
         model: sizes and cell; default: those of ``init_from``, or ``LanguageModelConfig()``.
         data: tokenizer, streams, windows.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
-            report.
-
-    Raises:
-        TextseqError: whatever the user can fix, before the first step wherever possible.
-        Interrupted: after Ctrl-C or SIGTERM; the run was saved.
+        options: name, training, init_from and so on, as of ``textseq.tasks.run.train``; its errors too.
 
     Example:
         >>> writer = textseq.train(text="novel.txt", name="mine")

@@ -10,19 +10,17 @@ from textseq.tasks.task import Task
 LANGUAGE_MODEL = Task(
     name="language-model",
     noun="a language model",
-    plural="language models",
     command="textseq-sample --author",
+    examples="""\
+textseq-train tinyshakespeare --max-minutes 5     a corpus by name
+textseq-train --text novel.txt --name mine        your own text: files or folders
+textseq-train --text more.txt --from mine         train a model further""",
     source=TextData,
     data_config=DataConfig,
     model_config=LanguageModelConfig,
     training_config=TrainingConfig,
     evaluation_config=LanguageEvaluationConfig,
-    best_by=("loss",),
-    accepts=lambda recipe: recipe.is_text or bool(recipe.labels),
+    accepts=lambda recipe: bool(recipe.labels),
     predictor="textseq.tasks.language_model.generator:TextGenerator",
     run="textseq.tasks.language_model.run:LanguageModelRun",
-    examples="""\
-textseq-train tinyshakespeare --max-minutes 5     a corpus by name
-textseq-train --text novel.txt --name mine        your own text: files or folders
-textseq-train --text more.txt --from mine         train a model further""",
 )

@@ -58,12 +58,7 @@ def train_tagger(
         data_source: either of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``TaggerConfig()``.
         data: lexicon and batches.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
-            report.
-
-    Raises:
-        TextseqError: whatever the user can fix, before the first step wherever possible.
-        Interrupted: after Ctrl-C or SIGTERM; the run was saved.
+        options: name, training, init_from and so on, as of ``textseq.tasks.run.train``; its errors too.
 
     Example:
         >>> tagger = textseq.train_tagger(tagged="train.conll", name="mine")

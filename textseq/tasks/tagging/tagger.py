@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from shlex import quote
 from typing import Literal, Self, get_args, overload
 
@@ -26,10 +25,17 @@ from textseq.data.spans import allowed_transitions
 from textseq.data.tagged import TaggedDataset
 from textseq.decoding.ctc import ctc_beam_search, ctc_greedy
 from textseq.errors import TextseqError, unknown
-from textseq.io.lines import read_ahead
 from textseq.metrics.signature import data_signature
 from textseq.metrics.tagging import SequenceMetrics, TaggingMetrics, measure_sequences, measure_tags
-from textseq.tasks.predictor import Predictor, batches_by_length, each, note_unseen, numbers_in
+from textseq.tasks.label_predictor import (
+    BUFFER,
+    LabelPredictor,
+    labelled_info,
+    note_unseen,
+    row_blocks,
+    text_blocks,
+)
+from textseq.tasks.predictor import batches_by_length, each
 from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
@@ -42,9 +48,6 @@ from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 BEAMS = 10
 """Default beam size of the CTC search."""
 
-BUFFER = 2048
-"""Sentences read ahead and sorted by length."""
-
 CHARACTERS = 2**22
 """Characters read ahead, not counting the last sentence; bounds the memory."""
 
@@ -54,7 +57,7 @@ WORDS_PER_BATCH = 20_000
 WordSplitting = Literal["nltk", "spaces"]
 
 
-class Tagger(Predictor[TaggedDataset]):
+class Tagger(LabelPredictor[TaggedDataset]):
     """A tagger with its lexicon and tags; its arguments are those of ``Predictor``, in float32.
 
     Example:
@@ -68,9 +71,7 @@ class Tagger(Predictor[TaggedDataset]):
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
-        where, info = str(saved.folder / "config.json"), saved.info
-        if len(info.labels) < 2:
-            raise TextseqError(f"{where} is damaged: expected two labels or more; restore the folder")
+        where, info = labelled_info(saved)
         config, lexicon = TaggerConfig.from_dict(info.model, where=where), load_lexicon(saved.folder, saved.tokenizer)
         model = checkpoint.build_with_weights(lambda: tagger_model(config, lexicon, info), saved.weights, saved.folder)
         return cls(model.to(pick_device(device)), lexicon, info, precision=precision)
@@ -98,15 +99,6 @@ class Tagger(Predictor[TaggedDataset]):
 
     def word_table(self) -> tuple[Sequence[str], torch.Tensor]:
         return self.tokenizer.words.vocabulary, self.model.embedding.weight
-
-    @property
-    def about(self) -> str:
-        return ", ".join(self.labels)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The tags, in the order of the model's outputs."""
-        return self.info.labels
 
     @property
     def aligned(self) -> bool:
@@ -161,10 +153,7 @@ class Tagger(Predictor[TaggedDataset]):
             raise TextseqError(f"num_beams: expected at least 1, got {num_beams}")
         if words not in get_args(WordSplitting):
             raise unknown("word splitting", words, get_args(WordSplitting))
-        if isinstance(texts, str):
-            raise TextseqError("stream: expected a list of texts, got one string; put it into a list")
-        iterator = iter(texts)
-        while block := read_ahead(iterator, buffer, CHARACTERS):
+        for block in text_blocks(texts, buffer, CHARACTERS, progress):
             for text in block:
                 if not isinstance(text, str) and not (
                     isinstance(text, Sequence) and all(isinstance(word, str) for word in text)
@@ -174,7 +163,6 @@ class Tagger(Predictor[TaggedDataset]):
                 yield from self._tag_words(block, words)
             else:
                 yield from self._tag_sequences(["".join(text).strip() for text in block], num_beams)
-            progress(len(block))
 
     def _tag_words(self, texts: Sequence[str | Sequence[str]], words: WordSplitting) -> Iterator[Tagging]:
         sentences = [words_of(text, words) if isinstance(text, str) else tuple(text) for text in texts]
@@ -258,8 +246,7 @@ class Tagger(Predictor[TaggedDataset]):
         self._check_alignment(dataset, aligned=True)
         rows, predicted, known, lengths = {}, {}, [], []
         truth: list[str] = []
-        sentences = dataset.sentences(split)
-        for turn, block in enumerate(iter(lambda: list(islice(sentences, BUFFER)), [])):
+        for turn, block in row_blocks(dataset.sentences(split), progress):
             for words, tags in block:
                 truth += tags
                 known += (self.tokenizer.encode(words) != self.tokenizer.unknown).tolist()
@@ -268,14 +255,11 @@ class Tagger(Predictor[TaggedDataset]):
                 results = self.read([words for words, _ in block])
                 rows[turn] = torch.cat([torch.from_numpy(log_p) for _, log_p in results])
                 predicted[turn] = torch.tensor([tag for best, _ in results for tag in best])
-            progress(len(block))
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         best = [tag for tags in process_group.collect(predicted) for tag in tags.tolist()]
         how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         how += f"|output:{self.model.config.output}"
-        note_unseen("tag", truth, self.labels, f"{split} split of '{dataset.name}'")
-        labels = (*dict.fromkeys((*self.labels, *truth)),)
-        targets = numbers_in(labels, truth)
+        labels, targets = self.with_unseen("tag", truth, f"{split} split of '{dataset.name}'")
         return measure_tags(log_p, targets, best, known, lengths, labels, spans=bool(self.info.scheme), how=how)
 
     def evaluate_sequences(

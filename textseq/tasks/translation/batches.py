@@ -15,6 +15,7 @@ from textseq.data.batching import (
     Cursor,
     LengthBatches,
     Tokens,
+    document,
     document_lengths,
     length_pools,
     moved,
@@ -39,13 +40,13 @@ class PairBatch:
     """A window of the targets of N sentence pairs, with their whole sources."""
 
     source: Tensor
-    """(N, S) ids, each sentence ended by ``end``, padded."""
+    """(N, S) ids, each sentence with its end-of-sentence id, padded."""
     source_lengths: Tensor
-    """(N,) tokens of each, including ``end``; on the CPU."""
+    """(N,) tokens of each, the end of the sentence included; on the CPU."""
     inputs: Tensor
     """(N, T) input ids of the decoder: the token before each target."""
     targets: Tensor
-    """(N, T) ids to predict, each sentence ended by ``end``, padded."""
+    """(N, T) ids to predict, each sentence with its end-of-sentence id, padded."""
     real: Tensor
     """(N, T) booleans: false for padding."""
     count: int
@@ -79,35 +80,35 @@ class PairBatch:
         return moved(self, device, ("source", "inputs", "targets", "real"))
 
 
-def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ends: tuple[int, int]) -> PairBatch:
+def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], eos_ids: tuple[int, int]) -> PairBatch:
     """The batch of some sentence pairs, with their whole targets.
 
     Args:
         sources: ids of each source.
         targets: ids of each target.
-        ends: the token that ends a source, and the one that begins and ends a target.
+        eos_ids: end-of-sentence ids of source and target; that of the target is also its first input.
     """
-    source_end, end = ends
-    written = pad([np.append(ids, end) for ids in targets], end)  # (N, T)
+    source_eos, target_eos = eos_ids
+    padded = pad([np.append(ids, target_eos) for ids in targets], target_eos)  # (N, T)
     lengths = torch.tensor([len(ids) + 1 for ids in targets])
     return PairBatch(
-        source=pad([np.append(ids, source_end) for ids in sources], source_end),
+        source=pad([np.append(ids, source_eos) for ids in sources], source_eos),
         source_lengths=torch.tensor([len(ids) + 1 for ids in sources]),
-        inputs=torch.cat([torch.full_like(written[:, :1], end), written[:, :-1]], dim=1),
-        targets=written,
-        real=torch.arange(written.shape[1]) < lengths.unsqueeze(1),
+        inputs=torch.cat([torch.full_like(padded[:, :1], target_eos), padded[:, :-1]], dim=1),
+        targets=padded,
+        real=torch.arange(padded.shape[1]) < lengths.unsqueeze(1),
         count=int(lengths.sum()),
     )
 
 
 def window(batch: PairBatch, start: int, stop: int | None) -> PairBatch:
     """The targets of a batch from ``start`` to ``stop`` (None: the end)."""
-    stretch = slice(start, stop)
-    real = batch.real[:, stretch]
+    columns = slice(start, stop)
+    real = batch.real[:, columns]
     return replace(
         batch,
-        inputs=batch.inputs[:, stretch],
-        targets=batch.targets[:, stretch],
+        inputs=batch.inputs[:, columns],
+        targets=batch.targets[:, columns],
         real=real,
         count=int(real.sum()),
         first=start == 0,
@@ -121,7 +122,7 @@ class PairBatches(LengthBatches[Place]):
     Args:
         sources: the encoded sources, each sentence a document.
         targets: the encoded targets.
-        ends: the token that ends a source, and the one that begins and ends a target.
+        eos_ids: end-of-sentence ids of source and target; that of the target is also its first input.
         config: sizes.
         seed: of the order and the segmentations.
         resegment: for either side, segments a sentence differently in every epoch; None: never.
@@ -135,7 +136,7 @@ class PairBatches(LengthBatches[Place]):
         self,
         sources: Tokens,
         targets: Tokens,
-        ends: tuple[int, int],
+        eos_ids: tuple[int, int],
         config: PairConfig,
         seed: int,
         resegment: tuple[Resegment, Resegment] | None = None,
@@ -143,7 +144,7 @@ class PairBatches(LengthBatches[Place]):
     ) -> None:
         assert len(sources.document_starts) == len(targets.document_starts)
         self.sources, self.targets = sources, targets
-        self.ends, self.config, self.resegment, self.augment = ends, config, resegment, augment
+        self.eos_ids, self.config, self.resegment, self.augment = eos_ids, config, resegment, augment
         self.source_lengths, self.target_lengths = document_lengths(sources), document_lengths(targets)
         longest = np.maximum(self.source_lengths, self.target_lengths)
         limit = config.longest or np.inf
@@ -175,11 +176,11 @@ class PairBatches(LengthBatches[Place]):
 
     def _pairs(self, pairs: np.ndarray, epoch: int) -> PairBatch:
         sources, targets = zip(*(self._tokens(pair, epoch) for pair in pairs.tolist()), strict=True)
-        return pair_batch(sources, targets, self.ends)
+        return pair_batch(sources, targets, self.eos_ids)
 
     def _tokens(self, pair: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """A source and its target, as changed and segmented in an epoch."""
-        source, target = _sentence(self.sources, pair), _sentence(self.targets, pair)
+        source, target = document(self.sources, pair), document(self.targets, pair)
         if self.augment is not None:
             source, target = self.augment(source, target, np.random.default_rng([self.seed, epoch, pair, 2]))
         if self.resegment is not None:
@@ -228,9 +229,3 @@ def _fill(pairs: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarra
             cuts.append(place)
             first, longest = place, length
     return np.split(pairs, cuts)
-
-
-def _sentence(tokens: Tokens, number: int) -> np.ndarray:
-    starts = tokens.document_starts
-    stop = starts[number + 1] if number + 1 < len(starts) else len(tokens.ids)
-    return tokens.ids[starts[number] : stop].astype(np.int64)

@@ -9,7 +9,7 @@ from textseq.tasks.translation.translator import Translator
 
 
 def ensemble_of(translators: Sequence[Translator]) -> Translator:
-    """A translator that combines the models of several at every token.
+    """A translator that combines the models of several at every token; of one, that one.
 
     Raises:
         TextseqError: none are given, or their languages, vocabularies, devices or precisions differ.
@@ -17,6 +17,8 @@ def ensemble_of(translators: Sequence[Translator]) -> Translator:
     if not translators:
         raise TextseqError("an ensemble: expected at least one model, got none")
     first = translators[0]
+    if len(translators) == 1:
+        return first
     for other in translators[1:]:
         for what, expected, actual in (
             ("the same languages", " to ".join(first.languages), " to ".join(other.languages)),

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from textseq.config.decoding import Precision
-from textseq.errors import TextseqError, unknown
+from textseq.errors import TextseqError
 from textseq.nn.attention import Memory
 from textseq.nn.attention_decoder import SUFFIX, AttentionDecoder
 from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
-from textseq.nn.kernels.inference_weights import PRECISIONS, Prepare
+from textseq.nn.kernels.inference_weights import Prepare, preparation
 from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
@@ -204,9 +204,7 @@ class TranslationModel(nn.Module):
         Raises:
             TextseqError: a precision that is unknown or that the device does not support.
         """
-        if precision not in PRECISIONS:
-            raise unknown("precision", precision, PRECISIONS)
-        prepare, decoder, config = PRECISIONS[precision], self.decoder, self.config
+        prepare, decoder, config = preparation(precision), self.decoder, self.config
         width = config.hidden_size + 2 * config.encoder_size
         with torch.no_grad():
             bounded = decoder.cell.bounded  # states, values and contexts are between -1 and 1

@@ -75,12 +75,7 @@ def train_translator(
         data_source: all of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``TranslationModelConfig()``.
         data: tokenizer and batches.
-        options: as ``textseq.tasks.run.train``: name, training, init_from, overwrite, data_dir, download, progress,
-            report.
-
-    Raises:
-        TextseqError: whatever the user can fix, before the first step wherever possible.
-        Interrupted: after Ctrl-C or SIGTERM; the run was saved.
+        options: name, training, init_from and so on, as of ``textseq.tasks.run.train``; its errors too.
 
     Example:
         >>> translator = textseq.train_translator(pairs=["train.en", "train.de"], name="mine")

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from textseq.data.batching import Tokens, document, document_lengths
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
 
@@ -39,15 +39,6 @@ LINKS = 2**24
 """Source-target token pairs in training, at most; of a larger corpus every n-th sentence is used."""
 
 Numbers = npt.NDArray[np.integer]
-
-
-class Encoded(Protocol):
-    """The sentences of one side: concatenated ids, and the start of each sentence."""
-
-    @property
-    def ids(self) -> Numbers: ...
-    @property
-    def document_starts(self) -> Numbers: ...
 
 
 @dataclass(frozen=True)
@@ -112,7 +103,7 @@ def load_shortlist(folder: Path, eos_ids: tuple[int, int]) -> Shortlist | None:
 
 
 def learn_shortlist(
-    sources: Encoded, targets: Encoded, source_to_target: Sequence[int], eos_ids: tuple[int, int]
+    sources: Tokens, targets: Tokens, source_to_target: Sequence[int], eos_ids: tuple[int, int]
 ) -> Shortlist:
     """Train the shortlist on a parallel text.
 
@@ -144,17 +135,17 @@ def _shortlist(s: Numbers, t: Numbers, source_end: int) -> Shortlist:
 
 
 def _translations(
-    sources: Encoded, targets: Encoded, source_end: int
+    sources: Tokens, targets: Tokens, source_end: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """IBM model 1: source tokens, target tokens and p(target | source) of every pair that occurs.
 
     The source's end is the empty word, which every target token may come from.
     """
-    source_lengths, target_lengths = _lengths(sources), _lengths(targets)
+    source_lengths, target_lengths = document_lengths(sources), document_lengths(targets)
     links = int(((source_lengths + 1) * target_lengths).sum())
     sample = range(0, len(source_lengths), max(1, -(-links // LINKS)))
-    read = [np.append(_document(sources, n), source_end) for n in sample]
-    written = [_document(targets, n) for n in sample]
+    read = [np.append(document(sources, n), source_end) for n in sample]
+    written = [document(targets, n) for n in sample]
     s = np.concatenate([np.tile(source, len(target)) for source, target in zip(read, written, strict=True)])
     fan_in = np.repeat([len(source) for source in read], [len(target) for target in written])  # of target tokens
     t = np.repeat(np.concatenate(written), fan_in).astype(np.int64)
@@ -171,13 +162,3 @@ def _translations(
         counts = np.bincount(which, share, len(pairs))
         p = counts / np.bincount(s, counts)[s]
     return s, t, p
-
-
-def _document(side: Encoded, number: int) -> npt.NDArray[np.int64]:
-    starts = side.document_starts
-    stop = starts[number + 1] if number + 1 < len(starts) else len(side.ids)
-    return np.asarray(side.ids[starts[number] : stop]).astype(np.int64)
-
-
-def _lengths(side: Encoded) -> npt.NDArray[np.int64]:
-    return np.diff(np.append(side.document_starts, len(side.ids)))

@@ -14,21 +14,19 @@ from textseq.tasks.translation.config import (
 TRANSLATION = Task(
     name="translation",
     noun="a translator",
-    plural="translators",
     command="textseq-translate --model",
-    source=PairData,
-    data_config=PairConfig,
-    model_config=TranslationModelConfig,
-    training_config=TranslatorTrainingConfig,
-    evaluation_config=TranslationConfig,
-    best_by=("loss", "bleu"),
-    accepts=lambda recipe: bool(recipe.languages),
-    predictor="textseq.tasks.translation.translator:Translator",
-    run="textseq.tasks.translation.run:TranslationRun",
     examples="""\
 textseq-train multi30k --source en --target de              a corpus of pairs by name, and a direction
 textseq-train --pairs train.en train.de --name mine         your own pairs: two aligned files
 textseq-train --pairs pairs.tsv --source en --target de     or one file of columns
 textseq-train --recipe tatoeba-en-fr                        settings known to be good
 textseq-train --pairs a.en a.de --from mine --name further  train a model further on other pairs""",
+    source=PairData,
+    data_config=PairConfig,
+    model_config=TranslationModelConfig,
+    training_config=TranslatorTrainingConfig,
+    evaluation_config=TranslationConfig,
+    best_by=("loss", "bleu"),
+    predictor="textseq.tasks.translation.translator:Translator",
+    run="textseq.tasks.translation.run:TranslationRun",
 )

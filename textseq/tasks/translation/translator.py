@@ -45,7 +45,7 @@ from textseq.tasks.translation.processing import (
 from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.words import UNKNOWN
-from textseq.training.devices import pick_device
+from textseq.training.devices import pick_device, random_generator
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 BUFFER = 512
@@ -296,11 +296,7 @@ class Translator(Predictor[PairDataset]):
                 )
             assert bias is not None  # bans <unk>
             bias[[target.vocabulary.index(name) for name in UNKNOWN]] = 0.0
-        generator = torch.Generator(self.device)
-        if config.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(config.seed)
+        generator = random_generator(self.device, config.seed)
         request = _Request(config, attention, bias, generator, glossary)
         if glossary is not None and request.samples:
             raise TextseqError("a glossary needs beam search, got a temperature; leave one out")
