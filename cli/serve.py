@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from textseq.commands.command import log_to_stderr, parse, run, terminable
@@ -11,7 +11,7 @@ from textseq.commands.flags import option
 from textseq.config.base import Settings, ranged
 from textseq.config.decoding import Precision
 from textseq.io.extras import optional
-from textseq.serve.settings import LOOPBACK, Access, Limits
+from textseq.serve.settings import Access, Limits
 
 PROG = "textseq-serve"
 
@@ -36,8 +36,9 @@ class Serve:
       textseq-serve --host 0.0.0.0 --port 80     for others too; set TEXTSEQ_API_KEY
       textseq-serve --read-only                  no training from the page
 
-    Without --models everything that ships and every run is served. The page writes, translates, classifies, tags and
-    looks inside; /docs has the addresses for programs. Ctrl-C or SIGTERM ends it, after the requests that are running.
+    Without --models everything that ships and every run is served. The page writes, translates, classifies, tags,
+    looks inside and trains; /docs has the addresses for programs. Ctrl-C or SIGTERM ends it, after the requests that
+    are running.
     Needs the extra serve: pip install "textseq[serve]"
     """
 
@@ -62,15 +63,14 @@ def serve(arguments: Sequence[str]) -> None:
     from textseq.serve.server import address_of, listen
     from textseq.serve.server import serve as serve_app
 
-    host, access = options.address.host, options.access
-    access = replace(access, read_only=access.read_only or host not in LOOPBACK)
+    host = options.address.host
     app = create_app(
         options.models,
         host=host,
         device=options.device,
         precision=options.precision,
         limits=options.limits,
-        access=access,
+        access=options.access,
     )
     listener = listen(host, options.address.port)
     shown = f"textseq-serve: {address_of(listener)} (Ctrl-C ends it)"

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -118,6 +119,20 @@ def test_it_classifies_tags_and_looks_inside(page: Page) -> None:
     page.get_by_role("button", name="Look", exact=True).click()
     page.locator("#followers button").nth(1).click()
     expect(page.locator("#inside-about")).to_contain_text("of 24, hidden state h")
+
+
+def test_it_starts_and_stops_a_training(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_label("Text to learn from").fill("one two three four five six seven,\n" * 300)
+    page.get_by_label("Name", exact=True).fill("mine")
+    page.get_by_label("Hidden size", exact=True).fill("8")
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.locator("#run")).to_have_value("mine")
+    expect(page.locator("#curves figure")).to_have_count(3, timeout=120_000)
+    page.get_by_role("button", name="Stop and save").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_enabled(timeout=60_000)
+    expect(page.locator("#said")).to_contain_text("stopped at step")
 
 
 def test_errors_are_shown_as_sentences(page: Page) -> None:

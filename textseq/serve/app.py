@@ -21,9 +21,10 @@ from textseq.serve.errors import RequestError
 from textseq.serve.guard import Guard, error_response
 from textseq.serve.metrics import Metrics
 from textseq.serve.models import ServedModels
-from textseq.serve.protocols import libretranslate, openai, own
+from textseq.serve.protocols import libretranslate, openai, own, runs
 from textseq.serve.requests import Server, authorized, sentence, server_of
-from textseq.serve.settings import Access, Limits
+from textseq.serve.settings import LOOPBACK, Access, Limits
+from textseq.serve.training import Trainings
 from textseq.version import __version__
 
 log = logging.getLogger("textseq")
@@ -61,18 +62,20 @@ def create_app(
     access = access or Access()
     access = replace(access, api_key=access.api_key or os.environ.get(KEY_VARIABLE) or None)
     limits, metrics = limits or Limits(), Metrics()
+    trainings = Trainings(read_only=access.read_only or host not in LOOPBACK)
     served = ServedModels(names, limits, metrics, device=device, precision=precision)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         served.stop()
+        trainings.close()
 
     app = FastAPI(
         title="textseq", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan
     )
-    app.state.server = Server(served, limits, access, metrics)
-    for protocol in (openai, libretranslate, own):
+    app.state.server = Server(served, limits, access, metrics, trainings)
+    for protocol in (openai, libretranslate, own, runs):
         app.include_router(protocol.router)
     _add_errors(app)
     _add_health(app)

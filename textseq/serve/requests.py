@@ -17,6 +17,7 @@ from textseq.serve.gathering import Operation
 from textseq.serve.metrics import Metrics
 from textseq.serve.models import LoadedModel, ServedModels
 from textseq.serve.settings import Access, Limits
+from textseq.serve.training import Trainings
 from textseq.tokenizers.base import encode_unicode
 
 R = TypeVar("R")
@@ -30,6 +31,7 @@ class Server:
     limits: Limits
     access: Access
     metrics: Metrics
+    trainings: Trainings
 
 
 def server_of(request: Request) -> Server:

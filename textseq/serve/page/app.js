@@ -4,6 +4,7 @@ import { ask, trying } from "/page/api.js";
 import { setUpClassify } from "/page/classify.js";
 import { setUpInside } from "/page/inside.js";
 import { setUpTag } from "/page/tag.js";
+import { setUpTrain } from "/page/train.js";
 import { setUpTranslate } from "/page/translate.js";
 import { setUpWrite } from "/page/write.js";
 
@@ -42,4 +43,5 @@ trying(async () => {
   setUpClassify(of("classification"), of("language-model"));
   setUpTag(of("tagging"));
   setUpInside(of("language-model"));
+  setUpTrain();
 });

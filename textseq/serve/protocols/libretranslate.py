@@ -15,8 +15,8 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from textseq.serve.errors import RequestError
-from textseq.serve.markup import Part, joined, parts_of
 from textseq.serve.operations import TargetLikelihood, Translate
+from textseq.serve.protocols.markup import Part, joined, parts_of
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import bearer_key, check_key, check_texts, compute, sentence, server_of
 from textseq.tasks.translation.config import TranslationConfig

@@ -1,0 +1,105 @@
+"""Runs are shown as they are, and one training at a time is started, stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from serving import Running
+
+from textseq.serve.errors import RequestError
+from textseq.serve.training import MOST_POINTS, Trainings
+
+BUSY = ["--hidden-size=8", "--max-minutes=5", "--window=8", "--batch-size=2", "--save-every=20", "--evaluate-every=20"]
+
+
+@pytest.fixture
+def trainings(empty_home: Path) -> Iterator[Trainings]:
+    trainings = Trainings(read_only=False)
+    yield trainings
+    trainings.close()
+
+
+def wait(until: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something that another process does."""
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_training_is_started_stopped_and_resumed(trainings: Trainings) -> None:
+    trainings.start("mine", "one two three four five six seven,\n" * 200, BUSY)
+    with pytest.raises(RequestError, match="mine is being trained; stop it"):
+        trainings.start("other", "text", [])
+    wait(lambda: any("validation_loss" in row for row in trainings.log("mine").points) and bool(trainings.names()))
+    assert trainings.state("mine")[0]
+    trainings.stop("mine")
+    wait(lambda: not trainings.state("mine")[0])
+    before = trainings.log("mine")
+    assert "loss" in before.points[0]
+    assert "step 20: validation" in trainings.state("mine")[1]
+    with pytest.raises(RequestError, match="is not being trained"):
+        trainings.stop("mine")
+    trainings.resume("mine")
+    wait(lambda: trainings.log("mine").points[-1]["step"] > before.points[-1]["step"])
+    trainings.close()
+    with pytest.raises(RequestError, match="a run is called mine already"):
+        trainings.start("mine", "text", [])
+
+
+def test_what_a_training_says_is_shown(trainings: Trainings) -> None:
+    trainings.start("short", "ab", BUSY)
+    wait(lambda: not trainings.state("short")[0])
+    assert trainings.state("short")[1].splitlines()[-1].startswith("textseq-train: ")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "a" * 51, "ż", "a.b", "con\n"])
+def test_names_stay_in_the_folder(trainings: Trainings, name: str) -> None:
+    with pytest.raises(RequestError, match="expected 1 to 50 letters"):
+        trainings.start(name, "text", [])
+    for use in (trainings.log, trainings.resume):
+        with pytest.raises(RequestError, match="no run is called"):
+            use(name)
+
+
+def test_long_logs_are_thinned_and_damaged_lines_left_out(trainings: Trainings, empty_home: Path) -> None:
+    folder = empty_home / "runs" / "long"
+    folder.mkdir(parents=True)
+    rows = [json.dumps({"step": step, "loss": 1.0, "note": "x"}) for step in range(5 * MOST_POINTS)]
+    rows += ["[]", '{"step": "x"}', '{"loss"', json.dumps({"step": 9_999, "validation_loss": 2.0})]
+    (folder / "log.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "README.md").write_text("# A card", encoding="utf-8")
+    log = trainings.log("long")
+    assert MOST_POINTS <= len(log.points) <= 2 * MOST_POINTS
+    assert log.points[0] == {"step": 0, "loss": 1.0} and log.points[-1] == {"step": 9_999, "validation_loss": 2.0}
+    assert log.card == "# A card"
+
+
+def test_a_read_only_server_starts_nothing(empty_home: Path) -> None:
+    with pytest.raises(RequestError, match="read-only"):
+        Trainings(read_only=True).start("mine", "text", [])
+
+
+def test_only_servers_of_this_machine_train(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    from textseq.serve.app import create_app
+
+    hosts = {"127.0.0.1": False, "localhost": False, "0.0.0.0": True, "192.168.1.2": True}
+    for host, read_only in hosts.items():
+        assert create_app(host=host).state.server.trainings.read_only == read_only
+
+
+def test_the_addresses(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert running.ask("/runs") == {"read_only": False, "names": []}
+    assert "no run is called 'mine'" in running.refusal("/runs/mine/resume", {}, 404)
+    assert "name: expected" in running.refusal("/runs", {"name": "../x", "text": "a"})
+    assert "cell" in running.refusal("/runs", {"name": "x", "text": "a", "cell": "--x"})
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    assert running.call("/runs", {"name": "begun", "text": "a"})[0] == 202
+    run = running.ask("/runs/begun")
+    assert (run["points"], run["said"], run["card"]) == ([], "", "")
