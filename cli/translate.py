@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,9 +69,10 @@ class Translate(LineOptions):
     """Lines are paragraphs: split each into sentences, translate these, and join the translations. Rules find the ends
     of sentences; they know the usual abbreviations."""
     json: bool = False
-    """Write a JSON object per line: text, score, tokens, source_tokens, and alignment: pairs of a source word and a
-    target word, counted from 0. With several --num-return-sequences, a list of such objects; with --split-sentences,
-    text and sentences: a list of such objects."""
+    """Write a JSON object per line: text, score, doubtful (whether the model itself finds it unlikely), tokens,
+    source_tokens, and alignment: pairs of a source word and a target word, counted from 0. With several
+    --num-return-sequences, a list of such objects; with --split-sentences, text and sentences: a list of such
+    objects."""
     alignment: Literal["pharaoh"] | None = option(None, rare=True)
     """Write which words belong together, by the attention: after the text and a tab, pairs such as 0-1 of a source word
     and a target word, counted from 0 between spaces."""
@@ -112,14 +114,17 @@ def translate(arguments: Sequence[str]) -> None:
                 )
 
             if options.split_sentences:
-                for parts in by_sentence(sentences, stream):
-                    yield _paragraph([translations[0] for translations in parts], options)
+                for number, parts in enumerate(by_sentence(sentences, stream), start=first + 1):
+                    best_parts = [translations[0] for translations in parts]
+                    yield _paragraph(best_parts, options)
+                    _note_doubt(number, best_parts, options)
                     progress(1)
                 return
             results = stream(sentences)
             for number, translations in enumerate(results, start=first):
                 yield from _lines(number, translations, options)
                 best = translations[0]
+                _note_doubt(number + 1, [best], options)
                 if picture is not None and best.attention is not None:
                     from textseq.tasks.translation.plots import attention_heat_map
 
@@ -205,11 +210,18 @@ def _paragraph(sentences: Sequence[Translation], options: Translate) -> str:
     return options.to_json({"text": text, "sentences": [*map(_record, sentences)]}) if options.json else text
 
 
+def _note_doubt(number: int, translations: Sequence[Translation], options: Translate) -> None:
+    """Say at a terminal that the model itself finds a translation unlikely."""
+    if options.on_screen and not options.json and any(translation.doubtful for translation in translations):
+        print(f"note: the translation of line {number} may be wrong: the model finds it unlikely", file=sys.stderr)
+
+
 def _record(translation: Translation) -> dict[str, object]:
     aligned = translation.attention is not None or not translation.tokens
     return {
         "text": translation.text,
         "score": translation.score,
+        "doubtful": translation.doubtful,
         "tokens": translation.tokens,
         "source_tokens": translation.source_tokens,
         "alignment": translation.alignment() if aligned else None,

@@ -124,6 +124,31 @@ def test_a_translator_is_small_and_knows_its_numbers_and_whose_sentences_it_lear
     assert "tatoeba.org" in card and "CC BY 2.0 FR" in card
 
 
+UNTIDY = {
+    "tatoeba-en-fr": ("Where do you live?", "I don't know where Tom is.", "She is my sister."),
+    "tatoeba-fr-en": ("Où habites-tu ?", "Je ne sais pas où est Tom.", "C'est ma sœur."),
+}
+
+
+@EVERY_TRANSLATOR
+def test_shouted_whispered_and_unmarked_sentences_are_read_as_tidy_ones(name: str) -> None:
+    translator = textseq.load_translator(name)
+    for sentence in UNTIDY[name]:
+        bare = sentence.rstrip(" ?.")
+        forms = [sentence, sentence.upper(), sentence.lower(), bare, bare.lower(), bare.upper()]
+        found = translator.translate(forms, num_beams=1)
+        assert {one.text for one in found} == {found[0].text} and not found[0].doubtful
+        assert [one.text for one in translator.translate(forms[:2], num_beams=1, tidy=False)] != [found[0].text] * 2
+        assert max(target for _, target in found[5].alignment()) == len(found[0].text.split()) - 1
+        assert all(source < len(bare.split()) for source, _ in found[5].alignment())
+
+
+@EVERY_TRANSLATOR
+def test_a_translator_doubts_what_it_cannot_read(name: str) -> None:
+    found = textseq.load_translator(name).translate(["Zxqv brk wtl mnop gfd.", UNTIDY[name][2]])
+    assert [one.doubtful for one in found] == [True, False]
+
+
 @EVERY_TRANSLATOR
 def test_a_translator_is_as_good_as_its_card_says(
     name: str, data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -170,11 +170,18 @@ def test_json_says_it_all(command: Command) -> None:
     assert [record["text"] for record in records] == [*expected(SENTENCES), ""]
     found = load_translator("mine").translate(SENTENCES)
     for record, one in zip(records, found, strict=False):
-        assert list(record) == ["text", "score", "tokens", "source_tokens", "alignment"]
+        assert list(record) == ["text", "score", "doubtful", "tokens", "source_tokens", "alignment"]
         assert record["score"] == pytest.approx(one.score, abs=1e-4)
         assert (record["tokens"], record["source_tokens"]) == (list(one.tokens), list(one.source_tokens))
         assert record["alignment"] == [list(pair) for pair in one.alignment()]
-    assert records[-1] == {"text": "", "score": 0.0, "tokens": [], "source_tokens": [], "alignment": []}
+    assert records[-1] == {
+        "text": "",
+        "score": 0.0,
+        "doubtful": False,
+        "tokens": [],
+        "source_tokens": [],
+        "alignment": [],
+    }
     several = [json.loads(line) for line in written(command("a b\n\nc", "--json", "--num-return-sequences", "3"))]
     assert [len(record) for record in several] == [3, 3, 3]
     assert json.loads(written(command("a b", "--json", model=("blind",)))[0])["alignment"] is None

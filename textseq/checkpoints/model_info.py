@@ -62,6 +62,10 @@ class ModelInfo:
     """How the tags of a tagger mark spans: a name in ``textseq.data.spans.SCHEMES``; "" if they do not."""
     temperature: float = 1.0
     """Calibration: logits are divided by it."""
+    source_style: Table = field(default_factory=dict)
+    """How the sources of a translator's training are written (``SourceStyle``); empty if in no common style."""
+    doubtful_below: float | None = None
+    """Score below which a translator's translation is doubtful: 5 % of those of the validation split are."""
     init_from: str | None = None
     """Model whose weights the training began with."""
     init_corpora: tuple[str, ...] = ()

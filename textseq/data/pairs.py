@@ -28,6 +28,7 @@ from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
+from textseq.tokenizers.source_style import learn_style
 
 Side = Literal["source", "target", "both"]
 
@@ -78,6 +79,11 @@ class PairDataset(RowDataset[Pair]):
     def languages(self) -> tuple[str, str]:
         """The languages of source and target."""
         return self.source_language, self.target_language
+
+    @property
+    def source_style(self) -> dict[str, object]:
+        """How the sources of training are written; see ``SourceStyle``. Reads them."""
+        return learn_style(source for source, _ in self.pairs("train")).to_dict()
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a split in the order of the file, without white space around the sentences.

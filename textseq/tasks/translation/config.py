@@ -76,6 +76,9 @@ class TranslationConfig(DecodingConfig):
     coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
     """Beam search: the beta of Wu et al. (2016), which favors translations whose attention covers the whole source.
     Needs attention."""
+    tidy: bool = True
+    """Read what is typed in capitals, in small letters or without its final mark as the sentences of the training are
+    written, if these have one style: "thanks" as "Thanks."."""
     shortlist: bool = False
     """Consider only tokens that training associated with the source's words: faster, occasionally with other words."""
     replace_unknown: bool = False
@@ -102,6 +105,7 @@ class TranslationSettings(DecodingSettings, total=False):
     max_length_ratio: float
     min_new_tokens: int
     coverage_penalty: float
+    tidy: bool
     shortlist: bool
     replace_unknown: bool
 

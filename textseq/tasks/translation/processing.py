@@ -17,6 +17,7 @@ from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import Ids, Tokenizer
 from textseq.tokenizers.normalization import normalize
+from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 
 log = logging.getLogger("textseq")
@@ -43,6 +44,8 @@ class Sentence:
     text: str
     ids: Ids
     """Without the end-of-sentence token; empty for white space."""
+    read: str = ""
+    """The text that the ids stand for: as given, or put into the style of the training."""
     prefix: str = ""
     """The text that the translation must begin with."""
     forced_prefix: tuple[int, ...] = ()
@@ -64,6 +67,8 @@ class Translation:
     """(T,), without ``</s>`` if truncated."""
     attention: AttentionWeights | None = field(default=None, compare=False, repr=False)
     """Attention weights (T, S); None if not requested, without attention, and for an empty sentence."""
+    doubtful: bool = field(default=False, compare=False)
+    """Whether the model itself finds it unlikely: its score is lower than that of nearly all validation sentences."""
     has_attention: bool = field(default=True, compare=False, repr=False)
     """Whether the model has attention."""
     source_surfaces: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -114,9 +119,14 @@ def word_numbers(tokens: Sequence[str]) -> list[int]:
 
 
 def tokenize_sentence(
-    vocabularies: Vocabularies, text: str, prefix: str, number: int, glossary: Glossary | None = None
+    vocabularies: Vocabularies,
+    text: str,
+    prefix: str,
+    number: int,
+    glossary: Glossary | None = None,
+    style: SourceStyle | None = None,
 ) -> Sentence:
-    """Tokenize a sentence, its prefix and the translations of its terms.
+    """Tokenize a sentence, put into a style, its prefix and the translations of its terms.
 
     More than ``LONGEST`` tokens are truncated, which is logged.
 
@@ -128,7 +138,8 @@ def tokenize_sentence(
             raise TextseqError(
                 f"sentences: expected strings, got {type(part).__name__} with sentence {number}; an empty one is ''"
             )
-    ids = _encode(vocabularies.source, text)
+    read = text if style is None else style.apply(text)
+    ids = _encode(vocabularies.source, read)
     if len(ids) > LONGEST and len(text) != LONGEST_LINE:  # the reader of lines reports those that it truncated
         log.warning(
             "note: sentence %d has %d tokens, of which the first %d are read; give it in parts",
@@ -136,7 +147,7 @@ def tokenize_sentence(
         )
     phrases = [_phrase(vocabularies.target, term) for term in glossary.targets(text)] if glossary else []
     forced = tuple(_encode(vocabularies.target, prefix).tolist())
-    return Sentence(number, text, ids[:LONGEST], prefix, forced, tuple(phrases))
+    return Sentence(number, text, ids[:LONGEST], read, prefix, forced, tuple(phrases))
 
 
 def _phrase(target: Tokenizer, term: str) -> tuple[int, ...]:
@@ -167,7 +178,8 @@ def detokenize(
     surfaces: list[str] = []
     if attention is not None:
         given = read_sentence(sentence.text)
-        surfaces = [given[start:end] for start, end in source.spans(given)[: len(sentence.ids)]]
+        spans = source.spans(read_sentence(sentence.read))[: len(sentence.ids)]
+        surfaces = [given[start:end] for start, end in spans]
     if replace_unknown and attention is not None:
         best = (surfaces[place].strip(" ") for place in attention[: len(ids), : len(surfaces)].argmax(axis=1))
         words = [

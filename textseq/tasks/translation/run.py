@@ -46,6 +46,10 @@ log = logging.getLogger("textseq")
 
 SHOWN = 3
 """Translations shown after each evaluation."""
+DOUBTFUL = 0.05
+"""Share of the validation translations that are called doubtful."""
+SCORED = 300
+"""Validation pairs whose scores decide which translations are doubtful."""
 MEASURED = 1000
 """Validation pairs that BLEU is measured on during training, greedily."""
 
@@ -91,7 +95,7 @@ def train_translator(
 class TranslationRun(Run[PairDataset, Translator]):
     """A run of a translator."""
 
-    dataset_info = ("source_language", "target_language")
+    dataset_info = ("source_language", "target_language", "source_style")
     tokenizer: Vocabularies
     model: TranslationModel
     batches: PairBatches
@@ -187,9 +191,12 @@ class TranslationRun(Run[PairDataset, Translator]):
         return Translator([self.model], self.tokenizer, self.info)
 
     def final_metrics(self, predictor: Translator) -> list[Metrics]:
-        """BLEU, chrF and TER of its translations."""
+        """BLEU, chrF and TER of its translations; and the score below which one is doubtful."""
         with _without_notes(), self.measuring(len(self.validation.kept)) as bar:
             metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update)
+            sources = [source for source, _ in self.shown[:SCORED]]
+            scores = [translation.score for translation in predictor.translate(sources, attention=False)]
+        predictor.info = replace(predictor.info, doubtful_below=float(np.quantile(scores, DOUBTFUL)))
         for score in metrics.scores:
             self.report(f"validation: {score}\n  {score.signature}")
         return [*metrics.scores]

@@ -6,6 +6,7 @@ Shapes: N sentences, S source tokens, T target tokens, both with ``</s>``; V voc
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ from textseq.tasks.translation.processing import (
 )
 from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
+from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device, random_generator
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
@@ -70,6 +72,11 @@ class _Request:
     def samples(self) -> bool:
         """Whether tokens are sampled instead of searched for."""
         return self.config.num_beams == 1 and self.config.temperature > 0
+
+    @property
+    def scored(self) -> bool:
+        """Whether scores are log-probabilities per token, which can be compared with those of other sentences."""
+        return not self.samples and self.config.length_penalty == 1 and not self.config.coverage_penalty
 
 
 class Translator(Predictor[PairDataset]):
@@ -159,6 +166,10 @@ class Translator(Predictor[PairDataset]):
     def attends(self) -> bool:
         """Whether any of the models has attention."""
         return any(map(has_attention, self.models))
+
+    @cached_property
+    def _style(self) -> SourceStyle:
+        return SourceStyle.from_dict(self.info.source_style)
 
     @cached_property
     def _steppers(self) -> list[Stepper]:
@@ -314,7 +325,9 @@ class Translator(Predictor[PairDataset]):
         """Translations of pairs of a sentence and the prefix of its translation."""
         numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
         while sentences := [
-            tokenize_sentence(self.vocabularies, *pair, number, request.glossary)
+            tokenize_sentence(
+                self.vocabularies, *pair, number, request.glossary, self._style if request.config.tidy else None
+            )
             for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
             lengths = [len(sentence.ids) for sentence in sentences]
@@ -363,7 +376,8 @@ class Translator(Predictor[PairDataset]):
                 self.vocabularies, batch[n], hypothesis, weights, replace_unknown=config.replace_unknown
             )
             shown = weights if request.attention else None
-            translations[n].append(replace(translation, attention=shown, has_attention=self.attends))
+            doubtful = request.scored and translation.score < (self.info.doubtful_below or -math.inf)
+            translations[n].append(replace(translation, attention=shown, has_attention=self.attends, doubtful=doubtful))
         return translations
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:

@@ -1,0 +1,128 @@
+"""Sentences as people type them, read as the sentences of the training are written.
+
+A model that has only seen tidy sentences translates "PLEASE CLOSE THE DOOR" or "thanks" into rubbish. So a training
+notes how its sources are written; a sentence that is typed otherwise is put into that style before it becomes
+tokens. Characters keep their places; only a final mark may be added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+SOURCES = 200_000
+"""Sentences at most from which a style is learnt."""
+
+NEARLY_ALL = 0.95
+"""Share of the sentences that must be alike to make a style."""
+
+FREQUENT = 5
+"""Sentences that must begin with a word, or words that must be in capitals, to be noted."""
+
+NOTED = 400
+"""Words of each kind that are noted, the most frequent."""
+
+WORD = re.compile(r"[^\W\d_]+")
+
+MARKS = re.compile(r"\s*[.!?…]+$")
+
+
+@dataclass(frozen=True)
+class SourceStyle:
+    """How the sources of a training are written; empty where they follow no style."""
+
+    capital: bool = False
+    """Whether nearly all begin with a capital."""
+    statement: str = ""
+    """How most end, such as "."; "" unless nearly all have a final mark."""
+    question: str = ""
+    """How most questions end, such as " ?"."""
+    question_words: frozenset[str] = frozenset()
+    """Words, in small letters, with which questions rather than statements begin."""
+    proper: frozenset[str] = frozenset()
+    """Words that have a capital wherever they stand, such as "I" and names."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data for ``config.json``; empty without a style."""
+        if not (self.capital or self.statement):
+            return {}
+        return {
+            "capital": self.capital,
+            "statement": self.statement,
+            "question": self.question,
+            "question_words": sorted(self.question_words),
+            "proper": sorted(self.proper),
+        }
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, object]) -> SourceStyle:
+        """The style in ``config.json``; what is missing or damaged there is left out."""
+
+        def words(key: str) -> frozenset[str]:
+            value = table.get(key)
+            return frozenset(map(str, value)) if isinstance(value, list | tuple) else frozenset()
+
+        return cls(
+            capital=table.get("capital") is True,
+            statement=str(table.get("statement", "")),
+            question=str(table.get("question", "")),
+            question_words=words("question_words"),
+            proper=words("proper"),
+        )
+
+    def apply(self, sentence: str) -> str:
+        """The sentence in this style, without white space around it."""
+        text = sentence.strip()
+        words = WORD.findall(text)
+        if not words:
+            return text
+        if self.capital:
+            if text.isupper() and sum(map(len, words)) > 4 and len(text.lower()) == len(text):  # not "OK" or "USA"
+                text = text.lower()
+            if text == text.lower():
+                text = WORD.sub(lambda word: self._with_capital(word[0]), text)
+            at = text.index(WORD.findall(text)[0])
+            if len(text[at].upper()) == 1 and not any(map(str.isdigit, text[:at])):
+                text = text[:at] + text[at].upper() + text[at + 1 :]
+        if self.statement and text[-1].isalnum():
+            text += self.question if self.question and words[0].lower() in self.question_words else self.statement
+        return text
+
+    def _with_capital(self, word: str) -> str:
+        capital = word[0].upper() + word[1:]
+        return capital if capital in self.proper else word
+
+
+def learn_style(sources: Iterable[str]) -> SourceStyle:
+    """The style of sentences: what nearly all of the first ``SOURCES`` have in common."""
+    count = capitals = marked = 0
+    statements, questions = Counter[str](), Counter[str]()
+    first, asking, inner, small = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for sentence in islice(sources, SOURCES):
+        words = WORD.findall(sentence)
+        if not words:
+            continue
+        count += 1
+        capitals += words[0][0].isupper()
+        ending = MARKS.search(sentence.strip())
+        if ending is not None:
+            marked += 1
+            (questions if "?" in ending[0] else statements)[ending[0]] += 1
+            first[words[0].lower()] += 1
+            asking[words[0].lower()] += "?" in ending[0]
+        if not sentence.isupper():
+            inner.update(word for word in words[1:] if word[0].isupper())
+            small.update(word for word in words[1:] if word[0].islower())
+    begins, ends = (count > 0 and alike >= NEARLY_ALL * count for alike in (capitals, marked))
+    proper = [word for word, times in inner.most_common() if times >= FREQUENT and times > 9 * small[word.lower()]]
+    openers = [word for word, times in asking.most_common() if times >= FREQUENT and 4 * times > 3 * first[word]]
+    return SourceStyle(
+        capital=begins,
+        statement=statements.most_common(1)[0][0] if ends and statements else "",
+        question=questions.most_common(1)[0][0] if ends and questions else "",
+        question_words=frozenset(openers[:NOTED] if ends else ()),
+        proper=frozenset(proper[:NOTED] if begins else ()),
+    )
