@@ -1,4 +1,4 @@
-"""textseq-classify: the label of each line, from stdin or a file."""
+"""textseq-classify: the label of each line, from the command line, stdin or a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Classify(LineOptions):
 
     Examples:
       textseq-classify --model mine                             type texts, Ctrl-D ends
-      echo "a masterpiece" | textseq-classify --model mine      label, a tab, its probability
+      textseq-classify "a masterpiece" --model mine             label, a tab, its probability
+      echo "a masterpiece" | textseq-classify --model mine
       textseq-classify --model mine --input reviews.txt.gz --output labels.tsv
       textseq-classify --model mine --input reviews.csv --text-column body
       textseq-classify --model mine --json < reviews.txt        the probabilities of all labels
@@ -71,7 +72,7 @@ class Classify(LineOptions):
 
 def classify(arguments: Sequence[str]) -> None:
     """Parse, load, and classify line by line."""
-    options = parse(Classify(), PROG, arguments)
+    options = parse(Classify(), PROG, arguments).with_text()
     model = options.single_model(PROG)
     options.check("texts", {"--explain-html": options.explain_html})
     table = options.input is not None and is_table(options.input)

@@ -1,4 +1,4 @@
-"""textseq-tag: the tag of each word of each line, from stdin or a file."""
+"""textseq-tag: the tag of each word of each line, from the command line, stdin or a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Tag(LineOptions):
 
     Examples:
       textseq-tag --model treebank                              type sentences, Ctrl-D ends
-      echo "Time flies." | textseq-tag --model treebank         Time/NOUN flies/VERB ./.
+      textseq-tag "Time flies." --model treebank                Time/NOUN flies/VERB ./.
+      echo "Time flies." | textseq-tag --model treebank
       textseq-tag --model mine --input text.txt.gz --output tagged.txt
       textseq-tag --model mine --words spaces < tokenized.txt   words are what stands between spaces
       textseq-tag --model mine --json < text.txt                words, tags, their probabilities, and spans
@@ -48,7 +49,7 @@ class Tag(LineOptions):
 
 def tag(arguments: Sequence[str]) -> None:
     """Parse, load, and tag line by line."""
-    options = parse(Tag(), PROG, arguments)
+    options = parse(Tag(), PROG, arguments).with_text()
     model = options.single_model(PROG)
     options.check("sentences", {})
     if options.num_beams < 1:

@@ -1,4 +1,4 @@
-"""textseq-translate: translate text, one sentence per line, from stdin or a file."""
+"""textseq-translate: translate text, one sentence per line, from the command line, stdin or a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
 PROG = "textseq-translate"
 
-PER_LINE = ("input", "json", "interactive", "plot_attention", "alignment", "prefix", "split_sentences", "buffer")
+PER_LINE = (
+    "text",
+    "input",
+    "json",
+    "interactive",
+    "plot_attention",
+    "alignment",
+    "prefix",
+    "split_sentences",
+    "buffer",
+)
 """Flags that documents do not have."""
 
 
@@ -35,6 +45,7 @@ class Translate(LineOptions):
 
     Examples:
       textseq-translate --model mine                                 type sentences, Ctrl-D ends
+      textseq-translate "Two dogs play." --model mine
       echo "Two dogs play." | textseq-translate --model mine
       textseq-translate --model mine --input talk.en.gz --output talk.de
       textseq-translate --model mine second third --num-beams 10     an ensemble of several models
@@ -51,6 +62,7 @@ class Translate(LineOptions):
     """
 
     task: ClassVar[str] = "translation"
+    takes_several: ClassVar[bool] = True
 
     model: tuple[str, ...] = option((), metavar="NAME...")
     """A model that ships with textseq, the name of a run, or a model's folder (see --list-models). Several, which must
@@ -83,7 +95,7 @@ class Translate(LineOptions):
 
 def translate(arguments: Sequence[str]) -> None:
     """Parse, load, and translate line by line."""
-    options = parse(Translate(), PROG, arguments)
+    options = parse(Translate(), PROG, arguments).with_text()
     _check(options)
     if options.document is not None:
         _document(options, options.document)
@@ -150,7 +162,7 @@ def _opened(options: Translate) -> Translator:
             if place == 0 or Path(name).exists() or name in {model.name for model in list_models()}:
                 raise
             models, text = shlex.join(options.model[:place]), shlex.quote(" ".join(options.model[place:]))
-            raise TextseqError(f"{error}; or, to translate it: echo {text} | {PROG} --model {models}") from None
+            raise TextseqError(f"{error}; or, to translate it: {PROG} {text} --model {models}") from None
     return ensemble_of(loaded)
 
 

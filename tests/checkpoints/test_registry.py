@@ -92,6 +92,39 @@ def test_unknown_names_are_refused_with_the_nearest_match() -> None:
         find_model("runs/other")
     with pytest.raises(TextseqError, match="unknown model ''"):
         find_model("")
+    where = rf"known: mine, shakespeare \(searched: this folder, {runs_folder()}, what ships with textseq\)$"
+    model(runs_folder() / "tags" / "last-1", task="tagging")
+    with pytest.raises(TextseqError, match=where):
+        find_model("nobody", "language-model")
+
+
+def test_recipes_and_corpora_that_are_no_models_yet_say_how_to_train_one() -> None:
+    with pytest.raises(
+        TextseqError, match=r"known: none .*'treebank' trains one: .*--recipe treebank --name treebank$"
+    ):
+        find_model("treebank", "tagging")
+    with pytest.raises(TextseqError, match=r"'trec' is a corpus to train one on: textseq-train trec$"):
+        find_model("trec")
+
+
+def test_a_run_that_cannot_be_read_hides_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ant", "bee", "cow"):
+        model(runs_folder() / name / "last-1")
+    (runs_folder() / "ant" / "last-1" / "config.json").write_text("{")
+    (runs_folder() / "loop").symlink_to("loop")
+    is_file = Path.is_file
+
+    def closed(path: Path) -> bool:  # as without permission, which root always has
+        if path.parent.name == "bee":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    lines: list[str] = []
+    assert [entry.name for entry in list_models(report=lines.append)] == ["cow"]
+    assert [line.split(" is left out")[0] for line in lines] == [
+        f"note: {runs_folder() / name}" for name in ("ant", "bee")
+    ]
 
 
 def test_the_list_shows_shipped_models_then_runs_and_no_damaged_ones() -> None:
@@ -113,7 +146,7 @@ def test_the_list_shows_shipped_models_then_runs_and_no_damaged_ones() -> None:
 
 def test_there_need_be_no_models_at_all() -> None:
     assert list_models() == []
-    with pytest.raises(TextseqError, match="unknown model 'any'; known: none"):
+    with pytest.raises(TextseqError, match=r"unknown model 'any'; known: none \(searched"):
         find_model("any")
 
 

@@ -113,7 +113,13 @@ def test_paragraphs_are_wrapped_and_examples_are_kept() -> None:
         ("classify --bfloat16", "unknown flag --bfloat16; use --precision bfloat16"),
         ("tag --list-authors", "unknown flag --list-authors; use --list-models"),
         ("tag --precision int7", "--precision: expected float32, bfloat16 or int8, got 'int7'; did you mean int8?"),
-        ("tag --model a b", "--model: expected one name, got a b; leave out b"),
+        ("tag --model a b c", "--model: expected one name, got a b c; leave out b c"),
+        ("tag Time flies", "unexpected 'flies'; put a value that has spaces in quotes, see textseq-tag --help"),
+        ("train --batch_sizes 3", "unknown flag --batch_sizes; did you mean --batch-size?"),
+        ("train --train_file a", "unknown flag --train_file; use --text"),
+        ("train --warmup 3", "unknown flag --warmup; use --warmup-steps"),
+        ("train --dropout_rate 0.1", "unknown flag --dropout_rate; use --dropout"),
+        ("train --early-stopping 3", "unknown flag --early-stopping; use --patience"),
         ("evaluate --part test", "unknown flag --part; use --split"),
         ("train --print-completion csh", "unknown shell for --print-completion: 'csh'; did you mean 'tcsh'"),
     ],
@@ -222,3 +228,21 @@ def test_every_list_is_json_too(command: Command, arguments: str) -> None:
     names = [json.loads(line)["name"] for line in records]
     assert len(set(names)) == len(names) and all(name in lines for name in names)
     assert names or "No models yet" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("novel.txt", "--text novel.txt"),
+        ("reviews.csv", "--labelled reviews.csv"),
+        ("rows.tsv.gz", "--labelled rows.tsv.gz or --pairs rows.tsv.gz"),
+        ("my words.conll", "--tagged 'my words.conll'"),
+    ],
+)
+def test_a_file_instead_of_a_corpus_is_told_its_flag(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, flags: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("a\n")
+    code, out, err = command("train", name)
+    assert (code, out, err) == (2, "", f"textseq-train: {name} is a file, not a corpus; use {flags}\n")

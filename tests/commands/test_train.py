@@ -295,6 +295,9 @@ def test_one_learns_to_write_from_labelled_texts_too(asked: Callable[..., dict[s
         (["--pairs", "mine.en", "mine.de", "--device", "cuda:99", "--tokenizer", "char"], "--device cuda:99 cannot be"),
         (["--pairs", "mine.en", "mine.de", "--name", "a/b"], "--name: expected .*without slashes, got 'a/b'"),
         (["--pairs", "mine.en", "mine.de", "--from", "nobody"], "unknown model 'nobody'"),
+        (["mine.en"], "mine.en is a file, not a corpus; use --text mine.en$"),
+        (["mine.en", "mine.de"], "not a corpus; use --pairs mine.en mine.de$"),
+        (["."], "a folder, not a corpus; use --text . or --labelled .$"),
         (["--pairs", "mine.en", "mine.de", "--recipe", "multi30k-en-d"], "unknown recipe .* 'multi30k-en-de'"),
     ],
 )  # fmt: skip

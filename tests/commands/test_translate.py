@@ -423,14 +423,36 @@ def test_what_makes_no_sense_is_refused(command: Command, flags: str, message: s
     assert {path.name for path in Path().iterdir()} == {"in.txt", "link"}
 
 
+def test_a_text_of_the_command_line_is_translated(command: Command, tmp_path: Path) -> None:
+    wanted = written(command(f"{SENTENCES[0]}\n", "--num-beams", "1"))
+    assert written(command("", "--num-beams", "1", model=("mine", SENTENCES[0]))) == wanted  # after --model
+    code, out, err = command("", SENTENCES[0], "--model", "mine", "--num-beams", "1", model=())
+    assert (code, out.splitlines()) == (0, wanted), err
+    assert written(command(f"{SENTENCES[0]}\n", "-", "--model", "mine", "--num-beams", "1", model=())) == wanted
+    code, out, err = command("", "\n".join(SENTENCES), "--model", "mine", model=())
+    assert (code, len(out.splitlines())) == (0, len(SENTENCES)), err
+    (tmp_path / "in file.txt").write_text("how are you\n")
+    refused(command("", "in file.txt", "--model", "mine", model=()), "is a file; to read it, use --input 'in file.txt'")
+    refused(
+        command("", "how", "are", "--model", "mine", model=()),
+        "unexpected 'are'; put a value that has spaces in quotes",
+    )
+    refused(
+        command("", "how", "--model", "mine", "--input", "in file.txt", model=()),
+        "either a text, got 'how', or --input",
+    )
+
+
 def test_models_that_cannot_be_had(command: Command) -> None:
     refused(
         command("a", model=()),
         "--model: expected the name of a translator, got nothing; there are .*back, blind, mine, nameless, second; ",
     )
-    refused(command("a", model=("mone",)), r"unknown model 'mone'; did you mean 'mine'\? known: [a-z, -]*$")
+    refused(
+        command("a", model=("mone",)), r"unknown model 'mone'; did you mean 'mine'\? known: [a-z, -]* \(searched: .*\)$"
+    )
     refused(result := command("a", model=("mine", "second", "it's", "me")), "unknown model 'it's'; known: ")
-    call = ["echo", "it's me", "|", "textseq-translate", "--model", "mine", "second"]
+    call = ["textseq-translate", "it's me", "--model", "mine", "second"]
     assert shlex.split(result[2].partition("; or, to translate it: ")[2]) == call
     refused(command("a", model=("mine", "shakespeare")), "expected a translator, got .* use .*textseq-sample[^;]*$")
     refused(

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from textseq.checkpoints.hub import download_model, is_hub_name
 from textseq.checkpoints.model_info import ModelInfo, read_info
+from textseq.config.recipes import recipes
+from textseq.data.corpora.catalog import recipe_files
 from textseq.errors import TextseqError, unknown
 from textseq.io.paths import runs_folder
 
@@ -63,10 +66,14 @@ def find_run(name: str) -> Path:
     return Path(name) if newest(Path(name), "last") else runs_folder() / name
 
 
-def find_model(name: str) -> Path:
+def find_model(name: str, task: str | None = None) -> Path:
     """Model folder of a path, a run's name or a shipped name, searched in this order, or of ``hf://user/model``.
 
     Logs a warning if a run shadows a shipped model.
+
+    Args:
+        name: the path or name.
+        task: the task of the models that an error lists; None lists all.
 
     Raises:
         TextseqError: a folder without a model, or an unknown name (nearest match offered).
@@ -88,23 +95,29 @@ def find_model(name: str) -> Path:
         )
     if os.sep in name:
         raise TextseqError(f"no model folder at {name}; give a run's name, a shipped name or the path of a folder")
-    raise unknown("model", name, {model.name for model in list_models()})
+    known = unknown("model", name, {model.name for model in list_models(task)})
+    error = f"{known} (searched: this folder, {runs_folder()}, what ships with textseq)"
+    if name in recipes():
+        raise TextseqError(f"{error}; the recipe '{name}' trains one: textseq-train --recipe {name} --name {name}")
+    if name in recipe_files():
+        raise TextseqError(f"{error}; '{name}' is a corpus to train one on: textseq-train {name}")
+    raise TextseqError(error)
 
 
-def list_models(task: str | None = None) -> list[ModelEntry]:
-    """Models that can be loaded by name, shipped ones first; damaged ones are left out.
+def list_models(task: str | None = None, *, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:
+    """Models that can be loaded by name, shipped ones first; unreadable ones are left out.
 
     Args:
         task: only models of this task.
+        report: called with a line for each that cannot be read.
     """
     entries: dict[str, ModelEntry] = {}
     for home, shipped in ((SHIPPED, True), (runs_folder(), False)):
         for place in sorted(home.iterdir()) if home.is_dir() else ():
-            folder = model_folder(place) if place.is_dir() and not place.name.startswith(".") else None
-            if folder is None:
-                continue
             try:
-                entries[place.name] = ModelEntry(place.name, place, read_info(folder), shipped)
-            except TextseqError:
-                continue
+                folder = model_folder(place) if place.is_dir() and not place.name.startswith(".") else None
+                if folder is not None:
+                    entries[place.name] = ModelEntry(place.name, place, read_info(folder), shipped)
+            except (TextseqError, OSError) as error:
+                report(f"note: {place} is left out, as it cannot be read: {error}")
     return [entry for entry in entries.values() if task in (None, entry.info.task)]

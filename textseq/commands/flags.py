@@ -236,14 +236,16 @@ def read(
     names = {name: flag for flag in flags.values() for name in flag.names}
     positional = [flag for flag in flags.values() if flag.about.get("positional")]
     changes: dict[tuple[str, ...], object] = {}
-    named = []
+    named: list[Flag] = []
     for written, flag, values in scan(arguments, names):
         name = written.replace("_", "-")
         if flag is None and is_flag(written):
             raise _unknown(written, names, prog, elsewhere)
         if flag is None:
-            if not positional or (written.startswith("-") and written != "-"):
-                raise TextseqError(f"unexpected {_quoted(written)}; a value comes after its flag, see {prog} --help")
+            if not positional or (written.startswith("-") and written != "-" and " " not in written):
+                before = [flag.name for flag in named if flag.about.get("positional")]
+                rule = "put a value that has spaces in quotes" if before else "a value comes after its flag"
+                raise TextseqError(f"unexpected {_quoted(written)}; {rule}, see {prog} --help")
             flag, values = positional.pop(0), [written]
         value = flag.value(values) if flag.hint is not bool else name in (flag.name, flag.about.get("alias"))
         named.append(flag)

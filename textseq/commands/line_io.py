@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
 
+from textseq.checkpoints.hub import is_hub_name
 from textseq.checkpoints.registry import find_model
 from textseq.commands.command import log_to_stderr, show, terminable, to_json
 from textseq.commands.flags import option
@@ -34,7 +37,7 @@ ON_SCREEN = 64
 FEW_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 """oneDNN, which torch loads later, caches code for 1,024 shapes of batches by default: some 150 MB for a large file."""
 
-NOT_IN_JOB = {"input", "output", "interactive", "model", "shard", "list_models"}
+NOT_IN_JOB = {"text", "input", "output", "interactive", "model", "shard", "list_models"}
 """Flags that do not change the answer to a line, or that the job states in more detail."""
 
 
@@ -42,6 +45,11 @@ NOT_IN_JOB = {"input", "output", "interactive", "model", "shard", "list_models"}
 class LineOptions(ModelOptions):
     """Lines in, lines out."""
 
+    takes_several: ClassVar[bool] = False
+    """Whether ``--model`` may name several models."""
+
+    text: str | None = option(None, metavar="TEXT", positional=True)
+    """A text, in quotes, instead of a file or stdin."""
     input: Path | None = option(None, metavar="FILE", dash=True)
     """File to read; it is decompressed if its name ends in .gz, .bz2, .xz, .zst or .zip. Default, and -: stdin."""
     output: Path | None = option(None, metavar="FILE", dash=True)
@@ -68,7 +76,7 @@ class LineOptions(ModelOptions):
     @property
     def prompts(self) -> bool:
         """Whether someone types the lines."""
-        return self.interactive or (self.input is None and sys.stdin.isatty())
+        return self.interactive or (self.text is None and self.input is None and sys.stdin.isatty())
 
     @property
     def on_screen(self) -> bool:
@@ -83,8 +91,20 @@ class LineOptions(ModelOptions):
         """A record as a line of JSON; see ``command.to_json``."""
         return to_json(record, unicode=self.output is not None)
 
+    def with_text(self) -> Self:
+        """The options; what follows a model in ``--model`` and is none is the text. "-" is stdin."""
+        *models, last = self.model or ("",)
+        is_text = " " in last or (len(models) == 1 and not self.takes_several)
+        if self.text is None and models and is_text and not _is_model(last):
+            return replace(self, model=(*models,), text=last)
+        return replace(self, text=None) if self.text == "-" else self
+
     def check(self, unit: str, outputs: Mapping[str, Path | None]) -> None:
         """Refuse flags that contradict each other, before anything is loaded; ``outputs`` are further files."""
+        if self.text is not None and os.path.isfile(self.text):
+            raise TextseqError(f"{self.text} is a file; to read it, use --input {shlex.quote(self.text)}")
+        if self.text is not None and (self.interactive or self.input is not None):
+            raise TextseqError(f"give either a text, got '{self.text:.60}', or --input or --interactive, not both")
         if self.interactive and (self.input is not None or self.buffer is not None):
             raise TextseqError("--interactive reads stdin line by line; leave out --input and --buffer")
         for flag, lines in (("--buffer", self.buffer), ("--shard", self.shard)):
@@ -115,6 +135,12 @@ class LineOptions(ModelOptions):
         """The lines, cut after so many characters. In this block SIGTERM works as Ctrl-C does."""
         log_to_stderr(every_process=True)  # each has lines of its own
         os.environ.setdefault(*FEW_KERNELS)
+        if self.text is not None:
+            with terminable():
+                yield Lines(
+                    io.BytesIO(os.fsencode(self.text)), "the text", sys.getfilesystemencoding(), longest=longest
+                )
+            return
         if self.input is None and sys.stdin is None:
             raise TextseqError("stdin is closed; name a file with --input")
         opened = nullcontext(sys.stdin.buffer) if self.input is None else Document(self.input, "").open()
@@ -172,6 +198,13 @@ class LineOptions(ModelOptions):
         follows = self.process is not None and not self.process.leads
         quiet = self.prompts or self.on_screen or follows or not sys.stderr.isatty()
         return tqdm(total=None if quiet else _count(self.input), unit=f" {unit}", disable=quiet)
+
+
+def _is_model(name: str) -> bool:
+    try:
+        return is_hub_name(name) or bool(find_model(name))
+    except (TextseqError, OSError):
+        return False
 
 
 def _prompted(lines: Iterable[str], prompt: str) -> Iterator[str]:

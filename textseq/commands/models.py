@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,12 +11,14 @@ from textseq.checkpoints.registry import ModelEntry, list_models
 from textseq.commands.flags import Listing, option
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
+from textseq.io.colored_text import visible
 from textseq.tasks.registry import task_named
 
 
 def show_models(options: ModelOptions) -> Listing:
     """The models of a command's task."""
-    listing = [(model_line(entry), _record(entry)) for entry in list_models(options.task)]
+    entries = list_models(options.task, report=lambda line: print(visible(line), file=sys.stderr))
+    listing = [(model_line(entry), _record(entry)) for entry in entries]
     return listing or [("No models yet; train one with textseq-train.", {})]
 
 
@@ -84,8 +87,8 @@ def _record(entry: ModelEntry) -> dict[str, object]:
 def _score(results: Sequence[Mapping[str, object]]) -> list[str]:
     """The number by which models of a task are compared."""
     for row in results:
-        if row.get("measure") == "BLEU":
-            return [f"BLEU {row['score']:.1f}"]
+        if row.get("measure") == "BLEU" and isinstance(score := row.get("score"), float):
+            return [f"BLEU {score:.1f}"]
         numbers = {"f1": "F1 {:.1%}", "accuracy": "accuracy {:.1%}", "nats_per_token": "{:.3f} nats per token"}
         for key, text in numbers.items():
             if isinstance(value := row.get(key), float):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from textseq.config.recipes import read_recipe, recipes
 from textseq.config.training import TrainingConfig
 from textseq.data.corpora.catalog import CorpusRecipe, list_corpora
 from textseq.data.corpora.download import on_disk
+from textseq.data.readers.tables import ENDINGS, ending_of
 from textseq.data.readers.word_vectors import list_vectors
 from textseq.data.sources import DataSource, TextData
 from textseq.errors import TextseqError, unknown
@@ -162,8 +165,10 @@ class Named:
         given = list(scan(arguments, names))
         self.values = {flag.name: values or [written.replace("_", "-")] for written, flag, values in given if flag}
         corpora = {recipe.name: recipe for recipe in list_corpora()}
-        words = (word for word, flag, _ in given if flag is None and _first(word) in corpora)
-        self.corpus_name = next(words, None)
+        words = [word for word, flag, _ in given if flag is None]
+        if words and _first(words[0]) not in corpora and os.path.exists(words[0]):
+            raise TextseqError(f"{words[0]} is {_own_files(words)}")
+        self.corpus_name = next((word for word in words if _first(word) in corpora), None)
         self.corpus = corpora[_first(self.corpus_name)] if self.corpus_name else None
         self.recipe: TrainingRecipe = {} if (name := self.value("--recipe")) is None else read_recipe(name)
         self.recipe_corpus = corpora.get(_first(str(self.recipe.get("corpus"))))
@@ -262,6 +267,25 @@ class Named:
 def _first(corpus: str) -> str:
     """The first of several corpora that are joined by +."""
     return corpus.split("+")[0]
+
+
+def _own_files(words: Sequence[str]) -> str:
+    """The end of an error: files that are given as a corpus, and the flag that they are probably for."""
+    paths = [Path(word) for word in words if os.path.exists(word)]
+    ending, folder = ending_of(paths[0]), paths[0].is_dir()
+    flags = ("--text", "--labelled") if folder else OWN_FILES.get(ending, ("--text",))
+    if len(paths) == 2 and flags == ("--text",):
+        flags = ("--pairs",)
+    names = shlex.join(map(str, paths))
+    return f"a {'folder' if folder else 'file'}, not a corpus; use {' or '.join(f'{flag} {names}' for flag in flags)}"
+
+
+OWN_FILES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys((".conll", ".conllu", ".iob", ".bio"), ("--tagged",)),
+    **dict.fromkeys(ENDINGS, ("--labelled", "--pairs")),
+    ".csv": ("--labelled",),
+}
+"""The flags for own files by their ending."""
 
 
 def _own_flags(task: Task) -> list[str]:

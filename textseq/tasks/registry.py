@@ -57,43 +57,50 @@ def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float
         >>> textseq.load("sentiment").classify("a masterpiece").label
         'positive'
     """
-    from textseq.checkpoints import checkpoint
-    from textseq.checkpoints.registry import find_model
-
-    saved = checkpoint.load_latest(lambda: find_model(str(name)))
-    task = task_named(saved.info.task, where=str(saved.folder / "config.json"))
-    return task.predictor_class().open(saved, device=device, precision=precision)
+    return _load(name, device, precision)
 
 
 def load_generator(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> TextGenerator:
     """``load`` for a language model; any other model is a TextseqError."""
     from textseq.tasks.language_model.generator import TextGenerator
 
-    return _of_class(TextGenerator, LANGUAGE_MODEL, name, load(name, device=device, precision=precision))
+    return _of_class(TextGenerator, LANGUAGE_MODEL, name, device, precision)
 
 
 def load_translator(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Translator:
     """``load`` for a translator; any other model is a TextseqError."""
     from textseq.tasks.translation.translator import Translator
 
-    return _of_class(Translator, TRANSLATION, name, load(name, device=device, precision=precision))
+    return _of_class(Translator, TRANSLATION, name, device, precision)
 
 
 def load_classifier(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Classifier:
     """``load`` for a classifier; any other model is a TextseqError."""
     from textseq.tasks.classification.classifier import Classifier
 
-    return _of_class(Classifier, CLASSIFICATION, name, load(name, device=device, precision=precision))
+    return _of_class(Classifier, CLASSIFICATION, name, device, precision)
 
 
 def load_tagger(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Tagger:
     """``load`` for a tagger; any other model is a TextseqError."""
     from textseq.tasks.tagging.tagger import Tagger
 
-    return _of_class(Tagger, TAGGING, name, load(name, device=device, precision=precision))
+    return _of_class(Tagger, TAGGING, name, device, precision)
 
 
-def _of_class(cls: type[P], task: Task, name: str | Path, predictor: AnyPredictor) -> P:
+def _load(name: str | Path, device: str, precision: Precision, wanted: Task | None = None) -> AnyPredictor:
+    """``load``; an error lists the models of the task that is wanted."""
+    from textseq.checkpoints import checkpoint
+    from textseq.checkpoints.registry import find_model
+
+    saved = checkpoint.load_latest(lambda: find_model(str(name), wanted.name if wanted else None))
+    task = task_named(saved.info.task, where=str(saved.folder / "config.json"))
+    return task.predictor_class().open(saved, device=device, precision=precision)
+
+
+def _of_class(cls: type[P], task: Task, name: str | Path, device: str, precision: Precision) -> P:
+    """``load`` for one task."""
+    predictor = _load(name, device, precision, task)
     if isinstance(predictor, cls):
         return predictor
     other = task_named(predictor.info.task)
