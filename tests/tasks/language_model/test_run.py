@@ -531,7 +531,8 @@ def test_the_curve_names_its_unit_and_has_the_accuracy(tmp_path: Path, monkeypat
 def test_every_recipe_fits_the_settings(name: str) -> None:
     found = read_recipe(name)
     assert found["title"]
-    (corpus,) = (corpus for corpus in list_corpora() if corpus.name == found["corpus"])
+    corpora = {corpus.name: corpus for corpus in list_corpora()}
+    corpus, *_ = [corpora[part.split("*")[-1]] for part in found["corpus"].split("+")]
     kinds: tuple[type[Settings], ...] = (LanguageModelConfig, DataConfig, TrainingConfig)
     if corpus.languages:
         kinds = (TranslationModelConfig, PairConfig, TranslatorTrainingConfig)
@@ -542,7 +543,7 @@ def test_every_recipe_fits_the_settings(name: str) -> None:
         kinds = (TaggerConfig, TaggedConfig, TaggerTrainingConfig)
     assert {found[key] for key in ("source", "target") if key in found} <= set(corpus.languages)
     for split, kind in zip((found.get("model"), found.get("data"), found.get("training")), kinds, strict=True):
-        values = split or {}
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in (split or {}).items()}
         made = kind.from_dict(values, where=name).to_dict()
         assert {key: made[key] for key in values} == values
     assert found.get("from", name) in recipes()
