@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-from children import Child
 
 from textseq.errors import TextseqError
 from textseq.io import pictures
@@ -26,6 +27,14 @@ try:
 except ValueError as error:
     print(error, file=sys.stderr)
 """
+
+
+def in_new_process(**environment: str) -> str:
+    """What DRAW says on stderr in a process that has not loaded matplotlib."""
+    done = subprocess.run(
+        [sys.executable, "-c", DRAW], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return done.stderr
 
 
 def drawn(path: Path) -> bytes:
@@ -46,11 +55,10 @@ def test_settings_of_the_folder_and_the_environment_do_not_matter(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nbackend: nonsense\nnothing: 1\n")
-    child = Child(DRAW, environment=dict(os.environ) | {"MPLBACKEND": "nonsense"})
-    assert child.communicate() == ("", "")
+    assert in_new_process(MPLBACKEND="nonsense") == ""
     assert Path("child.png").read_bytes() == drawn(tmp_path / "here.png")
     Path("matplotlibrc").write_bytes(b"\xff\xfe")
-    err = Child(DRAW).communicate()[1]
+    err = in_new_process()
     assert err.startswith("no picture is drawn, as matplotlib does not start (") and len(err.splitlines()) == 1
 
 

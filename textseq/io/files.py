@@ -279,8 +279,10 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
         OSError: it is missing or cannot be read.
         ValueError: it is a pipe or device, is not UTF-8, or has more than ``largest`` bytes.
     """
+    data = bytearray()
     with open_regular(path) as file:
-        data = file.read(largest + 1)
+        while len(data) <= largest and (block := file.read(2**16)):  # a read of so much would allocate it first
+            data += block
     if len(data) > largest:
         raise ValueError(f"it has more than {largest:,} bytes")
     return data.decode()

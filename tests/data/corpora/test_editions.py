@@ -198,7 +198,11 @@ WORKS = {  # how each work begins and ends, and its characters to the nearest th
     ),
 }
 RECIPES = {recipe.name: recipe for recipe in list_corpora()}
-AUTHORS = [name for name, recipe in RECIPES.items() if all("authors/" in file.path for file in recipe.files.values())]
+AUTHORS = [
+    name
+    for name, recipe in RECIPES.items()
+    if recipe.files and all("authors/" in file.path for file in recipe.files.values())
+]
 
 
 @cache

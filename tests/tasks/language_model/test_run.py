@@ -447,10 +447,10 @@ def test_from_an_unknown_model_is_refused() -> None:
 def test_the_default_length_has_enough_steps_and_few_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[TrainingConfig] = []
 
-    def fit(trainer: Trainer) -> Progress:
+    def fit(trainer: Trainer, **options: bool) -> Progress:
         limits.append(trainer.config)
         trainer.config = replace(trainer.config, max_steps=2)
-        return whole(trainer)
+        return whole(trainer, **options)
 
     whole = Trainer.fit
     monkeypatch.setattr(Trainer, "fit", fit)
