@@ -407,3 +407,10 @@ def test_a_full_disk_while_saving(
     monkeypatch.setattr(os, "fsync", full)
     refused(command("train", "--text", text, "--name", "full", *TINY), "disk is full")
     assert not [path for path in (tmp_path / "home" / "runs").rglob("*") if path.name != "full"]
+
+
+def test_the_only_model_need_not_be_named(command: Command) -> None:
+    code, out, err = command("classify", "I love it")
+    assert (code, err) == (0, "note: no --model is named; sentiment is the only one\n")
+    assert out.startswith("positive\t")
+    assert "got nothing; there are" in command("sample")[2], "several ship"

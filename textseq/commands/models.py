@@ -41,11 +41,18 @@ class ModelOptions:
     """List the models that can be used here, and exit."""
 
     def models(self, prog: str) -> tuple[str, ...]:
-        """What ``--model`` names; if nothing, an error lists what there is."""
+        """What ``--model`` names; if nothing, the only model there is, or an error that lists them."""
         if self.model:
             return self.model
-        known = ", ".join(entry.name for entry in list_models(self.task))
-        hint = f"there are {known}; {prog} --list-models describes them" if known else "train one with textseq-train"
+        names = [entry.name for entry in list_models(self.task)]
+        if len(names) == 1:
+            print(f"note: no --model is named; {names[0]} is the only one", file=sys.stderr)
+            return tuple(names)
+        hint = (
+            f"there are {', '.join(names)}; {prog} --list-models describes them"
+            if names
+            else "train one with textseq-train"
+        )
         raise TextseqError(f"--model: expected the name of {task_named(self.task).noun}, got nothing; {hint}")
 
     def single_model(self, prog: str) -> str:

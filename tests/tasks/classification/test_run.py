@@ -401,7 +401,6 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
     (tmp_path / "strange.csv").write_text("label,text\nodd,x\n")
     (tmp_path / "quote.csv").write_text('label,text\ngood,"x\n')
     cases: list[tuple[list[str], str]] = [
-        (["classify"], "--model: expected the name of a classifier, got nothing; there are .*mine"),
         (["classify", "--model", "nobody"], "unknown model 'nobody'"),
         (["classify", "--model", "mine", "--input", "none.txt"], "--input: expected a file of texts, got none.txt"),
         (["classify", "--model", "mine", "--text-column", "x"], "--text-column: expected a table with --input"),
