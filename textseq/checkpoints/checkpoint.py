@@ -124,7 +124,7 @@ def write_model(
 
 
 def rehash(folder: Path) -> None:
-    """Compute the hashes in ``config.json`` anew, after files of a model folder were edited on purpose.
+    """Recompute the hashes in ``config.json`` after files of a model folder were edited on purpose.
 
     Example:
         >>> rehash(Path("textseq/pretrained/sentiment"))
@@ -160,7 +160,7 @@ def load(folder: Path) -> Checkpoint:
     if version != FORMAT:
         hint = "upgrade textseq" if version > FORMAT else "train it again with this version"
         raise TextseqError(f"{folder}: expected model format {FORMAT}, got {version}; {hint}")
-    stated = hashes.pop("config.json", None)  # left out by earlier versions and by whoever edits the file
+    stated = hashes.pop("config.json", None)  # left out by earlier versions, and removed when the file is edited
     if stated not in (None, config_hash({**table, "format": version, "sha256": hashes})):
         raise TextseqError(
             f"{config} is damaged: its SHA-256 differs from the one that it states; restore the folder or train again"

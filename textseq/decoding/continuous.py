@@ -17,7 +17,7 @@ from torch import Tensor
 
 from textseq.config.decoding import DecodingConfig
 from textseq.decoding.logits_processors import LogitsProcessor, active_processors, apply_processors
-from textseq.decoding.sampling import sampled
+from textseq.decoding.sampling import random_generator, sampled
 from textseq.nn.cells import State, Step
 
 
@@ -127,11 +127,7 @@ class ContinuousBatch:
             alternatives: likeliest tokens to report with each choice; None: no log-probabilities.
         """
         if generator is None:
-            generator = torch.Generator(self._device)
-            if config.seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(config.seed)
+            generator = random_generator(self._device, config.seed)
         row = BatchRow(prompt, config, generator, bias, alternatives, active_processors(config), list(prompt))
         if not row.finished:
             start = self._initial_state(1)

@@ -85,11 +85,7 @@ def sample(
     assert limits is None or end is not None
     config = config or DecodingConfig()
     if generator is None:
-        generator = torch.Generator(prompt.device)
-        if config.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(config.seed)
+        generator = random_generator(prompt.device, config.seed)
     processors = active_processors(config)
     reads_history = any(processor.reads_history for processor in processors)
     history = prompt
@@ -146,3 +142,12 @@ def _recorded_steps(
         tokens, *after = recorded(tokens, _noise(logits.float(), generator), *state)
         state = (*after,)
         yield tokens
+
+
+def random_generator(device: torch.device, seed: int | None) -> torch.Generator:
+    """A generator of random numbers on a device, with a seed or a random one."""
+    generator = torch.Generator(device)
+    if seed is None:
+        generator.seed()
+        return generator
+    return generator.manual_seed(seed)

@@ -40,7 +40,7 @@ class _Waiting(Generic[R]):
     loop: asyncio.AbstractEventLoop
 
     def send(self, what: R | Exception) -> None:
-        """Give the result, or the error, to whoever waits."""
+        """Give the result, or the error, to the waiting request."""
 
         def arrive() -> None:
             if self.result.done():  # cancelled

@@ -55,15 +55,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def random_generator(device: torch.device, seed: int | None) -> torch.Generator:
-    """A generator of random numbers on a device, with a seed or a random one."""
-    generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-        return generator
-    return generator.manual_seed(seed)
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device or the machine has run out of memory."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):

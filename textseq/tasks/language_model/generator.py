@@ -20,7 +20,7 @@ from textseq.config.decoding import Precision
 from textseq.data.token_files import DocumentSet, token_file
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.logit_bias import token_bias
-from textseq.decoding.sampling import sample
+from textseq.decoding.sampling import random_generator, sample
 from textseq.decoding.stopping import StopStrings
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -33,7 +33,7 @@ from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.surprisal import Piece
 from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
-from textseq.training.devices import pick_device, random_generator
+from textseq.training.devices import pick_device
 
 START = "\n"
 """Context of the first token of every text: it begins a line."""

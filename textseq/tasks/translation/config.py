@@ -28,7 +28,7 @@ class PairConfig(TokenizerConfig):
     epoch. The value is the smoothing parameter alpha: 0.1 varies much, 0.5 little; 0: always the best segmentation. In
     training only."""
     augment: tuple[AugmentName, ...] = ()
-    """Vary the training pairs, anew in every epoch, so that what people type is translated as well as tidy sentences.
+    """Vary the training pairs, differently in each epoch, so that untidy sentences are translated as well as tidy ones.
     The source is written in capitals (upper), in small letters (lower), without its final mark (no-final-mark), without
     apostrophes, or with other ones and other spaces before marks (typographic); names and numbers that are the same on
     both sides are exchanged for others on both sides (exchange). In training only."""

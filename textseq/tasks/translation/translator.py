@@ -28,6 +28,7 @@ from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.data.readers.glossary import Glossary
 from textseq.decoding.logit_bias import token_bias
+from textseq.decoding.sampling import random_generator
 from textseq.errors import Interrupted, TextseqError
 from textseq.metrics.signature import data_signature
 from textseq.metrics.translation import TranslationMetrics, measure_translations
@@ -47,7 +48,7 @@ from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
-from textseq.training.devices import pick_device, random_generator
+from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 BUFFER = 512
