@@ -110,7 +110,7 @@ def classify(arguments: Sequence[str]) -> None:
                         pending.pop(0), label=options.explain_label, method=options.explain_by
                     )
                     if page is not None:
-                        page(explanation.on_page())
+                        page(explanation.to_html())
                 yield _line(number, result, explanation if options.explain else None, options)
 
         with _page(options) as page:
@@ -144,10 +144,10 @@ def _page(options: Classify) -> Iterator[Callable[[str], None] | None]:
         yield None
         return
     from textseq.io.colored_text import PAGE_END, page_begin
-    from textseq.tasks.classification.explain import COLOURS, LEGEND
+    from textseq.tasks.classification.explain import LEGEND
 
     with growing(options.explain_html) as write:
-        write(page_begin(f"Explanations by {options.model[0]}", COLOURS, LEGEND))
+        write(page_begin(f"Explanations by {options.model[0]}", LEGEND))
         yield write
         write(PAGE_END)
 

@@ -1,10 +1,10 @@
-"""Coloured text for terminals and web pages."""
+"""Coloured text and tables for terminals, web pages and notebooks; all text in HTML is escaped."""
 
 from __future__ import annotations
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -12,6 +12,12 @@ from typing import TextIO
 _SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
 _SYMBOLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+_TEXT = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace"
+
+_MARK = "color: #000; padding: .3em .4em; margin: 0 .1em; border-radius: .35em; line-height: 2"
+
+_SMALL = "font-size: .75em; font-weight: bold; margin-left: .4em"
 
 
 @dataclass(frozen=True)
@@ -33,23 +39,34 @@ def visible(text: str) -> str:
     return text.translate(_SYMBOLS)
 
 
+def escaped(text: str) -> str:
+    """The visible text for HTML."""
+    return html.escape(visible(text))
+
+
 def painted(text: str, colour: Colour) -> str:
     """One line of text on a coloured background in a terminal."""
     return text and f"\x1b[38;5;16;48;5;{colour.terminal}m{text}\x1b[0m"
 
 
-def span(text: str, names: str, tip: str = "") -> str:
-    """The text as an HTML span with these class names and a tooltip."""
+def span(text: str, colour: Colour | None, tip: str = "") -> str:
+    """The text as an HTML span with a background, and a tooltip that appears above it."""
+    style = f' style="background: {colour.web}; color: #000"' if colour else ""
     title = f' title="{html.escape(tip)}"' if tip else ""
-    return f'<span class="{names}"{title}>{html.escape(visible(text))}</span>'
+    end = ' class="end"' if text == "\n" else ""
+    return f"<span{end}{style}{title}>{escaped(text)}</span>"
 
 
-def page_begin(title: str, colours: Sequence[Colour], legend: str) -> str:
-    """The beginning of a self-contained web page; spans of class ``s0`` have the first colour, and so on.
+def mark(text: str, kind: str, background: str) -> str:
+    """A part of a text with its kind beside it, as displaCy shows named entities."""
+    return (
+        f'<mark style="background: {background}; {_MARK}">{escaped(text)}'
+        f'<span style="{_SMALL}">{escaped(kind)}</span></mark>'
+    )
 
-    ``legend`` is HTML that explains the colours.
-    """
-    shades = "\n".join(f".s{number} {{ background: {colour.web} }}" for number, colour in enumerate(colours))
+
+def page_begin(title: str, legend: str) -> str:
+    """The beginning of a self-contained web page; ``legend`` is HTML that explains the colours."""
     return f"""<!DOCTYPE html>
 <html>
 <head>
@@ -59,10 +76,7 @@ def page_begin(title: str, colours: Sequence[Colour], legend: str) -> str:
 <style>
 :root {{ color-scheme: light dark }}
 body {{ max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif }}
-.text {{ white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace }}
-span[class^=s] {{ color: #000 }}
 .end::before {{ content: "↵" }}
-{shades}
 </style>
 </head>
 <body>
@@ -70,9 +84,70 @@ span[class^=s] {{ color: #000 }}
 <p>{legend}</p>"""
 
 
-def page_text(caption: str, spans: str) -> str:
-    """One text of a web page, under its caption."""
-    return f'<p>{html.escape(caption)}</p>\n<div class="text">{spans}</div>'
+def html_text(caption: str, spans: str) -> str:
+    """One text of a web page or notebook, under its caption; ``spans`` is HTML."""
+    return f'<p>{html.escape(caption)}</p>\n<div class="text" style="{_TEXT}">{spans}</div>'
 
 
 PAGE_END = "</body>\n</html>"
+
+
+def html_lines(text: str, small: str = "") -> str:
+    """Lines as paragraphs, and further ones in small letters."""
+    paragraphs = [f"<p>{escaped(line)}</p>" for line in text.splitlines()]
+    return "\n".join([*paragraphs, *(f"<p><small>{escaped(line)}</small></p>" for line in small.splitlines())])
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first cell of each row is its name."""
+    top = "".join(f'<th scope="col">{escaped(cell)}</th>' for cell in head)
+    body = "\n".join(
+        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
+        for name, *cells in rows
+    )
+    return f"<table>\n<tr>{top}</tr>\n{body}\n</table>"
+
+
+def heat_table(
+    shares: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    tip: Callable[[int, int], str],
+    *,
+    cell: Callable[[int, int], str] = lambda row, column: "",
+) -> str:
+    """A table whose cells are the bluer the larger their shares are, with a tooltip each.
+
+    The names of the row and the column below the pointer are bold; it needs no script.
+
+    Args:
+        shares: from 0 to 1, (R, C).
+        rows: R names.
+        columns: C names.
+        tip: the tooltip of a cell, from the numbers of its row and column.
+        cell: the text of a cell.
+    """
+    names = "".join(f'<th scope="col">{escaped(name)}</th>' for name in columns)
+    bold = [f".textseq-heat:has(td:nth-child({n}):hover) th:nth-child({n})" for n in range(2, len(columns) + 2)]
+    body = "\n".join(
+        f'<tr><th scope="row">{escaped(name)}</th>'
+        + "".join(
+            f'<td style="background: rgba(64, 145, 255, {share:.2f})" title="{html.escape(tip(row, column))}">'
+            f"{escaped(cell(row, column))}</td>"
+            for column, share in enumerate(shares[row])
+        )
+        + "</tr>"
+        for row, name in enumerate(rows)
+    )
+    return f"""<style>
+.textseq-heat {{ border-collapse: collapse }}
+.textseq-heat th {{ font-weight: normal; text-align: right; white-space: nowrap; padding: 0 .3em }}
+.textseq-heat tr:first-child th {{ writing-mode: vertical-rl; padding: .3em 0 }}
+.textseq-heat td {{ min-width: 1.4em; height: 1.4em; border: 1px solid #8884 }}
+.textseq-heat td:hover {{ outline: 2px solid }}
+{", ".join([".textseq-heat tr:hover th[scope=row]", *bold])} {{ font-weight: bold }}
+</style>
+<table class="textseq-heat">
+<tr><td></td>{names}</tr>
+{body}
+</table>"""

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from textseq.errors import TextseqError
+from textseq.io.colored_text import heat_table, html_lines, html_table
+from textseq.metrics.confusion_plot import confusion_figure
 from textseq.metrics.signature import bootstrap_signature, proportion_interval
+
+if TYPE_CHECKING:
+    from textseq.io.figure import Picture
 
 SHOWN = 30
 """Labels up to which the table shows the whole confusion matrix; with more, this many of the largest confusions."""
@@ -101,11 +107,36 @@ class ClassificationMetrics:
             f"{self.nats:.4f} nats per {self.unit.removesuffix('s')}, {self.examples:,} {self.unit}"
         )
 
+    def plot(self) -> Picture:
+        """The confusion matrix as a figure of matplotlib."""
+        return confusion_figure(self.confusion, self.labels)
+
+    def _repr_html_(self) -> str:
+        tables = [html_lines(str(self), self.signature), html_label_table(self._shown, self.unit)]
+        if len(self.labels) <= SHOWN:
+            counts, names = self.confusion, self.labels
+            shares = (counts / counts.sum(axis=1, keepdims=True).clip(min=1)).tolist()
+            tables.append(
+                heat_table(
+                    shares,
+                    [f"true: {name}" for name in names],
+                    names,
+                    lambda t, p: f"{names[t]} -> {names[p]}: {counts[t, p]:,} {self.unit}, {shares[t][p]:.1%}",
+                    cell=lambda t, p: f"{counts[t, p]:,}",
+                )
+            )
+        return "\n".join(tables)
+
+    @property
+    def _shown(self) -> list[LabelMetrics]:
+        """The labels that are shown, the most frequent ones if there are many."""
+        few = len(self.labels) <= SHOWN
+        return self.per_label if few else sorted(self.per_label, key=lambda m: -m.examples)[:SHOWN]
+
     def table(self) -> str:
         """The metrics of each label and the confusion matrix, for a terminal."""
         few = len(self.labels) <= SHOWN
-        shown = self.per_label if few else sorted(self.per_label, key=lambda m: -m.examples)[:SHOWN]
-        wide, lines = max(10, *map(len, self.labels)), label_table(shown, self.unit)
+        wide, lines = max(10, *map(len, self.labels)), label_table(self._shown, self.unit)
         if not few:
             errors = self.confusion * ~np.eye(len(self.labels), dtype=bool)
             largest = np.argsort(-errors, axis=None, kind="stable")[:SHOWN]
@@ -128,6 +159,12 @@ def label_table(rows: Sequence[LabelMetrics], unit: str) -> list[str]:
     wide = max(10, *(len(row.label) for row in rows))
     head = f"{'':{wide}}  precision  recall      F1 {unit:>8}"
     return [head, *(f"{m.label:{wide}}  {m.precision:9.2%} {m.recall:7.2%} {m.f1:7.4f} {m.examples:8,}" for m in rows)]
+
+
+def html_label_table(rows: Sequence[LabelMetrics], unit: str) -> str:
+    """``label_table`` for notebooks."""
+    cells = [(m.label, f"{m.precision:.2%}", f"{m.recall:.2%}", f"{m.f1:.4f}", f"{m.examples:,}") for m in rows]
+    return html_table(("", "precision", "recall", "F1", unit), cells)
 
 
 def measure_labels(

@@ -6,34 +6,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textseq.io.files import replacing
 from textseq.io.pictures import default_style
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from textseq.io.figure import Picture
+
 
 WRITTEN, NAMED = 30, 150
 """Labels up to which the cells show their numbers, and up to which the axes name the labels."""
 
 
-@default_style()
 def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
-    """Plot a confusion matrix (C, C) as a PNG: rows are true labels, columns predicted labels.
+    """Save ``confusion_figure`` as a PNG."""
+    confusion_figure(confusion, labels).save(picture)
+
+
+@default_style()
+def confusion_figure(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> Picture:
+    """Plot a confusion matrix: rows are true labels, columns predicted labels.
 
     Args:
         confusion: numbers of texts, (C, C).
         labels: C names.
-        picture: path of the PNG.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from textseq.io.figure import Picture
 
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     side = 2.2 + 0.75 * min(len(labels), WRITTEN)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
@@ -48,5 +51,4 @@ def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], pict
         for column in places:
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=color)
-    with replacing(picture) as (file,):
-        figure.savefig(file, format="png", dpi=130)
+    return figure

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from textseq.io.colored_text import html_lines
+
 
 def perplexity(nats_per_token: float) -> float:
     """exp of the loss; infinite beyond a float's range."""
@@ -52,6 +54,9 @@ class LanguageModelMetrics:
             "bits_per_character": self.bits_per_character,
             "perplexity": self.perplexity,
         }
+
+    def _repr_html_(self) -> str:
+        return html_lines(str(self), self.signature)
 
     def __str__(self) -> str:
         return (

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textseq.data.spans import read_spans
-from textseq.metrics.classification import LabelMetrics, label_table
+from textseq.metrics.classification import LabelMetrics, html_label_table, label_table
 from textseq.metrics.signature import percentile_interval, resampled
 
 ALL = "all (micro)"
@@ -46,6 +46,9 @@ class SpanMetrics:
     def table(self) -> str:
         """The metrics of each kind and of all, for a terminal."""
         return "\n".join(label_table((*self.kinds, self.micro), "spans"))
+
+    def _repr_html_(self) -> str:
+        return html_label_table((*self.kinds, self.micro), "spans")
 
     def __str__(self) -> str:
         low, high = self.interval

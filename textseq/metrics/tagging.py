@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textseq.errors import TextseqError
+from textseq.io.colored_text import html_lines
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
 from textseq.metrics.signature import bootstrap_signature, percentile_interval, proportion_interval, resampled
 from textseq.metrics.spans import SpanMetrics, measure_spans
@@ -36,6 +37,9 @@ class TaggingMetrics(ClassificationMetrics):
         more = (f"; {name} {correct / max(count, 1):.2%} of {count:,}" for name, (correct, count) in shares.items())
         spans = "" if self.spans is None else f"{self.spans}\n"
         return spans + super().__str__() + "".join(more)
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() if self.spans is None else f"{self.spans._repr_html_()}\n{super()._repr_html_()}"
 
     def table(self) -> str:
         """Those of spans and of words, and the confusion matrix, for a terminal."""
@@ -114,6 +118,9 @@ class SequenceMetrics:
             "interval_95": list(self.interval),
             "sequences": self.sequences,
         }
+
+    def _repr_html_(self) -> str:
+        return html_lines(str(self), self.signature)
 
     def __str__(self) -> str:
         low, high = self.interval

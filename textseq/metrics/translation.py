@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from textseq.errors import TextseqError, unknown
+from textseq.io.colored_text import html_lines
 from textseq.metrics.signature import RESAMPLES, SEED, signature_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class TranslationMetrics:
     def to_dict(self) -> dict[str, object]:
         """The scores, for JSON."""
         return {"scores": [score.to_dict() for score in self.scores]}
+
+    def _repr_html_(self) -> str:
+        return html_lines(str(self), self.signature)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.scores))

@@ -102,7 +102,7 @@ def test_any_text_can_be_explained(text: str) -> None:
     assert "".join(piece for piece, _ in found.pieces).strip() == text.strip()
     assert "".join(word for word, _ in found.words) == "".join(piece for piece, _ in found.pieces)
     assert sum(amount for _, amount in found.words) == pytest.approx(found.contributed)
-    for show in (found.in_color, found.in_figures, found.on_page):
+    for show in (found.in_color, found.in_figures, found.to_html):
         assert "log odds" in show()
 
 
@@ -127,10 +127,12 @@ def test_colours_follow_sign_and_strength() -> None:
         "splendid": 0, "fine": 1, "okay": 2, "awful": 3, "poor": 4,
     }  # fmt: skip
     assert re.search(r"m the|\x1b\[0m the\x1b", found.in_color())
-    spans = re.findall(r'<span class="(\w*)" title="([^"]*)"> (\w+)</span>', found.on_page())
-    assert ("s0", "+2.00 nats", "splendid") in spans
+    spans = re.findall(
+        r'<span(?: style="background: (#\w+); color: #000")? title="([^"]*)"> (\w+)</span>', found.to_html()
+    )
+    assert (COLOURS[0].web, "+2.00 nats", "splendid") in spans
     assert ("", "+0.01 nats", "the") in spans
-    assert ("s3", "-1.50 nats", "awful") in spans
+    assert (COLOURS[3].web, "-1.50 nats", "awful") in spans
     assert "log odds +0.91 of good: +0.25 without a word, +0.66 by the words (nats)" in found.in_figures()
 
 
@@ -160,7 +162,7 @@ def test_words_without_spaces_are_shown_by_their_pieces() -> None:
 
 def test_the_page_is_whole_and_harmless() -> None:
     found = Explanation("<b>", 0.5, 1.0, 0.0, ((" <script>", 1.0), (" \x1b[0m", -0.5)))
-    page = "\n".join([page_begin("a <title>", COLOURS, LEGEND), found.on_page(), PAGE_END])
+    page = "\n".join([page_begin("a <title>", LEGEND), found.to_html(), PAGE_END])
     assert "<script>" not in page
     assert "<b>" not in page
     assert "\x1b" not in page

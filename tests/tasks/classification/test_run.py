@@ -386,7 +386,7 @@ def test_the_command_explains(command: Callable[..., Result], reviews: Path, tmp
         assert re.fullmatch(rf"log odds [+-][\d.]+ of {label}: .* \(nats\)", block[-1])
         assert len(block[2].split()) == len(block[1].split())
     page = (tmp_path / "why.html").read_text()
-    assert page.count('<div class="text">') == 2
+    assert page.count('<div class="text"') == 2
     assert page.rstrip().endswith("</html>")
     code, out, err = command("classify", "--model", "mine", "--explain", "--json", "--explain-label", "bad",
                              "--explain-by", "gradient", stdin=texts)  # fmt: skip

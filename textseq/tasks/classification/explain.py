@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.utils import disp_len
 
 from textseq.errors import unknown
-from textseq.io.colored_text import Colour, page_text, painted, span, visible
+from textseq.io.colored_text import Colour, html_text, painted, span, visible
 from textseq.tasks.classification.config import ExplanationMethod
 from textseq.tasks.classification.model import ClassifierModel
 
@@ -125,14 +125,16 @@ class Explanation:
             rows[-1] = above + shown + " " * (wide - disp_len(shown)), below + f"{figure:<{wide}}"
         return "\n".join([*(row.rstrip() for pair in rows for row in pair), self.summary()])
 
-    def on_page(self) -> str:
-        """The text as HTML, for a page that begins with ``page_begin`` and ``COLOURS``."""
+    def to_html(self) -> str:
+        """The text as HTML, for a page that begins with ``page_begin``, or for a notebook."""
         largest = self._largest()
         spans = (
-            span(word, "" if (n := _shade(amount, largest)) is None else f"s{n}", f"{amount:+.2f} nats")
+            span(word, None if (n := _shade(amount, largest)) is None else COLOURS[n], f"{amount:+.2f} nats")
             for word, amount in self.words
         )
-        return page_text(f"{self.label}, {self.probability:.1%}; {self.summary()}", "".join(spans))
+        return html_text(f"{self.label}, {self.probability:.1%}; {self.summary()}", "".join(spans))
+
+    _repr_html_ = to_html
 
     def _largest(self) -> float:
         return max((abs(amount) for _, amount in self.words), default=0.0)
@@ -140,7 +142,10 @@ class Explanation:
 
 LEGEND = " ".join(
     [
-        *(span(f"\u00a0{what}\u00a0", f"s{n}") for n, what in ((0, "for the label"), (3, "against it"))),
+        *(
+            span(f"\u00a0{what}\u00a0", colour)
+            for colour, what in ((FOR[0], "for the label"), (AGAINST[0], "against it"))
+        ),
         "The stronger the color, the larger the contribution; hover over a word for its contribution in nats.",
     ]
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from shlex import quote
-from typing import Self, Unpack, overload
+from typing import NamedTuple, Self, Unpack, overload
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -30,7 +30,7 @@ from textseq.nn.cells import State, Step
 from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
-from textseq.tasks.language_model.surprisal import Piece
+from textseq.tasks.language_model.surprisal import Piece, in_notebook
 from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
@@ -71,6 +71,16 @@ class Score:
     def perplexity(self) -> float:
         """exp of the nats per token."""
         return perplexity(self.nats_per_token)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self.pieces)
+
+
+class NextToken(NamedTuple):
+    """A token that may come next."""
+
+    text: str
+    probability: float
 
 
 class TextGenerator(Predictor[DocumentSet]):
@@ -205,17 +215,41 @@ class TextGenerator(Predictor[DocumentSet]):
         if len(targets) == 0:
             kind = "one without known characters" if text else "an empty one"
             raise TextseqError(f"score: expected a text, got {kind}; give at least one character of the vocabulary")
-        inputs = torch.cat([self._start(), targets[:-1]])
-        state = self.model.initial_state(1)
-        losses = []
-        with torch.inference_mode():
-            for at in range(0, len(targets), CHUNK):
-                logits, state = self.model(inputs[at : at + CHUNK].unsqueeze(0), state)
-                losses.append(cross_entropy(logits[0].float(), targets[at : at + CHUNK], reduction="none"))
+        chunks = zip(self._logits(torch.cat([self._start(), targets[:-1]])), torch.split(targets, CHUNK), strict=True)
+        losses = [cross_entropy(logits, chunk, reduction="none") for logits, chunk in chunks]
         surprisal = tuple(torch.cat(losses).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
         pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, text, surprisal))
         return Score(names, surprisal, tuple(pieces), sum(map(len, self.tokenizer.normalized([text]))))
+
+    def next(self, prompt: str = "", count: int = 10) -> list[NextToken]:
+        """The likeliest next tokens after a prompt that begins on a new line, best first.
+
+        Args:
+            prompt: "" is allowed.
+            count: how many; at most the size of the vocabulary.
+
+        Raises:
+            TextseqError: a count below 1.
+
+        Example:
+            >>> writer.next("RO", 2)
+            [NextToken(text='M', probability=0.98), NextToken(text='S', probability=0.01)]
+        """
+        if count < 1:
+            raise TextseqError(f"next: expected a count of at least 1, got {count}; ask for more tokens")
+        *_, logits = self._logits(self.context(prompt)[0])
+        best = logits[-1].softmax(dim=0).topk(min(count, logits.shape[1]))
+        names = (self.tokenizer.vocabulary[token] for token in best.indices.tolist())
+        return [NextToken(*choice) for choice in zip(names, best.values.tolist(), strict=True)]
+
+    def _logits(self, ids: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The logits after each token of one text (T,), in chunks of at most ``CHUNK`` tokens: (t, V)."""
+        state = self.model.initial_state(1)
+        for chunk in torch.split(ids, CHUNK):
+            with torch.inference_mode():
+                logits, state = self.model(chunk.unsqueeze(0), state)
+            yield logits[0].float()
 
     def evaluate(
         self, dataset: DocumentSet, split: str = "test", *, window: int | None = None, streams: int = 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from textseq.io.colored_text import PAGE_END, Colour, page_begin, page_text, painted, span, visible
+from textseq.io.colored_text import PAGE_END, Colour, html_text, page_begin, painted, span, visible
 
 WIDTH = 80
 """Columns of the plain form, with figures under the characters."""
@@ -80,21 +80,23 @@ def in_figures(pieces: Sequence[Piece]) -> str:
 
 def web_page(title: str, texts: Sequence[Sequence[Piece]]) -> str:
     """The texts as a self-contained HTML page; a tooltip on each token shows its surprisal."""
-    steps = " ".join(span(f"\u00a0{_bound(shade)}\u00a0", f"s{n}") for n, shade in enumerate(SCALE))
-    legend = f"""{steps} nats: surprisal of each character's token. Hover for the number; 1 nat is 1.44 bits."""
-    bodies = (page_text(summary(pieces), _spans(pieces)) for pieces in texts)
-    return "\n".join([page_begin(title, SCALE, legend), *bodies, PAGE_END, ""])
+    return "\n".join([page_begin(title, _legend()), *map(_html, texts), PAGE_END, ""])
 
 
-def _spans(pieces: Sequence[Piece]) -> str:
-    return "".join(
-        span(
-            piece.text,
-            f"s{SCALE.index(_shade(piece))}" + " end" * (piece.text == "\n"),
-            f"{piece.nats:.2f} nats, p={piece.probability:.2g}",
-        )
-        for piece in pieces
-    )
+def in_notebook(pieces: Sequence[Piece]) -> str:
+    """The text as HTML for a notebook."""
+    return f"{_html(pieces)}\n<p><small>{_legend()}</small></p>"
+
+
+def _html(pieces: Sequence[Piece]) -> str:
+    tips = (f"{piece.nats:.2f} nats, p={piece.probability:.2g}" for piece in pieces)
+    spans = (span(piece.text, _shade(piece), tip) for piece, tip in zip(pieces, tips, strict=True))
+    return html_text(summary(pieces), "".join(spans))
+
+
+def _legend() -> str:
+    steps = " ".join(span(f"\u00a0{_bound(shade)}\u00a0", shade) for shade in SCALE)
+    return f"{steps} nats: surprisal of each character's token. Hover for the number; 1 nat is 1.44 bits."
 
 
 def _rows(pieces: Sequence[Piece]) -> Iterator[list[tuple[str, float]]]:

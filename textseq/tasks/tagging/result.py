@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from zlib import crc32
 
 from textseq.checkpoints.model_info import Table
 from textseq.data.spans import read_spans
+from textseq.io.colored_text import escaped, mark
+
+COLOURS = (
+    *("#7aecec", "#bfeeb7", "#feca74", "#ff9561", "#aa9cfc", "#9cc9cc", "#ffeb80", "#ff8197", "#f0d0ff"),
+    *("#bfe1d9", "#e4e7d2", "#c887fb"),
+)
+"""The colours of displaCy."""
+
+PLAIN = "#dddddd"
+"""That of words with tags that mark no spans."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,18 @@ class Tagging:
         spans = [vars(span) for span in self.spans]
         return {"words": self.words, "tags": self.tags, "probabilities": self.probabilities, "spans": spans}
 
+    def _repr_html_(self) -> str:
+        if not self.aligned:
+            return f"<p>{escaped(''.join(self.words))}: {escaped(str(self))}</p>"
+        if not self.spans:
+            words = (mark(word, tag, PLAIN) for word, tag in zip(self.words, self.tags, strict=True))
+            return f"<div>{' '.join(words)}</div>"
+        parts, end, colours = [], 0, _colours({span.kind for span in self.spans})
+        for (kind, first, after), span in zip(read_spans(self.tags), self.spans, strict=True):
+            parts += [*map(escaped, self.words[end:first]), mark(span.text, kind, colours[kind])]
+            end = after
+        return f"<div>{' '.join([*parts, *map(escaped, self.words[end:])])}</div>"
+
 
 def find_spans(text: str, words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...]:
     """What the tags mark, in the text that the words come from."""
@@ -61,3 +84,13 @@ def find_spans(text: str, words: Sequence[str], tags: Sequence[str]) -> tuple[Sp
         start, end = starts[first], starts[after - 1] + len(words[after - 1])
         spans.append(Span(kind, start, end, text[start:end]))
     return tuple(spans)
+
+
+def _colours(kinds: Set[str]) -> dict[str, str]:
+    """A colour for each kind; mostly the same in every text, and different ones within a text while they last."""
+    colours: dict[str, str] = {}
+    for kind in sorted(kinds):
+        first = crc32(kind.encode(errors="replace"))
+        choices = [COLOURS[(first + step) % len(COLOURS)] for step in range(len(COLOURS))]
+        colours[kind] = next((colour for colour in choices if colour not in colours.values()), choices[0])
+    return colours

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from textseq.errors import TextseqError
-from textseq.io.files import check_picture, replacing
+from textseq.io.colored_text import heat_table
+from textseq.io.files import check_picture
 from textseq.io.pictures import default_style
 from textseq.metrics.translation import LengthBLEU
 from textseq.tokenizers.characters import BYTES, HALF_BYTES
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from matplotlib.text import Text
+
+    from textseq.io.figure import Picture
 
 
 CELL, LONGEST = 0.36, 20.0
@@ -55,7 +57,6 @@ MARKERS = "osD^vP"
 _PER_BYTE = {**dict.fromkeys(BYTES, 1), **dict.fromkeys(HALF_BYTES, 2)}
 
 
-@default_style()
 def attention_heat_map(
     attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str], picture: Path
 ) -> None:
@@ -74,10 +75,9 @@ def attention_heat_map(
         TextseqError: weights of another shape or out of range; a path that is not writable or has another extension.
     """
     check_picture(picture)
-    _save(attention_figure(attention, source_tokens, target_tokens), picture)
+    attention_figure(attention, source_tokens, target_tokens).save(picture)
 
 
-@default_style()
 def bleu_by_length_plot(series: Mapping[str, Sequence[LengthBLEU]], picture: Path) -> None:
     """Plot BLEU by source length as a PNG, one line per system.
 
@@ -89,7 +89,7 @@ def bleu_by_length_plot(series: Mapping[str, Sequence[LengthBLEU]], picture: Pat
         TextseqError: no data; series of different sentences; a path that is not writable or has another extension.
     """
     check_picture(picture)
-    _save(bleu_by_length_figure(series), picture)
+    bleu_by_length_figure(series).save(picture)
 
 
 def by_character(
@@ -116,12 +116,12 @@ def by_character(
 
 
 @default_style()
-def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> Figure:
+def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> Picture:
     """The figure that ``attention_heat_map`` saves; its axes fill it, with the labels around.
 
     Characters without a font on this machine are drawn as code points (U+4E2D).
     """
-    from matplotlib.figure import Figure
+    from textseq.io.figure import Picture
 
     shape = len(target_tokens), len(source_tokens)
     if 0 in shape:
@@ -141,7 +141,7 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
     source, target = ([legible(token, missing) for token in side] for side in sides)
     cell = min(CELL, LONGEST / max(len(source), len(target)))
     width, height = cell * len(source), cell * len(target)
-    figure = Figure(figsize=(width, height))
+    figure = Picture(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     largest = float(weights.max()) or 1.0
     lines = min(0.8, 3 * cell) if cell >= SMALL else 0.0
@@ -169,9 +169,9 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
 
 
 @default_style()
-def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
+def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Picture:
     """The figure that ``bleu_by_length_plot`` saves."""
-    from matplotlib.figure import Figure
+    from textseq.io.figure import Picture
 
     ranges = [[(part.words, part.sentences) for part in parts] for parts in series.values()]
     if not ranges or not ranges[0]:
@@ -181,7 +181,7 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
             "BLEU by length: expected the same sentences for all systems, got different ones; measure all alike"
         )
     fonts, missing = fonts_for(list(series))
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Picture(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for number, parts in enumerate(series.values()):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
@@ -200,6 +200,14 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Figure:
     legend = axes.legend(axes.lines, names, frameon=False)
     _set_fonts(legend.get_texts(), fonts)
     return figure
+
+
+def attention_table(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> str:
+    """The weights as an HTML table for notebooks; arguments as of ``attention_heat_map``, at least 1 token each."""
+    weights, *sides = by_character(attention, source_tokens, target_tokens)
+    source, target = ([legible(token) for token in side] for side in sides)
+    shares: list[list[float]] = weights.clip(0, 1).tolist()
+    return heat_table(shares, target, source, lambda t, s: f"{target[t]} looked at {source[s]}: {shares[t][s]:.0%}")
 
 
 def distinct_names(systems: Sequence[Sequence[str]]) -> list[str]:
@@ -302,8 +310,3 @@ def _width(text: str) -> int:
 def _font_size(cell: float, share: float) -> float:
     """Font size in points for at most this share of a cell of so many inches."""
     return min(LETTERS, share * 72 * cell)
-
-
-def _save(figure: Figure, picture: Path) -> None:
-    with replacing(picture) as (file,):
-        figure.savefig(file, format="png", dpi=150, bbox_inches="tight", pad_inches=0.15)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,17 @@ from textseq.data.pairs import read_sentence, written_sentence
 from textseq.data.readers.glossary import Glossary
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
+from textseq.io.colored_text import html_lines
 from textseq.io.lines import LONGEST as LONGEST_LINE
+from textseq.tasks.translation.plots import attention_figure, attention_table
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import Ids, Tokenizer
 from textseq.tokenizers.normalization import normalize
 from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
+
+if TYPE_CHECKING:
+    from textseq.io.figure import Picture
 
 log = logging.getLogger("textseq")
 
@@ -30,6 +36,9 @@ LONGEST = 2000
 
 NAMED = 5
 """Truncated translations that are logged one by one."""
+
+MOST_CELLS = 10_000
+"""Attention weights that a notebook shows as a table; more would slow the browser."""
 
 AttentionWeights = npt.NDArray[np.float32]
 """Attention weights, (T, S)."""
@@ -92,13 +101,31 @@ class Translation:
         source, target = word_numbers(self.source_surfaces or self.source_tokens), word_numbers(self.tokens)
         if not source or not target:
             return []
-        if not self.has_attention:
-            raise TextseqError("alignment: expected a model with attention, got one without; use another model")
-        if self.attention is None:
-            raise TextseqError("alignment: expected attention weights, got none; translate with attention=True")
         weights = np.zeros((target[-1] + 1, source[-1] + 1))
-        np.add.at(weights, np.ix_(target, source), self.attention[: len(target), : len(source)])
+        np.add.at(weights, np.ix_(target, source), self._weights("alignment")[: len(target), : len(source)])
         return [(int(best), word) for word, best in enumerate(weights.argmax(axis=1))]
+
+    def plot(self) -> Picture:
+        """The attention weights as a figure of matplotlib.
+
+        Raises:
+            TextseqError: the attention was not requested, or the model has none.
+        """
+        return attention_figure(self._weights("plot"), self.source_tokens, self.tokens)
+
+    def _weights(self, use: str) -> AttentionWeights:
+        if not self.has_attention:
+            raise TextseqError(f"{use}: expected a model with attention, got one without; use another model")
+        if self.attention is None:
+            raise TextseqError(f"{use}: expected attention weights, got none; translate with attention=True")
+        return self.attention
+
+    def _repr_html_(self) -> str:
+        doubt = " (doubtful)" if self.doubtful else ""
+        text = html_lines(self.text + doubt)
+        if self.attention is None or not self.attention.size or self.attention.size > MOST_CELLS:
+            return text
+        return f"{text}\n{attention_table(self.attention, self.source_tokens, self.tokens)}"
 
 
 def word_numbers(tokens: Sequence[str]) -> list[int]:
