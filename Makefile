@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constra
 # pytest-xdist: one worker for each core, at most 4 (each takes about 0.7 GB).
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: sample lint test test-fast bench bench-gpu peers format release clean
+.PHONY: sample lint test test-fast lessons bench bench-gpu peers format release clean
 
 sample: $(VENV)/.installed
 	$(BIN)/textseq-sample --author shakespeare
@@ -24,6 +24,10 @@ test: lint
 FAST = $(addprefix tests/,io config tokenizers checkpoints decoding metrics nn tasks/test_toy_task.py)
 test-fast: lint
 	$(PYTEST) $(FAST)
+
+# Runs the lessons whole, minutes each, and stores what they print and draw; one: make lessons ONLY=lesson_01_by_hand
+lessons: $(VENV)/.installed-dev
+	$(BIN)/python examples/run_lessons.py $(ONLY)
 
 # The speeds in the README: 15 minutes on an otherwise idle machine.
 bench: $(VENV)/.installed-dev

@@ -1,12 +1,17 @@
-"""The examples run as they stand."""
+"""The examples run as they stand, the lessons in a shortened form."""
 
 from __future__ import annotations
 
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import run_lessons
+import torch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -50,12 +55,46 @@ def test_own_author(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert "rose" in out.splitlines()[-1]
 
 
-def test_min_char_rnn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("A rose is a rose is a rose. " * 200)
-    for arguments, word in (([], "the lazy dog"), ([str(tmp_path / "mine.txt")], "a rose is a")):
-        monkeypatch.setattr(sys, "argv", ["min_char_rnn.py", *arguments])
-        runpy.run_path(str(EXAMPLES / "min_char_rnn.py"), run_name="__main__")
-        lines = capsys.readouterr().out.splitlines()
-        first, last = (float(line.split()[2]) for line in (lines[0], lines[-1]))
-        assert last < 0.1 < 2 < first  # nats per character
-        assert word in lines[-1]
+# Lessons
+
+Lesson = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def lesson(monkeypatch: pytest.MonkeyPatch) -> Lesson:
+    """Runs a lesson, shortened, and gives its variables."""
+    monkeypatch.setenv("TEXTSEQ_SHORT", "1")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    torch.manual_seed(1)
+
+    def run(name: str) -> dict[str, Any]:
+        result = run_lessons.run(EXAMPLES / f"{name}.py")
+        assert result.pictures
+        return result.names
+
+    return run
+
+
+def test_lessons_are_pages() -> None:
+    """Every lesson begins with its title, and what it prints and draws when run whole is stored."""
+    for path in EXAMPLES.glob("lesson_*.py"):
+        first, *others = run_lessons.cells(path)
+        assert not first.is_code and first.text.startswith("# ")
+        stored = (run_lessons.PAGES / f"{path.stem}.txt").read_text(encoding="utf-8")
+        assert stored.count("# %%\n") == sum(cell.is_code for cell in others)
+        pictures = [
+            path.stem,
+            *(f"{path.stem}-{number}" for number in range(2, path.read_text().count("plt.show()") + 1)),
+        ]
+        assert all((run_lessons.PAGES / f"{name}.png").exists() for name in pictures)
+
+
+def test_lesson_01_by_hand(lesson: Lesson) -> None:
+    names = lesson("lesson_01_by_hand")
+    np.testing.assert_allclose(names["two_steps"].h[1:], [[1.3, 1.6], [3.93, 2.24]], rtol=1e-14)
+    np.testing.assert_allclose(names["a_2"], [0.18816, 0.81184], atol=5e-6)
+    np.testing.assert_array_equal(names["explosion"], [[16, 36], [1025, 3397]])
+    assert names["error"] < 1e-8
+    losses = names["losses"]
+    assert losses[0] == pytest.approx(np.log2(len(names["characters"])), abs=0.01)
+    assert np.mean(losses[-100:]) < 4.5
