@@ -15,7 +15,7 @@ from textseq.commands.renamed import TASKS as OTHER_NAMES
 from textseq.config.base import Settings, flag_of
 from textseq.config.recipes import read_recipe, recipes
 from textseq.config.training import TrainingConfig
-from textseq.data.corpora.catalog import CorpusRecipe, list_corpora
+from textseq.data.corpora.catalog import JOINED, CorpusRecipe, list_corpora
 from textseq.data.corpora.download import on_disk
 from textseq.data.readers.tables import ENDINGS, ending_of
 from textseq.data.readers.word_vectors import list_vectors
@@ -266,7 +266,7 @@ class Named:
 
 def _first(corpus: str) -> str:
     """The first of several corpora that are joined by +."""
-    return corpus.split("+")[0]
+    return corpus.split(JOINED)[0]
 
 
 def _own_files(words: Sequence[str]) -> str:

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import ClassVar, Unpack
 
-from textseq.data.corpora.catalog import list_corpora, recipe_of
+from textseq.data.corpora.catalog import joined_names, list_corpora, recipe_of
 from textseq.data.corpora.download import find
-from textseq.data.corpora.labelled_formats import FORMATS, NESTED
+from textseq.data.corpora.labelled_formats import FORMATS, NESTED, LabelledPhrases
+from textseq.data.corpora.phrase_book import PHRASES_VERSION
 from textseq.data.dataset import (
     ReadOptions,
     RowDataset,
@@ -29,7 +30,7 @@ from textseq.data.dataset import (
 from textseq.data.readers.labelled import read_own_file
 from textseq.data.readers.row_errors import SHOWN, OnError
 from textseq.data.rows import Example, content_of
-from textseq.data.splits import ConcatDataset, Subset, recipe_splits, split_by_hash
+from textseq.data.splits import ConcatDataset, Subset, recipe_splits, split_by_hash, text_key
 from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError
 
@@ -127,14 +128,66 @@ class LabelledDataset(RowDataset[Example]):
 def load_labelled(name: str, *, data_dir: Path | None = None, download: bool = False) -> LabelledDataset:
     """Load a corpus of labelled texts by name; see ``load_corpus``.
 
-    Names: the corpora for which ``list_corpora()`` gives ``labels``.
+    Names: the corpora for which ``list_corpora()`` gives ``labels``; or several that have the same labels, as
+    "first+second": each split is that of all of them, and training texts that are in another split are left out, as
+    ``split_by_hash`` compares them. With a number, "first+3*second", a corpus's training texts count so many times.
+
+    Raises:
+        TextseqError: see ``load_corpus``; or the corpora have different labels.
     """
+    load = cache(partial(_load_labelled, data_dir=data_dir, download=download))
+    first, *others = map(load, joined_names(name))
+    return _joined(name, (first, *others)) if others else first
+
+
+def _joined(name: str, corpora: Sequence[LabelledDataset]) -> LabelledDataset:
+    """Several corpora as one; see ``load_labelled``."""
+    once = {corpus.name: corpus for corpus in corpora}
+    first = corpora[0]
+    for corpus in once.values():
+        if {*corpus.labels} != {*first.labels}:
+            expected, got = (", ".join(one.labels) for one in (first, corpus))
+            raise TextseqError(f"corpus '{corpus.name}': expected the labels of '{first.name}' ({expected}), got {got}")
+    held_out = {
+        split: ConcatDataset(tuple(corpus.contents[split] for corpus in once.values() if split in corpus.contents))
+        for split in ("validation", "test")
+        if any(split in corpus.contents for corpus in once.values())
+    }
+    training = ConcatDataset(tuple(corpus.contents["train"] for corpus in corpora))
+
+    @cache
+    def is_held_out() -> bytes:
+        keys = {text_key(text) for text, _ in ConcatDataset(tuple(held_out.values()))}
+        return bytes(text_key(text) in keys for text, _ in training)
+
+    return replace(
+        first,
+        name=name,
+        title="; ".join(corpus.title for corpus in once.values()),
+        purpose="; ".join(corpus.purpose for corpus in once.values()),
+        licence="; ".join(dict.fromkeys(corpus.licence for corpus in once.values())),
+        fingerprint=fingerprint_of(*(corpus.fingerprint for corpus in corpora)),
+        overlaps=tuple({other: None for corpus in once.values() for other in corpus.overlaps if other not in once}),
+        same_split=tuple(dict.fromkeys((*once, *(other for corpus in once.values() for other in corpus.same_split)))),
+        nested=any(corpus.nested for corpus in once.values()),
+        contents={"train": Subset(training, is_held_out, 0), **held_out},
+    )
+
+
+def _load_labelled(name: str, *, data_dir: Path | None, download: bool) -> LabelledDataset:
+    """Load a single corpus; see ``load_labelled``."""
     recipe = recipe_of(name, "labelled texts", lambda recipe: recipe.labels)
     local = find(recipe, data_dir=data_dir, download=download)
 
     def read(file: str, document: str, text: str) -> Iterator[Example]:
         return FORMATS[recipe.formats.get(file, recipe.format)](text, document, recipe.labels)
 
+    phrases = recipe.phrase_book
+    contents = (
+        recipe_splits(recipe, local, read, lambda example: example)
+        if phrases is None
+        else {"train": LabelledPhrases(phrases, recipe.labels)}
+    )
     return LabelledDataset(
         **description(recipe),
         labels=tuple(recipe.labels),
@@ -144,15 +197,16 @@ def load_labelled(name: str, *, data_dir: Path | None = None, download: bool = F
         fingerprint=fingerprint_of(
             *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
             *(list(recipe.labels.items()), file_hashes(local)),
+            *(() if phrases is None else (PHRASES_VERSION, phrases)),
         ),
-        contents=recipe_splits(recipe, local, read, lambda example: example),
+        contents=contents,
     )
 
 
 def load_text(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
     """Load a corpus for a language model by name: a text, or labelled texts, whose labels are ignored."""
     labelled = {recipe.name for recipe in list_corpora() if recipe.labels}
-    return (load_labelled if name in labelled else load_corpus)(name, data_dir=data_dir, download=download)
+    return (load_labelled if labelled.issuperset(joined_names(name)) else load_corpus)(name, data_dir=data_dir, download=download)
 
 
 def own_labelled(

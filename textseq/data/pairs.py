@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal, Unpack
 
-from textseq.data.corpora.catalog import CorpusRecipe, recipe_folder, recipe_of
+from textseq.data.corpora.catalog import CorpusRecipe, joined_names, recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.phrase_book import PHRASES_VERSION, PhrasePairs
 from textseq.data.dataset import (
@@ -33,9 +33,6 @@ from textseq.tokenizers.source_style import learn_style
 Side = Literal["source", "target", "both"]
 
 PAIRS_VERSION = 1  # raise when a corpus's files give other pairs, or sentences are read differently, than before
-
-JOINED = "+"
-"""Between the names of several corpora."""
 
 LONGEST = 1000
 """Default limit on the characters of a sentence; longer ones are mostly mistakes in the file."""
@@ -157,22 +154,9 @@ def load_pairs(
     Raises:
         TextseqError: see ``load_corpus``; or a language is unknown, or both are the same.
     """
-    first, *others = [
-        dataset
-        for times, part in map(_counted, name.split(JOINED))
-        for dataset in [_load_pairs(part, source=source, target=target, data_dir=data_dir, download=download)] * times
-    ]
+    load = cache(partial(_load_pairs, source=source, target=target, data_dir=data_dir, download=download))
+    first, *others = map(load, joined_names(name))
     return replace(_trained_on(first, (first, *others), first.contents), name=name) if others else first
-
-
-def _counted(part: str) -> tuple[int, str]:
-    """How many times a corpus counts, and its name."""
-    times, _, name = part.rpartition("*")
-    if not times:
-        return 1, name
-    if not times.isdecimal() or not 0 < int(times) <= 1000:
-        raise TextseqError(f"corpus '{part}': expected a number from 1 to 1000 before *, got '{times}'")
-    return int(times), name
 
 
 def _trained_on(
@@ -212,8 +196,7 @@ def _load_pairs(
             f"corpus '{name}': expected two languages to translate between, got '{source}' twice; it has "
             f"{', '.join(recipe.languages)}"
         )
-    if recipe.format == "phrase-book":
-        text = (recipe_folder() / f"{name}.txt").read_text("utf-8")
+    if (text := recipe.phrase_book) is not None:
         pairs = PhrasePairs(text, source == recipe.languages[1])
         fingerprint = fingerprint_of(PAIRS_VERSION, PHRASES_VERSION, text, source)
         return PairDataset(

@@ -134,6 +134,12 @@ def recipe_splits(
 # Labelled texts and tagged sentences
 
 
+def text_key(text: str) -> bytes:
+    """A hash of a text's letters and digits, ignoring case; of a text without any, of all of it."""
+    letters = NO_LETTERS.sub("", text).casefold() or text  # text may be emoji only
+    return hashlib.sha256(letters.encode()).digest()[:16]
+
+
 def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
     """Assign examples to splits, stratified by label: the split number of each, the same on every machine.
 
@@ -149,8 +155,7 @@ def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction]
     keys: list[bytes] = []
     label_of: dict[bytes, str] = {}
     for text, label in examples:
-        letters = NO_LETTERS.sub("", text).casefold() or text  # text may be emoji only
-        digest = hashlib.sha256(letters.encode()).digest()[:16]
+        digest = text_key(text)
         keys.append(digest)
         label_of.setdefault(digest, label)
     of_label: dict[str, list[bytes]] = {}

@@ -15,6 +15,10 @@ from textseq.errors import TextseqError, unknown
 from textseq.io.files import toml_of
 
 
+JOINED = "+"
+"""Between the names of several corpora."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One copy of a file on the web: its address, size in bytes and hex SHA-256."""
@@ -47,15 +51,17 @@ class CorpusRecipe:
 
     Sentence pairs have ``languages``; the first two are the usual direction. Their files are aligned and called
     SPLIT.LANGUAGE..., and ``split`` assigns them by patterns; further splits are called "test_...". Or they are one
-    document of tab-separated columns in the order of the languages, and ``split`` gives shares of the pairs. Or the
-    ``format`` is "phrase-book": templates in NAME.txt beside the recipe. With ``held_out``, the name of another corpus,
-    validation and test are that corpus's, and training has no sentence of theirs.
+    document of tab-separated columns in the order of the languages, and ``split`` gives shares of the pairs. With
+    ``held_out``, the name of another corpus, validation and test are that corpus's, and training has no sentence of
+    theirs.
 
     Labelled texts have ``labels``: for each label patterns of its documents, or the signs for it in the files;
     ``split`` may give shares of the texts. ``overlaps`` are corpora with texts in common: a model trained on one of
     them has seen test texts of this one, unless that corpus is in ``same_split``.
 
     Tagged sentences have ``tags``: for each tag the signs for it in the files.
+
+    Sentence pairs or labelled texts whose ``format`` is "phrase-book" are templates in NAME.txt beside the recipe.
     """
 
     name: str
@@ -83,6 +89,11 @@ class CorpusRecipe:
     def bytes(self) -> int:
         """The total size of the files."""
         return sum(file.sources[0].bytes for file in self.files.values())
+
+    @property
+    def phrase_book(self) -> str | None:
+        """The text of its phrase book, if it is one."""
+        return (recipe_folder() / f"{self.name}.txt").read_text("utf-8") if self.format == "phrase-book" else None
 
     @property
     def is_text(self) -> bool:
@@ -207,6 +218,25 @@ def recipe_of(name: str, what: str, fits: Callable[[CorpusRecipe], object]) -> C
         others = ", ".join(other for other, text in texts.items() if fits(read_recipe(other, text)))
         raise TextseqError(f"corpus '{name}' is for {recipe.task}; corpora of {what} are {others}")
     return recipe
+
+
+def joined_names(name: str) -> list[str]:
+    """The corpora of a name such as "first+3*second", each as often as it counts.
+
+    Raises:
+        TextseqError: a number is none from 1 to 1000.
+    """
+    return [part for times, part in map(_counted, name.split(JOINED)) for _ in range(times)]
+
+
+def _counted(part: str) -> tuple[int, str]:
+    """How many times a corpus counts, and its name."""
+    times, _, name = part.rpartition("*")
+    if not times:
+        return 1, name
+    if not times.isdecimal() or not 0 < int(times) <= 1000:
+        raise TextseqError(f"corpus '{part}': expected a number from 1 to 1000 before *, got '{times}'")
+    return int(times), name
 
 
 def list_corpora() -> list[CorpusRecipe]:

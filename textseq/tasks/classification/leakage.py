@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from textseq.checkpoints.model_info import ModelInfo
+from textseq.data.corpora.catalog import joined_names
 from textseq.data.labelled import FOLD, LabelledDataset
 from textseq.data.sources import LabelledData
 
@@ -12,14 +15,22 @@ def leak(info: ModelInfo, dataset: LabelledDataset) -> str | None:
 
     The dataset itself does not count, nor does one with the same split; but folds of either do.
     """
-    for name in info.corpora:
+    for name in _corpora(info.corpora, but=dataset.name):
         whole = FOLD.sub("", name)
         if whole in {dataset.name, *dataset.same_split}:
-            if whole != name and name != dataset.name:  # another fold: split differently
+            if whole != name:  # another fold: split differently
                 return name
         elif whole in dataset.overlaps:
             return name
     return None
+
+
+def _corpora(names: Iterable[str], *, but: str = "") -> Iterator[str]:
+    """The corpora that were trained on, of joined ones each; a fold of these gives folds. ``but`` is left out."""
+    for name in names:
+        if name != but:
+            whole = FOLD.sub("", name)
+            yield from (part + name.removeprefix(whole) for part in dict.fromkeys(joined_names(whole)))
 
 
 def leak_warning(corpus: str, dataset: LabelledDataset) -> str:
@@ -31,10 +42,10 @@ def leak_warning(corpus: str, dataset: LabelledDataset) -> str:
 
 def shared_texts(info: ModelInfo, source: LabelledData, dataset: LabelledDataset) -> str | None:
     """What of a data source, any split of it, a model was trained on: a corpus or a file; None if nothing."""
-    names = {FOLD.sub("", name) for name in info.corpora}
+    names = {FOLD.sub("", name) for name in _corpora(info.corpora)}
     whole = FOLD.sub("", dataset.name)
-    if whole in names:
-        return f"'{whole}'"
+    if own := names.intersection(_corpora([whole])):
+        return f"'{min(own)}'"
     if shared := names.intersection(dataset.overlaps):
         return f"'{min(shared)}', which shares texts with '{whole}'"
     lists = [info.source.get(key) for key in ("labelled", "validation_labelled", "text")]
