@@ -29,6 +29,9 @@ PROG = "textseq-classify"
 LONGEST = 1_000_000
 """Characters of a line."""
 
+UNSURE_BELOW = 1.2
+"""Default of ``--unsure-below``, times the probability of a label by chance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classify(LineOptions):
@@ -41,13 +44,15 @@ class Classify(LineOptions):
       textseq-classify --model mine --input reviews.txt.gz --output labels.tsv
       textseq-classify --model mine --input reviews.csv --text-column body
       textseq-classify --model mine --json < reviews.txt        the probabilities of all labels
+      textseq-classify --model mine --unsure-below 0.8          label only what is clear
       textseq-classify --model mine --explain                   what each word contributed, in colors
       textseq-classify --model mine --input reviews.txt --explain-html why.html --output labels.tsv
       textseq-classify --list-models
 
-    Each text gives a line: its label and, after a tab, the label's probability, calibrated on the validation split. A
-    text is a line, or a row of a table if --input ends in .csv, .tsv or .jsonl (perhaps followed by .gz or another
-    compression). Lines are cut after a million characters, with a warning.
+    Each text gives a line: its label and, after a tab, the label's probability, calibrated on the validation split; or
+    "unsure" and the probability of the most probable label, if that is low (--unsure-below). A text is a line, or a row
+    of a table if --input ends in .csv, .tsv or .jsonl (perhaps followed by .gz or another compression). Lines are cut
+    after a million characters, with a warning.
     """
 
     task: ClassVar[str] = "classification"
@@ -58,6 +63,9 @@ class Classify(LineOptions):
     json: bool = False
     """Write a JSON object per line: label, probability, the probabilities of all labels and, with --explain, the
     contribution of each word."""
+    unsure_below: float | None = option(None, metavar="PROBABILITY")
+    """Answer "unsure" if no label is as probable as this, from 0 (never) to 1. Default: 1.2 times as probable as by
+    chance, which is 0.6 if there are two labels; with --json 0."""
     explain: bool = False
     """Show below each label which words spoke for it (blue) or against it (orange), by integrated gradients
     (Sundararajan et al. 2017): the contributions add up to the text's effect on the label's log odds. Without a color
@@ -81,6 +89,8 @@ def classify(arguments: Sequence[str]) -> None:
     explains = options.explain or options.explain_html is not None
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
+    if options.unsure_below is not None and not 0 <= options.unsure_below <= 1:
+        raise TextseqError(f"--unsure-below: expected a probability from 0 to 1, got {options.unsure_below}")
     with options.reading(LONGEST) as lines:
         from textseq.tasks.classification.classifier import CHARACTERS
         from textseq.tasks.label_predictor import BUFFER
@@ -89,6 +99,9 @@ def classify(arguments: Sequence[str]) -> None:
         classifier = load_classifier(model, device=options.device, precision=options.precision)
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
+        unsure_below = options.unsure_below
+        if unsure_below is None:
+            unsure_below = 0.0 if options.json else UNSURE_BELOW / len(classifier.labels)
         rows: Lines | Texts = lines
         if table and options.input:
             known = remembered_column(options.input, classifier.info.source.get("text_column"), options.encoding)
@@ -102,7 +115,8 @@ def classify(arguments: Sequence[str]) -> None:
 
         def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
             texts = noted(texts) if explains else texts
-            results = classifier.stream(texts, buffer=options.ahead(BUFFER), progress=progress)
+            ahead = options.ahead(BUFFER)
+            results = classifier.stream(texts, unsure_below=unsure_below, buffer=ahead, progress=progress)
             for number, result in enumerate(results, start=first):
                 explanation = None
                 if explains:

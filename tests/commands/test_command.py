@@ -193,7 +193,7 @@ def test_the_list_of_corpora_marks_what_is_here(
         (here / file.path).touch()
     lines = command("train", "--list-corpora", "--data", here)[1].splitlines()
     marked = [line.split()[1] for line in lines if line.startswith("* ")]
-    assert marked == ["austen", "phrases-en-fr"], "the phrase book comes with textseq"
+    assert marked == ["austen", "phrases-en-fr", "praise-and-blame"], "phrase books come with textseq"
 
 
 def test_a_recipe_stands_under_the_flags(command: Command, text: Path, tmp_path: Path) -> None:

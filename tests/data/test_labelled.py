@@ -13,11 +13,11 @@ import pytest
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.corpora.catalog import list_corpora
-from textseq.data.corpora.labelled_formats import _nodes
+from textseq.data.corpora.labelled_formats import FORMATS, LabelledPhrases, _nodes
 from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
 from textseq.data.rows import Example
 from textseq.data.sources import LabelledData
-from textseq.data.splits import NO_LETTERS, split_by_hash
+from textseq.data.splits import NO_LETTERS, split_by_hash, text_key
 from textseq.data.token_files import token_file
 from textseq.errors import TextseqError
 from textseq.tasks.classification.leakage import leak, shared_texts
@@ -36,6 +36,12 @@ COUNTS = {
     "imdb": (22501, 2499, 25000),
     # The two before imdb together.
     "film_reviews": (10129, 1267, 1266),
+    # Ganapathibhotla and Liu 2008 without empty lines; Kotzias et al. 2015; Hu and Liu 2004.
+    "pros_cons": (41451, 2260, 2268),
+    "uci-sentences": (1595, 202, 203),
+    "opinion_lexicon": (6789,),
+    "vader_lexicon": (5826,),
+    "praise-and-blame": (16601,),
     # Without repetition within a sentence.
     "sst2-phrases": (98557, 872, 1821),
     "sst5-phrases": (306157, 1101, 2210),
@@ -70,6 +76,103 @@ def test_film_reviews_are_sentences_and_whole_reviews(data_folder: Path) -> None
         return Counter(example for split in corpus.splits for example in corpus.examples(split))
 
     assert all_of("film_reviews") == all_of("sentence_polarity") + all_of("movie_reviews")
+
+
+SENTIMENT = "film_reviews+3*uci-sentences+opinion_lexicon"
+
+
+def test_joined_corpora_are_one_and_no_text_is_trained_and_tested_on(data_folder: Path) -> None:
+    joined = load_labelled(SENTIMENT, data_dir=data_folder)
+    films, sentences, words = (
+        load_labelled(name, data_dir=data_folder) for name in ("film_reviews", "uci-sentences", "opinion_lexicon")
+    )
+    for split in ("validation", "test"):
+        assert [*joined.examples(split)] == [*films.examples(split), *sentences.examples(split)]
+    rows = Counter(joined.examples("train"))
+    whole = Counter(films.examples("train")) + Counter([*sentences.examples("train")] * 3)
+    whole += Counter(words.examples("train"))
+    held_out = {text_key(text) for split in ("validation", "test") for text, _ in joined.examples(split)}
+    assert rows == Counter({row: count for row, count in whole.items() if text_key(row[0]) not in held_out})
+    assert rows < whole and min(rows[row] for row in sentences.examples("train") if row in rows) >= 3
+    assert (joined.name, joined.licence) == (SENTIMENT, "CC BY 4.0")
+    assert joined.fingerprint not in {films.fingerprint, sentences.fingerprint}
+    assert [*load_text(SENTIMENT, data_dir=data_folder).documents("test")] == [*joined.documents("test")]
+
+
+def test_corpora_with_different_labels_are_not_joined(data_folder: Path) -> None:
+    with pytest.raises(TextseqError, match=r"'trec': expected the labels of 'film_reviews' \(negative, positive\)"):
+        load_labelled("film_reviews+trec", data_dir=data_folder)
+    with pytest.raises(TextseqError, match=r"'0\*trec': expected a number from 1 to 1000 before \*"):
+        load_labelled("film_reviews+0*trec", data_dir=data_folder)
+
+
+def test_what_joined_corpora_know_is_known_of_each(data_folder: Path) -> None:
+    films, sst2 = (load_labelled(name, data_dir=data_folder) for name in ("film_reviews", "sst2"))
+    joined = load_labelled(SENTIMENT, data_dir=data_folder)
+    assert leak(trained_on(SENTIMENT), films) is leak(trained_on(SENTIMENT), joined) is None
+    assert leak(trained_on("film_reviews"), joined) is None
+    assert leak(trained_on(SENTIMENT), sst2) == "film_reviews"
+    assert leak(trained_on("sst2"), joined) == "sst2"
+    fold = f"{SENTIMENT}-fold1of5"
+    assert leak(trained_on(fold), films) == "film_reviews-fold1of5"
+    assert leak(trained_on(fold), replace(joined, name=fold)) is None
+    assert leak(trained_on("film_reviews"), films.fold(0, 5)) is None
+    folds = LabelledData(corpus="film_reviews", folds=5)
+    known = shared_texts(trained_on(SENTIMENT), folds, replace(folds, fold=1).open(data_dir=data_folder))
+    assert known == "'film_reviews'"
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "labels", "expected"),
+    [
+        ("word-list", ";; words\n;\n\ngood\n", {"positive": ["*.txt"]}, [("good", "positive")]),
+        ("word-list", "good\n", {"positive": ["*.csv"]}, []),
+        (
+            "marked-lines",
+            "<Pros>A &amp; B</Pros>\n  <Pros> </Pros>\nno mark\n",
+            {"positive": ["*"]},
+            [("A & B", "positive")],
+        ),
+        (
+            "lines-then-signs",
+            "fine\x85really \t1\nbad\t0\n\nodd\t2\n",
+            {"negative": ["0"], "positive": ["1"]},
+            [("fine\x85really", "positive"), ("bad", "negative")],
+        ),
+        (
+            "valences",
+            ":)\t2.0\t0.8\t[2, 2]\nmeh\t-0.3\t1\t[]\nawful\t-2.0\t1\t[]\n",
+            {"negative": ["-"], "positive": ["+"]},
+            [(":)", "positive"), ("awful", "negative")],
+        ),
+    ],
+)
+def test_lines_have_their_labels(form: str, text: str, labels: dict[str, list[str]], expected: list[Example]) -> None:
+    assert [*FORMATS[form](text, "a.txt", labels)] == expected
+
+
+def test_a_phrase_book_may_have_labels_and_both_for_what_is_neither() -> None:
+    book = "[thing]\ntea; cake\n==\nThe {thing} is good. | +\nA {thing} | =\nbad / sad | -\n"
+    labels = {"negative": ["-", "="], "positive": ["+", "="]}
+    assert [*LabelledPhrases(book, labels)] == [
+        *[("The tea is good.", "positive"), ("The cake is good.", "positive")],
+        *[("A tea", "negative"), ("A tea", "positive"), ("A cake", "negative"), ("A cake", "positive")],
+        *[("bad", "negative"), ("sad", "negative")],
+    ]
+
+
+def test_praise_and_blame_are_made_for_every_line_of_their_book() -> None:
+    corpus = load_labelled("praise-and-blame")
+    labels = Counter[str]()
+    of_text: dict[str, set[str]] = {}
+    for text, label in corpus.examples("train"):
+        of_text.setdefault(text, set()).add(label)
+        assert "{" not in text and "|" not in text
+    labels.update("/".join(sorted(found)) for found in of_text.values())
+    assert min(labels.values()) > 1000
+    assert {"negative", "positive", "negative/positive"} == labels.keys()
+    for text in ("Berlin", "42", "The tea was alright, I guess."):
+        assert of_text.get(text, {"negative", "positive"}) == {"negative", "positive"}
 
 
 def test_a_language_model_reads_the_texts_of_a_part_alone(data_folder: Path, tmp_path: Path) -> None:

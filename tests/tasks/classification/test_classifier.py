@@ -179,6 +179,20 @@ def test_labels_that_the_model_never_saw_count_as_wrong(
         classifier.evaluate(corpus([("x", "bad ")]))
 
 
+def test_it_says_that_it_is_unsure_if_asked_to(classifier: Classifier) -> None:
+    sure = classifier.classify(TEXTS)
+    limit = sorted(one.probability for one in sure)[2]
+    asked = classifier.classify(TEXTS, unsure_below=limit)
+    for one, other in zip(sure, asked, strict=True):
+        assert other.probabilities == one.probabilities and other.probability == one.probability
+        assert other.label == (one.label if one.probability >= limit else "unsure")
+    assert [one.label for one in asked].count("unsure") == 2
+    assert classifier.classify("x", unsure_below=1).label == "unsure"
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(TextseqError, match="unsure_below: expected a probability from 0 to 1, got"):
+            classifier.classify("x", unsure_below=wrong)
+
+
 def test_what_is_no_text_is_refused(classifier: Classifier) -> None:
     with pytest.raises(TextseqError, match="texts: expected strings, got NoneType"):
         classifier.classify(["a", None])  # type: ignore[list-item]

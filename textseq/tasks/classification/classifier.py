@@ -44,6 +44,9 @@ CHARACTERS = 2**24
 MAX_TEMPERATURE = 1000
 """Upper bound of a valid temperature; calibration gives at most 20."""
 
+UNSURE = "unsure"
+"""The answer instead of a label that is too improbable."""
+
 TOKENS = 5000
 """Tokens of a batch, padding included; batches of four times as many are slower, because they fit no cache."""
 
@@ -53,14 +56,14 @@ class Classification:
     """The label of a text, with the probabilities of all labels."""
 
     label: str
-    """The most probable label."""
+    """The most probable label, or "unsure" if it is less probable than asked for."""
     probabilities: dict[str, float]
     """Calibrated on the validation split; they sum to 1."""
 
     @property
     def probability(self) -> float:
-        """Probability of the label."""
-        return self.probabilities[self.label]
+        """Probability of the most probable label."""
+        return max(self.probabilities.values())
 
 
 class Classifier(LabelPredictor[LabelledDataset]):
@@ -113,33 +116,51 @@ class Classifier(LabelPredictor[LabelledDataset]):
         return self.info.temperature
 
     @overload
-    def classify(self, texts: str) -> Classification: ...  # type: ignore[overload-overlap]
+    def classify(self, texts: str, *, unsure_below: float = ...) -> Classification: ...  # type: ignore[overload-overlap]
     @overload
-    def classify(self, texts: Sequence[str]) -> list[Classification]: ...
-    def classify(self, texts: str | Sequence[str]) -> Classification | list[Classification]:
+    def classify(self, texts: Sequence[str], *, unsure_below: float = ...) -> list[Classification]: ...
+    def classify(
+        self, texts: str | Sequence[str], *, unsure_below: float = 0.0
+    ) -> Classification | list[Classification]:
         """Classify texts; a text without words gets the label of an empty text.
 
+        Args:
+            texts: a text or several.
+            unsure_below: the label is "unsure" if none is as probable as this.
+
         Raises:
-            TextseqError: a text is not a string.
+            TextseqError: a text is not a string, or ``unsure_below`` is no probability.
+
+        Example:
+            >>> textseq.load("sentiment").classify("Berlin", unsure_below=0.6).label
+            'unsure'
         """
-        return each(texts, lambda several: list(self.stream(several)))
+        return each(texts, lambda several: list(self.stream(several, unsure_below=unsure_below)))
 
     __call__ = classify
 
     def stream(
-        self, texts: Iterable[str], *, buffer: int = BUFFER, progress: Callable[[int], object] = lambda count: None
+        self,
+        texts: Iterable[str],
+        *,
+        unsure_below: float = 0.0,
+        buffer: int = BUFFER,
+        progress: Callable[[int], object] = lambda count: None,
     ) -> Iterator[Classification]:
         """Classify a stream of texts of any length, in order and in constant memory.
 
         Args:
             texts: the texts.
+            unsure_below: see ``classify``.
             buffer: texts read ahead and sorted by length; fewer if they are long.
             progress: called with the number of texts of each finished block.
         """
+        if not 0 <= unsure_below <= 1:
+            raise TextseqError(f"unsure_below: expected a probability from 0 to 1, got {unsure_below}")
         for block in text_blocks(texts, buffer, CHARACTERS, progress):
             for row in self.log_probabilities(block):
                 p = np.exp(row)
-                label = self.labels[int(row.argmax())]
+                label = self.labels[int(row.argmax())] if p.max() >= unsure_below else UNSURE
                 yield Classification(label, dict(zip(self.labels, p.tolist(), strict=True)))
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
