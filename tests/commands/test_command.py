@@ -409,6 +409,19 @@ def test_a_full_disk_while_saving(
     assert not [path for path in (tmp_path / "home" / "runs").rglob("*") if path.name != "full"]
 
 
+def test_a_classifier_is_unsure_of_what_is_near_chance_unless_records_are_asked_for(command: Command) -> None:
+    for text in ("Berlin", "twelve", "a table", "wonderful"):
+        record = json.loads(command("classify", text, "--json")[1])
+        assert record["label"] in record["probabilities"]
+        label, probability = command("classify", text)[1].rstrip("\n").split("\t")
+        assert label == ("unsure" if record["probability"] < 0.6 else record["label"])
+        assert float(probability) == pytest.approx(record["probability"], abs=1e-4)
+    assert command("classify", "twelve", "--unsure-below", "1")[1].startswith("unsure\t")
+    assert command("classify", "wonderful", "--unsure-below", "0")[1].startswith("positive\t")
+    assert json.loads(command("classify", "wonderful", "--json", "--unsure-below", "1")[1])["label"] == "unsure"
+    refused(command("classify", "x", "--unsure-below", "60"), "--unsure-below: expected a probability from 0 to 1, got 60")
+
+
 def test_the_only_model_need_not_be_named(command: Command) -> None:
     code, out, err = command("classify", "I love it")
     assert (code, err) == (0, "note: no --model is named; sentiment is the only one\n")
