@@ -419,7 +419,7 @@ def test_a_classifier_is_unsure_of_what_is_near_chance_unless_records_are_asked_
     assert command("classify", "twelve", "--unsure-below", "1")[1].startswith("unsure\t")
     assert command("classify", "wonderful", "--unsure-below", "0")[1].startswith("positive\t")
     assert json.loads(command("classify", "wonderful", "--json", "--unsure-below", "1")[1])["label"] == "unsure"
-    refused(command("classify", "x", "--unsure-below", "60"), "--unsure-below: expected a probability from 0 to 1, got 60")
+    refused(command("classify", "x", "--unsure-below", "60"), "expected a probability from 0 to 1, got 60")
 
 
 def test_the_only_model_need_not_be_named(command: Command) -> None:

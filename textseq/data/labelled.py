@@ -206,7 +206,8 @@ def _load_labelled(name: str, *, data_dir: Path | None, download: bool) -> Label
 def load_text(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
     """Load a corpus for a language model by name: a text, or labelled texts, whose labels are ignored."""
     labelled = {recipe.name for recipe in list_corpora() if recipe.labels}
-    return (load_labelled if labelled.issuperset(joined_names(name)) else load_corpus)(name, data_dir=data_dir, download=download)
+    load = load_labelled if labelled.issuperset(joined_names(name)) else load_corpus
+    return load(name, data_dir=data_dir, download=download)
 
 
 def own_labelled(

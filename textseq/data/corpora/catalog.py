@@ -14,7 +14,6 @@ from typing import Any
 from textseq.errors import TextseqError, unknown
 from textseq.io.files import toml_of
 
-
 JOINED = "+"
 """Between the names of several corpora."""
 
