@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textseq.data.token_files import DocumentSet
     from textseq.tasks.language_model.generator import TextGenerator
     from textseq.tasks.language_model.memorization import Memorization
-    from textseq.tasks.language_model.surprisal import Piece
+    from textseq.tasks.language_model.surprisal import TokenSurprisal
 
 log = logging.getLogger("textseq")
 
@@ -136,7 +136,7 @@ def sample(arguments: Sequence[str]) -> None:
 
 
 def _record(
-    text: str, options: Sample, pieces: Sequence[Piece] | None, copied: Memorization | None
+    text: str, options: Sample, pieces: Sequence[TokenSurprisal] | None, copied: Memorization | None
 ) -> dict[str, object]:
     """A text with its inspection, for ``--json``."""
     record: dict[str, object] = {"prompt": options.prompt, "text": text}

@@ -62,7 +62,7 @@ def parts(length: int) -> Iterator[np.ndarray]:
 @pytest.mark.parametrize("learned", [False, True], ids=["zero", "learned"])
 def test_carried_measure_is_the_naive_loop(cell: CellName, learned: bool) -> None:
     model = made(cell, learned=learned)
-    found = measure(model, IDS, source="x")
+    found = measure(model, IDS, setup="x")
     assert found.nats == pytest.approx(naive(model, IDS), rel=1e-5)
     assert found.tokens == L - 1
 
@@ -71,7 +71,7 @@ def test_carried_measure_is_the_naive_loop(cell: CellName, learned: bool) -> Non
 def test_streams_are_equal_parts_each_from_a_fresh_state(streams: int) -> None:
     model = made(learned=True)
     wanted = sum(naive(model, part) for part in parts(math.ceil((L - 1) / streams)))
-    found = measure(model, IDS, source="x", streams=streams)
+    found = measure(model, IDS, setup="x", streams=streams)
     assert found.nats == pytest.approx(wanted, rel=1e-5)
     assert found.tokens == L - 1
     assert found.nats != pytest.approx(naive(model, IDS), rel=1e-4)
@@ -80,7 +80,7 @@ def test_streams_are_equal_parts_each_from_a_fresh_state(streams: int) -> None:
 @pytest.mark.parametrize("window", [1, 3, 8, 40, 100])
 def test_windows_each_begin_from_a_fresh_state(window: int) -> None:
     model = made()
-    found = measure(model, IDS, source="x", window=window)
+    found = measure(model, IDS, setup="x", window=window)
     assert found.nats == pytest.approx(sum(naive(model, part) for part in parts(window)), rel=1e-5)
     assert found.tokens == L - 1
 
@@ -89,9 +89,9 @@ def test_windows_each_begin_from_a_fresh_state(window: int) -> None:
 def test_chunks_change_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = made()
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}, {"window": 20}]
-    before = [measure(model, IDS, source="x", **way).nats for way in ways]  # type: ignore[arg-type]
+    before = [measure(model, IDS, setup="x", **way).nats for way in ways]  # type: ignore[arg-type]
     monkeypatch.setattr(evaluate, "CHUNK", chunk)
-    assert [measure(model, IDS, source="x", **way).nats for way in ways] == pytest.approx(before, rel=1e-5)  # type: ignore[arg-type]
+    assert [measure(model, IDS, setup="x", **way).nats for way in ways] == pytest.approx(before, rel=1e-5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("length", [2, 3, 10, 41])
@@ -102,7 +102,7 @@ def test_every_token_but_the_first_counts_once(length: int) -> None:
         torch.nn.init.zeros_(parameter)
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}]
     for way in ways:
-        found = measure(model, IDS[:length], source="x", **way)  # type: ignore[arg-type]
+        found = measure(model, IDS[:length], setup="x", **way)  # type: ignore[arg-type]
         assert found.tokens == length - 1
         assert found.nats == pytest.approx((length - 1) * math.log(V), rel=1e-5)
         assert found.perplexity == pytest.approx(V, rel=1e-5)
@@ -111,22 +111,22 @@ def test_every_token_but_the_first_counts_once(length: int) -> None:
 @pytest.mark.parametrize("training", [False, True])
 def test_measuring_leaves_the_model_as_it_was(training: bool) -> None:
     model = made().train(training)
-    assert measure(model, IDS, source="x").nats == measure(model, IDS, source="x").nats  # no dropout
+    assert measure(model, IDS, setup="x").nats == measure(model, IDS, setup="x").nats  # no dropout
     assert model.training == model.recurrent.dropout.training == training
 
 
 def test_signature_is_the_recipe_of_the_number() -> None:
     model = made()
     source = "corpus:a|split:test|tokenizer:char"
-    assert measure(model, IDS, source=source).signature == f"{source}|state:carried|streams:1|version:{__version__}"
-    assert "|state:carried|streams:3|" in measure(model, IDS, source=source, streams=3).signature
-    assert "|state:carried|streams:40|" in measure(model, IDS, source=source, streams=1000).signature
-    assert "|state:fresh-per-window|window:8|" in measure(model, IDS, source=source, window=8).signature
+    assert measure(model, IDS, setup=source).signature == f"{source}|state:carried|streams:1|version:{__version__}"
+    assert "|state:carried|streams:3|" in measure(model, IDS, setup=source, streams=3).signature
+    assert "|state:carried|streams:40|" in measure(model, IDS, setup=source, streams=1000).signature
+    assert "|state:fresh-per-window|window:8|" in measure(model, IDS, setup=source, window=8).signature
 
 
 def test_bits_are_spread_over_the_characters() -> None:
     model = made()
-    per_token, per_half = measure(model, IDS, source="x"), measure(model, IDS, source="x", characters=2 * L)
+    per_token, per_half = measure(model, IDS, setup="x"), measure(model, IDS, setup="x", characters=2 * L)
     bits = per_token.nats / math.log(2)
     assert per_token.bits_per_character == pytest.approx(bits / (L - 1))  # the first token's are not predicted
     assert per_half.bits_per_character == pytest.approx(bits / (L - 1) / 2)
@@ -138,8 +138,8 @@ def test_the_first_predictions_alone(first: int) -> None:
     model = made()
     ways: list[dict[str, int]] = [{}, {"streams": 3}, {"window": 4}]
     for way in ways:
-        found = measure(model, IDS, source="x", characters=2 * L, first=first, **way)  # type: ignore[arg-type]
-        alone = measure(model, IDS[: first + 1], source=f"x|first:{first}", **way)  # type: ignore[arg-type]
+        found = measure(model, IDS, setup="x", characters=2 * L, first=first, **way)  # type: ignore[arg-type]
+        alone = measure(model, IDS[: first + 1], setup=f"x|first:{first}", **way)  # type: ignore[arg-type]
         assert (found.nats, found.tokens, found.signature) == (alone.nats, first, alone.signature)
         assert found.characters == pytest.approx(2 * first)
 
@@ -147,7 +147,7 @@ def test_the_first_predictions_alone(first: int) -> None:
 @pytest.mark.parametrize("first", [L - 1, L, 1000])
 def test_more_than_there_is_means_all(first: int) -> None:
     model = made()
-    assert measure(model, IDS, source="x", first=first) == measure(model, IDS, source="x")
+    assert measure(model, IDS, setup="x", first=first) == measure(model, IDS, setup="x")
 
 
 def test_a_measurement_is_told_in_one_line() -> None:
@@ -158,7 +158,7 @@ def test_a_measurement_is_told_in_one_line() -> None:
 @pytest.mark.parametrize("length", [0, 1])
 def test_nothing_to_predict_is_refused(length: int) -> None:
     with pytest.raises(TextseqError, match=f"at least 2 tokens, got {length}; give more text"):
-        measure(made(), IDS[:length], source="x")
+        measure(made(), IDS[:length], setup="x")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

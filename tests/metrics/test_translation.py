@@ -174,16 +174,16 @@ def test_the_same_translations_give_the_same_numbers() -> None:
 
 
 def test_signature_is_the_recipe_of_the_number() -> None:
-    how = "corpus:multi30k|split:test|beam:5"
-    found = measure_translations(TRANSLATIONS, REFERENCES, resamples=100, how=how)
+    setup = "corpus:multi30k|split:test|beam:5"
+    found = measure_translations(TRANSLATIONS, REFERENCES, resamples=100, setup=setup)
     ends = f"|version:{sacrebleu.__version__}|textseq:{__version__}"
     wanted = [
-        f"{how}|nrefs:1|bs:100|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp{ends}",
-        f"{how}|nrefs:1|bs:100|seed:12345|case:mixed|eff:yes|nc:6|nw:0|space:no{ends}",
-        f"{how}|nrefs:1|bs:100|seed:12345|case:lc|tok:tercom|norm:no|punct:yes|asian:no{ends}",
+        f"{setup}|nrefs:1|bs:100|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp{ends}",
+        f"{setup}|nrefs:1|bs:100|seed:12345|case:mixed|eff:yes|nc:6|nw:0|space:no{ends}",
+        f"{setup}|nrefs:1|bs:100|seed:12345|case:lc|tok:tercom|norm:no|punct:yes|asian:no{ends}",
     ]
     assert [measure.signature for measure in found] == wanted
-    compared = compare(TRANSLATIONS, REFERENCES, REFERENCES, resamples=100, how=how)
+    compared = compare(TRANSLATIONS, REFERENCES, REFERENCES, resamples=100, setup=setup)
     assert [measure.signature for measure in compared] == wanted
 
 

@@ -56,11 +56,11 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
             second = _evaluate(baseline, dataset, split, len(sources), options)
             scores, theirs = second.scores, second.translations
         else:
-            how = f"{place}|translations:{other}"
-            scores = tuple(measure_translations(theirs, references, tokenize=tokenize, how=how))
+            setup = f"{place}|translations:{other}"
+            scores = tuple(measure_translations(theirs, references, tokenize=tokenize, setup=setup))
         show(scores, other)
-        how = f"{place}|baseline:{other}|system:{name}"
-        show(compare(theirs, metrics.translations, references, tokenize=tokenize, how=how), f"{other} -> {name}")
+        setup = f"{place}|baseline:{other}|system:{name}"
+        show(compare(theirs, metrics.translations, references, tokenize=tokenize, setup=setup), f"{other} -> {name}")
         systems.append(tuple(theirs))
     if not environment().leads:
         return

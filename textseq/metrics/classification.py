@@ -173,7 +173,7 @@ def measure_labels(
     labels: Sequence[str],
     *,
     predictions: Sequence[int] | None = None,
-    how: str = "",
+    setup: str = "",
 ) -> ClassificationMetrics:
     """Compute the metrics of a classifier.
 
@@ -182,7 +182,7 @@ def measure_labels(
         targets: the true labels' numbers, (N,).
         labels: C names, and those of further targets, which no prediction has; the nats leave these targets out.
         predictions: the predicted labels' numbers, (N,); by default the most probable ones.
-        how: first fields of the signature, such as ``corpus:sst2|split:test``.
+        setup: first fields of the signature, such as ``corpus:sst2|split:test``.
 
     Raises:
         TextseqError: there is no text.
@@ -196,7 +196,7 @@ def measure_labels(
     rows = np.flatnonzero(true < log_probabilities.shape[1])
     nats = -float(log_probabilities[rows, true[rows]].mean()) if len(rows) else math.inf
     interval = proportion_interval(float((predicted == true).mean()), len(true))
-    signature = bootstrap_signature(how, f"labels:{len(labels)}")
+    signature = bootstrap_signature(setup, f"labels:{len(labels)}")
     return ClassificationMetrics(tuple(labels), confusion, interval, nats, signature)
 
 

@@ -21,14 +21,14 @@ def data_signature(corpus: str, splits: Sequence[str], split: str) -> str:
     return f"corpus:{corpus}|split:{split if len(splits) > 1 else 'whole'}"
 
 
-def signature_of(how: str, *fields: str) -> str:
+def signature_of(setup: str, *fields: str) -> str:
     """A signature: the caller's fields, the metric's fields and the version."""
-    return "|".join((*filter(None, [how]), *fields, f"textseq:{__version__}"))
+    return "|".join((*filter(None, [setup]), *fields, f"textseq:{__version__}"))
 
 
-def bootstrap_signature(how: str, *fields: str) -> str:
+def bootstrap_signature(setup: str, *fields: str) -> str:
     """A signature of a metric with a bootstrap interval."""
-    return signature_of(how, *fields, f"bs:{RESAMPLES}", f"seed:{SEED}")
+    return signature_of(setup, *fields, f"bs:{RESAMPLES}", f"seed:{SEED}")
 
 
 def resampled(count: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -55,7 +55,7 @@ def measure_tags(
     labels: Sequence[str],
     *,
     spans: bool = False,
-    how: str = "",
+    setup: str = "",
 ) -> TaggingMetrics:
     """Compute the metrics of a tagger over the M words of all sentences.
 
@@ -67,12 +67,12 @@ def measure_tags(
         lengths: words of each sentence, M in total.
         labels: C names, and those of further tags, as in ``measure_labels``.
         spans: whether the tags mark spans, which are measured too.
-        how: first fields of the signature.
+        setup: first fields of the signature.
 
     Raises:
         TextseqError: there is no word.
     """
-    metrics = measure_labels(log_probabilities, targets, labels, predictions=predictions, how=how)
+    metrics = measure_labels(log_probabilities, targets, labels, predictions=predictions, setup=setup)
     hits, unknown, counts = np.asarray(targets) == np.asarray(predictions), ~np.asarray(known), np.asarray(lengths)
     correct = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # of each sentence
     # Errors within a sentence are correlated, so whole sentences are resampled.
@@ -131,14 +131,14 @@ class SequenceMetrics:
 
 
 def measure_sequences(
-    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], *, how: str = ""
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], *, setup: str = ""
 ) -> SequenceMetrics:
     """Compute error rates by edit distance.
 
     Args:
         predictions: sequences of tags.
         references: for each prediction one or more references; the nearest one counts.
-        how: first fields of the signature.
+        setup: first fields of the signature.
 
     Raises:
         TextseqError: there is no sequence.
@@ -152,4 +152,4 @@ def measure_sequences(
         distance, length = min((edit_distance(prediction, reference), len(reference)) for reference in accepted)
         edits, tags, wrong = edits + distance, tags + length, wrong + (distance > 0)
     interval = proportion_interval(wrong / len(predictions), len(predictions))
-    return SequenceMetrics(edits / max(tags, 1), interval, wrong, len(predictions), bootstrap_signature(how))
+    return SequenceMetrics(edits / max(tags, 1), interval, wrong, len(predictions), bootstrap_signature(setup))

@@ -137,7 +137,7 @@ def measure_translations(
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
     resamples: int = RESAMPLES,
     tokenize: str = "13a",
-    how: str = "",
+    setup: str = "",
 ) -> list[TranslationScore]:
     """Score translations by each of ``metrics``, in their order.
 
@@ -151,7 +151,7 @@ def measure_translations(
         resamples: bootstrap resamples for the intervals.
         tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``. With those for languages without spaces between words,
             TER counts Chinese and Japanese characters as words.
-        how: first fields of the signature, such as ``corpus:multi30k|split:test_2016_flickr|beam:5``.
+        setup: first fields of the signature, such as ``corpus:multi30k|split:test_2016_flickr|beam:5``.
 
     Raises:
         TextseqError: different numbers of sentences, no sentence, a sentence that is not a string, an unknown metric or
@@ -169,7 +169,7 @@ def measure_translations(
         metric.n_bootstrap = resamples
         scores = sorted(float(sample.score) for sample in resampled)
         interval = scores[resamples // 40], scores[-1 - resamples // 40]
-        signature = signature_of(how, str(metric.get_signature()))
+        signature = signature_of(setup, str(metric.get_signature()))
         results.append(TranslationScore(score.name, float(score.score), interval, signature))
     return results
 
@@ -182,7 +182,7 @@ def compare(
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
     resamples: int = RESAMPLES,
     tokenize: str = "13a",
-    how: str = "",
+    setup: str = "",
 ) -> list[Comparison]:
     """Test whether a system's scores differ significantly from a baseline's, by each of ``metrics``.
 
@@ -192,7 +192,7 @@ def compare(
         baseline: translations of the baseline.
         system: the system's translations of the same sentences.
         references: one for each sentence, at least 2.
-        metrics, resamples, tokenize, how: as for ``measure_translations``.
+        metrics, resamples, tokenize, setup: as for ``measure_translations``.
 
     Raises:
         TextseqError: as ``measure_translations``; a single sentence.
@@ -212,7 +212,7 @@ def compare(
         # sacreBLEU counts the resamples that differ by more than the total: for equal systems none, so "significant".
         p_value = 1.0 if first.score == second.score or second.p_value is None else second.p_value
         scores = float(first.score), float(second.score)
-        comparisons.append(Comparison(name, *scores, float(p_value), signature_of(how, str(signature))))
+        comparisons.append(Comparison(name, *scores, float(p_value), signature_of(setup, str(signature))))
     return comparisons
 
 

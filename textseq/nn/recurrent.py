@@ -10,10 +10,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from inspect import signature
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from textseq.config.model import RecurrentConfig
 from textseq.config.names import CellName
 from textseq.nn.cells import State, Step, Weights, find_cell
 from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
@@ -89,6 +92,12 @@ class Recurrent(nn.Module):
         self.dropout = Dropout(dropout, locked=locked_dropout)
         start_shape = self.cell.states, num_layers * self.directions, hidden_size
         self.start = nn.Parameter(torch.zeros(start_shape)) if learn_initial_state else None
+
+    @classmethod
+    def from_config(cls, config: RecurrentConfig, **changes: object) -> Self:
+        """The stack that a model's settings describe: each option is the setting of its name, unless changed."""
+        settings: dict[str, Any] = {"input_size": config.embedding_size, **vars(config), **changes}
+        return cls(**{name: settings[name] for name in signature(cls).parameters.keys() & settings.keys()})
 
     def initial_state(self, batch: int) -> State:
         """The state before the first token: each tensor (L*D, N, H), zero or learned."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +16,10 @@ from textseq.decoding.continuous import BatchRow, Choice, ContinuousBatch, stead
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.stopping import StopStrings
 from textseq.nn.cells import State, Step
-from textseq.serve.errors import RequestError, out_of_time, stopping, too_busy
+from textseq.serve.errors import RequestError, out_of_time, stopping
 from textseq.serve.metrics import Metrics
 from textseq.serve.settings import Limits
+from textseq.serve.worker import Worker
 from textseq.tasks.language_model.config import GenerationConfig
 from textseq.tokenizers.base import Tokenizer
 
@@ -161,7 +160,7 @@ class _Text:
 _Sent = tuple[int, Delivery | RequestError]
 
 
-class TextEngine:
+class TextEngine(Worker[_Text]):
     """Generates the texts of all requests for one model.
 
     Args:
@@ -173,19 +172,13 @@ class TextEngine:
 
     def __init__(self, name: str, model: TextModel, limits: Limits, metrics: Metrics) -> None:
         self.model = model
-        self._name, self._limits, self._metrics = name, limits, metrics
         self._bias = token_bias({}, model.tokenizer, model.device)
-        self._changed = threading.Condition()
-        self._waiting: deque[_Text] = deque()
         self._running: dict[BatchRow, _Text] = {}
-        self._retired = self._stopped = False
-        self._thread = threading.Thread(target=self._work, name=f"textseq-{name}", daemon=True)
-        self._thread.start()
+        super().__init__(name, limits, metrics)
 
     @property
-    def load(self) -> tuple[int, int]:
-        """Texts that are running, and that wait."""
-        return len(self._running), len(self._waiting)
+    def running(self) -> int:
+        return len(self._running)
 
     async def stream(self, requests: Sequence[TextRequest]) -> AsyncGenerator[tuple[int, Delivery], None]:
         """Generate texts; yields the number of a text and its next part, until all have ended.
@@ -198,14 +191,7 @@ class TextEngine:
         """
         sent: asyncio.Queue[_Sent] = asyncio.Queue()
         texts = [_Text(number, request, self.model, self._bias, sent) for number, request in enumerate(requests)]
-        with self._changed:
-            if self._stopped:
-                raise stopping()
-            free = max(0, self._limits.max_running - len(self._running))
-            if len(self._waiting) + len(texts) - free > self._limits.max_waiting:
-                raise too_busy(len(self._waiting))
-            self._waiting += texts
-            self._changed.notify()
+        self._enqueue(texts, max(0, self._limits.max_running - self.running))
         self._metrics.add("textseq_texts_total", len(texts), model=self._name)
         unfinished = len(texts)
         try:
@@ -220,19 +206,6 @@ class TextEngine:
                 self._metrics.add("textseq_cancelled_total", unfinished, model=self._name)
                 for text in texts:
                     text.gone = True
-
-    def retire(self) -> None:
-        """End the thread when all texts are finished."""
-        with self._changed:
-            self._retired = True
-            self._changed.notify()
-
-    def stop(self) -> None:
-        """End the thread; texts that are not finished get an error."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-        self._thread.join()
 
     def _work(self) -> None:
         batch = self._new_batch()

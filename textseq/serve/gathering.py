@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast
 
 from textseq.errors import TextseqError
-from textseq.serve.errors import RequestError, stopping, too_busy
+from textseq.serve.errors import RequestError, stopping
 from textseq.serve.metrics import Metrics
 from textseq.serve.settings import Limits
+from textseq.serve.worker import Worker
 
 log = logging.getLogger("textseq")
 
@@ -54,7 +54,7 @@ class _Waiting(Generic[R]):
             self.loop.call_soon_threadsafe(arrive)
 
 
-class Gatherer:
+class Gatherer(Worker[_Waiting[object]]):
     """Computes with one model what many calls ask for, in batches.
 
     Args:
@@ -64,18 +64,12 @@ class Gatherer:
     """
 
     def __init__(self, name: str, limits: Limits, metrics: Metrics) -> None:
-        self._name, self._limits, self._metrics = name, limits, metrics
-        self._changed = threading.Condition()
-        self._waiting: deque[_Waiting[object]] = deque()
         self._running = 0
-        self._retired = self._stopped = False
-        self._thread = threading.Thread(target=self._work, name=f"textseq-{name}", daemon=True)
-        self._thread.start()
+        super().__init__(name, limits, metrics)
 
     @property
-    def load(self) -> tuple[int, int]:
-        """Texts that are computed, and that wait."""
-        return self._running, len(self._waiting)
+    def running(self) -> int:
+        return self._running
 
     async def compute(self, texts: Sequence[str], operation: Operation[R]) -> list[R]:
         """The results of texts, in order; cancelling the call takes out those that still wait.
@@ -86,13 +80,7 @@ class Gatherer:
         """
         loop = asyncio.get_running_loop()
         calls = [_Waiting(text, operation, loop.create_future(), loop) for text in texts]
-        with self._changed:
-            if self._stopped:
-                raise stopping()
-            if len(self._waiting) + len(calls) > self._limits.max_waiting + self._limits.max_running:
-                raise too_busy(len(self._waiting))
-            self._waiting += cast("list[_Waiting[object]]", calls)
-            self._changed.notify()
+        self._enqueue(cast("list[_Waiting[object]]", calls), self._limits.max_running)
         try:
             results = await asyncio.gather(*(call.result for call in calls), return_exceptions=True)
         finally:
@@ -102,19 +90,6 @@ class Gatherer:
             if isinstance(result, BaseException):
                 raise result
         return [call.result.result() for call in calls]
-
-    def retire(self) -> None:
-        """End the thread when nothing waits."""
-        with self._changed:
-            self._retired = True
-            self._changed.notify()
-
-    def stop(self) -> None:
-        """End the thread after the batch that is computed; what waits gets an error."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-        self._thread.join()
 
     def _work(self) -> None:
         while batch := self._next_batch():

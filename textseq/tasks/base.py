@@ -142,11 +142,22 @@ class Run(ABC, Generic[DataT, PredictorT]):
         """
         data = data or task.data_config()
         if init is None:
-            return model or task.model_config(), data
-        shape, tokenizer = cls.init_settings(init.info)
-        if not new_vocabulary:
-            data = keep_tokenizer(init.folder, tokenizer, data)
-        return model or task.model_config.from_dict(shape, where="--from"), data
+            model = model or task.model_config()
+        else:
+            shape, tokenizer = cls.init_settings(init.info)
+            model = model or task.model_config.from_dict(shape, where="--from")
+            if not new_vocabulary:
+                data = keep_tokenizer(init.folder, tokenizer, data)
+        return cls.resolve(model, data, dataset), data
+
+    @classmethod
+    def resolve(cls, model: Settings, data: Settings, dataset: DataT | None) -> Settings:
+        """The model settings, with "auto" replaced by what fits the dataset.
+
+        Raises:
+            TextseqError: settings that do not fit one another or the dataset.
+        """
+        return model
 
     @classmethod
     @abstractmethod

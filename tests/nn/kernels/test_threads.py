@@ -76,7 +76,7 @@ def test_text_and_measure_are_the_same_with_any_number_of_threads(monkeypatch: p
     ids = np.random.default_rng(1).integers(0, 60, 300)
 
     def results() -> tuple[str, float]:
-        return writer.generate("ROMEO:", max_new_tokens=100, seed=1), measure(writer.model, ids, source="").nats
+        return writer.generate("ROMEO:", max_new_tokens=100, seed=1), measure(writer.model, ids, setup="").nats
 
     some = results()
     monkeypatch.setattr(threads, "PER_THREAD", 1)

@@ -105,7 +105,7 @@ def test_the_measures_are_those_of_the_definitions() -> None:
     given = [0, 0, 1, 1, 0, 2]
     p = np.full((6, 3), 0.1)
     p[np.arange(6), given] = 0.8
-    found = measure_labels(np.log(p), truth, LABELS, how="corpus:mine")
+    found = measure_labels(np.log(p), truth, LABELS, setup="corpus:mine")
     assert found.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert found.accuracy == pytest.approx(4 / 6)
     good, bad, so_so = found.per_label

@@ -370,7 +370,7 @@ def test_a_score_adds_up(any_writer: TextGenerator, text: str) -> None:
     assert score.perplexity == pytest.approx(np.exp(score.nats / len(ids)))
     assert score.bits_per_character == pytest.approx(score.nats / len(text) / np.log(2))
     after_start = np.concatenate([any_writer._start().numpy(), ids])
-    assert score.nats == pytest.approx(measure(any_writer.model, after_start, source="").nats, rel=1e-5)
+    assert score.nats == pytest.approx(measure(any_writer.model, after_start, setup="").nats, rel=1e-5)
     assert all(surprisal > 0 for surprisal in score.surprisal)
 
 
@@ -404,7 +404,7 @@ def test_a_corpus_is_measured_with_its_signature(writer: TextGenerator, tmp_path
     corpus = own_text([tmp_path / "cats.txt"], validation=0.25)
     found = writer.evaluate(corpus, "validation")
     ids = writer.tokenizer.encode(TEXT[-len(TEXT) // 4 :])
-    assert found.nats == pytest.approx(measure(writer.model, ids, source="").nats, rel=1e-5)
+    assert found.nats == pytest.approx(measure(writer.model, ids, setup="").nats, rel=1e-5)
     assert found.tokens == len(ids) - 1
     expected = f"split:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}"
     assert found.signature.endswith(expected)

@@ -12,15 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textseq.io.colored_text import wants_color
-from textseq.tasks.language_model.surprisal import SCALE, WIDTH, Piece, in_color, in_figures, summary, web_page
+from textseq.tasks.language_model.surprisal import SCALE, WIDTH, TokenSurprisal, in_color, in_figures, summary, web_page
 
-PIECES = [Piece("To", 0.25), Piece(" ", 0.0), Piece("be", 2.5), Piece("\n", 1.2), Piece("<&\"'>", 7.0), Piece("ż", 4.0)]
+PIECES = [
+    TokenSurprisal("To", 0.25),
+    TokenSurprisal(" ", 0.0),
+    TokenSurprisal("be", 2.5),
+    TokenSurprisal("\n", 1.2),
+    TokenSurprisal("<&\"'>", 7.0),
+    TokenSurprisal("ż", 4.0),
+]
 ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
 
-texts = st.lists(st.builds(Piece, st.text(min_size=1, max_size=4), st.floats(0, 30)), min_size=1, max_size=12)
+texts = st.lists(st.builds(TokenSurprisal, st.text(min_size=1, max_size=4), st.floats(0, 30)), min_size=1, max_size=12)
 
 
-def text_of(pieces: list[Piece]) -> str:
+def text_of(pieces: list[TokenSurprisal]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
@@ -75,7 +82,7 @@ class Page(HTMLParser):
 
 @settings(deadline=None)
 @given(texts)
-def test_the_page_holds_the_text_and_nothing_from_elsewhere(pieces: list[Piece]) -> None:
+def test_the_page_holds_the_text_and_nothing_from_elsewhere(pieces: list[TokenSurprisal]) -> None:
     page = Page(web_page("A & <b>", [pieces]))
     assert page.open == [] and page.outside == ""
     assert [text for _, _, text in page.spans] == [signs(piece.text) for piece in pieces]
@@ -100,7 +107,7 @@ def test_the_page_tells_each_surprise() -> None:
 
 @settings(deadline=None)
 @given(texts)
-def test_the_terminal_shows_the_text_in_its_colours(pieces: list[Piece]) -> None:
+def test_the_terminal_shows_the_text_in_its_colours(pieces: list[TokenSurprisal]) -> None:
     shown = painted(in_color(pieces))
     wanted: list[tuple[str, int | None]] = []
     for piece in pieces:
@@ -127,14 +134,17 @@ def test_the_scale_goes_from_cool_to_hot_without_a_gap() -> None:
 def test_figures_stand_under_their_characters() -> None:
     lines = in_figures(PIECES).splitlines()
     assert lines[:4] == ["To be", "000221", "<&\"'>ż", "777774"]
-    assert "\x1b" not in in_figures([Piece("\x1b", 1.0)])
-    assert in_figures([Piece("a", 99.0)]).splitlines()[1] == "9"
-    wide = in_figures([Piece("a" * (WIDTH + 5), 3.0)]).splitlines()
+    assert "\x1b" not in in_figures([TokenSurprisal("\x1b", 1.0)])
+    assert in_figures([TokenSurprisal("a", 99.0)]).splitlines()[1] == "9"
+    wide = in_figures([TokenSurprisal("a" * (WIDTH + 5), 3.0)]).splitlines()
     assert wide[:4] == ["a" * WIDTH, "3" * WIDTH, "aaaaa", "33333"]
 
 
 def test_the_summary_is_the_mean_over_the_characters() -> None:
-    assert summary([Piece("abc", 1.0), Piece("d", 3.0)]) == "1.00 nats per character (1.44 bits), 4 characters"
+    assert (
+        summary([TokenSurprisal("abc", 1.0), TokenSurprisal("d", 3.0)])
+        == "1.00 nats per character (1.44 bits), 4 characters"
+    )
 
 
 class Terminal(io.StringIO):

@@ -140,7 +140,7 @@ def test_text_is_parted_into_words() -> None:
 def test_the_measures_are_those_of_the_definitions() -> None:
     p = np.log(np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [0.9, 0.1], [0.6, 0.4]]))
     right, given = [0, 1, 0, 0, 1], [0, 1, 1, 0, 1]  # the last was given though it is not the likeliest by itself
-    found = measure_tags(p, right, given, [True, False, False, True, True], [2, 3], ("A", "B"), how="corpus:x")
+    found = measure_tags(p, right, given, [True, False, False, True, True], [2, 3], ("A", "B"), setup="corpus:x")
     assert found.accuracy == 0.8
     assert found.confusion.tolist() == [[2, 1], [0, 2]]
     assert found.unknown == (1, 2)
@@ -373,7 +373,7 @@ def test_an_evaluation_reads_so_many_words_as_are_asked_for(sentences: Path, mon
 
 def test_sequences_are_compared_with_the_nearest_that_is_right() -> None:
     right: list[list[tuple[str, ...]]] = [[("K", "AE", "T")], [("T", "AH", "M"), ("T", "OW")], [("A",)]]
-    found = measure_sequences([("K", "T"), ("T", "OW"), ("A", "B")], right, how="corpus:x")
+    found = measure_sequences([("K", "T"), ("T", "OW"), ("A", "B")], right, setup="corpus:x")
     assert (found.wrong, found.sequences) == (2, 3)
     assert found.error_rate == pytest.approx(2 / 6)
     assert "sequence error rate 66.67%" in str(found) and "tag error rate 33.33%, 3 sequences" in str(found)

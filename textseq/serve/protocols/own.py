@@ -107,7 +107,7 @@ class Tagged(BaseModel):
     """Whether each word has a tag."""
 
 
-class Piece(BaseModel):
+class TokenSurprisal(BaseModel):
     """The text of a token."""
 
     text: str
@@ -121,7 +121,7 @@ class Scored(BaseModel):
     nats: float
     bits_per_character: float
     perplexity: float
-    pieces: list[Piece]
+    pieces: list[TokenSurprisal]
 
 
 class AttentionRequest(Strict):
@@ -273,7 +273,7 @@ async def score(request: Request, body: TextsRequest) -> list[Scored]:
             nats=result.nats,
             bits_per_character=result.bits_per_character,
             perplexity=result.perplexity,
-            pieces=[Piece(text=piece.text, nats=piece.nats) for piece in result.pieces],
+            pieces=[TokenSurprisal(text=piece.text, nats=piece.nats) for piece in result.pieces],
         )
         for result in results
     ]

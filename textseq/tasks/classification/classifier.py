@@ -247,10 +247,10 @@ class Classifier(LabelPredictor[LabelledDataset]):
                 rows[turn] = torch.from_numpy(self.log_probabilities([text for text, _ in block]))
             truth += [label for _, label in block]
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
-        how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
-        how += f"|precision:{self.precision}" if self.precision != "float32" else ""
+        setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
+        setup += f"|precision:{self.precision}" if self.precision != "float32" else ""
         labels, targets = self.with_unseen("label", truth, f"{split} split of '{dataset.name}'")
-        return measure_labels(log_p, targets, labels, how=how)
+        return measure_labels(log_p, targets, labels, setup=setup)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
         """Logits (N, C) -> log-probabilities in nats, (N, C)."""

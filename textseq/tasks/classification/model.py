@@ -41,16 +41,7 @@ class ClassifierModel(nn.Module):
         self.config = config
         self.embedding = Embedding(vocabulary_size, config.embedding_size)
         self.embedding_dropout = Dropout(config.embedding_dropout)
-        self.recurrent = Recurrent(
-            config.cell,
-            config.embedding_size,
-            config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            locked_dropout=config.locked_dropout,
-            weight_dropout=config.weight_dropout,
-        )
+        self.recurrent = Recurrent.from_config(config)
         self.pooling = Pooling(config.pooling, config.hidden_size * self.recurrent.directions)
         self.readout = nn.Linear(self.pooling.size, config.readout_size) if config.readout_size else None
         self.output = nn.Linear(config.readout_size or self.pooling.size, labels)

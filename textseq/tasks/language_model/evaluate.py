@@ -21,7 +21,7 @@ def measure(
     model: LanguageModel,
     ids: np.ndarray,
     *,
-    source: str,
+    setup: str,
     characters: float | None = None,
     window: int | None = None,
     streams: int = 1,
@@ -37,7 +37,7 @@ def measure(
     Args:
         model: in evaluation mode during the call.
         ids: the text, (L,).
-        source: first fields of the signature, such as ``corpus:NAME|split:test|tokenizer:char``.
+        setup: first fields of the signature, such as ``corpus:NAME|split:test|tokenizer:char``.
         characters: characters of the whole text; None counts each token as one.
         window: tokens per window.
         streams: parallel parts of the text, without ``window``.
@@ -52,20 +52,20 @@ def measure(
     whole = len(ids)
     if first is not None and first < whole - 1:
         ids = ids[: first + 1]
-        source += f"|first:{first}"
+        setup += f"|first:{first}"
     count = len(ids) - 1
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         if window is None:
             nats = _carried(model, ids, min(streams, count), progress)
-            how = f"state:carried|streams:{min(streams, count)}"
+            setup += f"|state:carried|streams:{min(streams, count)}"
         else:
             nats = _windowed(model, ids, window, progress)
-            how = f"state:fresh-per-window|window:{window}"
+            setup += f"|state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
-    return LanguageModelMetrics(nats, count, share, f"{source}|{how}|version:{__version__}")
+    return LanguageModelMetrics(nats, count, share, f"{setup}|version:{__version__}")
 
 
 def _carried(model: LanguageModel, ids: np.ndarray, streams: int, progress: Callable[[int], object]) -> float:

@@ -30,7 +30,7 @@ from textseq.nn.cells import State, Step
 from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
-from textseq.tasks.language_model.surprisal import Piece, in_notebook
+from textseq.tasks.language_model.surprisal import TokenSurprisal, in_notebook
 from textseq.tasks.predictor import Predictor, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
@@ -49,7 +49,7 @@ class Score:
     tokens: tuple[str, ...]
     surprisal: tuple[float, ...]
     """Negative log-likelihood of each token, in nats."""
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TokenSurprisal, ...]
     """The text in pieces as short as the tokens allow, each with its surprisal."""
     characters: int
     """Length of the normalized text."""
@@ -219,7 +219,7 @@ class TextGenerator(Predictor[DocumentSet]):
         losses = [cross_entropy(logits, chunk, reduction="none") for logits, chunk in chunks]
         surprisal = tuple(torch.cat(losses).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        pieces = (Piece(*piece) for piece in align_to_text(self.tokenizer, text, surprisal))
+        pieces = (TokenSurprisal(*piece) for piece in align_to_text(self.tokenizer, text, surprisal))
         return Score(names, surprisal, tuple(pieces), sum(map(len, self.tokenizer.normalized([text]))))
 
     def next(self, prompt: str = "", count: int = 10) -> list[NextToken]:
@@ -266,9 +266,9 @@ class TextGenerator(Predictor[DocumentSet]):
             TextseqError: the text lacks the split, or it has fewer than two tokens.
         """
         tokens = token_file(dataset, split, self.tokenizer, cache_folder())
-        source = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
+        setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
         characters = tokens.characters
-        return measure(self.model, tokens.ids, source=source, characters=characters, window=window, streams=streams)
+        return measure(self.model, tokens.ids, setup=setup, characters=characters, window=window, streams=streams)
 
     def _start(self) -> torch.Tensor:
         """The id of ``START``, (1,), or 0 if the vocabulary lacks it."""

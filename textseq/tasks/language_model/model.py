@@ -167,16 +167,5 @@ class LanguageModel(nn.Module):
 
 def _stack(config: LanguageModelConfig) -> Recurrent:
     """The recurrent layers of one direction."""
-    return Recurrent(
-        config.cell,
-        config.embedding_size,
-        config.hidden_size,
-        num_layers=config.num_layers,
-        residual=config.residual,
-        layer_norm=config.layer_norm,
-        dropout=config.dropout,
-        locked_dropout=config.locked_dropout,
-        weight_dropout=config.weight_dropout,
-        zoneout=(config.zoneout, config.zoneout_cell)[: CELLS[config.cell].states],
-        learn_initial_state=config.learn_initial_state,
-    )
+    zoneout = (config.zoneout, config.zoneout_cell)[: CELLS[config.cell].states]
+    return Recurrent.from_config(config, bidirectional=False, zoneout=zoneout)

@@ -181,7 +181,7 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
         return measure(
             model,
             self.validation.ids,
-            source=f"corpus:{self.dataset.name}|split:validation|tokenizer:{self.tokenizer.signature}",
+            setup=f"corpus:{self.dataset.name}|split:validation|tokenizer:{self.tokenizer.signature}",
             characters=self.validation.characters,
             window=window,
             streams=streams,

@@ -18,7 +18,7 @@ WIDTH = 80
 
 
 @dataclass(frozen=True)
-class Piece:
+class TokenSurprisal:
     """The text of one token, or of several tokens that together spell a character."""
 
     text: str
@@ -50,14 +50,14 @@ SCALE: tuple[Shade, ...] = (
 """From low to high surprisal."""
 
 
-def summary(pieces: Sequence[Piece]) -> str:
+def summary(pieces: Sequence[TokenSurprisal]) -> str:
     """The mean per character, in nats and bits."""
     nats, characters = sum(piece.nats for piece in pieces), sum(len(piece.text) for piece in pieces)
     mean = nats / characters
     return f"{mean:.2f} nats per character ({mean / math.log(2):.2f} bits), {characters:,} characters"
 
 
-def in_color(pieces: Sequence[Piece]) -> str:
+def in_color(pieces: Sequence[TokenSurprisal]) -> str:
     """The text for a terminal, with a legend; line breaks are shown as ↵."""
     text = ""
     for shade, run in groupby(pieces, _shade):
@@ -68,7 +68,7 @@ def in_color(pieces: Sequence[Piece]) -> str:
     return f"{text}\n\n{steps} nats (1 nat is 1.44 bits)\n{summary(pieces)}"
 
 
-def in_figures(pieces: Sequence[Piece]) -> str:
+def in_figures(pieces: Sequence[TokenSurprisal]) -> str:
     """The text without colors: under each character its surprisal in nats, rounded, at most 9."""
     lines = []
     for row in _rows(pieces):
@@ -78,17 +78,17 @@ def in_figures(pieces: Sequence[Piece]) -> str:
     return "\n".join(lines)
 
 
-def web_page(title: str, texts: Sequence[Sequence[Piece]]) -> str:
+def web_page(title: str, texts: Sequence[Sequence[TokenSurprisal]]) -> str:
     """The texts as a self-contained HTML page; a tooltip on each token shows its surprisal."""
     return "\n".join([page_begin(title, _legend()), *map(_html, texts), PAGE_END, ""])
 
 
-def in_notebook(pieces: Sequence[Piece]) -> str:
+def in_notebook(pieces: Sequence[TokenSurprisal]) -> str:
     """The text as HTML for a notebook."""
     return f"{_html(pieces)}\n<p><small>{_legend()}</small></p>"
 
 
-def _html(pieces: Sequence[Piece]) -> str:
+def _html(pieces: Sequence[TokenSurprisal]) -> str:
     tips = (f"{piece.nats:.2f} nats, p={piece.probability:.2g}" for piece in pieces)
     spans = (span(piece.text, _shade(piece), tip) for piece, tip in zip(pieces, tips, strict=True))
     return html_text(summary(pieces), "".join(spans))
@@ -99,7 +99,7 @@ def _legend() -> str:
     return f"{steps} nats: surprisal of each character's token. Hover for the number; 1 nat is 1.44 bits."
 
 
-def _rows(pieces: Sequence[Piece]) -> Iterator[list[tuple[str, float]]]:
+def _rows(pieces: Sequence[TokenSurprisal]) -> Iterator[list[tuple[str, float]]]:
     """Characters with their surprisal, in lines of at most ``WIDTH``."""
     row: list[tuple[str, float]] = []
     for piece in pieces:
@@ -112,7 +112,7 @@ def _rows(pieces: Sequence[Piece]) -> Iterator[list[tuple[str, float]]]:
         yield row
 
 
-def _shade(piece: Piece) -> Shade:
+def _shade(piece: TokenSurprisal) -> Shade:
     return next(shade for shade in SCALE if piece.nats < shade.below or shade is SCALE[-1])
 
 

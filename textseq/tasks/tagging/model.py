@@ -51,14 +51,7 @@ class TaggerModel(nn.Module):
         self.speller = Recurrent(config.cell, config.letter_size, spelled, bidirectional=True) if spelled else None
         width = config.embedding_size + 2 * spelled
         self.place = nn.Parameter(torch.randn(self.frames, width) * width**-0.5) if self.frames > 1 else None
-        self.recurrent = Recurrent(
-            config.cell,
-            width,
-            config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-        )
+        self.recurrent = Recurrent.from_config(config, input_size=width)
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden_size * self.recurrent.directions, labels + (config.output == "ctc"))

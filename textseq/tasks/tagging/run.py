@@ -28,7 +28,6 @@ from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_lett
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.spec import TAGGING
 from textseq.tasks.tagging.tagger import Tagger, tagger_model
-from textseq.tasks.task import Task
 from textseq.training.events import Evaluation
 
 SHOWN = 2
@@ -80,27 +79,16 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
     batches: TagBatches
 
     @classmethod
-    def settings(
-        cls,
-        task: Task,
-        dataset: TaggedDataset | None,
-        init: Checkpoint | None,
-        model: Settings | None,
-        data: Settings | None,
-        *,
-        new_vocabulary: bool = False,
-    ) -> tuple[Settings, Settings]:
-        """Resolves ``--output auto`` too."""
-        model, data = super().settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
+    def resolve(cls, model: Settings, data: Settings, dataset: TaggedDataset | None) -> Settings:
         assert isinstance(model, TaggerConfig) and dataset is not None
         if model.output == "auto":
-            return replace(model, output="softmax" if dataset.aligned else "ctc"), data
+            return replace(model, output="softmax" if dataset.aligned else "ctc")
         if dataset.aligned == (model.output == "ctc"):
             tags, fits = ("aligned with words", "softmax or crf") if dataset.aligned else ("not aligned", "ctc")
             raise TextseqError(
                 f"--output: expected {fits}, as the tags of '{dataset.name}' are {tags}, got {model.output}; change it"
             )
-        return model, data
+        return model
 
     @classmethod
     def make_tokenizer(cls, dataset: TaggedDataset, data: TaggedConfig, report: Report) -> Lexicon:

@@ -257,10 +257,10 @@ class Tagger(LabelPredictor[TaggedDataset]):
                 predicted[turn] = torch.tensor([tag for best, _ in results for tag in best])
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         best = [tag for tags in process_group.collect(predicted) for tag in tags.tolist()]
-        how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
-        how += f"|output:{self.model.config.output}"
+        setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
+        setup += f"|output:{self.model.config.output}"
         labels, targets = self.with_unseen("tag", truth, f"{split} split of '{dataset.name}'")
-        return measure_tags(log_p, targets, best, known, lengths, labels, spans=bool(self.info.scheme), how=how)
+        return measure_tags(log_p, targets, best, known, lengths, labels, spans=bool(self.info.scheme), setup=setup)
 
     def evaluate_sequences(
         self,
@@ -281,8 +281,8 @@ class Tagger(LabelPredictor[TaggedDataset]):
         given = (tag for sequences in references.values() for tags in sequences for tag in tags)
         note_unseen("tag", given, self.labels, f"{split} split of '{dataset.name}'")
         predicted = [tagging.tags for tagging in self.stream(references, num_beams=num_beams, progress=progress)]
-        how = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
-        return measure_sequences(predicted, list(references.values()), how=how)
+        setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
+        return measure_sequences(predicted, list(references.values()), setup=setup)
 
     def _check_alignment(self, dataset: TaggedDataset, *, aligned: bool) -> None:
         kinds = {True: "words, each with a tag", False: "letters, with tags that are not aligned with them (ctc)"}

@@ -29,7 +29,6 @@ from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
-from textseq.tasks.task import Task
 from textseq.tasks.translation.augment import Augmentation
 from textseq.tasks.translation.batches import PairBatches, Resegment
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
@@ -101,24 +100,14 @@ class TranslationRun(Run[PairDataset, Translator]):
     batches: PairBatches
 
     @classmethod
-    def settings(
-        cls,
-        task: Task,
-        dataset: PairDataset | None,
-        init: Checkpoint | None,
-        model: Settings | None,
-        data: Settings | None,
-        *,
-        new_vocabulary: bool = False,
-    ) -> tuple[Settings, Settings]:
-        model, data = super().settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
+    def resolve(cls, model: Settings, data: Settings, dataset: PairDataset | None) -> Settings:
         assert isinstance(model, TranslationModelConfig) and isinstance(data, PairConfig)
         if data.vocabulary == "separate" and model.tie_embeddings == "all":  # their sizes may be equal by chance
             raise TextseqError(
                 "--vocabulary separate: expected --tie-embeddings target or none, got all, which needs one vocabulary; "
                 "change one of them"
             )
-        return model, data
+        return model
 
     @classmethod
     def make_tokenizer(cls, dataset: PairDataset, data: PairConfig, report: Report) -> Vocabularies:

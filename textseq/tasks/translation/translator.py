@@ -80,6 +80,17 @@ class _Request:
         return not self.samples and self.config.length_penalty == 1 and not self.config.coverage_penalty
 
 
+class TranslateOptions(TranslationSettings, total=False):
+    """Keywords of ``Translator.translate``, with the fields of ``TranslationConfig``."""
+
+    attention: bool
+    """Return the attention weights (T, S), if the model has attention; on by default."""
+    prefixes: Sequence[str] | None
+    """How each translation must begin; "" for no constraint."""
+    glossary: Glossary | None
+    """Terms and their translations, which the translations of sentences with these terms contain."""
+
+
 class Translator(Predictor[PairDataset]):
     """One or several translation models with their tokenizers.
 
@@ -178,33 +189,11 @@ class Translator(Predictor[PairDataset]):
         return [model.stepper(self.precision) for model in self.models]
 
     @overload
-    def translate(  # type: ignore[overload-overlap]
-        self,
-        sentences: str,
-        *,
-        attention: bool = True,
-        prefixes: Sequence[str] | None = None,
-        glossary: Glossary | None = None,
-        **settings: Unpack[TranslationSettings],
-    ) -> Translation: ...
+    def translate(self, sentences: str, **options: Unpack[TranslateOptions]) -> Translation: ...  # type: ignore[overload-overlap]
     @overload
+    def translate(self, sentences: Sequence[str], **options: Unpack[TranslateOptions]) -> list[Translation]: ...
     def translate(
-        self,
-        sentences: Sequence[str],
-        *,
-        attention: bool = True,
-        prefixes: Sequence[str] | None = None,
-        glossary: Glossary | None = None,
-        **settings: Unpack[TranslationSettings],
-    ) -> list[Translation]: ...
-    def translate(
-        self,
-        sentences: str | Sequence[str],
-        *,
-        attention: bool = True,
-        prefixes: Sequence[str] | None = None,
-        glossary: Glossary | None = None,
-        **settings: Unpack[TranslationSettings],
+        self, sentences: str | Sequence[str], **options: Unpack[TranslateOptions]
     ) -> Translation | list[Translation]:
         """The best translation of each sentence; an empty sentence gives an empty translation.
 
@@ -212,27 +201,19 @@ class Translator(Predictor[PairDataset]):
 
         Args:
             sentences: each is translated independently; a single string is one sentence.
-            attention: return the attention weights (T, S), if the model has attention.
-            prefixes: how each translation must begin; "" for no constraint.
-            glossary: terms and their translations, which the translations of sentences with these terms contain.
-            settings: the fields of ``TranslationConfig``.
+            options: the fields of ``TranslateOptions``.
 
         Raises:
             TextseqError: an unknown setting or one outside its range, a sentence that is not a string, or several
                 translations per sentence (use ``translate_all``).
         """
-        count = _config(settings).num_return_sequences
-        if count != 1:
+        count = options.get("num_return_sequences", 1)
+        if isinstance(count, int) and count > 1:
             raise TextseqError(
                 f"num_return_sequences: translate gives one translation for each sentence, got {count}; use "
                 "translate_all for several"
             )
-
-        def best(several: Sequence[str]) -> list[Translation]:
-            lists = self.translate_all(several, attention=attention, prefixes=prefixes, glossary=glossary, **settings)
-            return [translations[0] for translations in lists]
-
-        return each(sentences, best)
+        return each(sentences, lambda several: [best for best, *_ in self.translate_all(several, **options)])
 
     __call__ = translate
 
@@ -271,7 +252,7 @@ class Translator(Predictor[PairDataset]):
 
         Args:
             sentences: the sentences.
-            attention: as ``translate``.
+            attention: as ``translate``; off by default.
             buffer: sentences read ahead and sorted by length, for speed; 1 answers each at once.
             prefix: how every translation must begin.
             progress: called with the number of sentences of each finished batch, before they are yielded.
@@ -457,14 +438,14 @@ class Translator(Predictor[PairDataset]):
             for name, value in config.to_dict().items()
             if value != defaults[name] and name not in {"num_beams", "length_penalty"}
         ]
-        how = (
+        setup = (
             f"{data_signature(dataset.name, dataset.splits, dataset.other_names.get(split, split))}|"
             f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
             f"models:{len(self.models)}|precision:{self.precision}|beams:{config.num_beams}|"
             f"length-penalty:{config.length_penalty:g}{''.join(other_settings)}"
         )
         references = [target for _, target in pairs]
-        scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, how=how)
+        scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, setup=setup)
         return TranslationMetrics(tuple(scores), tuple(translations))
 
     def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Metrics] = ()) -> None:
