@@ -89,7 +89,7 @@ def main() -> None:
     found: dict[str, list[list[float]]] = {o.recipe: [], "plain torch": []}
 
     def note(name: str, seed: int, model: nn.Module, ids: Tensor) -> None:
-        nats = [measure(model, ids.numpy(), source="", window=w).nats_per_token for w in WINDOWS]  # type: ignore[arg-type]
+        nats = [measure(model, ids.numpy(), setup="", window=w).nats_per_token for w in WINDOWS]  # type: ignore[arg-type]
         found[name].append(nats)
         print(f"{name}, seed {seed}: {nats[0]:.4f} carried, {nats[1]:.4f} in windows of {WINDOWS[1]}", flush=True)
 
