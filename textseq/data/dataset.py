@@ -78,17 +78,26 @@ class RowDataset(Generic[Row]):
 # Corpora
 
 
-class _Description(TypedDict):
+class _CorpusFields(TypedDict):
     name: str
     title: str
     purpose: str
     language: str
     licence: str
     encoding: str
+    fingerprint: str
 
 
-def description(recipe: CorpusRecipe) -> _Description:
-    """The fields of a dataset that its recipe states."""
+def corpus_fields(
+    recipe: CorpusRecipe, content: Sequence[object], local: Mapping[str, LocalFile] | None = None
+) -> _CorpusFields:
+    """The fields of a dataset that its recipe states, and its fingerprint.
+
+    Args:
+        recipe: the corpus.
+        content: what determines the rows and their splits, besides the files.
+        local: the files, if there are any.
+    """
     return {
         "name": recipe.name,
         "title": recipe.title,
@@ -96,6 +105,7 @@ def description(recipe: CorpusRecipe) -> _Description:
         "language": recipe.language,
         "licence": recipe.licence,
         "encoding": recipe.encoding,
+        "fingerprint": fingerprint_of(*content, *([] if local is None else [_hashes(local)])),
     }
 
 
@@ -112,7 +122,7 @@ def documents_of(recipe: CorpusRecipe, local: Mapping[str, LocalFile]) -> dict[s
     return documents
 
 
-def file_hashes(local: Mapping[str, LocalFile]) -> list[tuple[str, str]]:
+def _hashes(local: Mapping[str, LocalFile]) -> list[tuple[str, str]]:
     """The name and SHA-256 of each file."""
     return [(name, file.sha256) for name, file in local.items()]
 
@@ -266,11 +276,19 @@ def names_of(files: Sequence[RowFile[object]]) -> str:
 
 
 def check_labels(
-    labels: Sequence[str], held_out: Collection[str], fewest: int, *, kind: str, where: str, remedy: str
+    labels: Sequence[str],
+    held_out: Collection[str],
+    fewest: int,
+    training: Sequence[RowFile[object]],
+    *,
+    kind: str,
+    remedy: str,
 ) -> None:
     """Raise a TextseqError if training has fewer labels than it must, or validation has one that training lacks."""
     if len(labels) < fewest:
-        raise TextseqError(f"expected at least {fewest} {kind}s, got only '{labels[0]}' in {where}; {remedy}")
+        raise TextseqError(
+            f"expected at least {fewest} {kind}s, got only '{labels[0]}' in {names_of(training)}; {remedy}"
+        )
     if unseen := sorted(set(held_out) - set(labels)):
         raise TextseqError(
             f"validation has the {kind} '{unseen[0]}', which training lacks; training has {', '.join(labels)}"

@@ -22,8 +22,7 @@ from textseq.data.dataset import (
     RowDataset,
     Survey,
     check_labels,
-    description,
-    file_hashes,
+    corpus_fields,
     fingerprint_of,
     names_of,
 )
@@ -182,23 +181,21 @@ def _load_labelled(name: str, *, data_dir: Path | None, download: bool) -> Label
     def read(file: str, document: str, text: str) -> Iterator[Example]:
         return FORMATS[recipe.formats.get(file, recipe.format)](text, document, recipe.labels)
 
+    content = [LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split]
+    content.append(list(recipe.labels.items()))
     phrases = recipe.phrase_book
-    contents = (
-        recipe_splits(recipe, local, read, lambda example: example)
-        if phrases is None
-        else {"train": LabelledPhrases(phrases, recipe.labels)}
-    )
+    if phrases is None:
+        contents = recipe_splits(recipe, local, read, lambda example: example)
+        described = corpus_fields(recipe, content, local)
+    else:
+        contents = {"train": LabelledPhrases(phrases, recipe.labels)}
+        described = corpus_fields(recipe, [*content, [], PHRASES_VERSION, phrases])
     return LabelledDataset(
-        **description(recipe),
+        **described,
         labels=tuple(recipe.labels),
         overlaps=recipe.overlaps,
         same_split=recipe.same_split,
         nested=NESTED in {recipe.format, *recipe.formats.values()},
-        fingerprint=fingerprint_of(
-            *(LABELLED_VERSION, recipe.encoding, recipe.format, recipe.formats, recipe.members, recipe.split),
-            *(list(recipe.labels.items()), file_hashes(local)),
-            *(() if phrases is None else (PHRASES_VERSION, phrases)),
-        ),
         contents=contents,
     )
 
@@ -254,15 +251,15 @@ def own_labelled(
 
     split_of = split_by_hash(counted(survey.rows(training, "train")), [1 - survey.validation, survey.validation])
     labels = tuple(sorted(counts, key=_by_number))
-    where, remedy = names_of(training), "name files with other labels too"
     if fewest_labels > 1 and MANY_LABELS < len(labels) > len(split_of) / 2:
         raise TextseqError(
-            f"{len(labels):,} labels for {len(split_of):,} texts in {where} are too many for classes; say with "
-            "--label-column where the labels are"
+            f"{len(labels):,} labels for {len(split_of):,} texts in {names_of(training)} are too many for classes; "
+            "say with --label-column where the labels are"
         )
     notes += _alike(counts)
+    remedy = "name files with other labels too"
     held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
-    check_labels(labels, held_out_labels, fewest_labels, kind="label", where=where, remedy=remedy)
+    check_labels(labels, held_out_labels, fewest_labels, training, kind="label", remedy=remedy)
     return LabelledDataset(
         **survey.result(paths, training, held_out, split_of, LABELLED_VERSION), labels=labels, notes=tuple(notes)
     )

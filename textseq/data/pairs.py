@@ -18,9 +18,8 @@ from textseq.data.dataset import (
     ReadOptions,
     RowDataset,
     Survey,
-    description,
+    corpus_fields,
     documents_of,
-    file_hashes,
     fingerprint_of,
 )
 from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file
@@ -198,12 +197,10 @@ def _load_pairs(
         )
     if (text := recipe.phrase_book) is not None:
         pairs = PhrasePairs(text, source == recipe.languages[1])
-        fingerprint = fingerprint_of(PAIRS_VERSION, PHRASES_VERSION, text, source)
         return PairDataset(
-            **description(recipe),
+            **corpus_fields(recipe, [PAIRS_VERSION, PHRASES_VERSION, text, source]),
             source_language=source,
             target_language=target,
-            fingerprint=fingerprint,
             contents={"train": pairs},
         )
     aligned = _aligned_splits(recipe, source, target) if recipe.lists else {}
@@ -219,14 +216,12 @@ def _load_pairs(
         whole = PairFile(tuple(documents.values()), "tab-separated", columns)
         split_of = cache(lambda: split_pairs(whole, recipe.shares))  # takes seconds, so only when needed
         contents = {split: Subset(whole, split_of, number) for number, split in enumerate(("train", *recipe.shares))}
+    content = [PAIRS_VERSION, SPLIT_VERSION, recipe.encoding, recipe.members, recipe.split]
+    content += [recipe.languages, source, target]
     dataset = PairDataset(
-        **description(recipe),
+        **corpus_fields(recipe, content, local),
         source_language=source,
         target_language=target,
-        fingerprint=fingerprint_of(
-            *(PAIRS_VERSION, SPLIT_VERSION, recipe.encoding, recipe.members, recipe.split),
-            *(recipe.languages, source, target, file_hashes(local)),
-        ),
         contents=contents,
         other_names={files[0].split(".")[0]: split for split, files in aligned.items()},
     )

@@ -12,16 +12,7 @@ from typing import ClassVar, Unpack
 from textseq.data.corpora.catalog import recipe_of
 from textseq.data.corpora.download import find
 from textseq.data.corpora.tagged_formats import TAGGED_FORMATS, UNALIGNED
-from textseq.data.dataset import (
-    ReadOptions,
-    RowDataset,
-    Survey,
-    check_labels,
-    description,
-    file_hashes,
-    fingerprint_of,
-    names_of,
-)
+from textseq.data.dataset import ReadOptions, RowDataset, Survey, check_labels, corpus_fields
 from textseq.data.readers.tagged import own_tagged_file
 from textseq.data.rows import Example, Tagged
 from textseq.data.spans import find_scheme
@@ -71,13 +62,10 @@ def load_tagged(name: str, *, data_dir: Path | None = None, download: bool = Fal
     def read(file: str, document: str, text: str) -> Iterator[Tagged]:
         return TAGGED_FORMATS[recipe.format](text, tag_of)
 
+    content = [TAGGED_VERSION, recipe.encoding, recipe.format, recipe.members, recipe.split, list(recipe.tags.items())]
     return TaggedDataset(
-        **description(recipe),
+        **corpus_fields(recipe, content, local),
         labels=tuple(recipe.tags),
-        fingerprint=fingerprint_of(
-            *(TAGGED_VERSION, recipe.encoding, recipe.format, recipe.members, recipe.split),
-            *(list(recipe.tags.items()), file_hashes(local)),
-        ),
         contents=recipe_splits(recipe, local, read, lambda tagged: ("".join(tagged[0]), "")),
         aligned=recipe.format not in UNALIGNED,
     )
@@ -134,8 +122,8 @@ def own_tagged(
     if held_out:
         deque(keys("validation"), maxlen=0)
     labels = tuple(sorted(tags["train"]))
-    where, remedy = names_of(training), "say with --tag-column where the tags are"
-    check_labels(labels, tags["validation"], fewest_tags, kind="tag", where=where, remedy=remedy)
+    remedy = "say with --tag-column where the tags are"
+    check_labels(labels, tags["validation"], fewest_tags, training, kind="tag", remedy=remedy)
     return TaggedDataset(
         **survey.result(paths, training, held_out, split_of, TAGGED_VERSION),
         labels=labels,

@@ -20,9 +20,8 @@ from textseq.data.corpora.text_formats import FORMATS, FORMATS_VERSION
 from textseq.data.dataset import (
     RowDataset,
     check_options,
-    description,
+    corpus_fields,
     documents_of,
-    file_hashes,
     fingerprint_of,
 )
 from textseq.errors import TextseqError, unknown
@@ -78,8 +77,7 @@ def load_corpus(name: str, *, data_dir: Path | None = None, download: bool = Fal
     if recipe.formats or recipe.members:  # in few recipes
         content.append((recipe.formats, recipe.members))
     return TextDataset(
-        **description(recipe),
-        fingerprint=fingerprint_of(*content, file_hashes(local)),
+        **corpus_fields(recipe, content, local),
         contents=_splits(recipe, documents_of(recipe, local)),
     )
 
