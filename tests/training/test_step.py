@@ -286,18 +286,23 @@ def test_auto_takes_what_fits_and_what_is_faster(
     monkeypatch.setattr(model, "loss", loss)
     monkeypatch.setattr(batch_size, "_peak", lambda device: taken)
     hundred = Text(np.zeros(100 * 17, np.int64), np.zeros(1, np.int64))
-    batches = Streams(hundred, DataConfig(batch_size="auto", window=16), seed=1)
+
+    def batches(rows: int) -> Streams:
+        return Streams(hundred, DataConfig(batch_size=rows, window=16), seed=1)
+
     before = [parameter.clone() for parameter in model.parameters()]
-    fit = auto_batch_size(model, batches.resized, PLAIN, free=lambda device: free, clock=lambda: now)
+    fit = auto_batch_size(model, batches, PLAIN, free=lambda device: free, clock=lambda: now)
     assert fit == (found, why)
     assert all(map(torch.equal, before, model.parameters()))
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_auto_says_so_where_nothing_fits() -> None:
-    batches = Streams(text(40, 60), DataConfig(batch_size="auto", window=6), seed=1)
+    def batches(rows: int) -> Streams:
+        return Streams(text(40, 60), DataConfig(batch_size=rows, window=6), seed=1)
+
     with pytest.raises(TextseqError, match="--batch-size auto: not even a batch of 16 rows fits"):
-        auto_batch_size(Narrow(0, MemoryError), batches.resized, PLAIN)
+        auto_batch_size(Narrow(0, MemoryError), batches, PLAIN)
 
 
 @pytest.mark.parametrize("task", ["translation", "classification", "tagging"])
@@ -306,14 +311,15 @@ def test_the_largest_batch_is_found(task: str) -> None:
     if isinstance(batches, PairBatches):
         batches.config = replace(batches.config, window=200)
     assert isinstance(batches, (PairBatches, TextBatches, TagBatches))
-    resized, cursor, sizes = batches.resized(3), Cursor(), {}
+    batches.batch_size = 3
+    cursor, sizes = Cursor(), {}
     while cursor.epoch == 0:
-        batch, following = resized.batch(cursor)
+        batch, following = batches.batch(cursor)
         assert batch.rows <= 3
         sides = (batch.source, batch.targets) if isinstance(batch, PairBatch) else (batch.ids,)
         sizes[cursor] = max(side.numel() for side in sides)
         cursor = following
-    assert sizes[resized.largest()] == max(sizes.values())
+    assert sizes[batches.largest()] == max(sizes.values())
 
 
 @pytest.mark.parametrize(

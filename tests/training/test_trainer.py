@@ -314,7 +314,7 @@ def test_the_first_limit_that_is_reached_ends_the_run(run: Path, limits: dict[st
 def test_an_epoch_is_one_pass_over_the_text(run: Path) -> None:
     batches = streams()
     progress = Trainer(language_model(), batches, settings(max_steps=None, max_epochs=2.0), folder=run).fit()
-    assert progress.tokens == 2 * batches.tokens_per_epoch
+    assert progress.tokens == 2 * batches.streams * batches.stream_length
     assert progress.cursor == Cursor(2)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -87,17 +86,6 @@ class LengthBatches(Generic[Entry]):
         return plan[cursor.position], (
             Cursor(cursor.epoch + 1) if last else cursor._replace(position=cursor.position + 1)
         )
-
-    @property
-    def per_epoch(self) -> int:
-        """Batches of the first epoch; other epochs have as many, or nearly."""
-        return len(self._epoch(0))
-
-    def resized(self, rows: int) -> Self:
-        """The same rows in batches of another size."""
-        other = copy.copy(self)
-        other.batch_size, other._plan = rows, (-1, [])
-        return other
 
     def largest(self) -> Cursor:
         """The position of the largest batch, padding included."""

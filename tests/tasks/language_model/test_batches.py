@@ -98,7 +98,7 @@ def test_every_position_is_scored_once_and_in_order(streams: Streams, number: in
         assert start.flatten().tolist() == [streams.stream_length * row for row in range(streams.streams)]
     scored = [batch.inputs[:, -batch.scored :] for _, batch in batches]
     assert torch.equal(torch.cat(scored, dim=1), wanted)
-    assert len(set(wanted.flatten().tolist())) == wanted.numel() == streams.tokens_per_epoch
+    assert len(set(wanted.flatten().tolist())) == wanted.numel() == streams.streams * streams.stream_length
     for _, batch in batches:
         assert torch.equal(batch.targets, (batch.inputs + 1) % length)
         assert batch.inputs.dtype == batch.targets.dtype == torch.int64
@@ -207,7 +207,7 @@ def test_text_shorter_than_a_window_is_refused() -> None:
 def test_short_text_is_read_in_fewer_streams(length: int, streams: int) -> None:
     found = made(length)
     assert found.streams == streams
-    assert found.tokens_per_epoch == length // streams * streams
+    assert found.stream_length == length // streams
     assert found.batch(Cursor())[0].inputs.shape == (streams, 5)
 
 

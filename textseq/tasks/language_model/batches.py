@@ -7,7 +7,6 @@ stopped run resumes at the same position.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import torch
@@ -86,7 +85,6 @@ class Streams:
         self.tokens, self.config, self.seed = tokens, config, seed
         self.streams = min(rows_of(config.batch_size), length // (config.window + 1))
         self.stream_length = length // self.streams
-        self.tokens_per_epoch = self.streams * self.stream_length
 
     def batch(self, cursor: Cursor) -> tuple[WindowBatch, Cursor]:
         """The window at a position, and the next position."""
@@ -112,10 +110,6 @@ class Streams:
         )
         done = cursor.position + length >= self.stream_length
         return batch, Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + carry)
-
-    def resized(self, rows: int) -> Self:
-        """The same text in batches of another size."""
-        return type(self)(self.tokens, replace(self.config, batch_size=rows), self.seed)
 
     def largest(self) -> Cursor:
         """The position of a batch as large as any."""
