@@ -23,11 +23,11 @@ KINDS: dict[str, tuple[CellName, dict[str, object]]] = {
     FUSED: ("lstm", {}),
     "LSTM, dropped recurrent weights": ("lstm", {"weight_dropout": 0.3}),
     "LSTM with peepholes": ("lstm-peephole", {}),
-    "LSTM, layer-normalised": ("lstm", {"layer_norm": True}),
+    "LSTM, layer-normalized": ("lstm", {"layer_norm": True}),
     "LSTM, zoneout": ("lstm", {"zoneout": (0.1, 0.1)}),
     "GRU": ("gru", {}),
     "GRU, reset before the product": ("gru-reset-before", {}),
-    "GRU, layer-normalised": ("gru", {"layer_norm": True}),
+    "GRU, layer-normalized": ("gru", {"layer_norm": True}),
 }
 """What the table calls it: its cell, and what else the stack is made with."""
 

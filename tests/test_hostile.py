@@ -555,7 +555,7 @@ def test_a_header_of_vectors_with_a_number_of_many_digits_is_no_header(tmp_path:
     assert found.words == ("the", "of") and "line 1" in found.notes[0]
 
 
-def test_vectors_of_very_large_numbers_have_neighbours() -> None:
+def test_vectors_of_very_large_numbers_have_neighbors() -> None:
     largest = np.finfo(np.float32).max
     vectors = Vectors(("a", "b", "c"), np.array([[largest, largest], [1, 1], [1, -1]], np.float32))
     assert [word for word, _ in vectors.nearest("a")] == ["b", "c"]

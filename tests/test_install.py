@@ -45,7 +45,7 @@ def test_the_sdist_holds_all_that_is_tracked(tmp_path: Path) -> None:
         pytest.skip("needs a git checkout, to know which files are tracked")
     tracked = [name for name in git.stdout.splitlines() if (ROOT / name).exists()]
     for name in tracked:
-        if not name.endswith(".safetensors"):  # large, and found by the same patterns as their neighbours
+        if not name.endswith(".safetensors"):  # large, and found by the same patterns as their neighbors
             (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / "source" / name)
     code = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"

@@ -190,11 +190,11 @@ def test_figures_stand_under_the_text_where_there_is_no_terminal(command: Comman
     assert "nats per character" in lines[-1]
 
 
-def test_a_terminal_gets_colours(home: Path) -> None:
+def test_a_terminal_gets_colors(home: Path) -> None:
     pty = pytest.importorskip("pty")
-    for no_colour, wanted in (("", True), ("1", False)):
+    for no_color, wanted in (("", True), ("1", False)):
         leader, follower = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_colour}
+        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_color}
         call = ["--author", "mine", "--text", "text.txt", "--show-surprisal"]
         child = Child(MAIN, call, environment, home, stdout=follower)
         os.close(follower)

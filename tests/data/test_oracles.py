@@ -12,7 +12,7 @@ from textseq.data.readers.word_vectors import read_vectors
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_word_vectors_are_those_of_gensim(binary: bool, tmp_path: Path) -> None:
-    """Files that gensim wrote, similarities, neighbours and analogies."""
+    """Files that gensim wrote, similarities, neighbors and analogies."""
     models = pytest.importorskip("gensim.models", reason="gensim is not installed (the extra dev)")
     words = [f"word{number}" for number in range(50)]
     theirs = models.KeyedVectors(8)

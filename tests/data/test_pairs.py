@@ -22,7 +22,7 @@ from textseq.data.corpora import catalog as corpus_recipes
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.pairs import PairDataset, load_pairs, own_pairs, read_sentence, written_sentence
 from textseq.data.rows import Pair
-from textseq.data.splits import normalised, shared
+from textseq.data.splits import normalized, shared
 from textseq.data.text import load_corpus
 from textseq.data.token_files import token_file, tokenizer_for
 from textseq.errors import TextseqError
@@ -107,7 +107,7 @@ def test_tatoeba_keeps_every_pair_once_and_leaks_nothing(data_folder: Path, data
         data_file(file.path)
         splits = loaded(name, data_folder)
         for side in (0, 1):
-            for form in (str, normalised):
+            for form in (str, normalized):
                 kept = {split: {form(pair[side]) for pair in pairs} for split, pairs in splits.items()}
                 assert not kept["train"] & kept["test"]
                 assert not kept["train"] & kept["validation"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.data.rows import Pair
-from textseq.data.splits import normalised, shared, split_pairs
+from textseq.data.splits import normalized, shared, split_pairs
 
 SHARES = {"validation": 0.1, "test": 0.2}
 
@@ -24,14 +24,14 @@ def many(count: int, seed: int = 1) -> list[Pair]:
 
 def test_what_counts_in_a_sentence() -> None:
     assert (
-        normalised("  Qu\u2019est-ce\u202fque c'est\u202f?")
+        normalized("  Qu\u2019est-ce\u202fque c'est\u202f?")
         == "qu est ce que c est"
-        == normalised("QU'EST-CE que c est")
+        == normalized("QU'EST-CE que c est")
     )
-    assert normalised("STRASSE 12") == normalised("Straße\t12.")
-    assert normalised("e\u0301te\u0301") == normalised("\u00e9t\u00e9")  # composed or not
-    assert normalised("snake_case") == "snake case"
-    assert normalised("?!") == normalised("") == ""
+    assert normalized("STRASSE 12") == normalized("Straße\t12.")
+    assert normalized("e\u0301te\u0301") == normalized("\u00e9t\u00e9")  # composed or not
+    assert normalized("snake_case") == "snake case"
+    assert normalized("?!") == normalized("") == ""
 
 
 sentences = st.text("abAB ?!.é", max_size=4)
@@ -45,7 +45,7 @@ def test_no_sentence_is_in_two_parts(pairs: list[Pair]) -> None:
         if first != second:
             for side in (0, 1):
                 assert one[side] != other[side]
-                assert normalised(one[side]) != normalised(other[side])
+                assert normalized(one[side]) != normalized(other[side])
 
 
 def test_groups_are_what_a_search_finds() -> None:

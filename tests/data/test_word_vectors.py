@@ -318,7 +318,7 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
             read_vectors(wrong)
 
 
-def test_neighbours_and_analogies() -> None:
+def test_neighbors_and_analogies() -> None:
     words = ("man", "woman", "king", "queen", "apple", "nothing")
     table = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 1], [-1, -1, 0], [0, 0, 0]], np.float32)
     vectors = Vectors(words, table)

@@ -19,7 +19,7 @@ def test_the_share_and_the_mean_are_right(p: float) -> None:
     assert abs(mask.double().mean().item() - 1) < 5 * (p / (1 - p) / n) ** 0.5
 
 
-def test_neighbours_are_independent() -> None:
+def test_neighbors_are_independent() -> None:
     """The four decisions from one draw are as independent as any others."""
     torch.manual_seed(2)
     kept = (keep_mask(torch.ones(400_000), 0.5) != 0).double().view(-1, 4) - 0.5

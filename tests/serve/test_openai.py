@@ -178,7 +178,7 @@ def test_a_full_queue_asks_to_come_back(running: Running) -> None:
         ({"n": 10**9}, "expected at most 20 texts"),
         ({"logit_bias": {"99999": 1}}, "logit_bias: expected tokens below"),
         ({"logit_bias": {"cat": 1}}, "expected single tokens, got 'cat'"),
-        ({"colour": 1}, "colour: extra inputs are not permitted"),
+        ({"color": 1}, "color: extra inputs are not permitted"),
         ({"frequency_penalty": 0.5}, "frequency_penalty: not supported; use repetition_penalty"),
         ({"seed": 2**64}, "seed: input should be less than"),
         ({"temperature": float("nan")}, "temperature"),

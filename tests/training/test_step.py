@@ -240,7 +240,7 @@ def test_where_not_a_single_row_fits_the_run_ends_in_words(place: Path) -> None:
     [
         ("step", "many"), ("step", -1), ("step", True), ("step", 1.5), ("epoch", -1), ("position", 10**9),
         ("position", 10**400), ("best", "good"), ("seconds", None), ("averaged_checkpoints", {"a": 1}),
-        ("averaged_checkpoints", [1]), ("colour", 1),
+        ("averaged_checkpoints", [1]), ("color", 1),
     ],
 )  # fmt: skip
 def test_a_checkpoint_that_tells_of_no_such_progress_is_refused(place: Path, key: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""What the batches of all tasks share: cursors, batches of similar length, padding."""
+"""Shared by the batches of all tasks: cursors, batches of similar length, padding."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LengthBatches(Generic[Entry]):
 
     Every epoch shuffles the rows, sorts them by length within large pools, cuts the pools into groups and shuffles
     these: batches differ from epoch to epoch, and little of them is padding. The order depends only on the seed and a
-    ``Cursor``, so a stopped run resumes at the same position.
+    ``Cursor``, so a stopped run resumes at the same position. An entry says what a batch holds, such as row numbers.
 
     Args:
         numbers: of the rows, (R,).

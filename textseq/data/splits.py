@@ -1,6 +1,6 @@
 """Splits of rows: as a recipe lists them, by shares, or by a hash of the text.
 
-A row is what a task learns from: a sentence pair, a text with its label, a sentence with its tags.
+A row is one example: a sentence pair, a text with its label, a sentence with its tags.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class EveryNth(Generic[Row]):
 
 @dataclass(frozen=True)
 class RecipeRows(Generic[Row]):
-    """The rows of the wanted documents of a recipe."""
+    """The rows of a corpus, read from those of its documents that are ``wanted``."""
 
     recipe: CorpusRecipe
     local: Mapping[str, LocalFile]
@@ -143,14 +143,14 @@ def text_key(text: str) -> bytes:
 def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
     """Assign examples to splits, stratified by label: the split number of each, the same on every machine.
 
-    The texts of each label are ordered by a hash of their letters and digits, ignoring case (of a text without any, of
-    all of it), and the splits are consecutive ranges of that order. So texts that differ only in case, spaces and
+    The texts of each label are ordered by a hash of their letters and digits, ignoring case (or of the whole text, if
+    it has neither), and the splits are consecutive ranges of that order. So texts that differ only in case, spaces and
     punctuation are in one split, and every split has its share of each label.
 
     Args:
         examples: texts and labels.
         sizes: the share of each split; they add up to 1. Fractions, such as folds, leave no gaps.
-        start: where in the order the first split begins, as a share; the order is a ring.
+        start: the share of the order before the first split; the ranges wrap around the end.
     """
     keys: list[bytes] = []
     label_of: dict[bytes, str] = {}
@@ -175,14 +175,14 @@ def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction]
 # Sentence pairs
 
 
-def normalised(sentence: str) -> str:
+def normalized(sentence: str) -> str:
     """A sentence as it is compared with others: casefolded letters and digits, with single spaces between words."""
     return " ".join(WORDS.findall(unicodedata.normalize("NFKC", sentence).casefold()))
 
 
 def key(sentence: str) -> int:
-    """The first 64 bits of the SHA-256 of the normalised sentence; ``WORDLESS`` if nothing is left of it."""
-    words = normalised(sentence)
+    """The first 64 bits of the SHA-256 of the normalized sentence; ``WORDLESS`` if nothing is left of it."""
+    words = normalized(sentence)
     return _number(words.encode("utf-8", "surrogatepass")) if words else WORDLESS
 
 
@@ -193,8 +193,8 @@ def split_pairs(
 
     Pairs that share a sentence form a group. The groups are ordered by the SHA-256 of the smallest of their sentences'
     SHA-256s, and each goes to the first split that it still fits into, or to training when the splits are full.
-    Sentences without a letter or digit ("?!") join no groups: every group that has one is for training, so that none of
-    them can be in two splits. Memory: about 150 bytes per pair, whatever its length.
+    A sentence without a letter or digit ("?!") joins no pairs; every group that has one goes to training, so that it is
+    in no other split. Memory: about 150 bytes per pair, whatever its length.
 
     Args:
         pairs: read once.

@@ -1,6 +1,6 @@
 """Text to model: a corpus by name (a recipe in ``corpora/``), or one's own files.
 
-Either gives a ``TextDataset`` of documents, each a series of chunks of text, so a large file is never in memory whole.
+Both give a ``TextDataset``: documents that are read in chunks, so a large file is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading
 from textseq.io.files import sha256
 
-# Endings that are never text; other binary files are recognised by their content.
+# Endings that are never text; other binary files are recognized by their content.
 BINARY = re.compile(
     r"\.(7z|bmp|bz2|class|dll|docx?|epub|exe|gif|gz|ico|jar|jpe?g|mp[34]|np[yz]|o|odt|og[gv]|pdf|pickle|png|pt"
     r"|py[cd]|safetensors|so|sqlite|tar|tgz|ttf|wav|webp|whl|woff2?|xlsx?|xz|zip|zst)"
@@ -92,8 +92,8 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     Args:
         paths: files and folders; a file that occurs twice is read once.
         encoding: any of Python's text encodings.
-        validation: the share of all characters, from the end, for validation, from 0 (none) to 0.5; the document in
-            which it begins is cut in two.
+        validation: the share of all characters for validation, from 0 (none) to 0.5. It is taken from the end; the
+            document in which it begins is cut in two.
 
     Raises:
         TextseqError: an option is invalid; a file is missing, unreadable or, named directly, not text in that encoding;
@@ -199,7 +199,7 @@ def _splits(recipe: CorpusRecipe, documents: Mapping[str, Document]) -> dict[str
 
 
 def _divide(lengths: Mapping[Document, int], shares: Mapping[str, float]) -> dict[str, tuple[Document, ...]]:
-    """Cut the concatenated documents: the last share of the characters is the last split; train is the rest."""
+    """Cut the concatenated documents into consecutive splits: train, then one for each share of the characters."""
     whole, begin = sum(lengths.values()), 0
     contents = {}
     for place, split in enumerate(("train", *shares)):
@@ -210,7 +210,7 @@ def _divide(lengths: Mapping[Document, int], shares: Mapping[str, float]) -> dic
 
 
 def _span(lengths: Mapping[Document, int], begin: int, end: int) -> Iterator[Document]:
-    """The documents, or pieces of them, in a range of characters of the concatenated documents."""
+    """The documents, or parts of them, in a range of characters of the concatenated documents."""
     for document, length in lengths.items():
         start, stop = max(begin, 0), min(end, length)
         if start < stop:

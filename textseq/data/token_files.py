@@ -3,9 +3,8 @@
 Each split of a dataset becomes three files in the cache folder: ``.ids`` (the tokens, raw little-endian unsigned
 integers of the smallest type that fits the vocabulary), ``.documents`` (where each document starts, raw little-endian
 int64) and ``.json`` (the header); with labels a fourth, ``.labels`` (the label id of each document, int64). The header
-is written last, so a file without one does not count. The text is read in chunks, so memory use does not grow with
-the dataset. The header holds the SHA-256 of all files, which is checked whenever they are opened: about a second for
-2 GB.
+is written last; files without one are ignored. The text is read in chunks, so memory use does not grow with the
+dataset. The header holds the SHA-256 of all files, which is checked whenever they are opened: about a second for 2 GB.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ CHECK_FILE = "sha256"
 
 
 class DocumentSet(Protocol):
-    """What a tokenizer is trained on and a token file is made from, such as a ``TextDataset``."""
+    """Text to train a tokenizer on and to encode, such as a ``TextDataset``."""
 
     @property
     def name(self) -> str: ...
@@ -53,7 +52,7 @@ class DocumentSet(Protocol):
 
 
 class LabelledDocumentSet(DocumentSet, Protocol):
-    """Documents with a label each."""
+    """Documents, each with a label."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...
@@ -81,9 +80,9 @@ class TokenFile:
 
 
 def tokenizer_for(dataset: DocumentSet, options: TokenizerConfig, cache: Path) -> Tokenizer:
-    """Train a tokenizer on the training split, or read it from the cache if it was trained before.
+    """The tokenizer of a dataset: trained on its training split, or read from the cache.
 
-    A damaged one is trained again. If several processes ask at once, one trains and the others wait.
+    A damaged cache is replaced. If several processes need the same tokenizer, one trains it and the others wait.
 
     Raises:
         TextseqError: the dataset has no training split, the options do not fit it, or the cache cannot be written.
@@ -91,13 +90,11 @@ def tokenizer_for(dataset: DocumentSet, options: TokenizerConfig, cache: Path) -
     kind = options.tokenizer
     _check_split(dataset, TRAIN_SPLIT)
     used = [f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind]]
-    if options.normalization == "none":  # keeps the place of what was cached before there was normalization
-        used.remove("normalization=none")
     folder = cache / "tokenizers" / _file_name(dataset, kind, kind, dataset.fingerprint, str(TOKENIZER_FORMAT), *used)
     if (cached := _cached_tokenizer(folder, kind)) is not None:
         return cached
     with locked(folder.with_suffix(".lock")):
-        if (cached := _cached_tokenizer(folder, kind)) is not None:  # another process was quicker
+        if (cached := _cached_tokenizer(folder, kind)) is not None:  # trained by another process meanwhile
             return cached
         tokenizer = TOKENIZERS[kind].train(dataset.documents(TRAIN_SPLIT), options)
         if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
@@ -121,11 +118,11 @@ def _cached_tokenizer(folder: Path, kind: str) -> Tokenizer | None:
 
 
 def token_file(dataset: DocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
-    """Encode one split of a dataset, or map it from the cache if it was encoded before.
+    """One split of a dataset as ids: encoded, or mapped from the cache.
 
-    Cached files that do not match their header, or whose header does not match what is asked for, are made again. If
-    several processes ask at once, one encodes and the others wait. (If the file system has no locks, all do, each
-    under its own temporary name; the content is the same.)
+    A cached file that is damaged, or was made from other text or with another tokenizer, is replaced. If several
+    processes need the same file, one writes it and the others wait; on a file system without locks each writes a
+    temporary file of its own.
 
     Raises:
         TextseqError: the dataset has no such split, the split has no text, the text cannot be encoded, or the cache
@@ -138,7 +135,7 @@ def token_file(dataset: DocumentSet, split: str, tokenizer: Tokenizer, cache: Pa
 def labelled_token_file(dataset: LabelledDocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> TokenFile:
     """Encode one split of a dataset with the label of each document; see ``token_file``.
 
-    The documents and their labels are read in one pass, so they cannot come apart.
+    Documents and labels are read in one pass, so they stay aligned.
     """
     _check_split(dataset, split)
     return _token_file(
@@ -167,7 +164,7 @@ def _token_file(
     if (cached := _open(path, identity)) is not None:
         return cached
     with locked(path.with_suffix(".lock")):
-        if (cached := _open(path, identity)) is None:  # no other process was quicker
+        if (cached := _open(path, identity)) is None:  # no other process has written it meanwhile
             clear_leavings(path.parent, f"{path.stem}.*")
             _write(path, identity, documents(), tokenizer)
             cached = _open(path, identity)
@@ -178,7 +175,7 @@ def _token_file(
 
 @dataclass(frozen=True)
 class _Identity:
-    """What a token file was made from, and how: the part of its header that must match."""
+    """The header fields that identify a token file: its text, labels and tokenizer."""
 
     format: int
     dataset: str
@@ -196,7 +193,7 @@ class _Identity:
 
 @dataclass
 class _Counts:
-    """What was counted while a token file was written: the rest of its header."""
+    """The header fields that are counted while a token file is written."""
 
     documents: int = 0
     tokens: int = 0

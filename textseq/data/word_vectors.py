@@ -1,4 +1,4 @@
-"""Word vectors: neighbours, analogies, rank correlation. Shapes: V words, E embedding size."""
+"""Word vectors: neighbors, analogies, rank correlation. Shapes: V words, E embedding size."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Vectors:
         """The nearest words by cosine similarity, with the similarities.
 
         Args:
-            to: a word, which is not among its own neighbours, or a vector (E,).
+            to: a word, which is not among its own neighbors, or a vector (E,).
             count: the most words.
 
         Raises:

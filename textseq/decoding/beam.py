@@ -77,7 +77,7 @@ def beam_search(
 
     Args:
         step: one step of the model: (tokens (rows,), state) -> (logits (rows, V), state). Each text has the same number
-            of neighbouring rows: one until the first token is chosen, then at most K.
+            of neighboring rows: one until the first token is chosen, then at most K.
         prompt: (N, T), T at least 1.
         state: the state before the prompt, each tensor (L, N, H).
         config: ``num_beams``, ``length_penalty``, ``max_new_tokens`` and the logits processors.

@@ -1,6 +1,6 @@
 """Decoding of connectionist temporal classification (CTC, Graves et al. 2006).
 
-A path gives each frame a label or the blank. Collapsing it merges equal neighbours and then drops the blanks: with "-"
+A path gives each frame a label or the blank. Collapsing it merges equal neighbors and then drops the blanks: with "-"
 as the blank, "hhell-loo" is "hello". The probability of a sequence of labels is the sum over all its paths.
 
 Shapes: T frames, C labels including the blank.

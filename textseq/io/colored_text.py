@@ -21,16 +21,16 @@ _SMALL = "font-size: .75em; font-weight: bold; margin-left: .4em"
 
 
 @dataclass(frozen=True)
-class Colour:
+class Color:
     """A background on which black text is readable."""
 
     terminal: int
-    """Index into the 256 colours of a terminal."""
+    """Index into the 256 colors of a terminal."""
     web: str
 
 
 def wants_color(stream: TextIO) -> bool:
-    """Whether the stream is a terminal with colours, and ``NO_COLOR`` is not set."""
+    """Whether the stream is a terminal with colors, and ``NO_COLOR`` is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -22,7 +22,7 @@ CHUNK = 2**20  # bytes read at a time, and the most characters of a chunk
 LONGEST_LINE = 2**24
 """The most characters of a line: far more than a text has, far less than memory."""
 
-BEGINNING = 2**13  # bytes from which other formats and UTF-16 are recognised, and line ends if they have any
+BEGINNING = 2**13  # bytes from which other formats and UTF-16 are recognized, and line ends if they have any
 
 FIRST_LINE = 2**18  # bytes that are searched for the first line end
 

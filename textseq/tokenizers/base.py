@@ -147,7 +147,7 @@ class Tokenizer(ABC):
         """Start and end in the given text of each token of ``encode(text)``.
 
         They are in order and together cover the text: characters that normalization or the tokenizer drops belong to
-        a neighbouring token. Several tokens that spell one character all have its span.
+        a neighboring token. Several tokens that spell one character all have its span.
         """
         characters = character_spans(text, self.normalization)
         ends = self._ends(normalize(text, self.normalization))

@@ -38,7 +38,7 @@ class BatchLike(Protocol):
 
 @runtime_checkable
 class Batches(Protocol):
-    """A source of batches: a pure function of the place in the data, so that a run can be resumed.
+    """A source of batches: a pure function of the position in the data, so that a run can be resumed.
 
     Example:
         >>> class Squares:
@@ -49,10 +49,10 @@ class Batches(Protocol):
     """
 
     def batch(self, cursor: Cursor) -> tuple[BatchLike, Cursor]:
-        """The batch at a place, and the place of the next one."""
+        """The batch at a position, and the position of the next one."""
 
     def epochs(self, cursor: Cursor) -> float:
-        """Passes over the data before a place."""
+        """Passes over the data before a position."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class IterableBatches:
     """The batches of a list, a ``DataLoader`` or anything else that can be iterated over once per epoch.
 
     What the source draws from torch's global generator (or from the ``generator`` of a ``DataLoader``) depends on the
-    seed and the epoch alone, so that a resumed run sees the same batches. To resume, the batches before the place are
+    seed and the epoch alone, so that a resumed run sees the same batches. To resume, the batches before the position are
     read and skipped. A source that can be read only once raises a TextseqError.
 
     Example:
@@ -119,7 +119,7 @@ class IterableBatches:
         self._ahead: tuple[object] | None = None  # the batch at _next; None after the last of an epoch
 
     def batch(self, cursor: Cursor) -> tuple[PlainBatch, Cursor]:
-        """The batch at a place, and the place of the next one."""
+        """The batch at a position, and the position of the next one."""
         if self._batch is None or cursor != self._cursor:
             if self._iterator is None or cursor != self._next:
                 self._start(cursor)
@@ -131,7 +131,7 @@ class IterableBatches:
         return self._batch, self._next
 
     def epochs(self, cursor: Cursor) -> float:
-        """Passes over the data before a place; whole ones only, where the source has no length."""
+        """Passes over the data before a position; whole ones if the source has no length."""
         return cursor.epoch + (cursor.position / self.length if self.length else 0.0)
 
     def _start(self, cursor: Cursor) -> None:
@@ -183,9 +183,9 @@ def as_batches(source: Batches | Iterable[object], seed: int) -> Batches:
 class Objective(nn.Module):
     """``model.loss`` as a module's forward, for DistributedDataParallel.
 
-    Some steps leave parameters without a gradient, so DistributedDataParallel must look for unused ones. That also
-    keeps its buckets as they are, so that the first step after a resume rounds like any other. It warns if it finds
-    none: ``spare`` adds one.
+    Some steps leave parameters without a gradient, so DistributedDataParallel must look for unused ones. It then never
+    rebuilds its buckets, so the first step after a resume rounds like any other. It warns if every parameter is used;
+    ``spare`` adds an unused one.
     """
 
     def __init__(self, model: nn.Module, *, spare: bool = False) -> None:

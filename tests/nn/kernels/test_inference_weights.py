@@ -33,7 +33,7 @@ def test_the_product_is_the_plain_one(rows: int, bias: bool) -> None:
 
 @needs_onednn
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
+@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalized"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_with_prepared_weights_are_the_plain_steps(
     cell: CellName, layer_norm: bool, rows: int, monkeypatch: pytest.MonkeyPatch

@@ -92,7 +92,7 @@ def test_small_matrices_stay_in_32_bits() -> None:
         assert (error < 1e-3) == exact
 
 
-@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
+@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalized"])
 @pytest.mark.parametrize("residual", [False, True], ids=["bare", "residual"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_int8_steps_are_near_float32_steps(

@@ -16,7 +16,7 @@ from textseq.errors import TextseqError
 from textseq.io.colored_text import PAGE_END, page_begin
 from textseq.tasks.classification.classifier import Classifier, padded_text
 from textseq.tasks.classification.config import ClassifierConfig
-from textseq.tasks.classification.explain import COLOURS, LEGEND, TOLERANCE, Explanation
+from textseq.tasks.classification.explain import COLORS, LEGEND, TOLERANCE, Explanation
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
@@ -119,10 +119,10 @@ def test_words_that_a_model_does_not_know_are_shown_as_they_were_written() -> No
     assert found.contributed == pytest.approx(found.score - found.baseline, abs=0.02)
 
 
-def test_colours_follow_sign_and_strength() -> None:
+def test_colors_follow_sign_and_strength() -> None:
     found = explanation(splendid=2.0, fine=0.5, okay=0.15, the=0.01, poor=-0.5, awful=-1.5)
     painted = dict(re.findall(r"48;5;(\d+)m ?(\w+)", found.in_color()))
-    names = {colour.terminal: number for number, colour in enumerate(COLOURS)}
+    names = {color.terminal: number for number, color in enumerate(COLORS)}
     assert {word: names[int(code)] for code, word in painted.items()} == {
         "splendid": 0, "fine": 1, "okay": 2, "awful": 3, "poor": 4,
     }  # fmt: skip

@@ -408,7 +408,7 @@ def test_vectors_that_will_not_do_are_refused_before_anything_is_replaced(home: 
     assert sorted((home / "runs" / "cats").rglob("*")) == before
 
 
-def test_a_writer_knows_neighbours() -> None:
+def test_a_writer_knows_neighbors() -> None:
     writer = with_vectors({"cat": [1.0, 0.0, 0.0], "dog": [0.9, 0.1, 0.0], "mat": [0.0, 1.0, 0.0]}, frozen=1)
     near = [word for word, _ in writer.nearest("cat", 100)]
     assert near.index("dog") < near.index("mat")

@@ -1,4 +1,4 @@
-"""A coloured text is the same text, and each colour and figure is the surprisal that it stands for."""
+"""A colored text is the same text, and each color and figure is the surprisal that it stands for."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def signs(text: str) -> str:
 def painted(text: str) -> list[tuple[str, int | None]]:
     """What a terminal shows: characters and their background."""
     found: list[tuple[str, int | None]] = []
-    colour: int | None = None
+    color: int | None = None
     for number, part in enumerate(ESCAPE.split(text)):
         if number % 2:
-            colour = int(part.split(";")[-1]) if part != "0" else None
+            color = int(part.split(";")[-1]) if part != "0" else None
         else:
-            found += [(character, colour) for character in part]
+            found += [(character, color) for character in part]
     return found
 
 
@@ -107,7 +107,7 @@ def test_the_page_tells_each_surprise() -> None:
 
 @settings(deadline=None)
 @given(texts)
-def test_the_terminal_shows_the_text_in_its_colours(pieces: list[TokenSurprisal]) -> None:
+def test_the_terminal_shows_the_text_in_its_colors(pieces: list[TokenSurprisal]) -> None:
     shown = painted(in_color(pieces))
     wanted: list[tuple[str, int | None]] = []
     for piece in pieces:
@@ -125,7 +125,7 @@ def test_the_scale_goes_from_cool_to_hot_without_a_gap() -> None:
     assert len({shade.terminal for shade in SCALE}) == len({shade.web for shade in SCALE}) == len(SCALE)
     for shade in SCALE:
         red, green, blue = (int(shade.web[at : at + 2], 16) for at in (1, 3, 5))
-        steps = [0, 95, 135, 175, 215, 255]  # of the terminal's colour cube
+        steps = [0, 95, 135, 175, 215, 255]  # of the terminal's color cube
         assert shade.terminal == 16 + 36 * steps.index(red) + 6 * steps.index(green) + steps.index(blue)
         light = sum(w * ((c / 255 + 0.055) / 1.055) ** 2.4 for w, c in ((0.2126, red), (0.7152, green), (0.0722, blue)))
         assert (light + 0.05) / 0.05 > 7  # black text on it has WCAG's better contrast
@@ -156,7 +156,7 @@ class Terminal(io.StringIO):
     ("variables", "wanted"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
 )
-def test_colour_is_for_terminals_that_want_it(
+def test_color_is_for_terminals_that_want_it(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: bool
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -175,7 +175,7 @@ def test_batches_differ_between_epochs_and_between_seeds(monkeypatch: pytest.Mon
         for number in range(3)
     ]
     assert len({str(order) for order in orders}) == 6, "another order"
-    assert len({str(sorted(map(sorted, order))) for order in orders}) == 6, "other neighbours"
+    assert len({str(sorted(map(sorted, order))) for order in orders}) == 6, "other neighbors"
 
 
 def test_a_pool_is_far_larger_than_a_batch_and_far_smaller_than_many_texts() -> None:

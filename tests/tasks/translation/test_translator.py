@@ -165,7 +165,7 @@ def test_steps_are_the_forward_pass_also_of_sentences_that_stay(
 
 @pytest.mark.parametrize("how", ["beams", "greedy"])
 @EVERY_KIND
-def test_neighbours_do_not_matter(how: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbors_do_not_matter(how: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone, in any batch, in any order."""
     translator, some = made(kind), texts(60 if kind == "usual" else 15)
     settings = wish(how, max_new_tokens=12, coverage_penalty=0.0 if kind == "blind" else 0.2)

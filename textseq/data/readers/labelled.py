@@ -166,7 +166,7 @@ def read_own_file(
 ) -> LabelledFile | LabelledFolder:
     """Open a file or folder of examples, whose layout follows from its name.
 
-    Columns may be given by name, or in a table by number from 1. Without, they are recognised by their usual names
+    Columns may be given by name, or in a table by number from 1. Without, they are recognized by their usual names
     (``TEXT_COLUMNS``, ``LABEL_COLUMNS``). What is not given by name is noted.
     """
     if path.is_dir():

@@ -60,7 +60,7 @@ LANGUAGE_NAMES = {
 }  # fmt: skip
 """Codes of languages by their names, in lower case, as headers have them."""
 
-SAMPLED_LINES = 100  # lines from which columns of numbers are recognised
+SAMPLED_LINES = 100  # lines from which columns of numbers are recognized
 
 NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
 

@@ -44,14 +44,14 @@ WIDTH = 80
 """Columns of the plain form, with figures under the words."""
 
 
-FOR = (Colour(75, "#5fafff"), Colour(153, "#afd7ff"), Colour(195, "#d7ffff"))
+FOR = (Color(75, "#5fafff"), Color(153, "#afd7ff"), Color(195, "#d7ffff"))
 
-AGAINST = (Colour(208, "#ff8700"), Colour(216, "#ffaf87"), Colour(223, "#ffd7af"))
+AGAINST = (Color(208, "#ff8700"), Color(216, "#ffaf87"), Color(223, "#ffd7af"))
 
 BOUNDS = (0.5, 0.2, 0.05)
 """Lower bounds of the three colors, as shares of the largest contribution."""
 
-COLOURS = (*FOR, *AGAINST)
+COLORS = (*FOR, *AGAINST)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Explanation:
         """The text for a terminal: blue for the label, orange against it."""
         largest = self._largest()
         text = "".join(
-            shown if (number := _shade(amount, largest)) is None else painted(shown, COLOURS[number])
+            shown if (number := _shade(amount, largest)) is None else painted(shown, COLORS[number])
             for word, amount in self.words
             for shown in [visible(word).replace("\n", "↵").replace("\t", " ")]
         )
@@ -240,6 +240,6 @@ def _log_odds(model: ClassifierModel, vectors: Tensor, label: int, temperature: 
 
 
 def _shade(amount: float, largest: float) -> int | None:
-    """The index in ``COLOURS``; None for small contributions."""
+    """The index in ``COLORS``; None for small contributions."""
     step = next((n for n, bound in enumerate(BOUNDS) if largest and abs(amount) > bound * largest), None)
     return step if step is None or amount > 0 else step + len(FOR)

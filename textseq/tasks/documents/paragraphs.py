@@ -123,7 +123,7 @@ def _moved(mark: Mark, sources: Sequence[Word], targets: Sequence[Word], owners:
 
 
 def _nested(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[Mark, ...]:
-    """Moved marks that do not cross: within those that enclosed them, and beside their neighbours."""
+    """Moved marks that do not cross: within those that enclosed them, and beside their neighbors."""
     placed: list[Mark] = []
     parents: list[tuple[Mark, Mark]] = []
     for old, new in zip(before, after, strict=True):
@@ -133,7 +133,7 @@ def _nested(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[Mark, ...]:
             low, high = parents[-1][1].start, parents[-1][1].end
             start = min(max(new.start, low), high)
             new = replace(new, start=start, end=min(max(new.end, start), high))
-        for other in placed:  # a neighbour that it would cross
+        for other in placed:  # a neighbor that it would cross
             if other.start < new.start < other.end < new.end and other not in [parent for _, parent in parents]:
                 new = replace(new, start=other.end)
             elif new.start < other.start < new.end < other.end:

@@ -32,7 +32,7 @@ class TokenSurprisal:
 
 
 @dataclass(frozen=True)
-class Shade(Colour):
+class Shade(Color):
     """A color of the scale, for surprisals below this bound in nats."""
 
     below: float

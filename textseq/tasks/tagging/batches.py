@@ -93,7 +93,7 @@ def tag_batch(lexicon: Lexicon, sentences: Sequence[Sequence[str]], tags: Sequen
 
 
 def frames_needed(tags: Sequence[int]) -> int:
-    """Frames that CTC needs for tags: one for each, and a blank between equal neighbours."""
+    """Frames that CTC needs for tags: one for each, and a blank between equal neighbors."""
     return len(tags) + sum(tag == following for tag, following in pairwise(tags))
 
 

@@ -49,7 +49,7 @@ FONT = "DejaVu Sans"
 NAME = 60
 """Characters per line of a system's name in a legend."""
 
-COLOURS = ("#1f4e79", "#c0392b", "#2e8b57", "#d68910", "#7d3c98", "#5d6d7e")
+COLORS = ("#1f4e79", "#c0392b", "#2e8b57", "#d68910", "#7d3c98", "#5d6d7e")
 
 MARKERS = "osD^vP"
 
@@ -184,8 +184,8 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Picture
     figure = Picture(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for number, parts in enumerate(series.values()):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        (line,) = axes.plot([part.bleu for part in parts], color=colour, marker=marker, markersize=6, linewidth=1.8)
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        (line,) = axes.plot([part.bleu for part in parts], color=color, marker=marker, markersize=6, linewidth=1.8)
         line.set(clip_on=False, zorder=3)  # not clipped by the axis at a BLEU of 0
     highest = max(part.bleu for parts in series.values() for part in parts)
     axes.set_ylim(0, max(1.0, 1.12 * highest))
