@@ -92,8 +92,8 @@ class IterableBatches:
     """The batches of a list, a ``DataLoader`` or anything else that can be iterated over once per epoch.
 
     What the source draws from torch's global generator (or from the ``generator`` of a ``DataLoader``) depends on the
-    seed and the epoch alone, so that a resumed run sees the same batches. To resume, the batches before the position are
-    read and skipped. A source that can be read only once raises a TextseqError.
+    seed and the epoch alone, so that a resumed run sees the same batches. To resume, earlier batches are read and
+    skipped. A source that can be read only once raises a TextseqError.
 
     Example:
         >>> batches = IterableBatches([torch.zeros(4, 3), torch.ones(4, 3)])

@@ -1,16 +1,16 @@
-// Colours of numbers over text.
+// Colors of numbers over text.
 
-/** Upper bounds in nats and their colours: those of textseq-sample --show-surprisal. */
+/** Upper bounds in nats and their colors: those of textseq-sample --show-surprisal. */
 const SCALE = [
   [0.5, "#afd7ff"], [1, "#afffd7"], [2, "#d7ff87"], [3, "#ffff87"], [4, "#ffd75f"], [6, "#ff8700"], [Infinity, "#ff5f5f"],
 ];
 
-/** The colour of a surprisal in nats. */
+/** The color of a surprisal in nats. */
 export function surprisalColor(nats) {
   return SCALE.find(([below]) => nats < below)[1];
 }
 
-/** The colour of a number between -1 and 1: orange, nothing, blue. */
+/** The color of a number between -1 and 1: orange, nothing, blue. */
 export function signedColor(value) {
   const strength = Math.min(1, Math.abs(value));
   return value >= 0 ? `rgba(64, 145, 255, ${strength})` : `rgba(255, 140, 20, ${strength})`;

@@ -1,4 +1,4 @@
-// Write: text that streams in, coloured by surprisal; what else could have come; two settings side by side.
+// Write: text that streams in, colored by surprisal; what else could have come; two settings side by side.
 
 import { ask, element, events, offer, trying, walkable } from "/page/api.js";
 import { legend, surprisalColor } from "/page/colors.js";
