@@ -18,7 +18,7 @@ from textseq.metrics.tagging import measure_sequences, measure_tags
 from textseq.metrics.translation import TranslationMetrics, TranslationScore
 from textseq.tasks.classification.explain import Explanation
 from textseq.tasks.language_model.generator import Score, TextGenerator
-from textseq.tasks.language_model.surprisal import SCALE, Piece
+from textseq.tasks.language_model.surprisal import SCALE, TokenSurprisal
 from textseq.tasks.tagging.result import Tagging, find_spans
 from textseq.tasks.translation.processing import Translation
 
@@ -87,7 +87,7 @@ LABEL_METRICS = measure_labels(np.log([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), [0,
 TAG_METRICS = measure_tags(np.log([[0.9, 0.1]]), [0], [0], [True], [1], ("B-" + EVIL, "O"), spans=True)
 
 RESULTS = {
-    "score": Score((EVIL,), (2.0,), (Piece(EVIL, 2.0), Piece("\n", 0.1)), 3),
+    "score": Score((EVIL,), (2.0,), (TokenSurprisal(EVIL, 2.0), TokenSurprisal("\n", 0.1)), 3),
     "explanation": Explanation(EVIL, 0.9, 1.0, 0.0, ((EVIL, 1.0), (" bad", -1.0))),
     "translation": translation(WEIGHTS),
     "translation without attention": translation(None),
@@ -108,13 +108,13 @@ def test_text_is_escaped_and_nothing_runs(kind: str) -> None:
     assert EVIL in Fragment(html_of(RESULTS[kind])).text
 
 
-def test_a_score_is_coloured_by_surprisal() -> None:
-    pieces = tuple(Piece(f"{n}", nats) for n, nats in enumerate((0.1, 0.7, 1.5, 2.5, 3.5, 5.0, 9.0)))
+def test_a_score_is_colored_by_surprisal() -> None:
+    pieces = tuple(TokenSurprisal(f"{n}", nats) for n, nats in enumerate((0.1, 0.7, 1.5, 2.5, 3.5, 5.0, 9.0)))
     html = html_of(Score((), (), pieces, len(pieces)))
     assert re.findall(r"background: (#\w+); color: #000\" title=\"[^\"]*\">\d<", html) == [shade.web for shade in SCALE]
 
 
-def test_the_page_of_the_server_has_the_colours_of_the_package() -> None:
+def test_the_page_of_the_server_has_the_colors_of_the_package() -> None:
     page = (Path(textseq.__file__).parent / "serve" / "page" / "colors.js").read_text()
     scale = [(float(below.replace("Infinity", "inf")), web) for below, web in re.findall(r'\[([\w.]+), "(#\w+)"', page)]
     assert scale == [(shade.below, shade.web) for shade in SCALE]
@@ -128,15 +128,15 @@ def test_attention_is_a_table_with_the_weight_of_each_cell() -> None:
     assert "<table" not in html_of(huge)
 
 
-def test_spans_are_marked_each_kind_in_its_colour() -> None:
+def test_spans_are_marked_each_kind_in_its_color() -> None:
     words = ["Ada", "Lovelace", "met", "Byron", "in", "London"]
     html = html_of(tagging(words, ["B-person", "I-person", "O", "B-person", "O", "B-place"]))
     marks = re.findall(r'<mark style="background: (#\w+);[^>]*>([^<]*)<span[^>]*>([^<]*)</span></mark>', html)
     assert [(text, kind) for _, text, kind in marks] == [
         ("Ada Lovelace", "person"), ("Byron", "person"), ("London", "place"),
     ]  # fmt: skip
-    colours = [colour for colour, _, _ in marks]
-    assert colours[0] == colours[1] != colours[2]
+    colors = [color for color, _, _ in marks]
+    assert colors[0] == colors[1] != colors[2]
     assert re.sub("<[^>]*>", "", html) == "Ada Lovelaceperson met Byronperson in Londonplace"
     kinds = [f"kind{number}" for number in range(12)]
     twelve = html_of(tagging(kinds, [f"B-{kind}" for kind in kinds]))

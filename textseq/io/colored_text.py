@@ -1,4 +1,4 @@
-"""Coloured text and tables for terminals, web pages and notebooks; all text in HTML is escaped."""
+"""Colored text and tables for terminals, web pages and notebooks; all text in HTML is escaped."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def escaped(text: str) -> str:
     return html.escape(visible(text))
 
 
-def painted(text: str, colour: Colour) -> str:
-    """One line of text on a coloured background in a terminal."""
-    return text and f"\x1b[38;5;16;48;5;{colour.terminal}m{text}\x1b[0m"
+def painted(text: str, color: Color) -> str:
+    """One line of text on a colored background in a terminal."""
+    return text and f"\x1b[38;5;16;48;5;{color.terminal}m{text}\x1b[0m"
 
 
-def span(text: str, colour: Colour | None, tip: str = "") -> str:
+def span(text: str, color: Color | None, tip: str = "") -> str:
     """The text as an HTML span with a background, and a tooltip that appears above it."""
-    style = f' style="background: {colour.web}; color: #000"' if colour else ""
+    style = f' style="background: {color.web}; color: #000"' if color else ""
     title = f' title="{html.escape(tip)}"' if tip else ""
     end = ' class="end"' if text == "\n" else ""
     return f"<span{end}{style}{title}>{escaped(text)}</span>"
@@ -66,7 +66,7 @@ def mark(text: str, kind: str, background: str) -> str:
 
 
 def page_begin(title: str, legend: str) -> str:
-    """The beginning of a self-contained web page; ``legend`` is HTML that explains the colours."""
+    """The beginning of a self-contained web page; ``legend`` is HTML that explains the colors."""
     return f"""<!DOCTYPE html>
 <html>
 <head>

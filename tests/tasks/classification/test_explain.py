@@ -130,9 +130,9 @@ def test_colors_follow_sign_and_strength() -> None:
     spans = re.findall(
         r'<span(?: style="background: (#\w+); color: #000")? title="([^"]*)"> (\w+)</span>', found.to_html()
     )
-    assert (COLOURS[0].web, "+2.00 nats", "splendid") in spans
+    assert (COLORS[0].web, "+2.00 nats", "splendid") in spans
     assert ("", "+0.01 nats", "the") in spans
-    assert (COLOURS[3].web, "-1.50 nats", "awful") in spans
+    assert (COLORS[3].web, "-1.50 nats", "awful") in spans
     assert "log odds +0.91 of good: +0.25 without a word, +0.66 by the words (nats)" in found.in_figures()
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.utils import disp_len
 
 from textseq.errors import unknown
-from textseq.io.colored_text import Colour, html_text, painted, span, visible
+from textseq.io.colored_text import Color, html_text, painted, span, visible
 from textseq.tasks.classification.config import ExplanationMethod
 from textseq.tasks.classification.model import ClassifierModel
 
@@ -129,7 +129,7 @@ class Explanation:
         """The text as HTML, for a page that begins with ``page_begin``, or for a notebook."""
         largest = self._largest()
         spans = (
-            span(word, None if (n := _shade(amount, largest)) is None else COLOURS[n], f"{amount:+.2f} nats")
+            span(word, None if (n := _shade(amount, largest)) is None else COLORS[n], f"{amount:+.2f} nats")
             for word, amount in self.words
         )
         return html_text(f"{self.label}, {self.probability:.1%}; {self.summary()}", "".join(spans))
@@ -143,8 +143,8 @@ class Explanation:
 LEGEND = " ".join(
     [
         *(
-            span(f"\u00a0{what}\u00a0", colour)
-            for colour, what in ((FOR[0], "for the label"), (AGAINST[0], "against it"))
+            span(f"\u00a0{what}\u00a0", color)
+            for color, what in ((FOR[0], "for the label"), (AGAINST[0], "against it"))
         ),
         "The stronger the color, the larger the contribution; hover over a word for its contribution in nats.",
     ]

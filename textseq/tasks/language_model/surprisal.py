@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from textseq.io.colored_text import PAGE_END, Colour, html_text, page_begin, painted, span, visible
+from textseq.io.colored_text import PAGE_END, Color, html_text, page_begin, painted, span, visible
 
 WIDTH = 80
 """Columns of the plain form, with figures under the characters."""

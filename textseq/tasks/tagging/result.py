@@ -10,11 +10,11 @@ from textseq.checkpoints.model_info import Table
 from textseq.data.spans import read_spans
 from textseq.io.colored_text import escaped, mark
 
-COLOURS = (
+COLORS = (
     *("#7aecec", "#bfeeb7", "#feca74", "#ff9561", "#aa9cfc", "#9cc9cc", "#ffeb80", "#ff8197", "#f0d0ff"),
     *("#bfe1d9", "#e4e7d2", "#c887fb"),
 )
-"""The colours of displaCy."""
+"""The colors of displaCy."""
 
 PLAIN = "#dddddd"
 """That of words with tags that mark no spans."""
@@ -66,9 +66,9 @@ class Tagging:
         if not self.spans:
             words = (mark(word, tag, PLAIN) for word, tag in zip(self.words, self.tags, strict=True))
             return f"<div>{' '.join(words)}</div>"
-        parts, end, colours = [], 0, _colours({span.kind for span in self.spans})
+        parts, end, colors = [], 0, _colors({span.kind for span in self.spans})
         for (kind, first, after), span in zip(read_spans(self.tags), self.spans, strict=True):
-            parts += [*map(escaped, self.words[end:first]), mark(span.text, kind, colours[kind])]
+            parts += [*map(escaped, self.words[end:first]), mark(span.text, kind, colors[kind])]
             end = after
         return f"<div>{' '.join([*parts, *map(escaped, self.words[end:])])}</div>"
 
@@ -86,11 +86,11 @@ def find_spans(text: str, words: Sequence[str], tags: Sequence[str]) -> tuple[Sp
     return tuple(spans)
 
 
-def _colours(kinds: Set[str]) -> dict[str, str]:
-    """A colour for each kind; mostly the same in every text, and different ones within a text while they last."""
-    colours: dict[str, str] = {}
+def _colors(kinds: Set[str]) -> dict[str, str]:
+    """A color for each kind; mostly the same in every text, and different ones within a text while they last."""
+    colors: dict[str, str] = {}
     for kind in sorted(kinds):
         first = crc32(kind.encode(errors="replace"))
-        choices = [COLOURS[(first + step) % len(COLOURS)] for step in range(len(COLOURS))]
-        colours[kind] = next((colour for colour in choices if colour not in colours.values()), choices[0])
-    return colours
+        choices = [COLORS[(first + step) % len(COLORS)] for step in range(len(COLORS))]
+        colors[kind] = next((color for color in choices if color not in colors.values()), choices[0])
+    return colors
