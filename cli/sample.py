@@ -17,6 +17,7 @@ from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions, show_models
 from textseq.config.base import flag_of
 from textseq.errors import TextseqError
+from textseq.io.files import check_outputs, replacing
 from textseq.tasks.language_model.config import GenerationConfig
 
 if TYPE_CHECKING:
@@ -128,7 +129,6 @@ def sample(arguments: Sequence[str]) -> None:
         elif copied is not None:
             show(copied)
     if inspection.surprisal_html is not None:
-        from textseq.io.files import replacing
         from textseq.tasks.language_model.surprisal import web_page
 
         with replacing(inspection.surprisal_html) as (file,):
@@ -183,9 +183,8 @@ def _check(options: Sample) -> None:
             raise TextseqError(
                 "--text needs one of --show-surprisal, --surprisal-html FILE and --memorization; add one"
             )
-    page = inspection.surprisal_html
-    if page is not None and (page.is_dir() or str(page) == inspection.text):
-        raise TextseqError(f"--surprisal-html: expected a file to write, got {page}; name another")
+    read = [Path(name) for name in (options.prompt_file, inspection.text) if name not in (None, "-")]
+    check_outputs({"--surprisal-html": inspection.surprisal_html}, [*read, *inspection.training_text])
     if inspection.memorization:
         if inspection.corpus is not None and inspection.training_text:
             raise TextseqError("give either --corpus or --training-text, not both")

@@ -97,7 +97,7 @@ RESULTS = {
     "metrics of labels": LABEL_METRICS,
     "metrics of tags": TAG_METRICS,
     "metrics of spans": measure_spans([[f"B-{EVIL}"]], [["O"]]),
-    "metrics of sequences": measure_sequences([["A"]], [[["A"]]], how=EVIL),
+    "metrics of sequences": measure_sequences([["A"]], [[["A"]]], setup=EVIL),
     "metrics of a language model": LanguageModelMetrics(3.0, 2, 2.0, EVIL),
     "metrics of translations": TranslationMetrics((TranslationScore("BLEU", 1.0, (0.5, 2.0), EVIL),), (EVIL,)),
 }

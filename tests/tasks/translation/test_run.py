@@ -199,7 +199,7 @@ CASES: Mapping[str, tuple[TranslationModelConfig, PairConfig, TranslatorTraining
     "sampling": (
         replace(SMALL, dropout=0.2, word_dropout=0.1),
         PairConfig(vocabulary_size=300, subword_sampling=0.2, batch_size=8, window=6, longest=60),
-        replace(training(26, best_by_bleu=True, every=12), save_every=5),
+        replace(training(18, best_by_bleu=True, every=12), save_every=5),
     ),
     "separate": (
         replace(
@@ -211,7 +211,7 @@ CASES: Mapping[str, tuple[TranslationModelConfig, PairConfig, TranslatorTraining
             scheduled_sampling=0.3,
         ),
         PairConfig(tokenizer="char", vocabulary="separate", batch_tokens=300, window=9),
-        replace(training(26, every=8, ema=0.0), save_every=7, accumulate=2, average="best", precision="bfloat16"),
+        replace(training(18, every=8, ema=0.0), save_every=7, accumulate=2, average="best", precision="bfloat16"),
     ),
 }
 
