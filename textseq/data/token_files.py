@@ -79,10 +79,21 @@ class TokenFile:
     """(D,) the label id of each document; (0,) unless made by ``labelled_token_file``."""
 
 
-def tokenizer_for(dataset: DocumentSet, options: TokenizerConfig, cache: Path) -> Tokenizer:
+def tokenizer_for(
+    dataset: DocumentSet,
+    options: TokenizerConfig,
+    cache: Path,
+    report: Callable[[str], object] = lambda note: None,
+) -> Tokenizer:
     """The tokenizer of a dataset: trained on its training split, or read from the cache.
 
     A damaged cache is replaced. If several processes need the same tokenizer, one trains it and the others wait.
+
+    Args:
+        dataset: the text.
+        options: kind and size of the tokenizer.
+        cache: the folder.
+        report: receives the tokenizer's notes on its options.
 
     Raises:
         TextseqError: the dataset has no training split, the options do not fit it, or the cache cannot be written.
@@ -91,21 +102,28 @@ def tokenizer_for(dataset: DocumentSet, options: TokenizerConfig, cache: Path) -
     _check_split(dataset, TRAIN_SPLIT)
     used = [f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind]]
     folder = cache / "tokenizers" / _file_name(dataset, kind, kind, dataset.fingerprint, str(TOKENIZER_FORMAT), *used)
-    if (cached := _cached_tokenizer(folder, kind)) is not None:
-        return cached
-    with locked(folder.with_suffix(".lock")):
-        if (cached := _cached_tokenizer(folder, kind)) is not None:  # trained by another process meanwhile
-            return cached
-        tokenizer = TOKENIZERS[kind].train(dataset.documents(TRAIN_SPLIT), options)
-        if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
-            raise TextseqError(
-                f"no word of '{dataset.name}' occurs {options.minimum_count} times; lower --minimum-count or give more "
-                "text"
-            )
-        tokenizer.save(folder)
-        with replacing(folder / CHECK_FILE) as (file,):
-            file.write(tokenizer.fingerprint.encode())
-        return tokenizer
+    tokenizer = _cached_tokenizer(folder, kind)
+    if tokenizer is None:
+        with locked(folder.with_suffix(".lock")):
+            tokenizer = _cached_tokenizer(folder, kind)  # another process may have trained it meanwhile
+            if tokenizer is None:
+                tokenizer = _train_tokenizer(dataset, options, folder)
+    for note in tokenizer.notes(options):
+        report(note)
+    return tokenizer
+
+
+def _train_tokenizer(dataset: DocumentSet, options: TokenizerConfig, folder: Path) -> Tokenizer:
+    """Train a tokenizer and save it in a folder of the cache."""
+    tokenizer = TOKENIZERS[options.tokenizer].train(dataset.documents(TRAIN_SPLIT), options)
+    if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
+        raise TextseqError(
+            f"no word of '{dataset.name}' occurs {options.minimum_count} times; lower --minimum-count or give more text"
+        )
+    tokenizer.save(folder)
+    with replacing(folder / CHECK_FILE) as (file,):
+        file.write(tokenizer.fingerprint.encode())
+    return tokenizer
 
 
 def _cached_tokenizer(folder: Path, kind: str) -> Tokenizer | None:

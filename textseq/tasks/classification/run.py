@@ -98,10 +98,7 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
 
     @classmethod
     def make_tokenizer(cls, dataset: LabelledDataset, data: LabelledConfig, report: Report) -> Tokenizer:
-        tokenizer = tokenizer_for(_PaddedTexts(dataset), data, cache_folder())
-        for note in tokenizer.notes(data):
-            report(note)
-        return tokenizer
+        return tokenizer_for(_PaddedTexts(dataset), data, cache_folder(), report)
 
     @classmethod
     def extend_tokenizer(

@@ -94,10 +94,7 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
 
     @classmethod
     def make_tokenizer(cls, dataset: TextDataset | LabelledDataset, data: DataConfig, report: Report) -> Tokenizer:
-        tokenizer = tokenizer_for(dataset, data, cache_folder())
-        for note in tokenizer.notes(data):
-            report(note)
-        return tokenizer
+        return tokenizer_for(dataset, data, cache_folder(), report)
 
     @classmethod
     def extend_tokenizer(

@@ -112,10 +112,7 @@ class TranslationRun(Run[PairDataset, Translator]):
     @classmethod
     def make_tokenizer(cls, dataset: PairDataset, data: PairConfig, report: Report) -> Vocabularies:
         sides: tuple[Side, ...] = ("both",) if data.vocabulary == "joint" else ("source", "target")
-        tokenizers = [tokenizer_for(dataset.side(side), data, cache_folder()) for side in sides]
-        for tokenizer in dict.fromkeys(tokenizers):
-            for note in tokenizer.notes(data):
-                report(note)
+        tokenizers = [tokenizer_for(dataset.side(side), data, cache_folder(), report) for side in sides]
         return _with_shortlist(Vocabularies(tokenizers[0], tokenizers[-1]), dataset)
 
     @classmethod
