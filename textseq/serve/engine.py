@@ -17,9 +17,9 @@ from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.stopping import StopStrings
 from textseq.nn.cells import State, Step
 from textseq.serve.errors import RequestError, out_of_time, stopping
+from textseq.serve.gathering import Worker
 from textseq.serve.metrics import Metrics
 from textseq.serve.settings import Limits
-from textseq.serve.worker import Worker
 from textseq.tasks.language_model.config import GenerationConfig
 from textseq.tokenizers.base import Tokenizer
 
