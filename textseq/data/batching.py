@@ -1,19 +1,17 @@
-"""Shared by the batches of all tasks: cursors, batches of similar length, padding."""
+"""Shared by the batches of all tasks: rows on a device, cursors, batches of similar length, padding."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Entry = TypeVar("Entry")
-
-Batch = TypeVar("Batch")
 
 
 class Tokens(Protocol):
@@ -44,10 +42,21 @@ class Cursor(NamedTuple):
     """Batches read in this epoch, or tokens of each stream."""
 
 
-def moved(batch: Batch, device: torch.device, names: Sequence[str]) -> Batch:
-    """A copy of a batch, a dataclass, with the tensors of these fields on a device."""
-    tensors = {name: getattr(batch, name).to(device, non_blocking=True) for name in names}
-    return dataclasses.replace(batch, **tensors)  # type: ignore[type-var]
+class RowBatch:
+    """The base of batches, which are dataclasses with tensors of N rows."""
+
+    MOVED: ClassVar[tuple[str, ...]]
+    """The fields that ``to`` moves; the first has N rows."""
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(getattr(self, self.MOVED[0]))
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch with these fields on a device; the others stay on the CPU."""
+        tensors = {name: getattr(self, name).to(device, non_blocking=True) for name in self.MOVED}
+        return dataclasses.replace(self, **tensors)  # type: ignore[type-var]
 
 
 def pad(rows: Sequence[np.ndarray], fill: int) -> Tensor:

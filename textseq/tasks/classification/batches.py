@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, RowBatches, Tokens, document, document_lengths, moved, pad
+from textseq.data.batching import Cursor, RowBatch, RowBatches, Tokens, document, document_lengths, pad
 
 
 @dataclass(frozen=True)
-class TextBatch:
+class TextBatch(RowBatch):
     """N whole texts with their labels."""
+
+    MOVED = ("ids", "labels")
 
     ids: Tensor
     """(N, T), padded."""
@@ -24,22 +26,13 @@ class TextBatch:
     """(N,) label ids."""
     learning_rate_factor: float = 1.0
 
-    @property
-    def rows(self) -> int:
-        """N."""
-        return len(self.labels)
-
-    count = rows
+    count = RowBatch.rows
     """Predictions: one per text."""
 
     def slice_rows(self, rows: slice) -> TextBatch:
         """Some of the texts, padded to the longest of them."""
         lengths = self.lengths[rows]
         return replace(self, ids=self.ids[rows, : int(lengths.max())], lengths=lengths, labels=self.labels[rows])
-
-    def to(self, device: torch.device) -> TextBatch:
-        """The same batch on a device; the lengths stay on the CPU."""
-        return moved(self, device, ("ids", "labels"))
 
 
 def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int]) -> TextBatch:

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from textseq.config.training import rows_of
-from textseq.data.batching import Cursor, Tokens, moved
+from textseq.data.batching import Cursor, RowBatch, Tokens
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import DataConfig
 
 
 @dataclass(frozen=True)
-class WindowBatch:
+class WindowBatch(RowBatch):
     """One window of N streams."""
+
+    MOVED = ("inputs", "targets")
 
     inputs: Tensor
     """(N, T) ids."""
@@ -36,11 +38,6 @@ class WindowBatch:
     """T over the usual T if lengths are random (Merity et al. 2018, section 5)."""
 
     @property
-    def rows(self) -> int:
-        """N."""
-        return len(self.inputs)
-
-    @property
     def count(self) -> int:
         """Scored predictions."""
         return self.rows * self.scored
@@ -54,10 +51,6 @@ class WindowBatch:
             targets=self.targets[rows],
             resets=resets if resets is not None and resets.any() else None,
         )
-
-    def to(self, device: torch.device) -> WindowBatch:
-        """The same batch with its ids on a device."""
-        return moved(self, device, ("inputs", "targets"))
 
 
 class Streams:

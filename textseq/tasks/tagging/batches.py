@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textseq.data.batching import Cursor, RowBatches, moved, pad
+from textseq.data.batching import Cursor, RowBatch, RowBatches, pad
 from textseq.data.rows import Tagged
 from textseq.tasks.tagging.lexicon import Lexicon, normalized_letters
 
 
 @dataclass(frozen=True)
-class TagBatch:
+class TagBatch(RowBatch):
     """N whole sentences of up to T words, with U different words."""
+
+    MOVED = ("ids", "forms", "letters", "tags")
 
     ids: Tensor
     """(N, T) word ids, padded."""
@@ -38,11 +40,6 @@ class TagBatch:
     per_letter: int | None = None
     """With CTC: frames per letter."""
     learning_rate_factor: float = 1.0
-
-    @property
-    def rows(self) -> int:
-        """N."""
-        return len(self.ids)
 
     @property
     def count(self) -> int:
@@ -69,10 +66,6 @@ class TagBatch:
             tag_counts=tag_counts,
             frames=self.frames[rows],
         )
-
-    def to(self, device: torch.device) -> TagBatch:
-        """The same batch on a device; the counts stay on the CPU."""
-        return moved(self, device, ("ids", "forms", "letters", "tags"))
 
 
 def tag_batch(lexicon: Lexicon, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]]) -> TagBatch:

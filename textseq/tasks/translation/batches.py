@@ -14,11 +14,11 @@ from textseq.data.batching import (
     POOL,
     Cursor,
     LengthBatches,
+    RowBatch,
     Tokens,
     document,
     document_lengths,
     length_pools,
-    moved,
     pad,
     split_evenly,
 )
@@ -36,8 +36,10 @@ Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarr
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class PairBatch(RowBatch):
     """A window of the targets of N sentence pairs, with their whole sources."""
+
+    MOVED = ("source", "inputs", "targets", "real")
 
     source: Tensor
     """(N, S) ids, each sentence with its end-of-sentence id, padded."""
@@ -57,11 +59,6 @@ class PairBatch:
     """Whether the window ends all targets."""
     learning_rate_factor: float = 1.0
 
-    @property
-    def rows(self) -> int:
-        """N."""
-        return len(self.source)
-
     def slice_rows(self, rows: slice) -> PairBatch:
         """Some of the pairs, with sources padded to the longest of them."""
         lengths, real = self.source_lengths[rows], self.real[rows]
@@ -74,10 +71,6 @@ class PairBatch:
             real=real,
             count=int(real.sum()),
         )
-
-    def to(self, device: torch.device) -> PairBatch:
-        """The same batch on a device; the source's lengths stay on the CPU."""
-        return moved(self, device, ("source", "inputs", "targets", "real"))
 
 
 def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], eos_ids: tuple[int, int]) -> PairBatch:
