@@ -160,7 +160,7 @@ def whole(lines: int = 4) -> tuple[Shards, Callable[[], None]]:
     work = Shards(Path("out.txt"), 0, 1, {"lines": 1})
 
     class Some:
-        fault: TextseqError | None = None
+        error: TextseqError | None = None
 
         def __iter__(self) -> Iterator[str]:
             return iter(["a"] * lines)

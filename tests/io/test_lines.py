@@ -86,14 +86,14 @@ def test_a_line_comes_before_the_next_is_there() -> None:
 )
 def test_what_is_no_text_ends_them(data: bytes, encoding: str, before: list[str], message: str) -> None:
     some = Lines(io.BytesIO(data), "here", encoding)
-    assert some.fault is None
+    assert some.error is None
     assert list(some) == before
-    assert message in str(some.fault) and "\n" not in str(some.fault)
+    assert message in str(some.error) and "\n" not in str(some.error)
 
 
 def test_a_typed_line_that_is_no_text_is_told_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
     some = Lines(io.BytesIO(b"a\n\xffb\nc\n"), "here", typed=True)
-    assert list(some) == ["a", "", "c"] and some.fault is None
+    assert list(some) == ["a", "", "c"] and some.error is None
     assert [record.message.split(";")[0] for record in caplog.records] == [
         "line 2 of here is not utf-8 text: byte 0xff at character 1"
     ]
@@ -109,7 +109,7 @@ def test_what_cannot_be_read_ends_them() -> None:
 
     some = Lines(Broken(b"a\nb\n"), "here")
     assert list(some) == ["a", "b"]
-    assert "cannot read here: Input/output error" in str(some.fault)
+    assert "cannot read here: Input/output error" in str(some.error)
 
 
 def test_a_reader_may_stop_after_its_file_was_closed() -> None:

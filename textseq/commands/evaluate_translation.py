@@ -117,8 +117,8 @@ def _lines(path: Path, encoding: str, count: int) -> list[str]:
     with Document(path, encoding).open() as file:
         lines = Lines(file, str(path), encoding)
         translations = [line.strip() for line in lines]
-    if lines.fault is not None:
-        raise lines.fault
+    if lines.error is not None:
+        raise lines.error
     if len(translations) != count:
         got = f"{len(translations):,} in {path}"
         raise TextseqError(f"--compare-translations: expected one line for each of {count:,} sentences, got {got}")

@@ -170,8 +170,8 @@ class LineOptions(ModelOptions):
             with growing(self.output) if self.output is not None else nullcontext(show) as write:
                 for line in answers(_prompted(texts, prompt) if self.prompts else texts, 0, bar.update):
                     write(line)
-                if texts.fault is not None:
-                    raise texts.fault
+                if texts.error is not None:
+                    raise texts.error
 
     def _shards(self, process: DistributedEnvironment, lines: int) -> Shards:
         """This process's share of the work, in shards of so many lines."""

@@ -45,9 +45,9 @@ Answers = Callable[[Iterable[str], int, Progress], Iterator[str]]
 
 
 class Texts(Protocol):
-    """Texts of a file. An error that ended the reading early is in ``fault`` afterwards."""
+    """Texts of a file. An error that ended the reading early is in ``error`` afterwards."""
 
-    fault: TextseqError | None
+    error: TextseqError | None
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -106,10 +106,10 @@ class Shards:
                         with replacing(self._path(shard)) as (file,):
                             for line in answers(chain(start, chain.from_iterable(texts_of)), first, progress):
                                 file.write(f"{line}\n".encode())
-                            if texts.fault is not None:
-                                raise texts.fault
-                    if texts.fault is not None:
-                        raise texts.fault
+                            if texts.error is not None:
+                                raise texts.error
+                    if texts.error is not None:
+                        raise texts.error
                     if done == first:
                         break
                 self._end(shard)
@@ -123,7 +123,7 @@ class Shards:
         try:
             yield
         except (TextseqError, Interrupted, KeyboardInterrupt) as stop:
-            if self.process or stop is texts.fault:  # process 0 reports it; a corrected text is another job
+            if self.process or stop is texts.error:  # process 0 reports it; a corrected text is another job
                 raise
             kept = f"; finished work stays in {self.folder}, and the same command continues from there"
             if isinstance(stop, TextseqError):

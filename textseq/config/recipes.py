@@ -71,7 +71,7 @@ def read_recipe(name: str) -> TrainingRecipe:
 
 
 def _yaml_parser() -> Callable[[str], dict[str, object]]:
-    """What parses a table in YAML; any fault of the text is a ValueError."""
+    """What parses a table in YAML; an error in the text is a ValueError."""
     yaml = optional("yaml", "yaml", needed_for="a recipe in YAML")
 
     def parse(text: str) -> dict[str, object]:

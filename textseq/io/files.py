@@ -289,12 +289,12 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
 
 def json_of(text: str) -> object:
-    """Parse JSON; any fault of the text, such as too deep nesting, is a ValueError."""
+    """Parse JSON; an error in the text, such as too deep nesting, is a ValueError."""
     return _parsed(json.loads, text)
 
 
 def toml_of(text: str) -> dict[str, object]:
-    """Parse TOML; any fault of the text, such as too deep nesting, is a ValueError."""
+    """Parse TOML; an error in the text, such as too deep nesting, is a ValueError."""
     return _parsed(tomllib.loads, text)
 
 

@@ -38,7 +38,7 @@ codecs.register_error("textseq-marked", _marked)
 class Lines:
     """The lines of a file without their ends (see ``documents.line_reader``), each as soon as it arrives; iterate once.
 
-    Lines that are too long are cut, with a warning. An error that ends the reading early is kept in ``fault`` instead
+    Lines that are too long are cut, with a warning. An error that ends the reading early is kept in ``error`` instead
     of being raised, so that a caller that reads ahead can process the lines before it first.
 
     Args:
@@ -53,13 +53,13 @@ class Lines:
         self, file: IO[bytes], name: str, encoding: str = "utf-8", *, typed: bool = False, longest: int = LONGEST
     ) -> None:
         self.file, self.name, self.encoding, self.typed, self.longest = file, name, encoding, typed, longest
-        self.fault: TextseqError | None = None
+        self.error: TextseqError | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
             yield from self._lines()
         except TextseqError as error:
-            self.fault = error
+            self.error = error
 
     def _lines(self) -> Iterator[str]:
         number = 0
@@ -78,13 +78,13 @@ class Lines:
                             pass
                     if not line.isascii() and (match := NOT_TEXT.search(line)):
                         byte, place = ord(match[0]) - 0xDC00, match.start() + 1
-                        fault = (
+                        message = (
                             f"line {number} of {self.name} is not {self.encoding} text: byte 0x{byte:02x} at character "
                             f"{place}; set --encoding (latin-1, cp1252, utf-16...)"
                         )
                         if not self.typed:
-                            raise TextseqError(fault)
-                        log.warning("%s", fault)
+                            raise TextseqError(message)
+                        log.warning("%s", message)
                         line = ""
                     yield line.removesuffix("\n").removesuffix("\r")
         except UnicodeError as error:  # the encoding cannot resume after an error

@@ -248,7 +248,7 @@ def test_texts_of_a_table_without_labels(write: Write) -> None:
         Texts(write("two.csv", "text,text\na,b\n"))
     cut = Texts(write("a.jsonl", '{"body": "fine"}\n{"x": 1}\n{"body": "never read"}\n'), "body")
     assert [*cut] == ["fine"]
-    assert cut.fault is not None and "line 2 is one without the key 'body'" in str(cut.fault)
+    assert cut.error is not None and "line 2 is one without the key 'body'" in str(cut.error)
     with pytest.raises(TextseqError, match=r"unknown column of .* for --text-column: 'nix'; known: id, review"):
         Texts(write("a.csv", rows), "nix")
 

@@ -208,7 +208,7 @@ def remembered_column(path: Path, column: object, encoding: str = "utf-8") -> st
 class Texts:
     """The texts of a table or of JSON lines, without labels: one for every row.
 
-    An error that ends the reading early is kept in ``fault`` instead of being raised, as in ``lines.Lines``.
+    An error that ends the reading early is kept in ``error`` instead of being raised, as in ``lines.Lines``.
 
     ``column`` is the column or key of the texts, by default one with a usual name.
     """
@@ -217,7 +217,7 @@ class Texts:
         document, layout = Document(path, encoding), ENDINGS[ending_of(path)]
         column = find_column(document, column_names(document, layout), column, TEXT_COLUMNS, "--text-column")
         self.file = LabelledFile(document, layout, (column, column))
-        self.fault: TextseqError | None = None
+        self.error: TextseqError | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
@@ -228,4 +228,4 @@ class Texts:
                     raise TextseqError(f"{self.file.name}: line {number} is one {error.message}; correct it")
                 yield text
         except TextseqError as error:
-            self.fault = error
+            self.error = error
