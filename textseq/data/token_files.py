@@ -101,6 +101,8 @@ def tokenizer_for(
     kind = options.tokenizer
     _check_split(dataset, TRAIN_SPLIT)
     used = [f"{name}={getattr(options, name)}" for name in TOKENIZER_OPTIONS[kind]]
+    if options.normalization == "none":  # so that caches from before there was normalization are found
+        used.remove("normalization=none")
     folder = cache / "tokenizers" / _file_name(dataset, kind, kind, dataset.fingerprint, str(TOKENIZER_FORMAT), *used)
     tokenizer = _cached_tokenizer(folder, kind)
     if tokenizer is None:
