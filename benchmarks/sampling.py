@@ -1,8 +1,9 @@
-"""Characters per second of text generation for four ways to compute a step, and the cost of int8 in loss.
+"""Characters per second of text generation for six ways to compute a step, and the cost of int8 in loss.
 
-The four have the same weights and sample alike: ``nn.LSTM`` called once per character, as most char-RNN scripts do;
-cells in plain torch, with one product for the input and one for the state; ours in float32; ours in int8. They
-alternate; prints medians and their ratios to ``nn.LSTM``.
+The six have the same weights and sample alike: ``nn.LSTM`` called once per character, as most char-RNN scripts do;
+cells in plain torch, with one product for the input and one for the state; ours in float32; ours in int8; and for one
+text the compiled loop (extra ``fast``), which takes one thread, in both. They alternate; prints medians and their
+ratios to ``nn.LSTM``. One text is measured with one thread too.
 
     TEXTSEQ_DATA=... python benchmarks/sampling.py
 
@@ -33,6 +34,8 @@ from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.nn.cells import State, Step
+from textseq.nn.kernels.compiled.text_loop import PAYS, CompilableStep
+from textseq.nn.kernels.inference_weights import PRECISIONS
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.training.devices import pick_device
@@ -41,8 +44,13 @@ NAIVE = "nn.LSTM per character"
 UNRECORDED = "ours, without a record"
 STREAMS = 64
 """Stretches of the validation text that are read side by side; it costs both sides the same context."""
-REACH = {(1, "float32"): 6.9, (1, "int8"): 11.5, (64, "float32"): 2.0}
-"""Times the speed of ``nn.LSTM`` per character, by texts and number format."""
+REACH = {
+    (1, "float32"): 6.9, (1, "int8"): 11.5, (64, "float32"): 2.0,
+    (1, "float32, compiled"): 12.0, (1, "int8, compiled"): 18.0,
+}  # fmt: skip
+"""Times the speed of ``nn.LSTM`` per character with all threads, by texts and side."""
+REACH_ONE_THREAD = {(1, "float32, compiled"): 7.0, (1, "int8, compiled"): 10.0}
+"""The same with one thread."""
 
 
 def plain_lstm(model: LanguageModel) -> nn.LSTM:
@@ -94,9 +102,9 @@ def speed(model: LanguageModel, step: Step, texts: int, tokens: int) -> float:
     """Characters per second over all texts; each is fetched from the device, as who reads them would."""
     device = model.output.weight.device
     prompt = torch.zeros(texts, 1, dtype=torch.long, device=device)
-    config, generator = GenerationConfig(max_new_tokens=tokens), torch.Generator(device).manual_seed(1)
+    config = GenerationConfig(max_new_tokens=tokens, seed=1)
     start = time.perf_counter()
-    for written in sample(step, prompt, model.initial_state(texts), config, generator=generator):
+    for written in sample(step, prompt, model.initial_state(texts), config):
         written.cpu()
     return texts * tokens / (time.perf_counter() - start)
 
@@ -110,40 +118,57 @@ def without_record(model: LanguageModel, step: Step, texts: int, tokens: int) ->
         sampling._recorder = recorder
 
 
-def print_speeds(model: LanguageModel, texts: int, rounds: int) -> None:
+def our_sides(model: LanguageModel, texts: int) -> dict[str, Step]:
+    """Each of our own ways to compute a step."""
+    steps = {}
+    for precision in PRECISIONS:
+        try:
+            step = model.stepper(precision)
+        except TextseqError as error:
+            print(f"without {precision}: {error}")
+            continue
+        if isinstance(step, CompilableStep):
+            steps[f"ours, {precision}"] = step.step
+            if texts == 1:
+                step.asked = PAYS
+                steps[f"ours, {precision}, compiled"] = step
+        else:
+            steps[f"ours, {precision}"] = step
+    return steps
+
+
+def print_speeds(model: LanguageModel, texts: int, rounds: int, threads: int) -> None:
     """One block of the table: every side for so many texts at once, and what float32 products allow."""
-    sides = {
-        NAIVE: per_character(model),
-        "cells by hand": by_hand(model),
-        "ours, float32": model.stepper(),
-    }
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    sides = {NAIVE: per_character(model), "cells by hand": by_hand(model), **our_sides(model, texts)}
     on_gpu = model.output.weight.is_cuda
-    try:
-        sides["ours, int8"] = model.stepper("int8")
-    except TextseqError as error:
-        print(f"without int8: {error}")
     tokens = sampling.RECORDED * 5 if on_gpu else max(8, 400 // math.isqrt(texts))
     measures = {name: partial(speed, model, step, texts, tokens) for name, step in sides.items()}
     if on_gpu:
         measures[UNRECORDED] = partial(without_record, model, sides["ours, float32"], texts, tokens)
     speeds = in_turns(measures, rounds)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
+    on, reach = (", one thread", REACH_ONE_THREAD) if threads == 1 < before else ("", REACH)
     for name, median in medians.items():
         span = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
-        print(f"{texts:>5}  {name:<24}{median:>10,.0f}{median / medians[NAIVE]:>8.2f} x   ({span})")
+        print(f"{texts:>5}{threads:>9}  {name:<24}{median:>10,.0f}{median / medians[NAIVE]:>8.2f} x   ({span})")
         if name.startswith("ours, "):
-            precision = name.removeprefix("ours, ")
-            what = f"writing {texts} at once, {precision}, over nn.LSTM per character"
-            note(Row(what, median, "characters/s", median / medians[NAIVE], REACH.get((texts, precision))))
+            side = name.removeprefix("ours, ")
+            what = f"writing {texts} at once, {side}{on}, over nn.LSTM per character"
+            note(Row(what, median, "characters/s", median / medians[NAIVE], reach.get((texts, side))))
+    torch.set_num_threads(before)
     if on_gpu:
         ratio = medians["ours, float32"] / medians[UNRECORDED]
         what = f"writing {texts} at once, float32, from a record, over the same without"
         note(Row(what, medians["ours, float32"], "characters/s", ratio, 10.0 if texts == 1 else None))
         return
+    if threads < before:
+        return
     config = model.config
     most = writing(config.num_layers, config.hidden_size, model.output.out_features, texts)
     share = medians["ours, float32"] / most
-    print(f"{texts:>5}  {'float32 products alone':<24}{most:>10,.0f}   of which ours reach {share:.0%}")
+    print(f"{texts:>5}{threads:>9}  {'float32 products alone':<24}{most:>10,.0f}   of which ours reach {share:.0%}")
     note(Row(f"writing {texts} at once, float32, over what its products allow", most * share, "characters/s", share))
 
 
@@ -186,9 +211,11 @@ def main() -> None:
     print(
         f"{o.num_layers}x{o.hidden_size} LSTM, vocabulary 65, characters/s of all texts together, median of {o.rounds}"
     )
-    print(f"texts  {'side':<24}{'median':>10}")
+    print(f"texts  threads  {'side':<24}{'median':>10}")
+    most = torch.get_num_threads()
     for texts in o.texts:
-        print_speeds(model, texts, o.rounds)
+        for threads in sorted({1, most}) if texts == 1 and o.device == "cpu" else [most]:
+            print_speeds(model, texts, o.rounds, threads)
     if os.environ.get("TEXTSEQ_DATA") and o.device == "cpu":
         print_cost()
     print_conditions()

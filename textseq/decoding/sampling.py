@@ -10,6 +10,7 @@ from torch import Tensor
 from textseq.config.decoding import DecodingConfig
 from textseq.decoding.logits_processors import active_processors, apply_processors, forced_table
 from textseq.nn.cells import State, Step
+from textseq.nn.kernels.compiled.text_loop import COVERED, CompilableStep, TextLoop
 from textseq.nn.kernels.cuda_graphs import Record, Recorded, Slot, on_cuda
 
 RECORDED = 100
@@ -63,7 +64,8 @@ def sample(
         prompt: (N, T), T at least 1.
         state: the state before the prompt, each tensor (L, N, H).
         config: logits processors, ``max_new_tokens``, seed.
-        generator: on the prompt's device; by default a new one with the seed of ``config``.
+        generator: on the prompt's device; by default a new one with the seed of ``config``. Only without one can the
+            compiled loop write (``nn.kernels.compiled``), because it draws noise ahead.
         bias: added to the logits of every step, (V,); minus infinity bans a token.
         end: the token that ends a text; processors that read the history leave its logit. The step must accept it.
         min_new_tokens: ``end`` is banned until then.
@@ -84,10 +86,15 @@ def sample(
     """
     assert limits is None or end is not None
     config = config or DecodingConfig()
-    if generator is None:
-        generator = random_generator(prompt.device, config.seed)
     processors = active_processors(config)
     reads_history = any(processor.reads_history for processor in processors)
+    if isinstance(step, CompilableStep) and len(prompt) == 1 and generator is None and end is None and not forced:
+        covered = all(processor.setting in COVERED for processor in processors)
+        if covered and (loop := step.loop(config.max_new_tokens)):
+            yield from _compiled_steps(loop, prompt, state, config, bias)
+            return
+    if generator is None:
+        generator = random_generator(prompt.device, config.seed)
     history = prompt
     table = forced_table(forced, prompt.device)  # (N, F)
     over = torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
@@ -142,6 +149,25 @@ def _recorded_steps(
         tokens, *after = recorded(tokens, _noise(logits.float(), generator), *state)
         state = (*after,)
         yield tokens
+
+
+def _compiled_steps(
+    loop: TextLoop, prompt: Tensor, state: State, config: DecodingConfig, bias: Tensor | None
+) -> Iterator[Tensor]:
+    """``sample`` of one text, a block of tokens at a time. The noise is drawn in the order of single steps."""
+    generator, ids = random_generator(prompt.device, config.seed), prompt[0]
+    for start in range(0, len(ids) - 1, loop.block):
+        state = loop.write(
+            ids[start : start + loop.block + 1], state, torch.empty(0, loop.vocabulary_size), config
+        ).state
+    last = ids[-1:]
+    for start in range(0, config.max_new_tokens, loop.block):
+        noise = torch.empty(min(loop.block, config.max_new_tokens - start), loop.vocabulary_size)
+        for row in noise:
+            row.exponential_(generator=generator)
+        written = loop.write(last, state, noise, config, bias)
+        state, last = written.state, written.tokens[-1:]
+        yield from torch.split(written.tokens, 1)
 
 
 def random_generator(device: torch.device, seed: int | None) -> torch.Generator:

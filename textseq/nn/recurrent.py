@@ -286,19 +286,31 @@ class Recurrent(nn.Module):
 
     def _layer_stepper(self, index: int, prepare: Callable[[Weights], Weights]) -> Callable[[Tensor, State], State]:
         """One step of one layer: input and state, (N, H) each -> new state; the first layer's input are its gates."""
+        cell = self.cell
+        below, recurrent = self.step_weights(index)
+        prepared = prepare(recurrent)
+        if below is None:
+            return lambda x_gates, state: cell.step(x_gates, state, prepared)
+        if not cell.additive or below.gain is not None:
+            inputs = prepare(below)
+            return lambda y, state: cell.step(inputs.product(y), state, prepared)
+        return lambda y, state: cell.step(below.bias, (torch.cat([y, state[0]], dim=1), *state[1:]), prepared)
+
+    def step_weights(self, index: int) -> tuple[Weights | None, Weights]:
+        """The weights in a step of one layer: of its input (None for the first, which gets gates), and of its state.
+
+        If the cell only adds the two products, W y + U h, the second matrix is [W U], to be multiplied by [y h]: one
+        product instead of two. Of the first weights only the bias is left then.
+        """
         layer, suffix, cell = self.layers[index], SUFFIXES[0], self.cell
         bounded = cell.bounded and self.start is None  # a learned initial state has no bounds
         recurrent = replace(step_weights(layer, suffix), bounded=bounded)
         if index == 0:
-            first = prepare(recurrent)
-            return lambda x_gates, state: cell.step(x_gates, state, first)
+            return None, recurrent
         below = replace(input_weights(layer, suffix), bounded=bounded and not self.residual)
-        if not cell.additive or below.gain is not None:
-            inputs, prepared = prepare(below), prepare(recurrent)
-            return lambda y, state: cell.step(inputs.product(y), state, prepared)
-        both = prepare(replace(recurrent, hh=torch.cat([below.hh, recurrent.hh], dim=1), bounded=below.bounded))
-        # [W U] [y h] = W y + U h: one product instead of two; only the bias of the input is left.
-        return lambda y, state: cell.step(below.bias, (torch.cat([y, state[0]], dim=1), *state[1:]), both)
+        if cell.additive and below.gain is None:
+            recurrent = replace(recurrent, hh=torch.cat([below.hh, recurrent.hh], dim=1), bounded=below.bounded)
+        return below, recurrent
 
     def input_gates(self, x: Tensor) -> Tensor:
         """The first layer's input gates for each vector of a table: (V, E) -> (V, G*H)."""

@@ -55,6 +55,12 @@ ZERO = 128
 TINY = 1e-30
 
 
+def rounded_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """W (M, K) in 8 bits, and the scale (M,) of its products with vectors whose bytes are ``VECTOR_STEPS`` times x."""
+    scale = weight.abs().amax(dim=1).clamp_min(TINY) / WEIGHT_STEPS
+    return (weight / scale.unsqueeze(1)).round().to(torch.int8), scale / VECTOR_STEPS
+
+
 class Int8Linear:
     """A linear layer with 8-bit weights: x (N, K) -> x W^T + b (N, M), in the dtype of x.
 
@@ -70,9 +76,7 @@ class Int8Linear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, bounded: bool = False) -> None:
         weight = weight.detach().float()
         rows = len(weight)
-        scale = weight.abs().amax(dim=1).clamp_min(TINY) / WEIGHT_STEPS  # (M,)
-        rounded = (weight / scale.unsqueeze(1)).round().to(torch.int8)
-        self.scale = scale / VECTOR_STEPS
+        rounded, self.scale = rounded_rows(weight)
         self.bounded = bounded
         self.half_up = torch.tensor(ZERO + 0.5)
         self.no_shift = torch.zeros(rows, dtype=torch.int32)

@@ -20,7 +20,7 @@ from textseq.config.decoding import Precision
 from textseq.data.token_files import DocumentSet, token_file
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.logit_bias import token_bias
-from textseq.decoding.sampling import random_generator, sample
+from textseq.decoding.sampling import sample
 from textseq.decoding.stopping import StopStrings
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
@@ -284,9 +284,7 @@ class TextGenerator(Predictor[DocumentSet]):
         self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None
     ) -> Iterator[torch.Tensor]:
         n = config.num_return_sequences
-        generator = random_generator(self.device, config.seed)
-        prompts, state = context.expand(n, -1), self.model.initial_state(n)
-        return sample(self.step, prompts, state, config, generator=generator, bias=bias)
+        return sample(self.step, context.expand(n, -1), self.model.initial_state(n), config, bias=bias)
 
     def _search(self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
         """Distinct continuations of the prompt by beam search, best first."""

@@ -16,6 +16,7 @@ from textseq.config.decoding import Precision
 from textseq.nn.cells import CELLS, State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
+from textseq.nn.kernels.compiled.text_loop import with_loop
 from textseq.nn.kernels.inference_weights import preparation
 from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sampled_output
 from textseq.nn.kernels.threads import threads_for
@@ -154,7 +155,8 @@ class LanguageModel(nn.Module):
         with torch.no_grad():
             table = self.recurrent.input_gates(self.embedding.weight)  # (V, G*H)
             stack = self.recurrent.stepper(prepare)
-            output = prepare(Weights(self.output.weight, self.output.bias))
+            output_weights = Weights(self.output.weight, self.output.bias)
+            output = prepare(output_weights)
         largest = max(self.output.weight.numel(), self.recurrent.multiply_adds)
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -162,7 +164,7 @@ class LanguageModel(nn.Module):
                 h, state = stack(table.index_select(0, tokens), state)
                 return output.product(h), state
 
-        return step
+        return with_loop(step, self.recurrent, table, output_weights, precision)
 
 
 def _stack(config: LanguageModelConfig) -> Recurrent:
