@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import bench
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -31,3 +32,16 @@ def test_options_that_are_read_are_defined(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "o"
     }
     assert read <= options(path) | options(BENCHMARKS / SHARED)
+
+
+def test_without_corpora_the_table_says_first_what_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TEXTSEQ_DATA", raising=False)
+    monkeypatch.setattr("sys.argv", ["bench.py", "--only", "tokenizer_speed", "sst2", "--dry"])
+    with pytest.raises(SystemExit) as ended:
+        bench.main()
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0
+    assert first.startswith("TEXTSEQ_DATA names no folder of corpora, so these are left out: tokenizer_speed.py --")
+    assert sum(line.startswith("Not measured: `") for line in rest) == 2
