@@ -29,7 +29,7 @@ PROG = "textseq-classify"
 LONGEST = 1_000_000
 """Characters of a line."""
 
-UNSURE_BELOW = 1.2
+UNSURE_BELOW = 1.3
 """Default of ``--unsure-below``, times the probability of a label by chance."""
 
 
@@ -64,8 +64,8 @@ class Classify(LineOptions):
     """Write a JSON object per line: label, probability, the probabilities of all labels and, with --explain, the
     contribution of each word."""
     unsure_below: float | None = option(None, metavar="PROBABILITY")
-    """Answer "unsure" if no label is as probable as this, from 0 (never) to 1. Default: 1.2 times as probable as by
-    chance, which is 0.6 if there are two labels; with --json 0."""
+    """Answer "unsure" if no label is as probable as this, from 0 (never) to 1. Default: 1.3 times as probable as by
+    chance, which is 0.65 if there are two labels; with --json 0."""
     explain: bool = False
     """Show below each label which words spoke for it (blue) or against it (orange), by integrated gradients
     (Sundararajan et al. 2017): the contributions add up to the text's effect on the label's log odds. Without a color

@@ -15,7 +15,7 @@ import textseq
 from textseq.checkpoints.model_info import ModelInfo, Table, read_json
 from textseq.checkpoints.registry import SHIPPED, list_models
 from textseq.commands.command import run
-from textseq.data.corpora.catalog import read_recipe, recipe_files
+from textseq.data.corpora.catalog import joined_names, read_recipe, recipe_files
 from textseq.data.labelled import load_labelled
 from textseq.data.pairs import load_pairs
 from textseq.data.text import load_corpus
@@ -182,6 +182,13 @@ OPINIONS = {
     "One of the best comedies of the year.": "positive",
     "Dull, predictable and far too long.": "negative",
     "The plot makes no sense and the acting is terrible.": "negative",
+    "This is not a bad product.": "positive",
+    "I was not disappointed.": "positive",
+    "I don't like it.": "negative",
+    "The food was cold and the waiter rude.": "negative",
+    "Worth every penny": "positive",
+    "this is so good 😍": "positive",
+    "broken again 😡": "negative",
 }
 
 
@@ -190,16 +197,25 @@ def test_the_classifier_that_ships_is_small_and_knows_its_numbers_and_whose_text
     assert shipped == ["sentiment"]
     assert sum(path.stat().st_size for path in (SHIPPED / "sentiment").rglob("*")) <= 8e6
     results = rows(textseq.load_classifier("sentiment").info)
-    assert results[0]["signature"].startswith("corpus:film_reviews|split:test|")
-    assert results[0]["accuracy"] > 0.75
+    assert results[0]["signature"].startswith("corpus:film_reviews+pros_cons+3*uci-sentences+")
+    assert [row["accuracy"] > 0.85 for row in results] == [True, True]
     card = (SHIPPED / "sentiment" / "README.md").read_text(encoding="utf-8")
-    assert "film_reviews" in card and "CC BY 4.0" in card and "Pang and Lee" in card
+    for source in ("Pang and Lee", "Hu and Liu", "Kotzias", "Ganapathibhotla", "Hutto", "CC BY 4.0; MIT; CC0"):
+        assert source in card
 
 
 def test_the_classifier_that_ships_tells_praise_from_blame() -> None:
     found = textseq.load_classifier("sentiment").classify([*OPINIONS])
     assert [one.label for one in found] == [*OPINIONS.values()]
     assert all(one.probability > 0.6 for one in found)
+
+
+def test_the_classifier_that_ships_does_not_call_a_name_or_a_number_praise() -> None:
+    classifier = textseq.load_classifier("sentiment")
+    names = ["Berlin", "Tuesday", "Volkswagen", "Margaret", "42", "zxqv"]
+    assert {one.label for one in classifier.classify(names, unsure_below=0.65)} == {"unsure"}
+    others = ["Maria", "1984", "Samsung Galaxy", "Barack Obama", "My name is John.", "The table."]
+    assert "positive" not in {one.label for one in classifier.classify(others, unsure_below=0.65)}
 
 
 def test_the_classifier_that_ships_says_the_same_in_sixteen_bits(capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,11 +231,13 @@ def test_the_classifier_that_ships_says_the_same_in_sixteen_bits(capsys: pytest.
 
 
 def test_the_classifier_that_ships_measures_as_its_card_says(data_file: Callable[[str], Path]) -> None:
-    for file in read_recipe("film_reviews", recipe_files()["film_reviews"]).files.values():
-        data_file(file.path)
     classifier = textseq.load_classifier("sentiment")
+    corpora = joined_names(classifier.info.corpus.name)
+    for path in {file.path for name in corpora for file in read_recipe(name, recipe_files()[name]).files.values()}:
+        data_file(path)
+    dataset = load_labelled(classifier.info.corpus.name)
     for split, stored in zip(("test", "validation"), rows(classifier.info), strict=True):
-        measured = classifier.evaluate(load_labelled("film_reviews"), split).to_dict()
+        measured = classifier.evaluate(dataset, split).to_dict()
         assert measured["signature"] == stored["signature"]
         assert measured["accuracy"] == pytest.approx(stored["accuracy"], abs=1e-6)
         assert measured["nats"] == pytest.approx(stored["nats"], abs=1e-5)

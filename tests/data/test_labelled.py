@@ -41,7 +41,7 @@ COUNTS = {
     "uci-sentences": (1595, 202, 203),
     "opinion_lexicon": (6789,),
     "vader_lexicon": (5826,),
-    "praise-and-blame": (17576,),
+    "praise-and-blame": (19991,),
     # Without repetition within a sentence.
     "sst2-phrases": (98557, 872, 1821),
     "sst5-phrases": (306157, 1101, 2210),

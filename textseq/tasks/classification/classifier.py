@@ -132,7 +132,7 @@ class Classifier(LabelPredictor[LabelledDataset]):
             TextseqError: a text is not a string, or ``unsure_below`` is no probability.
 
         Example:
-            >>> textseq.load("sentiment").classify("Berlin", unsure_below=0.6).label
+            >>> textseq.load("sentiment").classify("Berlin", unsure_below=0.65).label
             'unsure'
         """
         return each(texts, lambda several: list(self.stream(several, unsure_below=unsure_below)))
