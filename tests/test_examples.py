@@ -98,3 +98,25 @@ def test_lesson_01_by_hand(lesson: Lesson) -> None:
     losses = names["losses"]
     assert losses[0] == pytest.approx(np.log2(len(names["characters"])), abs=0.01)
     assert np.mean(losses[-100:]) < 4.5
+
+
+def test_lesson_13_questions_and_answers(lesson: Lesson) -> None:
+    names = lesson("lesson_13_questions_and_answers")
+    text, asked, answer = names["story"](9)
+    assert text[max(place for place, word in enumerate(text) if word == asked) :][4] == answer
+    assert names["losses"][-1] < names["losses"][0]
+
+
+def test_lesson_14_several_inputs_and_outputs(lesson: Lesson) -> None:
+    names = lesson("lesson_14_several_inputs_and_outputs")
+    results = names["results"]
+    assert results["both"][1] < results["text"][1]  # errors of the rent
+    assert results["masked"][1] < 0.5 * results["zeros"][1]
+    *inputs, labels, rents = names["make_batch"](64, known=0.5)
+    assert 0 < (labels == -1).sum() < 64 and 0 < rents.isnan().sum() < 64
+    model = names["Advert"]()
+    with torch.no_grad():
+        logits, predicted = model(*inputs)
+        loss = model.loss((*inputs, labels, torch.where(rents.isnan(), rents, predicted)), None)
+    unknown = labels == -1
+    assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(logits[~unknown], labels[~unknown])))
