@@ -28,7 +28,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -37,13 +37,15 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from formats import COLUMNS, FORMATS, documents, format_inputs
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from mutations import Files, any_json, as_json, changed_json, models, mutated, rehashed, zipped
+from small_models import ENGLISH, job_of, made
 
 import textseq
 from textseq import config
-from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, read_info, read_json
+from textseq.checkpoints.model_info import read_info, read_json
 from textseq.checkpoints.registry import ModelEntry
 from textseq.commands.command import run
 from textseq.commands.models import model_line
@@ -71,9 +73,6 @@ GIB = 1.0
 """Memory that it may take, on top of what the process has."""
 BATCH = 50
 """Inputs that hypothesis makes in one go."""
-
-ENGLISH = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n\n\tThe slings!\n" * 6
-"""What the models are made for, and what they are given."""
 
 
 class Hang(BaseException):
@@ -291,7 +290,7 @@ def _writing(folder: Path) -> None:
     prompt = given.pop("prompt", "")
     prompt = prompt if isinstance(prompt, str) else ""
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    writer = _job("language-model")
+    writer = job_of("language-model")
     for piece, _ in zip(writer.stream(prompt, **given), range(50), strict=False):  # for it may go on for ever
         assert isinstance(piece, str)
     if prompt:
@@ -304,10 +303,10 @@ def _sentences(folder: Path) -> None:
     texts = texts if isinstance(texts, list) else []
     for task in ("classification", "tagging", "letters"):
         with contextlib.suppress(TextseqError):
-            job = _job(task)
+            job = job_of(task)
             exhaust(job.stream(texts))
     given = {"max_new_tokens": 20, "attention": True} | given
-    exhaust(_job("translation").stream(texts, **given))
+    exhaust(job_of("translation").stream(texts, **given))
 
 
 def _command(folder: Path) -> None:
@@ -376,70 +375,6 @@ ENDS = ["--max-minutes", "0.02", "--device", "cpu"]
 
 
 # Whole inputs
-
-
-@cache
-def made(task: str) -> Files:
-    """The files of a small model that has learnt nothing."""
-    from textseq.config.tokenizer import TokenizerConfig
-    from textseq.tasks.classification.model import ClassifierModel
-    from textseq.tasks.language_model.model import LanguageModel
-    from textseq.tasks.tagging.config import TaggedConfig
-    from textseq.tasks.tagging.lexicon import Lexicon
-    from textseq.tasks.tagging.model import TaggerModel
-    from textseq.tasks.translation.model import TranslationModel
-    from textseq.tasks.translation.vocabularies import Vocabularies
-
-    torch.manual_seed(1)
-    letters = TOKENIZERS["char"].train([[ENGLISH]])
-    info = ModelInfo(
-        task=task,
-        textseq=textseq.__version__,
-        corpus=CorpusInfo(name="mine", title="Mine", licence="none"),
-        labels=() if task in ("language-model", "translation") else ("good", "bad"),
-        step=1,
-        language="English",
-    )
-    if task == "language-model":
-        words = TOKENIZERS["word"].train([[ENGLISH]], TokenizerConfig(tokenizer="word"))
-        own = textseq.LanguageModelConfig(hidden_size=6, embedding_size=4, num_layers=2)
-        info = replace(info, model=own.to_dict(), source={"text": ["text.txt"], "corpus": None})
-        job: Any = textseq.TextGenerator(LanguageModel(own, words.size), words, info)
-    elif task == "translation":
-        both = textseq.TranslationModelConfig(embedding_size=4, encoder_size=4, hidden_size=6, attention_size=4)
-        info = replace(info, model=both.to_dict(), source_language="en", target_language="fr")
-        model = TranslationModel(both, letters.size, letters.size)
-        job = textseq.Translator([model], Vocabularies(letters, letters), info)
-    elif task == "classification":
-        reads = textseq.ClassifierConfig(hidden_size=6, embedding_size=4, window=8)
-        info = replace(info, model=reads.to_dict(), temperature=1.5)
-        job = textseq.Classifier(ClassifierModel(reads, letters.size, 2), letters, info)
-    else:
-        output = "ctc" if task == "letters" else "crf"
-        tags = textseq.TaggerConfig.from_dict(
-            {"hidden_size": 6, "embedding_size": 4, "letter_size": 4, "letter_hidden_size": 4, "output": output},
-            where="here",
-        )
-        info = replace(info, task="tagging", model=tags.to_dict())
-        lexicon = Lexicon.train([ENGLISH.split()], TaggedConfig())
-        job = textseq.Tagger(TaggerModel(tags, lexicon.size, lexicon.letters.size, 2), lexicon, info)
-    with tempfile.TemporaryDirectory() as name:
-        job.save(Path(name) / "model")
-        paths = sorted(path for path in (Path(name) / "model").iterdir() if path.name != "README.md")
-        files = {path.name: path.read_bytes() for path in paths}
-    if task == "language-model":  # which the folder of a run has, though none that is given away
-        table = json.loads(files["config.json"]) | {"source": info.source}
-        files = rehashed(files | {"config.json": json.dumps(table).encode()})
-    return files
-
-
-@cache
-def _job(task: str) -> Any:
-    """The same model, loaded."""
-    with tempfile.TemporaryDirectory() as name:
-        for file, data in made(task).items():
-            Path(name, file).write_bytes(data)
-        return textseq.load(name)
 
 
 @cache
@@ -546,6 +481,7 @@ def whole_inputs() -> dict[str, list[Files]]:
             {"a.conll.gz": gzip.compress(tagged.encode())},
             {"sounds.tsv": "".join(f"{text}\tA B C\n" for text, _ in ROWS).encode()},
         ],
+        **format_inputs(),
     }
 
 
@@ -556,10 +492,30 @@ def _json_inputs(wholes: Sequence[dict[str, Any]]) -> st.SearchStrategy[Files]:
 
 
 FLAGS: dict[str, list[str]] = {
-    "sample": ["--author", "--prompt", "--text", "--corpus", "--training-text", "--encoding", "--show-surprisal"],
+    "sample": [
+        "--author",
+        "--prompt",
+        "--text",
+        "--corpus",
+        "--training-text",
+        "--encoding",
+        "--show-surprisal",
+        "--prompt-file",
+    ],
     "classify": ["--model", "--input", "--output", "--encoding", "--text-column", "--json", "--explain", "--buffer"],
     "tag": ["--model", "--input", "--output", "--encoding", "--words", "--num-beams", "--json", "--buffer"],
-    "translate": ["--model", "--input", "--output", "--encoding", "--num-beams", "--json", "--buffer", "--prefix"],
+    "translate": [
+        "--model",
+        "--input",
+        "--output",
+        "--encoding",
+        "--num-beams",
+        "--json",
+        "--buffer",
+        "--prefix",
+        "--glossary",
+        "--keep",
+    ],
     "evaluate": ["--model", "--text", "--pairs", "--labelled", "--tagged", "--split", "--window", "--streams"],
     "train": ["--text", "--pairs", "--labelled", "--tagged", "--recipe", "--from", "--resume", "--task", "--name"],
 }
@@ -570,6 +526,8 @@ FILES: Files = {
     "texts.csv": b"text,label\n" + b"".join(f"text {n},{n % 2}\n".encode() for n in range(30)),
     "words.conll": b"a\tX\nb\tY\n\nc\tX\na\tY\n\n" * 9,
     "recipe.toml": b'task = "language-model"\n[model]\nnum_layers = 1\n',
+    "page.html": b"<p>To <b>be</b></p>",
+    "terms.tsv": b"be\ta\n",
     "broken.json": b"{",
 }
 
@@ -621,6 +579,7 @@ READ: dict[str, Callable[[Path], object]] = {
     "labelled texts": _labelled,
     "pairs": _pairs,
     "tagged sentences": _tagged,
+    **FORMATS,
     **{f"model folders: {task}": _model for task in (*MODELS, "letters")},
     "runs to resume": _run,
     "logs of runs": _log,
@@ -647,6 +606,8 @@ def reader(name: str) -> Reader:
         "prompts": lambda: _json_inputs([prompts, beams, {"prompt": "\ud800"}]),
         "sentences": lambda: _json_inputs([sentences]),
         "commands": lambda: _arguments({name: _all_flags(name) for name in FLAGS}),
+        "documents": documents,
+        "data in memory": lambda: _json_inputs(COLUMNS),
     }
     return Reader(name, special[kind]() if kind in special else mutated(whole_inputs()[name]), READ[name])
 

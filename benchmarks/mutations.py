@@ -31,6 +31,8 @@ VALUES: list[Any] = [
     *([], [[]], ["a"], [1, 2], {}, {"a": 1}, "NaN", "1", [None], ["", ""]),
 ]
 """Values that stand where others are wanted."""
+BINARY = {"gz", "bz2", "xz", "zst", "zip", "epub", "docx", "bin"}
+"""Endings of files that have no lines."""
 DEEP = "\ue000"
 """Stands in JSON for a tree that is nested more deeply than json.dumps would write it."""
 LONG = "\ue001"
@@ -206,7 +208,7 @@ def changed(name: str, data: bytes) -> st.SearchStrategy[bytes]:
         "safetensors": changed_tensors,
     }
     ending = name.rpartition(".")[2]
-    by_form = by_ending.get(ending, damaged if ending in {"gz", "zip", "bin"} else changed_lines)(data)
+    by_form = by_ending.get(ending, damaged if ending in BINARY else changed_lines)(data)
     return by_form | by_form | damaged(data) | st.binary(max_size=200)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import Files, as_json, rehashed
+from small_models import ENGLISH, made
 
 SLOW = {
     "model folders": 12,
@@ -47,11 +48,11 @@ def whole(name: str) -> list[Files]:
     """Inputs of a reader that nothing is wrong with."""
     kind, _, task = name.partition(": ")
     if kind == "model folders":
-        return [inputs.made(task)]
+        return [made(task)]
     if name == "tokenizers":
         return inputs.tokenizers()
     if name == "runs to resume":
-        return [{"text.txt": (inputs.ENGLISH * 3).encode(), **inputs.trained()}]
+        return [{"text.txt": (ENGLISH * 3).encode(), **inputs.trained()}]
     if name == "logs of runs":
         return [files | {"whole.jsonl": files["log.jsonl"]} for files in [inputs.log_files()]]
     return inputs.whole_inputs()[name]
@@ -75,7 +76,7 @@ def test_damage_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hashes_are_mended_so_that_damage_reaches_the_readers() -> None:
-    files = inputs.made("classification")
+    files = made("classification")
     damaged = rehashed(files | {"tokenizer.json": as_json({"kind": "byte", "format": 1})})
     with pytest.raises(AssertionError, match="fit its config"):
         assert inputs.holds(inputs.reader("model folders: classification"), damaged) == "result", "fit its config"
