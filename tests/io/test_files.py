@@ -346,21 +346,22 @@ def test_a_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["well", "killed"])
 def test_a_second_process_waits_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str) -> None:
     lock = tmp_path / "thing.lock"
-    told = threading.Event()
+    told, let_go = threading.Event(), threading.Event()
     caplog.handler.addFilter(lambda record: told.set() or True)  # type: ignore[func-returns-value]
     with holding(lock) as other, ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "textseq"):
 
-        def wait() -> int | None:
+        def wait() -> bool:
             with locked(lock):
-                return other.poll()
+                return let_go.is_set()
 
         waiting = pool.submit(wait)
         assert told.wait(60)
         assert not waiting.done()
+        let_go.set()
         if end == "killed":
             other.kill()
         other.communicate("")
-        assert waiting.result() is not None
+        assert waiting.result()
     assert caplog.messages == [f"note: another process is making {tmp_path / 'thing'}; waiting for its end"]
     assert not lock.exists()
 

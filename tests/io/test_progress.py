@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from textseq.io import progress
+from textseq.io.counting import FIRST_LINE, announce, counted, counting, showing_counts
 from textseq.io.progress import LINE_EVERY, ProgressBar, write_line
 
 
@@ -89,3 +91,30 @@ def test_lines_go_to_stderr_and_in_a_notebook_to_its_output(
     monkeypatch.setattr(progress, "IN_NOTEBOOK", True)
     write_line("step 2")
     assert capsys.readouterr() == ("step 2\n", "")
+
+
+def test_counts_are_shown_after_a_while_where_they_are_asked_for(clock: list[float]) -> None:
+    lines: list[str] = []
+
+    def slow() -> Iterator[int]:
+        for number in range(4):
+            clock[0] += FIRST_LINE
+            yield number
+
+    assert [*counted(slow(), "rows read of a.tsv")] == [0, 1, 2, 3]  # nobody asked
+    with showing_counts(lines.append):
+        assert [*counted(slow(), "rows read of a.tsv")] == [0, 1, 2, 3]
+        assert [*counted(range(9), "rows read of b.tsv")] == [*range(9)]
+        announce("learning subwords")
+    with showing_counts(lines.append, show=False):
+        assert [*counted(slow(), "rows read of a.tsv")] == [0, 1, 2, 3]
+    assert lines == ["rows read of a.tsv: 1 in 00:03", "learning subwords"]
+
+
+def test_a_terminal_shows_what_is_counted(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with showing_counts(write_line), counting("rows read") as count:
+        clock[0] += LINE_EVERY
+        count(12_000)
+    assert "rows read: 12,000 in 00:" in terminal.getvalue()

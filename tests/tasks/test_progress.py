@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
@@ -10,7 +11,7 @@ import pytest
 
 import textseq
 from textseq.config.training import TrainingConfig
-from textseq.io import progress
+from textseq.io import counting, progress
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.run import TrainOptions
@@ -88,3 +89,38 @@ def test_progress_can_be_silenced(capfd: pytest.CaptureFixture[str], monkeypatch
     train_language_model(training=TRAINING, progress=False)
     textseq.resume("text", training=TrainingConfig(max_steps=3), progress=False)
     assert capfd.readouterr() == ("", "")
+
+
+def test_reading_and_encoding_say_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "FIRST_LINE", 0.0)
+    lines: list[str] = []
+    train_translator(training=TRAINING, report=lines.append)
+    first = next(place for place, line in enumerate(lines) if "parameters" in line)
+    said = [line.rpartition(":")[0].rpartition(":")[0] for line in lines[:first]]
+    assert any(re.fullmatch(r"pairs read of .*pairs\.tsv", line) for line in said)
+    assert "characters of pairs.tsv-both read for the vocabulary" in said
+    assert {f"characters of pairs.tsv-{side} (train) encoded" for side in ("source", "target")} <= {*said}
+
+
+@pytest.mark.parametrize(
+    ("train", "flag", "file", "unit"),
+    [
+        (train_language_model, "--text", "text.txt", "tokens"),
+        (train_classifier, "--labelled", "labelled.tsv", "texts"),
+        (train_tagger, "--tagged", "tagged.conll", "sentences"),
+    ],
+    ids=["language model", "classifier", "tagger"],
+)
+def test_an_evaluation_says_how_far_it_is(
+    train: Callable[..., None],
+    flag: str,
+    file: str,
+    unit: str,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counting, "FIRST_LINE", 0.0)
+    train(training=TRAINING, name="mine", progress=False)
+    code, _, err = command("evaluate", "--model", "mine", flag, file)
+    assert code == 0
+    assert f"{unit} of {file} measured: " in err

@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -48,7 +49,7 @@ from textseq.training.batch_size import auto_batch_size
 from textseq.training.batches import Batches, BatchLike
 from textseq.training.distributed.environment import DistributedEnvironment, environment
 from textseq.training.distributed.group import Command, join_process_group
-from textseq.training.state import interleave
+from textseq.training.state import interleave, restore_optimizer
 from textseq.training.step import TrainStep
 from textseq.training.trainer import Trainer
 
@@ -538,6 +539,15 @@ def _fail_in_a_step(how: str, rank: int) -> None:
             hook.remove()
 
     TrainStep._learn = learn  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", ["optimizer.0.exp_avg", "state.0"])
+def test_whole_numbers_are_no_state(name: str) -> None:
+    weights = nn.Parameter(torch.zeros(2, 2))
+    optimizer = torch.optim.Adam([weights])
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} is of type torch\.int64"):
+        restore_optimizer({name: torch.zeros(2, 2, dtype=torch.int64)}, [weights], optimizer)
+    assert restore_optimizer({"state.0": torch.zeros(1, 2)}, [weights], optimizer) is not None
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class ModelInfo:
     data: Table = field(default_factory=dict)
     training: Table = field(default_factory=dict)
     source: Table = field(default_factory=dict)
-    """Settings of the data source; empty in a model that was saved to be given away."""
+    """Settings of the data source; only the names of columns in a model that was saved to be given away."""
     corpus: CorpusInfo = CorpusInfo()
     language: str | None = None
     source_language: str | None = None

@@ -17,6 +17,7 @@ from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
 from textseq.data.text import corpus_names
 from textseq.errors import TextseqError
+from textseq.io.counting import counting, showing_counts
 from textseq.tasks import registry
 from textseq.tasks.task import Task
 from textseq.tasks.translation.spec import TRANSLATION
@@ -149,15 +150,22 @@ def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
     predictor = registry.load(folder, device=options.device, precision=options.precision)
     if options.plot_confusion is not None and not predictor.has_confusion:
         raise TextseqError("--plot-confusion needs a model that predicts one label for each text or word; leave it out")
-    settings = options.settings(task)
-    if "process_group" in inspect.signature(predictor.evaluate).parameters:
+    settings, parameters = options.settings(task), inspect.signature(predictor.evaluate).parameters
+    if "process_group" in parameters:
         settings["process_group"] = process_group(options.device)
     elif (count := environment().count) > 1:
         raise TextseqError(f"{task.noun} is evaluated by one process, got {count} (torchrun); start one")
     source = predictor.evaluation_source(with_stdin(options.source(task)))
     dataset = source.open_whole(data_dir=options.data, download=options.download)
     print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset))])
-    evaluation: Metrics = predictor.evaluate(dataset, options.split or default_split(dataset.splits), **settings)
+    from textseq.io.progress import write_line
+
+    split = options.split or default_split(dataset.splits)
+    shown = showing_counts(write_line, show=environment().leads)
+    with shown, counting(f"{predictor.unit} of {dataset.name} measured") as count:
+        if "progress" in parameters:
+            settings["progress"] = count
+        evaluation: Metrics = predictor.evaluate(dataset, split, **settings)
     return evaluation
 
 

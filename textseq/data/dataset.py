@@ -16,6 +16,7 @@ from textseq.data.corpora.text_formats import CorpusDocument, members
 from textseq.data.readers.row_errors import OnError, RowFile, kinds_to_drop
 from textseq.data.splits import ConcatDataset, Subset
 from textseq.errors import TextseqError, unknown
+from textseq.io.counting import counted
 from textseq.io.documents import Document
 
 SPLITS = ("train", "validation", "test")
@@ -219,7 +220,7 @@ class Survey(Generic[Checked]):
         """
         empty = True
         for file in files:
-            for row in file.surveyed(self.notes):
+            for row in counted(file.surveyed(self.notes), f"{self.unit} read of {file.name}"):
                 self.digests[split].update(self.content(row).encode())
                 empty = False
                 yield row

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from textseq.config.tokenizer import TOKENIZER_OPTIONS, TokenizerConfig
 from textseq.errors import TextseqError, unknown
+from textseq.io.counting import counting
 from textseq.io.files import json_of, read_text, replacing, sha256
 from textseq.io.locks import clear_leavings, locked
 from textseq.tokenizers.base import TOKENIZER_FORMAT, Tokenizer
@@ -117,7 +118,9 @@ def tokenizer_for(
 
 def _train_tokenizer(dataset: DocumentSet, options: TokenizerConfig, folder: Path) -> Tokenizer:
     """Train a tokenizer and save it in a folder of the cache."""
-    tokenizer = TOKENIZERS[options.tokenizer].train(dataset.documents(TRAIN_SPLIT), options)
+    with counting(f"characters of {dataset.name} read for the vocabulary") as count:
+        documents = (_passed(document, count) for document in dataset.documents(TRAIN_SPLIT))
+        tokenizer = TOKENIZERS[options.tokenizer].train(documents, options)
     if options.rare_words == "unknown" and tokenizer.size == len(tokenizer.fallback):
         raise TextseqError(
             f"no word of '{dataset.name}' occurs {options.minimum_count} times; lower --minimum-count or give more text"
@@ -126,6 +129,13 @@ def _train_tokenizer(dataset: DocumentSet, options: TokenizerConfig, folder: Pat
     with replacing(folder / CHECK_FILE) as (file,):
         file.write(tokenizer.fingerprint.encode())
     return tokenizer
+
+
+def _passed(document: Iterable[str], count: Callable[[float], object]) -> Iterator[str]:
+    """The chunks of a document, whose characters are counted."""
+    for chunk in document:
+        yield chunk
+        count(len(chunk))
 
 
 def _cached_tokenizer(folder: Path, kind: str) -> Tokenizer | None:
@@ -235,7 +245,8 @@ def _write(
     counts, paths = _Counts(), identity.files(path)
     hashes = [hashlib.sha256() for _ in paths]
     label_ids = {label: np.array(number, "<i8").tobytes() for number, label in enumerate(identity.labels)}
-    with replacing(*paths, path.with_suffix(".json")) as (*files, header):
+    title = f"characters of {identity.dataset} ({identity.split}) encoded"
+    with replacing(*paths, path.with_suffix(".json")) as (*files, header), counting(title) as count:
 
         def write(number: int, data: bytes) -> None:
             hashes[number].update(data)
@@ -247,7 +258,7 @@ def _write(
             if label is not None:
                 write(2, label_ids[label])
             counts.documents += 1
-            for tokens in tokenizer.encode_chunks(counts.text(tokenizer.normalized(document))):
+            for tokens in tokenizer.encode_chunks(counts.text(_passed(tokenizer.normalized(document), count))):
                 write(0, tokens.astype(identity.dtype).tobytes())
                 counts.tokens += len(tokens)
         if counts.tokens == 0:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-from textseq.errors import TextseqError
+from contextlib import chdir, contextmanager, suppress
+from pathlib import Path
 
 
 @contextmanager
@@ -17,9 +17,6 @@ def default_style() -> Iterator[None]:
     """Draw in this block with matplotlib's defaults, whatever a matplotlibrc says; also a decorator.
 
     LaTeX and mathematics in ``$`` are off: labels and names are drawn as they are.
-
-    Raises:
-        TextseqError: matplotlib does not start.
     """
     _import_matplotlib()
     import matplotlib
@@ -41,15 +38,25 @@ def _import_matplotlib() -> None:
     backend, log = os.environ.pop("MPLBACKEND", None), logging.getLogger("matplotlib")
     before, log.disabled = log.disabled, True
     try:
+        try:
+            import matplotlib
+        except Exception:  # a matplotlibrc that cannot be read
+            _import_without_settings()
         import matplotlib
 
         if backend:
             with suppress(ValueError):
                 matplotlib.rcParams["backend"] = backend
-    except Exception as error:  # such as a matplotlibrc in the current folder that is no text
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise TextseqError(f"no picture is drawn, as matplotlib does not start ({reason}); see matplotlibrc") from error
     finally:
         log.disabled = before
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
+
+
+def _import_without_settings() -> None:
+    """Import matplotlib in a folder with an empty matplotlibrc."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        del sys.modules[name]
+    with tempfile.TemporaryDirectory() as empty, chdir(empty):
+        Path("matplotlibrc").touch()  # the one that matplotlib reads first
+        import matplotlib  # noqa: F401

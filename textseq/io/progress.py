@@ -19,6 +19,8 @@ IN_NOTEBOOK = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 
 FORMAT = f"{{desc}}{{percentage:3.0f}}%|{'{bar}' if IN_NOTEBOOK else '{bar:20}'}| {{elapsed}}<{{remaining}}{{postfix}}"
 
+COUNT_FORMAT = "{desc}{n:,.0f} in {elapsed}{postfix}"
+
 
 def write_line(line: str) -> None:
     """Print a line between updates of the bars, on stderr; in a notebook as its output.
@@ -33,11 +35,12 @@ class ProgressBar:
     """A bar, or lines.
 
     Args:
-        total: the amount of work.
+        total: the amount of work; None if it is not known.
         title: what is done.
         done: of the work, at the start.
         show: show a bar or lines.
         report: receives the lines.
+        first: seconds until the first line.
 
     Example:
         >>> with ProgressBar(len(texts), "reading") as bar:
@@ -48,20 +51,26 @@ class ProgressBar:
 
     def __init__(
         self,
-        total: float,
+        total: float | None,
         title: str,
         *,
         done: float = 0.0,
         show: bool = True,
         report: Callable[[str], None] = write_line,
+        first: float | None = None,
     ) -> None:
         on_screen = IN_NOTEBOOK or sys.stderr.isatty()
         self.bar: tqdm[NoReturn] = tqdm(
-            total=total, initial=done, desc=f"{title}: ", bar_format=FORMAT, disable=not (show and on_screen)
+            total=total,
+            initial=done,
+            desc=f"{title}: ",
+            bar_format=COUNT_FORMAT if total is None else FORMAT,
+            disable=not (show and on_screen),
         )
         self.report = report if show and not on_screen else None
         self.title, self.total, self.first, self.done, self.note = title, total, done, done, ""
-        self.started = self.reported = time.monotonic()
+        self.started = time.monotonic()
+        self.next_line = self.started + (LINE_EVERY if first is None else first)
 
     def update(self, amount: float, note: str | None = None) -> None:
         """So much more of the work is done.
@@ -75,11 +84,13 @@ class ProgressBar:
             self.note = note
             self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(amount)
-        if self.report is not None and (now := time.monotonic()) - self.reported >= LINE_EVERY:
-            self.reported = now
+        if self.report is not None and (now := time.monotonic()) >= self.next_line:
+            self.next_line = now + LINE_EVERY
             self.report(self._line(now - self.started))
 
     def _line(self, seconds: float) -> str:
+        if self.total is None:
+            return f"{self.title}: {self.done:,.0f} in {tqdm.format_interval(seconds)}"
         share, here = self.done / self.total, self.done - self.first
         left = f", {tqdm.format_interval(seconds * (self.total - self.done) / here)} left" if here > 0 else ""
         return f"{self.title}: {share:.0%} after {tqdm.format_interval(seconds)}{left}" + (

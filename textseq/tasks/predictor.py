@@ -50,6 +50,8 @@ class Predictor(ABC, Generic[Dataset]):
     """
 
     noun: ClassVar[str]
+    unit: ClassVar[str] = "texts"
+    """What progress counts in an evaluation."""
     precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
 
     def __init__(

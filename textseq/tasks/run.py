@@ -18,6 +18,7 @@ from textseq.config.base import Settings
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import DataSource
 from textseq.errors import TextseqError
+from textseq.io.counting import showing_counts
 from textseq.io.progress import write_line
 from textseq.tasks.base import Report
 from textseq.tasks.initialization import fill_with_vectors, keep_labels, load_init_model
@@ -90,51 +91,54 @@ def train(
         Interrupted: after Ctrl-C or SIGTERM; the run was saved.
     """
     report = reporter(report, progress=progress)
-    run_class = task.run_class()
-    source = source.resolved()
-    dataset = source.open(data_dir=data_dir, download=download)
-    folder = new_folder(source.default_name(dataset) if name is None else name, overwrite=overwrite)
-    vectors: str | None = getattr(source, "vectors", None)
-    init = load_init_model(init_from, (task.name, *run_class.init_tasks), vectors=vectors)
-    if new_vocabulary and init is None:
-        raise TextseqError("--new-vocabulary: expected --from MODEL, got none; leave it out")
-    model, data = run_class.settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
-    kept = None if new_vocabulary else init
-    if kept:
-        dataset = keep_labels(dataset, kept.info)
-    training = checked_training(task, training or task.training_config())
-    for note in dataset.notes:
-        report(note)
-    info = ModelInfo(
-        task=task.name,
-        textseq=__version__,
-        source=source.to_dict(),
-        corpus=CorpusInfo(
-            name=dataset.name, title=dataset.title, licence=dataset.licence, fingerprint=dataset.fingerprint
-        ),
-        init_from=init_from,
-        init_corpora=init.info.corpora if init else (),
-        model=model.to_dict(),
-        data=data.to_dict(),
-        training=training.to_dict(),
-        **{name: getattr(dataset, name) for name in run_class.dataset_info},
-    )
-    if kept is None:
-        tokenizer, added = run_class.make_tokenizer(dataset, data, report), ""
-    else:
-        tokenizer, added = run_class.extend_tokenizer(dataset, data, kept)
-    run = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
-    if init:
-        known = run.init_weights(init)
+    with showing_counts(report, show=progress and environment().leads):
+        run_class = task.run_class()
+        source = source.resolved()
+        dataset = source.open(data_dir=data_dir, download=download)
+        folder = new_folder(source.default_name(dataset) if name is None else name, overwrite=overwrite)
+        vectors: str | None = getattr(source, "vectors", None)
+        init = load_init_model(init_from, (task.name, *run_class.init_tasks), vectors=vectors)
+        if new_vocabulary and init is None:
+            raise TextseqError("--new-vocabulary: expected --from MODEL, got none; leave it out")
+        model, data = run_class.settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
+        kept = None if new_vocabulary else init
         if kept:
-            added = ", ".join(filter(None, (added, _new_labels(run.info.labels, kept.info.labels))))
-            known = f"its tokenizer is kept; your data add {added or 'nothing'}"
-        report(f"weights from {init.folder}; {known}")
-    elif not source.corpus and vectors is None and (start := run.suggested_start()):
-        report(f"note: this is little data; --from {start.name}, which ships with textseq, is mostly a better start")
-    if vectors is not None:
-        for line in fill_with_vectors(run.predictor(), vectors, data_dir, download=download):
-            report(line)
+            dataset = keep_labels(dataset, kept.info)
+        training = checked_training(task, training or task.training_config())
+        for note in dataset.notes:
+            report(note)
+        info = ModelInfo(
+            task=task.name,
+            textseq=__version__,
+            source=source.to_dict(),
+            corpus=CorpusInfo(
+                name=dataset.name, title=dataset.title, licence=dataset.licence, fingerprint=dataset.fingerprint
+            ),
+            init_from=init_from,
+            init_corpora=init.info.corpora if init else (),
+            model=model.to_dict(),
+            data=data.to_dict(),
+            training=training.to_dict(),
+            **{name: getattr(dataset, name) for name in run_class.dataset_info},
+        )
+        if kept is None:
+            tokenizer, added = run_class.make_tokenizer(dataset, data, report), ""
+        else:
+            tokenizer, added = run_class.extend_tokenizer(dataset, data, kept)
+        run = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
+        if init:
+            known = run.init_weights(init)
+            if kept:
+                added = ", ".join(filter(None, (added, _new_labels(run.info.labels, kept.info.labels))))
+                known = f"its tokenizer is kept; your data add {added or 'nothing'}"
+            report(f"weights from {init.folder}; {known}")
+        elif not source.corpus and vectors is None and (start := run.suggested_start()):
+            report(
+                f"note: this is little data; --from {start.name}, which ships with textseq, is mostly a better start"
+            )
+        if vectors is not None:
+            for line in fill_with_vectors(run.predictor(), vectors, data_dir, download=download):
+                report(line)
     return cast(AnyPredictor, run.run(overwrite=overwrite))
 
 
@@ -162,28 +166,29 @@ def resume(
         Interrupted: after Ctrl-C or SIGTERM; the run was saved.
     """
     report = reporter(report, progress=progress)
-    folder = find_run(str(run))
-    saved = last_checkpoint(folder)
-    where = str(saved.folder / "config.json")
-    task = task_named(saved.info.task, where=where)
-    dataset = saved_source(task, saved).open(data_dir=data_dir, download=download)
-    if saved.info.corpus.fingerprint != dataset.fingerprint:
-        raise TextseqError(
-            f"the text of {folder} is not the one that the run was started with; restore it, or start a new run "
-            f"(--from {folder.name} initializes it with these weights)"
-        )
-    before = task.training_config.from_dict(saved.info.training, where=where)
-    training = checked_training(task, training or before)
-    for setting in ("optimizer", "best_by"):
-        value, asked = getattr(before, setting), getattr(training, setting)
-        if value != asked:
-            flag = setting.replace("_", "-")
-            raise TextseqError(f"--{flag}: {folder} was started with {value}, got {asked}; leave it out")
-    run_class = task.run_class()
-    dataset = keep_labels(dataset, saved.info)
-    info = replace(saved.info, training=training.to_dict())
-    tokenizer = run_class.load_tokenizer(saved)
-    continued = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
+    with showing_counts(report, show=progress and environment().leads):
+        folder = find_run(str(run))
+        saved = last_checkpoint(folder)
+        where = str(saved.folder / "config.json")
+        task = task_named(saved.info.task, where=where)
+        dataset = saved_source(task, saved).open(data_dir=data_dir, download=download)
+        if saved.info.corpus.fingerprint != dataset.fingerprint:
+            raise TextseqError(
+                f"the text of {folder} is not the one that the run was started with; restore it, or start a new run "
+                f"(--from {folder.name} initializes it with these weights)"
+            )
+        before = task.training_config.from_dict(saved.info.training, where=where)
+        training = checked_training(task, training or before)
+        for setting in ("optimizer", "best_by"):
+            value, asked = getattr(before, setting), getattr(training, setting)
+            if value != asked:
+                flag = setting.replace("_", "-")
+                raise TextseqError(f"--{flag}: {folder} was started with {value}, got {asked}; leave it out")
+        run_class = task.run_class()
+        dataset = keep_labels(dataset, saved.info)
+        info = replace(saved.info, training=training.to_dict())
+        tokenizer = run_class.load_tokenizer(saved)
+        continued = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
     return cast(AnyPredictor, continued.run(resume=True))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
+from textseq.io.counting import announce
 from textseq.tokenizers.base import Ids, StreamDecoder, counted, required_string
 from textseq.tokenizers.characters import BYTES, ByteStream
 from textseq.tokenizers.pretokenizer import PretokenizingTokenizer, count_pretokens
@@ -48,6 +49,9 @@ _MANY = 200
 # Pretokens whose segmentations are cached, a kilobyte each: finding them takes far longer than sampling one.
 # Multi30k has 39,523 in English and German.
 _CACHE_SIZE = 2**16
+
+# Pretokens from which on training takes many seconds.
+_LONG = 20_000
 
 # A constant: the trained model depends on the number of threads.
 _THREADS = 4
@@ -186,6 +190,8 @@ def _train(counts: Sequence[tuple[str, int]], options: TokenizerConfig) -> bytes
     from sentencepiece import SentencePieceTrainer
 
     proto = io.BytesIO()
+    if len(counts) > _LONG:
+        announce(f"learning {options.vocabulary_size:,} subwords from {len(counts):,} words")
     try:
         SentencePieceTrainer.train(
             sentence_iterator=(f"{word}\t{count}" for word, count in (*counts, (" ", 1))),

@@ -178,12 +178,14 @@ def restore_optimizer(
 ) -> State | None:
     """Restore what ``optimizer_tensors`` saved; returns the hidden state that is saved beside it.
 
-    A ValueError if a tensor does not fit the parameters.
+    A ValueError if a tensor does not fit the parameters, or holds no real numbers.
     """
     device = parameters[0].device
     optimizer.state.clear()
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
+        if kind in ("optimizer", "state") and not tensor.is_floating_point():
+            raise ValueError(f"{name} is of type {tensor.dtype}")
         if kind == "optimizer":
             index, _, key = rest.partition(".")
             if int(index) >= len(parameters) or tensor.shape not in (parameters[int(index)].shape, torch.Size()):

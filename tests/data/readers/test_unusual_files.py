@@ -125,6 +125,19 @@ TAGGED = {
         2,
         "comments",
     ),
+    "comments of as many words as columns": Case(
+        "# comment\na DET\ncat NOUN\nsees VERB\n\n# comment\ndogs NOUN\nrun VERB\n",
+        {},
+        (CAT, RUNS),
+        2,
+        "Skipped in FILE: comments, which begin with # (2 lines: 1, 6).",
+    ),
+    "a number sign and its tag": Case(
+        "# #\n1 NUM\n\n# NUM\n1 NUM\n# SYM\n\n",
+        {},
+        ((("#", "1"), ("#", "NUM")), (("#", "1", "#"), ("NUM", "NUM", "SYM"))),
+        2,
+    ),
     "a hashtag first": Case(
         "#newparty\tX\ndogs\tNOUN\n\n#new\tX\n#topic\tX\nrun\tVERB\n\n#newpar\tX\nrun\tVERB\n",
         {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -47,7 +48,7 @@ class TaggedFile(RowFile[Tagged]):
     Columns are separated by a tab if the line has one, or else by spaces. ``columns`` are the numbers of the word's and
     the tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Word ranges and empty nodes of a
     ``universal`` file are skipped; in others a header and comments, which are lines that begin with "#" and have not as
-    many columns as the file. -DOCSTART- ends a sentence.
+    many columns as the file, or a tag that no word has. -DOCSTART- ends a sentence.
     """
 
     unit: ClassVar[str] = "sentences"
@@ -102,7 +103,7 @@ class TaggedFile(RowFile[Tagged]):
                 continue
             if line.startswith("#") and NO_WORDS.match(line):
                 continue
-            if line.startswith("#") and self.first and len(cells) != len(self.first):
+            if line.startswith("#") and self._is_comment(cells):
                 yield number, COMMENT
                 continue
             if has_header and tuple(cells) == self.first:
@@ -120,6 +121,29 @@ class TaggedFile(RowFile[Tagged]):
                 first, error = number, RowError("overlong", f"with more than {self.longest:,} words")
             if error is not None:
                 words, tags = [], []  # the rest of the sentence is not needed
+
+    def _is_comment(self, cells: Sequence[str]) -> bool:
+        """Whether a line that begins with "#" is a comment, not a word such as "#" or "#hashtag"."""
+        if self.first and len(cells) != len(self.first):
+            return True
+        pair = self._pair(cells)
+        return not isinstance(pair, RowError) and any(map(str.isalnum, pair[1])) and pair[1] not in self._word_tags
+
+    @cached_property
+    def _word_tags(self) -> set[str]:
+        """The tags of words: of lines without "#", of one with it right after these, or of several such words."""
+        tags = set()
+        hashed: dict[str, str] = {}
+        after_word = False
+        for line in self.document.lines():
+            pair = self._pair(cells_of(line)) if line.strip() else NO_WORD
+            begins = line.startswith("#")
+            if not isinstance(pair, RowError) and (
+                not begins or after_word or hashed.setdefault(pair[1], pair[0]) != pair[0]
+            ):
+                tags.add(pair[1])
+            after_word = not isinstance(pair, RowError) and not begins
+        return tags
 
     def _has_header(self) -> bool:
         pair = self._pair(self.first)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from shlex import quote
@@ -94,6 +94,7 @@ class TextGenerator(Predictor[DocumentSet]):
     """
 
     noun = "a language model"
+    unit = "tokens"
     precisions = ("float32", "int8")
     model: LanguageModel
     tokenizer: Tokenizer
@@ -252,7 +253,13 @@ class TextGenerator(Predictor[DocumentSet]):
             yield logits[0].float()
 
     def evaluate(
-        self, dataset: DocumentSet, split: str = "test", *, window: int | None = None, streams: int = 1
+        self,
+        dataset: DocumentSet,
+        split: str = "test",
+        *,
+        window: int | None = None,
+        streams: int = 1,
+        progress: Callable[[int], object] = lambda count: None,
     ) -> LanguageModelMetrics:
         """The loss on a split of a text.
 
@@ -261,14 +268,22 @@ class TextGenerator(Predictor[DocumentSet]):
             split: of the dataset.
             window: tokens read at a time.
             streams: parts of the text that are read in parallel.
+            progress: called with the number of predictions of each forward pass.
 
         Raises:
             TextseqError: the text lacks the split, or it has fewer than two tokens.
         """
         tokens = token_file(dataset, split, self.tokenizer, cache_folder())
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
-        characters = tokens.characters
-        return measure(self.model, tokens.ids, setup=setup, characters=characters, window=window, streams=streams)
+        return measure(
+            self.model,
+            tokens.ids,
+            setup=setup,
+            characters=tokens.characters,
+            window=window,
+            streams=streams,
+            progress=progress,
+        )
 
     def _start(self) -> torch.Tensor:
         """The id of ``START``, (1,), or 0 if the vocabulary lacks it."""

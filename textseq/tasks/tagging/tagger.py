@@ -66,6 +66,7 @@ class Tagger(LabelPredictor[TaggedDataset]):
     """
 
     noun = "a tagger"
+    unit = "sentences"
     model: TaggerModel
     tokenizer: Lexicon
 

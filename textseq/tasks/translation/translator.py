@@ -109,6 +109,7 @@ class Translator(Predictor[PairDataset]):
     """
 
     noun = "a translator"
+    unit = "sentences"
     precisions = ("float32", "int8")
     model: TranslationModel
 
