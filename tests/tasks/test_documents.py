@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from textseq.errors import TextseqError
 from textseq.tasks.documents.formats import plain_parts, subtitle_parts, translate_document
-from textseq.tasks.documents.markup import parts_of
+from textseq.tasks.documents.markup import attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, translated
-from textseq.tasks.documents.word import leaf, word_parts
+from textseq.tasks.documents.word import box_parts, leaf, word_parts
 from textseq.tasks.registry import load_translator
 from textseq.tasks.translation.processing import Translation
 
@@ -45,6 +45,9 @@ def translate(sentences: Iterator[str]) -> Iterator[list[Translation]]:
 
 
 def of_html(document: str) -> str:
+    parts = [*attribute_parts(document)]
+    results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
+    document = "".join(part if isinstance(part, str) else next(results).render(html.escape) for part in parts)
     parts = [*parts_of(document)]
     results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
     return "".join(
@@ -67,6 +70,10 @@ def of_html(document: str) -> str:
         ("<b>is <p>big</b>", "<b>est <p>grande</b>"),
         ("<script>if (a<b) the();</script>\n<p>the</p>\n", "<script>if (a<b) the();</script>\n<p>la</p>\n"),
         ("<!-- the -->\n<p>the</p> <pre>the</pre>", "<!-- the -->\n<p>la</p> <pre>the</pre>"),
+        ("<img src='the' alt='The white house'>", "<img src='the' alt=\"la maison blanche\">"),
+        ('<input data-title="the" PLACEHOLDER = the>', '<input data-title="the" PLACEHOLDER = "la">'),
+        ('<a title="the &quot;big&quot;\nhouse">the</a>', '<a title="la &quot;BIG&quot; maison">la</a>'),
+        ('<pre title="the"></pre><p title="1" x="title=the">', '<pre title="the"></pre><p title="1" x="title=the">'),
         ("<h1>the</h1>\n  <br/>the. Big house<br>", "<h1>la</h1>\n  <br/>la. grande maison<br>"),
     ],
 )  # fmt: skip
@@ -146,9 +153,11 @@ def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:
 
 
 def of_word(body: str) -> str:
-    parts = [*word_parts(body)]
-    results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
-    return "".join(part if isinstance(part, str) else part.layout(next(results).render(leaf)) for part in parts)
+    for parts_in in (box_parts, word_parts):
+        parts = [*parts_in(body)]
+        results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
+        body = "".join(part if isinstance(part, str) else part.layout(next(results).render(leaf)) for part in parts)
+    return body
 
 
 def run_of(text: str, format: str = "") -> str:
@@ -182,6 +191,33 @@ def linked(runs: str) -> str:
 def test_formatting_of_word_moves_with_the_words(source: list[str], target: list[str]) -> None:
     head, tail = '<w:body><w:p w:id="1"><w:pPr><w:rPr><w:i/></w:rPr></w:pPr>', "</w:p><w:sectPr/></w:body>"
     assert of_word(head + "".join(source) + tail) == head + "".join(target) + tail
+
+
+def box(runs: str) -> str:
+    return f"<w:r><w:pict><w:txbxContent><w:p>{runs}</w:p></w:txbxContent></w:pict></w:r>"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (  # a text box in a paragraph of text, twice as Word writes it for its older versions
+            f"<w:p>{run_of('the ')}{box(run_of('white house'))}{box(run_of('big'))}{run_of('house')}</w:p>",
+            f"<w:p>{run_of('la ')}{box(run_of('maison blanche'))}{box(run_of('grande'))}{run_of('maison')}</w:p>",
+        ),
+        (f"<w:p>{box(run_of('the house'))}</w:p>", f"<w:p>{box(run_of('la maison'))}</w:p>"),
+        (  # an empty paragraph before another
+            f'<w:p w:rsidR="1"/><w:p w:rsidR="2">{run_of("the house")}</w:p>',
+            f'<w:p w:rsidR="1"/><w:p w:rsidR="2">{run_of("la maison")}</w:p>',
+        ),
+        (  # a table in a cell
+            f"<w:tbl><w:tc><w:tbl><w:tc><w:p>{run_of('the')}</w:p></w:tc></w:tbl><w:p/></w:tc></w:tbl>",
+            f"<w:tbl><w:tc><w:tbl><w:tc><w:p>{run_of('la')}</w:p></w:tc></w:tbl><w:p/></w:tc></w:tbl>",
+        ),
+    ],
+    ids=["boxes within text", "a box alone", "an empty paragraph", "a table in a table"],
+)
+def test_boxes_and_tables_of_word_are_translated(source: str, target: str) -> None:
+    assert of_word(source) == target
 
 
 def test_a_file_of_word_stays_one(translators: Path, tmp_path: Path) -> None:

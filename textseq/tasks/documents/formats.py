@@ -6,7 +6,7 @@ import html
 import re
 import textwrap
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, archive_of, reading
 from textseq.io.files import check_outputs, replacing
-from textseq.tasks.documents.markup import parts_of
+from textseq.tasks.documents.markup import attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
-from textseq.tasks.documents.word import MEMBERS, leaf, word_parts
+from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
 from textseq.tasks.translation.translator import Progress, Translator
 
@@ -33,6 +33,12 @@ WIDTHS = range(50, 101)
 
 PAGES = re.compile(r".*\.(xhtml|html?)", re.IGNORECASE)
 """Files of an e-book that have text."""
+
+
+Format = Callable[[Path, str, Translate, BinaryIO], None]
+
+Pass = tuple[Callable[[str], Iterable[str | Paragraph]], Callable[[str], str]]
+"""Raw markup and paragraphs of a text, and how what is written between the marks of a paragraph is escaped."""
 
 
 def translate_document(
@@ -75,7 +81,7 @@ def translate_document(
         FORMATS[ending](source, encoding, translate, file)
 
 
-def _of_text(parts: Callable[[str], Iterable[str | Paragraph]], escape: Callable[[str], str] = str) -> Format:
+def _of_text(*passes: Pass) -> Format:
     """A format that is one text."""
 
     def convert(path: Path, encoding: str, translate: Translate, file: BinaryIO) -> None:
@@ -84,9 +90,16 @@ def _of_text(parts: Callable[[str], Iterable[str | Paragraph]], escape: Callable
             text += chunk
             if len(text) > LARGEST:
                 raise TextseqError(f"{path}: expected at most {LARGEST:,} characters, got more; divide it")
-        file.write("".join(_written(parts(text), translate, escape)).encode())
+        file.write(_passed(text, passes, translate).encode())
 
     return convert
+
+
+def _passed(text: str, passes: Sequence[Pass], translate: Translate) -> str:
+    """A text with the paragraphs of one pass after the other translated."""
+    for parts, escape in passes:
+        text = "".join(_written(parts(text), translate, escape))
+    return text
 
 
 def _written(parts: Iterable[str | Paragraph], translate: Translate, escape: Callable[[str], str]) -> Iterator[str]:
@@ -148,9 +161,7 @@ def _balanced(text: str, lines: int) -> str:
     return "\n".join(broken)
 
 
-def _of_archive(
-    pages: re.Pattern[str], parts: Callable[[str], Iterable[str | Paragraph]], escape: Callable[[str], str]
-) -> Format:
+def _of_archive(pages: re.Pattern[str], *passes: Pass) -> Format:
     """A format that is a ZIP archive: its pages are translated; every other file is copied."""
 
     def convert(path: Path, encoding: str, translate: Translate, file: BinaryIO) -> None:
@@ -164,23 +175,19 @@ def _of_archive(
                         page = data.decode("utf-8-sig")
                     except UnicodeDecodeError as error:
                         raise TextseqError(f"{path}: {item.filename} is not UTF-8 text ({error})") from None
-                    data = "".join(_written(parts(page), translate, escape)).encode()
+                    data = _passed(page, passes, translate).encode()
                 copy.writestr(item, data, compress_type=item.compress_type)  # "mimetype" of a book stays uncompressed
 
     return convert
 
 
-escape = partial(html.escape, quote=False)
-
-Format = Callable[[Path, str, Translate, BinaryIO], None]
+HTML: tuple[Pass, ...] = (attribute_parts, html.escape), (parts_of, partial(html.escape, quote=False))
 
 FORMATS: Mapping[str, Format] = {
-    ".txt": _of_text(plain_parts),
-    ".srt": _of_text(subtitle_parts),
-    ".html": _of_text(parts_of, escape),
-    ".htm": _of_text(parts_of, escape),
-    ".xhtml": _of_text(parts_of, escape),
-    ".epub": _of_archive(PAGES, parts_of, escape),
-    ".docx": _of_archive(MEMBERS, word_parts, leaf),
+    ".txt": _of_text((plain_parts, str)),
+    ".srt": _of_text((subtitle_parts, str)),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), _of_text(*HTML)),
+    ".epub": _of_archive(PAGES, *HTML),
+    ".docx": _of_archive(MEMBERS, (box_parts, leaf), (word_parts, leaf)),
 }
 """How a document is read, translated and written, by the ending of its name."""

@@ -24,6 +24,11 @@ u var wbr
 INLINE = frozenset(_INLINE.split())
 """Elements within a sentence; every other one ends a paragraph."""
 
+ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'<>/=]+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
+
+READ = frozenset(("alt", "aria-label", "placeholder", "title"))
+"""Attributes whose text people read."""
+
 INLINE_RAW = frozenset(["code", "kbd", "samp"])
 """Elements within a sentence whose text is not translated."""
 
@@ -65,6 +70,21 @@ class Builder:
         text = self.text.rstrip(" ")
         marks = [replace(m, start=min(m.start, len(text)), end=min(m.end, len(text))) for m in self.marks]
         return Paragraph(text, tuple(marks))
+
+
+def attribute_parts(document: str) -> Iterator[str | Paragraph]:
+    """Raw markup, and the attributes to translate."""
+    place = 0
+    for tag in TOKEN.finditer(document):
+        for found in ATTRIBUTE.finditer(tag["rest"] or ""):
+            text = " ".join(html.unescape(found["value"].strip("\"'")).split())
+            if found["name"].lower() in READ and any(map(str.isalpha, text)):
+                start, end = (tag.start("rest") + edge for edge in found.span("value"))
+                yield f'{document[place:start]}"'
+                yield Paragraph(text)
+                place = end
+                yield '"'
+    yield document[place:]
 
 
 def parts_of(document: str) -> Iterator[str | Paragraph]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -20,17 +20,26 @@ MEMBERS = re.compile(r"word/(document|header\d*|footer\d*|footnotes|endnotes)\.x
 """Files of a .docx that have text."""
 
 PARAGRAPH = re.compile(
-    r"(?P<head><w:p(?:\s[^<>]*)?>(?:<w:pPr\b[^<>]*/>|<w:pPr\b.*?</w:pPr>)?)(?P<body>.*?)(?P<tail></w:p>)", re.DOTALL
+    r"(?P<head><w:p(?:\s[^<>]*)?(?<!/)>(?:<w:pPr\b[^<>]*/>|<w:pPr\b.*?</w:pPr>)?)(?P<body>.*?)(?P<tail></w:p>)",
+    re.DOTALL,
 )
 
 CHILD = re.compile(
-    r"<w:r(?:\s[^<>]*)?>(?P<format><w:rPr\b[^<>]*/>|<w:rPr\b.*?</w:rPr>)?(?P<run>.*?)</w:r>"
+    r"<w:r(?:\s[^<>]*)?(?<!/)>(?P<format><w:rPr\b[^<>]*/>|<w:rPr\b.*?</w:rPr>)?(?P<run>.*?)</w:r>"
     r"|<(?P<close>/?)(?P<name>[\w:]+)[^<>]*?(?P<empty>/?)>",
     re.DOTALL,
 )
 
+BOX_END = "</w:txbxContent>"
+
 TEXT = re.compile(r"(?:<w:t(?:\s[^<>]*)?>[^<>]*</w:t>|<w:lastRenderedPageBreak/>)+")
 """A run that is nothing but text."""
+
+BOX = re.compile(r"<w:txbxContent\b.*?</w:txbxContent>", re.DOTALL)
+"""What is in a text box, which is within a run of a paragraph."""
+
+COVER = re.compile("\x06(\\d+)\x07")
+"""Stands for a text box while the paragraph around it is read."""
 
 NESTED = re.compile(r"<w:p[\s>]")
 
@@ -43,19 +52,39 @@ def leaf(text: str) -> str:
     return f"\x04{html.escape(text, quote=False)}\x05" if text else ""
 
 
-def word_parts(document: str) -> Iterator[str | Paragraph]:
-    """The raw markup and the paragraphs of a file of a .docx."""
+def box_parts(document: str) -> Iterator[str | Paragraph]:
+    """The raw markup of a file of a .docx, and the paragraphs in its text boxes."""
     place = 0
-    for match in PARAGRAPH.finditer(document):
-        paragraph = None if NESTED.search(match["body"]) else _paragraph(match["body"])
-        if paragraph is not None and paragraph.text.strip():
-            yield document[place : match.start("body")]
-            yield paragraph
-            place = match.end("body")
+    for box in BOX.finditer(document):
+        yield document[place : box.start()]
+        yield from word_parts(box[0].removesuffix(BOX_END))
+        yield BOX_END
+        place = box.end()
     yield document[place:]
 
 
-def _paragraph(body: str) -> Paragraph:
+def word_parts(document: str) -> Iterator[str | Paragraph]:
+    """The raw markup, which text boxes belong to, and the paragraphs of a file of a .docx."""
+    boxes: list[str] = []
+
+    def cover(box: re.Match[str]) -> str:
+        boxes.append(box[0])
+        return f"\x06{len(boxes) - 1}\x07"
+
+    def uncovered(text: str) -> str:
+        return COVER.sub(lambda cover: boxes[int(cover[1])], text)
+
+    document, place = BOX.sub(cover, document), 0
+    for match in PARAGRAPH.finditer(document):
+        paragraph = None if NESTED.search(match["body"]) else _paragraph(match["body"], uncovered)
+        if paragraph is not None and paragraph.text.strip():
+            yield uncovered(document[place : match.start("body")])
+            yield paragraph
+            place = match.end("body")
+    yield uncovered(document[place:])
+
+
+def _paragraph(body: str, uncovered: Callable[[str], str]) -> Paragraph:
     """What is within a paragraph of Word."""
     formats: Counter[str] = Counter()
     runs: list[tuple[int, int, str]] = []
@@ -81,10 +110,10 @@ def _paragraph(body: str) -> Paragraph:
         [*paragraph.marks, *(mark for mark in fitted if mark.start < mark.end)],
         key=lambda mark: (mark.start, -mark.end),
     )
-    return Paragraph(paragraph.text, tuple(marks), partial(_runs, base=base))
+    return Paragraph(paragraph.text, tuple(marks), partial(_runs, base=base, uncovered=uncovered))
 
 
-def _runs(rendered: str, base: str) -> str:
+def _runs(rendered: str, base: str, uncovered: Callable[[str], str]) -> str:
     """The runs of a rendered paragraph."""
     formats, parts = [base], list[str]()
     for part in PARTS.split(rendered):
@@ -96,4 +125,4 @@ def _runs(rendered: str, base: str) -> str:
             parts.append(f'<w:r>{formats[-1]}<w:t xml:space="preserve">')
         else:
             parts.append("</w:t></w:r>" if part == "\x05" else part)
-    return "".join(parts)
+    return uncovered("".join(parts))
