@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from mutations import Files, mutated, zipped
+from mutations import Files, as_json, mutated, zipped
 from small_models import ENGLISH, job_of
 
 from textseq.checkpoints.model_info import read_json
@@ -167,14 +167,20 @@ def documents() -> st.SearchStrategy[Files]:
 
 
 def format_inputs() -> dict[str, list[Files]]:
-    """Valid inputs of ``FORMATS``, but for data in memory."""
+    """Valid inputs of ``FORMATS``."""
     plain = ENGLISH.encode()
     zstd = importlib.import_module(ZSTD)
     table = "text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(9))
-    packed = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd.compress}
+    packed: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+        "zst": zstd.compress,
+    }
     phrases = (recipe_folder() / "phrases-en-fr.txt").read_text("utf-8").splitlines(keepends=True)
     lists = "[food f]\npear | poire; apple | *pomme\n[city]\nParis; Rome\n== phrases\n"
     return {
+        "data in memory": [{"settings.json": as_json(columns)} for columns in COLUMNS],
         "documents": [
             {"a.txt": (SENTENCES + "\n\n" + "To be or not to be, that is the question of the day\n" * 3).encode()},
             {"a.srt": SUBTITLES.encode()},

@@ -132,7 +132,7 @@ class TaggedFile(RowFile[Tagged]):
     @cached_property
     def _word_tags(self) -> set[str]:
         """The tags of words: of lines without "#", of one with it right after these, or of several such words."""
-        tags = set()
+        tags = set[str]()
         hashed: dict[str, str] = {}
         after_word = False
         for line in self.document.lines():
