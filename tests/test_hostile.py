@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import inputs
 import numpy as np
 import pytest
 import torch
 from mutations import Files, as_json, rehashed, zipped
 from safetensors.torch import load, save
+from small_models import ENGLISH, made
 
 import textseq
 from textseq.checkpoints import size_limits as parameters
@@ -86,7 +86,7 @@ def folder_of(files: Files, folder: Path) -> Path:
 
 def edited(task: str, change: Callable[[dict[str, Any]], object]) -> Files:
     """A model whose ``config.json`` says something else."""
-    files = inputs.made(task)
+    files = made(task)
     facts = json.loads(files["config.json"])
     facts["sha256"].pop("config.json", None)
     change(facts)
@@ -118,7 +118,7 @@ def test_a_new_model_that_no_memory_holds_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
-    Path("text.txt").write_text(inputs.ENGLISH)
+    Path("text.txt").write_text(ENGLISH)
     config = textseq.LanguageModelConfig.from_dict(sizes, where="the test")
     with little_memory(), pytest.raises(TextseqError, match=r"cannot be trained in the .* GiB of memory"):
         textseq.train(text=["text.txt"], model=config, name="large")
@@ -163,7 +163,7 @@ def test_parameters_are_counted_before_they_are_made() -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("task", TASKS)
 def test_weights_that_are_no_numbers_are_refused_by_name(task: str, number: float, tmp_path: Path) -> None:
-    files = inputs.made(task)
+    files = made(task)
     weights = load(files["model.safetensors"])
     name = sorted(weights)[-1]
     weights[name].view(-1)[-1] = number
@@ -173,7 +173,7 @@ def test_weights_that_are_no_numbers_are_refused_by_name(task: str, number: floa
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int32, torch.bool, torch.complex64])
 def test_weights_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
-    files = inputs.made("classification")
+    files = made("classification")
     weights = load(files["model.safetensors"])
     weights["output.bias"] = weights["output.bias"].to(dtype)
     with pytest.raises(TextseqError, match=f"'output.bias' has numbers of {dtype}"):
@@ -202,7 +202,7 @@ def _tensors(header: object, body: bytes = b"\0" * 64) -> bytes:
     ids=lambda data: f"{len(data)} bytes",
 )
 def test_a_header_that_lies_is_refused(data: bytes, tmp_path: Path) -> None:
-    files = rehashed(inputs.made("classification") | {"model.safetensors": data})
+    files = rehashed(made("classification") | {"model.safetensors": data})
     with little_memory(), pytest.raises(TextseqError, match=r"model\.safetensors is damaged"):
         textseq.load(folder_of(files, tmp_path / "model"))
 
@@ -221,7 +221,7 @@ def test_a_model_folder_executes_nothing(name: str, tmp_path: Path, monkeypatch:
     torch.save({"a": _Calls()}, data)
     for harm in (pickle.dumps(_Calls()), data.getvalue()):
         with pytest.raises(TextseqError, match="damaged"):
-            textseq.load(folder_of(rehashed(inputs.made("classification") | {name: harm}), tmp_path / "model"))
+            textseq.load(folder_of(rehashed(made("classification") | {name: harm}), tmp_path / "model"))
     files = edited("language-model", lambda facts: facts.update(task="__import__('os').system('touch ran')"))
     with pytest.raises(TextseqError, match="unknown task"):
         textseq.load(folder_of(files, tmp_path / "model"))
@@ -328,7 +328,7 @@ def test_a_name_that_is_no_text_is_saved_by_its_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["translation", "tagging", "letters"])
 def test_any_number_of_sentences_may_be_read_ahead(task: str, tmp_path: Path) -> None:
-    loaded = textseq.load(folder_of(inputs.made(task), tmp_path / "model"))
+    loaded = textseq.load(folder_of(made(task), tmp_path / "model"))
     if isinstance(loaded, textseq.Translator):
         assert len([*loaded.stream(["To be"], buffer=10**30, max_new_tokens=2)]) == 1
     elif isinstance(loaded, textseq.Tagger):
@@ -344,12 +344,12 @@ def test_any_number_of_sentences_may_be_read_ahead(task: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_json_that_no_machine_reads_is_refused(name: str, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match=f"{name} is damaged"):
-        textseq.load(folder_of(rehashed(inputs.made("classification") | {name: data}), tmp_path / "model"))
+        textseq.load(folder_of(rehashed(made("classification") | {name: data}), tmp_path / "model"))
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_file_of_settings_has_a_largest_size(name: str, tmp_path: Path) -> None:
-    place = folder_of(inputs.made("classification"), tmp_path / "model")
+    place = folder_of(made("classification"), tmp_path / "model")
     with (place / name).open("wb") as file:
         file.truncate(2**40)  # which takes no room on the disk
     if name != "config.json":  # whose hash would take an hour

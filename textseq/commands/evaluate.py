@@ -147,6 +147,8 @@ def check(options: Evaluate, task: Task) -> None:
 
 def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
     """The metrics of one model, on a corpus or on one's own files."""
+    from textseq.io.progress import write_line
+
     predictor = registry.load(folder, device=options.device, precision=options.precision)
     if options.plot_confusion is not None and not predictor.has_confusion:
         raise TextseqError("--plot-confusion needs a model that predicts one label for each text or word; leave it out")
@@ -158,13 +160,11 @@ def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
     source = predictor.evaluation_source(with_stdin(options.source(task)))
     dataset = source.open_whole(data_dir=options.data, download=options.download)
     print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset))])
-    from textseq.io.progress import write_line
-
     split = options.split or default_split(dataset.splits)
     shown = showing_counts(write_line, show=environment().leads)
-    with shown, counting(f"{predictor.unit} of {dataset.name} measured") as count:
+    with shown, counting(f"{predictor.unit} of {dataset.name} measured") as progress:
         if "progress" in parameters:
-            settings["progress"] = count
+            settings["progress"] = progress
         evaluation: Metrics = predictor.evaluate(dataset, split, **settings)
     return evaluation
 
