@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constra
 # pytest-xdist: one worker for each core, at most 4 (each takes about 0.7 GB).
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: sample lint test test-fast lessons bench bench-gpu peers format release clean
+.PHONY: sample lint test test-fast docs lessons bench bench-gpu peers format release clean
 
 sample: $(VENV)/.installed
 	$(BIN)/textseq-sample --author shakespeare
@@ -29,7 +29,11 @@ test-fast: lint
 lessons: $(VENV)/.installed-dev
 	$(BIN)/python examples/run_lessons.py $(ONLY)
 
-# The speeds in the README: 15 minutes on an otherwise idle machine.
+# The pages: build/docs/index.html. Warnings are errors.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+
+# The speeds in docs/results.md: 15 minutes on an otherwise idle machine.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py cpu
 

@@ -57,7 +57,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         if not options.json:
             show(metrics.table())
         if options.plot_confusion is not None:
-            confusion_plot(metrics.confusion, metrics.labels, options.plot_confusion)
+            title = f"confusion of {Path(options.model[0]).name}"
+            confusion_plot(metrics.confusion, metrics.labels, options.plot_confusion, title)
 
 
 main = partial(run, PROG, evaluate)

@@ -140,7 +140,8 @@ def translate(arguments: Sequence[str]) -> None:
                 if picture is not None and best.attention is not None:
                     from textseq.tasks.translation.plots import attention_heat_map
 
-                    attention_heat_map(best.attention, best.source_tokens, best.tokens, picture)
+                    title = f"attention of {' + '.join(Path(name).name for name in options.model)}"
+                    attention_heat_map(best.attention, best.source_tokens, best.tokens, picture, title)
                     picture = None
 
         options.answer(lines, answers, unit="sentences", prompt=f"{translator.languages[0]}> ", usual=BUFFER)

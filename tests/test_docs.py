@@ -1,21 +1,28 @@
-"""The documents are right: their Python runs, their flags, files and links exist, the picture shows the imports."""
+"""The documents are right: Python and the README's commands run, flags, files and links exist, the site builds."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import re
 import runpy
+import shlex
+import subprocess
+import sys
 from fnmatch import fnmatch
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")] + sorted(
-    ROOT.glob("docs/*.md")
-)
+README = ROOT / "README.md"
+DOCS = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("[gr]*/*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *DOCS]
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 FOLDERS = ("benchmarks", "cli", "corpora", "docs", "examples", "tests", "textseq")
 
 
@@ -24,17 +31,21 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/own_networks.md", "docs/translation.md"])
+def runnable(page: Path) -> list[str]:
+    """The Python blocks of a page that need no download, no account and no run of the reader's."""
+    needs = ("download=True", 'load("mine")', "runs/")
+    return [code for code in blocks(page, "python") if not any(word in code for word in needs)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem)
 def test_python_runs(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     namespace: dict[str, object] = {}
-    codes = [code for code in blocks(ROOT / name, "python") if "download=True" not in code]
-    assert codes
-    for code in codes:
-        exec(compile(code, name, "exec"), namespace)
+    for code in runnable(page):
+        exec(compile(code, page.name, "exec"), namespace)
 
 
 def help_of(command: str, *arguments: str) -> str:
@@ -47,8 +58,34 @@ def help_of(command: str, *arguments: str) -> str:
     return out.getvalue()
 
 
+README_COMMANDS = re.findall(r"^\$ (.*)\n((?:(?!\$ |```).*\n)*)", README.read_text(encoding="utf-8"), re.MULTILINE)
+"""The README's commands, each with the output that it shows."""
+
+
+@pytest.mark.parametrize(("line", "shown"), README_COMMANDS, ids=[line.split()[-1] for line, _ in README_COMMANDS])
+def test_the_readme_shows_what_its_commands_print(
+    line: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    *echo, command = line.split(" | ")
+    program, *arguments = shlex.split(command)
+    typed = "".join(shlex.split(part)[1] + "\n" for part in echo)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
+    with pytest.raises(SystemExit) as end:
+        import_module(f"textseq.cli.{program.removeprefix('textseq-')}").main(arguments)
+    assert (end.value.code or 0, capfd.readouterr().out) == (0, shown)
+
+
+def test_the_readme_is_short_and_says_what_is_downloaded() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(README_COMMANDS) == 4 and text.count("\n") <= 150
+    for line in "\n".join(blocks(README, "")).splitlines():
+        assert not line.startswith("textseq-train") or "--download" in line, line
+
+
 TASKS = ("language-model", "translation", "classification", "tagging")
-FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--strict"}
+FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--strict", "--torch-backend"}
 """Flags of other programs and of a benchmark."""
 
 
@@ -61,7 +98,7 @@ def flags() -> dict[str, set[str]]:
     return {name: {"--help", "--help-all", *re.findall(r"--[a-z][\w-]+", text)} for name, text in helps.items()}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@EVERY_PAGE
 def test_flags_exist(page: Path, flags: dict[str, set[str]]) -> None:
     for line in "\n".join(blocks(page, "")).splitlines():
         for command, arguments in re.findall(r"textseq(?:-|\.cli\.)(\w+)([^|<>]*)", line):
@@ -70,7 +107,7 @@ def test_flags_exist(page: Path, flags: dict[str, set[str]]) -> None:
     assert set(re.findall(r"--[a-z][\w-]+", " ".join(inline))) - FOREIGN <= set().union(*flags.values())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@EVERY_PAGE
 def test_files_and_links_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text):
@@ -83,3 +120,45 @@ def test_files_and_links_exist(page: Path) -> None:
 def test_the_picture_shows_the_imports() -> None:
     drawn = runpy.run_path(str(ROOT / "docs/architecture.py"))["svg"]()
     assert (ROOT / "docs/architecture.svg").read_text(encoding="utf-8") == drawn, "run: python docs/architecture.py"
+
+
+def test_the_site_builds_and_has_every_public_name(tmp_path: Path) -> None:
+    for module in ("sphinx", "myst_parser", "furo"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed; install the extra textseq[docs]")
+    sphinx = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "-q",
+        "-t",
+        "quick",
+        "-D",
+        "html_theme=basic",
+        "-d",
+        str(tmp_path / "trees"),
+    ]
+    done = subprocess.run(
+        [*sphinx, str(ROOT / "docs"), str(tmp_path / "site")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TEXTSEQ_HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[-2000:]
+    from sphinx.util.inventory import InventoryFile
+
+    inventory = InventoryFile.loads((tmp_path / "site" / "objects.inv").read_bytes(), uri="")
+    described = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
+    for wing in ("textseq", "textseq.nn", "textseq.decoding", "textseq.training"):
+        public = set(import_module(wing).__all__) - {"__version__"}
+        assert {f"{wing}.{name}" for name in public} <= described
+    help_page = (tmp_path / "site/reference/commands.html").read_text(encoding="utf-8")
+    assert "--layer-decay" in help_page
+    assert "sienkiewicz" in (tmp_path / "site/corpora.html").read_text(encoding="utf-8")
+    for lesson in sorted((ROOT / "examples").glob("lesson_*.py")):
+        (file,) = (tmp_path / "site/_downloads").glob(f"*/{lesson.stem}.ipynb")
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        codes = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+        assert codes and all(code in lesson.read_text(encoding="utf-8") for code in codes)

@@ -71,7 +71,7 @@ def model_line(entry: ModelEntry) -> str:
         about.insert(0, f"{info.source_language} to {info.target_language}")
     if info.labels:
         about[0] = f"{', '.join(info.labels)}; {about[0]}"
-    return f"{entry.name}  {', '.join([*about, *_score(info.results)])} ({entry.origin})"
+    return f"{entry.name}  {', '.join([*about, *score(info.results)])} ({entry.origin})"
 
 
 def _record(entry: ModelEntry) -> dict[str, object]:
@@ -91,8 +91,8 @@ def _record(entry: ModelEntry) -> dict[str, object]:
     }
 
 
-def _score(results: Sequence[Mapping[str, object]]) -> list[str]:
-    """The number by which models of a task are compared."""
+def score(results: Sequence[Mapping[str, object]]) -> list[str]:
+    """The number by which models of a task are compared, with its name; no item without results."""
     for row in results:
         if row.get("measure") == "BLEU" and isinstance(score := row.get("score"), float):
             return [f"BLEU {score:.1f}"]

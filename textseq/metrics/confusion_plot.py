@@ -19,18 +19,23 @@ WRITTEN, NAMED = 30, 150
 """Labels up to which the cells show their numbers, and up to which the axes name the labels."""
 
 
-def confusion_plot(confusion: npt.NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
+def confusion_plot(
+    confusion: npt.NDArray[np.int64], labels: Sequence[str], picture: Path, title: str = "confusion"
+) -> None:
     """Save ``confusion_figure`` as a PNG."""
-    confusion_figure(confusion, labels).save(picture)
+    confusion_figure(confusion, labels, title).save(picture)
 
 
 @default_style()
-def confusion_figure(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> Picture:
+def confusion_figure(confusion: npt.NDArray[np.int64], labels: Sequence[str], title: str = "confusion") -> Picture:
     """Plot a confusion matrix: rows are true labels, columns predicted labels.
+
+    The color is the share of the true label's texts; the title ends with the number of texts and the accuracy.
 
     Args:
         confusion: numbers of texts, (C, C).
         labels: C names.
+        title: such as the model's name.
     """
     from textseq.io.figure import Picture
 
@@ -40,12 +45,17 @@ def confusion_figure(confusion: npt.NDArray[np.int64], labels: Sequence[str]) ->
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
+    texts = int(confusion.sum())
+    axes.set_title(f"{title}: {texts:,} texts, accuracy {confusion.trace() / max(texts, 1):.1%}", fontsize=11)
     axes.set_xlabel("predicted label")
     axes.set_ylabel("true label")
     if len(labels) <= NAMED:
         size = 10 * min(1.0, WRITTEN / len(labels))
         rotation = 90 if len(labels) > WRITTEN else 45 if max(map(len, labels)) > 6 else 0
-        axes.set_xticks(places, labels, rotation=rotation, ha="center", fontsize=size)
+        axes.set_xticks(places, labels, rotation=rotation, fontsize=size)
+        if rotation == 45:  # a label ends at its column
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
         axes.set_yticks(places, labels, fontsize=size)
     for row in places if len(labels) <= WRITTEN else ():
         for column in places:

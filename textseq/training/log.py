@@ -57,7 +57,8 @@ def learning_curve(log: Path, picture: Path, loss_unit: str = "") -> None:
     if validation:
         axes.plot(*_columns(validation), color="#c0392b", marker="o", markersize=4, label="validation")
         step, best = min(validation, key=lambda point: point[1])
-        axes.annotate(f"{best:.3f}", (step, best), textcoords="offset points", xytext=(0, -14), ha="center")
+        note = axes.annotate(f"{best:.3f}", (step, best), textcoords="offset points", xytext=(0, -14), ha="center")
+        note.set_bbox({"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1})
     axes.set_ylabel(f"loss ({loss_unit})" if loss_unit else "loss")
     losses = [loss for _, loss in validation] + [loss for _, loss in _smooth(training)[len(training) // 50 :]]
     if losses and max(losses) < 700:  # above, the perplexity is more than a float holds
@@ -77,7 +78,7 @@ def learning_curve(log: Path, picture: Path, loss_unit: str = "") -> None:
         right.margins(y=0.15)
         more, others = right.get_legend_handles_labels()
         handles, names = handles + more, names + others
-    axes.legend(handles, names, frameon=False, loc="center right")
+    figure.legend(handles, names, frameon=False, loc="outside upper center", ncols=len(names), fontsize=9)
     for below in lower:
         below.plot(*_columns(norms), color="#7d6b91", linewidth=0.8)
         below.set_ylabel("gradient norm")

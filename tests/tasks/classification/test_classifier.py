@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from torch import nn
 
 import textseq
@@ -277,6 +278,15 @@ def test_a_damaged_description_is_told(classifier: Classifier, tmp_path: Path) -
             Classifier.open(replace(found, info=replace(found.info, **changes)))
 
 
-def test_the_confusion_is_drawn(tmp_path: Path) -> None:
-    confusion_plot(np.array([[3, 1], [0, 0]]), ("a", "b"), tmp_path / "c.png")
+def test_the_confusion_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    set_title = Axes.set_title
+
+    def record(axes: Axes, label: str, **more: Any) -> object:
+        titles.append(label)
+        return set_title(axes, label, **more)
+
+    monkeypatch.setattr(Axes, "set_title", record)
+    confusion_plot(np.array([[3, 1], [0, 0]]), ("a", "b"), tmp_path / "c.png", "confusion of mine")
+    assert titles == ["confusion of mine: 4 texts, accuracy 75.0%"]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

@@ -30,11 +30,11 @@ from textseq.tasks.translation.batches import pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.ensemble import ensemble_of
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.processing import END, LONGEST, NAMED, Sentence, Translation, unique_texts
+from textseq.tasks.translation.processing import LONGEST, NAMED, Sentence, Translation, unique_texts
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator
-from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
+from textseq.tasks.translation.vocabularies import END, SOURCE_FILE, Vocabularies
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.tokenizers.subwords import SubwordTokenizer

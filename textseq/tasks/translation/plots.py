@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from textseq.io.colored_text import heat_table
 from textseq.io.files import check_picture
 from textseq.io.pictures import default_style
 from textseq.metrics.translation import LengthBLEU
+from textseq.tasks.translation.vocabularies import END
 from textseq.tokenizers.characters import BYTES, HALF_BYTES
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ LETTERS = 11.0
 LABEL = 32
 """Characters shown of a token, at most."""
 
-SPACE = "␣"
-"""Symbol for a space in a token."""
+SPACE = "·"
+"""Symbol for a token that is a space."""
+
+TEXT_END = "END"
+"""Label of the token that ends a text."""
 
 JOINERS = "\u200c\u200d"
 """Joiners, visible only by their effect on neighbors."""
@@ -58,24 +62,26 @@ _PER_BYTE = {**dict.fromkeys(BYTES, 1), **dict.fromkeys(HALF_BYTES, 2)}
 
 
 def attention_heat_map(
-    attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str], picture: Path
+    attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str], picture: Path, title: str = ""
 ) -> None:
     """Plot attention weights as a PNG.
 
-    The color scale ends at the largest weight of this plot; the color bar shows it. A character that the tokens spell
-    byte by byte is drawn as one; see ``by_character``.
+    The color scale ends at the largest weight of this plot; the color bar shows it. Labels are words: no space before
+    them, a hyphen before the further parts of a word, "END" for the token that ends a text. A character that the
+    tokens spell byte by byte is drawn as one; see ``by_character``.
 
     Args:
         attention: weights from 0 to 1, (T, S).
         source_tokens: S tokens, along the top.
         target_tokens: T tokens, down the left side.
         picture: path of the PNG; must end in .png.
+        title: such as the model's name.
 
     Raises:
         TextseqError: weights of another shape or out of range; a path that is not writable or has another extension.
     """
     check_picture(picture)
-    attention_figure(attention, source_tokens, target_tokens).save(picture)
+    attention_figure(attention, source_tokens, target_tokens, title).save(picture)
 
 
 def bleu_by_length_plot(series: Mapping[str, Sequence[LengthBLEU]], picture: Path) -> None:
@@ -116,7 +122,9 @@ def by_character(
 
 
 @default_style()
-def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> Picture:
+def attention_figure(
+    attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str], title: str = ""
+) -> Picture:
     """The figure that ``attention_heat_map`` saves; its axes fill it, with the labels around.
 
     Characters without a font on this machine are drawn as code points (U+4E2D).
@@ -137,8 +145,8 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
             f"attention: expected weights from 0 to 1, got {weights.min():.3g} to {weights.max():.3g}; give a softmax"
         )
     weights, *sides = by_character(weights, source_tokens, target_tokens)
-    fonts, missing = fonts_for([*sides[0], *sides[1]])
-    source, target = ([legible(token, missing) for token in side] for side in sides)
+    fonts, missing = fonts_for([*sides[0], *sides[1], title])
+    source, target = (_labels(side, missing) for side in sides)
     cell = min(CELL, LONGEST / max(len(source), len(target)))
     width, height = cell * len(source), cell * len(target)
     figure = Picture(figsize=(width, height))
@@ -155,7 +163,11 @@ def attention_figure(attention: np.ndarray, source_tokens: Sequence[str], target
     for label in axes.get_xticklabels():
         label.set(rotation=lean, rotation_mode="anchor", fontsize=_font_size(cell, 0.45 if lean == 0 else 0.8))
         label.set(ha="left" if lean else "center", va="center_baseline" if lean == 90 else "baseline")
-    _set_fonts([*axes.get_xticklabels(), *axes.get_yticklabels()], fonts)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("source", color="#444444")
+    axes.set_ylabel("translation", color="#444444")
+    axes.set_title(legible(title, missing, longest=None), fontsize=LETTERS)
+    _set_fonts([*axes.get_xticklabels(), *axes.get_yticklabels(), axes.title], fonts)
     axes.tick_params(length=0, pad=4)
     axes.spines[:].set_color("#9aa3ad")
 
@@ -196,7 +208,7 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Picture
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     # Named here because matplotlib drops labels that begin with "_".
-    names = [textwrap.fill(legible(name, missing, space=" ", longest=None), NAME) for name in series]
+    names = [textwrap.fill(legible(name, missing, longest=None), NAME) for name in series]
     legend = axes.legend(axes.lines, names, frameon=False)
     _set_fonts(legend.get_texts(), fonts)
     return figure
@@ -205,7 +217,7 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Picture
 def attention_table(attention: np.ndarray, source_tokens: Sequence[str], target_tokens: Sequence[str]) -> str:
     """The weights as an HTML table for notebooks; arguments as of ``attention_heat_map``, at least 1 token each."""
     weights, *sides = by_character(attention, source_tokens, target_tokens)
-    source, target = ([legible(token) for token in side] for side in sides)
+    source, target = (_labels(side) for side in sides)
     shares: list[list[float]] = weights.clip(0, 1).tolist()
     return heat_table(shares, target, source, lambda t, s: f"{target[t]} looked at {source[s]}: {shares[t][s]:.0%}")
 
@@ -224,20 +236,32 @@ def distinct_names(systems: Sequence[Sequence[str]]) -> list[str]:
     return [" + ".join(str(Path(*Path(name).parts[-count:])) for name in system) for system in systems]
 
 
-def legible(text: str, missing: Collection[str] = (), *, space: str = SPACE, longest: int | None = LABEL) -> str:
-    """The label of a token: spaces marked, control characters escaped, ``missing`` characters as code points."""
+def _labels(tokens: Sequence[str], missing: Collection[str] = ()) -> list[str]:
+    """Labels of a text's tokens; where a space begins a word, its further parts get a hyphen."""
+    labels = [TEXT_END if token == END else legible(token, missing) for token in tokens]
+    if any(token[:1] == " " and token.strip() for token in tokens):
+        for number, (before, token) in enumerate(pairwise(tokens), start=1):
+            if before[-1:].isalnum() and token[:1].isalnum():
+                labels[number] = f"-{labels[number]}"
+    return labels
+
+
+def legible(text: str, missing: Collection[str] = (), *, longest: int | None = LABEL) -> str:
+    """The label of a token: no space around it, control characters escaped, ``missing`` characters as code points."""
+    if text and not text.strip(" "):
+        return SPACE * len(text)
     unseen = {*missing, *JOINERS} if text and not text.strip(JOINERS) else missing
     shown = ""
     for character in unicodedata.normalize("NFC", text):
         if character == " ":
-            shown += space
+            shown += " "
         elif unicodedata.category(character) == "Cc":
             shown += character.encode("unicode_escape").decode("ascii")
         elif character in unseen or not _is_visible(character):
             shown += f" U+{ord(character):04X} "
         else:
             shown += character
-    shown = " ".join(shown.split())  # one space between code points
+    shown = " ".join(shown.split())
     if shown and unicodedata.category(shown[0]).startswith("M"):
         shown = "\N{DOTTED CIRCLE}" + shown  # a combining mark needs a base
     return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"

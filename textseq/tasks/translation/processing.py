@@ -17,7 +17,7 @@ from textseq.errors import TextseqError
 from textseq.io.colored_text import html_lines
 from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.tasks.translation.plots import attention_figure, attention_table
-from textseq.tasks.translation.vocabularies import Vocabularies
+from textseq.tasks.translation.vocabularies import END, Vocabularies
 from textseq.tokenizers.base import Ids, Tokenizer
 from textseq.tokenizers.normalization import normalize
 from textseq.tokenizers.source_style import SourceStyle
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from textseq.io.figure import Picture
 
 log = logging.getLogger("textseq")
-
-END = "</s>"
-"""How the end-of-sentence token is shown."""
 
 LONGEST = 2000
 """Source tokens at most; bounds memory and time. No model is good at longer sentences."""
