@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, ClassVar
 
 from textseq.commands.command import log_to_stderr, parse, run, show, to_json
@@ -32,6 +34,8 @@ PROG = "textseq-sample"
 
 LONGEST = 1_000_000
 """Characters of a text to inspect; each takes some hundred bytes of memory."""
+
+SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ class Sample(ModelOptions):
       textseq-sample --author shakespeare --text sonnet.txt --show-surprisal
       textseq-sample --list-authors
 
-    The text is printed as it is written.
+    The text is printed as it is written, and the seed that gives it again on stderr.
     """
 
     task: ClassVar[str] = "language-model"
@@ -83,7 +87,8 @@ class Sample(ModelOptions):
     list_models: bool = option(False, alias="--list-authors", show=show_models)
     """List the authors that can write here, and exit."""
     prompt: str = ""
-    """How the text begins."""
+    """How the text begins. Without one it begins where a paragraph or speech does, and ends with a line (in the last
+    fifth of --max-new-tokens) or a sentence (in the last tenth), if one ends there."""
     prompt_file: str | None = option(None, metavar="FILE")
     """Read the prompt from a file (- for stdin), without the line end that it ends with."""
     json: bool = False
@@ -106,6 +111,10 @@ def sample(arguments: Sequence[str]) -> None:
     if options.prompt_file is not None:
         prompt = _given(options.prompt_file, inspection.encoding, "--prompt-file")
         options = replace(options, prompt=re.sub(r"\r?\n\Z", "", prompt))
+    settings = options.generation
+    tell_seed = settings.seed is None and settings.num_beams == 1 and inspection.text is None and not options.json
+    if tell_seed:
+        options = replace(options, generation=replace(settings, seed=random.randrange(10_000)))
     normalization, scored = generator.tokenizer.normalization, []
     for number, pieces in enumerate(_texts(generator, options), 1):
         if options.generation.num_return_sequences > 1 and not options.json:
@@ -128,6 +137,8 @@ def sample(arguments: Sequence[str]) -> None:
             show(to_json(_record(text, options, scored[-1] if inspection.show_surprisal else None, copied)))
         elif copied is not None:
             show(copied)
+    if tell_seed:
+        _tell_seed(options, text)
     if inspection.surprisal_html is not None:
         from textseq.tasks.language_model.surprisal import web_page
 
@@ -155,10 +166,36 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
             log.warning("note: line ends CRLF or CR in the text are read as LF, as in the model's training")
         yield iter([text])
         return
-    if options.generation.num_return_sequences == 1:
-        yield generator.stream(options.prompt, **vars(options.generation))
-    else:
-        yield from (iter([text]) for text in generator.generate_all(options.prompt, **vars(options.generation)))
+    settings = options.generation
+    if settings.num_return_sequences == 1 and settings.num_beams == 1:
+        pieces = generator.stream(options.prompt, **vars(settings))
+        yield pieces if options.prompt else _finished(pieces, settings.max_new_tokens)
+        return
+    for text in generator.generate_all(options.prompt, **vars(settings)):
+        yield iter([text]) if options.prompt else _finished(iter(text), len(text))
+
+
+def _finished(pieces: Iterator[str], count: int) -> Iterator[str]:
+    """Of ``count`` pieces those before the first line end of the last fifth, or sentence end of the last tenth."""
+    before = ""
+    for number, piece in enumerate(pieces):
+        line, line_end, _ = piece.partition("\n")
+        if line_end and number >= 0.8 * count:
+            yield line
+            return
+        if piece[:1].isspace() and number >= 0.9 * count and SENTENCE_END.search(before):
+            return
+        yield piece
+        before = (before + piece)[-8:]
+
+
+def _tell_seed(options: Sample, text: str) -> None:
+    """Say which seed writes the text again, and which command goes on from its first line."""
+    note = f"note: --seed {options.generation.seed} writes this again"
+    line = text.partition("\n")[0][:40].strip()
+    if options.model and line and not options.prompt:
+        note += f"; try next: {PROG} --author {quote(options.model[0])} --prompt {quote(line)}"
+    log.warning(note)
 
 
 def _show(pieces: Iterator[str]) -> str:

@@ -24,6 +24,7 @@ SETTINGS = st.fixed_dictionaries(
         "temperature": st.sampled_from([0.0, 0.7, 1.0]),
         "top_k": st.sampled_from([None, 3]),
         "top_p": st.sampled_from([1.0, 0.8]),
+        "min_p": st.sampled_from([0.0, 0.1]),
         "repetition_penalty": st.sampled_from([1.0, 1.3]),
         "no_repeat_ngram_size": st.sampled_from([0, 2]),
     }

@@ -43,7 +43,7 @@ def test_processors_are_those_of_hugging_face(transformers: Any) -> None:
     }
     chain = logits
     for name, (processor, value) in theirs.items():
-        config = DecodingConfig.from_dict({"temperature": 1.0, "top_p": 1.0, name: value}, where="here")
+        config = DecodingConfig.from_dict({"temperature": 1.0, "min_p": 0.0, name: value}, where="here")
         ours = apply_processors(logits, history, config, active_processors(config))
         torch.testing.assert_close(ours, processor(value)(history, logits.clone()))
         chain = processor(value)(history, chain.clone())

@@ -50,7 +50,7 @@ def processed(
 
 def only(history: Tensor | None = None, end: int | None = None, **values: float) -> Callable[[Tensor], Tensor]:
     """The processors of these settings and no others."""
-    config = GenerationConfig.from_dict({"temperature": 1, **values}, where="here")
+    config = GenerationConfig.from_dict({"temperature": 1, "min_p": 0, **values}, where="here")
     return lambda logits: processed(logits, config, history, end)
 
 
@@ -106,7 +106,7 @@ def test_something_can_always_be_drawn(scores: list[int], temperature: float, k:
 
 @pytest.mark.parametrize("rule", LOGITS_PROCESSORS, ids=lambda rule: rule.setting)
 def test_a_rule_that_is_off_would_change_nothing(rule: LogitsProcessor) -> None:
-    config = GenerationConfig.from_dict({"temperature": 1, rule.setting: rule.off}, where="here")
+    config = GenerationConfig.from_dict({"temperature": 1, "min_p": 0, rule.setting: rule.off}, where="here")
     assert active_processors(config) == ()
     if rule.setting != "no_repeat_ngram_size":  # there is no n-gram of no token
         logits = some_logits()
@@ -114,8 +114,8 @@ def test_a_rule_that_is_off_would_change_nothing(rule: LogitsProcessor) -> None:
         torch.testing.assert_close(rule.apply(logits, history, config, None), logits)
 
 
-def test_by_default_only_the_temperature_is_in_force() -> None:
-    assert [rule.setting for rule in active_processors(GenerationConfig())] == ["temperature"]
+def test_by_default_only_temperature_and_min_p_are_in_force() -> None:
+    assert [rule.setting for rule in active_processors(GenerationConfig())] == ["temperature", "min_p"]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
@@ -271,7 +271,7 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
     for p_end, wanted in ((0.01, {end}), (1e-5, {0, 1, end})):
         logits = torch.tensor([[1.0, 1.0, p_end]]).log()
         assert kept(only(history, end, no_repeat_ngram_size=1)(logits)) == [wanted]
-    config = GenerationConfig(temperature=1, no_repeat_ngram_size=1)
+    config = GenerationConfig(temperature=1, min_p=0, no_repeat_ngram_size=1)
     logits = torch.tensor([[1.0, 1.0, 1.0]]).log()
     assert kept(apply_processors(logits, history, config, active_processors(config), end=end, may_end=False)) == [
         {0, 1}
@@ -281,10 +281,10 @@ def test_the_end_comes_sooner_than_what_repeats() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        GenerationConfig(temperature=1),
-        GenerationConfig(temperature=0.5),
-        GenerationConfig(temperature=2, top_k=3),
-        GenerationConfig(temperature=1.5, top_p=0.8),
+        GenerationConfig(temperature=1, min_p=0),
+        GenerationConfig(temperature=0.5, min_p=0),
+        GenerationConfig(temperature=2, top_k=3, min_p=0),
+        GenerationConfig(temperature=1.5, top_p=0.8, min_p=0),
         GenerationConfig(temperature=1.5, min_p=0.1),
     ],
     ids=["plain", "cold", "top-k", "top-p", "min-p"],

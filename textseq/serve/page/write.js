@@ -5,9 +5,9 @@ import { legend, surprisalColor } from "/page/colors.js";
 
 const ALTERNATIVES = 10;
 const SETTINGS = [ // field, label, attributes
-  ["temperature", "Temperature", { min: 0, max: 3, step: 0.05, value: 0.7 }],
+  ["temperature", "Temperature", { min: 0, max: 3, step: 0.05, value: 0.9 }],
   ["top_p", "Top-p", { min: 0.01, max: 1, step: 0.01, value: 1 }],
-  ["min_p", "Min-p", { min: 0, max: 1, step: 0.01, value: 0 }],
+  ["min_p", "Min-p", { min: 0, max: 1, step: 0.01, value: 0.1 }],
   ["max_tokens", "Length in tokens", { min: 1, max: 4096, step: 1, value: 400 }],
   ["seed", "Seed (empty: a new one)", { min: 0, step: 1, value: "" }],
 ];

@@ -38,6 +38,10 @@ from textseq.training.devices import pick_device
 START = "\n"
 """Context of the first token of every text: it begins a line."""
 
+BLANK_LINE = 0.05
+"""A text without a prompt begins after a blank line if the model gives one at least this probability after ``START``:
+where paragraphs or speeches begin."""
+
 CHUNK = 4096
 """Tokens scored at a time; bounds the memory, not the context."""
 
@@ -90,7 +94,7 @@ class TextGenerator(Predictor[DocumentSet]):
 
     Example:
         >>> writer = textseq.load("shakespeare")
-        >>> print(writer.generate("ROMEO:", max_new_tokens=400, temperature=0.7, seed=1))
+        >>> print(writer.generate("ROMEO:", max_new_tokens=400, seed=1))
     """
 
     noun = "a language model"
@@ -153,7 +157,7 @@ class TextGenerator(Predictor[DocumentSet]):
         """Generate a text for each prompt: the prompt and its continuation.
 
         Args:
-            prompts: the beginnings of the texts; "" is allowed.
+            prompts: the beginnings of the texts. With "" a text begins where a paragraph or speech does.
             settings: the fields of ``GenerationConfig``.
 
         Raises:
@@ -290,8 +294,19 @@ class TextGenerator(Predictor[DocumentSet]):
         first = int(self.tokenizer.encode(START)[0])
         return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
 
+    @cached_property
+    def _opening(self) -> torch.Tensor:
+        """What precedes a text without a prompt: ``START``, twice where blank lines are usual, as ids (1,) or (2,)."""
+        start = self._start()
+        with torch.inference_mode():
+            logits, _ = self.model(start.unsqueeze(0), self.model.initial_state(1))
+        likely = logits[0, -1].float().softmax(-1)[start] >= BLANK_LINE
+        return start.repeat(2) if bool(likely) and self.tokenizer.decode(start.cpu().numpy()) == START else start
+
     def context(self, prompt: str) -> torch.Tensor:
-        """``START`` and the prompt as ids, (1, T)."""
+        """What precedes a text and its prompt as ids, (1, T)."""
+        if not prompt:
+            return self._opening.unsqueeze(0)
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
         return torch.cat([self._start(), ids]).unsqueeze(0)
 
