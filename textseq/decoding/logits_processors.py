@@ -185,7 +185,7 @@ def active_processors(config: DecodingConfig) -> tuple[LogitsProcessor, ...]:
     """The processors that change something under these settings.
 
     Example:
-        >>> [processor.setting for processor in active_processors(DecodingConfig(top_k=50))]
+        >>> [processor.setting for processor in active_processors(DecodingConfig(top_k=50, min_p=0))]
         ['temperature', 'top_k']
     """
     return tuple(processor for processor in LOGITS_PROCESSORS if getattr(config, processor.setting) != processor.off)
