@@ -19,6 +19,7 @@ from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions, show_models
 from textseq.config.base import flag_of
 from textseq.errors import TextseqError
+from textseq.io.colored_text import visible
 from textseq.io.files import check_outputs, replacing
 from textseq.tasks.language_model.config import GenerationConfig
 
@@ -169,13 +170,13 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
     settings = options.generation
     if settings.num_return_sequences == 1 and settings.num_beams == 1:
         pieces = generator.stream(options.prompt, **vars(settings))
-        yield pieces if options.prompt else _finished(pieces, settings.max_new_tokens)
+        yield pieces if options.prompt else ended_well(pieces, settings.max_new_tokens)
         return
     for text in generator.generate_all(options.prompt, **vars(settings)):
-        yield iter([text]) if options.prompt else _finished(iter(text), len(text))
+        yield iter([text]) if options.prompt else ended_well(iter(text), len(text))
 
 
-def _finished(pieces: Iterator[str], count: int) -> Iterator[str]:
+def ended_well(pieces: Iterator[str], count: int) -> Iterator[str]:
     """Of ``count`` pieces those before the first line end of the last fifth, or sentence end of the last tenth."""
     before = ""
     for number, piece in enumerate(pieces):
@@ -192,10 +193,10 @@ def _finished(pieces: Iterator[str], count: int) -> Iterator[str]:
 def _tell_seed(options: Sample, text: str) -> None:
     """Say which seed writes the text again, and which command goes on from its first line."""
     note = f"note: --seed {options.generation.seed} writes this again"
-    line = text.partition("\n")[0][:40].strip()
+    line = visible(text.partition("\n")[0][:40].strip())
     if options.model and line and not options.prompt:
         note += f"; try next: {PROG} --author {quote(options.model[0])} --prompt {quote(line)}"
-    log.warning(note)
+    print(note, file=sys.stderr)
 
 
 def _show(pieces: Iterator[str]) -> str:

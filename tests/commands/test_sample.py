@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 import pytest
 import torch
 from children import Child
 from configs import edit_config
+from textseq.cli.sample import ended_well
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
@@ -68,8 +70,47 @@ def command(home: Path, command: Command) -> Command:
 
 def written(command: Command, *arguments: str | Path) -> str:
     code, out, err = command("--author", "mine", "--max-new-tokens", "60", *arguments)
-    assert (code, err) == (0, ""), err
+    assert code == 0 and re.fullmatch(r"(note: --seed \d+ writes this again.*\n)?", err), err
     return out
+
+
+def test_the_seed_of_a_text_is_told_and_writes_it_again(command: Command) -> None:
+    code, out, err = command("--author", "mine", "--max-new-tokens", "60")
+    found = re.fullmatch(r"note: --seed (\d+) writes this again(; try next: textseq-sample --author mine .*)?\n", err)
+    assert code == 0 and found
+    assert command("--author", "mine", "--max-new-tokens", "60", "--seed", found[1]) == (0, out, "")
+    assert not command("--author", "mine", "--json")[2], "nothing beside JSON"
+
+
+def test_the_next_command_goes_on_from_the_first_line(command: Command) -> None:
+    code, out, err = command("--author", "shakespeare", "--max-new-tokens", "80")
+    line = out.partition("\n")[0][:40].strip()
+    assert code == 0 and err.endswith(f"; try next: textseq-sample --author shakespeare --prompt {quote(line)}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("0123456\n\n\n", "0123456\n"),
+        ("\n12345678\n", "\n12345678"),
+        ("01234567. more", "01234567. more"),
+        ("0123456789abcdefg. i", "0123456789abcdefg."),
+        ("0123456789abcdef.) i", "0123456789abcdef.)"),
+        ("0123456789abcdefgh i", "0123456789abcdefgh i"),
+        ("", ""),
+    ],
+    ids=["line end", "last character", "too early", "sentence", "bracket", "no end", "empty"],
+)
+def test_a_text_ends_with_a_line_or_sentence_if_one_ends_late(text: str, ended: str) -> None:
+    assert "".join(ended_well(iter(text), len(text))) == ended
+
+
+def test_a_text_without_a_prompt_begins_with_a_speaker_and_ends_with_a_line(command: Command) -> None:
+    for seed in ("1", "2", "3"):
+        code, out, _ = command("--author", "shakespeare", "--max-new-tokens", "300", "--seed", seed)
+        assert code == 0 and re.match(r"[A-Z][A-Za-z ]+:\n", out)
+        asked = command("--author", "shakespeare", "--max-new-tokens", "300", "--seed", seed, "--json")[1]
+        assert json.loads(asked)["text"] + "\n" == out and 230 < len(out) <= 302
 
 
 def refused(result: tuple[int, str, str], message: str) -> None:
@@ -130,7 +171,7 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--repetition-penalty", "inf"], "--repetition-penalty: expected finite"),
         (["--no-repeat-ngram-size", "-1"], "--no-repeat-ngram-size: expected at least 0, got -1"),
         (["--num-beams", "0"], "--num-beams: expected at least 1.* got 0"),
-        (["--num-beams", "2", "--min-p", "0.1"], "--min-p is for sampling, got --num-beams 2"),
+        (["--num-beams", "2", "--min-p", "0.2"], "--min-p is for sampling, got --num-beams 2"),
         (["--num-beams", "2", "--num-return-sequences", "3"], r"expected at most --num-beams \(2\), got 3"),
         (["--length-penalty", "-1"], "--length-penalty: expected at least 0 and at most 10, got -1"),
         (["--logit-bias", "e"], "--logit-bias: expected TOKEN=NUMBER, got 'e'"),
@@ -213,7 +254,9 @@ def test_a_page_shows_the_written_text(command: Command, home: Path) -> None:
     page = home / "new" / "page.html"
     text = written(command, "--seed", "3", "--surprisal-html", page)
     assert text == written(command, "--seed", "3")
-    spans = re.findall(r'<span class="s\d[^"]*" title="[\d.]+ nats, p=[\d.e-]+">(.*?)</span>', page.read_text(), re.S)
+    spans = re.findall(
+        r'<span[^>]*style="background[^>]*title="[\d.]+ nats, p=[\d.e-]+">(.*?)</span>', page.read_text(), re.S
+    )
     assert len(spans) == 60
     assert [path.name for path in page.parent.iterdir()] == ["page.html"]
     written(command, "--num-return-sequences", "3", "--surprisal-html", page)

@@ -410,7 +410,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
         ("--buffer 0", "--buffer: expected at least 1, got 0"),
         ("--encoding utf-9", "unknown encoding 'utf-9'"),
         ("--num-return-sequences 6", r"expected at most --num-beams \(5\), got 6"),
-        ("--num-beams 2 --min-p 0.1", "--min-p is for sampling"),
+        ("--num-beams 2 --min-p 0.2", "--min-p is for sampling"),
         ("--logit-bias e", "--logit-bias: expected TOKEN=NUMBER, got 'e'"),
         ("--logit-bias the=1", "expected single tokens, got 'the'"),
         ("--device cuda:99", "--device cuda:99 cannot be used here"),

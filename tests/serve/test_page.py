@@ -9,6 +9,8 @@ from importlib import resources
 import pytest
 from serving import Running
 
+from textseq.config.decoding import DecodingConfig
+
 FILES = {
     item.name: item.read_text(encoding="utf-8") for item in resources.files("textseq.serve").joinpath("page").iterdir()
 }
@@ -28,6 +30,12 @@ class Elements(HTMLParser):
 
     def ids(self) -> list[str]:
         return [str(attributes["id"]) for _, attributes in self.found if "id" in attributes]
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p"])
+def test_the_settings_of_writing_begin_with_the_defaults(name: str) -> None:
+    found = re.search(rf'\["{name}", .*value: ([\d.]+) }}\]', FILES["write.js"])
+    assert found and float(found[1]) == getattr(DecodingConfig(), name)
 
 
 def test_it_is_small_and_alone() -> None:
