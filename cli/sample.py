@@ -138,13 +138,13 @@ def sample(arguments: Sequence[str]) -> None:
             show(to_json(_record(text, options, scored[-1] if inspection.show_surprisal else None, copied)))
         elif copied is not None:
             show(copied)
-    if tell_seed:
-        _tell_seed(options, text)
     if inspection.surprisal_html is not None:
         from textseq.tasks.language_model.surprisal import web_page
 
         with replacing(inspection.surprisal_html) as (file,):
             file.write(web_page(f"Surprisal under {model}", scored).encode())
+    if tell_seed:
+        _tell_seed(options, text)
 
 
 def _record(
