@@ -36,8 +36,6 @@ PROG = "textseq-sample"
 LONGEST = 1_000_000
 """Characters of a text to inspect; each takes some hundred bytes of memory."""
 
-SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*\Z")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
@@ -167,6 +165,8 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
             log.warning("note: line ends CRLF or CR in the text are read as LF, as in the model's training")
         yield iter([text])
         return
+    from textseq.decoding.stopping import ended_well
+
     settings = options.generation
     if settings.num_return_sequences == 1 and settings.num_beams == 1:
         pieces = generator.stream(options.prompt, **vars(settings))
@@ -174,20 +174,6 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
         return
     for text in generator.generate_all(options.prompt, **vars(settings)):
         yield iter([text]) if options.prompt else ended_well(iter(text), len(text))
-
-
-def ended_well(pieces: Iterator[str], count: int) -> Iterator[str]:
-    """Of ``count`` pieces those before the first line end of the last fifth, or sentence end of the last tenth."""
-    before = ""
-    for number, piece in enumerate(pieces):
-        line, line_end, _ = piece.partition("\n")
-        if line_end and number >= 0.8 * count:
-            yield line
-            return
-        if piece[:1].isspace() and number >= 0.9 * count and SENTENCE_END.search(before):
-            return
-        yield piece
-        before = (before + piece)[-8:]
 
 
 def _tell_seed(options: Sample, text: str) -> None:

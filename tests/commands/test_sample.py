@@ -17,11 +17,11 @@ import pytest
 import torch
 from children import Child
 from configs import edit_config
-from textseq.cli.sample import ended_well
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
 from textseq.data.text import own_text
+from textseq.decoding.stopping import ended_well
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel

@@ -1,8 +1,11 @@
-"""End a text at the first stop string, while it is still being generated."""
+"""Where a text ends while it is still being generated: at a stop string, or where a line or sentence does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*\Z")
 
 
 class StopStrings:
@@ -47,3 +50,26 @@ class StopStrings:
         """Length of the longest beginning of a stop string that the held text ends with."""
         longest = min(len(string) - 1, len(self.held))
         return next((n for n in range(longest, 0, -1) if self.held.endswith(string[:n])), 0)
+
+
+def ended_well(pieces: Iterable[str], count: int) -> Iterator[str]:
+    """The pieces of a text up to where it may end well: a line end in the last fifth, a sentence end in the last tenth.
+
+    Args:
+        pieces: of the text, in order.
+        count: how many there are, at most.
+
+    Example:
+        >>> "".join(ended_well("What is done is done. S", 23))
+        'What is done is done.'
+    """
+    before = ""
+    for number, piece in enumerate(pieces):
+        line, line_end, _ = piece.partition("\n")
+        if line_end and number >= 0.8 * count:
+            yield line
+            return
+        if piece[:1].isspace() and number >= 0.9 * count and SENTENCE_END.search(before):
+            return
+        yield piece
+        before = (before + piece)[-8:]
