@@ -17,6 +17,7 @@ from textseq.config.recipes import read_recipe, recipes
 from textseq.config.training import TrainingConfig
 from textseq.data.corpora.catalog import JOINED, CorpusRecipe, list_corpora
 from textseq.data.corpora.download import on_disk
+from textseq.data.readers.exported import EXPORTED, HUB
 from textseq.data.readers.tables import ENDINGS, ending_of
 from textseq.data.readers.word_vectors import list_vectors
 from textseq.data.sources import DataSource, TextData
@@ -166,6 +167,9 @@ class Named:
         self.values = {flag.name: values or [written.replace("_", "-")] for written, flag, values in given if flag}
         corpora = {recipe.name: recipe for recipe in list_corpora()}
         words = [word for word, flag, _ in given if flag is None]
+        if words and words[0].startswith(HUB):
+            uses = ", ".join(f"--{task.source.own_files} {words[0]}" for task in registry.TASKS)
+            raise TextseqError(f"{words[0]} is a dataset of the Hugging Face Hub; say what to train: {uses}")
         if words and _first(words[0]) not in corpora and os.path.exists(words[0]):
             raise TextseqError(f"{words[0]} is {_own_files(words)}")
         self.corpus_name = next((word for word in words if _first(word) in corpora), None)
@@ -282,7 +286,7 @@ def _own_files(words: Sequence[str]) -> str:
 
 OWN_FILES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys((".conll", ".conllu", ".iob", ".bio"), ("--tagged",)),
-    **dict.fromkeys(ENDINGS, ("--labelled", "--pairs")),
+    **dict.fromkeys((*ENDINGS, *EXPORTED), ("--labelled", "--pairs")),
     ".csv": ("--labelled",),
 }
 """The flags for own files by their ending."""

@@ -12,6 +12,7 @@ from textseq.config.base import Settings, ranged
 from textseq.data.dataset import Dataset, ReadOptions
 from textseq.data.labelled import LabelledDataset, load_labelled, load_text, own_labelled
 from textseq.data.pairs import PairDataset, load_pairs, own_pairs
+from textseq.data.readers.exported import HUB, absolute, row_file, sentence_file, text_file, title_of
 from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
 from textseq.data.text import TextDataset, own_text
 from textseq.errors import TextseqError
@@ -65,7 +66,7 @@ class DataSource(Settings):
 
     def default_name(self, dataset: Dataset) -> str:
         """The run's name unless one is given: the corpus's, or the first file's up to its first dot."""
-        return Path(self.files[0]).name.split(".")[0] if self.files else dataset.name
+        return title_of(self.files[0]).split(".")[0] if self.files else dataset.name
 
     def _check(self) -> None:
         """Raise a TextseqError unless exactly one of a corpus and one's own files is named."""
@@ -90,7 +91,7 @@ class TextData(VectorSource):
 
     text: tuple[str, ...] = ()
     """Your own text: files, or folders to search for text files (a folder of source code works as well), or - for
-    stdin."""
+    stdin; or a .parquet file or hf://DATASET, whose text column is read."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --text, from its end, that is kept for validation instead of training."""
 
@@ -99,11 +100,11 @@ class TextData(VectorSource):
         self._check()
         if self.corpus is not None:
             return load_text(self.corpus, data_dir=data_dir, download=download)
-        return own_text(_paths(self.text), encoding=self.encoding, validation=self.validation)
+        return own_text([*map(text_file, self.text)], encoding=self.encoding, validation=self.validation)
 
     def default_name(self, dataset: Dataset) -> str:
         """The run's name unless one is given: the corpus's, or the first file's without its last ending."""
-        return self.corpus or Path(self.text[0]).stem or "run"
+        return self.corpus or Path(title_of(self.text[0])).stem or "run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,8 @@ class PairData(DataSource):
     """Language to translate into. Default: the corpus's first that is not the source, or the second file's ending."""
     pairs: tuple[str, ...] = ()
     """Your own pairs: two aligned text files (sources and targets, one sentence per line), or one file of tab-separated
-    columns (.tsv) or of JSON objects (.jsonl). Each may be compressed (.gz, .bz2, .xz, .zst, .zip)."""
+    columns (.tsv) or of JSON objects (.jsonl, .json), a .parquet file, or hf://DATASET (see --labelled). Text files may
+    be compressed (.gz, .bz2, .xz, .zst, .zip)."""
     validation_pairs: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --pairs."""
     source_column: str | None = None
@@ -145,7 +147,7 @@ class PairData(DataSource):
         if self.corpus is not None:
             return load_pairs(self.corpus, source=self.source, target=self.target, data_dir=data_dir, download=download)
         return own_pairs(
-            _paths(self.pairs),
+            [*map(row_file, self.pairs)],
             source_column=self.source_column,
             target_column=self.target_column,
             source_language=self.source,
@@ -173,9 +175,10 @@ class LabelledData(VectorSource):
     own_files: ClassVar[str] = "labelled"
 
     labelled: tuple[str, ...] = ()
-    """Your own texts with their labels: tables with a header (.csv, .tsv), JSON objects, one per line (.jsonl), or
-    folders with a folder for each label that holds one file per text. Files may be compressed (.gz,
-    .bz2, .xz, .zst, .zip)."""
+    """Your own texts with their labels: tables with a header (.csv, .tsv, .parquet), JSON objects, one per line
+    (.jsonl) or in a list (.json), or folders with a folder for each label that holds one file per text. Text files may
+    be compressed (.gz, .bz2, .xz, .zst, .zip). hf://NAME, hf://NAME:CONFIG and hf://NAME@SPLIT are datasets of the
+    Hugging Face Hub, or folders that save_to_disk wrote (default split: train)."""
     validation_labelled: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --labelled."""
     text_column: str | None = None
@@ -216,7 +219,7 @@ class LabelledData(VectorSource):
             dataset = load_labelled(self.corpus, data_dir=data_dir, download=download)
         else:
             dataset = own_labelled(
-                _paths(self.labelled),
+                [*map(row_file, self.labelled)],
                 text_column=self.text_column,
                 label_column=self.label_column,
                 empty=self.empty,
@@ -239,7 +242,8 @@ class TaggedData(VectorSource):
     tagged: tuple[str, ...] = ()
     """Your own sentences: files with one word per line, its tag in another column (separated by a tab or spaces, as in
     CoNLL), and an empty line after each sentence. Files may be compressed (.gz, .bz2, .xz, .zst, .zip);
-    of .conllu the universal parts of speech are read."""
+    of .conllu the universal parts of speech are read. Or a .parquet file or hf://DATASET with columns of lists, such as
+    tokens and ner_tags."""
     validation_tagged: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --tagged."""
     word_column: int | None = None
@@ -268,7 +272,7 @@ class TaggedData(VectorSource):
         if self.corpus is not None:
             return load_tagged(self.corpus, data_dir=data_dir, download=download)
         return own_tagged(
-            _paths(self.tagged),
+            [*map(sentence_file, self.tagged)],
             word_column=self.word_column,
             tag_column=self.tag_column,
             fewest_tags=1 if whole else 2,
@@ -282,22 +286,21 @@ def file_names(files: Sequence[Path | str] | Path) -> tuple[str, ...]:
     return (str(files),) if isinstance(files, str | Path) else tuple(map(str, files))
 
 
-def _paths(names: Sequence[str]) -> list[Path]:
-    return [Path(name) for name in names]
-
-
 def _absolute(name: str) -> str:
     """An absolute path: links stay, but ``..`` is resolved, as it names nothing."""
+    if name.startswith(HUB):
+        return absolute(name)
     path = Path(name).absolute()
     return str(real(path) if ".." in path.parts else path)
 
 
 def _options(source: PairData | LabelledData | TaggedData, longest: int, *, whole: bool = False) -> ReadOptions:
     """How one's own rows are read; ``whole``: as a single split."""
+    read = sentence_file if isinstance(source, TaggedData) else row_file
     return {
         "encoding": source.encoding,
         "validation": 0 if whole else source.validation,
-        "validation_paths": _paths(getattr(source, f"validation_{source.own_files}")),
+        "validation_paths": [*map(read, getattr(source, f"validation_{source.own_files}"))],
         "longest": longest,
         "overlong": source.overlong,
         "unreadable": source.unreadable,

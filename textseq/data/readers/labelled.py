@@ -185,7 +185,8 @@ def read_own_file(
     if not os.path.isfile(path):
         raise TextseqError(f"no file {path}; name a .csv, .tsv or .jsonl of texts and labels, or a folder of folders")
     if not is_table(path):
-        raise TextseqError(f"labelled texts are read from {', '.join(ENDINGS)} or a folder for each label; got {path}")
+        kinds = ", ".join((*ENDINGS, ".json", ".parquet"))
+        raise TextseqError(f"labelled texts are read from {kinds} or a folder for each label; got {path}")
     document, layout = Document(path, encoding), ENDINGS[ending_of(path)]
     names = column_names(document, layout)
     text = find_column(document, names, columns[0], TEXT_COLUMNS, "--text-column")

@@ -177,7 +177,8 @@ def read_own_file(
         (layout,) = layouts
     else:
         raise TextseqError(
-            f"pairs are read from two aligned text files, or from one that ends in {', '.join(ENDINGS)}; got {names}"
+            "pairs are read from two aligned text files, or from one that ends in "
+            f"{', '.join((*ENDINGS, '.json', '.parquet'))}; got {names}"
         )
     documents = tuple(Document(path, encoding) for path in paths)
     source, target = columns

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from shlex import quote
 from typing import Self, overload
 
@@ -22,6 +21,7 @@ from textseq.checkpoints.model_card import CardText, label_results, label_text
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.data.labelled import LabelledDataset
+from textseq.data.readers.exported import row_file
 from textseq.data.readers.labelled import remembered_column
 from textseq.data.sources import DataSource, LabelledData
 from textseq.errors import TextseqError, unknown
@@ -212,7 +212,7 @@ class Classifier(LabelPredictor[LabelledDataset]):
         if not isinstance(source, LabelledData) or not source.labelled:
             return source
         text, label = (
-            remembered_column(Path(source.labelled[0]), self.info.source.get(name), source.encoding)
+            remembered_column(row_file(source.labelled[0]), self.info.source.get(name), source.encoding)
             for name in ("text_column", "label_column")
         )
         return replace(source, text_column=source.text_column or text, label_column=source.label_column or label)

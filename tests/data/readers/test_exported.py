@@ -1,0 +1,152 @@
+"""Parquet, JSON and Hugging Face datasets give the rows that the same data in plain files give."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from textseq.data.sources import LabelledData, PairData, TaggedData, TextData
+from textseq.errors import TextseqError
+
+ROWS = [("a good film", "pos"), ("a bad – film", "neg"), ("fine\nin two lines", "pos")]
+TABLE = [{"id": number, "text": text, "label": label} for number, (text, label) in enumerate(ROWS)]
+
+
+@pytest.fixture(autouse=True)
+def home(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return empty_home
+
+
+def parquet(rows: list[dict[str, object]]) -> str:
+    arrow = pytest.importorskip("pyarrow", reason="needs pyarrow")
+    pytest.importorskip("pyarrow.parquet", reason="needs pyarrow").write_table(
+        arrow.Table.from_pylist(rows), "t.parquet"
+    )
+    return "t.parquet"
+
+
+def saved_dataset(rows: list[dict[str, object]]) -> str:
+    """A dataset with the splits train and test, whose labels are numbers of classes."""
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    whole = datasets.Dataset.from_list(rows)
+    if "label" in rows[0]:
+        whole = whole.cast_column("label", datasets.ClassLabel(names=["neg", "pos"]))
+    if "ner_tags" in rows[0]:
+        whole = whole.cast_column("ner_tags", datasets.List(datasets.ClassLabel(names=["O", "B-place"])))
+    datasets.DatasetDict({"train": whole, "test": whole.select([0])}).save_to_disk("saved")
+    return "hf://saved"
+
+
+def as_json(content: object) -> Callable[[list[dict[str, object]]], str]:
+    def write(rows: list[dict[str, object]]) -> str:
+        Path("t.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        return "t.json"
+
+    return write
+
+
+FORMS: dict[str, Callable[[list[dict[str, object]]], str]] = {
+    "parquet": parquet,
+    "dataset": saved_dataset,
+    "a list": as_json(TABLE),
+    "a list in an object": as_json({"data": TABLE}),
+    "columns": as_json({key: [row[key] for row in TABLE] for key in TABLE[0]}),
+    "lines": as_json("\n".join(map(json.dumps, TABLE))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labelled_texts_are_those_of_the_table(form: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = LabelledData(labelled=(FORMS[form](TABLE),), validation=0)
+    dataset = source.open()
+    assert [*dataset.examples("train")] == ROWS
+    assert source.default_name(dataset) == ("saved" if form == "dataset" else "t")
+    (kept,) = (home / "cache" / "data").iterdir()
+    before = kept.stat()
+    (home / "elsewhere").mkdir()
+    resolved = source.resolved()
+    monkeypatch.chdir(home / "elsewhere")  # as a run that is resumed from there
+    assert resolved.open().fingerprint == dataset.fingerprint
+    assert kept.stat() == before
+
+
+def test_a_split_of_a_dataset_is_named() -> None:
+    name = saved_dataset(TABLE)
+    assert [*LabelledData(labelled=(f"{name}@test",)).open_whole().examples("train")] == ROWS[:1]
+    with pytest.raises(TextseqError, match=r"unknown split of hf://saved@tset: 'tset'; did you mean 'test'\? known:"):
+        LabelledData(labelled=(f"{name}@tset",)).open()
+
+
+@pytest.mark.parametrize("form", [parquet, saved_dataset])
+def test_texts_of_a_table_are_one_text(form: Callable[[list[dict[str, object]]], str]) -> None:
+    name = form([{"id": number, "sentence": text} for number, text in enumerate(("one\n", "", "two"))])
+    dataset = TextData(text=(name,), validation=0).open()
+    assert ["".join(document) for document in dataset.documents("train")] == ["one\n\ntwo\n"]
+
+
+@pytest.mark.parametrize("form", [parquet, as_json([{"translation": {"en": "one", "fr": "un"}}])])
+def test_pairs_may_be_in_an_object_of_languages(form: Callable[[list[dict[str, object]]], str]) -> None:
+    name = form([{"translation": {"en": "one", "fr": "un"}}])
+    dataset = PairData(pairs=(name,), source="en", target="fr", validation=0).open()
+    assert [*dataset.rows("train")] == [("one", "un")]
+
+
+def test_tagged_sentences_are_columns_of_lists(caplog: pytest.LogCaptureFixture) -> None:
+    rows: list[dict[str, object]] = [
+        {"tokens": ["In", "Rome"], "pos_tags": [0, 0], "ner_tags": [0, 1]},
+        {"tokens": ["Here"], "pos_tags": [0], "ner_tags": [0]},
+    ]
+    dataset = TaggedData(tagged=(saved_dataset(rows),), validation=0).open()
+    assert [*dataset.sentences("train")] == [(("In", "Rome"), ("O", "B-place")), (("Here",), ("O",))]
+    assert "note: reading 'tokens' and 'ner_tags' of hf://saved" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.json", b"[1, 2]", "t.json: expected a list of JSON objects, or an object per line, got something else as "
+                              "item 1; correct it"),
+        ("t.json", b'{"text": "a"}', "got something else as item 1"),
+        ("t.json", b"{", "got something else as item 1"),
+        ("t.json", b"", "is empty, or in another format"),
+        ("t.parquet", b"PAR1 damaged", "t.parquet is no Parquet file, or damaged ("),
+        ("none.parquet", b"", "expected a file, got none at none.parquet; correct the path"),
+        ("hf://no/such-dataset", b"", "cannot load hf://no/such-dataset ("),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_refused_in_a_line(name: str, content: bytes, told: str) -> None:
+    for package, mark in (("pyarrow", "parquet"), ("datasets", "hf:")):
+        if mark in name:
+            pytest.importorskip(package, reason=f"needs {package}")
+    if content or name == "t.json":
+        Path(name).write_bytes(content)
+    with pytest.raises(TextseqError, match=re.escape(told)) as raised:
+        LabelledData(labelled=(name,)).open()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "needs"),
+    [("t.parquet", "pyarrow.parquet", "reading t.parquet"), ("hf://imdb", "datasets", "hf://imdb")],
+)
+def test_without_the_extra_a_line_says_what_to_install(
+    name: str, package: str, needs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    Path("t.parquet").write_bytes(b"PAR1")
+    told = f'{needs} needs a package that is not installed; install it with: pip install "textseq[data]"'
+    with pytest.raises(TextseqError, match=f"^{re.escape(told)}$"):
+        LabelledData(labelled=(name,)).open()
+
+
+def test_a_dataset_given_bare_is_answered_with_the_flags(empty_home: Path) -> None:
+    from textseq.commands.train import Named
+
+    with pytest.raises(TextseqError, match="--labelled hf://imdb"):
+        Named(["hf://imdb"])

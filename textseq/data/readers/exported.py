@@ -1,0 +1,191 @@
+"""Parquet files, JSON files and Hugging Face datasets: written once to the cache, as files that the other readers read.
+
+A dataset is named ``hf://NAME``, with a configuration ``hf://NAME:CONFIG``, with a split ``hf://NAME@SPLIT`` (default:
+train). NAME is a dataset of the Hugging Face Hub, or the folder of one that its ``save_to_disk`` saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from textseq.data.in_memory import tagged_files
+from textseq.data.readers.tables import TEXT_COLUMNS, ending_of, fields_of
+from textseq.errors import TextseqError, unknown
+from textseq.io.documents import Document
+from textseq.io.extras import optional
+from textseq.io.files import json_of, replacing, sha256
+from textseq.io.paths import cache_folder
+
+log = logging.getLogger("textseq")
+
+HUB = "hf://"
+"""How the name of a dataset begins."""
+
+EXPORTED = (".json", ".parquet")
+"""Endings of the files that are written to the cache."""
+
+WORDS = ("tokens", "words", "token", "word", "form")
+"""Usual names of the column of a sentence's words, in order of preference."""
+
+TAGS = ("ner_tags", "ner", "tags", "tag", "labels", "label", "pos_tags", "upos", "pos")
+"""The same for their tags."""
+
+Fields = dict[str, object]
+"""The values of a row by column."""
+
+
+def row_file(name: str) -> Path:
+    """The file of rows: itself, or JSON lines in the cache.
+
+    Raises:
+        TextseqError: it cannot be read, or a package for it is not installed.
+    """
+    if not name.startswith(HUB) and ending_of(Path(name)) not in EXPORTED:
+        return Path(name)
+    return _kept(name, ".jsonl", lambda rows: (json.dumps(fields, default=str) for fields in rows))
+
+
+def text_file(name: str) -> Path:
+    """The file or folder of text: itself, or the texts of a Parquet file or dataset, one after the other."""
+    if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
+        return Path(name)
+    return _kept(
+        name, ".txt", lambda rows: (str(text).removesuffix("\n") for (text,) in _columns(name, rows, TEXT_COLUMNS))
+    )
+
+
+def sentence_file(name: str) -> Path:
+    """The file of tagged sentences: itself, or the words and tags of a Parquet file or dataset."""
+    if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
+        return Path(name)
+    words, tags = zip(*_columns(name, _rows(name)[1], WORDS, TAGS), strict=True)
+    return Path(*tagged_files(words, tags))
+
+
+def title_of(name: str) -> str:
+    """The last part of a name, without what follows a dataset's."""
+    last = Path(name).name
+    return re.split("[:@]", last)[0] if name.startswith(HUB) else last
+
+
+def absolute(name: str) -> str:
+    """A dataset's name that means the same in every folder."""
+    place = re.split("[:@]", name.removeprefix(HUB))[0]
+    return f"{HUB}{Path(place).absolute()}{name[len(HUB) + len(place) :]}" if Path(place).is_dir() else name
+
+
+def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]]) -> Path:
+    """The file in the cache with the lines that are made of a table's rows."""
+    key, rows = _rows(name)
+    path = cache_folder() / "data" / f"{title_of(name)}.{hashlib.sha256(key.encode()).hexdigest()[:16]}{ending}"
+    if not path.exists():
+        with replacing(path) as (file,):
+            for line in lines(rows):
+                file.write(f"{line}\n".encode(errors="surrogateescape"))
+    return path
+
+
+def _rows(name: str) -> tuple[str, Iterator[Fields]]:
+    """A key that differs for different content, and the rows."""
+    if name.startswith(HUB):
+        return _dataset(name)
+    path = Path(name)
+    if not path.is_file():
+        raise TextseqError(
+            f"expected a file, got {'a folder' if path.is_dir() else 'none'} at {path}; correct the path"
+        )
+    return sha256(path), (_json if ending_of(path) == ".json" else _parquet)(path)
+
+
+def _parquet(path: Path) -> Iterator[Fields]:
+    parquet = optional("pyarrow.parquet", "data", needed_for=f"reading {path}")
+    try:
+        with parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches():
+                yield from batch.to_pylist()
+    except Exception as error:  # pyarrow has many, most of them without a common base
+        raise TextseqError(f"{path} is no Parquet file, or damaged ({_one_line(error)}); write it again") from error
+
+
+def _json(path: Path) -> Iterator[Fields]:
+    """The objects of a list, of a list that is the only value of an object, of an object of lists, or one per line."""
+    document = Document(path, "utf-8")
+    try:
+        value = json_of("".join(document.chunks()))
+    except ValueError:
+        objects = [fields_of(line) for line in document.lines() if line.strip()]
+    else:
+        columns = value if isinstance(value, dict) else {"": value}
+        lists = [column for column in columns.values() if isinstance(column, list)]
+        if len(lists) == len(columns) > 1 and len({*map(len, lists)}) == 1:
+            objects = [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
+        else:
+            items = lists[0] if len(lists) == len(columns) == 1 else [None]
+            objects = [item if isinstance(item, dict) else None for item in items]
+    for number, fields in enumerate(objects, start=1):
+        if fields is None:
+            raise TextseqError(
+                f"{path}: expected a list of JSON objects, or an object per line, got something else as item {number}; "
+                "correct it"
+            )
+        yield fields
+
+
+def _dataset(name: str) -> tuple[str, Iterator[Fields]]:
+    """The key and rows of a Hugging Face dataset; numbers of classes become their names."""
+    datasets = optional("datasets", "data", needed_for=name)
+    place, _, split = name.removeprefix(HUB).partition("@")
+    place, _, config = place.partition(":")
+    try:
+        folder = Path(place).is_dir()
+        loaded = datasets.load_from_disk(place) if folder else datasets.load_dataset(place, config or None)
+    except Exception as error:  # of the network, the Hub, the file system, or the dataset
+        raise TextseqError(f"cannot load {name} ({_one_line(error)}); check its name, see huggingface.co") from error
+    if isinstance(loaded, dict):
+        if (split or "train") not in loaded:
+            raise unknown(f"split of {name}:", split or "train", loaded)
+        loaded = loaded[split or "train"]
+    elif split:
+        raise TextseqError(f"{name}: expected a dataset without splits to be named without '@{split}'; leave it out")
+    names: dict[str, Sequence[str]] = {}
+    for column, feature in loaded.features.items():
+        kind = getattr(feature, "feature", feature)  # of a list, that of its items
+        if isinstance(kind, datasets.ClassLabel):
+            names[column] = kind.names
+
+    def rows() -> Iterator[Fields]:
+        for row in loaded:
+            yield {column: _named(value, names[column]) if column in names else value for column, value in row.items()}
+
+    return f"{name} {loaded._fingerprint}", rows()
+
+
+def _named(value: object, names: Sequence[str]) -> object:
+    """The names of a class or of a list of classes; -1 is none."""
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+
+
+def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    """For each row its values of the columns with usual names."""
+    if (first := next(rows, None)) is None:
+        raise TextseqError(f"{name} has no rows; name another")
+    folded = {column.casefold(): column for column in reversed(first)}
+    columns = [next((folded[one] for one in known if one in folded), None) for known in usual]
+    for column, known in zip(columns, usual, strict=True):
+        if column is None:
+            raise TextseqError(f"{name} has the columns {', '.join(first)}; call one of them '{known[0]}'")
+    log.warning("note: reading %s of %s", " and ".join(f"'{column}'" for column in columns), name)
+    for fields in chain([first], rows):
+        yield tuple(fields.get(str(column)) for column in columns)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
