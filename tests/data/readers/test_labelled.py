@@ -275,7 +275,7 @@ def test_what_is_no_such_file_is_refused(write: Write, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, told in (
         (tmp_path / "none.csv", "no file .*none.csv"),
-        (write("a.xlsx", "x"), "are read from .csv, .tsv, .tab, .jsonl, .ndjson or a folder"),
+        (write("a.xlsx", "x"), "are read from .csv, .tsv, .tab, .jsonl, .ndjson, .json, .parquet or a folder"),
         (tmp_path / "empty", "expected a folder for each label"),
         (write("a.csv.gz", "text"), "damaged"),
     ):
