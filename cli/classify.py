@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +21,7 @@ from textseq.io.lines import Lines
 from textseq.tasks.classification.config import ExplanationMethod
 
 if TYPE_CHECKING:
-    from textseq.tasks.classification.classifier import Classification
+    from textseq.tasks.classification.classifier import Classification, Classifier
     from textseq.tasks.classification.explain import Explanation
 
 PROG = "textseq-classify"
@@ -50,9 +50,10 @@ class Classify(LineOptions):
       textseq-classify --list-models
 
     Each text gives a line: its label and, after a tab, the label's probability, calibrated on the validation split; or
-    "unsure" and the probability of the most probable label, if that is low (--unsure-below). A text is a line, or a row
-    of a table if --input ends in .csv, .tsv or .jsonl (perhaps followed by .gz or another compression). Lines are cut
-    after a million characters, with a warning.
+    "unsure" and the probability of the most probable label, if that is low (--unsure-below). A model that was trained
+    with --multi-label gives all labels above its threshold, each with its probability, all separated by tabs; an empty
+    line if there are none. A text is a line, or a row of a table if --input ends in .csv, .tsv or .jsonl (perhaps
+    followed by .gz or another compression). Lines are cut after a million characters, with a warning.
     """
 
     task: ClassVar[str] = "classification"
@@ -61,11 +62,14 @@ class Classify(LineOptions):
     """Column or key of the texts if --input is a table. Default: that of the training table, or one that is
     called text, sentence, review..."""
     json: bool = False
-    """Write a JSON object per line: label, probability, the probabilities of all labels and, with --explain, the
-    contribution of each word."""
+    """Write a JSON object per line: label, labels, probability, the probabilities of all labels and, with --explain,
+    the contribution of each word."""
     unsure_below: float | None = option(None, metavar="PROBABILITY")
     """Answer "unsure" if no label is as probable as this, from 0 (never) to 1. Default: 1.3 times as probable as by
     chance, which is 0.65 if there are two labels; with --json 0."""
+    threshold: float | None = option(None, metavar="PROBABILITY", rare=True)
+    """Give labels from this probability on, by a model that was trained with --multi-label. Default: the threshold with
+    the highest micro F1 on the validation split."""
     explain: bool = False
     """Show below each label which words spoke for it (blue) or against it (orange), by integrated gradients
     (Sundararajan et al. 2017): the contributions add up to the text's effect on the label's log odds. Without a color
@@ -97,15 +101,22 @@ def classify(arguments: Sequence[str]) -> None:
         from textseq.tasks.registry import load_classifier
 
         classifier = load_classifier(model, device=options.device, precision=options.precision)
+        if options.threshold is not None:
+            classifier = _with_threshold(classifier, options.threshold)
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
         unsure_below = options.unsure_below
         if unsure_below is None:
             unsure_below = 0.0 if options.json else UNSURE_BELOW / len(classifier.labels)
+        elif classifier.threshold is not None:
+            raise TextseqError(
+                "--unsure-below: expected a model of one label per text, got one of several; leave it out"
+            )
         rows: Lines | Texts = lines
         if table and options.input:
             known = remembered_column(options.input, classifier.info.source.get("text_column"), options.encoding)
             rows = Texts(options.input, options.text_column or known, options.encoding)
+        several = classifier.threshold is not None
         pending: list[str] = []  # texts to explain that were read and not answered yet, in order
 
         def noted(texts: Iterable[str]) -> Iterator[str]:
@@ -125,24 +136,39 @@ def classify(arguments: Sequence[str]) -> None:
                     )
                     if page is not None:
                         page(explanation.to_html())
-                yield _line(number, result, explanation if options.explain else None, options)
+                yield _line(number, result, explanation if options.explain else None, options, several)
 
         with _page(options) as page:
             options.answer(rows, answers, unit="texts", prompt="text> ", usual=BUFFER, characters=CHARACTERS)
 
 
-def _line(number: int, result: Classification, explanation: Explanation | None, options: Classify) -> str:
-    """The output for a text."""
+def _with_threshold(classifier: Classifier, threshold: float) -> Classifier:
+    if classifier.threshold is None:
+        raise TextseqError(
+            "--threshold: expected a model trained with --multi-label, got one of one label; leave it out"
+        )
+    if not 0 < threshold <= 1:
+        raise TextseqError(f"--threshold: expected a probability above 0 and at most 1, got {threshold:g}")
+    classifier.info = replace(classifier.info, threshold=threshold)
+    return classifier
+
+
+def _line(
+    number: int, result: Classification, explanation: Explanation | None, options: Classify, several: bool
+) -> str:
+    """The output for a text; ``several``: all its labels."""
     if options.json:
         record: dict[str, object] = {
             "label": result.label,
+            "labels": result.labels,
             "probability": result.probability,
             "probabilities": result.probabilities,
         }
         if explanation:
             record["explanation"] = {"label": explanation.label, **explanation.to_dict()}
         return options.to_json(record)
-    line = f"{result.label}\t{result.probability:.4f}"
+    rows = [(label, result.probabilities[label]) for label in result.labels]
+    line = "\t".join(f"{label}\t{p:.4f}" for label, p in (rows if several else [(result.label, result.probability)]))
     if explanation:
         from textseq.io.colored_text import wants_color
 

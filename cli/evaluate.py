@@ -45,6 +45,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     from textseq.io.files import check_outputs, check_picture
     from textseq.metrics.classification import ClassificationMetrics
     from textseq.metrics.confusion_plot import confusion_plot
+    from textseq.metrics.multi_label import MultiLabelMetrics
 
     check_outputs({"--plot-confusion": options.plot_confusion}, map(Path, options.source(task).files))
     if options.plot_confusion is not None:
@@ -53,12 +54,11 @@ def evaluate(arguments: Sequence[str]) -> None:
     if not environment().leads:
         return
     show(to_json(metrics.to_dict()) if options.json else f"{metrics}\n{metrics.signature}")
-    if isinstance(metrics, ClassificationMetrics):
-        if not options.json:
-            show(metrics.table())
-        if options.plot_confusion is not None:
-            title = f"confusion of {Path(options.model[0]).name}"
-            confusion_plot(metrics.confusion, metrics.labels, options.plot_confusion, title)
+    if isinstance(metrics, ClassificationMetrics | MultiLabelMetrics) and not options.json:
+        show(metrics.table())
+    if isinstance(metrics, ClassificationMetrics) and options.plot_confusion is not None:
+        title = f"confusion of {Path(options.model[0]).name}"
+        confusion_plot(metrics.confusion, metrics.labels, options.plot_confusion, title)
 
 
 main = partial(run, PROG, evaluate)

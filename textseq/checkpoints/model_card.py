@@ -236,6 +236,13 @@ def _code(text: object) -> str:
 def label_results(info: ModelInfo, unit: str) -> tuple[str, ...]:
     """The table of results of a classifier or tagger."""
 
+    if info.threshold is not None:
+        names = ("micro_f1", "macro_f1", "subset_accuracy")
+        return result_table(
+            ("micro F1", "macro F1", "subset accuracy", "95 % interval of the micro F1"),
+            info,
+            lambda result: (*(f"{result[name]:.2%}" for name in names), interval(result["interval_95"], ".2%")),
+        )
     spans = any("f1" in result for result in info.results)
 
     def row(result: Table) -> tuple[str, ...]:

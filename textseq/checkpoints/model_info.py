@@ -62,6 +62,8 @@ class ModelInfo:
     """How the tags of a tagger mark spans: a name in ``textseq.data.spans.SCHEMES``; "" if they do not."""
     temperature: float = 1.0
     """Calibration: logits are divided by it."""
+    threshold: float | None = None
+    """Probability from which a classifier gives a label, if it gives several or none; None if it always gives one."""
     source_style: Table = field(default_factory=dict)
     """How the sources of a translator's training are written (``SourceStyle``); empty if in no common style."""
     doubtful_below: float | None = None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PROG = "textseq-evaluate"
 
-HIDDEN = frozenset({"validation", "vectors", "longest", "unaligned", "fold", "folds", "seeds"})
+HIDDEN = frozenset({"multi", "validation", "vectors", "longest", "unaligned", "fold", "folds", "seeds"})
 """Fields of data sources, by their first word, that matter in training only."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +40,7 @@ def labelled_files(texts: Column, labels: Column) -> tuple[str, ...]:
 
     Raises:
         TextseqError: the columns differ in length, a text is not a string, a label no string, whole number or truth
-            value, or there are none.
+            value or list of these, or there are none.
     """
     return _json_lines("labelled", {"text": _texts(texts, "texts"), "label": _labels(labels, "labels")})
 
@@ -82,7 +82,7 @@ def tagged_files(sentences: Iterable[Column], tags: Iterable[Column] | None = No
     return (str(path),)
 
 
-def _json_lines(kind: str, columns: dict[str, list[str]]) -> tuple[str, ...]:
+def _json_lines(kind: str, columns: Mapping[str, Sequence[str | list[str]]]) -> tuple[str, ...]:
     (first, one), (second, two) = columns.items()
     _check_lengths(f"{first}s", len(one), f"{second}s", len(two))
     rows = [json.dumps({first: a, second: b}) for a, b in zip(one, two, strict=True)]
@@ -122,9 +122,17 @@ def _text(value: object, name: str, row: int) -> str:
     return str(value)
 
 
-def _labels(values: Column, name: str) -> list[str]:
-    labels = []
+def is_list(value: object) -> bool:
+    """Whether a value is the list of a text's labels."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
+
+
+def _labels(values: Column, name: str) -> list[str | list[str]]:
+    labels: list[str | list[str]] = []
     for row, value in enumerate(_column(values, name)):
+        if is_list(value) and isinstance(value, Iterable):
+            labels.append([str(label) for label in _labels(value, f"{name} of row {row}")])
+            continue
         plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value  # NumPy's numbers
         if not isinstance(plain, str | int):
             raise TextseqError(

@@ -28,7 +28,7 @@ from textseq.data.dataset import (
 )
 from textseq.data.readers.labelled import read_own_file
 from textseq.data.readers.row_errors import SHOWN, OnError
-from textseq.data.rows import Example, content_of
+from textseq.data.rows import Example, content_of, split_labels
 from textseq.data.splits import ConcatDataset, Subset, recipe_splits, split_by_hash, text_key
 from textseq.data.text import TextDataset, load_corpus
 from textseq.errors import TextseqError
@@ -56,12 +56,19 @@ class LabelledDataset(RowDataset[Example]):
 
     labels: tuple[str, ...]
     """All labels, in the order of the recipe, or sorted."""
+    label_sets: tuple[str, ...] = ()
+    """The different sets of labels that texts have, as ``rows.join_labels`` gives them; () if each has one label."""
     overlaps: tuple[str, ...] = ()
     """Corpora that share texts with it."""
     same_split: tuple[str, ...] = ()
     """Those of them that are split in the same way: what they train on is not what is tested here."""
     nested: bool = False
     """Whether some texts are parts of others, such as phrases of sentences."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Probability from which a classifier that has not been measured gives a label; None if it always gives one."""
+        return 0.5 if self.label_sets else None
 
     def examples(self, split: str) -> Iterator[Example]:
         """The texts of a split with their labels; see ``rows``."""
@@ -214,6 +221,7 @@ def own_labelled(
     label_column: str | None = None,
     empty: OnError = "refuse",
     fewest_labels: int = 2,
+    separator: str | None = None,
     **options: Unpack[ReadOptions],
 ) -> LabelledDataset:
     """Open one's own labelled texts and check all. Compressed files are decompressed while read.
@@ -224,7 +232,8 @@ def own_labelled(
         label_column: the same for the labels.
         empty: "drop" drops empty texts instead of refusing the file.
         fewest_labels: the fewest different labels.
-        options: see ``ReadOptions``; validation is stratified by label (see ``split_by_hash``).
+        separator: what separates the labels of a text that has several or none; None: each text has one label.
+        options: see ``ReadOptions``; validation is stratified by label, if texts have one (see ``split_by_hash``).
 
     Raises:
         TextseqError: an option is invalid; a file is missing, damaged or of an unknown kind; texts have errors that are
@@ -236,16 +245,28 @@ def own_labelled(
     training, held_out = (
         [
             read_own_file(
-                path, columns, encoding=survey.encoding, notes=notes, longest=survey.longest, drop=survey.drop
+                path,
+                columns,
+                encoding=survey.encoding,
+                notes=notes,
+                longest=survey.longest,
+                drop=survey.drop,
+                separator=separator,
             )
             for path in some
         ]
         for some in (paths, survey.validation_paths)
     )
     counts: Counter[str] = Counter()
+    sets: set[str] = set()
 
     def counted(examples: Iterator[Example]) -> Iterator[Example]:
         for text, label in examples:
+            if separator is not None:
+                counts.update(split_labels(label))
+                sets.add(label)
+                yield text, ""  # most sets of labels are too rare to stratify by
+                continue
             counts[label] += 1
             yield text, label
 
@@ -253,15 +274,21 @@ def own_labelled(
     labels = tuple(sorted(counts, key=_by_number))
     if fewest_labels > 1 and MANY_LABELS < len(labels) > len(split_of) / 2:
         raise TextseqError(
-            f"{len(labels):,} labels for {len(split_of):,} texts in {names_of(training)} are too many for classes; "
-            "say with --label-column where the labels are"
+            f"{len(labels):,} labels for {len(split_of):,} texts in {names_of(training)} are too many for classes; say "
+            "with --label-column where the labels are, or with --multi-label that texts have several"
         )
     notes += _alike(counts)
     remedy = "name files with other labels too"
     held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
+    if separator is not None:
+        sets |= held_out_labels
+        held_out_labels = {label for joined in held_out_labels for label in split_labels(joined)}
     check_labels(labels, held_out_labels, fewest_labels, training, kind="label", remedy=remedy)
     return LabelledDataset(
-        **survey.result(paths, training, held_out, split_of, LABELLED_VERSION), labels=labels, notes=tuple(notes)
+        **survey.result(paths, training, held_out, split_of, LABELLED_VERSION),
+        labels=labels,
+        label_sets=tuple(sorted(sets)),
+        notes=tuple(notes),
     )
 
 

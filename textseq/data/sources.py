@@ -186,6 +186,11 @@ class LabelledData(VectorSource):
     sentence, review, content..."""
     label_column: str | None = None
     """The same for the labels. Default: one that is called label, class, sentiment, category..."""
+    multi_label: bool = False
+    """Each text has several labels, or none: a list in JSON, or a cell with separators between them. Each label has a
+    probability of its own, and those above a threshold are given, which is chosen on the validation split."""
+    label_separator: str = ","
+    """What separates the labels of a cell with --multi-label."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --labelled, or of the training split of a corpus without a validation split, that is kept for
     validation, stratified by label. 0: none, and a corpus's validation split is trained on too, for a final training
@@ -215,6 +220,13 @@ class LabelledData(VectorSource):
     def open(self, *, data_dir: Path | None = None, download: bool = False, whole: bool = False) -> LabelledDataset:
         """The texts; see ``DataSource.open``."""
         self._check()
+        if self.multi_label and (self.corpus is not None or self.folds or self.seeds):
+            raise TextseqError("--multi-label: expected your own files without --folds and --seeds; leave them out")
+        if not self.label_separator or (self.label_separator != "," and not self.multi_label):
+            raise TextseqError(
+                f"--label-separator: expected what separates several labels (--multi-label), got "
+                f"'{self.label_separator}'; leave it out"
+            )
         if self.corpus is not None:
             dataset = load_labelled(self.corpus, data_dir=data_dir, download=download)
         else:
@@ -224,6 +236,7 @@ class LabelledData(VectorSource):
                 label_column=self.label_column,
                 empty=self.empty,
                 fewest_labels=1 if whole else 2,
+                separator=self.label_separator if self.multi_label else None,
                 **_options(self, self.longest_text, whole=whole or bool(self.folds)),  # folds divide all texts
             )
         if whole:

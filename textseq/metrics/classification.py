@@ -36,6 +36,8 @@ class LabelMetrics:
     """Of the texts that have the label, the share predicted to have it."""
     examples: int
     """Texts that have the label."""
+    predicted: int = 0
+    """Texts predicted to have the label."""
 
     @property
     def f1(self) -> float:
@@ -46,6 +48,12 @@ class LabelMetrics:
     def to_dict(self) -> dict[str, object]:
         """The numbers, for a model's ``config.json``."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1, "examples": self.examples}
+
+
+def label_metrics(label: str, counts: npt.NDArray[np.int64]) -> LabelMetrics:
+    """Precision and recall from the numbers of correct, predicted and true ones, (3,)."""
+    correct, predicted, true = counts.tolist()
+    return LabelMetrics(label, correct / max(predicted, 1), correct / max(true, 1), true, predicted)
 
 
 @dataclass(frozen=True)
@@ -78,15 +86,14 @@ class ClassificationMetrics:
         """Precision and recall of each label."""
         predicted, actual, correct = self.confusion.sum(axis=0), self.confusion.sum(axis=1), np.diag(self.confusion)
         return [
-            LabelMetrics(label, float(hits / max(p, 1)), float(hits / max(a, 1)), int(a))
-            for label, hits, p, a in zip(self.labels, correct, predicted, actual, strict=True)
+            label_metrics(label, counts)
+            for label, counts in zip(self.labels, np.stack([correct, predicted, actual], axis=1), strict=True)
         ]
 
     @property
     def macro_f1(self) -> float:
         """The mean F1 of the labels; labels that are neither true nor predicted anywhere are left out."""
-        occurs = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) > 0
-        return float(np.mean([label.f1 for label, there in zip(self.per_label, occurs, strict=True) if there]))
+        return float(np.mean([label.f1 for label in self.per_label if label.examples or label.predicted]))
 
     def to_dict(self) -> dict[str, object]:
         """The numbers with their signature, for a model's ``config.json``."""
@@ -169,7 +176,7 @@ def html_label_table(rows: Sequence[LabelMetrics], unit: str) -> str:
 
 def measure_labels(
     log_probabilities: npt.NDArray[np.float64],
-    targets: Sequence[int],
+    targets: Sequence[int] | npt.NDArray[np.int64],
     labels: Sequence[str],
     *,
     predictions: Sequence[int] | None = None,
@@ -215,7 +222,7 @@ PRIOR_DEVIATION = 0.5
 Of those tried, 0.5 costs least where few texts are held out: at most 0.005 nats on further texts; 0.3 up to 0.036."""
 
 
-def fit_temperature(logits: npt.NDArray[np.float64], targets: Sequence[int]) -> float:
+def fit_temperature(logits: npt.NDArray[np.float64], targets: Sequence[int] | npt.NDArray[np.int64]) -> float:
     """Temperature scaling: the temperature that minimizes the loss (Guo et al. 2017, section 4.2).
 
     The logarithm of the temperature has the prior N(0, ``PRIOR_DEVIATION``): the fewer the texts, the nearer to 1 is

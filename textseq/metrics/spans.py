@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from textseq.data.spans import read_spans
-from textseq.metrics.classification import LabelMetrics, html_label_table, label_table
+from textseq.metrics.classification import LabelMetrics, html_label_table, label_metrics, label_table
 from textseq.metrics.signature import percentile_interval, resampled
 
 ALL = "all (micro)"
@@ -79,17 +78,11 @@ def measure_spans(true: Iterable[Sequence[str]], predicted: Iterable[Sequence[st
                 counts[number, row_of[kind], column] += 1
     totals = counts.sum(axis=1)
     return SpanMetrics(
-        tuple(_metrics_of(kind, count) for kind, count in zip(kinds, counts.sum(axis=0), strict=True)),
-        _metrics_of(ALL, totals.sum(axis=0)),
-        percentile_interval(_metrics_of(ALL, totals[sample].sum(axis=0)).f1 for sample in resampled(len(totals))),
+        tuple(label_metrics(kind, count) for kind, count in zip(kinds, counts.sum(axis=0), strict=True)),
+        label_metrics(ALL, totals.sum(axis=0)),
+        percentile_interval(label_metrics(ALL, totals[sample].sum(axis=0)).f1 for sample in resampled(len(totals))),
     )
 
 
 def _spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return {*read_spans(tags)}
-
-
-def _metrics_of(label: str, counts: npt.NDArray[np.int64]) -> LabelMetrics:
-    """Precision and recall from the numbers of correct, predicted and true spans, (3,)."""
-    correct, predicted, true = counts.tolist()
-    return LabelMetrics(label, correct / max(predicted, 1), correct / max(true, 1), true)

@@ -17,7 +17,7 @@ import textseq
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.labelled import LabelledDataset
 from textseq.errors import TextseqError
-from textseq.metrics.classification import combine, fit_temperature, measure_labels
+from textseq.metrics.classification import ClassificationMetrics, combine, fit_temperature, measure_labels
 from textseq.metrics.confusion_plot import confusion_plot
 from textseq.tasks.classification import classifier as classifying
 from textseq.tasks.classification.classifier import Classifier
@@ -155,7 +155,7 @@ def test_calibration_finds_the_temperature_of_the_least_loss() -> None:
 def test_a_part_is_measured(classifier: Classifier) -> None:
     said = [one.label for one in classifier.classify(TEXTS)]
     found = classifier.evaluate(corpus([*zip(TEXTS, said, strict=True)]))
-    assert found.accuracy == 1
+    assert isinstance(found, ClassificationMetrics) and found.accuracy == 1
     assert found.signature.startswith("corpus:mine|split:whole|tokens:char|")
 
 
@@ -166,7 +166,7 @@ def test_labels_that_the_model_never_saw_count_as_wrong(
     right = classifier.evaluate(corpus([("x", label)] * 3))
     assert not caplog.messages
     metrics = classifier.evaluate(corpus([("x", label)] * 3 + [("x", "awful")]))
-    assert metrics.accuracy == 0.75
+    assert isinstance(metrics, ClassificationMetrics) and metrics.accuracy == 0.75
     assert metrics.nats == pytest.approx(right.nats)
     assert metrics.labels == (*LABELS, "awful")
     assert metrics.per_label[-1].examples == 1 and metrics.per_label[-1].recall == 0

@@ -139,6 +139,7 @@ def test_a_model_is_trained_further_on_other_labels(reviews: Path, tmp_path: Pat
     assert any("; its tokenizer is kept; your data add 2 characters, 1 label" in line for line in said)
     dataset = LabelledData(labelled=(str(reviews),)).open()
     before, after = (one.evaluate(dataset, "validation") for one in (first, second))
+    assert isinstance(before, ClassificationMetrics) and isinstance(after, ClassificationMetrics)
     assert after.accuracy == before.accuracy
     other.write_text(other.read_text().replace("good", "even"))
     third = train(other, said, training=training, name="third", init_from="first")

@@ -15,6 +15,7 @@ from textseq.data.readers.tables import (
     EMPTY,
     ENDINGS,
     LABEL_COLUMNS,
+    LISTED,
     TEXT_COLUMNS,
     Columns,
     column_names,
@@ -26,11 +27,13 @@ from textseq.data.readers.tables import (
     records,
     table_rows,
 )
-from textseq.data.rows import Example
+from textseq.data.rows import Example, join_labels
 from textseq.errors import TextseqError
 from textseq.io.documents import LONGEST_LINE, Document, NotText
 
 NO_LABEL = RowError("unreadable", "without a label")
+
+EMPTY_LABEL = RowError("unreadable", "with an empty label among others")
 
 INVISIBLE = RowError("unreadable", "with a label that has a line end, a tab or another invisible character")
 
@@ -40,7 +43,8 @@ class LabelledFile(RowFile[Example]):
     """Examples in one document, read line by line.
 
     ``layout`` is one of ``tables.ENDINGS``. ``columns`` are the text's and the label's: names in the header of a table,
-    or keys of JSON. ``longest`` limits a text, in characters.
+    or keys of JSON. ``longest`` limits a text, in characters. With a ``separator`` each text has several labels or
+    none: those between separators in a cell or string, or a list in JSON.
     """
 
     document: Document
@@ -48,6 +52,7 @@ class LabelledFile(RowFile[Example]):
     columns: tuple[str, str]
     longest: int | None = None
     drop: frozenset[RowErrorKind] = frozenset()
+    separator: str | None = None
 
     @property
     def name(self) -> str:
@@ -57,7 +62,8 @@ class LabelledFile(RowFile[Example]):
     def cells(self) -> Iterator[Columns]:
         """The line number of each row, and its text and label, unchecked; the other columns are not read."""
         if self.layout == "json-lines":
-            return json_rows(self.document.lines(), self.columns, numbers=True)
+            several = self.separator is not None
+            return json_rows(self.document.lines(), self.columns, numbers=True, lists=several)
         table = records(self.document, self.layout)
         header = [name.strip() for name in next(table, (1, []))[1]]
         text, label = map(header.index, self.columns)
@@ -67,15 +73,21 @@ class LabelledFile(RowFile[Example]):
     def rows(self) -> Iterator[tuple[int, Example | RowError]]:
         """The line number of each example, and the example or its error."""
         for number, row in self.cells():
-            yield number, row if isinstance(row, RowError) else self._checked(row[0].strip(), row[1].strip())
+            yield number, row if isinstance(row, RowError) else self._checked(row[0].strip(), row[1])
 
     def _checked(self, text: str, label: str) -> Example | RowError:
         if not text:
             return EMPTY
-        if not label:
+        listed = self.separator is not None and self.layout == "json-lines" and label.startswith(LISTED)
+        if not listed and not label.strip():
             return NO_LABEL
-        if not label.isprintable() and not SURROGATE.search(label):
+        parts = label.split(LISTED if listed else self.separator)[listed:] if self.separator is not None else [label]
+        labels = [part.strip() for part in parts] if label != LISTED else []
+        if "" in labels:
+            return EMPTY_LABEL
+        if any(not one.isprintable() and not SURROGATE.search(one) for one in labels):
             return INVISIBLE
+        label = join_labels(labels)
         if (error := not_text(text, self.document.encoding) or not_text(label, self.document.encoding)) is not None:
             return error
         return _overlong(self.longest) if self.longest is not None and len(text) > self.longest else (text, label)
@@ -163,6 +175,7 @@ def read_own_file(
     notes: list[str],
     longest: int | None = None,
     drop: frozenset[RowErrorKind] = frozenset(),
+    separator: str | None = None,
 ) -> LabelledFile | LabelledFolder:
     """Open a file or folder of examples, whose layout follows from its name.
 
@@ -170,6 +183,8 @@ def read_own_file(
     (``TEXT_COLUMNS``, ``LABEL_COLUMNS``). What is not given by name is noted.
     """
     if path.is_dir():
+        if separator is not None:
+            raise TextseqError(f"--multi-label: expected a table or JSON, got the folder {path}; a file has one folder")
         if columns != (None, None):
             raise TextseqError(f"names of columns are for tables and JSON lines, not for a folder such as {path}")
         folders = _visible_folders(path)
@@ -195,7 +210,7 @@ def read_own_file(
         raise TextseqError(f"text and label must be two columns of {path}, got '{text}' for both")
     if columns == (None, None) or not {*columns} <= {text, label, None}:
         notes.append(f"Reading texts from column '{text}' of {path}, labels from '{label}'.")
-    return LabelledFile(document, layout, (text, label), longest, drop)
+    return LabelledFile(document, layout, (text, label), longest, drop, separator)
 
 
 def remembered_column(path: Path, column: object, encoding: str = "utf-8") -> str | None:

@@ -28,6 +28,9 @@ TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "document", 
 LABEL_COLUMNS = ("label", "labels", "class", "sentiment", "category", "target", "polarity", "stars", "rating")
 """The same for labels."""
 
+LISTED = "\t"
+"""What stands before each item of a list that is given as a string, and alone for an empty list."""
+
 EMPTY = RowError("empty", "with an empty text")
 
 TOO_FEW = RowError("unreadable", "with too few columns")
@@ -169,11 +172,13 @@ def json_rows(
     *,
     fields_of: Callable[[str], dict[str, object] | None] = fields_of,
     numbers: bool = False,
+    lists: bool = False,
     blank_lines: bool = False,
 ) -> Iterator[Columns]:
     """The values of two keys of the JSON object in each line, which ``fields_of`` parses.
 
-    With ``numbers`` the second value may be a number or truth value. For ``blank_lines`` see ``table_rows``.
+    With ``numbers`` the second value may be a number or truth value, with ``lists`` a list of such values and strings,
+    which is given as ``LISTED`` says. For ``blank_lines`` see ``table_rows``.
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -183,16 +188,22 @@ def json_rows(
             yield number, NO_OBJECT
         elif isinstance(first := _string(fields, keys[0]), RowError):
             yield number, first
-        elif isinstance(second := _string(fields, keys[1], numbers), RowError):
+        elif isinstance(second := _string(fields, keys[1], numbers, lists), RowError):
             yield number, second
         else:
             yield number, (first, second)
 
 
-def _string(fields: dict[str, object], key: str, numbers: bool = False) -> str | RowError:
+def _string(fields: dict[str, object], key: str, numbers: bool = False, lists: bool = False) -> str | RowError:
     if key not in fields:
         return RowError("unreadable", f"without the key '{key}'")
     value = fields[key]
     if isinstance(value, str) or (numbers and isinstance(value, int | float) and value == value):  # not NaN
         return str(value)
-    return RowError("unreadable", f"with a '{key}' that is no string{' or number' * numbers}")
+    if lists and isinstance(value, list):
+        items = [_string({key: item}, key, numbers) for item in value]
+        if (wrong := next((item for item in items if isinstance(item, RowError) or "\t" in item), None)) is None:
+            return "".join(f"{LISTED}{item}" for item in items) or LISTED
+        return wrong if isinstance(wrong, RowError) else RowError("unreadable", f"with a tab in '{key}'")
+    kinds = " or number" * numbers + ", nor a list of them" * lists
+    return RowError("unreadable", f"with a '{key}' that is no string{kinds}")

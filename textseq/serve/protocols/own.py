@@ -76,6 +76,8 @@ class Classified(BaseModel):
     """The label of a text."""
 
     label: str
+    labels: list[str]
+    """The label; or all labels, if the model gives several or none."""
     probability: float
     probabilities: dict[str, float]
     explanation: Explained | None = None
@@ -231,7 +233,12 @@ async def classify(request: Request, body: ClassifyRequest) -> list[Classified]:
     loaded, classifier = await server_of(request).models.classifier(body.model)
     results = await compute(request, loaded, body.several, Classify(classifier))
     answers = [
-        Classified(label=result.label, probability=result.probability, probabilities=result.probabilities)
+        Classified(
+            label=result.label,
+            labels=[*result.labels],
+            probability=result.probability,
+            probabilities=result.probabilities,
+        )
         for result in results
     ]
     if body.explain:

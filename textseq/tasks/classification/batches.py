@@ -23,7 +23,7 @@ class TextBatch(RowBatch):
     lengths: Tensor
     """(N,) tokens of each; on the CPU."""
     labels: Tensor
-    """(N,) label ids."""
+    """(N,) label ids; or (N, C), 1 for each label of a text that has several, 0 for the others."""
     learning_rate_factor: float = 1.0
 
     count = RowBatch.rows
@@ -35,10 +35,10 @@ class TextBatch(RowBatch):
         return replace(self, ids=self.ids[rows, : int(lengths.max())], lengths=lengths, labels=self.labels[rows])
 
 
-def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int]) -> TextBatch:
+def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray) -> TextBatch:
     """The batch of some texts; a text without tokens is read as the single token 0."""
     texts = [ids if len(ids) else np.zeros(1, np.int64) for ids in texts]
-    return TextBatch(pad(texts, 0), torch.tensor([len(ids) for ids in texts]), torch.tensor(labels, dtype=torch.int64))
+    return TextBatch(pad(texts, 0), torch.tensor([len(ids) for ids in texts]), torch.from_numpy(np.array(labels)))
 
 
 class TextBatches(RowBatches):
@@ -46,7 +46,7 @@ class TextBatches(RowBatches):
 
     Args:
         texts: the encoded texts, each a document.
-        labels: label ids (D,).
+        labels: label ids (D,), or marks (D, C); see ``TextBatch``.
         batch_size: N.
         seed: of the order.
         longest: the tokens to read of each text, from its beginning; None: all.
@@ -62,7 +62,7 @@ class TextBatches(RowBatches):
     def batch(self, cursor: Cursor) -> tuple[TextBatch, Cursor]:
         """The batch at a position, and the next position."""
         numbers, following = self.at(cursor)
-        return text_batch([self.tokens(number) for number in numbers], self.labels[numbers].tolist()), following
+        return text_batch([self.tokens(number) for number in numbers], self.labels[numbers]), following
 
     def tokens(self, number: int) -> np.ndarray:
         """The ids of a text, (T,)."""

@@ -23,9 +23,11 @@ from textseq.config.decoding import Precision
 from textseq.data.labelled import LabelledDataset
 from textseq.data.readers.exported import row_file
 from textseq.data.readers.labelled import remembered_column
+from textseq.data.rows import split_labels
 from textseq.data.sources import DataSource, LabelledData
 from textseq.errors import TextseqError, unknown
 from textseq.metrics.classification import ClassificationMetrics, measure_labels
+from textseq.metrics.multi_label import MultiLabelMetrics, marks_of, measure_label_sets
 from textseq.metrics.signature import data_signature
 from textseq.tasks.classification.batches import text_batch
 from textseq.tasks.classification.config import ClassifierConfig, ExplanationMethod
@@ -58,7 +60,9 @@ class Classification:
     label: str
     """The most probable label, or "unsure" if it is less probable than asked for."""
     probabilities: dict[str, float]
-    """Calibrated on the validation split; they sum to 1."""
+    """Calibrated on the validation split; they sum to 1, unless a text may have several labels."""
+    labels: tuple[str, ...] = ()
+    """The label; or all labels of a text that may have several or none, the most probable first."""
 
     @property
     def probability(self) -> float:
@@ -88,8 +92,12 @@ class Classifier(LabelPredictor[LabelledDataset]):
             raise TextseqError(
                 f"{where} is damaged: 'temperature' must be above 0 and at most {MAX_TEMPERATURE}; restore the folder"
             )
+        if not 0 < (0.5 if info.threshold is None else info.threshold) <= 1:
+            raise TextseqError(f"{where} is damaged: 'threshold' must be above 0 and at most 1; restore the folder")
         config, sizes = ClassifierConfig.from_dict(info.model, where=where), (saved.tokenizer.size, len(info.labels))
-        model = checkpoint.build_with_weights(lambda: ClassifierModel(config, *sizes), saved.weights, saved.folder)
+        model = checkpoint.build_with_weights(
+            lambda: ClassifierModel(config, *sizes, multi_label=info.threshold is not None), saved.weights, saved.folder
+        )
         return cls(model.to(pick_device(device)), saved.tokenizer, info, precision=precision)
 
     @staticmethod
@@ -114,6 +122,15 @@ class Classifier(LabelPredictor[LabelledDataset]):
     def temperature(self) -> float:
         """Calibration: logits are divided by it."""
         return self.info.temperature
+
+    @property
+    def threshold(self) -> float | None:
+        """Probability from which a label is given; None if each text gets the most probable one."""
+        return self.info.threshold
+
+    @property
+    def has_confusion(self) -> bool:
+        return self.threshold is None
 
     @overload
     def classify(self, texts: str, *, unsure_below: float = ...) -> Classification: ...  # type: ignore[overload-overlap]
@@ -159,9 +176,14 @@ class Classifier(LabelPredictor[LabelledDataset]):
             raise TextseqError(f"unsure_below: expected a probability from 0 to 1, got {unsure_below}")
         for block in text_blocks(texts, buffer, CHARACTERS, progress):
             for row in self.log_probabilities(block):
-                p = np.exp(row)
-                label = self.labels[int(row.argmax())] if p.max() >= unsure_below else UNSURE
-                yield Classification(label, dict(zip(self.labels, p.tolist(), strict=True)))
+                p = dict(zip(self.labels, np.exp(row).tolist(), strict=True))
+                ordered = sorted(p, key=lambda label: -p[label])
+                if self.threshold is not None:
+                    given = [label for label in ordered if p[label] >= self.threshold]
+                else:
+                    given = ordered[:1] if p[ordered[0]] >= unsure_below else []
+                unsure = self.threshold is None and not given
+                yield Classification(UNSURE if unsure else ordered[0], p, tuple(given))
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Calibrated log-probabilities of the labels in nats, (N, C)."""
@@ -177,7 +199,9 @@ class Classifier(LabelPredictor[LabelledDataset]):
         """``logits`` of encoded texts; ``progress`` is called with the number of texts of each batch."""
         logits = np.zeros((len(encoded), len(self.labels)))
         for numbers in batches_by_length({n: len(ids) for n, ids in enumerate(encoded)}, TOKENS):
-            batch = text_batch([encoded[number] for number in numbers], [0] * len(numbers)).to(self.device)
+            batch = text_batch([encoded[number] for number in numbers], np.zeros(len(numbers), np.int64)).to(
+                self.device
+            )
             autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
             with torch.inference_mode(), autocast:
                 output: Tensor = self.model(batch.ids, batch.lengths)
@@ -215,7 +239,15 @@ class Classifier(LabelPredictor[LabelledDataset]):
             remembered_column(row_file(source.labelled[0]), self.info.source.get(name), source.encoding)
             for name in ("text_column", "label_column")
         )
-        return replace(source, text_column=source.text_column or text, label_column=source.label_column or label)
+        several = self.threshold is not None
+        separator = self.info.source.get("label_separator") if several and source.label_separator == "," else None
+        return replace(
+            source,
+            text_column=source.text_column or text,
+            label_column=source.label_column or label,
+            multi_label=several,
+            label_separator=str(separator or source.label_separator),
+        )
 
     def warnings(self, dataset: LabelledDataset) -> list[str]:
         """A warning if the model was trained on texts of the dataset."""
@@ -229,7 +261,7 @@ class Classifier(LabelPredictor[LabelledDataset]):
         *,
         progress: Callable[[int], object] = lambda count: None,
         process_group: ProcessGroup = SINGLE_PROCESS,
-    ) -> ClassificationMetrics:
+    ) -> ClassificationMetrics | MultiLabelMetrics:
         """Measure the classifier on a split of a dataset.
 
         Args:
@@ -239,8 +271,11 @@ class Classifier(LabelPredictor[LabelledDataset]):
             process_group: processes that share the work, all with the same model and dataset.
 
         Raises:
-            TextseqError: the model knows no label of the split; where it knows some, the others count as wrong.
+            TextseqError: the model knows no label of the split; where it knows some, the others count as wrong. Or the
+                texts have several labels, and the model gives one.
         """
+        if dataset.label_sets and self.threshold is None:
+            raise TextseqError(f"expected a model of several labels for '{dataset.name}', got one that gives a label")
         rows, truth = {}, []
         for turn, block in row_blocks(dataset.examples(split), progress):
             if process_group.turn(turn):
@@ -249,13 +284,21 @@ class Classifier(LabelPredictor[LabelledDataset]):
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         setup += f"|precision:{self.precision}" if self.precision != "float32" else ""
-        labels, targets = self.with_unseen("label", truth, f"{split} split of '{dataset.name}'")
-        return measure_labels(log_p, targets, labels, setup=setup)
+        where = f"{split} split of '{dataset.name}'"
+        if self.threshold is None:
+            labels, targets = self.with_unseen("label", truth, where)
+            return measure_labels(log_p, targets, labels, setup=setup)
+        sets = [split_labels(joined) for joined in truth]
+        labels, _ = self.with_unseen("label", [label for one in sets for label in one], where)
+        return measure_label_sets(log_p, marks_of(sets, labels), labels, threshold=self.threshold, setup=setup)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
         """Logits (N, C) -> log-probabilities in nats, (N, C)."""
         scaled = logits / self.temperature
-        log_p: np.ndarray = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+        others = (
+            np.logaddexp.reduce(scaled, axis=1, keepdims=True) if self.threshold is None else np.logaddexp(0, scaled)
+        )
+        log_p: np.ndarray = scaled - others
         return log_p
 
 

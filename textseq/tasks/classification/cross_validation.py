@@ -91,7 +91,7 @@ def train_classifiers(
             raise Interrupted(f"{done}; the same command continues it, and the others", stop.code) from None
         dataset = part.open(**where)
         split = next((split for split in ("test", "validation") if split in dataset.splits), "train")
-        metrics.append(cast(Classifier, predictor).evaluate(dataset, split))
+        metrics.append(cast(ClassificationMetrics, cast(Classifier, predictor).evaluate(dataset, split)))
         report(f"{folder.name}: {metrics[-1]}\n  {metrics[-1].signature}")
     accuracies, counts = [one.accuracy for one in metrics], {"folds": source.folds, "seeds": source.seeds}
     what = " x ".join(f"{count} {unit}" for unit, count in counts.items() if count)

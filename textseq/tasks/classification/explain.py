@@ -235,6 +235,8 @@ def _log_odds(model: ClassifierModel, vectors: Tensor, label: int, temperature: 
     """The log odds (N,) of a label, from the vectors of texts of one length (N, T, E)."""
     lengths = torch.full((len(vectors),), vectors.shape[1])
     logits = model.classify(vectors, lengths).double() / temperature  # (N, C)
+    if model.multi_label:
+        return logits[:, label]
     others = torch.arange(logits.shape[1], device=logits.device) != label
     return logits[:, label] - logits[:, others].logsumexp(dim=1)
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from textseq.nn.cells import State
 from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
@@ -30,15 +30,22 @@ class ClassifierModel(nn.Module):
         vocabulary_size: V.
         labels: C.
         weights: weight of the examples of each label in training, (C,), 1 on average; None: all equal.
+        multi_label: each text has several labels or none, so that each logit is the log odds of its label.
     """
 
     weights: Tensor | None
 
     def __init__(
-        self, config: ClassifierConfig, vocabulary_size: int, labels: int, weights: Tensor | None = None
+        self,
+        config: ClassifierConfig,
+        vocabulary_size: int,
+        labels: int,
+        weights: Tensor | None = None,
+        *,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.multi_label = config, multi_label
         self.embedding = Embedding(vocabulary_size, config.embedding_size)
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.recurrent = Recurrent.from_config(config)
@@ -77,7 +84,7 @@ class ClassifierModel(nn.Module):
         """The loss of a batch of whole texts; no state is carried."""
         vectors, count = self._embed(batch.ids), len(batch.labels)  # (N, T, E)
         logits = self.classify(vectors, batch.lengths)
-        nats = summed_nats(logits, batch.labels)
+        nats = _summed_binary(logits, batch.labels) if self.multi_label else summed_nats(logits, batch.labels)
         config = self.config
         if not self.training or not (config.label_smoothing or config.adversarial or self.weights is not None):
             return Loss(nats, count, ())
@@ -90,8 +97,11 @@ class ClassifierModel(nn.Module):
 
     def _mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The training loss: the mean, with label smoothing and label weights."""
+        smoothing = self.config.label_smoothing
+        if self.multi_label:
+            return _summed_binary(logits, labels * (1 - smoothing) + smoothing / 2) / len(labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        nats = cross_entropy(exact, labels, reduction="none", label_smoothing=self.config.label_smoothing)
+        nats = cross_entropy(exact, labels, reduction="none", label_smoothing=smoothing)
         # torch's weights would also weight the smoothed probabilities of the other labels.
         return nats.mean() if self.weights is None else (nats * self.weights[labels]).mean()
 
@@ -149,6 +159,12 @@ class ClassifierModel(nn.Module):
             vectors = vectors * keep_mask(vectors[..., :1], self.config.word_dropout)
         dropped: Tensor = self.embedding_dropout(vectors)
         return dropped
+
+
+def _summed_binary(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy (), summed over texts and labels."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return binary_cross_entropy_with_logits(exact, targets.to(exact.dtype), reduction="sum")
 
 
 def _first(sums: PooledSums, rows: int) -> PooledSums:

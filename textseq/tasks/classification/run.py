@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -15,13 +15,15 @@ from torch import Tensor
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
-from textseq.data.in_memory import Column, labelled_files
+from textseq.data.in_memory import Column, is_list, labelled_files
 from textseq.data.labelled import LabelledDataset
+from textseq.data.rows import split_labels
 from textseq.data.sources import LabelledData, file_names
 from textseq.data.token_files import TokenFile, labelled_token_file, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.classification import fit_temperature, measure_labels
+from textseq.metrics.multi_label import choose_threshold, marks_of
 from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.classification.batches import TextBatches
@@ -50,7 +52,7 @@ def train_classifier(
     *,
     labelled: Sequence[Path | str] | Path = (),
     texts: Column | None = None,
-    labels: Column = (),
+    labels: Iterable[object] = (),
     data_source: LabelledData | None = None,
     model: ClassifierConfig | None = None,
     data: LabelledConfig | None = None,
@@ -65,7 +67,7 @@ def train_classifier(
         corpus: a corpus of labelled texts by name; or
         labelled: one's own files or folders; or
         texts: one's own texts in memory: a list, an array, a column of pandas, polars or Hugging Face datasets.
-        labels: of each text: strings, whole numbers or truth values.
+        labels: of each text: strings, whole numbers or truth values; or lists of them, as with ``multi_label``.
         data_source: either of these, with all settings of how files are read.
         model: sizes and kinds; default: those of ``init_from``, or ``ClassifierConfig()``.
         data: tokenizer and batches.
@@ -76,8 +78,10 @@ def train_classifier(
         >>> classifier.classify("a masterpiece").label
         >>> classifier = textseq.train_classifier(texts=table["text"], labels=table["stars"], name="mine")
     """
+    labels = [*labels]
+    several = any(is_list(label) for label in labels[:1])
     files = file_names(labelled) if texts is None else (*file_names(labelled), *labelled_files(texts, labels))
-    source = run.data_source(data_source, LabelledData(corpus=corpus, labelled=files))
+    source = run.data_source(data_source, LabelledData(corpus=corpus, labelled=files, multi_label=several))
     predictor = run.train(CLASSIFICATION, source, model=model, data=data, **options)
     return cast(Classifier, predictor)
 
@@ -85,7 +89,7 @@ def train_classifier(
 class ClassificationRun(Run[LabelledDataset, Classifier]):
     """A run of a classifier."""
 
-    dataset_info = ("language", "labels")
+    dataset_info = ("language", "labels", "threshold")
     unit = "text"
     init_tasks = ("language-model",)
     tokenizer: Tokenizer
@@ -113,7 +117,11 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
 
     def make_model(self) -> ClassifierModel:
         config = self.config(ClassifierConfig, self.info.model)
-        return ClassifierModel(config, self.tokenizer.size, len(self.info.labels), _class_weights(config, self.counts))
+        several = self.info.threshold is not None
+        if several and config.class_weights != "none":
+            raise TextseqError("--class-weights: expected none with --multi-label, got balanced; leave it out")
+        weights = _class_weights(config, self.counts)
+        return ClassifierModel(config, self.tokenizer.size, len(self.info.labels), weights, multi_label=several)
 
     def make_batches(self, rows: int) -> TextBatches:
         return self._batches("train", rows, self.data.longest)
@@ -126,18 +134,26 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
 
     def _batches(self, split: str, rows: int, longest: int | None = None) -> TextBatches:
         texts = self._tokens(split)
-        return TextBatches(texts, texts.labels, rows, self.training.seed, longest)
+        return TextBatches(texts, self._targets(texts), rows, self.training.seed, longest)
+
+    def _targets(self, texts: TokenFile) -> np.ndarray:
+        """The labels of each text as ``TextBatch`` has them: numbers (D,), or marks (D, C)."""
+        if not self.dataset.label_sets:
+            return texts.labels
+        marks = marks_of(map(split_labels, self.dataset.label_sets), self.dataset.labels)
+        return np.asarray(marks[texts.labels], np.float32)
 
     @cached_property
     def counts(self) -> np.ndarray:
         """Training texts of each label, (C,)."""
-        return np.bincount(self._tokens("train").labels, minlength=len(self.dataset.labels))
+        targets = self._targets(self._tokens("train"))
+        return targets.sum(axis=0) if targets.ndim > 1 else np.bincount(targets, minlength=len(self.dataset.labels))
 
     @property
     def summary(self) -> str:
         pairs = zip(self.dataset.labels, self.counts.tolist(), strict=True)
-        counts = ", ".join(f"{label} {count:,}" for label, count in pairs)
-        return f"vocabulary {self.tokenizer.size}, {int(self.counts.sum()):,} texts ({counts})"
+        counts = ", ".join(f"{label} {count:,.0f}" for label, count in pairs)
+        return f"vocabulary {self.tokenizer.size}, {len(self._tokens('train').labels):,} texts ({counts})"
 
     def predictor(self) -> Classifier:
         return Classifier(self.model, self.tokenizer, self.info)
@@ -146,21 +162,30 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         """Calibrates the classifier, then measures it."""
         with self.measuring(2 * len(self.validation.labels)) as bar:
             logits, labels = self._validation_logits(predictor, progress=bar.update)
-            predictor.info = replace(predictor.info, temperature=fit_temperature(logits, labels))
+            if predictor.threshold is None:
+                predictor.info = replace(predictor.info, temperature=fit_temperature(logits, labels))
+                calibrated = f"calibrated: logits are divided by {predictor.temperature:.3f}"
+            else:
+                predictor.info = replace(predictor.info, threshold=_best_threshold(logits, labels)[0])
+                calibrated = f"labels are given from a probability of {predictor.threshold:.3f}"
             metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update)
-        self.report(
-            f"validation: {metrics}\n  {metrics.signature}\n{metrics.table()}\n"
-            f"calibrated: logits are divided by {predictor.temperature:.3f}"
-        )
+        self.report(f"validation: {metrics}\n  {metrics.signature}\n{metrics.table()}\n{calibrated}")
         return [metrics]
 
     def evaluate(self) -> Evaluation:
-        """Loss and accuracy."""
+        """Loss and accuracy; with several labels for each text the micro F1."""
         logits, labels = self._validation_logits(self.predictor(), all_texts=False)
+        best_by_accuracy = self.training.best_by == "accuracy"
+        if self.info.threshold is not None:
+            nats = float(np.logaddexp(0, np.where(labels > 0, -logits, logits)).sum(axis=1).mean())
+            _, f1 = _best_threshold(logits, labels)
+            values: Table = {"nats_per_token": nats, "micro_f1": f1}
+            said = f"micro F1 {f1:.2%}, {nats:.4f} nats per text"
+            return Evaluation(nats, values, said, criterion=-f1 if best_by_accuracy else None)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         metrics = measure_labels(log_p, labels, self.dataset.labels)
         text = f"accuracy {metrics.accuracy:.2%}, {metrics.nats:.4f} nats per text"
-        criterion = -metrics.accuracy if self.training.best_by == "accuracy" else None
+        criterion = -metrics.accuracy if best_by_accuracy else None
         results: Table = {"nats_per_token": metrics.nats, "accuracy": metrics.accuracy}
         return Evaluation(metrics.nats, results, text, criterion=criterion)
 
@@ -173,7 +198,9 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         for (text, label), prediction in zip(examples, predictions, strict=True):
             line = " ".join(text.split())
             dots = "..." * (len(line) > WIDTH)
-            lines.append(f"  {prediction.label} ({prediction.probability:.0%}; true: {label}): {line[:WIDTH]}{dots}")
+            given = ", ".join(f"{name} ({prediction.probabilities[name]:.0%})" for name in prediction.labels) or "none"
+            true = ", ".join(split_labels(label)) or "none"
+            lines.append(f"  {given}; true: {true}: {line[:WIDTH]}{dots}")
         return "\n".join(lines)
 
     def _validation_logits(
@@ -182,12 +209,12 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         *,
         all_texts: bool = True,
         progress: Callable[[int], object] = lambda count: None,
-    ) -> tuple[np.ndarray, list[int]]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the validation split, or of as much as ``evaluate_tokens`` allows."""
         step = 1 if all_texts else -(-int(self.validation.lengths.sum()) // self.training.evaluate_tokens)
         numbers = range(0, len(self.validation.labels), step)
         logits = classifier.logits_of([*map(self.validation.tokens, numbers)], progress)
-        return logits, self.validation.labels[::step].tolist()
+        return logits, self.validation.labels[::step]
 
     def init_weights(self, init: Checkpoint) -> str:
         if (corpus := leak(init.info, self.dataset)) is not None:
@@ -223,7 +250,7 @@ class _PaddedTexts:
 
     def __init__(self, dataset: LabelledDataset) -> None:
         self.name, self.splits, self.fingerprint = dataset.name, dataset.splits, dataset.fingerprint
-        self.dataset, self.labels = dataset, dataset.labels
+        self.dataset, self.labels = dataset, dataset.label_sets or dataset.labels
 
     def documents(self, split: str) -> Iterator[tuple[str]]:
         """Each text of a split, as a document of one chunk."""
@@ -232,6 +259,11 @@ class _PaddedTexts:
     def labelled_documents(self, split: str) -> Iterator[tuple[tuple[str], str]]:
         """The same with the label of each text."""
         return (((padded_text(text),), label) for text, label in self.dataset.examples(split))
+
+
+def _best_threshold(logits: np.ndarray, marks: np.ndarray) -> tuple[float, float]:
+    """``choose_threshold`` from logits (N, C)."""
+    return choose_threshold(np.exp(-np.logaddexp(0, -logits)), marks > 0)
 
 
 def _class_weights(config: ClassifierConfig, counts: np.ndarray) -> Tensor | None:

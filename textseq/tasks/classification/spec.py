@@ -14,6 +14,7 @@ CLASSIFICATION = Task(
 textseq-train sst2                                          a corpus of labelled texts by name
 textseq-train --labelled reviews.csv --name mine            your own texts: a table with a header
 textseq-train --labelled texts/                             or a folder with a folder for each label
+textseq-train --labelled news.jsonl --multi-label           several labels for a text: lists, or "a,b"
 textseq-train sst2 --vectors glove.6B --embedding-size 100  begin with word vectors
 textseq-train imdb --from mine --unfreeze-epochs 1          begin with the layers of a language model
 textseq-train sentence_polarity --folds 10                  cross-validation: ten models

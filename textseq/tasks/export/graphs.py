@@ -65,8 +65,8 @@ class TextClassifier(nn.Module):
         pooled = model.pooling.finish(model.pooling.add(model.pooling.begin(outputs), outputs, real, last))
         if model.readout is not None:
             pooled = torch.relu(model.readout(pooled))
-        probabilities: Tensor = (model.output(pooled) / self.temperature).softmax(dim=1)
-        return probabilities
+        logits: Tensor = model.output(pooled) / self.temperature
+        return logits.sigmoid() if model.multi_label else logits.softmax(dim=1)
 
 
 class WordSpeller(nn.Module):
