@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import ctc_loss
 
-from textseq.decoding.ctc import BLANK, collapsed, ctc_beam_search, ctc_greedy
+from textseq.decoding.ctc import BLANK, collapsed, ctc_beam_search, ctc_decode, ctc_greedy
 
 NUMBERS = {letter: number for number, letter in enumerate("-abcehlot")}
 LETTERS = "-abcehlot"
@@ -92,3 +93,27 @@ def test_frames_without_doubt_are_read_as_they_are() -> None:
     assert best == tuple(numbers("hello"))
     assert nats == pytest.approx(0.0, abs=1e-6)
     assert ctc_beam_search(log_p[:0], 3) == [((), 0.0)]
+
+
+@pytest.mark.parametrize(("frames", "labels", "num_beams"), [(12, 5, 5), (30, 40, 5), (30, 12, 10), (60, 8, 2)])
+def test_the_fast_beams_are_those_of_the_reference(frames: int, labels: int, num_beams: int) -> None:
+    pytest.importorskip("fast_ctc_decode", reason="needs fast-ctc-decode (the extra ctc)")
+    for seed in range(5):
+        log_p = log_probabilities(frames, labels, seed) * 3
+        log_p -= np.logaddexp.reduce(log_p, axis=1, keepdims=True)
+        found, _ = ctc_decode(log_p, num_beams)
+        assert found == ctc_beam_search(log_p, num_beams)[0][0]
+
+
+@pytest.mark.parametrize("package", ["with the package", "without"])
+def test_the_probability_is_that_of_all_paths(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if package == "without":
+        monkeypatch.setitem(sys.modules, "fast_ctc_decode", None)
+    log_p = log_probabilities(6, 4, 1)
+    exact = every_sequence(log_p)
+    labels, nats = ctc_decode(log_p, 3)
+    assert np.exp(nats) == pytest.approx(exact[labels]) == pytest.approx(max(exact.values()))
+    assert ctc_decode(log_p[:0], 3) == ((), 0.0)
+    blank = np.log([[0.9, 0.1], [0.9, 0.1]])
+    labels, nats = ctc_decode(blank, 3)
+    assert labels == () and np.exp(nats) == pytest.approx(0.81)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from textseq.decoding.beam import Hypothesis, beam_search
 from textseq.decoding.constraints import Phrases
 from textseq.decoding.continuous import ContinuousBatch, steady_rows
-from textseq.decoding.ctc import ctc_beam_search, ctc_greedy
+from textseq.decoding.ctc import ctc_beam_search, ctc_decode, ctc_greedy
 from textseq.decoding.ensemble import ensemble
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.logits_processors import (
@@ -33,7 +33,7 @@ from textseq.decoding.stopping import StopStrings
 
 __all__ = [
     "LOGITS_PROCESSORS", "ContinuousBatch", "Hypothesis", "LogitsProcessor", "Phrases", "StopStrings",
-    "active_processors", "apply_processors", "beam_search", "ctc_beam_search", "ctc_greedy", "ensemble", "min_p",
-    "no_repeat_ngram", "repetition_penalty", "sample", "sample_token", "steady_rows", "temperature", "token_bias",
-    "top_k", "top_p", "typical_p",
+    "active_processors", "apply_processors", "beam_search", "ctc_beam_search", "ctc_decode", "ctc_greedy", "ensemble",
+    "min_p", "no_repeat_ngram", "repetition_penalty", "sample", "sample_token", "steady_rows", "temperature",
+    "token_bias", "top_k", "top_p", "typical_p",
 ]  # fmt: skip

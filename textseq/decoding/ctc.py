@@ -10,15 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import groupby
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn.functional import ctc_loss
 
 BLANK = 0
 
 UNLIKELY = 14.0
 """Nats below a frame's likeliest label at which other labels are skipped: less than a millionth."""
+
+
+FIRST_SIGN = 0x10000
+"""Code point that stands for the blank in fast-ctc-decode, followed by those of the labels."""
 
 
 def collapsed(path: Sequence[int]) -> tuple[int, ...]:
@@ -36,6 +44,40 @@ def ctc_greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
         (1, 1)
     """
     return collapsed(log_probabilities.argmax(axis=1).tolist())
+
+
+def ctc_decode(log_probabilities: npt.NDArray[np.floating], num_beams: int) -> tuple[tuple[int, ...], float]:
+    """The likeliest labels that the beam search finds, and the log-probability of all their paths in nats.
+
+    With the package fast-ctc-decode (the extra ``ctc``) it takes a fiftieth to a hundredth of the time;
+    ``ctc_beam_search`` is its reference. The arguments are those of ``ctc_beam_search``.
+
+    Example:
+        >>> labels, log_p = ctc_decode(np.log([[0.6, 0.4], [0.6, 0.4]]), num_beams=2)
+        >>> labels, round(float(np.exp(log_p)), 2)
+        ((1,), 0.64)
+    """
+    frames, count = log_probabilities.shape
+    if not frames:
+        return (), 0.0
+    if (fast := _fast_ctc_decode()) is None:
+        labels = ctc_beam_search(log_probabilities, num_beams)[0][0]
+    else:
+        signs = [chr(FIRST_SIGN + number) for number in range(count)]
+        p = np.exp(log_probabilities).astype(np.float32)
+        text, _ = fast.beam_search(p, signs, beam_size=num_beams, beam_cut_threshold=float(np.exp(-UNLIKELY)))
+        labels = tuple(ord(sign) - FIRST_SIGN for sign in text)
+    rows = torch.from_numpy(log_probabilities.astype(np.float64)).unsqueeze(1)  # (T, 1, C)
+    targets, lengths = torch.tensor([labels], dtype=torch.int64), (torch.tensor([frames]), torch.tensor([len(labels)]))
+    nats = ctc_loss(rows, targets, *lengths, reduction="sum")
+    return labels, -float(nats)
+
+
+def _fast_ctc_decode() -> ModuleType | None:
+    try:
+        return import_module("fast_ctc_decode")
+    except ImportError:
+        return None
 
 
 @dataclass

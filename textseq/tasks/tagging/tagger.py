@@ -23,7 +23,7 @@ from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource, TaggedData
 from textseq.data.spans import allowed_transitions
 from textseq.data.tagged import TaggedDataset
-from textseq.decoding.ctc import ctc_beam_search, ctc_greedy
+from textseq.decoding.ctc import ctc_decode, ctc_greedy
 from textseq.errors import TextseqError, unknown
 from textseq.metrics.signature import data_signature
 from textseq.metrics.tagging import SequenceMetrics, TaggingMetrics, measure_sequences, measure_tags
@@ -179,7 +179,7 @@ class Tagger(LabelPredictor[TaggedDataset]):
         letters = [normalized_letters(text, self.tokenizer.normalization) for text in texts]
         for text, (_, log_p) in zip(texts, self.read(letters), strict=True):
             numbers, nats = (
-                ctc_beam_search(log_p, num_beams)[0] if num_beams > 1 else (ctc_greedy(log_p), log_p.max(axis=1).sum())
+                ctc_decode(log_p, num_beams) if num_beams > 1 else (ctc_greedy(log_p), log_p.max(axis=1).sum())
             )
             tags = tuple(self.labels[number - 1] for number in numbers)  # 0 is the blank
             yield Tagging(tuple(text), tags, (float(np.exp(nats)),), aligned=False)
