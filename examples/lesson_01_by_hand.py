@@ -102,7 +102,7 @@ def sample(h: np.ndarray, token: int, length: int) -> str:
 h, position, losses = np.zeros(H), 0, []
 for step in range(STEPS + 1):
     if position + T >= len(ids):
-        position = 0
+        h, position = np.zeros(H), 0
     inputs, targets = one_hot[ids[position : position + T]], ids[position + 1 : position + T + 1]
     trace = reference.elman_forward(weights, inputs, h)
     loss, d_logits = cross_entropy(trace.logits, targets)
@@ -113,6 +113,9 @@ for step in range(STEPS + 1):
     gradient, _, _ = reference.elman_backward(weights, inputs, trace, d_logits)
     reference.adagrad(weights, reference.clip_by_value(gradient, 5), memory, 0.1)
     h, position = trace.h[-1], position + T
+
+# %% [markdown]
+# The step upwards near the end is where the text begins again, from a state of zeros as in the original.
 
 # %%
 plt.plot(np.convolve(losses, np.ones(500) / 500, "valid"))

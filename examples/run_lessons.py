@@ -21,8 +21,16 @@ from PIL import Image
 
 EXAMPLES = Path(__file__).parent
 PAGES = EXAMPLES.parent / "docs" / "lessons"
-STYLE: dict[str, object] = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
-         "figure.figsize": (7.0, 3.5), "figure.constrained_layout.use": True, "legend.frameon": False}  # fmt: skip
+STYLE: dict[str, object] = {
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.figsize": (7.0, 3.5),
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
 
 
 @dataclass(frozen=True)

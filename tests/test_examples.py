@@ -100,6 +100,21 @@ def test_lesson_01_by_hand(lesson: Lesson) -> None:
     assert np.mean(losses[-100:]) < 4.5
 
 
+def test_lesson_02_binary_addition(lesson: Lesson) -> None:
+    """Lowest bit first, the network adds and a unit holds the carry; highest first, it cannot know the carry."""
+    names = lesson("lesson_02_binary_addition")
+    forwards, backwards = names["correct"].values()
+    assert forwards.float().mean() > 0.99
+    assert backwards.all(dim=1).float().mean() < 0.1
+    assert abs(names["correlations"][names["best"]]) > 0.8
+
+
+def test_lesson_03_sine_and_weather(lesson: Lesson) -> None:
+    errors = lesson("lesson_03_sine_and_weather")["sine_errors"]
+    last = errors.pop("last value again")
+    assert all(0.1 < error < 0.9 * last for error in errors.values())
+
+
 def test_lesson_13_questions_and_answers(lesson: Lesson) -> None:
     names = lesson("lesson_13_questions_and_answers")
     text, asked, answer = names["story"](9)
