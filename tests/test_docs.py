@@ -85,7 +85,7 @@ def test_the_readme_is_short_and_says_what_is_downloaded() -> None:
 
 
 TASKS = ("language-model", "translation", "classification", "tagging")
-FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--strict", "--torch-backend"}
+FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--rm", "--strict", "--torch-backend"}
 """Flags of other programs and of a benchmark."""
 
 

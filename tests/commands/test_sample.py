@@ -252,6 +252,7 @@ def test_a_terminal_gets_colors(home: Path) -> None:
 
 def test_a_page_shows_the_written_text(command: Command, home: Path) -> None:
     page = home / "new" / "page.html"
+    page.parent.mkdir()
     text = written(command, "--seed", "3", "--surprisal-html", page)
     assert text == written(command, "--seed", "3")
     spans = re.findall(

@@ -23,6 +23,7 @@ from textseq.tasks.classification import cross_validation
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.task import Task
+from textseq.tasks.translation.config import TranslationModelConfig
 from textseq.tasks.translation.translator import Translator
 
 TINY = ["--embedding-size", "8", "--encoder-size", "8", "--hidden-size", "12", "--attention-size", "6"]
@@ -128,7 +129,7 @@ def task_of(recipe: TrainingRecipe) -> str:
 
 def put_model(folder: Path, name: str) -> None:
     """What a recipe makes, as far as a command line looks at it."""
-    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "classification": ClassifierConfig}
+    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "translation": TranslationModelConfig}
     model = kind[task_of(recipe)](**recipe.get("model", {})).to_dict()
     facts = {"task": task_of(recipe), "model": model, "data": recipe.get("data", {})}
     (folder / "runs" / name).mkdir(parents=True)
@@ -244,7 +245,7 @@ def test_help_shows_the_flags_of_the_task(command: Command) -> None:
         assert f"{flag} " in translators
         assert f"{flag} " not in writers
     assert "--stride" not in translators
-    assert "(default: 0.2)" in command("--recipe", "tatoeba-fr-en", "--help-all")[1]  # the recipe's dropout
+    assert "(default: 0.2)" in command("--recipe", "tatoeba-fr-en-2017", "--help-all")[1]  # the recipe's dropout
 
 
 def test_recipes_of_both_tasks_are_listed(command: Command) -> None:

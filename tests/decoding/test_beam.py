@@ -233,7 +233,7 @@ def test_more_beams_than_texts_give_the_texts_there_are() -> None:
     [
         ({"top_k": 3}, "--top-k is for sampling, got --num-beams 2; leave one out"),
         ({"top_p": 0.9}, "--top-p is for sampling"),
-        ({"min_p": 0.1}, "--min-p is for sampling"),
+        ({"min_p": 0.2}, "--min-p is for sampling"),
         ({"typical_p": 0.9}, "--typical-p is for sampling"),
         ({"num_return_sequences": 3}, r"--num-return-sequences: expected at most --num-beams \(2\), got 3"),
     ],

@@ -116,6 +116,7 @@ def test_a_prompt_alone_is_scored(running: Running) -> None:
 
 def test_stopped_texts_report_no_token_after_the_stop(running: Running) -> None:
     body = {"model": "author", "prompt": "a", "max_tokens": 200, "seed": 1, "logprobs": 0, "stop": ["e", "a"]}
+    body |= {"temperature": 1, "min_p": 0}
     (choice,) = running.ask("/v1/completions", body)["choices"]
     assert choice["finish_reason"] == "stop"
     assert "".join(choice["logprobs"]["tokens"]) == choice["text"]

@@ -52,3 +52,40 @@ def test_characters_keep_their_places(typed: str) -> None:
     assert len(typed.strip()) <= len(read) <= len(typed.strip()) + 1
     assert read.casefold().startswith(typed.strip().casefold()) or not read.isascii()
     assert STYLE.apply(read) == read or not read.isascii()
+
+
+def test_a_word_alone_is_written_as_in_training() -> None:
+    tidy = ["I am here.", "It is late.", "We ate.", "Go home.", "She left."] * 20
+    style = learn_style([*tidy, "Hello!", "Hello!", "Hello.", "Yes.", "water", "Monday", "Really?"])
+    typed = (
+        "hello",
+        "HELLO",
+        "Hello.",
+        "Hello?",
+        "yes",
+        "Water",
+        "water.",
+        "monday",
+        "really",
+        "Really!",
+        "berlin",
+        "Milk",
+    )
+    read = [
+        "Hello!",
+        "Hello!",
+        "Hello!",
+        "Hello?",
+        "Yes.",
+        "water",
+        "water",
+        "Monday",
+        "Really?",
+        "Really!",
+        "berlin",
+        "Milk",
+    ]
+    assert [style.apply(word) for word in typed] == read
+    assert style.apply("water is wet") == "Water is wet."
+    assert SourceStyle.from_dict(style.to_dict()) == style
+    assert learn_style([*tidy, "Hello!"]).apply("berlin") == "Berlin.", "no word stands there without a mark"

@@ -35,6 +35,9 @@ DEFAULTS = TokenizerConfig()
 
 Ids: TypeAlias = npt.NDArray[np.int64]
 
+END = "</s>"
+"""How the end-of-sentence token of a translator is shown."""
+
 
 class StreamDecoder(ABC):
     """Decodes ids that arrive one by one; the concatenated results equal ``decode`` of all ids."""

@@ -2,7 +2,7 @@
 
 A model that has only seen tidy sentences translates "PLEASE CLOSE THE DOOR" or "thanks" into rubbish. So a training
 notes how its sources are written; a sentence that is typed otherwise is put into that style before it becomes
-tokens. Characters keep their places; only a final mark may be added.
+tokens. Characters keep their places; only a final mark may be added or, after a single word, exchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 SOURCES = 200_000
@@ -24,6 +24,9 @@ FREQUENT = 5
 
 NOTED = 400
 """Words of each kind that are noted, the most frequent."""
+
+NOTED_ALONE = 1000
+"""Words that are noted because they stand alone as sentences, the most frequent."""
 
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -44,6 +47,8 @@ class SourceStyle:
     """Words, in small letters, with which questions rather than statements begin."""
     proper: frozenset[str] = frozenset()
     """Words that have a capital wherever they stand, such as "I" and names."""
+    alone: Mapping[str, str] = field(default_factory=dict)
+    """How words, in small letters, are written that are whole sentences, such as "hello": "Hello!", "water": "water"."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for ``config.json``; empty without a style."""
@@ -55,6 +60,7 @@ class SourceStyle:
             "question": self.question,
             "question_words": sorted(self.question_words),
             "proper": sorted(self.proper),
+            "alone": dict(sorted(self.alone.items())),
         }
 
     @classmethod
@@ -65,12 +71,14 @@ class SourceStyle:
             value = table.get(key)
             return frozenset(map(str, value)) if isinstance(value, list | tuple) else frozenset()
 
+        alone = table.get("alone")
         return cls(
             capital=table.get("capital") is True,
             statement=str(table.get("statement", "")),
             question=str(table.get("question", "")),
             question_words=words("question_words"),
             proper=words("proper"),
+            alone={str(word): str(form) for word, form in alone.items()} if isinstance(alone, dict) else {},
         )
 
     def apply(self, sentence: str) -> str:
@@ -79,6 +87,11 @@ class SourceStyle:
         words = WORD.findall(text)
         if not words:
             return text
+        bare = MARKS.sub("", text)
+        if bare.lower() in self.alone and text[len(bare) :] in ("", "."):
+            return self.alone[bare.lower()]
+        if words == [text] and any(form[-1].isalnum() for form in self.alone.values()):
+            return text  # a word as in a dictionary
         if self.capital:
             if text.isupper() and sum(map(len, words)) > 4 and len(text.lower()) == len(text):  # not "OK" or "USA"
                 text = text.lower()
@@ -100,12 +113,14 @@ def learn_style(sources: Iterable[str]) -> SourceStyle:
     """The style of sentences: what nearly all of the first ``SOURCES`` have in common."""
     count = capitals = marked = 0
     statements, questions = Counter[str](), Counter[str]()
-    first, asking, inner, small = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    first, asking, inner, small, alone = (Counter[str]() for _ in range(5))
     for sentence in islice(sources, SOURCES):
         words = WORD.findall(sentence)
         if not words:
             continue
         count += 1
+        if MARKS.sub("", sentence.strip()) == words[0]:
+            alone[sentence.strip()] += 1
         capitals += words[0][0].isupper()
         ending = MARKS.search(sentence.strip())
         if ending is not None:
@@ -119,10 +134,14 @@ def learn_style(sources: Iterable[str]) -> SourceStyle:
     begins, ends = (count > 0 and alike >= NEARLY_ALL * count for alike in (capitals, marked))
     proper = [word for word, times in inner.most_common() if times >= FREQUENT and times > 9 * small[word.lower()]]
     openers = [word for word, times in asking.most_common() if times >= FREQUENT and 4 * times > 3 * first[word]]
-    return SourceStyle(
+    style = SourceStyle(
         capital=begins,
         statement=statements.most_common(1)[0][0] if ends and statements else "",
         question=questions.most_common(1)[0][0] if ends and questions else "",
         question_words=frozenset(openers[:NOTED] if ends else ()),
         proper=frozenset(proper[:NOTED] if begins else ()),
     )
+    forms: dict[str, str] = {}
+    for form, _ in alone.most_common():
+        forms.setdefault(MARKS.sub("", form).lower(), form)
+    return replace(style, alone=dict(islice(forms.items(), NOTED_ALONE)) if begins or ends else {})

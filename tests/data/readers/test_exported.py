@@ -107,6 +107,11 @@ def test_tagged_sentences_are_columns_of_lists(caplog: pytest.LogCaptureFixture)
     assert "note: reading 'tokens' and 'ner_tags' of hf://saved" in caplog.text
 
 
+def unreachable(*names: object) -> None:
+    """``datasets.load_dataset`` without a network."""
+    raise ConnectionError("no network")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -120,10 +125,14 @@ def test_tagged_sentences_are_columns_of_lists(caplog: pytest.LogCaptureFixture)
         ("hf://no/such-dataset", b"", "cannot load hf://no/such-dataset ("),
     ],
 )  # fmt: skip
-def test_what_is_no_table_is_refused_in_a_line(name: str, content: bytes, told: str) -> None:
+def test_what_is_no_table_is_refused_in_a_line(
+    name: str, content: bytes, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for package, mark in (("pyarrow", "parquet"), ("datasets", "hf:")):
         if mark in name:
-            pytest.importorskip(package, reason=f"needs {package}")
+            monkeypatch.setattr(
+                pytest.importorskip(package, reason=f"needs {package}"), "load_dataset", unreachable, raising=False
+            )
     if content or name == "t.json":
         Path(name).write_bytes(content)
     with pytest.raises(TextseqError, match=re.escape(told)) as raised:

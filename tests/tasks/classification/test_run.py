@@ -327,7 +327,7 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     code, out, err = command("train", "--labelled", reviews, "--name", "mine", *TINY)
     assert (code, out) == (0, ""), err
     assert "validation: accuracy" in err
-    code, out, err = command("classify", "--model", "mine", stdin=b"lovely\n\nawful\r\n")
+    code, out, err = command("classify", "--model", "mine", "--unsure-below", "0", stdin=b"lovely\n\nawful\r\n")
     assert (code, err) == (0, "")
     found = [line.split("\t") for line in out.splitlines()]
     assert len(found) == 3
@@ -381,7 +381,8 @@ def test_a_classifier_remembers_the_columns_of_its_table(
 def test_the_command_explains(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:
     train(reviews, name="mine")
     texts = b"a lovely story\nawful time\n"
-    code, out, err = command("classify", "--model", "mine", "--explain", "--explain-html", "why.html", stdin=texts)
+    asked = ("--explain", "--explain-html", "why.html", "--unsure-below", "0")
+    code, out, err = command("classify", "--model", "mine", *asked, stdin=texts)
     assert (code, err) == (0, "")
     blocks = [block.split("\n") for block in out.rstrip("\n").split("\n\n")]
     assert [block[1].split() for block in blocks] == [["a", "lovely", "story"], ["awful", "time"]]

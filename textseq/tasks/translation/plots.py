@@ -17,7 +17,7 @@ from textseq.io.colored_text import heat_table
 from textseq.io.files import check_picture
 from textseq.io.pictures import default_style
 from textseq.metrics.translation import LengthBLEU
-from textseq.tasks.translation.vocabularies import END
+from textseq.tokenizers.base import END
 from textseq.tokenizers.characters import BYTES, HALF_BYTES
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from textseq.errors import TextseqError
 from textseq.io.colored_text import html_lines
 from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.tasks.translation.plots import attention_figure, attention_table
-from textseq.tasks.translation.vocabularies import END, Vocabularies
-from textseq.tokenizers.base import Ids, Tokenizer
+from textseq.tasks.translation.vocabularies import Vocabularies
+from textseq.tokenizers.base import END, Ids, Tokenizer
 from textseq.tokenizers.normalization import normalize
 from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN

@@ -12,9 +12,6 @@ from textseq.tokenizers.registry import load_tokenizer
 SOURCE_FILE = "source-tokenizer.json"
 """The source's tokenizer, unless joint; the target's is ``tokenizer.json``."""
 
-END = "</s>"
-"""How the end-of-sentence token is shown."""
-
 
 @dataclass(frozen=True)
 class Vocabularies:
