@@ -129,7 +129,12 @@ def task_of(recipe: TrainingRecipe) -> str:
 
 def put_model(folder: Path, name: str) -> None:
     """What a recipe makes, as far as a command line looks at it."""
-    recipe, kind = read_recipe(name), {"language-model": LanguageModelConfig, "translation": TranslationModelConfig}
+    recipe = read_recipe(name)
+    kind = {
+        "language-model": LanguageModelConfig,
+        "classification": ClassifierConfig,
+        "translation": TranslationModelConfig,
+    }
     model = kind[task_of(recipe)](**recipe.get("model", {})).to_dict()
     facts = {"task": task_of(recipe), "model": model, "data": recipe.get("data", {})}
     (folder / "runs" / name).mkdir(parents=True)

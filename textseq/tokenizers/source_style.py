@@ -48,7 +48,7 @@ class SourceStyle:
     proper: frozenset[str] = frozenset()
     """Words that have a capital wherever they stand, such as "I" and names."""
     alone: Mapping[str, str] = field(default_factory=dict)
-    """How words, in small letters, are written that are whole sentences, such as "hello": "Hello!", "water": "water"."""
+    """How words, in small letters, are written where they are whole sentences, such as "hello": "Hello!"."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for ``config.json``; empty without a style."""

@@ -34,8 +34,8 @@ from textseq.tasks.translation.processing import LONGEST, NAMED, Sentence, Trans
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator
-from textseq.tasks.translation.vocabularies import END, SOURCE_FILE, Vocabularies
-from textseq.tokenizers.base import Tokenizer
+from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
+from textseq.tokenizers.base import END, Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.tokenizers.subwords import SubwordTokenizer
 from textseq.tokenizers.words import UNKNOWN, WordTokenizer
