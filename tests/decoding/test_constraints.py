@@ -121,3 +121,19 @@ def test_a_next_token_always_reduces_what_remains(seed: int) -> None:
         after = [phrases.remaining(phrases.advance(progress, token)) for token in phrases.next_tokens(progress)]
         assert min(after, default=0) < max(before, 1)
         progress = phrases.advance(progress, chance.randrange(3))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_phrase_that_ends_within_a_word_does_not_count(seed: int) -> None:
+    inner, phrase = {3}, (1, 2)
+    ((best, *_),) = search(table(seed), [[phrase]], 200, inner=inner)
+    tokens = (*best.tokens, END)
+    assert any(tokens[n : n + 2] == phrase and tokens[n + 2] not in inner for n in range(len(tokens) - 2))
+    log_p = table(seed).log_softmax(1)
+    wanted = max(
+        sum(float(log_p[a, b]) for a, b in itertools.pairwise([END, *text, END]))
+        for length in range(LENGTH)
+        for text in itertools.product(range(END), repeat=length)
+        if any(text[n : n + 2] == phrase and (*text, END)[n + 2] not in inner for n in range(len(text) - 1))
+    )
+    assert best.score == pytest.approx(wanted)

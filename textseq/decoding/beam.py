@@ -7,7 +7,7 @@ the hypotheses of the first text, then those of the second...
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +64,7 @@ def beam_search(
     bonus: Callable[[State], Tensor] | None = None,
     wanted: int | None = None,
     constraints: Sequence[Sequence[Phrase]] | None = None,
+    inner: Container[int] = (),
     narrow: Callable[[Tensor], Step] | None = None,
 ) -> list[list[Hypothesis]]:
     """Find the likeliest texts with K beams; with one beam, the greedy text.
@@ -93,6 +94,7 @@ def beam_search(
         wanted: hypotheses needed per text, K by default. With fewer a text is over sooner.
         constraints: phrases, as tokens, that each text must contain (one given twice, twice), despite processors and
             bias; see ``constraints``. Where they and the forced tokens need more than the limit, it is raised.
+        inner: tokens that continue a word: a phrase that one of them follows does not count.
         narrow: removes finished texts from the batch: called with the indices of the others, (M,) ascending, it returns
             the step for these. Without it they stay as unused rows.
 
@@ -119,7 +121,7 @@ def beam_search(
     most = torch.full_like(texts, config.max_new_tokens)
     if limits is not None:
         most = most.minimum(limits.to(most))
-    beam = ConstrainedBeams.begin(constraints) if constraints is not None and any(constraints) else None
+    beam = ConstrainedBeams.begin(constraints, inner) if constraints is not None and any(constraints) else None
     if beam is not None:
         starts = [len(tokens) for tokens in forced] if forced is not None else [0] * len(prompt)
         least = [start + rows[0] + (end is not None) for start, rows in zip(starts, beam.remaining(), strict=True)]

@@ -10,7 +10,7 @@ Shapes as in ``beam``: M texts, K beams; a row is a hypothesis before its next t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -28,6 +28,8 @@ class Progress:
     """Tokens at the end of the text that begin the phrase."""
     needed: tuple[int, ...]
     """Times that the phrase must still occur."""
+    ended: tuple[int, ...] = ()
+    """Numbers of the phrases that a needed occurrence of has just ended."""
 
 
 class Phrases:
@@ -35,31 +37,41 @@ class Phrases:
 
     Occurrences may overlap.
 
+    Args:
+        phrases: sequences of tokens.
+        inner: tokens that continue a word; an occurrence does not count if one of them follows that is in no phrase.
+
     Example:
         >>> phrases = Phrases([(1, 2)])
         >>> phrases.remaining(phrases.advance(phrases.start, 1))
         1
     """
 
-    def __init__(self, phrases: Iterable[Phrase]) -> None:
+    def __init__(self, phrases: Iterable[Phrase], inner: Container[int] = ()) -> None:
         counts = Counter(tuple(phrase) for phrase in phrases if len(phrase))
         self.phrases = [*counts]
+        self.inner, self.own = inner, {token for phrase in counts for token in phrase}
         self.borders = [_borders(phrase) for phrase in self.phrases]
         self.start = Progress((0,) * len(counts), tuple(counts.values()))
         """Before the first token."""
 
     def advance(self, progress: Progress, token: int) -> Progress:
         """The progress after one more token (Knuth, Morris and Pratt's matching of each phrase)."""
-        matched, needed = [*progress.matched], [*progress.needed]
+        matched, needed, ended = [*progress.matched], [*progress.needed], []
+        for n in progress.ended if token in self.inner and token not in self.own else ():
+            needed[n] += 1
         for n, (phrase, borders) in enumerate(zip(self.phrases, self.borders, strict=True)):
             place = matched[n]
             while place and phrase[place] != token:
                 place = borders[place]
             place += phrase[place] == token
             if place == len(phrase):
-                needed[n], place = max(0, needed[n] - 1), borders[place]
+                place = borders[place]
+                if needed[n]:
+                    needed[n] -= 1
+                    ended.append(n)
             matched[n] = place
-        return Progress(tuple(matched), tuple(needed))
+        return Progress(tuple(matched), tuple(needed), tuple(ended))
 
     def remaining(self, progress: Progress) -> int:
         """Tokens that complete all phrases, one after the other; 0 once all are met."""
@@ -94,9 +106,9 @@ class ConstrainedBeams:
     """Of each text's rows, (M, rows of a text)."""
 
     @classmethod
-    def begin(cls, constraints: Sequence[Sequence[Phrase]]) -> ConstrainedBeams:
-        """One empty hypothesis of each text."""
-        phrases = [Phrases(several) for several in constraints]
+    def begin(cls, constraints: Sequence[Sequence[Phrase]], inner: Container[int] = ()) -> ConstrainedBeams:
+        """One empty hypothesis of each text; ``inner`` as in ``Phrases``."""
+        phrases = [Phrases(several, inner) for several in constraints]
         return cls(phrases, [[each.start] for each in phrases])
 
     def remaining(self) -> list[list[int]]:

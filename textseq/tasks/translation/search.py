@@ -7,7 +7,7 @@ probabilities. Shapes: N sentences, S source tokens, T target tokens, V vocabula
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -71,6 +71,10 @@ class Candidates:
         """The ids at these positions."""
         return [*positions] if self.tokens is None else self.tokens[list(positions)].tolist()
 
+    def positions(self, ids: Container[int]) -> Container[int]:
+        """The positions of those that are candidates."""
+        return ids if self.tokens is None else {n for n, token in enumerate(self.tokens.tolist()) if token in ids}
+
     def masked(self, step: Step, sentences: Tensor | None) -> Step:
         """A model's step for some of the sentences, with the mask added to its logits."""
         if self.mask is None:
@@ -118,6 +122,7 @@ class SourceBatch:
         forced: Sequence[Ids],
         bias: Tensor | None,
         phrases: Sequence[Sequence[Ids]] | None = None,
+        inner: Container[int] = (),
     ) -> list[list[Hypothesis]]:
         """Beam search.
 
@@ -127,6 +132,7 @@ class SourceBatch:
             forced: the prefix that each translation must begin with.
             bias: added to the logits of every step, (V+1,).
             phrases: token sequences that each translation must contain.
+            inner: tokens that continue a word; a phrase that one of them follows does not count.
 
         Returns:
             For each sentence up to ``num_beams`` hypotheses, best first; the first ``num_return_sequences`` are final.
@@ -153,6 +159,7 @@ class SourceBatch:
             bonus=coverage if config.coverage_penalty else None,
             wanted=config.num_return_sequences,
             constraints=candidates.phrases,
+            inner=candidates.positions(inner),
             narrow=lambda sentences: self._step(candidates, sentences),
         )
         return [[replace(h, tokens=tuple(candidates.ids(h.tokens))) for h in beams] for beams in hypotheses]

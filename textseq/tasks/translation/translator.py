@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -181,6 +182,13 @@ class Translator(Predictor[PairDataset]):
         return any(map(has_attention, self.models))
 
     @cached_property
+    def _inner(self) -> frozenset[int]:
+        """The target's tokens that continue a word: letters, digits, bytes, and marks within words."""
+        target = self.vocabularies.target
+        inner = (n for n, text in enumerate(target.vocabulary) if re.match(r"[\w'-]", text))
+        return frozenset(inner).union(target.fallback)
+
+    @cached_property
     def _style(self) -> SourceStyle:
         return SourceStyle.from_dict(self.info.source_style)
 
@@ -346,7 +354,8 @@ class Translator(Predictor[PairDataset]):
             lists = sources.sample(self._steppers, config, prefixes, request.bias, request.generator)
         else:
             phrases = [sentence.phrases for sentence in batch]
-            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases)
+            inner = self._inner if any(phrases) else ()
+            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases, inner)
             lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
         owners = [n for n, hypotheses in enumerate(lists) for _ in hypotheses]
         flat = [hypothesis for hypotheses in lists for hypothesis in hypotheses]
