@@ -71,10 +71,10 @@ def test_it_writes_and_writes_on_from_another_choice(page: Page) -> None:
 
 def test_writing_can_be_stopped(page: Page) -> None:
     page.get_by_label("Length in tokens").first.fill("4096")
-    page.get_by_role("button", name="Write", exact=True).click()
-    expect(page.get_by_label("Text 1", exact=True).locator("span.colored").nth(20)).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
+    both = "document.getElementById('write-start').click(); document.getElementById('write-stop').click()"
+    page.evaluate(both)  # at once: a fast machine has soon written all
     expect(page.get_by_role("button", name="Write", exact=True)).to_be_enabled()
+    assert page.get_by_label("Text 1", exact=True).locator("span.colored").count() < 4096
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
