@@ -19,7 +19,16 @@ import pytest
 
 from textseq.errors import Interrupted, TextseqError
 from textseq.io import locks
-from textseq.io.files import cannot_write, check_outputs, growing, replacing, sha256, whole_folder
+from textseq.io.files import (
+    cannot_write,
+    check_outputs,
+    growing,
+    is_stream,
+    refuse_special,
+    replacing,
+    sha256,
+    whole_folder,
+)
 from textseq.io.locks import clear_leavings, locked
 
 
@@ -161,6 +170,25 @@ def test_pipes_and_devices_are_written_to(tmp_path: Path, write: Callable[[Path,
         assert received.result(20) == b"a line\n"
     assert pipe.is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nothing", "pipe"]
+
+
+def test_a_file_that_another_process_removes_is_no_pipe(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            (tmp_path / "file").touch()
+            (tmp_path / "file").unlink()
+
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(come_and_go)
+        try:
+            for _ in range(5000):
+                refuse_special(tmp_path)
+                assert not is_stream(tmp_path / "file")
+        finally:
+            ended.set()
+        coming.result(20)
 
 
 @BOTH

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import tomllib
@@ -40,7 +41,8 @@ def real(path: Path) -> Path:
 
 def is_stream(path: Path) -> bool:
     """Whether a path is a device, a pipe, or stdout or stderr by name: something to write to, not to replace."""
-    return (path.exists() and not path.is_file()) or _descriptor(path) is not None
+    mode = _mode(path)
+    return (mode is not None and not stat.S_ISREG(mode)) or _descriptor(path) is not None
 
 
 def _descriptor(path: Path) -> int | None:
@@ -254,7 +256,16 @@ def refuse_special(folder: Path) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    return path.exists() and not path.is_file() and not path.is_dir()
+    mode = _mode(path)
+    return mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _mode(path: Path) -> int | None:
+    """What is at a path, asked once (another process may remove it between two questions); None for nothing."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return None
 
 
 def _sync(path: Path) -> None:
