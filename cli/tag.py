@@ -19,9 +19,9 @@ class Tag(LineOptions):
     """Tag the words of sentences, one sentence per line.
 
     Examples:
-      textseq-tag --model treebank                              type sentences, Ctrl-D ends
-      textseq-tag "Time flies." --model treebank                Time/NOUN flies/VERB ./.
-      echo "Time flies." | textseq-tag --model treebank
+      textseq-tag                                               type sentences, Ctrl-D ends
+      textseq-tag "Time flies." --model english-pos             Time/NOUN flies/VERB ./.
+      echo "Time flies." | textseq-tag --model english-pos
       textseq-tag --model mine --input text.txt.gz --output tagged.txt
       textseq-tag --model mine --words spaces < tokenized.txt   words are what stands between spaces
       textseq-tag --model mine --json < text.txt                words, tags, their probabilities, and spans

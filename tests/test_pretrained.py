@@ -18,6 +18,7 @@ from textseq.commands.command import run
 from textseq.data.corpora.catalog import joined_names, read_recipe, recipe_files
 from textseq.data.labelled import load_labelled
 from textseq.data.pairs import load_pairs
+from textseq.data.tagged import load_tagged
 from textseq.data.text import load_corpus
 from textseq.metrics.translation import bleu
 
@@ -240,6 +241,41 @@ def test_the_classifier_that_ships_measures_as_its_card_says(data_file: Callable
         measured = classifier.evaluate(dataset, split).to_dict()
         assert measured["signature"] == stored["signature"]
         assert measured["accuracy"] == pytest.approx(stored["accuracy"], abs=1e-6)
+        assert measured["nats"] == pytest.approx(stored["nats"], abs=1e-5)
+
+
+def test_the_tagger_that_ships_is_small_and_knows_its_numbers_and_its_licence() -> None:
+    assert [model.name for model in list_models("tagging") if model.shipped] == ["english-pos"]
+    folder = SHIPPED / "english-pos"
+    assert sum(path.stat().st_size for path in folder.rglob("*")) <= 5e6
+    results = rows(textseq.load_tagger("english-pos").info)
+    assert [row["signature"].split("|")[:2] for row in results] == [
+        ["corpus:treebank", f"split:{split}"] for split in ("test", "validation")
+    ]
+    assert "non-commercial use only" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+PARTS_OF_SPEECH = {
+    "She reads old books on the train.": "PRON VERB ADJ NOUN ADP DET NOUN .",
+    "Don't forget to call your mother.": "VERB ADV VERB PRT VERB PRON NOUN .",
+    "Who wrote this book?": "PRON VERB DET NOUN .",
+    "is it going to rain today": "VERB PRON VERB PRT VERB NOUN",
+    "The children were playing in the garden.": "DET NOUN VERB VERB ADP DET NOUN .",
+}
+
+
+def test_the_tagger_that_ships_tags_everyday_sentences() -> None:
+    found = textseq.load_tagger("english-pos").tag([*PARTS_OF_SPEECH])
+    assert [" ".join(tagging.tags) for tagging in found] == [*PARTS_OF_SPEECH.values()]
+
+
+def test_the_tagger_that_ships_measures_as_its_card_says(data_folder: Path) -> None:
+    tagger = textseq.load_tagger("english-pos")
+    dataset = load_tagged("treebank", data_dir=data_folder)
+    for split, stored in zip(("test", "validation"), rows(tagger.info), strict=True):
+        measured = tagger.evaluate(dataset, split).to_dict()
+        assert measured["signature"] == stored["signature"]
+        assert measured["accuracy"] == pytest.approx(stored["accuracy"], abs=2e-4)  # a word
         assert measured["nats"] == pytest.approx(stored["nats"], abs=1e-5)
 
 

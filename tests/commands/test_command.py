@@ -426,7 +426,11 @@ def test_a_classifier_is_unsure_of_what_is_near_chance_unless_records_are_asked_
 
 
 def test_the_only_model_need_not_be_named(command: Command) -> None:
-    code, out, err = command("classify", "I love it")
-    assert (code, err) == (0, "note: no --model is named; sentiment is the only one\n")
-    assert out.startswith("positive\t")
+    for name, text, only, answer in (
+        ("classify", "I love it", "sentiment", "positive\t"),
+        ("tag", "We go.", "english-pos", "We/PRON go/VERB ./.\n"),
+    ):
+        code, out, err = command(name, text)
+        assert (code, err) == (0, f"note: no --model is named; {only} is the only one\n")
+        assert out.startswith(answer)
     assert "got nothing; there are" in command("sample")[2], "several ship"

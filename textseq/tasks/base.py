@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -19,7 +18,6 @@ from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.checkpoints.registry import ModelEntry, find_model, list_models
 from textseq.checkpoints.size_limits import build_within_memory
 from textseq.config.base import Settings
-from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.data.dataset import Dataset
 from textseq.errors import Interrupted
@@ -27,6 +25,7 @@ from textseq.io.files import replacing
 from textseq.io.progress import ProgressBar
 from textseq.tasks.initialization import keep_tokenizer, tokenizer_settings
 from textseq.tasks.predictor import AnyPredictor, Metrics
+from textseq.tasks.run_length import FEW_STEPS, note_few_steps, with_enough_steps
 from textseq.tasks.task import Task
 from textseq.training.averaging import refuse_unmeasured
 from textseq.training.batch_size import auto_batch_size
@@ -39,11 +38,6 @@ from textseq.training.provenance import changes, made_with
 from textseq.training.run_folder import alone
 from textseq.training.step import TrainStep
 from textseq.training.trainer import Trainer
-
-FEW_STEPS = 1000
-"""Steps below which a run is short; the default length has at least so many."""
-EVALUATIONS = 10
-"""Evaluations in a run of so many steps, at least, as few data are soon learned by heart."""
 
 DataT = TypeVar("DataT", bound=Dataset)
 PredictorT = TypeVar("PredictorT", bound=AnyPredictor)
@@ -111,9 +105,10 @@ class Run(ABC, Generic[DataT, PredictorT]):
         if self.measured:
             self.prepare_validation(rows)
         _, second = self.batches.batch(Cursor())
-        self.steps_per_epoch = 1 / (self.batches.epochs(second) * self.training.accumulate)
-        self.few = self.steps_per_epoch * self.training.DEFAULT_EPOCHS < FEW_STEPS
-        self.training = self._long_enough(self.training)
+        steps_per_epoch = 1 / (self.batches.epochs(second) * self.training.accumulate)
+        self.little_data = steps_per_epoch * self.training.DEFAULT_EPOCHS < FEW_STEPS
+        initialized = info.init_from is not None
+        self.training = with_enough_steps(self.training, steps_per_epoch, task, report, initialized=initialized)
         for note in self.notes():
             report(note)
 
@@ -180,7 +175,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
 
     def suggested_start(self) -> ModelEntry | None:
         """A shipped model to initialize from, if the data are few."""
-        return self.fitting([model for model in list_models(self.task.name) if model.shipped]) if self.few else None
+        shipped = [model for model in list_models(self.task.name) if model.shipped]
+        return self.fitting(shipped) if self.little_data else None
 
     def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
         """The model of these that fits the data; by default one that has a label in common."""
@@ -222,25 +218,6 @@ class Run(ABC, Generic[DataT, PredictorT]):
     def notes(self) -> Iterable[str]:
         """Lines about the data or the settings that a user should read before the training."""
         return ()
-
-    def _long_enough(self, training: TrainingConfig) -> TrainingConfig:
-        """The settings, with enough steps if no length is set; a note if the length that is set has few."""
-        steps = self.steps_per_epoch * (training.epoch_limit or math.inf)
-        if steps >= FEW_STEPS or training.max_steps is not None:
-            return training
-        if training.max_epochs is None:
-            self.report(
-                f"note: the run has {FEW_STEPS:,} steps, as {training.epoch_limit:g} epochs of so little data make "
-                f"{math.ceil(steps):,}; --max-epochs, --max-steps or --max-minutes set another length"
-            )
-            every = min(training.evaluate_every, FEW_STEPS // EVALUATIONS)
-            return replace(training, max_steps=FEW_STEPS, evaluate_every=every)
-        if self.info.init_from is None:
-            self.report(
-                f"note: --max-epochs {training.max_epochs:g} makes {math.ceil(steps):,} steps of so little data; "
-                f"{self.task.noun} needs {FEW_STEPS:,} or more: set a larger --max-epochs or a smaller --batch-size"
-            )
-        return training
 
     def config(self, kind: type[SettingsT], table: Table) -> SettingsT:
         """One table of the settings, such as ``self.config(DataConfig, self.info.data)``."""
@@ -333,12 +310,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
         finally:
             if trainer.log.path and trainer.log.path.exists():
                 self._draw_curve(trainer.log.path)
-        unlimited = self.training.max_steps is None and self.training.max_epochs is None
-        if steps < FEW_STEPS and unlimited and self.info.init_from is None:
-            self.report(
-                f"note: {steps:,} steps are few; {self.task.noun} needs {FEW_STEPS:,} or more: continue with "
-                f"textseq-train --resume {self.folder.name} and a larger --max-minutes"
-            )
+        if self.info.init_from is None:
+            note_few_steps(steps, self.training, self.task, self.folder.name, self.report)
         return checkpoint.load(self._best())
 
     def _draw_curve(self, log: Path) -> None:

@@ -61,7 +61,7 @@ class Tagger(LabelPredictor[TaggedDataset]):
     """A tagger with its lexicon and tags; its arguments are those of ``Predictor``, in float32.
 
     Example:
-        >>> print(textseq.load("treebank").tag("Time flies."))
+        >>> print(textseq.load("english-pos").tag("Time flies."))
         Time/NOUN flies/VERB ./.
     """
 
