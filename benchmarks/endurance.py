@@ -1,9 +1,10 @@
-"""The long versions of what the tests check briefly: surviving kills, damaged inputs, memory on large files.
+"""The long versions of what the tests check briefly: kills, damaged inputs, large files, made-up requests.
 
     python benchmarks/endurance.py kills      SIGKILL at a hundred random moments of trainings of every task
     python benchmarks/endurance.py inputs     damaged and random files for every reader, for an hour
     python benchmarks/endurance.py memory     2 GB of text, 10 million lines, a table of 2 GB
-    python benchmarks/endurance.py all        all of them, one after the other: about two hours
+    python benchmarks/endurance.py requests   whatever the OpenAPI document of textseq-serve allows, for an hour
+    python benchmarks/endurance.py all        all of them, one after the other: about three hours
 
 Further arguments go to the chosen script; each has a --help of its own. Exits with 1 if a check fails.
 """
@@ -15,8 +16,9 @@ import sys
 import inputs
 import kills
 import memory
+import server_requests
 
-SPLITS = {"kills": kills.main, "inputs": inputs.main, "memory": memory.main}
+SPLITS = {"kills": kills.main, "inputs": inputs.main, "memory": memory.main, "requests": server_requests.main}
 
 
 def main() -> None:

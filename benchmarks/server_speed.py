@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +31,10 @@ PROMPT = "ROMEO:"
 
 
 @contextmanager
-def server(model: str) -> Iterator[tuple[str, int]]:
-    """A server with one model: its host and port, and its process id."""
-    command = [sys.executable, "-m", "textseq.cli.serve", "--port", "0", "--models", model]
+def server(models: Sequence[str], *flags: str) -> Iterator[tuple[str, int]]:
+    """A server with some models, or with all: its host and port, and its process id."""
+    command = [sys.executable, "-m", "textseq.cli.serve", "--port=0", *flags]
+    command += ["--models", *models] if models else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:
@@ -93,7 +94,7 @@ def main() -> None:
     def many() -> object:
         return generator.generate_all(PROMPT, num_return_sequences=o.clients, max_new_tokens=o.tokens)
 
-    with server(o.model) as (host, process):
+    with server([o.model]) as (host, process):
         work: dict[str, Callable[[], float]] = {
             f"generate_all, {o.clients} rows": lambda: timed(many),
             f"server, {o.clients} clients": lambda: together(o.clients, lambda: complete(host, o.model, o.tokens))[0],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from serving import Running
 
 LIMITS = {
     "max_body_bytes": 50_000,
+    "max_training_bytes": 100_000,
     "max_texts": 20,
     "max_tokens": 5_000,
     "max_prompt_tokens": 500,
@@ -84,6 +86,19 @@ def models_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(models_home: Path) -> Iterator[Running]:
     """A server in a thread of this process."""
+    with _serving(models_home, ("author", "en-fr", "fr-en", "mood", "pos")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with the models that ship."""
+    with _serving(tmp_path_factory.mktemp("empty"), ()) as server:
+        yield server
+
+
+@contextmanager
+def _serving(home: Path, models: Sequence[str]) -> Iterator[Running]:
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
     import uvicorn
 
@@ -92,9 +107,9 @@ def running(models_home: Path) -> Iterator[Running]:
     from textseq.serve.settings import Limits
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEXTSEQ_HOME", str(models_home))
+        patch.setenv("TEXTSEQ_HOME", str(home))
         patch.delenv("TEXTSEQ_API_KEY", raising=False)
-        app = create_app(("author", "en-fr", "fr-en", "mood", "pos"), limits=Limits.from_dict(LIMITS, where="here"))
+        app = create_app(models, limits=Limits.from_dict(LIMITS, where="here"))
         listener = listen("127.0.0.1", 0)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -57,6 +57,9 @@ def test_no_name_reaches_the_file_system(running: Running, name: str) -> None:
 
 def test_large_bodies_are_refused(running: Running) -> None:
     assert "at most 50,000 bytes" in running.refusal("/score", {"model": "author", "texts": "a" * 60_000}, 413)
+    training = {"name": "no name", "text": "a" * 60_000}
+    assert "name: expected" in running.refusal("/runs", training)  # a text to learn from may be longer
+    assert "at most 100,000 bytes" in running.refusal("/runs", {**training, "text": "a" * 100_000}, 413)
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as plain:  # of a length that it does not say
         plain.sendall(b"POST /score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         plain.sendall(b"10000\r\n" + b"a" * 0x10000 + b"\r\n0\r\n\r\n")

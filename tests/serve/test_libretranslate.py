@@ -55,9 +55,33 @@ def test_pages_keep_their_tags(running: Running, translator: Translator) -> None
     assert running.ask("/translate", body) == {"translatedText": expected}
 
 
-def test_the_source_is_found(running: Running) -> None:
-    answer = running.ask("/translate", {"q": ["a cat", "a mat"], "source": "auto", "target": "fr"})
-    assert [found["language"] for found in answer["detectedLanguage"]] == ["en", "en"]
+def test_the_source_is_found(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(model: Translator, sources: list[str], targets: list[str]) -> list[float]:
+        assert sources == targets
+        return [-5.0 if ("le" in text) == (model.languages[1] == "fr") else -9.0 for text in sources]
+
+    monkeypatch.setattr(Translator, "score", score)
+    texts = ["a cat", "le chat", " "]
+    answer = running.ask("/translate", {"q": texts, "source": "auto", "target": "fr"})
+    assert [found["language"] for found in answer["detectedLanguage"][:2]] == ["en", "fr"]
+    english = running.ask("/translate", {"q": "a cat", "source": "en", "target": "fr"})
+    assert answer["translatedText"] == [english["translatedText"], "le chat", " "]  # what is French stays
+    assert "expected one of the directions" in running.refusal(
+        "/translate", {"q": "a", "source": "auto", "target": "xx"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Where is the station?"),
+        ("fr", "Je voudrais manger quelque chose."),
+        ("pl", "Gdzie jest dworzec kolejowy?"),
+        ("ru", "\u0413\u0434\u0435 \u0432\u043e\u043a\u0437\u0430\u043b?"),
+    ],
+)
+def test_the_shipped_models_recognize_their_languages(shipped: Running, language: str, text: str) -> None:
+    assert shipped.ask("/detect", {"q": text})[0]["language"] == language
 
 
 def test_together_is_one_by_one(running: Running) -> None:

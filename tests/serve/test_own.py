@@ -64,6 +64,15 @@ def test_attention_belongs_to_the_translation(running: Running) -> None:
     assert all(
         sum(row) == pytest.approx(1, abs=1e-3) and len(row) == len(answer["source"]) for row in best["attention"]
     )
+    given = running.ask("/attention", {"model": "en-fr", "text": "a cat", "target": "un chat"})
+    (one,) = given["candidates"]
+    (expected,) = textseq.load_translator("en-fr").align(["a cat"], ["un chat"])
+    assert (one["text"], one["tokens"], one["doubtful"]) == ("un chat", [*expected.tokens], expected.doubtful)
+    assert one["log_p_per_token"] * len(one["tokens"]) == pytest.approx(
+        textseq.load_translator("en-fr").score(["a cat"], ["un chat"])[0], rel=1e-4
+    )
+    assert len(one["attention"]) == len(one["tokens"])
+    assert "empty" in running.refusal("/attention", {"model": "en-fr", "text": " ", "target": "un chat"})
     assert running.ask("/attention", {"model": "en-fr", "text": " "})["candidates"][0]["text"] == ""
 
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
-from textseq.serve.errors import RequestError
+from textseq.serve.errors import REFUSALS, RequestError
 from textseq.serve.guard import Guard, error_response
 from textseq.serve.metrics import Metrics
 from textseq.serve.models import ServedModels
@@ -72,7 +72,13 @@ def create_app(
         trainings.close()
 
     app = FastAPI(
-        title="textseq", version=__version__, description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan
+        title="textseq",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=REFUSALS,
     )
     app.state.server = Server(served, limits, access, metrics, trainings)
     for protocol in (openai, libretranslate, own, runs):
@@ -80,7 +86,10 @@ def create_app(
     _add_errors(app)
     _add_health(app)
     _add_page(app)
-    app.add_middleware(Guard, host=host, access=access, max_body_bytes=limits.max_body_bytes, metrics=metrics)
+    larger = {} if trainings.read_only else {runs.router.prefix: limits.max_training_bytes}
+    app.add_middleware(
+        Guard, host=host, access=access, max_body_bytes=limits.max_body_bytes, larger=larger, metrics=metrics
+    )
     return app
 
 

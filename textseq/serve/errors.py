@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from pydantic import BaseModel
+
+
+class Refusal(BaseModel):
+    """The answer with a status of 400 or more."""
+
+    error: str
+    """A sentence."""
+
+
+REFUSALS: Final[dict[int | str, dict[str, object]]] = {"4XX": {"model": Refusal}, "5XX": {"model": Refusal}}
+"""Answers with an error, for the OpenAPI document."""
+
 
 class RequestError(Exception):
     """A request that gets no answer.

@@ -40,12 +40,21 @@ class Guard:
         host: address that the server listens on.
         access: whom it serves.
         max_body_bytes: bytes of a request.
+        larger: bytes of a request to these paths.
         metrics: counts requests.
     """
 
-    def __init__(self, app: ASGIApp, host: str, access: Access, max_body_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        access: Access,
+        max_body_bytes: int,
+        larger: Mapping[str, int],
+        metrics: Metrics,
+    ) -> None:
         self._app, self._access, self._metrics = app, access, metrics
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes, self._larger = max_body_bytes, larger
         self._names = {"localhost", host.lower(), *map(str.lower, access.allowed_hosts)}
         if host in WILDCARDS:
             self._names.add(socket.gethostname().lower())
@@ -84,7 +93,7 @@ class Guard:
                 await Response(status_code=204, headers=preflight)(scope, receive, answer)
                 return
             if scope["method"] in BODIES:
-                receive = await self._with_body(headers, receive)
+                receive = await self._with_body(headers, receive, self._larger.get(path, self._max_body_bytes))
             await self._app(scope, receive, answer)
         except RequestError as error:
             await error_response(path, error)(scope, receive, answer)
@@ -109,22 +118,22 @@ class Guard:
                 f"Origin: pages of '{origin:.100}' may not use this server; start it with --cors-origins {origin:.100}",
             )
 
-    async def _with_body(self, headers: Headers, receive: Receive) -> Receive:
+    async def _with_body(self, headers: Headers, receive: Receive, most: int) -> Receive:
         """``receive`` after the body, whole, has come."""
-        most = self._max_body_bytes
         error = RequestError(413, f"expected a request of at most {most:,} bytes, got more; send it in parts")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most:
             raise error
-        body, more = b"", True
+        body, more = bytearray(), True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 break
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
             if len(body) > most:
                 raise error
-        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay() -> Message:
             return waiting.pop() if waiting else await receive()

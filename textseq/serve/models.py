@@ -134,8 +134,12 @@ class ServedModels:
             model.stop()
         self._loaded.clear()
 
-    async def _open(self, name: str, kind: type[P]) -> tuple[LoadedModel, P]:
-        """A model of a task; a RequestError for any other name. A newer checkpoint of a run replaces the old one."""
+    async def open(self, name: str) -> LoadedModel:
+        """A model of any task, loaded. A newer checkpoint of a run replaces the old one.
+
+        Raises:
+            RequestError: an unknown name.
+        """
         entry = self.entries().get(name)
         if entry is None:
             raise RequestError(404, str(unknown("model", name, self.entries())), param="model")
@@ -146,11 +150,16 @@ class ServedModels:
                 loaded = self._loaded.get(name)
                 if loaded is None or loaded.folder != folder:
                     loaded = await asyncio.to_thread(self._load, entry, folder)
+        loaded.used = time.monotonic()
+        return loaded
+
+    async def _open(self, name: str, kind: type[P]) -> tuple[LoadedModel, P]:
+        """A model of a task; a RequestError for any other name."""
+        loaded = await self.open(name)
         if not isinstance(loaded.predictor, kind):
             raise RequestError(
                 400, f"model: expected {kind.noun}, got {name}, which is {loaded.predictor.noun}", param="model"
             )
-        loaded.used = time.monotonic()
         return loaded, loaded.predictor
 
     def _load(self, entry: ModelEntry, folder: Path | None) -> LoadedModel:

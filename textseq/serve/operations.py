@@ -15,9 +15,6 @@ from textseq.tasks.tagging.tagger import Tagger, WordSplitting
 from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
 
-DOUBTFUL = -1.0
-"""A translation whose mean log-probability per token, in nats, is below this is marked as doubtful."""
-
 
 @dataclass(frozen=True)
 class Translate:
@@ -33,6 +30,17 @@ class Translate:
         return self.translator.translate_all(
             texts, attention=self.attention, num_beams=self.num_beams, num_return_sequences=count
         )
+
+
+@dataclass(frozen=True)
+class Align:
+    """A known translation of each text, in the shape of those of ``Translate``."""
+
+    translator: Translator
+    target: str
+
+    def __call__(self, texts: Sequence[str]) -> list[list[Translation]]:
+        return [[result] for result in self.translator.align(texts, [self.target] * len(texts))]
 
 
 @dataclass(frozen=True)
@@ -89,17 +97,18 @@ class FindCopied:
 
 
 @dataclass(frozen=True)
-class TargetLikelihood:
-    """Log-probability per character, in nats, of each text as a text of the target language.
+class Likelihood:
+    """Log-probability of each text, in nats, as one of a language model, or of a translator's target language.
 
     A translator does not know texts without a source; the text itself is given as one.
     """
 
-    translator: Translator
+    model: Translator | TextGenerator
 
     def __call__(self, texts: Sequence[str]) -> list[float]:
-        scores = self.translator.score(texts, texts)
-        return [score / max(1, len(text)) for score, text in zip(scores, texts, strict=True)]
+        if isinstance(self.model, Translator):
+            return self.model.score(texts, texts)
+        return [-self.model.score(text).nats for text in texts]
 
 
 def log_p_per_token(translation: Translation, length_penalty: float = 1.0) -> float:
@@ -107,8 +116,3 @@ def log_p_per_token(translation: Translation, length_penalty: float = 1.0) -> fl
     count = len(translation.tokens)
     factor: float = math.pow((5 + count) / 6, length_penalty)
     return translation.score * factor / count if count else 0.0
-
-
-def doubtful(translation: Translation) -> bool:
-    """Whether a translation is improbable, or was cut off."""
-    return not translation.finished or log_p_per_token(translation) < DOUBTFUL

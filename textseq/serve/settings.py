@@ -19,6 +19,8 @@ class Limits(Settings):
 
     max_body_bytes: int = ranged(1_000_000, at_least=1_000)
     """Bytes of a request; more get status 413."""
+    max_training_bytes: int = ranged(100_000_000, at_least=1_000)
+    """Bytes of a request to train on a text, where that is allowed."""
     max_tokens: int = ranged(4_096, at_least=1)
     """Tokens that one text may get."""
     max_prompt_tokens: int = ranged(4_096, at_least=1)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.tokenizer import TokenizerConfig
-from textseq.data.pairs import PairDataset, read_sentence
+from textseq.data.pairs import PairDataset, read_sentence, written_sentence
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.lines import LONGEST as LONGEST_LINE
@@ -277,6 +277,26 @@ def test_known_translations_are_scored() -> None:
         one.score(["a", "b"], ["a"])
     with pytest.raises(TextseqError, match=r"score: expected sentences to translate, got an empty one \(number 2\)"):
         one.score(["a", " "], ["a", "b"])
+
+
+@EVERY_KIND
+def test_known_translations_are_aligned(kind: str) -> None:
+    translator, some, others = made(kind), texts(12), texts(12, seed=4)
+    targets = [[*LETTERS.encode(read_sentence(other)).tolist(), LETTERS.size] for other in others]
+    factors = [(5 + len(ids)) / 6 for ids in targets]
+    scores = [log_p / factor for log_p, factor in zip(translator.score(some, others), factors, strict=True)]
+    translator.info = replace(translator.info, doubtful_below=float(np.median(scores)))
+    for n, result in enumerate(translator.align(some, others)):
+        source, ids = some[n], targets[n]
+        assert result.text == written_sentence(others[n]) and ids_of(translator, result) == ids
+        assert result.score == pytest.approx(scores[n], rel=1e-4)
+        assert result.doubtful == (result.score < np.median(scores))
+        if result.attention is not None:
+            np.testing.assert_allclose(result.attention, read_again(translator, source, ids)[1].numpy(), atol=1e-4)
+            assert max(target for _, target in result.alignment()) == len(result.text.split()) - 1
+    assert (result.attention is None) == (kind == "blind")
+    with pytest.raises(TextseqError, match=r"align: expected sentences to translate, got an empty one \(number 2\)"):
+        translator.align(["a", " "], ["a", "b"])
 
 
 @EVERY_KIND

@@ -15,11 +15,13 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from textseq.serve.errors import RequestError
-from textseq.serve.operations import TargetLikelihood, Translate
+from textseq.serve.operations import Likelihood, Translate
 from textseq.serve.protocols.markup import Part, joined, parts_of
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import bearer_key, check_key, check_texts, compute, sentence, server_of
+from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.translation.config import TranslationConfig
+from textseq.tasks.translation.translator import Translator
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -140,7 +142,7 @@ async def detect(request: Request, fields: Fields) -> list[Detected]:
     body = _validated(DetectRequest, fields)
     check_key(request, body.api_key or bearer_key(request))
     check_texts(request, [body.q], param="q")
-    return await _detected(request, body.q, {target for _, target in _directions(request)})
+    return await _detected(request, body.q, _recognizers(request))
 
 
 @router.post(
@@ -154,13 +156,11 @@ async def translate(request: Request, fields: Fields) -> Translated:
     check_texts(request, several, param="q")
     found: list[Detected] = []
     if body.source == "auto":
-        sources = {source for source, target in _directions(request) if target == body.target}
-        found = [
-            (await _detected(request, text, sources) or [Detected(language="", confidence=0)])[0] for text in several
-        ]
+        candidates = _candidates(request, body.target)
+        found = [(await _detected(request, text, candidates))[0] for text in several]
     sources_of = [detected.language for detected in found] or [body.source] * len(several)
     texts = [
-        await _translated(request, text, _direction(request, source, body.target), body)
+        [text] if source == body.target or not text.strip() else await _translated(request, text, source, body)
         for text, source in zip(several, sources_of, strict=True)
     ]
     best, others = [options[0] for options in texts], [options[1:] for options in texts]
@@ -171,9 +171,9 @@ async def translate(request: Request, fields: Fields) -> Translated:
     return Translated(translatedText=best[0], alternatives=alternatives, detectedLanguage=found[0] if found else None)
 
 
-async def _translated(request: Request, text: str, model: str, body: TranslateRequest) -> list[str]:
+async def _translated(request: Request, text: str, source: str, body: TranslateRequest) -> list[str]:
     """A text translated, and alternatives; all different."""
-    loaded, translator = await server_of(request).models.translator(model)
+    loaded, translator = await server_of(request).models.translator(_direction(request, source, body.target))
     parts = parts_of(text, html=body.format == "html")
     sentences = [part.text for part in parts if part.translate]
     count = body.alternatives + 1
@@ -186,18 +186,41 @@ async def _translated(request: Request, text: str, model: str, body: TranslateRe
     return list(dict.fromkeys(options))
 
 
-async def _detected(request: Request, text: str, candidates: set[str]) -> list[Detected]:
+def _recognizers(request: Request) -> dict[str, str]:
+    """For each language that a model here writes, one of these: a translator, or else a language model that ships."""
+    served = server_of(request).models
+    translators = {target: name for (_, target), name in sorted(_directions(request).items(), reverse=True)}
+    codes = {language: code for code, language in NAMES.items()}
+    authors = {
+        codes[info.language]: name
+        for name, info in served.of_task("language-model").items()
+        if info.language in codes and served.entries()[name].shipped
+    }
+    return authors | translators
+
+
+def _candidates(request: Request, target: str) -> dict[str, str]:
+    """Languages that a text to translate may be in, each with the model that recognizes it."""
+    sources = sorted(source for source, other in _directions(request) if other == target)
+    if not sources:
+        _direction(request, "auto", target)
+    recognizers = _recognizers(request)
+    if recognizers.keys() >= {*sources}:
+        return recognizers
+    return {source: recognizers[source] for source in sources if source in recognizers} or {sources[0]: ""}
+
+
+async def _detected(request: Request, text: str, candidates: Mapping[str, str]) -> list[Detected]:
     """Candidates by their probability given the text, with equal probabilities before."""
     models = server_of(request).models
-    by_target = {target: name for (_, target), name in _directions(request).items() if target in candidates}
     begin = " ".join(text[:DETECTED].split())
     if len(candidates) == 1 or not begin:
         return [Detected(language=code, confidence=100.0 if begin else 0.0) for code in sorted(candidates)]
     log_p = {}
-    for code, name in by_target.items():
-        loaded, translator = await models.translator(name)
-        (per_character,) = await compute(request, loaded, [begin], TargetLikelihood(translator))
-        log_p[code] = per_character * len(begin)
+    for code, name in candidates.items():
+        loaded = await models.open(name)
+        assert isinstance(loaded.predictor, Translator | TextGenerator)
+        (log_p[code],) = await compute(request, loaded, [begin], Likelihood(loaded.predictor))
     best = max(log_p.values(), default=0.0)
     total = sum(math.exp(value - best) for value in log_p.values())
     return [

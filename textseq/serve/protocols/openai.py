@@ -23,7 +23,30 @@ from textseq.serve.requests import authorized, check_texts, server_of, while_con
 from textseq.tasks.language_model.config import GenerationConfig
 from textseq.tasks.language_model.generator import TextGenerator
 
-router = APIRouter(prefix="/v1", tags=["OpenAI"], dependencies=[Depends(authorized)])
+
+class Problem(BaseModel):
+    """What is wrong."""
+
+    message: str
+    """A sentence."""
+    type: str
+    param: str | None
+    """The field that is wrong."""
+    code: str | None
+
+
+class Refused(BaseModel):
+    """The answer with a status of 400 or more."""
+
+    error: Problem
+
+
+router = APIRouter(
+    prefix="/v1",
+    tags=["OpenAI"],
+    dependencies=[Depends(authorized)],
+    responses={"4XX": {"model": Refused}, "5XX": {"model": Refused}},
+)
 
 MOST_ALTERNATIVES = 20
 
@@ -147,7 +170,9 @@ async def get_model(request: Request, name: str) -> Model:
     return _model(request, name)
 
 
-@router.post("/completions", response_model=Completion)
+@router.post(
+    "/completions", response_model=Completion, responses={200: {"content": {"text/event-stream": {"schema": {}}}}}
+)
 async def complete(request: Request, body: CompletionRequest) -> Completion | StreamingResponse:
     """Write texts. ``stream`` gives server-sent events, each a ``Completion`` with the next part of one text."""
     _check(request, body)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from textseq.serve.inside import Inside
-from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Tag, Translate, doubtful, log_p_per_token
+from textseq.serve.operations import Align, Classify, Explain, FindCopied, ScoreText, Tag, Translate, log_p_per_token
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import authorized, check_texts, compute, server_of
 from textseq.tasks.translation.config import TranslationConfig
@@ -131,6 +131,7 @@ class AttentionRequest(Strict):
 
     model: str
     text: str
+    target: str | None = Field(None, description="A translation of yours to look at, in place of the model's own.")
     num_beams: int = Field(TranslationConfig().num_beams, ge=1, le=MOST_BEAMS)
     alternatives: int = Field(0, ge=0, le=MOST_BEAMS - 1, description="Further candidates of the beam, at most.")
 
@@ -288,10 +289,14 @@ async def score(request: Request, body: TextsRequest) -> list[Scored]:
 
 @router.post("/attention")
 async def attention(request: Request, body: AttentionRequest) -> Attention:
-    """Translations of a sentence with their attention weights."""
-    check_texts(request, [body.text], param="text")
+    """Translations of a sentence, or the one given, with their attention weights and probabilities."""
+    check_texts(request, [body.text, body.target or ""], param="text")
     loaded, translator = await server_of(request).models.translator(body.model)
-    operation = Translate(translator, body.num_beams, body.alternatives + 1, attention=True)
+    operation = (
+        Translate(translator, body.num_beams, body.alternatives + 1, attention=True)
+        if body.target is None
+        else Align(translator, body.target)
+    )
     (results,) = await compute(request, loaded, [body.text], operation)
     return Attention(
         source=[*(results[0].source_surfaces or results[0].source_tokens)],
@@ -299,7 +304,7 @@ async def attention(request: Request, body: AttentionRequest) -> Attention:
             Candidate(
                 text=result.text,
                 log_p_per_token=log_p_per_token(result),
-                doubtful=doubtful(result),
+                doubtful=result.doubtful or not result.finished,
                 tokens=[*result.tokens],
                 attention=None if result.attention is None else result.attention.tolist(),
             )

@@ -196,7 +196,7 @@ class SourceBatch:
         rows = [candidates.ids(positions) for positions in torch.stack([*steps], dim=1).tolist()]
         lengths = [[*ids, self.end].index(self.end) + 1 for ids in rows]
         targets = [ids[: min(limit, length)] for ids, limit, length in zip(rows, limits, lengths, strict=True)]
-        scores = self._scores(targets, owners, config)
+        scores = self.scores(targets, owners, config)
         hypotheses = [Hypothesis(tuple(ids), score) for ids, score in zip(targets, scores, strict=True)]
         return [hypotheses[first : first + count] for first in range(0, len(hypotheses), count)]
 
@@ -231,8 +231,8 @@ class SourceBatch:
                 weights.append(array[: len(ids), : self.lengths[owner]].copy())  # a view would keep the whole batch
         return weights
 
-    def _scores(self, targets: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
-        """The scores that a search would give to known translations."""
+    def scores(self, targets: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
+        """The scores that a search would give to known translations; the arguments are those of ``log_p``."""
         factors = [((5 + len(ids)) / 6) ** config.length_penalty for ids in targets]
         scores = [log_p / factor for log_p, factor in zip(self.log_p(targets, owners), factors, strict=True)]
         if config.coverage_penalty:

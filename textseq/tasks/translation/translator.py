@@ -28,6 +28,7 @@ from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.data.readers.glossary import Glossary
+from textseq.decoding.beam import Hypothesis
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.sampling import random_generator
 from textseq.errors import Interrupted, TextseqError
@@ -368,9 +369,12 @@ class Translator(Predictor[PairDataset]):
                 self.vocabularies, batch[n], hypothesis, weights, replace_unknown=config.replace_unknown
             )
             shown = weights if request.attention else None
-            doubtful = request.scored and translation.score < (self.info.doubtful_below or -math.inf)
+            doubtful = request.scored and self._doubtful(translation.score)
             translations[n].append(replace(translation, attention=shown, has_attention=self.attends, doubtful=doubtful))
         return translations
+
+    def _doubtful(self, score: float) -> bool:
+        return score < (self.info.doubtful_below or -math.inf)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
         """Log-probability of each text as the translation of its sentence in nats, ``</s>`` included.
@@ -380,23 +384,54 @@ class Translator(Predictor[PairDataset]):
         Raises:
             TextseqError: unequal numbers, or an empty source.
         """
+        scores = [0.0] * len(sources)
+        for pairs, batch, tokens in self._known("score", sources, targets):
+            for pair, score in zip(pairs, batch.log_p(tokens, range(len(pairs))), strict=True):
+                scores[pair.number - 1] = score
+        return scores
+
+    def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[Translation]:
+        """Each text as the translation of its sentence: its score, attention weights and word alignment.
+
+        The results are those that ``translate`` would give if it had found these texts, ``doubtful`` included. The
+        text is segmented in the most probable way.
+
+        Raises:
+            TextseqError: unequal numbers, or an empty source.
+
+        Example:
+            >>> [result] = textseq.load_translator("tatoeba-en-fr").align(["Good night."], ["Bonne nuit."])
+            >>> result.score, result.alignment()
+        """
+        results: dict[int, Translation] = {}
+        for pairs, batch, tokens in self._known("align", sources, targets):
+            rows = range(len(pairs))
+            weights = batch.attention(tokens, rows) if self.attends else [None] * len(pairs)
+            scores = batch.scores(tokens, rows, TranslationConfig())
+            for pair, ids, score, array in zip(pairs, tokens, scores, weights, strict=True):
+                pair_read = replace(pair, prefix="", forced_prefix=())  # all of the target is the translation
+                result = detokenize(self.vocabularies, pair_read, Hypothesis(ids, score), array)
+                results[pair.number] = replace(result, has_attention=self.attends, doubtful=self._doubtful(score))
+        return [results[number] for number in sorted(results)]
+
+    def _known(
+        self, use: str, sources: Sequence[str], targets: Sequence[str]
+    ) -> Iterator[tuple[list[Sentence], SourceBatch, list[tuple[int, ...]]]]:
+        """Batches of known translations: their sentences, those encoded, and the tokens of the targets."""
         if isinstance(sources, str) or isinstance(targets, str):
-            raise TextseqError("score: expected two lists of sentences, got one string; put each text into a list")
+            raise TextseqError(f"{use}: expected two lists of sentences, got one string; put each text into a list")
         if len(sources) != len(targets):
-            raise TextseqError(f"score: expected a target for each source, got {len(targets)} for {len(sources)}")
+            raise TextseqError(f"{use}: expected a target for each source, got {len(targets)} for {len(sources)}")
         pairs = [
             tokenize_sentence(self.vocabularies, *pair, number)
             for number, pair in enumerate(zip(sources, targets, strict=True), 1)
         ]
         if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:
-            raise TextseqError(f"score: expected sentences to translate, got an empty one (number {empty[0]})")
-        scores = [0.0] * len(pairs)
-        for batch in batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
-            tokens = [(*pairs[n].forced_prefix, self.vocabularies.target.size) for n in batch]
-            log_p = SourceBatch(self.models, [pairs[n].ids for n in batch]).log_p(tokens, range(len(batch)))
-            for n, score in zip(batch, log_p, strict=True):
-                scores[n] = score
-        return scores
+            raise TextseqError(f"{use}: expected sentences to translate, got an empty one (number {empty[0]})")
+        for rows in batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
+            batch = [pairs[n] for n in rows]
+            tokens = [(*pair.forced_prefix, self.vocabularies.target.size) for pair in batch]
+            yield batch, SourceBatch(self.models, [pair.ids for pair in batch]), tokens
 
     def evaluate(
         self,
