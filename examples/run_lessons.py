@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,9 +91,14 @@ def _picture() -> Image.Image:
 
 
 def main(names: list[str]) -> None:
-    """Run the lessons of these names, or all."""
+    """Run the lessons of these names, or all; the models that they train are not kept."""
     matplotlib.use("agg")
     PAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, TEXTSEQ_HOME=home):
+        _store(names)
+
+
+def _store(names: list[str]) -> None:
     for lesson in [EXAMPLES / f"{name}.py" for name in names] or sorted(EXAMPLES.glob("lesson_*.py")):
         started = time.process_time()
         result = run(lesson)

@@ -61,9 +61,10 @@ Lesson = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture
-def lesson(monkeypatch: pytest.MonkeyPatch) -> Lesson:
+def lesson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lesson:
     """Runs a lesson, shortened, and gives its variables."""
     monkeypatch.setenv("TEXTSEQ_SHORT", "1")
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "agg")
     torch.manual_seed(1)
 
@@ -113,6 +114,19 @@ def test_lesson_03_sine_and_weather(lesson: Lesson) -> None:
     errors = lesson("lesson_03_sine_and_weather")["sine_errors"]
     last = errors.pop("last value again")
     assert all(0.1 < error < 0.9 * last for error in errors.values())
+
+
+def test_lesson_04_gradients(lesson: Lesson) -> None:
+    """Gates let a gradient pass; clipping holds a run that diverges; a fixed reach gives the same outputs."""
+    names = lesson("lesson_04_gradients")
+    far = {name: float(norms[10] / norms[0]) for name, norms in names["reach"].items()}
+    assert [*far] == sorted(far, key=far.__getitem__, reverse=True)
+    highest = {name: np.nanmax(losses) for name, losses in names["curves"].items()}
+    assert highest["no clipping"] > 1e6 > 100 > max(highest["by norm"], highest["by value"])
+    fixed, (x, y) = names["FixedReach"]("gru"), torch.rand(2, 3, names["REACH"] + 5)
+    h, _ = fixed.rnn(x[..., None])
+    error = (fixed.output(h)[..., 0] - y)[:, names["REACH"] :].square().sum()
+    assert fixed.loss((x, y), None).nats.item() == pytest.approx(error.item(), rel=1e-4)
 
 
 def test_lesson_13_questions_and_answers(lesson: Lesson) -> None:
