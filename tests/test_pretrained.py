@@ -21,6 +21,7 @@ from textseq.data.pairs import load_pairs
 from textseq.data.tagged import load_tagged
 from textseq.data.text import load_corpus
 from textseq.metrics.translation import bleu
+from textseq.tokenizers.source_style import codes
 
 AUTHORS = sorted(model.name for model in list_models("language-model") if model.shipped)
 EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)
@@ -129,6 +130,27 @@ UNTIDY = {
     "tatoeba-en-fr": ("Where do you live?", "I don't know where Tom is.", "She is my sister."),
     "tatoeba-fr-en": ("Où habites-tu ?", "Je ne sais pas où est Tom.", "C'est ma sœur."),
 }
+
+
+CODES = {
+    "tatoeba-en-fr": ("Call me at 555-1234.", "WRITE TO JAN@EXAMPLE.ORG TODAY", "Look at https://example.org/a_b?c=1."),
+    "tatoeba-fr-en": ("Appelle-moi au 555-1234.", "va voir jan@example.org", "Regarde https://example.org/a_b?c=1."),
+}
+
+
+@EVERY_TRANSLATOR
+@pytest.mark.parametrize("beams", [1, 5])
+def test_codes_are_copied(name: str, beams: int) -> None:
+    translator = textseq.load_translator(name)
+    sentences = [*CODES[name], "AF1234", "B12, B12 & MP3", "A1 B2 C3 D4 E5 F6", "  x  AF1234", "Tom AF1234."]
+    for sentence, found in zip(sentences, translator.translate(sentences, num_beams=beams), strict=True):
+        codes_there = [sentence[start:end] for start, end in codes(sentence)]
+        assert codes_there[-1] in found.text
+        assert ("Tom" in found.text) == ("Tom" in sentence)
+        assert found.attention is not None
+        assert found.attention.shape == (len(found.tokens), len(found.source_tokens))
+        assert "".join(found.source_surfaces).split() == sentence.split()
+    assert "555-1234" not in translator.translate(CODES[name][0], num_beams=beams, copy_codes=False).text
 
 
 @EVERY_TRANSLATOR

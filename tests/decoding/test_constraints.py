@@ -84,6 +84,21 @@ def test_constraints_are_always_met(beams: int) -> None:
             assert best and all(met(hypothesis.tokens, own) for hypothesis in best)
 
 
+@pytest.mark.parametrize("beams", [1, 2, 5])
+def test_constraints_are_met_by_whole_words(beams: int) -> None:
+    phrases, inner = [(0,), (1,), (0, 1)], {2, 3}
+    for seed in range(60):
+        for phrase, best in zip(
+            phrases,
+            search(table(seed), [[phrase] for phrase in phrases], beams, seed % 6 + 1, inner=inner),
+            strict=True,
+        ):
+            assert best
+            for tokens in ((*hypothesis.tokens, END) for hypothesis in best):
+                ends = [n for n in range(len(phrase), len(tokens)) if tokens[n - len(phrase) : n] == phrase]
+                assert any(tokens[n] not in inner for n in ends)
+
+
 @pytest.mark.parametrize("beams", [1, 3, 6])
 def test_a_text_without_constraints_is_searched_as_ever(beams: int) -> None:
     for seed in range(5):

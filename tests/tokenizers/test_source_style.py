@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textseq.tokenizers.source_style import SourceStyle, learn_style
+from textseq.tokenizers.source_style import FAMILIAR, SourceStyle, codes, learn_stand_ins, learn_style
 
 TIDY = [*["I know that Tom lives in Paris."] * 20, *["Where is Mary?"] * 9, *["She saw it, and I did too!"] * 5]
 STYLE = learn_style(TIDY)
@@ -89,3 +91,28 @@ def test_a_word_alone_is_written_as_in_training() -> None:
     assert style.apply("water is wet") == "Water is wet."
     assert SourceStyle.from_dict(style.to_dict()) == style
     assert learn_style([*tidy, "Hello!"]).apply("berlin") == "Berlin.", "no word stands there without a mark"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("Write to jan@example.org, please.", ["jan@example.org"]),
+        ("(see https://example.org/a_b?c=1).", ["https://example.org/a_b?c=1"]),
+        ("Go to www.example.org!", ["www.example.org"]),
+        ("Flights AF1234 and B12, an MP3, COVID-19.", ["AF1234", "B12", "MP3", "COVID-19"]),
+        ("Call 555-1234 or 0123456789.", ["555-1234", "0123456789"]),
+        ("At 7:45 on May 3rd, 12 eggs for $15 in 1987, a 20th part, twenty-two.", []),
+        ("", []),
+    ],
+)
+def test_addresses_and_numbers_are_codes_and_times_and_prices_are_not(sentence: str, found: list[str]) -> None:
+    assert [sentence[start:end] for start, end in codes(sentence)] == found
+
+
+def test_names_that_targets_copy_stand_for_codes() -> None:
+    pairs = [("Tom met Anna.", "Tom a vu Anna."), ("Mary met Anna.", "Marie a vu Anna.")] * FAMILIAR
+    pairs += [("Rare met us.", "Rare nous a vus.")]
+    assert learn_stand_ins(pairs, {"Tom", "Mary", "Anna", "Rare"}) == ("Anna", "Tom")
+    assert learn_stand_ins(pairs, {"Tom"}) == ("Tom",) and learn_stand_ins([], {"Tom"}) == ()
+    style = replace(STYLE, stand_ins=("Anna", "Tom"))
+    assert SourceStyle.from_dict(style.to_dict()) == style

@@ -27,7 +27,7 @@ from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
-from textseq.tokenizers.source_style import learn_style
+from textseq.tokenizers.source_style import SOURCES, learn_stand_ins, learn_style
 
 Side = Literal["source", "target", "both"]
 
@@ -79,7 +79,9 @@ class PairDataset(RowDataset[Pair]):
     @property
     def source_style(self) -> dict[str, object]:
         """How the sources of training are written; see ``SourceStyle``. Reads them."""
-        return learn_style(source for source, _ in self.pairs("train")).to_dict()
+        pairs = [*islice(self.pairs("train"), SOURCES)]
+        style = learn_style(source for source, _ in pairs)
+        return replace(style, stand_ins=learn_stand_ins(pairs, style.proper)).to_dict()
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a split in the order of the file, without white space around the sentences.

@@ -121,7 +121,7 @@ def beam_search(
     most = torch.full_like(texts, config.max_new_tokens)
     if limits is not None:
         most = most.minimum(limits.to(most))
-    beam = ConstrainedBeams.begin(constraints, inner) if constraints is not None and any(constraints) else None
+    beam = ConstrainedBeams.begin(constraints, inner, end) if constraints is not None and any(constraints) else None
     if beam is not None:
         starts = [len(tokens) for tokens in forced] if forced is not None else [0] * len(prompt)
         least = [start + rows[0] + (end is not None) for start, rows in zip(starts, beam.remaining(), strict=True)]

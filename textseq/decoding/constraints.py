@@ -39,7 +39,8 @@ class Phrases:
 
     Args:
         phrases: sequences of tokens.
-        inner: tokens that continue a word; an occurrence does not count if one of them follows that is in no phrase.
+        inner: tokens that continue a word; an occurrence does not count if one of them follows that no unmet phrase
+            needs next.
 
     Example:
         >>> phrases = Phrases([(1, 2)])
@@ -50,7 +51,7 @@ class Phrases:
     def __init__(self, phrases: Iterable[Phrase], inner: Container[int] = ()) -> None:
         counts = Counter(tuple(phrase) for phrase in phrases if len(phrase))
         self.phrases = [*counts]
-        self.inner, self.own = inner, {token for phrase in counts for token in phrase}
+        self.inner = inner
         self.borders = [_borders(phrase) for phrase in self.phrases]
         self.start = Progress((0,) * len(counts), tuple(counts.values()))
         """Before the first token."""
@@ -58,8 +59,9 @@ class Phrases:
     def advance(self, progress: Progress, token: int) -> Progress:
         """The progress after one more token (Knuth, Morris and Pratt's matching of each phrase)."""
         matched, needed, ended = [*progress.matched], [*progress.needed], []
-        for n in progress.ended if token in self.inner and token not in self.own else ():
-            needed[n] += 1
+        if progress.ended and token in self.inner and token not in self.next_tokens(progress):
+            for n in progress.ended:
+                needed[n] += 1
         for n, (phrase, borders) in enumerate(zip(self.phrases, self.borders, strict=True)):
             place = matched[n]
             while place and phrase[place] != token:
@@ -104,12 +106,16 @@ class ConstrainedBeams:
     """Of each text, (M,)."""
     progress: Sequence[Sequence[Progress]]
     """Of each text's rows, (M, rows of a text)."""
+    end: int | None = None
+    """The token that ends a text."""
 
     @classmethod
-    def begin(cls, constraints: Sequence[Sequence[Phrase]], inner: Container[int] = ()) -> ConstrainedBeams:
+    def begin(
+        cls, constraints: Sequence[Sequence[Phrase]], inner: Container[int] = (), end: int | None = None
+    ) -> ConstrainedBeams:
         """One empty hypothesis of each text; ``inner`` as in ``Phrases``."""
         phrases = [Phrases(several, inner) for several in constraints]
-        return cls(phrases, [[each.start] for each in phrases])
+        return cls(phrases, [[each.start] for each in phrases], end)
 
     def remaining(self) -> list[list[int]]:
         """Constraint tokens that the rows of each text still need, (M, rows of a text)."""
@@ -121,15 +127,20 @@ class ConstrainedBeams:
 
     def select(self, texts: Sequence[int]) -> ConstrainedBeams:
         """Those of some texts, by their places."""
-        return ConstrainedBeams([self.phrases[n] for n in texts], [self.progress[n] for n in texts])
+        return ConstrainedBeams([self.phrases[n] for n in texts], [self.progress[n] for n in texts], self.end)
 
     def add(self, values: Tensor, tokens: Tensor, log_p: Tensor, required: Tensor | None) -> tuple[Tensor, Tensor]:
         """The candidates of each row, (rows, each) -> (rows, more): with tokens that advance a constraint.
 
-        These count with their log-probability, whatever bias and processors say. ``log_p`` is (rows, V); ``required``
-        (M,) are forced tokens, or -1.
+        Where the last one has just been met, with the end, for all others might continue its last word. These count
+        with their log-probability, whatever bias and processors say. ``log_p`` is (rows, V); ``required`` (M,) are
+        forced tokens, or -1.
         """
-        lists = [own.next_tokens(one) for own, rows in zip(self.phrases, self.progress, strict=True) for one in rows]
+        lists = [
+            own.next_tokens(one) or ([self.end] if one.ended and self.end is not None else [])
+            for own, rows in zip(self.phrases, self.progress, strict=True)
+            for one in rows
+        ]
         if not any(lists):
             return values, tokens
         padded = [*zip(*zip_longest(*lists, fillvalue=-1), strict=True)]
@@ -167,7 +178,7 @@ class ConstrainedBeams:
                 places[n, : len(chosen)] = torch.tensor(chosen, device=places.device)
                 values[n, : len(chosen)] = totals[n, places[n, : len(chosen)]]
             progress.append([own.advance(rows[place // each], ids[place]) for place in places[n].tolist()])
-        return values, places, ConstrainedBeams(self.phrases, progress)
+        return values, places, ConstrainedBeams(self.phrases, progress, self.end)
 
     @staticmethod
     def _share(

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 SOURCES = 200_000
-"""Sentences at most from which a style is learnt."""
+"""Sentences, or pairs, at most from which a style is learnt."""
 
 NEARLY_ALL = 0.95
 """Share of the sentences that must be alike to make a style."""
+
+SURELY = 0.99
+"""Share of the pairs with a name whose targets must have it too, for the name to stand for a code."""
+
+FAMILIAR = 100
+"""Pairs that a name needs for that: the model must know it well."""
+
+STAND_INS = 8
+"""Names that may stand for codes, the most frequent."""
 
 FREQUENT = 5
 """Sentences that must begin with a word, or words that must be in capitals, to be noted."""
@@ -31,6 +40,15 @@ NOTED_ALONE = 1000
 WORD = re.compile(r"[^\W\d_]+")
 
 MARKS = re.compile(r"\s*[.!?…]+$")
+
+CODE = re.compile(
+    r"""(?<![\w@./-])(?:
+        https?://[^\s<>"]+ | www\.[^\s<>"]+ | [\w.+-]+@[\w-]+(?:\.[\w-]+)+  # addresses
+        | [A-Za-z]+\d\w*(?:-\w+)* | [A-Z][A-Za-z]*-\d+  # AF1234, B12, MP3; COVID-19
+        | \d{2,}(?:-\d{2,})+ | \d{7,}  # 555-1234, 4839201
+    )(?![\w@])""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,9 @@ class SourceStyle:
     alone: Mapping[str, str] = field(default_factory=dict)
     """How words, in small letters, are written where they are whole sentences, such as "hello": "Hello!"."""
 
+    stand_ins: tuple[str, ...] = ()
+    """Names that are the same in the targets, the most frequent first: they stand for what is to be copied."""
+
     def to_dict(self) -> dict[str, object]:
         """Plain data for ``config.json``; empty without a style."""
         if not (self.capital or self.statement):
@@ -61,6 +82,7 @@ class SourceStyle:
             "question_words": sorted(self.question_words),
             "proper": sorted(self.proper),
             "alone": dict(sorted(self.alone.items())),
+            "stand_ins": list(self.stand_ins),
         }
 
     @classmethod
@@ -71,7 +93,7 @@ class SourceStyle:
             value = table.get(key)
             return frozenset(map(str, value)) if isinstance(value, list | tuple) else frozenset()
 
-        alone = table.get("alone")
+        alone, names = table.get("alone"), table.get("stand_ins")
         return cls(
             capital=table.get("capital") is True,
             statement=str(table.get("statement", "")),
@@ -79,6 +101,7 @@ class SourceStyle:
             question_words=words("question_words"),
             proper=words("proper"),
             alone={str(word): str(form) for word, form in alone.items()} if isinstance(alone, dict) else {},
+            stand_ins=tuple(map(str, names)) if isinstance(names, list) else (),
         )
 
     def apply(self, sentence: str) -> str:
@@ -109,12 +132,38 @@ class SourceStyle:
         return capital if capital in self.proper else word
 
 
+def codes(sentence: str) -> list[tuple[int, int]]:
+    """Where a sentence has what a translation copies: addresses, telephone numbers, words with digits.
+
+    Returns:
+        Their beginnings and ends, in the order of the sentence.
+
+    Example:
+        >>> sentence = "Write to jan@example.org about flight AF1234 at 7:45."
+        >>> [sentence[start:end] for start, end in codes(sentence)]
+        ['jan@example.org', 'AF1234']
+    """
+    return [(match.start(), match.start() + len(match[0].rstrip(".,;:!?)'"))) for match in CODE.finditer(sentence)]
+
+
+def learn_stand_ins(pairs: Iterable[tuple[str, str]], names: Collection[str]) -> tuple[str, ...]:
+    """Those of some names that the targets of nearly all pairs have as often as the sources, most frequent first."""
+    given, same = Counter[str](), Counter[str]()
+    for source, target in pairs:
+        if found := [word for word in set(WORD.findall(source)) if word in names]:
+            words = WORD.findall(target)
+            given.update(found)
+            same.update(name for name in found if name in words)
+    sure = (name for name, times in given.most_common() if times >= FAMILIAR and same[name] >= SURELY * times)
+    return tuple(islice(sure, STAND_INS))
+
+
 def learn_style(sources: Iterable[str]) -> SourceStyle:
-    """The style of sentences: what nearly all of the first ``SOURCES`` have in common."""
+    """The style of sentences: what nearly all have in common."""
     count = capitals = marked = 0
     statements, questions = Counter[str](), Counter[str]()
     first, asking, inner, small, alone = (Counter[str]() for _ in range(5))
-    for sentence in islice(sources, SOURCES):
+    for sentence in sources:
         words = WORD.findall(sentence)
         if not words:
             continue

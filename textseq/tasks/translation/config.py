@@ -79,6 +79,9 @@ class TranslationConfig(DecodingConfig):
     tidy: bool = True
     """Read what is typed in capitals, in small letters or without its final mark as the sentences of the training are
     written, if these have one style: "thanks" as "Thanks."."""
+    copy_codes: bool = True
+    """Copy addresses, telephone numbers and words with digits, such as "AF1234", into the translation: the model reads
+    a name that it knows well instead."""
     shortlist: bool = False
     """Consider only tokens that training associated with the source's words: faster, occasionally with other words."""
     replace_unknown: bool = False
@@ -106,6 +109,7 @@ class TranslationSettings(DecodingSettings, total=False):
     min_new_tokens: int
     coverage_penalty: float
     tidy: bool
+    copy_codes: bool
     shortlist: bool
     replace_unknown: bool
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from textseq.tasks.translation.plots import attention_figure, attention_table
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import END, Ids, Tokenizer
 from textseq.tokenizers.normalization import normalize
-from textseq.tokenizers.source_style import SourceStyle
+from textseq.tokenizers.source_style import SourceStyle, codes
 from textseq.tokenizers.words import UNKNOWN
 
 if TYPE_CHECKING:
@@ -58,6 +58,22 @@ class Sentence:
     """The prefix in tokens."""
     phrases: tuple[tuple[int, ...], ...] = ()
     """What the translation must contain, in tokens."""
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """What is copied into the translation, by the name that stands for it in ``text`` and ``read``."""
+
+    def copied(self, translation: str) -> bool:
+        """Whether a translation has all codes."""
+        return all(code in translation for code in self.codes.values())
+
+    def all_phrases(self, target: Tokenizer) -> tuple[tuple[int, ...], ...]:
+        """The phrases, and the names that stand for codes."""
+        return *self.phrases, *(_phrase(target, name) for name in self.codes)
+
+    def restored(self, text: str) -> str:
+        """A text with the codes in place of their stand-ins."""
+        for name, code in self.codes.items():
+            text = text.replace(name, code)
+        return text
 
 
 @dataclass(frozen=True)
@@ -149,10 +165,12 @@ def tokenize_sentence(
     number: int,
     glossary: Glossary | None = None,
     style: SourceStyle | None = None,
+    stand_ins: Sequence[str] = (),
 ) -> Sentence:
     """Tokenize a sentence, put into a style, its prefix and the translations of its terms.
 
-    More than ``LONGEST`` tokens are truncated, which is logged.
+    More than ``LONGEST`` tokens are truncated, which is logged. Codes give way to the ``stand_ins``, as far as these
+    suffice.
 
     Raises:
         TextseqError: not a string, or one that cannot be encoded.
@@ -163,6 +181,7 @@ def tokenize_sentence(
                 f"sentences: expected strings, got {type(part).__name__} with sentence {number}; an empty one is ''"
             )
     read = text if style is None else style.apply(text)
+    given, read, copied = _with_stand_ins(text, read, [name for name in stand_ins if name not in text + prefix])
     ids = _encode(vocabularies.source, read)
     if len(ids) > LONGEST and len(text) != LONGEST_LINE:  # the reader of lines reports those that it truncated
         log.warning(
@@ -171,7 +190,27 @@ def tokenize_sentence(
         )
     phrases = [_phrase(vocabularies.target, term) for term in glossary.targets(text)] if glossary else []
     forced = tuple(_encode(vocabularies.target, prefix).tolist())
-    return Sentence(number, text, ids[:LONGEST], read, prefix, forced, tuple(phrases))
+    return Sentence(number, given, ids[:LONGEST], read, prefix, forced, tuple(phrases), copied)
+
+
+def _with_stand_ins(given: str, read: str, names: Sequence[str]) -> tuple[str, str, dict[str, str]]:
+    """A sentence as given and as read, each with names in place of its codes, and the code that each name stands for.
+
+    Each code gets one name, wherever it occurs.
+    """
+    ahead = len(given) - len(given.lstrip())
+    if read != given and not read.lower().startswith(given.strip().lower()):  # characters have moved
+        return given, read, {}
+    shift = 0 if read == given else ahead
+    stand_in: dict[str, str] = {}
+    for start, end in reversed(codes(given)):
+        code = given[start:end]
+        if code not in stand_in and len(stand_in) == len(names):
+            continue
+        name = stand_in.setdefault(code, names[len(stand_in) - (code in stand_in)])
+        given = given[:start] + name + given[end:]
+        read = read[: start - shift] + name + read[end - shift :]
+    return given, read, {name: code for code, name in stand_in.items()}
 
 
 def _phrase(target: Tokenizer, term: str) -> tuple[int, ...]:
@@ -195,7 +234,7 @@ def detokenize(
 
     ``replace_unknown`` replaces each unknown word with the surface form of the source word of the largest weight.
     """
-    source, target = vocabularies.source, vocabularies.target
+    source, target, restored = vocabularies.source, vocabularies.target, sentence.restored
     ids = without_eos(hypothesis, target.size)
     names = [target.vocabulary[token] for token in ids]
     generated = slice(len(sentence.forced_prefix), None)
@@ -203,7 +242,7 @@ def detokenize(
     if attention is not None:
         given = read_sentence(sentence.text)
         spans = source.spans(read_sentence(sentence.read))[: len(sentence.ids)]
-        surfaces = [given[start:end] for start, end in spans]
+        surfaces = [restored(given[start:end]) for start, end in spans]
     if replace_unknown and attention is not None:
         best = (surfaces[place].strip(" ") for place in attention[: len(ids), : len(surfaces)].argmax(axis=1))
         words = [
@@ -213,11 +252,11 @@ def detokenize(
     else:
         text = target.decode(ids[generated])
     return Translation(
-        text=written_sentence(read_sentence(sentence.prefix) + text),
+        text=restored(written_sentence(read_sentence(sentence.prefix) + text)),
         score=hypothesis.score,
-        source_tokens=(*(source.vocabulary[token] for token in sentence.ids.tolist()), END),
+        source_tokens=(*(restored(source.vocabulary[token]) for token in sentence.ids.tolist()), END),
         source_surfaces=(*surfaces, "") if surfaces else (),
-        tokens=(*names, END) if len(ids) < len(hypothesis.tokens) else tuple(names),
+        tokens=(*map(restored, names), *[END] * (len(ids) < len(hypothesis.tokens))),
         attention=attention,
     )
 

@@ -48,6 +48,7 @@ from textseq.tasks.translation.processing import (
 )
 from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
+from textseq.tokenizers.characters import BYTES
 from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device
@@ -186,12 +187,19 @@ class Translator(Predictor[PairDataset]):
     def _inner(self) -> frozenset[int]:
         """The target's tokens that continue a word: letters, digits, bytes, and marks within words."""
         target = self.vocabularies.target
-        inner = (n for n, text in enumerate(target.vocabulary) if re.match(r"[\w'-]", text))
-        return frozenset(inner).union(target.fallback)
+        values = {name: chr(byte) if byte < 0x80 else "x" for byte, name in enumerate(BYTES)}  # 0x80 and up: of letters
+        texts = (values.get(name, name) for name in target.vocabulary)
+        return frozenset(n for n, text in enumerate(texts) if re.match(r"[\w'-]", text)).union(target.fallback)
 
     @cached_property
     def _style(self) -> SourceStyle:
         return SourceStyle.from_dict(self.info.source_style)
+
+    @cached_property
+    def _stand_ins(self) -> tuple[str, ...]:
+        """The names that stand for codes: each one token of both vocabularies, so that tokens keep their meaning."""
+        sides = (self.vocabularies.source.vocabulary, self.vocabularies.target.vocabulary)
+        return tuple(name for name in self._style.stand_ins if all(f" {name}" in side for side in sides))
 
     @cached_property
     def _steppers(self) -> list[Stepper]:
@@ -318,7 +326,9 @@ class Translator(Predictor[PairDataset]):
         numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
         while sentences := [
             tokenize_sentence(
-                self.vocabularies, *pair, number, request.glossary, self._style if request.config.tidy else None
+                *(self.vocabularies, *pair, number, request.glossary),
+                self._style if request.config.tidy else None,
+                self._stand_ins if request.config.copy_codes else (),
             )
             for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
@@ -345,8 +355,8 @@ class Translator(Predictor[PairDataset]):
             if interruption is not None:
                 raise interruption
 
-    def _batch(self, batch: Sequence[Sentence], request: _Request) -> list[list[Translation]]:
-        """The translations of sentences, none of them empty."""
+    def _batch(self, batch: Sequence[Sentence], request: _Request, *, insist: bool = False) -> list[list[Translation]]:
+        """The translations of sentences, none of them empty; ``insist`` makes the search contain the stand-ins."""
         config = request.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
         sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
@@ -354,7 +364,8 @@ class Translator(Predictor[PairDataset]):
         if request.samples:
             lists = sources.sample(self._steppers, config, prefixes, request.bias, request.generator)
         else:
-            phrases = [sentence.phrases for sentence in batch]
+            target = self.vocabularies.target
+            phrases = [sentence.all_phrases(target) if insist else sentence.phrases for sentence in batch]
             inner = self._inner if any(phrases) else ()
             lists = sources.search(self._steppers, config, prefixes, request.bias, phrases, inner)
             lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
@@ -371,6 +382,10 @@ class Translator(Predictor[PairDataset]):
             shown = weights if request.attention else None
             doubtful = request.scored and self._doubtful(translation.score)
             translations[n].append(replace(translation, attention=shown, has_attention=self.attends, doubtful=doubtful))
+        lacking = [n for n, (best, *_) in enumerate(translations) if not batch[n].copied(best.text)]
+        if lacking and not (insist or request.samples):
+            for n, found in zip(lacking, self._batch([batch[n] for n in lacking], request, insist=True), strict=True):
+                translations[n] = found
         return translations
 
     def _doubtful(self, score: float) -> bool:
