@@ -1,11 +1,13 @@
-"""Speed of ``textseq-serve`` beside the same work in Python, on a running server with the shipped model.
+"""Speed of ``textseq-serve`` beside the same work in Python, on a running server with a shipped model.
 
-Prints tokens per second of 64 clients at once and of ``generate_all`` with 64 rows; of one client and of ``generate``;
-the time to the first token with 32 clients (median and 99th percentile); and the server's memory before and after many
-requests.
+Prints tokens per second of 64 clients at once and of ``generate_all`` with 64 rows, of one client and of ``generate``
+(medians of rounds in turns); the time to the first token with 32 clients that come at once; and the server's memory
+before, amid and after many short requests. The clients run on the same cores as the server; the CPU time that they
+take is printed.
 
     python benchmarks/server_speed.py
-    python benchmarks/server_speed.py --clients 2 --tokens 20 --requests 4    # only to see that it runs
+    python benchmarks/server_speed.py --only memory
+    python benchmarks/server_speed.py --clients 2 --tokens 20 --rounds 1 --requests 4    # only to see that it runs
 """
 
 from __future__ import annotations
@@ -81,48 +83,83 @@ def memory(process: int) -> float:
     return int(line.split()[1]) / 1024
 
 
+def measure_speed(host: str, o: argparse.Namespace) -> None:
+    """Print tokens per second of the server and of Python, and their ratios."""
+    generator = textseq.load_generator(o.model)
+
+    def many() -> object:
+        return generator.generate_all(PROMPT, num_return_sequences=o.clients, max_new_tokens=o.tokens)
+
+    work: dict[str, Callable[[], float]] = {
+        f"generate_all, {o.clients} rows": lambda: timed(many),
+        f"server, {o.clients} clients": lambda: together(o.clients, lambda: complete(host, o.model, o.tokens))[0],
+        "generate": lambda: timed(lambda: generator.generate(PROMPT, max_new_tokens=o.tokens)),
+        "server, 1 client": lambda: complete(host, o.model, o.tokens),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    busy = dict.fromkeys(work, 0.0)
+    for turn in range(o.rounds + 1):  # in turns; the first warms up
+        for name, measure in work.items():
+            begun = time.process_time()
+            taken = measure()
+            if turn > 0:
+                seconds[name].append(taken)
+                busy[name] += time.process_time() - begun
+    medians = [statistics.median(values) for values in seconds.values()]
+    for (name, values), texts, median in zip(seconds.items(), (o.clients, o.clients, 1, 1), medians, strict=True):
+        clients = f", its clients took {busy[name] / sum(values):.0%} of a core" if "server" in name else ""
+        print(f"{name:24} {texts * o.tokens / median:8,.0f} tokens/s{clients}")
+    print(f"{o.clients} clients have {medians[0] / medians[1]:.2f} of generate_all (aim: at least 0.80)")
+    print(f"1 client has {medians[2] / medians[3]:.2f} of generate (aim: at least 0.90)", flush=True)
+
+
+def measure_first_token(host: str, o: argparse.Namespace) -> None:
+    """Print the time to the first token of clients that come at once."""
+    half = max(1, o.clients // 2)
+    together(half, lambda: complete(host, o.model, 2, stream=True))  # warms up
+    waits = [together(half, lambda: complete(host, o.model, o.tokens, stream=True))[1] for _ in range(o.rounds)]
+    first = sorted(wait for several in waits for wait in several)
+    late = first[min(len(first) - 1, int(0.99 * len(first)))]
+    print(
+        f"first token, {half} clients: median {statistics.median(first):.3f} s, 99th percentile {late:.3f} s",
+        flush=True,
+    )
+
+
+def measure_memory(host: str, process: int, o: argparse.Namespace) -> None:
+    """Print the server's memory before, amid and after many short requests."""
+    half, sizes = max(1, o.clients // 2), []
+    together(half, lambda: complete(host, o.model, 2))  # loads the model
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(half) as pool:
+        for count in (0, o.requests // 10, o.requests // 2 - o.requests // 10, o.requests - o.requests // 2):
+            for future in [pool.submit(complete, host, o.model, 2) for _ in range(count)]:
+                future.result()
+            sizes.append(f"{memory(process):.0f}")
+    rate = o.requests / (time.perf_counter() - begun)
+    print(
+        f"memory before {o.requests:,} requests, after a tenth, half and all of them: {', '.join(sizes)} MB "
+        f"({rate:,.0f} requests/s)"
+    )
+
+
 def main() -> None:
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="shakespeare")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=10_000, help="short ones, for the memory")
+    parser.add_argument("--only", nargs="+", choices=["speed", "first", "memory"], default=["speed", "first", "memory"])
     o = parser.parse_args()
-    generator = textseq.load_generator(o.model)
-
-    def many() -> object:
-        return generator.generate_all(PROMPT, num_return_sequences=o.clients, max_new_tokens=o.tokens)
-
     with server([o.model]) as (host, process):
-        work: dict[str, Callable[[], float]] = {
-            f"generate_all, {o.clients} rows": lambda: timed(many),
-            f"server, {o.clients} clients": lambda: together(o.clients, lambda: complete(host, o.model, o.tokens))[0],
-            "generate": lambda: timed(lambda: generator.generate(PROMPT, max_new_tokens=o.tokens)),
-            "server, 1 client": lambda: complete(host, o.model, o.tokens),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in work}
-        for turn in range(o.rounds + 1):  # in turns; the first warms up
-            for name, measure in work.items():
-                taken = measure()
-                seconds[name] += [taken] * (turn > 0)
-        for name, values in seconds.items():
-            texts = o.clients if str(o.clients) in name else 1
-            print(f"{name:32} {texts * o.tokens / statistics.median(values):10,.0f} tokens/s")
-        both = [statistics.median(values) for values in seconds.values()]
-        print(f"server : generate_all {both[0] / both[1]:.2f}; server : generate {both[2] / both[3]:.2f}")
-
-        half = max(1, o.clients // 2)
-        waits = [together(half, lambda: complete(host, o.model, o.tokens, stream=True))[1] for _ in range(o.rounds)]
-        first = sorted(wait for several in waits for wait in several)
-        middle, late = statistics.median(first), first[min(len(first) - 1, int(0.99 * len(first)))]
-        print(f"first token, {half} clients: median {middle:.3f} s, 99th percentile {late:.3f} s")
-
-        before = memory(process)
-        with ThreadPoolExecutor(half) as pool:
-            for future in [pool.submit(complete, host, o.model, 2) for _ in range(o.requests)]:
-                future.result()
-        print(f"memory: {before:.0f} MB, after {o.requests:,} requests {memory(process):.0f} MB")
+        if "speed" in o.only:
+            measure_speed(host, o)
+        if "first" in o.only:
+            measure_first_token(host, o)
+        if "memory" in o.only:
+            measure_memory(host, process, o)
     print_conditions()
 
 

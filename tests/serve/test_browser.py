@@ -16,6 +16,8 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+expect.set_options(timeout=90_000)
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -36,7 +38,7 @@ def page(browser: Browser, running: Running) -> Iterator[Page]:
     """The page, loaded; at the end nothing has gone wrong in it."""
     wrong: list[str] = []
     page = browser.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
     page.on("request", lambda request: wrong.extend([request.url] * (not request.url.startswith(running.url))))
@@ -52,13 +54,14 @@ def write(page: Page, tokens: int) -> Locator:
     page.get_by_label("Length in tokens").first.fill(str(tokens))
     page.get_by_role("button", name="Write", exact=True).click()
     text = page.get_by_label("Text 1", exact=True)
-    expect(text.locator("span.colored")).to_have_count(tokens, timeout=30_000)
+    expect(text.locator("span.colored")).to_have_count(tokens)
     return text
 
 
 def test_it_writes_and_writes_on_from_another_choice(page: Page) -> None:
     text = write(page, 40)
-    assert "nats" in str(text.locator("span.colored").first.get_attribute("title"))
+    text.locator("span.colored").first.hover()
+    expect(page.get_by_role("status").first).to_contain_text("nats, p = ")
     text.locator("span.colored").nth(9).click()
     choices = page.get_by_role("dialog").get_by_role("button")
     expect(choices).to_have_count(10)
@@ -104,6 +107,42 @@ def test_it_translates_and_shows_the_attention(page: Page) -> None:
     words.first.hover()
     expect(page.locator("#attention-caption")).to_contain_text("looked most at")
     assert page.locator("#matrix td").count() > 1
+    looked = page.locator("#from-words .word")
+    looked.last.hover()
+    expect(page.locator("#attention-caption")).to_contain_text("looked most at mat")
+    assert "rgb" in str(page.locator("#to-words .word").first.get_attribute("style"))
+    page.get_by_label("A translation of yours").fill("un chat")
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.locator("#to-words .word")).to_have_text(["un", "chat"])
+    expect(page.locator("#attention-caption")).to_contain_text("nats per token")
+    page.locator("#candidates button").first.click()
+    expect(page.locator("#to-words .word")).not_to_have_text(["un", "chat"])
+
+
+def test_another_choice_replaces_a_text_that_is_being_written(page: Page) -> None:
+    text = write(page, 30)
+    page.get_by_label("Length in tokens").first.fill("4096")
+    page.get_by_role("button", name="Write", exact=True).click()
+    page.evaluate("document.querySelectorAll('#text-1 .colored')[3]?.click()")
+    expect(text.locator("span.colored").nth(40)).to_be_visible()
+    text.locator("span.colored").nth(20).click()
+    page.get_by_label("Length in tokens").first.fill("5")
+    page.get_by_role("dialog").get_by_role("button").first.click()
+    expect(text.locator("span.colored")).to_have_count(21 + 5)
+    expect(text).to_be_focused()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_disabled()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("status").first).to_contain_text("nats, p = ")
+
+
+def test_long_work_is_shown_and_can_be_stopped(page: Page) -> None:
+    page.route("**/classify", lambda route: None)  # no answer comes
+    page.get_by_role("tab", name="Classify").click()
+    page.locator("#classify-start").click()
+    expect(page.get_by_text("Working")).to_be_visible()
+    page.locator("#busy-stop").click()
+    expect(page.get_by_text("Working")).to_be_hidden()
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_it_classifies_tags_and_looks_inside(page: Page) -> None:
@@ -156,6 +195,50 @@ def test_it_fits_a_phone_in_light_and_dark(
             place = field.bounding_box()
             assert place is not None and place["x"] >= 0 and place["x"] + place["width"] <= 360
     page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(browser: Browser, running: Running, scheme: Literal["light", "dark"]) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = browser.new_page(viewport={"width": 375, "height": 740}, color_scheme=scheme)
+    page.set_default_timeout(90_000)
+    page.goto(running.url)
+    found = set()
+
+    def check() -> None:
+        for violation in axe.Axe().run(page).response["violations"]:
+            found.update((violation["id"], node["html"]) for node in violation["nodes"])
+
+    text = write(page, 30)
+    text.locator("span.colored").nth(9).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check()
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Translate").click()
+    page.get_by_label("Text", exact=True).fill("a cat and a mat and a cat and a mat and a cat")
+    page.locator("#translation .word").first.hover()
+    check()
+    page.get_by_role("tab", name="Classify").click()
+    page.locator("#classify-start").click()
+    expect(page.locator("#explained")).to_be_visible()
+    check()
+    page.get_by_role("tab", name="Tag").click()
+    page.locator("#tag-start").click()
+    expect(page.locator("#tagged li").first).to_be_visible()
+    check()
+    page.get_by_role("tab", name="Look inside").click()
+    page.get_by_role("button", name="Look", exact=True).click()
+    expect(page.locator("#followers button").first).to_be_visible()
+    check()
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_label("Name", exact=True).fill("no name")
+    page.get_by_label("Text to learn from").fill("text")
+    check()
+    page.goto(f"{running.url}/docs")
+    page.get_by_text("POST /v1/completions").click()
+    check()
+    page.close()
+    assert not found
 
 
 def test_the_addresses_are_shown(browser: Browser, running: Running) -> None:

@@ -57,10 +57,10 @@ export async function* events(path, body, signal) {
   }
 }
 
-/** Show an error of work, unless the user stopped it; an earlier error goes. */
-export async function trying(work) {
+/** Show an error of work, unless the user stopped it; an earlier error goes, but not with `again`, work that is repeated. */
+export async function trying(work, { again = false } = {}) {
   const problem = document.getElementById("problem");
-  problem.hidden = true;
+  if (!again) problem.hidden = true;
   try {
     return await work();
   } catch (error) {
@@ -69,6 +69,20 @@ export async function trying(work) {
     problem.hidden = false;
     return undefined;
   }
+}
+
+const running = new Set();
+
+/** Do work that may take long: it gets a signal, and the page shows that it runs and a button that stops it. */
+export async function working(work) {
+  const stop = new AbortController(), busy = document.getElementById("busy");
+  const timer = setTimeout(() => { running.add(stop); busy.hidden = false; }, 400);
+  document.getElementById("busy-stop").onclick = () => { for (const other of running) other.abort(); };
+  const result = await trying(() => work(stop.signal));
+  clearTimeout(timer);
+  running.delete(stop);
+  busy.hidden = running.size === 0;
+  return result;
 }
 
 /** An element with attributes, properties that begin with a dot, and children. */
@@ -91,10 +105,15 @@ export function offer(select, names, labels = names) {
 /** Make the children of an element reachable by arrow keys; `use(child)` on Enter and click, `show(child)` on the way. */
 export function walkable(container, { use = () => {}, show = () => {} }) {
   const mark = (child) => {
-    container.querySelector(".active")?.classList.remove("active");
-    child?.classList.add("active");
+    const before = container.querySelector(".active");
+    before?.classList.remove("active");
+    before?.removeAttribute("id");
+    child.classList.add("active");
+    child.id = `${container.id}-active`;
+    container.setAttribute("aria-activedescendant", child.id);
     show(child);
   };
+  if (!container.hasAttribute("role")) container.setAttribute("role", "group");
   container.tabIndex = 0;
   container.addEventListener("keydown", (event) => {
     const children = [...container.querySelectorAll("[data-n]")];
@@ -112,6 +131,8 @@ export function walkable(container, { use = () => {}, show = () => {} }) {
     const child = event.target.closest("[data-n]");
     if (child) { mark(child); use(child); }
   });
-  container.addEventListener("pointerover", (event) => show(event.target.closest("[data-n]")));
-  container.addEventListener("pointerleave", () => show(null));
+  container.addEventListener("pointerover", (event) => {
+    const child = event.target.closest("[data-n]");
+    if (child) show(child);
+  });
 }

@@ -25,9 +25,11 @@ document.getElementById("tabs").addEventListener("click", (event) => {
   if (tab) select(tab);
 });
 document.getElementById("tabs").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step) return;
-  const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+  const at = tabs.indexOf(document.activeElement);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+  if (to === undefined) return;
+  const next = tabs[(to + tabs.length) % tabs.length];
+  event.preventDefault();
   next.focus();
   select(next);
 });

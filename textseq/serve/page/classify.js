@@ -1,6 +1,6 @@
 // Classify: the label with its probability, what each word contributed; and who wrote a text.
 
-import { ask, element, offer, trying } from "/page/api.js";
+import { ask, element, offer, walkable, working } from "/page/api.js";
 import { signedColor } from "/page/colors.js";
 
 /** Rows of a name, a bar and a number. */
@@ -17,27 +17,32 @@ export function setUpClassify(classifiers, authors) {
   const classifier = document.getElementById("classifier"), start = document.getElementById("classify-start");
   offer(classifier, classifiers.map((model) => model.name));
   start.disabled = classifiers.length === 0;
+  const caption = (words) => { document.getElementById("classified-word").textContent = words; };
   document.getElementById("who").disabled = authors.length === 0;
 
-  start.onclick = () => trying(async () => {
-    const [result] = await ask("/classify", { model: classifier.value, texts: text.value, explain: true });
+  start.onclick = () => working(async (signal) => {
+    caption("");
+    const [result] = await ask("/classify", { model: classifier.value, texts: text.value, explain: true }, signal);
     const { words, label } = result.explanation, most = Math.max(...words.map((word) => Math.abs(word.nats)), 1e-9);
-    const colored = words.map((word) => {
-      const span = element("span", { title: `${word.nats.toFixed(2)} nats` }, word.text);
+    const colored = words.map((word, n) => {
+      const span = element("span", { "data-n": n }, word.text);
       span.style.background = signedColor(word.nats / most);
       return span;
     });
+    const shown = element("p", { class: "text short", id: "explained", "aria-label": "The text, word by word" }, ...colored);
+    walkable(shown, { show: ({ dataset: { n } }) => caption(`${words[n].text.trim()}: ${words[n].nats.toFixed(2)} nats`) });
     const all = Object.entries(result.probabilities).sort((a, b) => b[1] - a[1]);
     place.replaceChildren(
       element("h2", {}, `${result.label}, ${(100 * result.probability).toFixed(1)} %`),
       bars(all.map(([name, p]) => [name, p, `${(100 * p).toFixed(1)} %`])),
-      element("p", { class: "text" }, ...colored),
+      shown,
       element("p", { class: "hint" }, `Blue words speak for ${label}, orange ones against it.`));
   });
 
-  document.getElementById("who").onclick = () => trying(async () => {
+  document.getElementById("who").onclick = () => working(async (signal) => {
+    caption("");
     const scores = await Promise.all(authors.map(async ({ name }) => {
-      const [score] = await ask("/score", { model: name, texts: text.value });
+      const [score] = await ask("/score", { model: name, texts: text.value }, signal);
       return [name, score.bits_per_character];
     }));
     scores.sort((a, b) => a[1] - b[1]);

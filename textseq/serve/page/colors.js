@@ -10,10 +10,10 @@ export function surprisalColor(nats) {
   return SCALE.find(([below]) => nats < below)[1];
 }
 
-/** The color of a number between -1 and 1: orange, nothing, blue. */
+/** The color of a number between -1 and 1: orange, nothing, blue; fainter on a dark page, so that text can be read. */
 export function signedColor(value) {
-  const strength = Math.min(1, Math.abs(value));
-  return value >= 0 ? `rgba(64, 145, 255, ${strength})` : `rgba(255, 140, 20, ${strength})`;
+  const strength = `calc(var(--strength) * ${Math.min(1, Math.abs(value))})`;
+  return value >= 0 ? `rgb(64 145 255 / ${strength})` : `rgb(255 140 20 / ${strength})`;
 }
 
 /** Fill the legend of surprisals. */

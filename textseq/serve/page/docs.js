@@ -20,7 +20,7 @@ function kind(schema = {}) {
 function bounds(schema) {
   const { minimum, exclusiveMinimum, maximum } = { ...schema, ...schema.anyOf?.find((one) => one.type !== "null") };
   return [minimum !== undefined && `at least ${minimum}`, exclusiveMinimum !== undefined && `above ${exclusiveMinimum}`,
-    maximum !== undefined && `at most ${maximum}`].filter(Boolean).join(", ");
+    maximum !== undefined && `at most ${Number.isSafeInteger(maximum) ? maximum : maximum.toPrecision(3)}`].filter(Boolean).join(", ");
 }
 
 function fields(schema) {
@@ -31,7 +31,7 @@ function fields(schema) {
     element("td", {}, kind(field)),
     element("td", {}, [field.description?.replace(/\.$/, ""), bounds(field), field.default !== undefined && field.default !== null
       ? `default ${JSON.stringify(field.default)}` : ""].filter(Boolean).join("; "))));
-  return element("div", { class: "scroll" }, element("table", {}, element("tbody", {}, ...rows)));
+  return element("div", { class: "scroll", tabindex: 0 }, element("table", {}, element("tbody", {}, ...rows)));
 }
 
 const place = document.getElementById("addresses");

@@ -1,6 +1,6 @@
 // Look inside: one unit over the characters of a text, and the units that follow something nameable.
 
-import { ask, element, offer, trying } from "/page/api.js";
+import { ask, element, offer, walkable, working } from "/page/api.js";
 import { signedColor } from "/page/colors.js";
 
 const NAMES = { h: "hidden state h", c: "cell c", i: "input gate i", f: "forget gate f", o: "output gate o", g: "candidate g",
@@ -13,10 +13,11 @@ export function setUpInside(models) {
   offer(quantity, ["h"], [NAMES.h]);
   byId("inside-start").disabled = models.length === 0;
 
-  async function look(asked) {
+  let view;
+  async function look(signal, asked) {
     const body = { model: model.value, text: byId("inside-text").value, quantity: quantity.value, layer: Number(layer.value) };
     if (asked !== undefined) body.unit = asked;
-    const view = await ask("/inside", body);
+    view = await ask("/inside", body, signal);
     offer(quantity, view.quantities, view.quantities.map((name) => NAMES[name] ?? name));
     quantity.value = body.quantity;
     layer.max = view.layers - 1;
@@ -26,19 +27,23 @@ export function setUpInside(models) {
     byId("inside-about").textContent =
       `Unit ${view.unit} of ${view.units}, ${NAMES[body.quantity] ?? body.quantity}, from ${Math.min(...view.values).toFixed(2)} to ${Math.max(...view.values).toFixed(2)}`;
     byId("inside-out").replaceChildren(...view.pieces.map((piece, n) => {
-      const span = element("span", { title: view.values[n].toFixed(3) }, piece);
+      const span = element("span", { "data-n": n, title: view.values[n].toFixed(3) }, piece);
       span.style.background = signedColor(view.values[n] / most);
       return span;
     }));
     byId("followers-heading").hidden = view.followers.length === 0;
     byId("followers").replaceChildren(...view.followers.map(({ what, unit: number, correlation }) => {
       const button = element("button", {}, `${what}: unit ${number} (${correlation.toFixed(2)})`);
-      button.onclick = () => trying(() => look(number));
+      button.onclick = () => working((stop) => look(stop, number));
       return element("li", {}, button);
     }));
   }
 
-  byId("inside-start").onclick = () => trying(() => look(unit.value === "" ? undefined : Number(unit.value)));
+  const lookAtUnit = () => working((signal) => look(signal, unit.value === "" ? undefined : Number(unit.value)));
+  byId("inside-start").onclick = lookAtUnit;
+  walkable(byId("inside-out"), { show: ({ dataset: { n } }) => {
+    byId("inside-value").textContent = `after “${view.pieces[n]}”: ${view.values[n].toFixed(3)}`;
+  } });
   for (const field of [model, quantity, layer]) field.onchange = () => { unit.value = ""; };
-  unit.onchange = () => trying(() => look(unit.value === "" ? undefined : Number(unit.value)));
+  unit.onchange = lookAtUnit;
 }

@@ -1,6 +1,6 @@
 // Tag: a tag for each word, and the spans that the tags mark.
 
-import { ask, element, offer, trying } from "/page/api.js";
+import { ask, element, offer, working } from "/page/api.js";
 
 export function setUpTag(taggers) {
   const tagger = document.getElementById("tagger"), place = document.getElementById("tagged");
@@ -10,9 +10,9 @@ export function setUpTag(taggers) {
     start.disabled = true;
     place.textContent = "No tagger is here yet. Train one: textseq-train treebank --download";
   }
-  start.onclick = () => trying(async () => {
+  start.onclick = () => working(async (signal) => {
     const text = document.getElementById("tag-text").value;
-    const [result] = await ask("/tag", { model: tagger.value, texts: text });
+    const [result] = await ask("/tag", { model: tagger.value, texts: text }, signal);
     if (!result.aligned) {
       place.replaceChildren(element("p", { class: "text" }, result.tags.join(" ")));
       return;

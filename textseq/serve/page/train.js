@@ -1,6 +1,6 @@
 // Train: runs with live curves, samples and cards; a training of one's own text, stopped and resumed.
 
-import { ask, element, offer, trying } from "/page/api.js";
+import { ask, element, offer, trying, working } from "/page/api.js";
 
 const EVERY = 2000; // milliseconds between two looks at a run
 const WIDTH = 320, HEIGHT = 160, LEFT = 44, BOTTOM = 18;
@@ -79,7 +79,7 @@ export function setUpTrain() {
   form.onsubmit = (event) => {
     event.preventDefault();
     const name = byId("train-name").value;
-    trying(async () => {
+    working(async () => {
       await ask("/runs", { name, text: byId("train-text").value, max_minutes: Number(byId("train-minutes").value),
         cell: byId("train-cell").value, hidden_size: Number(byId("train-hidden").value),
         num_layers: Number(byId("train-layers").value) });
@@ -87,6 +87,6 @@ export function setUpTrain() {
     });
   };
   document.getElementById("tab-train").addEventListener("click", () => refresh());
-  setInterval(() => { if (!byId("train").hidden && !document.hidden && run.value) trying(show); }, EVERY);
+  setInterval(() => { if (!byId("train").hidden && !document.hidden && run.value) trying(show, { again: true }); }, EVERY);
   if (!byId("train").hidden) refresh();
 }

@@ -1,6 +1,7 @@
 // Translate: as one types, sentence by sentence, with the attention between the words.
 
-import { ask, element, offer, trying, walkable } from "/page/api.js";
+import { ask, element, offer, trying, walkable, working } from "/page/api.js";
+import { signedColor } from "/page/colors.js";
 
 const PAUSE = 300; // milliseconds after the last key
 const CANDIDATES = 4;
@@ -31,11 +32,13 @@ function sentences(text, language) {
   return [...new Intl.Segmenter(language, { granularity: "sentence" }).segment(text)].map((part) => part.segment);
 }
 
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
+
 export function setUpTranslate(models) {
-  const direction = document.getElementById("direction"), source = document.getElementById("source");
-  const place = document.getElementById("translation"), panel = document.getElementById("attention");
+  const byId = (id) => document.getElementById(id);
+  const direction = byId("direction"), source = byId("source"), place = byId("translation"), ownText = byId("own-text");
   const known = new Map(); // answers by model and sentence
-  let timer, abort, shown = [];
+  let timer, abort, shown = [], current = {};
   offer(direction, models.map((model) => model.name), models.map((model) => `${model.source} to ${model.target} (${model.name})`));
 
   const model = () => models.find((one) => one.name === direction.value);
@@ -60,52 +63,79 @@ export function setUpTranslate(models) {
     place.replaceChildren();
     parts.forEach((part, n) => {
       if (!answers[n]) { place.append(part); return; }
-      const best = answers[n].candidates[0], groups = words(best.tokens);
+      const best = answers[n].candidates[0];
       const sentence = element("span", best.doubtful ? { class: "doubtful", title: "doubtful" } : {});
-      groups.forEach((group, w) => {
+      words(best.tokens).forEach((group, w) => {
         sentence.append(element("span", { class: "word", "data-n": shown.length }, group.text.trim()), " ");
-        shown.push({ answer: answers[n], word: w });
+        shown.push({ sentence: part.trim(), answer: answers[n], word: w });
       });
       place.append(sentence, part.match(/\n*$/)[0]);
     });
-    panel.hidden = true;
+    byId("attention").hidden = true;
+    current = {};
   }
 
-  /** The picture of a sentence's attention, with a word of the translation in view. */
-  function picture({ answer: { source: tokens, candidates }, word }) {
-    const [best, ...others] = candidates;
-    panel.hidden = false;
-    document.getElementById("candidates").replaceChildren(...others.map((other) => element("li", {}, other.text)));
-    const matrix = document.getElementById("matrix");
-    if (!best.attention) { matrix.textContent = "This model has no attention."; return; }
-    const targets = words(best.tokens), from = words(tokens), weights = betweenWords(best.attention, targets, from);
-    const head = element("tr", {}, element("td"), ...from.map((group) => element("th", { scope: "col" }, group.text)));
-    const rows = targets.map((group, t) => {
-      const row = element("tr", {}, element("th", { scope: "row" }, t === word ? element("strong", {}, group.text) : group.text));
-      weights[t].forEach((weight, s) => {
-        const cell = element("td", { title: `${group.text} → ${from[s].text}: ${(100 * weight).toFixed(0)} %` });
-        cell.style.background = `color-mix(in srgb, var(--accent) ${Math.round(100 * Math.min(1, weight))}%, transparent)`;
-        cell.onpointerenter = () => { caption(`${group.text.trim()} looked at ${from[s].text.trim()}: ${(100 * weight).toFixed(0)} %`); };
-        row.append(cell);
+  /** Show a translation of a sentence: its words, those of the sentence, and the attention between them. */
+  function present({ sentence, answer: { source: tokens, candidates } }, candidate) {
+    const from = words(tokens), targets = words(candidate.tokens);
+    const weights = candidate.attention && betweenWords(candidate.attention, targets, from);
+    current = { sentence, candidates, candidate, from, targets, weights };
+    byId("attention").hidden = false;
+    caption(`${candidate.log_p_per_token.toFixed(2)} nats per token${candidate.doubtful ? ", doubtful" : ""}${weights ? "" : "; this model has no attention"}`);
+    const spans = (groups) => groups.flatMap((group, n) => [element("span", { class: "word", "data-n": n }, group.text.trim()), " "]);
+    byId("from-words").replaceChildren(...spans(from));
+    byId("to-words").replaceChildren(...spans(targets));
+    byId("candidates").replaceChildren(...candidates.map((other) => {
+      const button = element("button", { "aria-pressed": other === candidate }, other.text);
+      button.onclick = () => present({ sentence, answer: { source: tokens, candidates } }, other);
+      return element("li", {}, button);
+    }));
+    byId("own").onsubmit = (event) => {
+      event.preventDefault();
+      working(async (signal) => {
+        const given = await ask("/attention", { model: direction.value, text: sentence, target: ownText.value }, signal);
+        present({ sentence, answer: { source: tokens, candidates } }, given.candidates[0]);
       });
-      return row;
-    });
-    matrix.replaceChildren(element("table", { class: "matrix" }, element("thead", {}, head), element("tbody", {}, ...rows)));
-    const most = weights[word].indexOf(Math.max(...weights[word]));
-    caption(`${targets[word].text.trim()} looked most at ${from[most].text.trim()} (${(100 * weights[word][most]).toFixed(0)} %)`);
-    const back = weights.map((row) => row[most]), reader = back.indexOf(Math.max(...back));
-    place.querySelectorAll(".seen").forEach((old) => old.classList.remove("seen"));
-    const first = shown.findIndex((one) => one.answer.candidates === candidates);
-    place.querySelectorAll(".word")[first + reader]?.classList.add("seen");
+    };
+    byId("matrix").hidden = !weights;
+    if (!weights) return;
+    const head = element("tr", {}, element("td"), ...from.map((group) => element("th", { scope: "col" }, group.text)));
+    const rows = targets.map((group, t) => element("tr", {}, element("th", { scope: "row" }, group.text), ...from.map((other, s) => {
+      const said = `${group.text.trim()} looked at ${other.text.trim()}: ${percent(weights[t][s])}`;
+      const cell = element("td", { title: said, "aria-label": said });
+      cell.style.background = `color-mix(in srgb, var(--accent) ${Math.round(100 * Math.min(1, weights[t][s]))}%, transparent)`;
+      cell.onpointerenter = () => caption(said);
+      return cell;
+    })));
+    byId("matrix").replaceChildren(element("table", { class: "matrix" }, element("thead", {}, head), element("tbody", {}, ...rows)));
   }
 
-  function caption(text) { document.getElementById("attention-caption").textContent = text; }
+  /** Color the words that a word of the translation looked at, or that looked at a word of the sentence. */
+  function look(word, { back = false } = {}) {
+    const { weights, from, targets } = current;
+    if (!weights) return;
+    const row = back ? weights.map((shares) => shares[word]) : weights[word], others = back ? targets : from;
+    const most = row.indexOf(Math.max(...row)), one = (back ? from : targets)[word].text.trim(), other = others[most].text.trim();
+    const told = back ? `${other} looked most at ${one}` : `${one} looked most at ${other}`;
+    caption(`${told} (${percent(row[most])})`);
+    const color = (id, share) => byId(id).querySelectorAll(".word").forEach((span, n) => { span.style.background = signedColor(share(n)); });
+    color(back ? "to-words" : "from-words", (n) => row[n]);
+    color(back ? "from-words" : "to-words", (n) => Number(n === word));
+  }
 
-  walkable(place, { show: (child) => { if (child) picture(shown[Number(child.dataset.n)]); } });
+  function caption(text) { byId("attention-caption").textContent = text; }
+
+  walkable(place, { show: ({ dataset: { n } }) => {
+    const entry = shown[n], [best] = entry.answer.candidates;
+    if (current.candidate !== best) present(entry, best);
+    look(entry.word);
+  } });
+  walkable(byId("to-words"), { show: ({ dataset: { n } }) => look(Number(n)) });
+  walkable(byId("from-words"), { show: ({ dataset: { n } }) => look(Number(n), { back: true }) });
   const later = () => { clearTimeout(timer); timer = setTimeout(() => trying(translate), PAUSE); };
   source.oninput = later;
   direction.onchange = later;
-  document.getElementById("swap").onclick = () => {
+  byId("swap").onclick = () => {
     const now = model(), back = now && models.find((one) => one.source === now.target && one.target === now.source);
     if (!back) return;
     direction.value = back.name;

@@ -1,6 +1,6 @@
 // Write: text that streams in, colored by surprisal; what else could have come; two settings side by side.
 
-import { ask, element, events, offer, trying, walkable } from "/page/api.js";
+import { ask, element, events, offer, trying, walkable, working } from "/page/api.js";
 import { legend, surprisalColor } from "/page/colors.js";
 
 const ALTERNATIVES = 10;
@@ -9,60 +9,82 @@ const SETTINGS = [ // field, label, attributes
   ["top_p", "Top-p", { min: 0.01, max: 1, step: 0.01, value: 1 }],
   ["min_p", "Min-p", { min: 0, max: 1, step: 0.01, value: 0.1 }],
   ["max_tokens", "Length in tokens", { min: 1, max: 4096, step: 1, value: 400 }],
-  ["seed", "Seed (empty: a new one)", { min: 0, step: 1, value: "" }],
+  ["seed", "Seed", { min: 0, step: 1, placeholder: "a new one" }],
 ];
 
+function named(token) {
+  return { "\n": "line end", " ": "space" }[token] ?? token;
+}
+
 class Pane {
-  constructor(models, number) {
+  /** `changed` is called when the pane begins and ends to write. */
+  constructor(models, number, changed) {
+    this.changed = changed;
     this.author = element("select", {});
     offer(this.author, models.map((model) => model.name), models.map((model) => `${model.name} (${model.title})`));
     this.fields = Object.fromEntries(SETTINGS.map(([name, , attributes]) =>
       [name, element("input", { type: "number", ...attributes })]));
     this.status = element("p", { class: "status", role: "status" });
     this.output = element("div", { class: "text", role: "textbox", "aria-readonly": "true", "aria-multiline": "true",
-      "aria-label": `Text ${number}` });
+      id: `text-${number}`, "aria-label": `Text ${number}` });
     this.copied = element("button", {}, "Underline what is copied");
-    this.copied.onclick = () => trying(() => this.underline());
+    this.copied.onclick = () => working((signal) => this.underline(signal));
     const settings = element("div", { class: "settings" }, element("label", {}, "Author", this.author),
       ...SETTINGS.map(([name, label]) => element("label", {}, label, this.fields[name])));
     this.root = element("div", {}, settings, this.output, this.status, this.copied);
     this.tokens = [];
-    walkable(this.output, { use: (child) => this.offerChoices(child) });
+    walkable(this.output, { use: (child) => this.offerChoices(child), show: (child) => this.describe(child) });
   }
 
-  /** Write after a prompt; `kept` are tokens of an earlier text that stay. */
+  get running() { return this.abort !== undefined; }
+
+  /** Write after a prompt, in place of a text that is being written; `kept` are tokens of an earlier text that stay. */
   async write(prompt, kept = []) {
-    this.abort = new AbortController();
+    this.stop();
+    const abort = new AbortController(), begun = performance.now();
+    this.abort = abort;
+    this.changed();
     this.tokens = [];
-    const beginning = kept.length ? kept : [{ text: prompt, prompt: true }];
     this.output.replaceChildren();
-    beginning.forEach((token) => this.add(token));
+    for (const token of kept.length ? kept : [{ text: prompt, prompt: true }]) this.add(token);
     const body = { model: this.author.value, prompt, stream: true, logprobs: ALTERNATIVES };
     for (const [name, field] of Object.entries(this.fields)) if (field.value !== "") body[name] = Number(field.value);
-    const begun = performance.now();
-    let nats = 0, count = 0;
+    this.status.ariaLive = "off"; // read out at the end only
+    this.status.textContent = "Writing…";
+    let nats = 0, count = 0, from = 0, said = "";
     try {
-      for await (const { choices: [choice] } of events("/v1/completions", body, this.abort.signal)) {
+      for await (const { choices: [choice] } of events("/v1/completions", body, abort.signal)) {
+        if (this.abort !== abort) return;
         const { tokens, token_logprobs: logs, top_logprobs: tops, text_offset: offsets } = choice.logprobs;
         // A token's text runs to the next token; tokens that spell one character together begin at one place.
-        const from = this.length ?? 0;
         tokens.forEach((_, n) => {
           const end = n + 1 < tokens.length ? offsets[n + 1] : from + choice.text.length;
           this.add({ text: choice.text.slice(offsets[n] - from, end - from), nats: -logs[n], top: tops[n] });
           nats -= logs[n];
           count += 1;
         });
-        this.length = from + choice.text.length;
-        const seconds = (performance.now() - begun) / 1000;
-        this.status.textContent =
-          `${count} tokens, ${(count / seconds).toFixed(0)} per second, mean surprisal ${(nats / Math.max(1, count)).toFixed(2)} nats`;
+        from += choice.text.length;
+        const rate = count / ((performance.now() - begun) / 1000);
+        said = `${count} tokens, ${rate.toFixed(0)} per second, mean surprisal ${(nats / Math.max(1, count)).toFixed(2)} nats`;
+        this.status.textContent = said;
       }
     } finally {
-      this.length = 0;
+      if (this.abort === abort) {
+        this.abort = undefined;
+        this.status.ariaLive = "polite";
+        this.status.textContent = said;
+        this.changed();
+      }
     }
   }
 
   stop() { this.abort?.abort(); }
+
+  /** Say what a token is worth, if no text is being written. */
+  describe({ dataset: { n } }) {
+    const { text, nats } = this.tokens[n];
+    if (!this.running) this.status.textContent = `${named(text)}: ${nats.toFixed(2)} nats, p = ${Math.exp(-nats).toPrecision(2)}`;
+  }
 
   get text() { return this.tokens.map((token) => token.text).join(""); }
 
@@ -71,7 +93,6 @@ class Pane {
     if (token.nats !== undefined) {
       span.className = "colored";
       span.style.background = surprisalColor(token.nats);
-      span.title = `${token.nats.toFixed(2)} nats, p = ${Math.exp(-token.nats).toPrecision(2)}`;
     }
     this.tokens.push(token);
     this.output.append(span);
@@ -82,10 +103,10 @@ class Pane {
     const at = Number(span.dataset.n), { top } = this.tokens[at], popup = document.getElementById("choices");
     const list = element("ul", { class: "choices" });
     for (const [token, log] of Object.entries(top).sort((a, b) => b[1] - a[1])) {
-      const shown = token === "\n" ? "line end" : token === " " ? "space" : token;
-      const button = element("button", {}, element("code", {}, shown), `${(100 * Math.exp(log)).toFixed(1)} %`);
+      const button = element("button", {}, element("code", {}, named(token)), `${(100 * Math.exp(log)).toFixed(1)} %`);
       button.onclick = () => {
         popup.hidden = true;
+        this.output.focus();
         const kept = [...this.tokens.slice(0, at), { text: token, nats: -log, top }];
         trying(() => this.write(kept.map((one) => one.text).join(""), kept));
       };
@@ -106,10 +127,10 @@ class Pane {
   }
 
   /** Underline passages that stand in the training text too. */
-  async underline() {
+  async underline(signal) {
     this.status.textContent = "Reading the training text…";
     try {
-      const { spans, source } = await ask("/memorization", { model: this.author.value, text: this.text });
+      const { spans, source } = await ask("/memorization", { model: this.author.value, text: this.text }, signal);
       let place = 0;
       [...this.output.children].forEach((child, n) => {
         const here = place;
@@ -126,22 +147,22 @@ class Pane {
 }
 
 export function setUpWrite(models) {
-  const panes = [1, 2].map((number) => new Pane(models, number)), place = document.getElementById("panes");
+  const place = document.getElementById("panes"), compare = document.getElementById("compare");
   const start = document.getElementById("write-start"), stop = document.getElementById("write-stop");
-  const compare = document.getElementById("compare"), prompt = document.getElementById("prompt");
+  const panes = [1, 2].map((number) => new Pane(models, number, () => {
+    start.disabled = models.length === 0 || panes.some((pane) => pane.running);
+    stop.disabled = !panes.some((pane) => pane.running);
+  }));
   place.append(...panes.map((pane) => pane.root));
   const show = () => { panes[1].root.hidden = !compare.checked; };
   compare.onchange = show;
   show();
   legend(document.getElementById("scale"));
   start.disabled = models.length === 0;
-  start.onclick = async () => {
-    start.disabled = true;
-    stop.disabled = false;
+  start.onclick = () => {
     document.getElementById("choices").hidden = true;
-    await trying(() => Promise.all(panes.filter((pane) => !pane.root.hidden).map((pane) => pane.write(prompt.value))));
-    start.disabled = false;
-    stop.disabled = true;
+    const prompt = document.getElementById("prompt").value, shown = panes.filter((pane) => !pane.root.hidden);
+    trying(() => Promise.all(shown.map((pane) => pane.write(prompt))));
   };
   stop.onclick = () => panes.forEach((pane) => pane.stop());
   document.addEventListener("pointerdown", (event) => {
