@@ -66,8 +66,12 @@ class Builder:
             self.marks.append(Mark(here, here, written))
 
     def finish(self) -> Paragraph:
-        """The paragraph, without the space at its end."""
+        """The paragraph, without the space at its end, which an element that stands after it gets."""
         text = self.text.rstrip(" ")
+        for n, mark in enumerate(self.marks):
+            if mark.whole and mark.start > len(text):
+                self.marks[n] = replace(mark, open=" " + mark.open.rstrip(" "))
+                break
         marks = [replace(m, start=min(m.start, len(text)), end=min(m.end, len(text))) for m in self.marks]
         return Paragraph(text, tuple(marks))
 
