@@ -203,7 +203,7 @@ def test_it_is_accessible(browser: Browser, running: Running, scheme: Literal["l
     page = browser.new_page(viewport={"width": 375, "height": 740}, color_scheme=scheme)
     page.set_default_timeout(90_000)
     page.goto(running.url)
-    found = set()
+    found: set[tuple[str, str]] = set()
 
     def check() -> None:
         for violation in axe.Axe().run(page).response["violations"]:
