@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# The same examples every time, half as many as by default, and a few for `make test-fast`; as slow as the machine is.
+for name, count in (("textseq", 50), ("fast", 10)):
+    settings.register_profile(
+        name, max_examples=count, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("textseq")
 # Before torch is imported, here and in child processes: the tensors are tiny, and the workers of pytest-xdist share the
 # cores; with a thread per core in each of them the tests take several times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -20,7 +20,9 @@ from textseq.data.labelled import load_labelled
 from textseq.data.pairs import load_pairs
 from textseq.data.tagged import load_tagged
 from textseq.data.text import load_corpus
+from textseq.data.token_files import token_file
 from textseq.metrics.translation import bleu
+from textseq.tasks.language_model.evaluate import measure
 from textseq.tokenizers.source_style import codes
 
 AUTHORS = sorted(model.name for model in list_models("language-model") if model.shipped)
@@ -38,8 +40,9 @@ TRANSLATIONS = {
     "tatoeba-fr-en": {"Je ne sais pas où elle vit.": "I don't know where she lives.", "J'ai faim.": "I'm hungry."},
 }
 
-SIDE_BY_SIDE = {"shakespeare": 1.42878, "sienkiewicz": 1.38970, "tolstoy": 1.34470}
-"""Nats per token of the test split in 64 stretches side by side."""
+FIRST_TOKENS = 60_000
+SIDE_BY_SIDE = {"shakespeare": 1.45495, "sienkiewicz": 1.38970, "tolstoy": 1.34609}
+"""Nats per token of the first ``FIRST_TOKENS`` of the test split, in 64 stretches side by side."""
 FIRST_300 = {"tatoeba-en-fr": 42.493, "tatoeba-fr-en": 50.361}
 """BLEU of the first 300 sentences of the test split, greedily."""
 
@@ -72,14 +75,15 @@ def test_it_is_small_and_knows_its_numbers(author: str) -> None:
 def test_it_measures_as_its_card_says(
     author: str, data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In 64 stretches side by side, which is quick and costs some thousandths of a nat."""
+    """Only its first part, and in 64 stretches side by side, which is quick and changes some hundredths of a nat."""
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     for file in read_recipe(author, recipe_files()[author]).files.values():
         data_file(file.path)
     writer = textseq.load_generator(author)
     results = rows(writer.info)
-    measured = writer.evaluate(load_corpus(author), "test", streams=64)
-    assert measured.nats_per_token == pytest.approx(results[0]["nats_per_token"], abs=0.01)
+    tokens = token_file(load_corpus(author), "test", writer.tokenizer, tmp_path)
+    measured = measure(writer.model, tokens.ids, setup="", first=FIRST_TOKENS, streams=64)
+    assert measured.nats_per_token == pytest.approx(results[0]["nats_per_token"], abs=0.03)
     assert measured.nats_per_token == pytest.approx(SIDE_BY_SIDE[author], abs=1e-4)
 
 
@@ -258,12 +262,11 @@ def test_the_classifier_that_ships_measures_as_its_card_says(data_file: Callable
     corpora = joined_names(classifier.info.corpus.name)
     for path in {file.path for name in corpora for file in read_recipe(name, recipe_files()[name]).files.values()}:
         data_file(path)
-    dataset = load_labelled(classifier.info.corpus.name)
-    for split, stored in zip(("test", "validation"), rows(classifier.info), strict=True):
-        measured = classifier.evaluate(dataset, split).to_dict()
-        assert measured["signature"] == stored["signature"]
-        assert measured["accuracy"] == pytest.approx(stored["accuracy"], abs=1e-6)
-        assert measured["nats"] == pytest.approx(stored["nats"], abs=1e-5)
+    measured = classifier.evaluate(load_labelled(classifier.info.corpus.name), "test").to_dict()
+    stored, _ = rows(classifier.info)
+    assert measured["signature"] == stored["signature"]
+    assert measured["accuracy"] == pytest.approx(stored["accuracy"], abs=1e-6)
+    assert measured["nats"] == pytest.approx(stored["nats"], abs=1e-5)
 
 
 def test_the_tagger_that_ships_is_small_and_knows_its_numbers_and_its_licence() -> None:
@@ -329,8 +332,8 @@ def test_measuring_on_texts_that_a_model_may_know_is_told(
     monkeypatch.setenv("TEXTSEQ_DATA", str(data_folder))
     evaluate = importlib.import_module("textseq.cli.evaluate").evaluate
     note = "was trained on 'film_reviews', which shares texts with 'sst2': metrics on it say little about new texts"
-    for corpus in ("sst2", "film_reviews"):
+    for corpus in ("sst2", "uci-sentences"):
         with pytest.raises(SystemExit):
             run("textseq-evaluate", evaluate, [corpus, "--model", "sentiment", "--split", "validation"])
         out, err = capfd.readouterr()
-        assert out.startswith("accuracy ") and (note in err) == (corpus != "film_reviews")
+        assert out.startswith("accuracy ") and (note in err) == (corpus == "sst2")

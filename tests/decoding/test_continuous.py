@@ -70,7 +70,7 @@ def run(running: ContinuousBatch) -> dict[BatchRow, list[Choice]]:
     return choices
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(TEXTS)
 def test_each_text_is_what_it_is_alone(texts: list[tuple[list[int], dict[str, float], int]]) -> None:
     running, rows = batch(), []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -27,8 +27,6 @@ from textseq.tasks.language_model.config import GenerationConfig, LanguageModelC
 from textseq.tasks.language_model.model import LanguageModel
 
 V = 8
-
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def some_logits(rows: int = 4) -> Tensor:
@@ -62,7 +60,6 @@ different = st.lists(st.integers(-60, 60), min_size=1, max_size=V, unique=True)
 """Scores without ties, of which the tests make logits."""
 
 
-@UNHURRIED
 @given(different, st.integers(1, V + 2))
 def test_top_k_keeps_the_k_likeliest(scores: list[int], k: int) -> None:
     logits = torch.tensor([scores, scores[::-1]]) / 10
@@ -72,7 +69,6 @@ def test_top_k_keeps_the_k_likeliest(scores: list[int], k: int) -> None:
     assert torch.equal(found[found > -torch.inf], logits[found > -torch.inf])
 
 
-@UNHURRIED
 @given(different, st.floats(0.001, 1))
 def test_top_p_keeps_the_smallest_set_that_holds_p(scores: list[int], p: float) -> None:
     logits = torch.tensor([scores, scores[::-1]]) / 10
@@ -91,7 +87,6 @@ def test_top_p_keeps_the_smallest_set_that_holds_p(scores: list[int], p: float) 
     assert torch.equal(found[found > -torch.inf], logits[found > -torch.inf])
 
 
-@UNHURRIED
 @given(different, st.just(0.0) | st.floats(0.001, 3), st.none() | st.integers(1, V), st.floats(0.001, 1))
 def test_something_can_always_be_drawn(scores: list[int], temperature: float, k: int | None, p: float) -> None:
     logits = torch.tensor([scores, [0] * len(scores)]) / 10
@@ -146,7 +141,6 @@ def test_rules_apply_in_hugging_faces_order() -> None:
     assert kept(only(torch.tensor([[0]]), no_repeat_ngram_size=1, temperature=0)(logits)) == [{1}]
 
 
-@UNHURRIED
 @given(different, st.floats(0, 1))
 def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(scores: list[int], p: float) -> None:
     logits = torch.tensor([scores, scores[::-1]]) / 10
@@ -158,7 +152,6 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(scores: list[int
         assert int(values.argmax()) in row
 
 
-@UNHURRIED
 @given(different, st.floats(0.001, 0.999))
 def test_typical_p_keeps_the_nearest_to_the_entropy(scores: list[int], p: float) -> None:
     logits = torch.tensor([scores, scores[::-1]]) / 10
@@ -206,7 +199,6 @@ def test_typical_p_may_leave_the_likeliest_out() -> None:
 histories = st.lists(st.integers(0, 2), min_size=1, max_size=12)
 
 
-@UNHURRIED
 @given(different, st.data(), st.floats(0.3, 3))
 def test_repetition_penalty_lowers_what_was_read(scores: list[int], data: st.DataObject, penalty: float) -> None:
     tokens = st.lists(st.integers(0, len(scores) - 1), min_size=6, max_size=6)
@@ -226,7 +218,7 @@ def naive_ban(history: list[int], length: int) -> set[int]:
     return {gram[-1] for gram in grams if gram[:-1] == begun}
 
 
-@settings(UNHURRIED, max_examples=300)
+@settings(max_examples=300)
 @given(histories, histories, st.integers(1, 5), st.sets(st.integers(0, 2), max_size=2))
 def test_no_ngram_comes_twice_while_another_token_is_left(
     one: list[int], other: list[int], length: int, never: set[int]
@@ -249,7 +241,7 @@ def naively_kept(p: list[float], history: list[int], length: int, end: int | Non
         length += 1
 
 
-@settings(UNHURRIED, max_examples=300)
+@settings(max_examples=300)
 @given(
     histories, histories, st.integers(1, 4), st.none() | st.integers(0, 2),
     st.lists(st.sampled_from([0.0, 0.1, 0.7, 1.3, 9e3]), min_size=6, max_size=6),
@@ -457,7 +449,7 @@ letters = st.text("ab", max_size=20)
 few_stops = st.lists(st.text("ab", max_size=4), max_size=3)
 
 
-@settings(UNHURRIED, max_examples=400)
+@settings(max_examples=400)
 @example("abba", ["abba", "bb"], [])
 @given(letters, few_stops, st.lists(st.integers(0, 20), max_size=8))
 def test_a_text_stops_at_the_same_place_however_it_comes(text: str, stops: list[str], cuts: list[int]) -> None:
@@ -474,7 +466,6 @@ def test_a_text_stops_at_the_same_place_however_it_comes(text: str, stops: list[
         assert stopping.finish() == ""
 
 
-@UNHURRIED
 @given(letters, st.text("ab", min_size=1, max_size=4))
 def test_one_stop_string_cuts_where_it_first_occurs(text: str, stop: str) -> None:
     stopping = StopStrings([stop])

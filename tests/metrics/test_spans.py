@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.metrics.spans import measure_spans
@@ -45,7 +45,6 @@ def test_it_measures_as_seqeval_does() -> None:
     seqeval = pytest.importorskip("seqeval.metrics", reason="seqeval is not installed (pip install seqeval)")
     compared = 0
 
-    @settings(deadline=None)
     @given(sentences=st.lists(SENTENCE, min_size=1, max_size=6))
     def check(sentences: list[list[tuple[str, str]]]) -> None:
         nonlocal compared

@@ -16,12 +16,17 @@ import textseq
 from textseq.tasks.language_model.config import GenerationSettings
 from textseq.tasks.language_model.generator import TextGenerator
 
-openai = pytest.importorskip("openai", reason="the openai client is not installed")
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 
 @pytest.fixture(scope="module")
-def client(running: Running) -> Any:
+def openai() -> Any:
+    """The client's package, imported when a test needs it, for it takes seconds."""
+    return pytest.importorskip("openai", reason="the openai client is not installed")
+
+
+@pytest.fixture(scope="module")
+def client(running: Running, openai: Any) -> Any:
     with openai.OpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0) as client:
         yield client
 
@@ -31,7 +36,7 @@ def author(running: Running) -> TextGenerator:
     return textseq.load_generator("author")
 
 
-def test_its_client_lists_models(client: Any) -> None:
+def test_its_client_lists_models(client: Any, openai: Any) -> None:
     assert [model.id for model in client.models.list()] == ["author"]
     assert client.models.retrieve("author").owned_by == "you"
     with pytest.raises(openai.NotFoundError, match="unknown model 'nobody'"):
@@ -83,7 +88,7 @@ def test_its_client_streams(client: Any, author: TextGenerator) -> None:
     assert [prompt + text for prompt, text in zip(["the ", "the ", "a ", "a "], texts, strict=True)] == expected
 
 
-def test_the_client_gets_its_kinds_of_errors(client: Any) -> None:
+def test_the_client_gets_its_kinds_of_errors(client: Any, openai: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="unknown model 'autor'; did you mean 'author'"):
         client.completions.create(model="autor", prompt="a")
     with pytest.raises(openai.BadRequestError, match="expected a language model, got mood, which is a classifier"):

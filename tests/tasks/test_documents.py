@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.errors import TextseqError
@@ -88,7 +88,6 @@ TAGS = ("<b>", "</b>", "<i>", "</i>", "<p>", "</p>", "<br/>", "<img>")
 PIECES = st.sampled_from([*TAGS, "white ", "house ", "the. ", "x", " ", "\n"])
 
 
-@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(PIECES, max_size=14))
 def test_no_tag_is_lost_and_those_that_were_nested_are(pieces: list[str]) -> None:
     document = "".join(pieces)

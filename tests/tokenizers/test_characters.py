@@ -7,14 +7,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import MOST_CHARACTERS, ByteTokenizer, CharTokenizer
-
-UNHURRIED = settings(deadline=None, max_examples=60)
 
 
 def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
@@ -23,7 +21,6 @@ def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 
 @pytest.mark.parametrize("kind", [CharTokenizer, ByteTokenizer])
-@UNHURRIED
 @given(training=st.text(), first=st.text(), second=st.text())
 def test_encoding_distributes_over_concatenation(kind: type[Tokenizer], training: str, first: str, second: str) -> None:
     """The property that encoding a corpus chunk by chunk relies on."""

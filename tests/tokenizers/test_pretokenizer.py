@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.errors import TextseqError
@@ -28,7 +28,6 @@ def joined(text: Iterator[str], pattern: re.Pattern[str]) -> list[str]:
 
 
 @EVERY_PATTERN
-@settings(deadline=None)
 @given(text=TEXTS, size=st.integers(1, 130))
 def test_units_are_the_text_wherever_it_was_cut(pattern: re.Pattern[str], text: str, size: int) -> None:
     whole = joined(chunked(text, max(len(text), 1)), pattern)

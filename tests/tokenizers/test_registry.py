@@ -11,7 +11,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq import tokenizers
@@ -54,7 +54,6 @@ EVERY_KIND = pytest.mark.parametrize("kind", ALL)
 EVERY_REVERSIBLE = pytest.mark.parametrize("kind", REVERSIBLE)
 # Characters near those of the samples, so that seen and unseen ones mix, and any others.
 TEXTS = st.one_of(st.text(), st.text(st.sampled_from(sorted(set("".join(SAMPLES))))), st.sampled_from(SAMPLES))
-UNHURRIED = settings(deadline=None, max_examples=60)
 
 
 def train(kind: str, *documents: Iterable[str]) -> Tokenizer:
@@ -88,7 +87,6 @@ def test_samples_come_back_whatever_was_trained_on(kind: str, text: str) -> None
 
 
 @EVERY_REVERSIBLE
-@UNHURRIED
 @given(training=TEXTS, text=TEXTS)
 def test_every_text_comes_back(kind: str, training: str, text: str) -> None:
     tokenizer = train(kind, training)
@@ -99,7 +97,6 @@ def test_every_text_comes_back(kind: str, training: str, text: str) -> None:
 
 
 @EVERY_KIND
-@UNHURRIED
 @given(training=TEXTS)
 def test_fallback_is_for_unseen_text_only(kind: str, training: str) -> None:
     tokenizer = train(kind, training)
@@ -131,7 +128,6 @@ def test_reversible_or_it_says_what_is_lost(kind: str) -> None:
 
 
 @EVERY_KIND
-@UNHURRIED
 @given(training=TEXTS)
 def test_vocabulary_has_a_different_string_for_every_id(kind: str, training: str) -> None:
     tokenizer = train(kind, training)
@@ -139,7 +135,6 @@ def test_vocabulary_has_a_different_string_for_every_id(kind: str, training: str
 
 
 @EVERY_KIND
-@UNHURRIED
 @given(training=TEXTS, text=TEXTS, size=st.integers(1, 5))
 def test_cutting_a_text_into_chunks_changes_nothing(kind: str, training: str, text: str, size: int) -> None:
     tokenizer = train(kind, chunked(training, size))
@@ -157,7 +152,6 @@ def test_long_chunks_are_encoded_whole(kind: str) -> None:
 
 
 @EVERY_KIND
-@UNHURRIED
 @given(training=TEXTS, data=st.data())
 def test_streaming_equals_decoding_for_any_ids(kind: str, training: str, data: st.DataObject) -> None:
     tokenizer = train(kind, training)
@@ -217,7 +211,6 @@ def test_only_one_sequence_of_integers_is_decoded(kind: str) -> None:
 
 
 @EVERY_KIND
-@UNHURRIED
 @given(training=TEXTS, text=TEXTS)
 def test_plain_data_and_back_encodes_alike(kind: str, training: str, text: str) -> None:
     tokenizer = train(kind, training)

@@ -178,7 +178,7 @@ def test_little_chance_leaves_the_best_way() -> None:
     assert not np.array_equal(tokenizer.resampled(ids, 0.5, np.random.default_rng(1)), ids)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.text(max_size=40) | st.text(" thenbro▁道\n\t", max_size=40), alpha=st.sampled_from([0.1, 0.5, 1.0]))
 def test_resampled_tokens_are_the_same_text_and_depend_on_chance_alone(text: str, alpha: float) -> None:
     fresh = SubwordTokenizer.from_json(WELL_TRAINED.to_json())
@@ -223,7 +223,7 @@ def test_damaged_data_is_named(changes: dict[str, object], message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(at=st.integers(0, len(MODEL) - 1), byte=st.integers(0, 255))
 def test_a_spoilt_byte_is_refused_or_harmless(at: int, byte: int) -> None:
     spoilt = base64.b64encode(MODEL[:at] + bytes((byte,)) + MODEL[at + 1 :]).decode()

@@ -19,7 +19,6 @@ from textseq.errors import TextseqError
 from textseq.tokenizers import pretokenizer, words
 from textseq.tokenizers.words import WordTokenizer, splitter
 
-UNHURRIED = settings(deadline=None)
 UNITS = st.text(min_size=1, max_size=100).map(lambda text: "".join(text.split())).filter(bool)
 MARKS = st.text(st.sampled_from("""ab1.,;:!?'"`’“”()[]-–—%$&*/@…n'tsé道🙂\u0301"""), min_size=1, max_size=12)
 
@@ -66,7 +65,6 @@ def test_words_are_parted_as_nltk_does_whatever_the_script(word: str, parts: str
     assert splitter(options(words="spaces"))(" " + word) == [" " + word]
 
 
-@UNHURRIED
 @given(unit=UNITS | MARKS, space=st.sampled_from(["", " "]))
 def test_the_parts_are_the_unit(unit: str, space: str) -> None:
     for changes in ({}, {"punctuation": "merge"}, {"words": "spaces"}):
@@ -93,7 +91,6 @@ def test_merged_and_dropped_marks() -> None:
     assert dropped.encode("?!").tolist() == []
 
 
-@UNHURRIED
 @given(text=st.text() | st.text(st.sampled_from("aB .!\n")))
 def test_dropping_marks_leaves_the_rest(text: str) -> None:
     tokenizer = train(text, punctuation="drop", words="spaces")
@@ -102,7 +99,6 @@ def test_dropping_marks_leaves_the_rest(text: str) -> None:
     assert not back or "".join(back.split()) in "".join(text.split()) or len(text.split()) > 1
 
 
-@UNHURRIED
 @given(text=st.text())
 def test_lower_case_is_all_that_is_lost_by_it(text: str) -> None:
     tokenizer = train("to be", lowercase=True)
@@ -116,7 +112,7 @@ def test_the_stemmers_are_those_of_nltk() -> None:
 
 
 @pytest.mark.parametrize("language", get_args(StemmerName)[1:])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(text=st.text() | st.text(st.characters(categories=["L", "M"])))
 def test_every_stemmer_takes_every_text(language: str, text: str) -> None:
     tokenizer = train(text, stem=language)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
+from textseq.io.documents import matches_any
 from textseq.tokenizers.source_style import SOURCES, learn_stand_ins, learn_style
 
 Side = Literal["source", "target", "both"]
@@ -243,7 +243,7 @@ def _aligned_splits(recipe: CorpusRecipe, source: str, target: str) -> dict[str,
     """The files of the two languages, for each split that has both."""
     files: dict[tuple[str, str], str] = {}
     for file in recipe.files:
-        splits = (split for split, names in recipe.lists.items() if any(fnmatchcase(file, name) for name in names))
+        splits = (split for split, names in recipe.lists.items() if matches_any(file, names))
         files[next(splits, "train"), file.split(".")[1]] = file
     assert len(files) == len(recipe.files), "a split of a recipe has two files of one language"
     return {

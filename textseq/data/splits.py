@@ -11,7 +11,6 @@ import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache
 from itertools import accumulate, islice
@@ -24,13 +23,11 @@ from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
 from textseq.data.rows import Example, Pair
 from textseq.errors import TextseqError
-from textseq.io.documents import texts_of
+from textseq.io.documents import matches_any, texts_of
 
 Row = TypeVar("Row")
 
 WORDS = re.compile(r"[^\W_]+")
-
-NO_LETTERS = re.compile(r"[\W_]+")
 
 WORDLESS = 0
 """The key of a sentence without a letter or digit."""
@@ -123,7 +120,7 @@ def recipe_splits(
 
     def split_with(document: str) -> str:
         lists = recipe.lists.items()
-        return next((split for split, names in lists if any(fnmatchcase(document, name) for name in names)), "train")
+        return next((split for split, names in lists if matches_any(document, names)), "train")
 
     def is_in(split: str) -> Callable[[str], bool]:
         return lambda document: split_with(document) == split
@@ -136,7 +133,7 @@ def recipe_splits(
 
 def text_key(text: str) -> bytes:
     """A hash of a text's letters and digits, ignoring case; of a text without any, of all of it."""
-    letters = NO_LETTERS.sub("", text).casefold() or text  # text may be emoji only
+    letters = "".join(filter(str.isalnum, text)).casefold() or text  # text may be emoji only
     return hashlib.sha256(letters.encode()).digest()[:16]
 
 

@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -264,6 +265,16 @@ def check_beginning(data: bytes, name: str, encoding: str) -> None:
         raise NotText(f"{name} is not {encoding} text but seems to be UTF-{width}: set --encoding utf-{width}{order}")
 
 
+def matches_any(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name matches one of these shell patterns in all its letters, such as ``train/*.txt``."""
+    return _compiled(tuple(patterns)).match(name) is not None
+
+
+@cache
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")
+
+
 def texts_of(
     path: Path, encoding: str, members: Sequence[str] | None, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
@@ -275,7 +286,7 @@ def texts_of(
     opened = _zip_members if zipfile.is_zipfile(path) else _tar_members
     try:
         with reading(str(path)):
-            for name, content in opened(path, lambda name: wanted(name) and any(fnmatchcase(name, m) for m in members)):
+            for name, content in opened(path, lambda name: matches_any(name, members) and wanted(name)):
                 yield name, content.decode(encoding)
     except (tarfile.TarError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.data.batching import Cursor
 from textseq.errors import TextseqError
 from textseq.tasks.language_model.batches import Streams, WindowBatch
 from textseq.tasks.language_model.config import DataConfig
-
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,6 @@ def many_streams(draw: st.DrawFn) -> Streams:
     )
 
 
-@UNHURRIED
 @given(many_streams(), st.integers(0, 3))
 def test_every_position_is_scored_once_and_in_order(streams: Streams, number: int) -> None:
     batches = epoch(streams, number)
@@ -104,7 +101,6 @@ def test_every_position_is_scored_once_and_in_order(streams: Streams, number: in
         assert batch.inputs.dtype == batch.targets.dtype == torch.int64
 
 
-@UNHURRIED
 @given(many_streams(), st.integers(0, 3))
 def test_the_carried_state_meets_the_next_window(streams: Streams, number: int) -> None:
     batches = epoch(streams, number)
@@ -125,7 +121,6 @@ def test_overlapping_windows_are_whole_and_score_the_stride(stride: int) -> None
     assert 1 <= last.scored <= stride
 
 
-@UNHURRIED
 @given(many_streams())
 def test_a_batch_depends_on_the_cursor_alone(streams: Streams) -> None:
     batches = [pair for number in range(2) for pair in epoch(streams, number)]
@@ -134,7 +129,6 @@ def test_a_batch_depends_on_the_cursor_alone(streams: Streams) -> None:
         assert same(again.batch(cursor)[0], batch)
 
 
-@UNHURRIED
 @given(many_streams(), st.integers(0, 3))
 def test_streams_start_afresh_exactly_where_documents_begin(streams: Streams, number: int) -> None:
     for cursor, batch in epoch(streams, number):

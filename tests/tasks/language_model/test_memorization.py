@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
@@ -21,8 +21,6 @@ from textseq.tasks.language_model.memorization import (
     memorization_of,
     training_text,
 )
-
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=300)
 
 
 class Documents:
@@ -52,8 +50,8 @@ def naive(text: str, documents: list[str]) -> list[int]:
 few_letters = st.text("ab\n", max_size=16)
 
 
-@UNHURRIED
 @example("aabaa", ["baab", "aaa"], [])
+@settings(max_examples=300)
 @given(few_letters, st.lists(few_letters, max_size=4), st.lists(st.integers(0, 16), max_size=4))
 def test_every_run_is_found_wherever_the_corpus_is_cut(text: str, documents: list[str], cuts: list[int]) -> None:
     chunks = [
@@ -62,7 +60,7 @@ def test_every_run_is_found_wherever_the_corpus_is_cut(text: str, documents: lis
     assert copied_lengths(text, chunks) == naive(text, documents)
 
 
-@UNHURRIED
+@settings(max_examples=300)
 @given(st.text("ab", max_size=60), st.text("ab", max_size=80), st.integers(1, 9))
 def test_the_report_is_that_of_the_naive_search(text: str, document: str, chunk: int) -> None:
     found = memorization_of(text, Documents(document, chunk=chunk))

@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.io.colored_text import wants_color
@@ -80,7 +80,6 @@ class Page(HTMLParser):
             self.outside += data
 
 
-@settings(deadline=None)
 @given(texts)
 def test_the_page_holds_the_text_and_nothing_from_elsewhere(pieces: list[TokenSurprisal]) -> None:
     page = Page(web_page("A & <b>", [pieces]))
@@ -105,7 +104,6 @@ def test_the_page_tells_each_surprise() -> None:
         assert f"background: {shade.web};" in page
 
 
-@settings(deadline=None)
 @given(texts)
 def test_the_terminal_shows_the_text_in_its_colors(pieces: list[TokenSurprisal]) -> None:
     shown = painted(in_color(pieces))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,7 +21,6 @@ from textseq.tasks.translation.config import PairConfig
 
 SOURCE_END, END = 900, 901
 Lengths = Sequence[int] | np.ndarray
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,6 @@ def test_a_window_is_a_stretch_of_the_targets_over_the_whole_sources() -> None:
     assert window(batch, 3, 7).last and same(window(batch, 0, None), batch) and same(window(batch, 0, 7), batch)
 
 
-@UNHURRIED
 @given(many_batches(), st.integers(0, 2))
 def test_every_pair_comes_once_an_epoch_and_whole(batches: PairBatches, number: int) -> None:
     source, target = map(identity, lengths_of(batches))
@@ -157,7 +155,6 @@ def test_every_pair_comes_once_an_epoch_and_whole(batches: PairBatches, number: 
     assert sum(batch.count for _, batch in epoch(batches, number)) == sum(map(len, target)) + len(target)
 
 
-@UNHURRIED
 @given(many_batches())
 def test_a_batch_depends_on_the_cursor_alone(batches: PairBatches) -> None:
     found = [pair for number in range(2) for pair in epoch(batches, number)]
@@ -202,7 +199,6 @@ def test_little_is_padding(batch_size: int, batch_tokens: int | None) -> None:
     assert 1 - unsorted.sum() / (32 * unsorted.max(axis=1).sum()) > 0.5
 
 
-@UNHURRIED
 @given(many_batches())
 def test_batches_are_as_large_as_asked_for(batches: PairBatches) -> None:
     found = groups(epoch(batches))

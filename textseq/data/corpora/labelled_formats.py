@@ -6,10 +6,10 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from textseq.data.corpora.phrase_book import PhrasePairs
 from textseq.data.rows import Example
+from textseq.io.documents import matches_any
 
 Labels = Mapping[str, Sequence[str]]
 """For each label patterns of its documents, or the signs for it in the files."""
@@ -17,7 +17,7 @@ Labels = Mapping[str, Sequence[str]]
 
 def _of_document(name: str, labels: Labels) -> str | None:
     """The label of a whole document."""
-    return next((label for label, patterns in labels.items() if any(fnmatchcase(name, p) for p in patterns)), None)
+    return next((label for label, patterns in labels.items() if matches_any(name, patterns)), None)
 
 
 def _read_lines(text: str, name: str, labels: Labels) -> Iterator[Example]:

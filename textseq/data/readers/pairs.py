@@ -215,7 +215,8 @@ def languages_of(paths: Sequence[Path], source: str | None, target: str | None) 
 
 def cleaned(text: str) -> str:
     """A sentence without white space around it, and with spaces for line ends within it."""
-    return LINE_ENDS.sub(" ", text.strip())
+    text = text.strip()
+    return text if text.isprintable() else LINE_ENDS.sub(" ", text)
 
 
 def _columns_of(
