@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import runpy
 import sys
 from collections.abc import Callable
@@ -58,6 +60,7 @@ def test_own_author(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 # Lessons
 
 Lesson = Callable[[str], dict[str, Any]]
+DataFile = Callable[[str], Path]
 
 
 @pytest.fixture
@@ -129,6 +132,47 @@ def test_lesson_04_gradients(lesson: Lesson) -> None:
     assert fixed.loss((x, y), None).nats.item() == pytest.approx(error.item(), rel=1e-4)
 
 
+def test_lesson_09_tags_and_names(lesson: Lesson, data_file: DataFile) -> None:
+    pytest.importorskip("faker", reason="faker invents the names")
+    data_file("nltk_data/corpora/treebank.zip")
+    names = lesson("lesson_09_tags_and_names")
+    words, tags = names["sentence"]()
+    assert len(words) == len(tags) and {tag[0] for tag in tags} <= {*"BIO"}
+    assert {*names["entities"].labels} == {"O", *(f"{b}-{kind}" for b in "BI" for kind in names["makers"])}
+    assert names["confusion"].sum() == len(names["test"]) and not {*names["test"]} & {*names["train"]}
+    assert names["accuracy"] > 0.15
+
+
+def test_lesson_10_ctc(lesson: Lesson, data_file: DataFile) -> None:
+    """Alignments are as many as the formula says, and the recursion is that of torch."""
+    pytest.importorskip("sklearn", reason="scikit-learn has the images of digits")
+    data_file("nltk_data/corpora/cmudict.zip")
+    names = lesson("lesson_10_ctc")
+    forward = names["forward"]
+    for word, frames, labels in (("cat", 4, "-cat"), ("hello", 7, "-helo")):
+        repeats = sum(a == b for a, b in itertools.pairwise(word))  # a blank is between them
+        count = math.comb(frames + len(word) - repeats, 2 * len(word))
+        assert len(names["ways"][word]) == forward(word, np.ones((frames, len(labels))), labels) == count
+    p = torch.randn(7, 5, dtype=torch.float64).softmax(1)
+    nats = torch.nn.functional.ctc_loss(
+        p.log(), torch.tensor([1, 2, 3, 3, 4]), torch.tensor([7]), torch.tensor([5]), reduction="sum"
+    )
+    assert -math.log(forward("hello", p.numpy(), "-helo")) == pytest.approx(float(nats))
+    x, labels = names["line"](names["unknown"])
+    assert 8 * len(labels) <= len(x) <= 11 * len(labels) and not {*names["known"]} & {*names["unknown"]}
+
+
+def test_lesson_12_pictures_to_sentences(lesson: Lesson) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn has the images of digits")
+    names = lesson("lesson_12_pictures_to_sentences")
+    losses, steps = names["losses"], len(names["batches"])
+    assert losses[steps - 1] < losses[0] and losses[-1] < losses[steps]
+    looks = names["looks"].flatten(1)  # (words, places)
+    assert torch.allclose(looks.sum(1), torch.ones(len(looks)), atol=1e-5) and looks.shape[1] == 27
+    pictures, captions = names["examples"](names["unknown"], 20)
+    assert ((captions > 0).sum(1) > 0).all() and pictures.amax() == 1
+
+
 def test_lesson_13_questions_and_answers(lesson: Lesson) -> None:
     names = lesson("lesson_13_questions_and_answers")
     text, asked, answer = names["story"](9)
@@ -149,3 +193,20 @@ def test_lesson_14_several_inputs_and_outputs(lesson: Lesson) -> None:
         loss = model.loss((*inputs, labels, torch.where(rents.isnan(), rents, predicted)), None)
     unknown = labels == -1
     assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(logits[~unknown], labels[~unknown])))
+
+
+def test_lesson_15_beside_the_recurrent(lesson: Lesson, data_file: DataFile) -> None:
+    """The networks learn, have about as many parameters, and do not see the next character."""
+    data_file("tinyshakespeare/input.txt")
+    names = lesson("lesson_15_beside_the_recurrent")
+    for name, model in names["models"].items():
+        assert names["curves"][name][1][-1] < names["curves"][name][1][1]
+        assert sum(weight.numel() for weight in model.parameters()) == pytest.approx(128_000, rel=0.1)
+        ids = torch.randint(60, (1, 40))
+        changed = ids.clone()
+        changed[0, 30] = 61
+        model.eval()
+        before, after = (model.body(model.embedding(x)) for x in (ids, changed))
+        before, after = (y[0] if isinstance(y, tuple) else y for y in (before, after))
+        assert torch.allclose(before[:, :30], after[:, :30], atol=1e-5)
+        assert not torch.allclose(before[:, 30], after[:, 30])
