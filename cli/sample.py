@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textseq.commands.command import log_to_stderr, parse, run, show, to_json
 from textseq.commands.flags import option
-from textseq.commands.models import ModelOptions, show_models
+from textseq.commands.models import ModelOptions, show_authors
 from textseq.config.base import flag_of
 from textseq.errors import TextseqError
 from textseq.io.colored_text import visible
@@ -70,6 +70,7 @@ class Sample(ModelOptions):
     Examples:
       textseq-sample --author shakespeare
       textseq-sample --author shakespeare --prompt "ROMEO:" --seed 1
+      textseq-sample --author austen=0.7,poe=0.3
       textseq-sample --author mine --prompt-file opening.txt --max-new-tokens 2000 --temperature 0.5
       textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5
       textseq-sample --author shakespeare --show-surprisal --memorization
@@ -82,9 +83,13 @@ class Sample(ModelOptions):
     task: ClassVar[str] = "language-model"
 
     model: tuple[str, ...] = option((), metavar="NAME", alias="--author")
-    """The author: a model that ships with textseq, the name of a run, or a model's folder (see --list-authors)."""
-    list_models: bool = option(False, alias="--list-authors", show=show_models)
-    """List the authors that can write here, and exit."""
+    """The author: a model that ships with textseq, the name of a run, or a model's folder; or an author that a
+    conditional model knows by name, or shares of several, such as austen=0.7,poe=0.3 (see --list-authors)."""
+    list_models: bool = option(False, alias="--list-authors", show=show_authors)
+    """List the authors that can write here, by language, and exit."""
+    condition: str | None = option(None, metavar="CONDITION")
+    """What a conditional model is told about the text: a label, shares of several (austen=0.7,poe=0.3), or a vector
+    (0.5,-1,2). --author with such a label or shares finds the model itself."""
     prompt: str = ""
     """How the text begins. Without one it begins where a paragraph or speech does, and ends with a line (in the last
     fifth of --max-new-tokens) or a sentence (in the last tenth), if one ends there."""
@@ -106,6 +111,8 @@ def sample(arguments: Sequence[str]) -> None:
     from textseq.tasks.registry import load_generator
 
     generator = load_generator(model, device=options.device, precision=options.precision)
+    if options.condition is not None:
+        generator = generator.under(options.condition)
     training = _training_text(generator, inspection) if inspection.memorization else None
     if options.prompt_file is not None:
         prompt = _given(options.prompt_file, inspection.encoding, "--prompt-file")
@@ -181,7 +188,8 @@ def _tell_seed(options: Sample, text: str) -> None:
     note = f"note: --seed {options.generation.seed} writes this again"
     line = visible(text.partition("\n")[0][:40].strip())
     if options.model and line and not options.prompt:
-        note += f"; try next: {PROG} --author {quote(options.model[0])} --prompt {quote(line)}"
+        condition = f" --condition {quote(options.condition)}" if options.condition is not None else ""
+        note += f"; try next: {PROG} --author {quote(options.model[0])}{condition} --prompt {quote(line)}"
     print(note, file=sys.stderr)
 
 

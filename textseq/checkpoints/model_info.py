@@ -57,7 +57,9 @@ class ModelInfo:
     source_language: str | None = None
     target_language: str | None = None
     labels: tuple[str, ...] = ()
-    """In the order of the model's outputs."""
+    """In the order of the model's outputs; of a language model the labels that it is conditioned on."""
+    vector_size: int = 0
+    """Numbers of the vector that a language model is conditioned on; 0 without one."""
     scheme: str = ""
     """How the tags of a tagger mark spans: a name in ``textseq.data.spans.SCHEMES``; "" if they do not."""
     temperature: float = 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,8 @@ class ModelEntry:
     folder: Path
     info: ModelInfo
     shipped: bool
+    condition: str = ""
+    """The label that it writes under, if the entry is for that (see ``list_authors``)."""
 
     @property
     def origin(self) -> str:
@@ -102,6 +104,26 @@ def find_model(name: str, task: str | None = None) -> Path:
     if name in recipe_files():
         raise TextseqError(f"{error}; '{name}' is a corpus to train one on: textseq-train {name}")
     raise TextseqError(error)
+
+
+def find_labels(labels: str) -> Path | None:
+    """Folder of the language model that is conditioned on a label, or on all of shares such as "austen=0.7,poe=0.3"."""
+    names = {part.rpartition("=")[0].strip() or part.strip() for part in labels.split(",")}
+    fitting = (entry for entry in list_models("language-model") if names <= {*entry.info.labels})
+    return next((entry.folder for entry in fitting), None)
+
+
+def list_authors(*, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:
+    """What writes without a condition: language models, and for each label of conditional ones an entry of its name.
+
+    A model of the name of a label goes before it. ``report`` is as of ``list_models``.
+    """
+    entries = list_models("language-model", report=report)
+    authors = {entry.name: entry for entry in entries if not (entry.info.labels or entry.info.vector_size)}
+    for entry in entries:
+        for label in entry.info.labels:
+            authors.setdefault(label, replace(entry, name=label, condition=label))
+    return [*authors.values()]
 
 
 def list_models(task: str | None = None, *, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textseq.checkpoints.registry import ModelEntry, list_models
+from textseq.checkpoints.registry import ModelEntry, list_authors, list_models
 from textseq.commands.flags import Listing, option
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
@@ -17,9 +17,29 @@ from textseq.tasks.registry import task_named
 
 def show_models(options: ModelOptions) -> Listing:
     """The models of a command's task."""
-    entries = list_models(options.task, report=lambda line: print(visible(line), file=sys.stderr))
+    entries = list_models(options.task, report=_on_stderr)
     listing = [(model_line(entry), _record(entry)) for entry in entries]
     return listing or [("No models yet; train one with textseq-train.", {})]
+
+
+def show_authors(options: ModelOptions) -> Listing:
+    """What can write, by language: language models, and the labels of conditional ones."""
+    entries = list_authors(report=_on_stderr)
+    named = {entry.name for entry in entries}
+    entries += [entry for entry in list_models("language-model") if entry.name not in named]
+    groups: dict[str, list[ModelEntry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.info.language or "unknown", []).append(entry)
+    listing: Listing = []
+    for language in sorted(groups, key=lambda language: (language == "unknown", language)):
+        heading = "Other" if language == "unknown" else language
+        listing = [*listing, (f"{heading}:", {})]
+        listing = [*listing, *((f"  {model_line(entry)}", _record(entry)) for entry in groups[language])]
+    return listing or [("No models yet; train one with textseq-train.", {})]
+
+
+def _on_stderr(line: str) -> None:
+    print(visible(line), file=sys.stderr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +86,8 @@ class ModelOptions:
 def model_line(entry: ModelEntry) -> str:
     """Name, labels or languages, corpus, score, place."""
     info = entry.info
+    if entry.condition:
+        return f"{entry.name}  one of the {len(info.labels)} authors of the model in {entry.folder.name}"
     about = [info.corpus.title]
     if info.source_language:
         about.insert(0, f"{info.source_language} to {info.target_language}")
@@ -85,6 +107,7 @@ def _record(entry: ModelEntry) -> dict[str, object]:
         "source_language": info.source_language,
         "target_language": info.target_language,
         "labels": info.labels,
+        **({"condition": entry.condition} if entry.condition else {}),
         "results": info.results,
         "folder": str(entry.folder),
         "shipped": entry.shipped,

@@ -229,7 +229,9 @@ class Named:
             if any(info.task in task.run_class().init_tasks for task in tasks):
                 del asked[f"--from {self.from_}"]
         if not asked:
-            return registry.TASKS[0], None
+            owners = {f"--{task.source.own_files}": task for task in registry.TASKS}
+            flag = next((flag for flag in owners if flag in self.values), None)
+            return (registry.TASKS[0] if flag is None else owners[flag]), flag
         (why, name), *others = asked.items()
         for other, second in others:
             if second != name:

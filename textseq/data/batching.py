@@ -55,7 +55,8 @@ class RowBatch:
 
     def to(self, device: torch.device) -> Self:
         """The same batch with these fields on a device; the others stay on the CPU."""
-        tensors = {name: getattr(self, name).to(device, non_blocking=True) for name in self.MOVED}
+        fields = ((name, getattr(self, name)) for name in self.MOVED)
+        tensors = {name: value.to(device, non_blocking=True) for name, value in fields if value is not None}
         return dataclasses.replace(self, **tensors)  # type: ignore[type-var]
 
 

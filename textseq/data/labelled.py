@@ -30,7 +30,7 @@ from textseq.data.readers.labelled import read_own_file
 from textseq.data.readers.row_errors import SHOWN, OnError
 from textseq.data.rows import Example, content_of, split_labels
 from textseq.data.splits import ConcatDataset, Subset, recipe_splits, split_by_hash, text_key
-from textseq.data.text import TextDataset, load_corpus
+from textseq.data.text import ConditionalDataset, TextDataset, load_authors, load_corpus
 from textseq.errors import TextseqError
 
 LABELLED_VERSION = 2  # raise when a corpus's files give other examples, or other splits, than before
@@ -207,9 +207,14 @@ def _load_labelled(name: str, *, data_dir: Path | None, download: bool) -> Label
     )
 
 
-def load_text(name: str, *, data_dir: Path | None = None, download: bool = False) -> TextDataset | LabelledDataset:
-    """Load a corpus for a language model by name: a text, or labelled texts, whose labels are ignored."""
-    labelled = {recipe.name for recipe in list_corpora() if recipe.labels}
+def load_text(
+    name: str, *, data_dir: Path | None = None, download: bool = False
+) -> TextDataset | LabelledDataset | ConditionalDataset:
+    """Load a corpus for a language model by name: a text, texts of several authors, or labelled texts."""
+    recipes = {recipe.name: recipe for recipe in list_corpora()}
+    if name in recipes and recipes[name].authors:
+        return load_authors(recipes[name], data_dir=data_dir, download=download)
+    labelled = {recipe.name for recipe in recipes.values() if recipe.labels}
     load = load_labelled if labelled.issuperset(joined_names(name)) else load_corpus
     return load(name, data_dir=data_dir, download=download)
 
@@ -222,6 +227,7 @@ def own_labelled(
     empty: OnError = "refuse",
     fewest_labels: int = 2,
     separator: str | None = None,
+    vectors: bool = False,
     **options: Unpack[ReadOptions],
 ) -> LabelledDataset:
     """Open one's own labelled texts and check all. Compressed files are decompressed while read.
@@ -233,6 +239,7 @@ def own_labelled(
         empty: "drop" drops empty texts instead of refusing the file.
         fewest_labels: the fewest different labels.
         separator: what separates the labels of a text that has several or none; None: each text has one label.
+        vectors: the labels are vectors: lists of numbers, or cells with spaces or commas between them.
         options: see ``ReadOptions``; validation is stratified by label, if texts have one (see ``split_by_hash``).
 
     Raises:
@@ -252,6 +259,7 @@ def own_labelled(
                 longest=survey.longest,
                 drop=survey.drop,
                 separator=separator,
+                vectors=vectors,
             )
             for path in some
         ]
@@ -268,10 +276,14 @@ def own_labelled(
                 yield text, ""  # most sets of labels are too rare to stratify by
                 continue
             counts[label] += 1
-            yield text, label
+            yield text, "" if vectors else label
 
     split_of = split_by_hash(counted(survey.rows(training, "train")), [1 - survey.validation, survey.validation])
     labels = tuple(sorted(counts, key=_by_number))
+    held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
+    if vectors:
+        named = survey.result(paths, training, held_out, split_of, LABELLED_VERSION)
+        return LabelledDataset(**named, labels=tuple(sorted({*labels, *held_out_labels})), notes=tuple(notes))
     if fewest_labels > 1 and MANY_LABELS < len(labels) > len(split_of) / 2:
         raise TextseqError(
             f"{len(labels):,} labels for {len(split_of):,} texts in {names_of(training)} are too many for classes; say "
@@ -279,7 +291,6 @@ def own_labelled(
         )
     notes += _alike(counts)
     remedy = "name files with other labels too"
-    held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
     if separator is not None:
         sets |= held_out_labels
         held_out_labels = {label for joined in held_out_labels for label in split_labels(joined)}

@@ -1,21 +1,25 @@
 """Text to model: a corpus by name (a recipe in ``corpora/``), or one's own files.
 
-Both give a ``TextDataset``: documents that are read in chunks, so a large file is never in memory as a whole.
+Both give a ``TextDataset``: documents that are read in chunks, so a large file is never in memory as a whole. Those of
+a ``ConditionalDataset`` have each a condition, such as their author.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from textseq.data.corpora.catalog import CorpusRecipe, recipe_files, recipe_of
-from textseq.data.corpora.download import find
+import numpy as np
+import numpy.typing as npt
+
+from textseq.data.corpora.catalog import CorpusRecipe, author_part, recipe_files, recipe_of
+from textseq.data.corpora.download import LocalFile, find
 from textseq.data.corpora.text_formats import FORMATS, FORMATS_VERSION
 from textseq.data.dataset import (
     RowDataset,
@@ -24,6 +28,7 @@ from textseq.data.dataset import (
     documents_of,
     fingerprint_of,
 )
+from textseq.data.rows import Example
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading
 from textseq.io.files import sha256
@@ -50,6 +55,108 @@ class TextDataset(RowDataset[Document]):
             TextseqError: there is no such split.
         """
         return (document.chunks() for document in self.rows(split))
+
+
+LINE_END = "\n"
+"""What a document with a condition begins with: it ends the document before, and is what a generated text follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalDataset(RowDataset[tuple[Document | str, str]]):
+    """Text whose documents have conditions: a label each, or a vector of numbers."""
+
+    task: ClassVar[str] = "language-model"
+
+    labels: tuple[str, ...] = ()
+    """All labels; () if the conditions are vectors."""
+    vectors: tuple[str, ...] = ()
+    """The different vectors, each as numbers with spaces between them."""
+    contents: Mapping[str, Iterable[tuple[Document | str, str]]] = field(default_factory=dict)
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers of a vector; 0 with labels."""
+        return len(self.vectors[0].split()) if self.vectors else 0
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The different conditions."""
+        return self.vectors or self.labels
+
+    def condition_table(self) -> npt.NDArray[np.float32]:
+        """The numbers of each condition, (R, K)."""
+        if self.vectors:
+            return np.array([vector.split() for vector in self.vectors], np.float32)
+        return np.eye(len(self.labels), dtype=np.float32)
+
+    def only(self, condition: str) -> ConditionalDataset:
+        """The documents of one condition; a TextseqError if there is no such condition."""
+        if condition not in self.conditions:
+            raise unknown("condition", condition, self.conditions)
+        contents = {split: tuple(row for row in rows if row[1] == condition) for split, rows in self.contents.items()}
+        name, fingerprint = f"{self.name}/{condition}", fingerprint_of(self.fingerprint, condition)
+        return replace(self, name=name, fingerprint=fingerprint, contents=contents)
+
+    def documents(self, split: str) -> Iterator[Iterator[str]]:
+        """Each document of a split in chunks, the first of which is a line end."""
+        return (document for document, _ in self.conditional_documents(split))
+
+    def conditional_documents(self, split: str) -> Iterator[tuple[Iterator[str], str]]:
+        """The same with their conditions."""
+        for document, condition in self.rows(split):
+            yield chain([LINE_END], [document] if isinstance(document, str) else document.chunks()), condition
+
+
+def with_conditions(
+    dataset: RowDataset[Example], *, labels: Sequence[str] = (), vectors: Sequence[str] = ()
+) -> ConditionalDataset:
+    """Labelled texts as text whose conditions are the labels, or the vectors that stand in their place.
+
+    Raises:
+        TextseqError: vectors of different sizes.
+    """
+    sizes = {len(vector.split()): vector for vector in vectors}
+    if len(sizes) > 1:
+        (one, first), (other, second), *_ = sizes.items()
+        raise TextseqError(
+            f"expected vectors of one size in {dataset.name}, got {one} numbers ({first:.40}) and {other} "
+            f"({second:.40})"
+        )
+    described = {name: getattr(dataset, name) for name in ("name", "title", "purpose", "contents", "language")}
+    described |= {name: getattr(dataset, name) for name in ("licence", "encoding", "notes")}
+    fingerprint = fingerprint_of(dataset.fingerprint, "conditional")
+    return ConditionalDataset(**described, fingerprint=fingerprint, labels=tuple(labels), vectors=tuple(vectors))
+
+
+def load_authors(recipe: CorpusRecipe, *, data_dir: Path | None = None, download: bool = False) -> ConditionalDataset:
+    """Load a corpus of several authors, who are its labels; see ``load_corpus``."""
+    local = find(recipe, data_dir=data_dir, download=download)
+    contents: dict[str, list[tuple[Document | str, str]]] = {"train": [], "validation": [], "test": []}
+    content: list[object] = [FORMATS_VERSION, recipe.split, list(recipe.authors.items())]
+    for author, parts in recipe.authors.items():
+        for corpus, pattern, times in map(author_part, parts):
+            part = recipe_of(corpus, "texts", lambda recipe: recipe.is_text)
+            content.append((part.encoding, part.format, part.formats, part.split))
+            for split, documents in _part_splits(part, pattern, recipe, local).items():
+                contents[split] += [(document, author) for document in documents] * (times if split == "train" else 1)
+    return ConditionalDataset(
+        **corpus_fields(recipe, content, local),
+        labels=tuple(recipe.authors),
+        contents={split: documents for split, documents in contents.items() if documents},
+    )
+
+
+def _part_splits(
+    part: CorpusRecipe, pattern: str, whole: CorpusRecipe, local: Mapping[str, LocalFile]
+) -> dict[str, tuple[Document, ...]]:
+    """The documents of one part of a corpus of several authors, by split."""
+    documents = documents_of(part, {name: local[name] for name in part.files})
+    if not pattern:
+        return _splits(part, documents)
+    chosen = {name: document for name, document in documents.items() if fnmatchcase(name, pattern)}
+    if not chosen:
+        raise unknown(f"document of '{part.name}' in recipe '{whole.name}':", pattern, documents)
+    return _splits(whole, chosen)
 
 
 def corpus_names() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ def sample(
     min_new_tokens: int = 0,
     limits: Tensor | None = None,
     forced: Sequence[Sequence[int]] | None = None,
+    between: Callable[[int, State], State] | None = None,
 ) -> Iterator[Tensor]:
     """Continue prompts token by token.
 
@@ -71,6 +72,7 @@ def sample(
         min_new_tokens: ``end`` is banned until then.
         limits: most tokens of each text, ``end`` included, (N,); needs ``end``.
         forced: the first tokens of each text, despite processors and bias.
+        between: changes the state before a token is chosen, given how many were. It keeps the fast paths from writing.
 
     Yields:
         The next token of each text, (N,), ``max_new_tokens`` times. A text that has ended continues with ``end``; when
@@ -88,7 +90,13 @@ def sample(
     config = config or DecodingConfig()
     processors = active_processors(config)
     reads_history = any(processor.reads_history for processor in processors)
-    if isinstance(step, CompilableStep) and len(prompt) == 1 and generator is None and end is None and not forced:
+    if (
+        isinstance(step, CompilableStep)
+        and len(prompt) == 1
+        and generator is None
+        and end is None
+        and not (forced or between)
+    ):
         covered = all(processor.setting in COVERED for processor in processors)
         if covered and (loop := step.loop(config.max_new_tokens)):
             yield from _compiled_steps(loop, prompt, state, config, bias)
@@ -102,10 +110,13 @@ def sample(
         _, state = step(prompt[:, t], state)
     tokens = prompt[:, -1]
     record = _recorder(prompt.device)
-    if record is not None and config.max_new_tokens >= RECORDED and not (reads_history or end is not None or forced):
+    refused = reads_history or end is not None or forced or between
+    if record is not None and config.max_new_tokens >= RECORDED and not refused:
         yield from _recorded_steps(record, step, tokens, state, config, generator, bias)
         return
     for t in range(1, config.max_new_tokens + 1):
+        if between is not None:
+            state = between(t - 1, state)
         logits, state = step(tokens, state)
         logits = apply_processors(
             logits.float(), history, config, processors, bias=bias, end=end, may_end=t > min_new_tokens

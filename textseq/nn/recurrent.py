@@ -136,6 +136,7 @@ class Recurrent(nn.Module):
         *,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
+        restart: Restart | None = None,
         masks: DropoutMasks | None = None,
         return_trace: bool = False,
     ) -> tuple[Tensor, State] | tuple[Tensor, State, RecurrentTrace]:
@@ -148,6 +149,7 @@ class Recurrent(nn.Module):
                 neither the outputs before it nor the state, and its own outputs are zero.
             resets: (N, T) booleans on the CPU, true where a row restarts from the initial state before that step; one
                 direction only, without ``lengths``.
+            restart: gives the initial state of all rows at a step, where it is not the same in every text.
             masks: from ``sample_masks``, where several calls belong to one window; sampled here otherwise.
             return_trace: also return every step's states and gates; step by step, so slower; without ``resets``.
 
@@ -165,25 +167,29 @@ class Recurrent(nn.Module):
             return (*self.forward_reference(x, state, lengths=lengths, masks=masks, trace=trace), trace.build())
         if x.device.type == "cpu" and not torch.is_grad_enabled():
             with threads_for(x.shape[0] * self.multiply_adds):
-                return self._forward(x, state, lengths, resets, masks)
-        return self._forward(x, state, lengths, resets, masks)
+                return self._forward(x, state, lengths, resets, restart, masks)
+        return self._forward(x, state, lengths, resets, restart, masks)
 
     def _forward(
-        self, x: Tensor, state: State | None, lengths: Tensor | None, resets: Tensor | None, masks: DropoutMasks | None
-    ) -> tuple[Tensor, State]:
+        self, x: Tensor, state: State | None, lengths: Tensor | None, resets: Tensor | None, restart: Restart | None,
+        masks: DropoutMasks | None,
+    ) -> tuple[Tensor, State]:  # fmt: skip
+        started: Restart = restart or (lambda step: self.initial_state(x.shape[0]))
         if state is None:
-            state = self.initial_state(x.shape[0])
+            state = started(0)
         masks = masks or self.sample_masks(x.shape[0])
         if resets is not None and resets[:, 0].any():
-            state = self._reset(state, resets[:, 0])
+            state = _reset(state, resets[:, 0], started(0))
         if resets is None or not resets[:, 1:].any():
             return self._run(x, state, lengths, masks, self._fast_layer)
         resets = torch.cat([torch.zeros_like(resets[:, :1]), resets[:, 1:]], dim=1)
-        if self.start is None and not self.zoneout and all(isinstance(layer, nn.LSTM) for layer in self.layers):
+        zero = restart is None and self.start is None
+        if zero and not self.zoneout and all(isinstance(layer, nn.LSTM) for layer in self.layers):
             return self._run(x, state, None, masks, partial(self._fast_layer, resets=resets))
         outputs = []
         for start, end in _segments(resets):
-            state = self._reset(state, resets[:, start])
+            if resets[:, start].any():
+                state = _reset(state, resets[:, start], started(start))
             y, state = self._run(x[:, start:end], state, None, masks, self._fast_layer)
             outputs.append(y)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
@@ -316,13 +322,17 @@ class Recurrent(nn.Module):
         """The first layer's input gates for each vector of a table: (V, E) -> (V, G*H)."""
         return input_gates(self.layers[0], SUFFIXES[0], x)
 
-    def _reset(self, state: State, rows: Tensor) -> State:
-        """The state, with the rows that ``rows`` (N,) marks set to the initial state."""
-        mask = rows.to(state[0].device).view(1, -1, 1)
-        return tuple(torch.where(mask, new, old) for new, old in zip(self.initial_state(len(rows)), state, strict=True))
-
 
 RunLayer = Callable[[int, Tensor, State, Tensor | None, tuple[Tensor, ...]], tuple[Tensor, State]]
+
+Restart = Callable[[int], State]
+"""The initial state of all rows at a step of a window."""
+
+
+def _reset(state: State, rows: Tensor, initial: State) -> State:
+    """The state, with the rows that ``rows`` (N,) marks set to the initial state."""
+    mask = rows.to(state[0].device).view(1, -1, 1)
+    return tuple(torch.where(mask, new, old) for new, old in zip(initial, state, strict=True))
 
 
 def _segments(resets: Tensor) -> Iterator[tuple[int, int]]:

@@ -98,8 +98,7 @@ class Inside:
             raise TextseqError("text: expected at least one character, got none")
         ids = torch.from_numpy(tokenizer.encode(text)[:LONGEST]).to(self.generator.device)
         with torch.inference_mode():
-            x = model.embedding(ids).unsqueeze(0)
-            _, _, trace = model.recurrent(x, self.generator.initial_state(1), return_trace=True)
+            trace = model.trace(ids, self.generator.initial_state(1))
         quantities = _quantities(trace)
         layers, units = trace.h.shape[0], trace.h.shape[-1]
         if self.quantity not in quantities:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from textseq.checkpoints.model_info import ModelInfo, read_info
-from textseq.checkpoints.registry import ModelEntry, find_model, list_models, model_folder
+from textseq.checkpoints.registry import ModelEntry, find_model, list_authors, list_models, model_folder
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError, unknown
 from textseq.serve.engine import TextEngine
@@ -96,7 +96,8 @@ class ServedModels:
     def entries(self) -> Mapping[str, ModelEntry]:
         """The models that are there now, by name."""
         if not self._fixed and time.monotonic() - self._listed[0] > FRESH:
-            self._listed = time.monotonic(), {entry.name: entry for entry in list_models()}
+            others = (entry for entry in list_models() if entry.info.task != "language-model")
+            self._listed = time.monotonic(), {entry.name: entry for entry in (*list_authors(), *others)}
         return self._listed[1]
 
     def of_task(self, task: str) -> dict[str, ModelInfo]:
@@ -171,6 +172,8 @@ class ServedModels:
             if self._precision == "float32":
                 raise
             predictor = load(entry.folder, device=self._device)  # of a task that lacks this precision
+        if isinstance(predictor, TextGenerator) and entry.condition:
+            predictor = predictor.under(entry.condition)
         idle = sorted((model for model in self._loaded.values() if not model.busy), key=lambda model: model.used)
         surplus = max(0, len(self._loaded) + 1 - self.limits.max_loaded)
         for old in {model.name: model for model in [*idle[:surplus], *filter(None, [self._loaded.get(name)])]}.values():
@@ -185,6 +188,13 @@ class ServedModels:
 
 def _entry(name: str) -> ModelEntry:
     """The model that an operator names: a run, a shipped name, or a folder, which is served under its own name."""
+    author = next((entry for entry in list_authors() if entry.name == name), None)
+    if author is not None:
+        return author
     folder = find_model(name)
     known = next((entry for entry in list_models() if entry.name == name), None)
-    return known or ModelEntry(Path(name).resolve().name, Path(name), read_info(folder), False)
+    entry = known or ModelEntry(Path(name).resolve().name, Path(name), read_info(folder), False)
+    if entry.info.task == "language-model" and (entry.info.labels or entry.info.vector_size):
+        authors = ", ".join(entry.info.labels) or "a model without vectors"
+        raise TextseqError(f"--model: expected a model that writes without a condition, got {name}; serve {authors}")
+    return entry

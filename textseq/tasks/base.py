@@ -113,6 +113,11 @@ class Run(ABC, Generic[DataT, PredictorT]):
             report(note)
 
     @classmethod
+    def info_of(cls, dataset: DataT) -> dict[str, Any]:
+        """What the model's metadata take from the dataset."""
+        return {name: getattr(dataset, name) for name in cls.dataset_info}
+
+    @classmethod
     def init_settings(cls, info: ModelInfo) -> tuple[Table, Table]:
         """Model and data settings that must be those of a model to initialize from."""
         return info.model, tokenizer_settings(info.data)

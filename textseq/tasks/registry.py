@@ -43,7 +43,8 @@ def load(name: str | Path, *, device: str = "cpu", precision: Precision = "float
 
     Args:
         name: such as ``"shakespeare"``, ``"mine"``, ``"runs/mine"``, or ``"hf://user/model"`` for one on the Hugging
-            Face Hub, which needs the extra ``textseq[hub]``.
+            Face Hub, which needs the extra ``textseq[hub]``; or a label that a language model is conditioned on, such
+            as ``"austen"``, or shares of several, such as ``"austen=0.7,poe=0.3"``.
         device: where to compute. One text at a time is fastest on a CPU; ``"auto"`` takes a GPU if there is one.
         precision: number format of the matrix products: ``"int8"`` makes text generators and translators faster on a
             CPU, ``"bfloat16"`` classifiers on hardware with units for it.
@@ -64,43 +65,53 @@ def load_generator(name: str | Path, *, device: str = "cpu", precision: Precisio
     """``load`` for a language model; any other model is a TextseqError."""
     from textseq.tasks.language_model.generator import TextGenerator
 
-    return _of_class(TextGenerator, LANGUAGE_MODEL, name, device, precision)
+    return _of_class(TextGenerator, LANGUAGE_MODEL, name, _load(name, device, precision, LANGUAGE_MODEL))
 
 
 def load_translator(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Translator:
     """``load`` for a translator; any other model is a TextseqError."""
     from textseq.tasks.translation.translator import Translator
 
-    return _of_class(Translator, TRANSLATION, name, device, precision)
+    return _of_class(Translator, TRANSLATION, name, _load(name, device, precision, TRANSLATION))
 
 
 def load_classifier(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Classifier:
-    """``load`` for a classifier; any other model is a TextseqError."""
+    """``load`` for a classifier, or a language model that is conditioned on labels; any other is a TextseqError."""
     from textseq.tasks.classification.classifier import Classifier
+    from textseq.tasks.classification.generative import GenerativeClassifier
+    from textseq.tasks.language_model.generator import TextGenerator
 
-    return _of_class(Classifier, CLASSIFICATION, name, device, precision)
+    predictor = _load(name, device, precision, CLASSIFICATION)
+    if isinstance(predictor, TextGenerator) and predictor.info.labels:
+        return GenerativeClassifier(predictor)
+    return _of_class(Classifier, CLASSIFICATION, name, predictor)
 
 
 def load_tagger(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Tagger:
     """``load`` for a tagger; any other model is a TextseqError."""
     from textseq.tasks.tagging.tagger import Tagger
 
-    return _of_class(Tagger, TAGGING, name, device, precision)
+    return _of_class(Tagger, TAGGING, name, _load(name, device, precision, TAGGING))
 
 
 def _load(name: str | Path, device: str, precision: Precision, wanted: Task | None = None) -> AnyPredictor:
     """``load``; an error lists the models of the task that is wanted."""
     from textseq.checkpoints import checkpoint
-    from textseq.checkpoints.registry import find_model
+    from textseq.checkpoints.registry import find_labels, find_model
 
-    saved = checkpoint.load_latest(lambda: find_model(str(name), wanted.name if wanted else None))
+    try:
+        saved = checkpoint.load_latest(lambda: find_model(str(name), wanted.name if wanted else None))
+    except TextseqError:
+        folder = find_labels(str(name)) if wanted in (None, LANGUAGE_MODEL) and not Path(name).exists() else None
+        if folder is None:
+            raise
+        return load_generator(folder, device=device, precision=precision).under(str(name))
     task = task_named(saved.info.task, where=str(saved.folder / "config.json"))
     return task.predictor_class().open(saved, device=device, precision=precision)
 
 
-def _of_class(cls: type[P], task: Task, name: str | Path, device: str, precision: Precision) -> P:
-    """``load`` for one task."""
-    predictor = _load(name, device, precision, task)
+def _of_class(cls: type[P], task: Task, name: str | Path, predictor: AnyPredictor) -> P:
+    """The predictor, which must be of one task."""
     if isinstance(predictor, cls):
         return predictor
     other = task_named(predictor.info.task)

@@ -119,7 +119,7 @@ def train(
             model=model.to_dict(),
             data=data.to_dict(),
             training=training.to_dict(),
-            **{name: getattr(dataset, name) for name in run_class.dataset_info},
+            **run_class.info_of(dataset),
         )
         if kept is None:
             tokenizer, added = run_class.make_tokenizer(dataset, data, report), ""

@@ -113,7 +113,7 @@ def test_the_seed_decides_the_text(any_writer: TextGenerator) -> None:
 def test_temperature_0_takes_the_likeliest_token_whatever_the_seed(any_writer: TextGenerator) -> None:
     model, tokenizer = any_writer.model, any_writer.tokenizer
     ids = tokenizer.encode("abc").tolist()
-    context = [int(any_writer._start()), *ids]
+    context = [int(any_writer.start_token()), *ids]
     for _ in range(30):
         with torch.inference_mode():
             logits, _ = model(torch.tensor([context]))
@@ -369,7 +369,7 @@ def test_a_score_adds_up(any_writer: TextGenerator, text: str) -> None:
     assert score.nats_per_token == pytest.approx(score.nats / len(ids))
     assert score.perplexity == pytest.approx(np.exp(score.nats / len(ids)))
     assert score.bits_per_character == pytest.approx(score.nats / len(text) / np.log(2))
-    after_start = np.concatenate([any_writer._start().numpy(), ids])
+    after_start = np.concatenate([any_writer.start_token().numpy(), ids])
     assert score.nats == pytest.approx(measure(any_writer.model, after_start, setup="").nats, rel=1e-5)
     assert all(surprisal > 0 for surprisal in score.surprisal)
 
@@ -378,7 +378,7 @@ def test_a_score_is_the_model_s_own_probability(any_writer: TextGenerator) -> No
     """Step by step through the writing path, which computes each cell in its plain form."""
     ids = any_writer.tokenizer.encode("abca")
     step, state = any_writer.model.stepper(), any_writer.model.initial_state(1)
-    token = any_writer._start()
+    token = any_writer.start_token()
     for surprisal, target in zip(any_writer.score("abca").surprisal, ids, strict=True):
         with torch.inference_mode():
             logits, state = step(token, state)
@@ -472,8 +472,8 @@ def test_a_device_that_is_not_here_is_refused(writer: TextGenerator, tmp_path: P
 
 
 def test_a_text_is_read_after_a_line_end_or_what_there_is(writer: TextGenerator, any_writer: TextGenerator) -> None:
-    assert int(writer._start()) == writer.tokenizer.vocabulary.index(START)
-    assert int(any_writer._start()) == {"char": 0, "byte": ord(START)}[any_writer.tokenizer.kind]
+    assert int(writer.start_token()) == writer.tokenizer.vocabulary.index(START)
+    assert int(any_writer.start_token()) == {"char": 0, "byte": ord(START)}[any_writer.tokenizer.kind]
 
 
 def test_pieces_are_never_empty(any_writer: TextGenerator) -> None:

@@ -60,6 +60,10 @@ class CorpusRecipe:
 
     Tagged sentences have ``tags``: for each tag the signs for it in the files.
 
+    Texts of several ``authors`` are those of other corpora: for each author a list of a corpus, which keeps its own
+    split, or of documents in it as CORPUS/PATTERN, whose shares ``split`` gives. "3*" before one lets it count three
+    times in training. ``files`` are those corpora's.
+
     Sentence pairs or labelled texts whose ``format`` is "phrase-book" are templates in NAME.txt beside the recipe.
     """
 
@@ -81,6 +85,7 @@ class CorpusRecipe:
     held_out: str = ""
     labels: Mapping[str, list[str]] = field(default_factory=dict)
     tags: Mapping[str, list[str]] = field(default_factory=dict)
+    authors: Mapping[str, list[str]] = field(default_factory=dict)
     overlaps: tuple[str, ...] = ()
     same_split: tuple[str, ...] = ()
 
@@ -96,8 +101,8 @@ class CorpusRecipe:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is plain text, not pairs, labelled texts or tags."""
-        return not self.languages and not self.labels and self.task != "tagging"
+        """Whether it is plain text, not pairs, labelled texts or tags, nor several authors'."""
+        return not self.languages and not self.labels and not self.authors and self.task != "tagging"
 
     @property
     def shares(self) -> dict[str, float]:
@@ -118,6 +123,7 @@ SHAPES: dict[str, object] = {
     "languages": [str],
     "labels": {str: [str]},
     "tags": {str: [str]},
+    "authors": {str: [str]},
     "overlaps": [str],
     "same_split": [str],
     "sources": [dict],
@@ -148,7 +154,7 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
         table: dict[str, Any] = toml_of(text)
     except ValueError as error:
         raise TextseqError(f"recipe '{name}' is not TOML: {error}") from error
-    optional = ("formats", "members", "languages", "held_out", "labels", "tags", "overlaps", "same_split")
+    optional = ("formats", "members", "languages", "held_out", "labels", "tags", "authors", "overlaps", "same_split")
     words = [item.name for item in fields(CorpusRecipe) if item.name not in {*optional, "split", "files"}]
     _check_keys(name, table, (*words, "folder", "split", "sources"), optional)
     for key, value in table.items():
@@ -172,6 +178,8 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
             before = files.get(file, DataFile(f"{table['folder']}/{file}", ()))
             also = before.also if copies else (*before.also, entry["sha256"])
             files[file] = replace(before, sources=before.sources + copies, also=also)
+    for corpus, _, _ in (part for parts in table.get("authors", {}).values() for part in map(author_part, parts)):
+        files |= recipe_of(corpus, "texts", lambda recipe: recipe.is_text).files
     if missing := [file for file, data_file in files.items() if not data_file.sources]:
         raise TextseqError(f"recipe '{name}' has no url for {missing[0]}; add one")
     _check_keys(name, formats, (), files)
@@ -186,6 +194,7 @@ def read_recipe(name: str, text: str) -> CorpusRecipe:
         held_out=table.get("held_out", ""),
         labels=table.get("labels", {}),
         tags=table.get("tags", {}),
+        authors=table.get("authors", {}),
         overlaps=tuple(table.get("overlaps", ())),
         same_split=tuple(table.get("same_split", ())),
     )
@@ -236,6 +245,18 @@ def _counted(part: str) -> tuple[int, str]:
     if not times.isdecimal() or not 0 < int(times) <= 1000:
         raise TextseqError(f"corpus '{part}': expected a number from 1 to 1000 before *, got '{times}'")
     return int(times), name
+
+
+def author_part(part: str) -> tuple[str, str, int]:
+    """A text in ``CorpusRecipe.authors``: its corpus, the pattern of its documents ("": all), and how often it counts.
+
+    Example:
+        >>> author_part("3*gutenberg/blake-*.txt")
+        ('gutenberg', 'blake-*.txt', 3)
+    """
+    counted, _, pattern = part.partition("/")
+    times, corpus = _counted(counted)
+    return corpus, pattern, times
 
 
 def list_corpora() -> list[CorpusRecipe]:

@@ -5,6 +5,7 @@ A text is a cell, a string or a whole file, without white space around it; line 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from textseq.data.readers.tables import (
     LABEL_COLUMNS,
     LISTED,
     TEXT_COLUMNS,
+    VECTOR_COLUMNS,
     Columns,
     column_names,
     ending_of,
@@ -31,6 +33,8 @@ from textseq.data.rows import Example, join_labels
 from textseq.errors import TextseqError
 from textseq.io.documents import LONGEST_LINE, Document, NotText
 
+NO_VECTOR = RowError("unreadable", "without a vector of finite numbers")
+
 NO_LABEL = RowError("unreadable", "without a label")
 
 EMPTY_LABEL = RowError("unreadable", "with an empty label among others")
@@ -44,7 +48,8 @@ class LabelledFile(RowFile[Example]):
 
     ``layout`` is one of ``tables.ENDINGS``. ``columns`` are the text's and the label's: names in the header of a table,
     or keys of JSON. ``longest`` limits a text, in characters. With a ``separator`` each text has several labels or
-    none: those between separators in a cell or string, or a list in JSON.
+    none: those between separators in a cell or string, or a list in JSON. With ``vectors`` the label is a vector of
+    numbers, written in one of these ways, which is given with single spaces between the numbers.
     """
 
     document: Document
@@ -53,6 +58,7 @@ class LabelledFile(RowFile[Example]):
     longest: int | None = None
     drop: frozenset[RowErrorKind] = frozenset()
     separator: str | None = None
+    vectors: bool = False
 
     @property
     def name(self) -> str:
@@ -62,7 +68,7 @@ class LabelledFile(RowFile[Example]):
     def cells(self) -> Iterator[Columns]:
         """The line number of each row, and its text and label, unchecked; the other columns are not read."""
         if self.layout == "json-lines":
-            several = self.separator is not None
+            several = self.separator is not None or self.vectors
             return json_rows(self.document.lines(), self.columns, numbers=True, lists=several)
         table = records(self.document, self.layout)
         header = [name.strip() for name in next(table, (1, []))[1]]
@@ -78,6 +84,9 @@ class LabelledFile(RowFile[Example]):
     def _checked(self, text: str, label: str) -> Example | RowError:
         if not text:
             return EMPTY
+        if self.vectors:
+            vector = _vector(label)
+            return NO_VECTOR if vector is None else self._within_limits(text, vector)
         listed = self.separator is not None and self.layout == "json-lines" and label.startswith(LISTED)
         if not listed and not label.strip():
             return NO_LABEL
@@ -87,10 +96,21 @@ class LabelledFile(RowFile[Example]):
             return EMPTY_LABEL
         if any(not one.isprintable() and not SURROGATE.search(one) for one in labels):
             return INVISIBLE
-        label = join_labels(labels)
+        return self._within_limits(text, join_labels(labels))
+
+    def _within_limits(self, text: str, label: str) -> Example | RowError:
         if (error := not_text(text, self.document.encoding) or not_text(label, self.document.encoding)) is not None:
             return error
         return _overlong(self.longest) if self.longest is not None and len(text) > self.longest else (text, label)
+
+
+def _vector(written: str) -> str | None:
+    """A vector with single spaces between its numbers; None if something else is written."""
+    try:
+        numbers = [float(number) for number in written.replace(LISTED, " ").replace(",", " ").strip(" []").split()]
+    except ValueError:
+        return None
+    return " ".join(map(repr, numbers)) if numbers and all(map(math.isfinite, numbers)) else None
 
 
 @dataclass(frozen=True)
@@ -176,6 +196,7 @@ def read_own_file(
     longest: int | None = None,
     drop: frozenset[RowErrorKind] = frozenset(),
     separator: str | None = None,
+    vectors: bool = False,
 ) -> LabelledFile | LabelledFolder:
     """Open a file or folder of examples, whose layout follows from its name.
 
@@ -183,6 +204,8 @@ def read_own_file(
     (``TEXT_COLUMNS``, ``LABEL_COLUMNS``). What is not given by name is noted.
     """
     if path.is_dir():
+        if vectors:
+            raise TextseqError(f"--condition vector: expected a table or JSON, got the folder {path}")
         if separator is not None:
             raise TextseqError(f"--multi-label: expected a table or JSON, got the folder {path}; a file has one folder")
         if columns != (None, None):
@@ -205,12 +228,14 @@ def read_own_file(
     document, layout = Document(path, encoding), ENDINGS[ending_of(path)]
     names = column_names(document, layout)
     text = find_column(document, names, columns[0], TEXT_COLUMNS, "--text-column")
-    label = find_column(document, names, columns[1], LABEL_COLUMNS, "--label-column")
+    usual, flag = (VECTOR_COLUMNS, "--vector-column") if vectors else (LABEL_COLUMNS, "--label-column")
+    label = find_column(document, names, columns[1], usual, flag)
     if text == label:
         raise TextseqError(f"text and label must be two columns of {path}, got '{text}' for both")
     if columns == (None, None) or not {*columns} <= {text, label, None}:
-        notes.append(f"Reading texts from column '{text}' of {path}, labels from '{label}'.")
-    return LabelledFile(document, layout, (text, label), longest, drop, separator)
+        kind = "vectors" if vectors else "labels"
+        notes.append(f"Reading texts from column '{text}' of {path}, {kind} from '{label}'.")
+    return LabelledFile(document, layout, (text, label), longest, drop, separator, vectors)
 
 
 def remembered_column(path: Path, column: object, encoding: str = "utf-8") -> str | None:

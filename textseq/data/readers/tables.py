@@ -28,6 +28,9 @@ TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "document", 
 LABEL_COLUMNS = ("label", "labels", "class", "sentiment", "category", "target", "polarity", "stars", "rating")
 """The same for labels."""
 
+VECTOR_COLUMNS = ("vector", "condition", "features", "embedding")
+"""The same for vectors."""
+
 LISTED = "\t"
 """What stands before each item of a list that is given as a string, and alone for an empty list."""
 

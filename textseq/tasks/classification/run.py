@@ -281,6 +281,8 @@ def compatible_config(info: ModelInfo) -> ClassifierConfig:
     """
     if info.task == "classification":
         return ClassifierConfig.from_dict(info.model, where="--from")
+    if info.labels or info.vector_size:
+        raise TextseqError("--from: expected a language model without a condition, got one with; name another")
     for name in ("residual", "layer_norm", "learn_initial_state"):
         if info.model.get(name):
             flag = name.replace("_", "-")

@@ -69,8 +69,8 @@ def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
     about: dict[str, object] = {"task": predictor.info.task, "corpus": predictor.info.corpus.name}
     model = predictor.model.cpu()
     if isinstance(predictor, TextGenerator):
-        state = [list(part.shape) for part in predictor.model.initial_state(1)]
-        start = [part.flatten().tolist() for part in predictor.model.initial_state(1)]
+        state = [list(part.shape) for part in predictor.initial_state(1)]
+        start = [part.flatten().tolist() for part in predictor.initial_state(1)]
         about |= {"tokens": _tokens(predictor.tokenizer), "state": state, "start": start}
         return generator_graphs(predictor.model), about | {"never": list(predictor.tokenizer.fallback)}
     if isinstance(predictor, Classifier):

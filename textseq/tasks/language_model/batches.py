@@ -15,6 +15,7 @@ from torch import Tensor
 from textseq.config.training import rows_of
 from textseq.data.batching import Cursor, RowBatch, Tokens
 from textseq.errors import TextseqError
+from textseq.tasks.language_model.condition import TextConditions
 from textseq.tasks.language_model.config import DataConfig
 
 
@@ -22,7 +23,7 @@ from textseq.tasks.language_model.config import DataConfig
 class WindowBatch(RowBatch):
     """One window of N streams."""
 
-    MOVED = ("inputs", "targets")
+    MOVED = ("inputs", "targets", "conditions")
 
     inputs: Tensor
     """(N, T) ids."""
@@ -34,6 +35,8 @@ class WindowBatch(RowBatch):
     """Tokens after which the state is passed to the next window: T, or the stride if windows overlap."""
     scored: int
     """Positions at the end of the window whose loss counts."""
+    conditions: Tensor | None = None
+    """(N, T, K) the numbers of the condition at each input; None without conditions."""
     learning_rate_factor: float = 1.0
     """T over the usual T if lengths are random (Merity et al. 2018, section 5)."""
 
@@ -49,6 +52,7 @@ class WindowBatch(RowBatch):
             self,
             inputs=self.inputs[rows],
             targets=self.targets[rows],
+            conditions=None if self.conditions is None else self.conditions[rows],
             resets=resets if resets is not None and resets.any() else None,
         )
 
@@ -56,41 +60,50 @@ class WindowBatch(RowBatch):
 class Streams:
     """The windows of a text, epoch after epoch.
 
-    Every epoch cuts the text, as a ring, into streams at another position, so that windows do not begin at the same
-    tokens. A text too short for ``batch_size`` streams is read in fewer.
+    Every epoch cuts the text, as a ring, into blocks at another position, so that windows do not begin at the same
+    tokens. There is a block for each stream; or, with ``shuffle_block``, blocks of that length, which the streams read
+    in random order. A text too short for ``batch_size`` streams is read in fewer.
 
     Args:
         tokens: the encoded text.
         config: batch size, window, stride, resets.
-        seed: of the cuts, the random lengths and the random resets.
+        seed: of the cuts, the order, the random lengths and the random resets.
+        conditions: of the documents, if the model has a condition.
 
     Raises:
         TextseqError: the text is shorter than one window and the token after it.
     """
 
-    def __init__(self, tokens: Tokens, config: DataConfig, seed: int) -> None:
+    def __init__(self, tokens: Tokens, config: DataConfig, seed: int, conditions: TextConditions | None = None) -> None:
         length = len(tokens.ids)
         if length < config.window + 1:
             raise TextseqError(
                 f"expected a training text longer than one window of {config.window} tokens, got {length} tokens; "
                 "give more text or a smaller --window"
             )
-        self.tokens, self.config, self.seed = tokens, config, seed
+        self.tokens, self.config, self.seed, self.conditions = tokens, config, seed, conditions
         self.streams = min(rows_of(config.batch_size), length // (config.window + 1))
-        self.stream_length = length // self.streams
+        self.block = min(config.shuffle_block or length, length // self.streams)
+        self.stream_length = length // self.block // self.streams * self.block
 
     def batch(self, cursor: Cursor) -> tuple[WindowBatch, Cursor]:
         """The window at a position, and the next position."""
         config, ids = self.config, self.tokens.ids
         rng = np.random.default_rng([self.seed, cursor.epoch, cursor.position])
         stride = config.stride or config.window
-        length = min(self._window_length(rng), self.stream_length - cursor.position)
-        offset = int(np.random.default_rng([self.seed, cursor.epoch]).integers(len(ids))) if cursor.epoch else 0
-        starts = (offset + cursor.position + self.stream_length * np.arange(self.streams)) % len(ids)  # (N,)
+        begun, place = divmod(cursor.position, self.block)
+        length = min(self._window_length(rng), self.block - place)
+        of_epoch = np.random.default_rng([self.seed, cursor.epoch])
+        offset = int(of_epoch.integers(len(ids))) if cursor.epoch else 0
+        blocks = np.arange(self.streams)
+        if config.shuffle_block is not None:
+            order = of_epoch.permutation(len(ids) // self.block)
+            blocks = order[begun * self.streams : (begun + 1) * self.streams]
+        starts = (offset + place + self.block * blocks) % len(ids)  # (N,)
         window = np.stack([_ring(ids, int(start), length + 1) for start in starts]).astype(np.int64)  # (N, T+1)
         resets = self._document_resets(starts, length)
         resets[:, 0] |= rng.random(self.streams) < config.reset_probability
-        resets[:, 0] |= cursor.position == 0
+        resets[:, 0] |= place == 0
         window_ids = torch.from_numpy(window)
         carry = length if config.stride is None else min(stride, length)
         batch = WindowBatch(
@@ -98,11 +111,12 @@ class Streams:
             targets=window_ids[:, 1:],
             resets=torch.from_numpy(resets) if resets.any() else None,
             carry=carry,
-            scored=length if config.stride is None or cursor.position == 0 else length - (config.window - stride),
+            scored=length if config.stride is None or place == 0 else length - (config.window - stride),
+            conditions=self._conditions(starts, length),
             learning_rate_factor=length / config.window if config.random_window else 1.0,
         )
-        done = cursor.position + length >= self.stream_length
-        return batch, Cursor(cursor.epoch + 1) if done else cursor._replace(position=cursor.position + carry)
+        position = cursor.position + (length if place + length >= self.block else carry)
+        return batch, Cursor(cursor.epoch + 1) if position >= self.stream_length else Cursor(cursor.epoch, position)
 
     def largest(self) -> Cursor:
         """The position of a batch as large as any."""
@@ -119,6 +133,12 @@ class Streams:
             return t
         base = t if rng.random() < 0.95 else t / 2
         return int(np.clip(round(rng.normal(base, 5)), min(5, t), t + 20))
+
+    def _conditions(self, starts: np.ndarray, length: int) -> Tensor | None:
+        """(N, T, K), the condition at each input."""
+        if self.conditions is None:
+            return None
+        return self.conditions.at((starts[:, None] + np.arange(length)) % len(self.tokens.ids))
 
     def _document_resets(self, starts: np.ndarray, length: int) -> np.ndarray:
         """(N, T), true where a document begins."""

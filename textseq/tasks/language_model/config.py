@@ -33,6 +33,9 @@ class DataConfig(TokenizerConfig):
     reset_probability: float = ranged(0.03, at_least=0, at_most=1)
     """Probability per window of resetting a stream's state, so that the model also works from the initial state. The
     state is always reset at the start of a document."""
+    shuffle_block: int | None = ranged(None, at_least=1)
+    """Read the text in blocks of so many tokens, in another random order in every epoch, each from the initial state.
+    Default: in order. For a text of many documents, such as those of several authors."""
 
     def __post_init__(self) -> None:
         """Check the ranges, and that stride and window are compatible."""
@@ -41,6 +44,8 @@ class DataConfig(TokenizerConfig):
             raise TextseqError(f"--stride: expected at most --window ({self.window}), got {self.stride}")
         if self.stride is not None and self.random_window:
             raise TextseqError("--stride and --random-window exclude one another; leave one out")
+        if self.shuffle_block is not None and self.shuffle_block < self.window:
+            raise TextseqError(f"--shuffle-block: expected at least --window ({self.window}), got {self.shuffle_block}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +73,8 @@ class LanguageModelConfig(RecurrentConfig):
     hidden_size: int = ranged(640, at_least=1)
     """Hidden size H of each layer."""
     embedding_size: int = ranged(64, at_least=1)
+    condition_size: int = ranged(32, at_least=1)
+    """Size of the vector of a condition, such as a label's embedding (see --condition)."""
     bidirectional: bool = False
     """Train a backward language model too: a second stack of layers that reads the text from its end (Peters et al.
     2018, section 3.1). Generation and all metrics use the forward stack only; a classifier that starts from such a

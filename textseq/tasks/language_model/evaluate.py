@@ -10,6 +10,7 @@ import torch
 from textseq.errors import TextseqError
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
+from textseq.tasks.language_model.condition import TextConditions
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.version import __version__
 
@@ -26,13 +27,15 @@ def measure(
     window: int | None = None,
     streams: int = 1,
     first: int | None = None,
+    conditions: TextConditions | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> LanguageModelMetrics:
     """Compute the loss of a language model on a text.
 
     Every token but the first is predicted once. Without ``window`` the state is carried over the whole text from the
     initial state, or over each of ``streams`` equal parts read in parallel (faster; each part starts from the initial
-    state). With ``window`` each window of that many tokens starts from the initial state.
+    state). With ``window`` each window of that many tokens starts from the initial state. With ``conditions`` each
+    document starts from its own initial state.
 
     Args:
         model: in evaluation mode during the call.
@@ -41,7 +44,9 @@ def measure(
         characters: characters of the whole text; None counts each token as one.
         window: tokens per window.
         streams: parallel parts of the text, without ``window``.
-        first: limit on the predictions, from the beginning; stated in the signature.
+        first: limit on the predictions, from the beginning; stated in the signature. With ``conditions`` each stream
+            begins at its part of the text and stops early, so that few of the conditions are left out.
+        conditions: of the text's documents, for a conditional model.
         progress: called with the number of predictions of each forward pass.
 
     Raises:
@@ -50,31 +55,41 @@ def measure(
     if len(ids) < 2:
         raise TextseqError(f"expected a text of at least 2 tokens, got {len(ids)}; give more text")
     whole = len(ids)
-    if first is not None and first < whole - 1:
-        ids = ids[: first + 1]
-        setup += f"|first:{first}"
-    count = len(ids) - 1
+    count = whole - 1
+    if first is not None and first < count:
+        setup += f"|{'first' if conditions is None else 'spread'}:{first}"
+        count = first
+        ids = ids[: first + 1] if conditions is None or window is not None else ids
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         if window is None:
-            nats = _carried(model, ids, min(streams, count), progress)
+            nats, count = _carried(model, ids, min(streams, count), conditions, progress, -(-count // streams))
             setup += f"|state:carried|streams:{min(streams, count)}"
         else:
-            nats = _windowed(model, ids, window, progress)
+            nats = _windowed(model, ids, window, conditions, progress)
             setup += f"|state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
     return LanguageModelMetrics(nats, count, share, f"{setup}|version:{__version__}")
 
 
-def _carried(model: LanguageModel, ids: np.ndarray, streams: int, progress: Callable[[int], object]) -> float:
+def _carried(
+    model: LanguageModel,
+    ids: np.ndarray,
+    streams: int,
+    conditions: TextConditions | None,
+    progress: Callable[[int], object],
+    most: int,
+) -> tuple[float, int]:
+    """The loss of parallel streams that read at most so many tokens each, and the number of predictions."""
     count = len(ids) - 1
-    length = -(-count // streams)  # the last stream may be shorter
+    spacing = -(-count // streams)  # the last stream may be shorter
+    length = min(spacing, most)
     device = next(model.parameters()).device
-    state = model.initial_state(streams)
-    total = 0.0
-    starts = length * np.arange(streams)
+    state = None
+    total, predicted = 0.0, 0
+    starts = spacing * np.arange(streams)
     ends = np.minimum(starts + length, count)
     step = max(1, CHUNK // streams)
     for t in range(0, length, step):
@@ -83,13 +98,20 @@ def _carried(model: LanguageModel, ids: np.ndarray, streams: int, progress: Call
         columns = np.minimum(columns, count - 1)
         inputs = torch.from_numpy(ids[columns].astype(np.int64)).to(device)
         targets = torch.from_numpy(ids[columns + 1].astype(np.int64)).to(device)
-        logits, state = model(inputs, state)
+        logits, state = model(inputs, state, **_told(conditions, columns, device))
         total += float(summed_nats(logits[real], targets[real]))
+        predicted += int(real.sum())
         progress(int(real.sum()))
-    return total
+    return total, predicted
 
 
-def _windowed(model: LanguageModel, ids: np.ndarray, window: int, progress: Callable[[int], object]) -> float:
+def _windowed(
+    model: LanguageModel,
+    ids: np.ndarray,
+    window: int,
+    conditions: TextConditions | None,
+    progress: Callable[[int], object],
+) -> float:
     count = len(ids) - 1
     device = next(model.parameters()).device
     whole = count // window
@@ -102,7 +124,15 @@ def _windowed(model: LanguageModel, ids: np.ndarray, window: int, progress: Call
         block = ids[start : start + n * length + 1].astype(np.int64)
         inputs = torch.from_numpy(block[:-1]).view(n, length).to(device)
         targets = torch.from_numpy(block[1:]).view(n, length).to(device)
-        logits, _ = model(inputs, None)
+        columns = start + np.arange(n * length).reshape(n, length)
+        logits, _ = model(inputs, None, **_told(conditions, columns, device))
         total += float(summed_nats(logits, targets))
         progress(n * length)
     return total
+
+
+def _told(conditions: TextConditions | None, positions: np.ndarray, device: torch.device) -> dict[str, torch.Tensor]:
+    """What the model is told of tokens at positions (N, T) besides their ids."""
+    if conditions is None:
+        return {}
+    return {"conditions": conditions.at(positions).to(device), "resets": conditions.begins(positions)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from shlex import quote
 from typing import NamedTuple, Self, Unpack, overload
@@ -17,17 +18,20 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, result_table
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
-from textseq.data.token_files import DocumentSet, token_file
+from textseq.data.text import ConditionalDataset
+from textseq.data.token_files import DocumentSet
 from textseq.decoding.beam import Ended, beam_search
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.sampling import sample
 from textseq.decoding.stopping import StopStrings
-from textseq.errors import TextseqError
+from textseq.errors import TextseqError, unknown
 from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
 from textseq.metrics.signature import data_signature
 from textseq.nn.cells import State, Step
+from textseq.tasks.language_model.condition import Conditioned, condition_numbers, missing_condition
 from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
+from textseq.tasks.language_model.encoded import encoded
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.surprisal import TokenSurprisal, in_notebook
@@ -44,6 +48,11 @@ where paragraphs or speeches begin."""
 
 CHUNK = 4096
 """Tokens scored at a time; bounds the memory, not the context."""
+
+
+def condition_count(info: ModelInfo) -> int:
+    """K, the numbers of a model's condition; 0 if it has none."""
+    return len(info.labels) or info.vector_size
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,9 @@ class TextGenerator(Predictor[DocumentSet]):
 
     Args: as ``Predictor``. ``precision`` is that of generation; texts are scored in float32.
 
+    A conditional model needs a condition wherever it reads or writes a text: a label, shares of several labels, or a
+    vector (see ``condition.Conditioned``); ``under`` sets one for all.
+
     Example:
         >>> writer = textseq.load("shakespeare")
         >>> print(writer.generate("ROMEO:", max_new_tokens=400, seed=1))
@@ -107,6 +119,7 @@ class TextGenerator(Predictor[DocumentSet]):
         self, model: LanguageModel, tokenizer: Tokenizer, info: ModelInfo, *, precision: Precision = "float32"
     ) -> None:
         super().__init__(model, tokenizer, info, precision=precision)
+        self._default: Conditioned | None = None
         if precision != "float32":
             _ = self.step  # raises if the device does not support it
 
@@ -114,7 +127,9 @@ class TextGenerator(Predictor[DocumentSet]):
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
         config = LanguageModelConfig.from_dict(saved.info.model, where=str(saved.folder / "config.json"))
         model = checkpoint.build_with_weights(
-            lambda: LanguageModel(config, saved.tokenizer.size), saved.weights, saved.folder
+            lambda: LanguageModel(config, saved.tokenizer.size, condition_count(saved.info)),
+            saved.weights,
+            saved.folder,
         )
         return cls(model.to(pick_device(device)), saved.tokenizer, saved.info, precision=precision)
 
@@ -124,12 +139,18 @@ class TextGenerator(Predictor[DocumentSet]):
             values = (result["nats_per_token"], result["bits_per_character"], result["perplexity"])
             return tuple(f"{value:.{digits}f}" for value, digits in zip(values, (4, 4, 3), strict=True))
 
+        label = info.labels[0] if info.labels else ",".join("0" * info.vector_size)
+        flag, argument = (f" --condition {quote(label)}", f"condition={json.dumps(label)}") if label else ("", "")
         return CardText(
             pipeline="text-generation",
-            title="A recurrent language model",
-            command=f"textseq-sample --author {quote(name)}",
-            python=f"print(textseq.load({json.dumps(name)}).generate())",
-            trained_on=(f"- Language: {info.language or 'not stated'}.",),
+            title="A conditional recurrent language model" if label else "A recurrent language model",
+            command=f"textseq-sample --author {quote(name)}{flag}",
+            python=f"print(textseq.load({json.dumps(name)}).generate({argument}))",
+            trained_on=(
+                f"- Language: {info.language or 'not stated'}.",
+                *([f"- Conditions: {', '.join(info.labels)}."] if info.labels else ()),
+                *([f"- Condition: a vector of {info.vector_size} numbers."] if info.vector_size else ()),
+            ),
             results=result_table(("nats per token", "bits per character", "perplexity"), info, row),
             limits=(
                 "It continues text in the style of its training text; it knows no facts and repeats the prejudices of",
@@ -145,64 +166,135 @@ class TextGenerator(Predictor[DocumentSet]):
         """One step of the model for decoding. Built on first use: it holds a table with a row per token."""
         return self.model.stepper(self.precision)
 
-    def initial_state(self, batch: int) -> State:
-        """The state before a text for N rows, each tensor (L, N, H)."""
-        return self.model.initial_state(batch)
+    def under(self, condition: Conditioned) -> Self:
+        """The same generator, which reads and writes under a condition unless another is given.
+
+        Raises:
+            TextseqError: a condition that does not fit the model.
+        """
+        self._numbers(condition)
+        bound = copy.copy(self)
+        bound._default = condition
+        return bound
+
+    def _numbers(self, condition: Conditioned | None) -> torch.Tensor | None:
+        """The numbers of a condition, (K,), or of the one set by ``under``; None if the model has none."""
+        condition = self._default if condition is None else condition
+        labels, vector_size = self.info.labels, self.info.vector_size
+        if not condition_count(self.info):
+            if condition is not None:
+                raise TextseqError(f"condition: expected none, as the model has no condition; got {condition!r:.80}")
+            return None
+        if condition is None:
+            raise missing_condition(labels, vector_size)
+        return condition_numbers(condition, labels, vector_size).to(self.device)
+
+    def initial_state(self, batch: int, condition: Conditioned | None = None) -> State:
+        """The state before a text for N rows, each tensor (L, N, H); of a conditional model with the condition."""
+        with torch.no_grad():
+            return self.model.initial_state(batch, self._numbers(condition))
 
     @overload
-    def generate(self, prompts: str = "", **settings: Unpack[GenerationSettings]) -> str: ...  # type: ignore[overload-overlap]
+    def generate(  # type: ignore[overload-overlap]
+        self, prompts: str = "", *, condition: Conditioned | None = None, **settings: Unpack[GenerationSettings]
+    ) -> str: ...
     @overload
-    def generate(self, prompts: Sequence[str], **settings: Unpack[GenerationSettings]) -> list[str]: ...
-    def generate(self, prompts: str | Sequence[str] = "", **settings: Unpack[GenerationSettings]) -> str | list[str]:
+    def generate(
+        self, prompts: Sequence[str], *, condition: Conditioned | None = None, **settings: Unpack[GenerationSettings]
+    ) -> list[str]: ...
+    def generate(
+        self,
+        prompts: str | Sequence[str] = "",
+        *,
+        condition: Conditioned | None = None,
+        **settings: Unpack[GenerationSettings],
+    ) -> str | list[str]:
         """Generate a text for each prompt: the prompt and its continuation.
 
         Args:
             prompts: the beginnings of the texts. With "" a text begins where a paragraph or speech does.
+            condition: of a conditional model.
             settings: the fields of ``GenerationConfig``.
 
         Raises:
-            TextseqError: an unknown setting or one outside its range, or several texts per prompt (``generate_all``).
+            TextseqError: an unknown setting or one outside its range, a condition that does not fit the model, or
+                several texts per prompt (``generate_all``).
         """
-        return each(prompts, lambda texts: ["".join(self.stream(text, **settings)) for text in texts])
+        return each(
+            prompts, lambda texts: ["".join(self.stream(text, condition=condition, **settings)) for text in texts]
+        )
 
     __call__ = generate
 
-    def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
-        """Generate a text piece by piece: the prompt, then text that can no longer change."""
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        condition: Conditioned | None = None,
+        changes: Mapping[int, Conditioned] | None = None,
+        **settings: Unpack[GenerationSettings],
+    ) -> Iterator[str]:
+        """Generate a text piece by piece: the prompt, then text that can no longer change.
+
+        Args:
+            prompt: as of ``generate``, as are its errors.
+            condition: of a conditional model.
+            changes: conditions that take its place after so many generated tokens, such as ``{200: "poe"}``.
+            settings: the fields of ``GenerationConfig``.
+        """
         config = GenerationConfig.from_dict(settings, where="generate")
         if config.num_return_sequences != 1:
             raise TextseqError(
                 f"num_return_sequences: expected 1, got {config.num_return_sequences}; use generate_all() for several"
             )
-        context = self.context(prompt)  # raises for invalid prompts before the first piece
-        return self._stream(prompt, context, config, token_bias(config.logit_bias, self.tokenizer, self.device))
+        context = self.context(prompt, condition)  # raises for invalid prompts before the first piece
+        state = self.initial_state(1, condition)
+        told = {count: self.initial_state(1, later)[-1] for count, later in (changes or {}).items()}
+        if told and config.num_beams > 1:
+            raise TextseqError(f"changes: expected sampling, got num_beams {config.num_beams}; leave one of them out")
+
+        def changed(count: int, state: State) -> State:
+            return (*state[:-1], told[count]) if count in told else state
+
+        bias = token_bias(config.logit_bias, self.tokenizer, self.device)
+        return self._stream(prompt, context, state, config, bias, changed if told else None)
 
     def _stream(
-        self, prompt: str, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None
+        self,
+        prompt: str,
+        context: torch.Tensor,
+        state: State,
+        config: GenerationConfig,
+        bias: torch.Tensor | None,
+        between: Callable[[int, State], State] | None,
     ) -> Iterator[str]:
         if prompt:
             yield prompt
         if config.num_beams > 1:
-            yield from filter(None, self._search(context, config, bias))
+            yield from filter(None, self._search(context, state, config, bias))
             return
         decoder = self.tokenizer.stream()
         stops = StopStrings(config.stop_strings)
-        for tokens in self._tokens(context, config, bias):
+        for tokens in sample(self.step, context, state, config, bias=bias, between=between):
             yield from filter(None, [stops.feed(decoder.feed(int(tokens[0])))])
             if stops.stopped:
                 return
         yield from filter(None, [stops.feed(decoder.finish()) + stops.finish()])
 
-    def generate_all(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> list[str]:
+    def generate_all(
+        self, prompt: str = "", *, condition: Conditioned | None = None, **settings: Unpack[GenerationSettings]
+    ) -> list[str]:
         """Generate ``num_return_sequences`` texts of a prompt in one batch; those of beam search differ, best first."""
         config = GenerationConfig.from_dict(settings, where="generate_all")
-        bias, context = token_bias(config.logit_bias, self.tokenizer, self.device), self.context(prompt)
+        bias, context = token_bias(config.logit_bias, self.tokenizer, self.device), self.context(prompt, condition)
+        count = config.num_return_sequences
         if config.num_beams > 1:
-            return [prompt + text for text in self._search(context, config, bias)]
-        decoders = [self.tokenizer.stream() for _ in range(config.num_return_sequences)]
+            return [prompt + text for text in self._search(context, self.initial_state(1, condition), config, bias)]
+        decoders = [self.tokenizer.stream() for _ in range(count)]
         stops = [StopStrings(config.stop_strings) for _ in decoders]
         texts = [prompt] * len(decoders)
-        for tokens in self._tokens(context, config, bias):
+        state = self.initial_state(count, condition)
+        for tokens in sample(self.step, context.expand(count, -1), state, config, bias=bias):
             for row, token in enumerate(tokens.tolist()):
                 texts[row] += stops[row].feed(decoders[row].feed(token))
             if all(stop.stopped for stop in stops):
@@ -210,32 +302,34 @@ class TextGenerator(Predictor[DocumentSet]):
         rest = (stop.feed(decoder.finish()) + stop.finish() for stop, decoder in zip(stops, decoders, strict=True))
         return [text + end for text, end in zip(texts, rest, strict=True)]
 
-    def score(self, text: str) -> Score:
+    def score(self, text: str, *, condition: Conditioned | None = None) -> Score:
         """The surprisal of a text that begins on a new line, from the initial state.
 
         Raises:
-            TextseqError: a text without tokens.
+            TextseqError: a text without tokens, or a condition that does not fit the model.
         """
         targets = torch.from_numpy(self.tokenizer.encode(text)).to(self.device)
         if len(targets) == 0:
             kind = "one without known characters" if text else "an empty one"
             raise TextseqError(f"score: expected a text, got {kind}; give at least one character of the vocabulary")
-        chunks = zip(self._logits(torch.cat([self._start(), targets[:-1]])), torch.split(targets, CHUNK), strict=True)
+        read = self._logits(torch.cat([self.start_token(), targets[:-1]]), condition)
+        chunks = zip(read, torch.split(targets, CHUNK), strict=True)
         losses = [cross_entropy(logits, chunk, reduction="none") for logits, chunk in chunks]
         surprisal = tuple(torch.cat(losses).tolist())
         names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
         pieces = (TokenSurprisal(*piece) for piece in align_to_text(self.tokenizer, text, surprisal))
         return Score(names, surprisal, tuple(pieces), sum(map(len, self.tokenizer.normalized([text]))))
 
-    def next(self, prompt: str = "", count: int = 10) -> list[NextToken]:
+    def next(self, prompt: str = "", count: int = 10, *, condition: Conditioned | None = None) -> list[NextToken]:
         """The likeliest next tokens after a prompt that begins on a new line, best first.
 
         Args:
             prompt: "" is allowed.
             count: how many; at most the size of the vocabulary.
+            condition: of a conditional model.
 
         Raises:
-            TextseqError: a count below 1.
+            TextseqError: a count below 1, or a condition that does not fit the model.
 
         Example:
             >>> writer.next("RO", 2)
@@ -243,14 +337,14 @@ class TextGenerator(Predictor[DocumentSet]):
         """
         if count < 1:
             raise TextseqError(f"next: expected a count of at least 1, got {count}; ask for more tokens")
-        *_, logits = self._logits(self.context(prompt)[0])
+        *_, logits = self._logits(self.context(prompt, condition)[0], condition)
         best = logits[-1].softmax(dim=0).topk(min(count, logits.shape[1]))
         names = (self.tokenizer.vocabulary[token] for token in best.indices.tolist())
         return [NextToken(*choice) for choice in zip(names, best.values.tolist(), strict=True)]
 
-    def _logits(self, ids: torch.Tensor) -> Iterator[torch.Tensor]:
+    def _logits(self, ids: torch.Tensor, condition: Conditioned | None) -> Iterator[torch.Tensor]:
         """The logits after each token of one text (T,), in chunks of at most ``CHUNK`` tokens: (t, V)."""
-        state = self.model.initial_state(1)
+        state = self.initial_state(1, condition)
         for chunk in torch.split(ids, CHUNK):
             with torch.inference_mode():
                 logits, state = self.model(chunk.unsqueeze(0), state)
@@ -275,50 +369,59 @@ class TextGenerator(Predictor[DocumentSet]):
             progress: called with the number of predictions of each forward pass.
 
         Raises:
-            TextseqError: the text lacks the split, or it has fewer than two tokens.
+            TextseqError: the text lacks the split, or it has fewer than two tokens; or its documents have other
+                conditions than the model.
         """
-        tokens = token_file(dataset, split, self.tokenizer, cache_folder())
+        if condition_count(self.info):
+            dataset = self._with_known_conditions(dataset)
+        text = encoded(dataset, split, self.tokenizer, cache_folder())
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
         return measure(
             self.model,
-            tokens.ids,
+            text.tokens.ids,
             setup=setup,
-            characters=tokens.characters,
+            characters=text.tokens.characters,
+            conditions=text.conditions if condition_count(self.info) else None,
             window=window,
             streams=streams,
             progress=progress,
         )
 
-    def _start(self) -> torch.Tensor:
+    def _with_known_conditions(self, dataset: DocumentSet) -> ConditionalDataset:
+        """The dataset with the model's labels in its order."""
+        if not isinstance(dataset, ConditionalDataset) or dataset.vector_size != self.info.vector_size:
+            raise TextseqError(
+                f"expected texts with {'labels' if self.info.labels else 'vectors'} that the model is conditioned on, "
+                f"got '{dataset.name}'; name a corpus or --labelled files that have them"
+            )
+        for label in dataset.labels:
+            if label not in self.info.labels:
+                raise unknown("label", label, self.info.labels)
+        return replace(dataset, labels=self.info.labels)
+
+    def start_token(self) -> torch.Tensor:
         """The id of ``START``, (1,), or 0 if the vocabulary lacks it."""
         first = int(self.tokenizer.encode(START)[0])
         return torch.tensor([0 if first in self.tokenizer.fallback else first], device=self.device)
 
-    @cached_property
-    def _opening(self) -> torch.Tensor:
+    def _opening(self, condition: Conditioned | None) -> torch.Tensor:
         """What precedes a text without a prompt: ``START``, twice where blank lines are usual, as ids (1,) or (2,)."""
-        start = self._start()
-        with torch.inference_mode():
-            logits, _ = self.model(start.unsqueeze(0), self.model.initial_state(1))
-        likely = logits[0, -1].float().softmax(-1)[start] >= BLANK_LINE
+        start = self.start_token()
+        (logits,) = self._logits(start, condition)
+        likely = logits[-1].softmax(-1)[start] >= BLANK_LINE
         return start.repeat(2) if bool(likely) and self.tokenizer.decode(start.cpu().numpy()) == START else start
 
-    def context(self, prompt: str) -> torch.Tensor:
+    def context(self, prompt: str, condition: Conditioned | None = None) -> torch.Tensor:
         """What precedes a text and its prompt as ids, (1, T)."""
         if not prompt:
-            return self._opening.unsqueeze(0)
+            return self._opening(condition).unsqueeze(0)
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
-        return torch.cat([self._start(), ids]).unsqueeze(0)
+        return torch.cat([self.start_token(), ids]).unsqueeze(0)
 
-    def _tokens(
-        self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None
-    ) -> Iterator[torch.Tensor]:
-        n = config.num_return_sequences
-        return sample(self.step, context.expand(n, -1), self.model.initial_state(n), config, bias=bias)
-
-    def _search(self, context: torch.Tensor, config: GenerationConfig, bias: torch.Tensor | None) -> list[str]:
+    def _search(
+        self, context: torch.Tensor, state: State, config: GenerationConfig, bias: torch.Tensor | None
+    ) -> list[str]:
         """Distinct continuations of the prompt by beam search, best first."""
-        state = self.model.initial_state(1)
         (hypotheses,) = beam_search(
             self.step, context, state, config, bias=bias, ended=self._ended(config.stop_strings)
         )

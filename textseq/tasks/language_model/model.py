@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from textseq.config.decoding import Precision
+from textseq.errors import TextseqError
 from textseq.nn.cells import CELLS, State, Step, Weights
-from textseq.nn.dropout import Dropout, keep_mask
+from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.compiled.text_loop import with_loop
 from textseq.nn.kernels.inference_weights import preparation
@@ -22,7 +23,9 @@ from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sample
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
+from textseq.nn.trace import RecurrentTrace
 from textseq.tasks.language_model.batches import WindowBatch
+from textseq.tasks.language_model.condition import Condition
 from textseq.tasks.language_model.config import LanguageModelConfig
 
 
@@ -32,45 +35,109 @@ class LanguageModel(nn.Module):
     Args:
         config: sizes and cell.
         vocabulary_size: V.
+        condition_numbers: K, the numbers of a condition (see ``Condition``); 0: without one.
+
+    The state of a conditional model has one more part, the condition's vector c (1, N, C): whatever passes the state on
+    passes on the condition, row by row.
+
+    Raises:
+        TextseqError: a condition with a backward language model.
     """
 
-    def __init__(self, config: LanguageModelConfig, vocabulary_size: int) -> None:
+    def __init__(self, config: LanguageModelConfig, vocabulary_size: int, condition_numbers: int = 0) -> None:
         super().__init__()
+        if condition_numbers and config.bidirectional:
+            raise TextseqError("--bidirectional: expected a model without a condition; leave one of them out")
         self.config = config
+        size = config.embedding_size + (config.condition_size if condition_numbers else 0)
         locked = config.locked_dropout
         self.embedding = Embedding(vocabulary_size, config.embedding_size)
         self.embedding_dropout = Dropout(config.embedding_dropout, locked=locked)
-        self.recurrent = _stack(config)
-        self.reverse = _stack(config) if config.bidirectional else None
+        self.recurrent = _stack(config, input_size=size)
+        self.reverse = _stack(config, input_size=size) if config.bidirectional else None
         self.dropout = Dropout(config.dropout, locked=locked)
         self.output = nn.Linear(config.hidden_size, vocabulary_size)
         if config.tie_embeddings:
             self.output.weight = self.embedding.weight
+        shape = {"num_layers": config.num_layers, "hidden_size": config.hidden_size}
+        self.condition = (
+            Condition(condition_numbers, config.condition_size, states=self.recurrent.cell.states, **shape)
+            if condition_numbers
+            else None
+        )
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding; tied ones belong to the output."""
         stacks = [stack.layer_groups() for stack in (self.recurrent, self.reverse) if stack is not None]
         layers = ([*itertools.chain(*directions)] for directions in zip(*stacks, strict=True))
-        embedding = [] if self.config.tie_embeddings else [[*self.embedding.parameters()]]
-        return [[*self.output.parameters()], *layers, *embedding]
+        embedding = [] if self.config.tie_embeddings else [*self.embedding.parameters()]
+        lowest = embedding + ([] if self.condition is None else [*self.condition.parameters()])
+        return [[*self.output.parameters()], *layers, *([lowest] if lowest else [])]
 
-    def initial_state(self, batch: int) -> State:
-        """The state before a text, each tensor (L, N, H)."""
-        return self.recurrent.initial_state(batch)
+    def initial_state(self, batch: int, condition: Tensor | None = None) -> State:
+        """The state before a text, each tensor (L, N, H).
 
-    def forward(self, ids: Tensor, state: State | None = None, *, resets: Tensor | None = None) -> tuple[Tensor, State]:
+        Args:
+            batch: N.
+            condition: the numbers of a conditional model's condition, (K,); None: zero.
+        """
+        if self.condition is None:
+            return self.recurrent.initial_state(batch)
+        numbers = self.condition.table.new_zeros(len(self.condition.table)) if condition is None else condition
+        c = self.condition(numbers).expand(batch, -1)
+        return (*self._start(c), c.unsqueeze(0))
+
+    def _start(self, c: Tensor) -> State:
+        """The recurrent layers' state before a text with the condition's vector c (N, C)."""
+        assert self.condition is not None
+        parts = zip(self.recurrent.initial_state(len(c)), self.condition.initial_state(c), strict=True)
+        return tuple(zero + conditioned for zero, conditioned in parts)
+
+    def forward(
+        self,
+        ids: Tensor,
+        state: State | None = None,
+        *,
+        resets: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
         """Logits of the token after each position.
 
         Args:
             ids: (N, T).
             state: the state before the first token; None: the initial state.
             resets: (N, T) booleans on the CPU, true where the state of a row is reset before that token.
+            conditions: the numbers of the condition at each token, (N, T, K); None: that of the state.
 
         Returns:
             Logits (N, T, V) and the state after the last token.
         """
-        h, state = self.recurrent(self._embed(ids), state, resets=resets)  # (N, T, H)
+        h, state = self._read(self._embed(ids), state, conditions, resets)  # (N, T, H)
         return self._logits(h), state
+
+    def _read(
+        self,
+        x: Tensor,
+        state: State | None,
+        conditions: Tensor | None,
+        resets: Tensor | None = None,
+        masks: DropoutMasks | None = None,
+    ) -> tuple[Tensor, State]:
+        """The recurrent layers over token vectors (N, T, E), joined by the condition: outputs (N, T, H) and state."""
+        if self.condition is None:
+            unconditional: tuple[Tensor, State] = self.recurrent(x, state, resets=resets, masks=masks)
+            return unconditional
+        if conditions is not None:
+            c = self.condition(conditions)  # (N, T, C)
+        else:
+            state = self.initial_state(len(x)) if state is None else state
+            c = state[-1].transpose(0, 1).expand(-1, x.shape[1], -1)
+        inputs = _joined(x, c)
+        before = None if state is None else state[:-1]
+        h, after = self.recurrent(
+            inputs, before, resets=resets, restart=lambda step: self._start(c[:, step]), masks=masks
+        )
+        return h, (*after, c[:, -1].unsqueeze(0))
 
     def loss(self, batch: WindowBatch, state: State | None) -> Loss:
         """The loss of one window of truncated back-propagation through time.
@@ -80,14 +147,16 @@ class LanguageModel(nn.Module):
         of the backward stack is part of the penalty.
         """
         x = self._embed(batch.inputs)  # (N, T, E)
-        resets = batch.resets
         masks = self.recurrent.sample_masks(x.shape[0])
-        h, carried = self.recurrent(
-            x[:, : batch.carry], state, resets=None if resets is None else resets[:, : batch.carry], masks=masks
-        )
+        first, rest = slice(batch.carry), slice(batch.carry, None)
+
+        def read(steps: slice, state: State | None) -> tuple[Tensor, State]:
+            conditions, resets = (part if part is None else part[:, steps] for part in (batch.conditions, batch.resets))
+            return self._read(x[:, steps], state, conditions, resets, masks)
+
+        h, carried = read(first, state)
         if batch.carry < x.shape[1]:
-            rest = None if resets is None else resets[:, batch.carry :]
-            tail, _ = self.recurrent(x[:, batch.carry :], carried, resets=rest, masks=masks)
+            tail, _ = read(rest, carried)
             h = torch.cat([h, tail], dim=1)
         h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), contiguous after the kernels
         outputs, targets = [h], [batch.targets[:, -batch.scored :].t().flatten()]
@@ -129,6 +198,16 @@ class LanguageModel(nn.Module):
         dropped: Tensor = self.embedding_dropout(vectors)
         return dropped.transpose(0, 1)
 
+    def trace(self, ids: Tensor, state: State) -> RecurrentTrace:
+        """Every step's states and gates, for the ids of one text (T,) from a state of ``initial_state(1)``."""
+        x = self.embedding(ids).unsqueeze(0)
+        if self.condition is not None:
+            *parts, c = state
+            x, state = _joined(x, c.expand(-1, len(ids), -1)), tuple(parts)
+        _, _, trace = self.recurrent(x, state, return_trace=True)
+        read: RecurrentTrace = trace
+        return read
+
     def _logits(self, h: Tensor) -> Tensor:
         """(N, T, H) -> (N, T, V), in the memory layout of the kernels."""
         logits: Tensor = self.output(self.dropout(h.transpose(0, 1)))
@@ -153,7 +232,11 @@ class LanguageModel(nn.Module):
         """
         prepare = preparation(precision)
         with torch.no_grad():
-            table = self.recurrent.input_gates(self.embedding.weight)  # (V, G*H)
+            embedding, condition = self.embedding.weight, None
+            if self.condition is not None:
+                condition = self.recurrent.layers[0].get_parameter("weight_ih_l0")[:, embedding.shape[1] :]  # (G*H, C)
+                embedding = pad(embedding, (0, condition.shape[1]))
+            table = self.recurrent.input_gates(embedding)  # (V, G*H)
             stack = self.recurrent.stepper(prepare)
             output_weights = Weights(self.output.weight, self.output.bias)
             output = prepare(output_weights)
@@ -164,10 +247,27 @@ class LanguageModel(nn.Module):
                 h, state = stack(table.index_select(0, tokens), state)
                 return output.product(h), state
 
-        return with_loop(step, self.recurrent, table, output_weights, precision)
+        def conditional_step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            assert condition is not None
+            *parts, c = state
+            with threads_for(len(tokens) * largest):
+                if self.config.layer_norm:  # which the sum of token and condition passes as one
+                    gates = self.recurrent.input_gates(torch.cat([self.embedding.weight[tokens], c[0]], dim=1))
+                else:
+                    gates = table.index_select(0, tokens) + linear(c[0], condition)
+                h, after = stack(gates, tuple(parts))
+                return output.product(h), (*after, c)
+
+        chosen = step if condition is None else conditional_step
+        return with_loop(chosen, self.recurrent, table, output_weights, precision, condition)
 
 
-def _stack(config: LanguageModelConfig) -> Recurrent:
+def _joined(x: Tensor, c: Tensor) -> Tensor:
+    """(N, T, E) and (N, T, C) -> (N, T, E + C), with time first in memory."""
+    return torch.cat([x.transpose(0, 1), c.transpose(0, 1)], dim=2).transpose(0, 1)
+
+
+def _stack(config: LanguageModelConfig, input_size: int) -> Recurrent:
     """The recurrent layers of one direction."""
     zoneout = (config.zoneout, config.zoneout_cell)[: CELLS[config.cell].states]
-    return Recurrent.from_config(config, bidirectional=False, zoneout=zoneout)
+    return Recurrent.from_config(config, input_size=input_size, bidirectional=False, zoneout=zoneout)

@@ -7,15 +7,15 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Any, Unpack, cast
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.registry import ModelEntry
 from textseq.data.in_memory import Column, text_files
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import TextData, file_names
-from textseq.data.text import TextDataset
-from textseq.data.token_files import TokenFile, token_file, tokenizer_for
+from textseq.data.text import ConditionalDataset, TextDataset
+from textseq.data.token_files import TokenFile, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
@@ -23,18 +23,24 @@ from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
+from textseq.tasks.language_model.condition import Conditioned
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+from textseq.tasks.language_model.encoded import EncodedText, encoded
 from textseq.tasks.language_model.evaluate import measure
-from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.language_model.generator import TextGenerator, condition_count
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import LANGUAGE_MODEL
 from textseq.tasks.predictor import Metrics
-from textseq.tokenizers.base import Tokenizer
+from textseq.tokenizers.base import Tokenizer, counted
 from textseq.tokenizers.registry import load_tokenizer
 from textseq.training.events import Evaluation
 
 FINAL_TOKENS = 500_000
 """Tokens of the validation split that the final measurement reads at most; ``textseq-evaluate`` reads all."""
+CONDITIONS_SHOWN = 3
+"""Conditions of the texts shown after each evaluation of a conditional model."""
+SHOWN_WIDTH = 60
+"""Characters of a condition that are shown."""
 SAMPLE_TOKENS = 200
 """Tokens of the text shown after each evaluation."""
 LETTERS_READ = 20_000
@@ -49,7 +55,9 @@ def train(
     corpus: str | None = None,
     *,
     text: Sequence[Path | str] | Path = (),
+    labelled: Sequence[Path | str] | Path = (),
     texts: Column | None = None,
+    condition: str | None = None,
     encoding: str | None = None,
     validation: float | None = None,
     vectors: str | None = None,
@@ -63,8 +71,10 @@ def train(
     Args:
         corpus: a corpus by name; or
         text: one's own files and folders; or
+        labelled: one's own texts with labels or vectors, which the model is conditioned on, files or folders; or
         texts: one's own texts in memory: a list, an array, a column of pandas, polars or Hugging Face datasets. Each is
             a document: the state is reset before it.
+        condition: what the model is told about each text: "label", "vector" or "none"; default: as ``TextData``.
         encoding: of these files; default: UTF-8.
         validation: share at their end that is kept for validation; default: ``TextData.validation``.
         vectors: word vectors that the token vectors begin with: a file or a name.
@@ -77,15 +87,19 @@ def train(
         >>> writer = textseq.train(text="novel.txt", name="mine")
         >>> writer.generate("It was")
     """
-    given = {"corpus": corpus, "encoding": encoding, "validation": validation, "vectors": vectors}
-    set_ = {name: value for name, value in given.items() if value is not None}
+    given = {"corpus": corpus, "condition": condition, "encoding": encoding, "validation": validation}
+    set_ = {name: value for name, value in {**given, "vectors": vectors}.items() if value is not None}
     files = file_names(text) if texts is None else (*file_names(text), *text_files(texts))
-    named = TextData.from_dict({**set_, "text": files}, where="train")
+    named = TextData.from_dict({**set_, "text": files, "labelled": file_names(labelled)}, where="train")
     predictor = run.train(LANGUAGE_MODEL, run.data_source(data_source, named), model=model, data=data, **options)
     return cast(TextGenerator, predictor)
 
 
-class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
+Text = TextDataset | LabelledDataset | ConditionalDataset
+"""What a language model is trained on."""
+
+
+class LanguageModelRun(Run[Text, TextGenerator]):
     """A run of a language model."""
 
     tokenizer: Tokenizer
@@ -93,22 +107,33 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
     batches: Streams
 
     @classmethod
-    def make_tokenizer(cls, dataset: TextDataset | LabelledDataset, data: DataConfig, report: Report) -> Tokenizer:
+    def info_of(cls, dataset: Text) -> dict[str, Any]:
+        """Language and condition; labels that the model is not conditioned on are none of it."""
+        conditional = isinstance(dataset, ConditionalDataset)
+        names = ("language", "labels", "vector_size") if conditional else ("language",)
+        return {name: getattr(dataset, name) for name in names}
+
+    @classmethod
+    def make_tokenizer(cls, dataset: Text, data: DataConfig, report: Report) -> Tokenizer:
         return tokenizer_for(dataset, data, cache_folder(), report)
 
     @classmethod
-    def extend_tokenizer(
-        cls, dataset: TextDataset | LabelledDataset, data: DataConfig, saved: Checkpoint
-    ) -> tuple[Tokenizer, str]:
+    def extend_tokenizer(cls, dataset: Text, data: DataConfig, saved: Checkpoint) -> tuple[Tokenizer, str]:
         return saved.tokenizer.extended(dataset.documents("train"), data)
 
     @cached_property
-    def tokens(self) -> TokenFile:
+    def text(self) -> EncodedText:
         """The training text."""
-        return token_file(self.dataset, "train", self.tokenizer, cache_folder())
+        return encoded(self.dataset, "train", self.tokenizer, cache_folder())
+
+    @property
+    def tokens(self) -> TokenFile:
+        """Its tokens."""
+        return self.text.tokens
 
     def make_model(self) -> LanguageModel:
-        return LanguageModel(self.config(LanguageModelConfig, self.info.model), self.tokenizer.size)
+        config = self.config(LanguageModelConfig, self.info.model)
+        return LanguageModel(config, self.tokenizer.size, condition_count(self.info))
 
     def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
         """The one with the smallest alphabet of those that know the letters of the text."""
@@ -124,30 +149,33 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
 
     def make_batches(self, rows: int) -> Streams:
         data = replace(self.config(DataConfig, self.info.data), batch_size=rows)
-        return Streams(self.tokens, data, self.training.seed)
+        return Streams(self.tokens, data, self.training.seed, self.text.conditions)
 
     def prepare_validation(self, rows: int) -> None:
-        self.validation = token_file(self.dataset, "validation", self.tokenizer, cache_folder())
-        if len(self.validation.ids) < 2:
+        self.validation = encoded(self.dataset, "validation", self.tokenizer, cache_folder())
+        if (count := len(self.validation.tokens.ids)) < 2:
             raise TextseqError(
-                f"--validation: expected a validation split of at least 2 tokens, got {len(self.validation.ids)}; "
+                f"--validation: expected a validation split of at least 2 tokens, got {count}; "
                 "set a larger share, or 0 for none"
             )
 
     @property
     def summary(self) -> str:
         tokens, streams = len(self.tokens.ids), self.batches.streams
-        return f"vocabulary {self.tokenizer.size}, {tokens:,} training tokens in {streams} streams"
+        told = f" with {counted(label=len(self.info.labels))}" if self.info.labels else ""
+        return f"vocabulary {self.tokenizer.size}, {tokens:,} training tokens{told} in {streams} streams"
 
     def predictor(self) -> TextGenerator:
         return TextGenerator(self.model, self.tokenizer, self.info)
 
     def final_metrics(self, predictor: TextGenerator) -> list[Metrics]:
         """The loss with the state carried, and by windows."""
-        count = min(len(self.validation.ids) - 1, FINAL_TOKENS)
+        most = len(self.validation.tokens.ids) - 1
+        first = most if self.validation.conditions else FINAL_TOKENS  # whose beginning has only some of the conditions
+        count = min(most, first)
         with self.measuring(2 * count) as bar:
             metrics = [
-                self._measure(predictor.model, window=window, first=FINAL_TOKENS, progress=bar.update)
+                self._measure(predictor.model, window=window, first=first, progress=bar.update)
                 for window in (None, self.batches.config.window)
             ]
         for one in metrics:
@@ -164,7 +192,16 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
         return Evaluation(metrics.nats_per_token, results, text)
 
     def sample(self) -> str:
-        return self.predictor().generate("", max_new_tokens=SAMPLE_TOKENS, seed=self.training.seed)
+        """A text; of a conditional model one for each of the first conditions."""
+        generator, seed = self.predictor(), self.training.seed
+        if not isinstance(self.dataset, ConditionalDataset):
+            return generator.generate("", max_new_tokens=SAMPLE_TOKENS, seed=seed)
+        lines = []
+        for name in self.dataset.conditions[:CONDITIONS_SHOWN]:
+            condition: Conditioned = [*map(float, name.split())] if self.dataset.vectors else name
+            text = generator.generate("", condition=condition, max_new_tokens=SAMPLE_TOKENS, seed=seed)
+            lines.append(f"--- {name[:SHOWN_WIDTH]}\n{text.strip()}")
+        return "\n".join(lines)
 
     def _measure(
         self,
@@ -177,9 +214,10 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
     ) -> LanguageModelMetrics:
         return measure(
             model,
-            self.validation.ids,
+            self.validation.tokens.ids,
             setup=f"corpus:{self.dataset.name}|split:validation|tokenizer:{self.tokenizer.signature}",
-            characters=self.validation.characters,
+            characters=self.validation.tokens.characters,
+            conditions=self.validation.conditions,
             window=window,
             streams=streams,
             first=first,
@@ -189,6 +227,15 @@ class LanguageModelRun(Run[TextDataset | LabelledDataset, TextGenerator]):
     def init_weights(self, init: Checkpoint) -> str:
         other = TextGenerator.open(init)
         check_shape(init.folder, other.model.config.shape(), self.model.config.shape())
+        have, want = condition_count(init.info), condition_count(self.info)
+        if bool(have) != bool(want) or init.info.vector_size != self.info.vector_size:
+            there, here = ("with" if count else "without" for count in (have, want))
+            raise TextseqError(
+                f"--from: expected a model {here} a condition such as that of the data, got {init.folder}, which is "
+                f"{there} one or has another; name another, or set --condition"
+            )
         tables = dict.fromkeys(TABLES, Rows(self.tokenizer.vocabulary, init.tokenizer.vocabulary))
+        if self.info.labels:
+            tables["condition.table"] = Rows(self.info.labels, init.info.labels)
         copied = copy_weights(self.model, other.model.state_dict(), tables)
         return f"{copied[TABLES[-1]]} of {self.tokenizer.size} tokens are known there"

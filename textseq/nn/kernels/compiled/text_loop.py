@@ -84,7 +84,14 @@ class CompilableStep:
         return self.made
 
 
-def with_loop(step: Step, recurrent: Recurrent, table: Tensor, output: Weights, precision: Precision) -> Step:
+def with_loop(
+    step: Step,
+    recurrent: Recurrent,
+    table: Tensor,
+    output: Weights,
+    precision: Precision,
+    condition: Tensor | None = None,
+) -> Step:
     """The step, with a loop if numba is there and the loop covers this network: LSTM or GRU on the CPU in float32.
 
     Args:
@@ -93,6 +100,7 @@ def with_loop(step: Step, recurrent: Recurrent, table: Tensor, output: Weights, 
         table: the first layer's input gates, (V, G*H).
         output: the output layer's weights, (V, H) and (V,).
         precision: of the products.
+        condition: the first layer's weights of a condition (G*H, C), whose vector is the last part of the state.
     """
     plain_cell = recurrent.cell.step in {lstm_step, gru_step} and not recurrent.zoneout
     if not plain_cell or recurrent.step_weights(0)[1].gain is not None:
@@ -100,7 +108,7 @@ def with_loop(step: Step, recurrent: Recurrent, table: Tensor, output: Weights, 
     if table.device.type != "cpu" or table.dtype != torch.float32 or find_spec("numba") is None:
         return step
     multiply_adds = recurrent.multiply_adds * (2 * len(recurrent.layers) - 1) + output.hh.numel()
-    return CompilableStep(step, lambda: TextLoop(recurrent, table, output, precision), multiply_adds)
+    return CompilableStep(step, lambda: TextLoop(recurrent, table, output, precision, condition), multiply_adds)
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,14 @@ class TextLoop:
         ImportError, RuntimeError: numba does not work here, or finds no folder for its cache.
     """
 
-    def __init__(self, recurrent: Recurrent, table: Tensor, output: Weights, precision: Precision) -> None:
+    def __init__(
+        self,
+        recurrent: Recurrent,
+        table: Tensor,
+        output: Weights,
+        precision: Precision,
+        condition: Tensor | None = None,
+    ) -> None:
         from textseq.nn.kernels.compiled import numba_loop
 
         self.numba_loop = numba_loop
@@ -155,6 +170,9 @@ class TextLoop:
             biases=torch.cat(biases).numpy(),
             table=table.detach().contiguous().numpy(),
         )
+        self.table, self.condition = table.detach(), None if condition is None else condition.detach()
+        self.told: Tensor | None = None
+        """The condition's vector (C,) that is part of the network's table."""
         self.vocabulary_size = len(table)
         self.block = min(64, max(1, BLOCK // sum(rows * columns for _, _, _, rows, columns, *_ in products)))
         """Tokens of a call."""
@@ -166,7 +184,7 @@ class TextLoop:
 
         Args:
             given: tokens to read, (P,), at least one.
-            state: before the first of them, each tensor (L, 1, H).
+            state: before the first of them, each tensor (L, 1, H); with a condition its vector (1, 1, C) too.
             noise: from the exponential distribution, (T, V).
             config: temperature, top-k, top-p, min-p.
             bias: added to the logits, (V,).
@@ -179,14 +197,25 @@ class TextLoop:
             bias=np.zeros(self.vocabulary_size, np.float32) if bias is None else bias.float().numpy(),
         )
         tokens = np.concatenate([given.numpy(), np.zeros(len(noise), np.int64)])
+        further: State = ()
+        if self.condition is not None:
+            state, further = state[:-1], state[-1:]
+            self._tell(further[0][0, 0])
         after = [part[:, 0].detach().numpy().copy() for part in state]
         logits = np.zeros(self.vocabulary_size, np.float32)
         self.numba_loop.write(self.network, choice, tokens, len(given), noise.numpy(), after[0], after[-1], logits)
         return Written(
             tokens=torch.from_numpy(tokens[len(given) :]),
-            state=tuple(torch.from_numpy(part).unsqueeze(1) for part in after),
+            state=(*(torch.from_numpy(part).unsqueeze(1) for part in after), *further),
             logits=torch.from_numpy(logits),
         )
+
+    def _tell(self, c: Tensor) -> None:
+        """Add what a condition's vector (C,) gives the first layer's gates to every token's."""
+        assert self.condition is not None
+        if self.told is None or not torch.equal(self.told, c):
+            self.told = c.clone()
+            self.network = self.network._replace(table=(self.table + self.condition @ c).numpy())
 
 
 def _length(parts: Sequence[Tensor]) -> int:
