@@ -40,7 +40,8 @@ class BatchRow:
 
     prompt: Sequence[int]
     config: DecodingConfig
-    generator: torch.Generator
+    generator: torch.Generator | None
+    """Of a text with a seed; None: that of the batch."""
     bias: Tensor | None
     alternatives: int | None
     """Number of likeliest tokens to report with each choice; None: report no log-probabilities."""
@@ -104,6 +105,7 @@ class ContinuousBatch:
         self._initial_state = initial_state
         self._device = torch.device(device)
         self._seeded_rows = seeded_rows
+        self._generator = random_generator(self._device, None)
         self._state: State = ()
         self._inputs = torch.empty(0, dtype=torch.int64, device=self._device)
 
@@ -122,11 +124,12 @@ class ContinuousBatch:
         Args:
             prompt: at least one token.
             config: logits processors, ``max_new_tokens``, seed.
-            generator: on the model's device; by default a new one with the seed of ``config``.
+            generator: on the model's device; by default a new one with the seed of ``config``, if it has one, else the
+                batch's own.
             bias: added to its logits, (V,).
             alternatives: likeliest tokens to report with each choice; None: no log-probabilities.
         """
-        if generator is None:
+        if generator is None and config.seed is not None:
             generator = random_generator(self._device, config.seed)
         row = BatchRow(prompt, config, generator, bias, alternatives, active_processors(config), list(prompt))
         if not row.finished:
@@ -180,11 +183,12 @@ class ContinuousBatch:
 
     def _choose(self, logits: Tensor) -> Tensor:
         """The next token of every text, (N,): of its prompt, or sampled."""
-        noise = torch.ones_like(logits)
+        noise = torch.empty_like(logits).exponential_(generator=self._generator)  # one draw for all without a seed
         groups: dict[Hashable, list[int]] = {}
         for number, row in enumerate(self.rows):
             if row.sampling:
-                noise[number : number + 1].exponential_(generator=row.generator)
+                if row.generator is not None:
+                    noise[number : number + 1].exponential_(generator=row.generator)
                 groups.setdefault(row.group, []).append(number)
         if len(groups) == 1 and len(next(iter(groups.values()))) == len(self.rows):
             tokens = sampled(self._processed(logits, self.rows), noise)
