@@ -246,17 +246,10 @@ def test_folds_of_any_number_of_texts_are_a_partition() -> None:
         examples = [(f"text {number}", "a") for number in range(count)]
         for folds in range(2, 30):
             shares = [Fraction(1, folds), 1 - Fraction(1, folds)]
-            found = [split_by_hash(examples, shares, start=Fraction(number, folds)).count(0) for number in range(folds)]
-            assert sum(found) == count and max(found) - min(found) <= 1
-            tests = [
-                {
-                    place
-                    for place, split in enumerate(split_by_hash(examples, shares, start=Fraction(k, folds)))
-                    if split == 0
-                }
-                for k in range(folds)
-            ]
-            assert len(set.union(*tests)) == count
+            splits = [split_by_hash(examples, shares, start=Fraction(number, folds)) for number in range(folds)]
+            sizes = [split.count(0) for split in splits]
+            assert sum(sizes) == count and max(sizes) - min(sizes) <= 1
+            assert len({place for split in splits for place, part in enumerate(split) if part == 0}) == count
 
 
 def test_more_folds_than_texts_are_refused() -> None:
