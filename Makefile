@@ -20,11 +20,11 @@ lint: $(VENV)/.installed-dev
 test: lint
 	$(PYTEST)
 
-# The quick tests of every wing, for daily work: no whole corpora, no other packages' implementations, few random examples.
+# The quick tests of every wing, for daily work: none marked slow, no other packages' implementations, few random examples.
 FAST = $(addprefix tests/,test_layering.py io config tokenizers nn data/readers data/test_splits.py data/test_in_memory.py \
 	checkpoints decoding training/test_trainer.py metrics tasks/test_toy_task.py commands/test_flags.py serve/test_page.py)
 test-fast: lint
-	$(PYTEST) --hypothesis-profile=fast --ignore-glob='*/test_oracles.py' $(FAST)
+	$(PYTEST) -m 'not slow' --hypothesis-profile=fast --ignore-glob='*/test_oracles.py' $(FAST)
 
 # Runs the lessons whole, minutes each, and stores what they print and draw; one: make lessons ONLY=lesson_01_by_hand
 lessons: $(VENV)/.installed-dev

@@ -109,6 +109,7 @@ def test_the_public_names_are_there_and_listed() -> None:
         getattr(importlib.import_module("textseq"), "sing")  # noqa: B009
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [

@@ -44,6 +44,7 @@ def test_settings_of_the_process_do_not_matter_and_stay(tmp_path: Path) -> None:
         assert matplotlib.rcParams["font.size"] == 30
 
 
+@pytest.mark.slow
 def test_settings_of_the_folder_and_the_environment_do_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

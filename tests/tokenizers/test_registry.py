@@ -291,6 +291,7 @@ def test_a_file_that_is_not_utf8_or_no_file_at_all_is_named(tmp_path: Path) -> N
         load_tokenizer(tmp_path / "folder")
 
 
+@pytest.mark.slow
 @EVERY_KIND
 def test_training_takes_bounded_memory(kind: str) -> None:
     chunk = "To be, or not to be: żółć. " * 4_000

@@ -199,6 +199,7 @@ def test_forgotten_units_can_be_spelled(monkeypatch: pytest.MonkeyPatch) -> None
     assert not {*tokenizer.encode(text).tolist()} & {*tokenizer.fallback}
 
 
+@pytest.mark.slow
 def test_wikitext_has_the_published_number_of_tokens(data_file: Callable[[str], Path]) -> None:
     with zipfile.ZipFile(data_file("wikitext-2/wikitext2.zip")) as archive:
         text = archive.read("wikitext2/train.txt").decode()

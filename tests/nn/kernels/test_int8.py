@@ -124,6 +124,7 @@ def test_unknown_precision_offers_the_nearest() -> None:
         model.stepper("int")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_int8_costs_the_shipped_model_at_most_a_hundredth_of_a_nat() -> None:
     """On 4,800 characters that the model itself writes, in eight texts side by side."""
     model = textseq.load_generator("shakespeare").model
