@@ -132,6 +132,25 @@ def test_lesson_04_gradients(lesson: Lesson) -> None:
     assert fixed.loss((x, y), None).nats.item() == pytest.approx(error.item(), rel=1e-4)
 
 
+def test_lesson_06_deep_in_four_ways(lesson: Lesson) -> None:
+    names = lesson("lesson_06_deep_in_four_ways")
+    assert all(0 < bits < np.log2(len(names["letters"])) + 0.5 for bits in names["bits"].values())
+    mender, (blotted, whole) = names["Mender"]("gru"), names["pages"][0]
+    at = blotted == names["letters"].index("_")
+    assert (blotted[~at] == whole[~at]).all() and 0 < at.sum() < at.numel() / 2
+    loss = mender.loss((blotted, whole), None)
+    changed = mender.loss((blotted, torch.where(at, whole, 1)), None)  # only what is blotted out counts
+    assert loss.count == at.sum() and loss.nats.item() == changed.nats.item()
+
+
+def test_lesson_08_sentiment(lesson: Lesson) -> None:
+    """From love to wishes; the words' shares add up."""
+    names = lesson("lesson_08_sentiment")
+    positive, review, why = names["positive"], names["review"], names["why"]
+    assert positive[review.index(",")] > 0.8 and positive[-1] < 0.5
+    assert why.contributed + why.baseline == pytest.approx(why.score, abs=0.5)
+
+
 def test_lesson_09_tags_and_names(lesson: Lesson, data_file: DataFile) -> None:
     pytest.importorskip("faker", reason="faker invents the names")
     data_file("nltk_data/corpora/treebank.zip")
