@@ -97,6 +97,31 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with the authors of a conditional model: ann, bob and cid."""
+    import torch
+
+    from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
+    from textseq.tasks.language_model.config import LanguageModelConfig
+    from textseq.tasks.language_model.generator import TextGenerator
+    from textseq.tasks.language_model.model import LanguageModel
+    from textseq.tokenizers.characters import CharTokenizer
+
+    home, authors = tmp_path_factory.mktemp("conditional"), ("ann", "bob", "cid")
+    letters = CharTokenizer.train([["abcdefghij klmnopqrstuvwxyz.\n"]])
+    config = LanguageModelConfig(hidden_size=24, embedding_size=8)
+    corpus = CorpusInfo(name="letters", title="Some letters", licence="none")
+    info = ModelInfo(task="language-model", model=config.to_dict(), corpus=corpus, labels=authors)
+    torch.manual_seed(1)
+    model = LanguageModel(config, letters.size, len(authors))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    TextGenerator(model, letters, info).save(home / "runs" / "three" / "best-1")
+    with _serving(home, authors) as server:
+        yield server
+
+
 @contextmanager
 def _serving(home: Path, models: Sequence[str]) -> Iterator[Running]:
     pytest.importorskip("fastapi", reason="the extra serve is not installed")

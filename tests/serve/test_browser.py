@@ -72,6 +72,21 @@ def test_it_writes_and_writes_on_from_another_choice(page: Page) -> None:
     expect(page.get_by_label("Text 2", exact=True).locator("span.colored")).to_have_count(400)
 
 
+def test_authors_of_one_model_are_blended(browser: Browser, conditional: Running, running: Running) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(90_000)
+    page.goto(running.url)
+    expect(page.locator("#panes select").first).to_have_value("author")
+    expect(page.get_by_label("Blend with").first).to_be_hidden()  # an author alone
+    page.goto(conditional.url)
+    page.get_by_label("Blend with").first.select_option("bob")
+    page.get_by_label("Share of this other author").first.fill("30")
+    with page.expect_request("**/v1/completions") as asked:
+        write(page, 10)
+    assert asked.value.post_data_json["condition"] == "ann=0.7,bob=0.3"
+    page.close()
+
+
 def test_writing_can_be_stopped(page: Page) -> None:
     page.get_by_label("Length in tokens").first.fill("4096")
     both = "document.getElementById('write-start').click(); document.getElementById('write-stop').click()"

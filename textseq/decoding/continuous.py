@@ -118,6 +118,7 @@ class ContinuousBatch:
         generator: torch.Generator | None = None,
         bias: Tensor | None = None,
         alternatives: int | None = None,
+        state: State | None = None,
     ) -> BatchRow:
         """Add a text, which the next step takes up. A text without tokens to choose or report is not added.
 
@@ -128,12 +129,13 @@ class ContinuousBatch:
                 batch's own.
             bias: added to its logits, (V,).
             alternatives: likeliest tokens to report with each choice; None: no log-probabilities.
+            state: before the text, each tensor (L, 1, H); by default ``initial_state(1)``.
         """
         if generator is None and config.seed is not None:
             generator = random_generator(self._device, config.seed)
         row = BatchRow(prompt, config, generator, bias, alternatives, active_processors(config), list(prompt))
         if not row.finished:
-            start = self._initial_state(1)
+            start = self._initial_state(1) if state is None else state
             self._state = tuple(
                 torch.cat(parts, dim=1) for parts in zip(self._state or _none(start), start, strict=True)
             )

@@ -20,6 +20,7 @@ from textseq.serve.errors import RequestError, out_of_time, stopping
 from textseq.serve.gathering import Worker
 from textseq.serve.metrics import Metrics
 from textseq.serve.settings import Limits
+from textseq.tasks.language_model.condition import Conditioned
 from textseq.tasks.language_model.config import GenerationConfig
 from textseq.tokenizers.base import Tokenizer
 
@@ -40,8 +41,8 @@ class TextModel(Protocol):
     def tokenizer(self) -> Tokenizer: ...
     @property
     def device(self) -> torch.device: ...
-    def initial_state(self, batch: int) -> State: ...
-    def context(self, prompt: str) -> torch.Tensor: ...
+    def initial_state(self, batch: int, condition: Conditioned | None = None) -> State: ...
+    def context(self, prompt: str, condition: Conditioned | None = None) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class TextRequest:
     """Begin with the prompt."""
     stream: bool = True
     """Deliver the text in parts, as it is generated."""
+    condition: str | None = None
+    """Of a conditional model, in place of the author's."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ class _Text:
         send: asyncio.Queue[_Sent],
     ) -> None:
         self.number, self.request = number, request
-        self.prompt: list[int] = model.context(request.prompt)[0].tolist()
+        self.prompt: list[int] = model.context(request.prompt, request.condition)[0].tolist()
+        self.state = None if request.condition is None else model.initial_state(1, request.condition)
         self.bias, biases = usual_bias, request.config.logit_bias
         if biases:
             self.bias = token_bias(biases, model.tokenizer, model.device)
@@ -237,7 +241,9 @@ class TextEngine(Worker[_Text]):
         """One token for every text."""
         for text in joining:
             request = text.request
-            row = batch.join(text.prompt, request.config, bias=text.bias, alternatives=request.alternatives)
+            row = batch.join(
+                text.prompt, request.config, bias=text.bias, alternatives=request.alternatives, state=text.state
+            )
             self._running[row] = text
         if batch.rows:
             for row, choice in batch.advance():

@@ -24,6 +24,12 @@ class Pane {
     offer(this.author, models.map((model) => model.name), models.map((model) => `${model.name} (${model.title})`));
     this.fields = Object.fromEntries(SETTINGS.map(([name, , attributes]) =>
       [name, element("input", { type: "number", ...attributes })]));
+    this.other = element("select", {});
+    this.share = element("input", { type: "range", min: 0, max: 100, step: 5, value: 50 });
+    this.blend = element("div", { class: "settings" }, element("label", {}, "Blend with", this.other),
+      element("label", {}, "Share of this other author", this.share));
+    this.author.onchange = () => this.offerBlend(models);
+    this.offerBlend(models);
     this.status = element("p", { class: "status", role: "status" });
     this.output = element("div", { class: "text", role: "textbox", "aria-readonly": "true", "aria-multiline": "true",
       id: `text-${number}`, "aria-label": `Text ${number}` });
@@ -31,9 +37,17 @@ class Pane {
     this.copied.onclick = () => working((signal) => this.underline(signal));
     const settings = element("div", { class: "settings" }, element("label", {}, "Author", this.author),
       ...SETTINGS.map(([name, label]) => element("label", {}, label, this.fields[name])));
-    this.root = element("div", {}, settings, this.output, this.status, this.copied);
+    this.root = element("div", {}, settings, this.blend, this.output, this.status, this.copied);
     this.tokens = [];
     walkable(this.output, { use: (child) => this.offerChoices(child), show: (child) => this.describe(child) });
+  }
+
+  /** Authors of one model can be blended. */
+  offerBlend(models) {
+    const name = this.author.value, { labels = [] } = models.find((model) => model.name === name) ?? {};
+    const others = labels.includes(name) ? labels.filter((label) => label !== name) : [];
+    offer(this.other, ["", ...others], ["nobody", ...others]);
+    this.blend.hidden = others.length === 0;
   }
 
   get running() { return this.abort !== undefined; }
@@ -49,6 +63,8 @@ class Pane {
     for (const token of kept.length ? kept : [{ text: prompt, prompt: true }]) this.add(token);
     const body = { model: this.author.value, prompt, stream: true, logprobs: ALTERNATIVES };
     for (const [name, field] of Object.entries(this.fields)) if (field.value !== "") body[name] = Number(field.value);
+    const share = Number(this.share.value);
+    if (this.other.value) body.condition = `${this.author.value}=${(100 - share) / 100},${this.other.value}=${share / 100}`;
     this.status.ariaLive = "off"; // read out at the end only
     this.status.textContent = "Writing…";
     let nats = 0, count = 0, from = 0, said = "";

@@ -94,6 +94,11 @@ class CompletionRequest(Strict):
     typical_p: float | None = Field(None, gt=0, le=1, description="Locally typical sampling.")
     repetition_penalty: float | None = Field(None, ge=0.01, le=100, description="Makes tokens of the text less likely.")
     no_repeat_ngram_size: int | None = Field(None, ge=0, description="No n-gram of this size comes twice.")
+    condition: str | None = Field(
+        None,
+        max_length=1_000,
+        description='For an author of a conditional model: shares of its authors, such as "austen=0.7,poe=0.3".',
+    )
     user: str | None = Field(None, description="Not used.")
     best_of: int | None = Field(None, description="Not supported: only n, or null.")
     suffix: str | None = Field(None, description="Not supported: only null.")
@@ -300,7 +305,7 @@ def _texts(
                 },
                 where="the request",
             )
-            texts.append(TextRequest(prompt, config, body.logprobs, body.echo, body.stream))
+            texts.append(TextRequest(prompt, config, body.logprobs, body.echo, body.stream, body.condition))
     return texts
 
 
