@@ -83,7 +83,8 @@ def test_authors_of_one_model_are_blended(browser: Browser, conditional: Running
     page.get_by_label("Share of this other author").first.fill("30")
     with page.expect_request("**/v1/completions") as asked:
         write(page, 10)
-    assert asked.value.post_data_json["condition"] == "ann=0.7,bob=0.3"
+    sent = asked.value.post_data_json
+    assert sent is not None and sent["condition"] == "ann=0.7,bob=0.3"
     page.close()
 
 
