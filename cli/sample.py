@@ -70,7 +70,7 @@ class Sample(ModelOptions):
     Examples:
       textseq-sample --author shakespeare
       textseq-sample --author shakespeare --prompt "ROMEO:" --seed 1
-      textseq-sample --author austen=0.7,poe=0.3
+      textseq-sample --author poets --condition Keats=0.7,Blake=0.3
       textseq-sample --author mine --prompt-file opening.txt --max-new-tokens 2000 --temperature 0.5
       textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5
       textseq-sample --author shakespeare --show-surprisal --memorization

@@ -136,6 +136,8 @@ def load_authors(recipe: CorpusRecipe, *, data_dir: Path | None = None, download
     for author, parts in recipe.authors.items():
         for corpus, pattern, times in map(author_part, parts):
             part = recipe_of(corpus, "texts", lambda recipe: recipe.is_text)
+            formats = {file: recipe.formats[file] for file in part.files if file in recipe.formats}
+            part = replace(part, formats={**part.formats, **formats})
             content.append((part.encoding, part.format, part.formats, part.split))
             for split, documents in _part_splits(part, pattern, recipe, local).items():
                 contents[split] += [(document, author) for document in documents] * (times if split == "train" else 1)

@@ -384,26 +384,31 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(empty_home: Path) -> None:
 
 def test_a_corpus_of_several_authors(data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data_file("authors/en/nietzsche-keras.txt").parents[2]
-    texts = {name: text for name, text in catalog.recipe_files().items() if name in ("nietzsche", "doyle", "austen")}
+    data_file("nltk_data/corpora/gutenberg.zip")
+    texts = {name: text for name, text in catalog.recipe_files().items() if name in ("nietzsche", "doyle", "gutenberg")}
     texts["both"] = (
         catalog.recipe_files()["english-authors"].replace('"english-authors"', '"both"').split("[authors]")[0]
     )
-    texts["both"] += '[authors]\nn = ["2*nietzsche/*"]\nd = ["doyle"]\n[[sources]]\nurls = []\nfiles = {}\n'
+    texts["both"] += (
+        '[authors]\nn = ["2*nietzsche/*"]\nd = ["doyle"]\nb = ["gutenberg/*blake-poems.txt"]\n[[sources]]\nurls = []\nfiles = {}\n'
+    )
     monkeypatch.setattr(catalog, "recipe_files", lambda: texts)
     both = TextData(corpus="both").open(data_dir=folder)
-    assert isinstance(both, ConditionalDataset) and both.labels == ("n", "d")
+    assert isinstance(both, ConditionalDataset) and both.labels == ("n", "d", "b")
     for split in ("train", "validation", "test"):
         documents = {label: [*TextData(corpus=corpus).open(data_dir=folder).documents(split)]
                      for label, corpus in (("n", "nietzsche"), ("d", "doyle"))}  # fmt: skip
         expected = [("n", "".join(document)) for document in documents["n"]] * (2 if split == "train" else 1)
         expected += [("d", "".join(document)) for document in documents["d"]]
         got = [(label, "".join(document)) for document, label in both.conditional_documents(split)]
-        assert got == [(label, "\n" + text) for label, text in expected]
+        *others, (label, blake) = got
+        assert others == [(label, "\n" + text) for label, text in expected]
+        assert label == "b" and "\n " not in blake and len(blake) > 1500  # without indentation, as [formats] says
     alone = both.only("d")
     assert alone.labels == both.labels and {label for _, label in alone.rows("train")} == {"d"}
     assert alone.fingerprint != both.fingerprint
     plain = TextData(corpus="both", condition="none").open(data_dir=folder)
-    assert not isinstance(plain, ConditionalDataset) and len([*plain.documents("test")]) == 2
+    assert not isinstance(plain, ConditionalDataset) and len([*plain.documents("test")]) == 3
 
 
 def test_labelled_files_are_for_a_classifier_unless_said_otherwise() -> None:

@@ -62,7 +62,7 @@ class CorpusRecipe:
 
     Texts of several ``authors`` are those of other corpora: for each author a list of a corpus, which keeps its own
     split, or of documents in it as CORPUS/PATTERN, whose shares ``split`` gives. "3*" before one lets it count three
-    times in training. ``files`` are those corpora's.
+    times in training. ``files`` are those corpora's; ``formats`` are in place of theirs.
 
     Sentence pairs or labelled texts whose ``format`` is "phrase-book" are templates in NAME.txt beside the recipe.
     """

@@ -66,6 +66,11 @@ def _read_nltk_book(document: Document) -> Iterator[str]:
     yield from _edited(document, raw, nltk_book)
 
 
+def _read_nltk_paragraphs(document: Document) -> Iterator[str]:
+    """A text of ``_read_nltk_book`` without indentation."""
+    yield from _edited(document, "".join(_read_nltk_book(document)), EDITIONS["plain"])
+
+
 def _read_nltk_tagged(document: Document) -> Iterator[str]:
     """The words of a tagged text, read by NLTK, one sentence per line, with blank lines between paragraphs."""
     from nltk.corpus.reader import TaggedCorpusReader
@@ -93,6 +98,7 @@ FORMATS: dict[str, Callable[[Document], Iterator[str]]] = {
     "play": _whole(untypeset),
     **{name: _whole(edit) for name, edit in EDITIONS.items()},
     "nltk-book": _read_nltk_book,
+    "nltk-paragraphs": _read_nltk_paragraphs,
     "nltk-tagged": _read_nltk_tagged,
 }
 """By the format's name, how a file becomes text, in chunks of at most 2**20 characters."""

@@ -39,9 +39,9 @@ class GenerativeClassifier(Classifier):
         TextseqError: its condition is not a label of several.
 
     Example:
-        >>> who = GenerativeClassifier(textseq.load_generator("english-authors"))
-        >>> who.classify("It is a truth universally acknowledged").label
-        'austen'
+        >>> who = textseq.load_classifier("poets")  # a run of a language model, trained with --condition label
+        >>> who.classify("Tyger tyger, burning bright").label
+        'Blake'
     """
 
     noun = "a language model conditioned on labels"
