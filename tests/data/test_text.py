@@ -60,8 +60,8 @@ def test_names_and_rows_need_neither_files_nor_network(monkeypatch: pytest.Monke
         assert row.language and row.licence and row.purpose and row.homepage.startswith("https://")
         assert "\n" not in row.title + row.purpose + row.licence
         known = labelled_formats.FORMATS if row.labels else TAGGED_FORMATS if row.task == "tagging" else FORMATS
-        books = {"phrase-book"} if row.languages or row.labels else set()
-        assert {row.format, *row.formats.values()} <= known.keys() | books
+        special = {"phrase-book"} if row.languages or row.labels else {"authors"} if row.authors else set()
+        assert {row.format, *row.formats.values()} <= known.keys() | special
         assert not row.tags or row.format in TAGGED_FORMATS
 
 

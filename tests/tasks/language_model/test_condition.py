@@ -390,7 +390,8 @@ def test_a_corpus_of_several_authors(data_file: Callable[[str], Path], monkeypat
         catalog.recipe_files()["english-authors"].replace('"english-authors"', '"both"').split("[authors]")[0]
     )
     texts["both"] += (
-        '[authors]\nn = ["2*nietzsche/*"]\nd = ["doyle"]\nb = ["gutenberg/*blake-poems.txt"]\n[[sources]]\nurls = []\nfiles = {}\n'
+        '[authors]\nn = ["2*nietzsche/*"]\nd = ["doyle"]\nb = ["gutenberg/*blake-poems.txt"]\n'
+        "[[sources]]\nurls = []\nfiles = {}\n"
     )
     monkeypatch.setattr(catalog, "recipe_files", lambda: texts)
     both = TextData(corpus="both").open(data_dir=folder)

@@ -187,7 +187,7 @@ def training_text(info: ModelInfo, *, data_dir: Path | None = None, download: bo
         TextseqError: the metadata names no text that could be found; or whatever is wrong with its files.
     """
     name, source = info.corpus.name, info.source
-    if source:
+    if any(source.get(key) for key in ("corpus", "text", "labelled")):  # one given away has only names of columns
         text = source.get("text")
         table = {**source, "text": tuple(text) if isinstance(text, list | tuple) else ()}
         corpus: DocumentSet = TextData.from_dict(table, where="config.json").open(data_dir=data_dir, download=download)
