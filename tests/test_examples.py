@@ -143,6 +143,15 @@ def test_lesson_06_deep_in_four_ways(lesson: Lesson) -> None:
     assert loss.count == at.sum() and loss.nats.item() == changed.nats.item()
 
 
+def test_lesson_07_char_rnn(lesson: Lesson) -> None:
+    names = lesson("lesson_07_char_rnn")
+    sensible, nonsense = names["scores"]
+    assert sensible.nats < nonsense.nats
+    assert {"letters", "words"} <= names["bits"].keys()
+    cut, end, halves = names["cut"], names["end"], names["halves"]
+    assert ["".join(half) for half in halves] == ["".join(cut[:end]), "".join(cut[end:])]
+
+
 def test_lesson_08_sentiment(lesson: Lesson) -> None:
     """From love to wishes; the words' shares add up."""
     names = lesson("lesson_08_sentiment")
