@@ -55,8 +55,9 @@ class Answerer(torch.nn.Module):
 
 
 losses: list[float] = []
+torch.manual_seed(1)
 model = Answerer()
-batches = [batch(rng.randint(2, 6), 64) for _ in range(20 if SHORT else 700)]
+batches = [batch(rng.randint(2, 6), 64) for _ in range(20 if SHORT else 1000)]
 config = TrainingConfig(max_steps=len(batches), learning_rate=5e-3)
 training.Trainer(model, batches, config, callbacks=[lambda event: losses.append(event.loss)]).fit()
 print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats")

@@ -15,6 +15,8 @@ import pytest
 import run_lessons
 import torch
 
+from textseq import nn
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -132,6 +134,17 @@ def test_lesson_04_gradients(lesson: Lesson) -> None:
     assert fixed.loss((x, y), None).nats.item() == pytest.approx(error.item(), rel=1e-4)
 
 
+def test_lesson_05_gates_and_units(lesson: Lesson) -> None:
+    """A cell follows the line; the LSTM spelled out is the built-in one."""
+    names = lesson("lesson_05_gates_and_units")
+    assert abs(names["found"]["position in the line"]) > 0.5
+    assert [*names["bits"]] == [*names["VARIANTS"]]
+    spelled, built_in = nn.Recurrent("own-lstm", 3, 4), nn.Recurrent("lstm", 3, 4)
+    spelled.load_state_dict(built_in.state_dict())
+    x = torch.randn(2, 5, 3)
+    torch.testing.assert_close(spelled(x)[0], built_in(x)[0])
+
+
 def test_lesson_06_deep_in_four_ways(lesson: Lesson) -> None:
     names = lesson("lesson_06_deep_in_four_ways")
     assert all(0 < bits < np.log2(len(names["letters"])) + 0.5 for bits in names["bits"].values())
@@ -188,6 +201,15 @@ def test_lesson_10_ctc(lesson: Lesson, data_file: DataFile) -> None:
     assert -math.log(forward("hello", p.numpy(), "-helo")) == pytest.approx(float(nats))
     x, labels = names["line"](names["unknown"])
     assert 8 * len(labels) <= len(x) <= 11 * len(labels) and not {*names["known"]} & {*names["unknown"]}
+
+
+def test_lesson_11_translation(lesson: Lesson) -> None:
+    names = lesson("lesson_11_translation")
+    assert len(names["dates"](3)[1].split()) == 9
+    assert not {*names["tests"]["sums"]} & {*names["pairs"]}
+    example = names["example"]
+    assert np.asarray(example.attention).shape == (len(example.tokens), len(example.source_tokens))
+    assert names["said"][:2] == ["Elle", "a"] and names["said"][-1] == "lit."
 
 
 def test_lesson_12_pictures_to_sentences(lesson: Lesson) -> None:
