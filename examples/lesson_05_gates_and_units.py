@@ -125,7 +125,7 @@ def register(variant: str) -> str:
 sentences = sorted({english for english, _ in PairData(corpus="phrases-en-fr").open().pairs("train")})
 random.Random(1).shuffle(sentences)
 phrases = "\n".join(sentences[: 500 if SHORT else 2000])
-bits = {}
+bits = dict[str, float]()
 for variant in VARIANTS:
     model = textseq.train(
         texts=[phrases],
@@ -136,7 +136,7 @@ for variant in VARIANTS:
         overwrite=True,
         progress=False,
     )
-    bits[variant] = model.info.results[0]["bits_per_character"]
+    bits[variant] = model.info.results[0]["bits_per_character"]  # type: ignore[assignment]
 plt.bar_label(plt.barh([*bits], [*bits.values()]), fmt=" %.2f")
 plt.gca().invert_yaxis()
 plt.grid(False)
