@@ -287,9 +287,12 @@ def test_no_terminal_gets_control_characters(
 
     code, _, err = command("classify", "--model", NASTY)
     assert code == 2 and "␛[2J" in err and not raw(err)
-    files = edited("language-model", lambda facts: facts.update(corpus={"title": NASTY}, labels=[NASTY]))
     (tmp_path / "runs" / "author").mkdir(parents=True)
-    folder_of(files, tmp_path / "runs" / "author" / "best-1")
+    (tmp_path / "runs" / "authors").mkdir()
+    plain = edited("language-model", lambda facts: facts.update(corpus={"title": NASTY}))
+    folder_of(plain, tmp_path / "runs" / "author" / "best-1")
+    conditional = edited("language-model", lambda facts: facts.update(corpus={"title": NASTY}, labels=[NASTY]))
+    folder_of(conditional, tmp_path / "runs" / "authors" / "best-1")
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     asked = "sample", "--list-authors"
     assert raw(command(*asked)[1]), "a pipe gets the text as it is"

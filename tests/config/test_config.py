@@ -74,6 +74,8 @@ def make(kind: type[Settings], item: Item, value: object) -> Settings:
         heeding = [name for name, options in config.TOKENIZER_OPTIONS.items() if item.name in options]
         if heeding:
             beside["tokenizer"] = heeding[0]
+    if item.name == "shuffle_block":
+        beside["window"] = 1
     if kind is TranslationConfig and item.name in {"top_k", "top_p", "min_p", "typical_p"}:
         beside["num_beams"] = 1
     if kind is TranslationConfig and item.name == "num_return_sequences":
@@ -237,6 +239,7 @@ def test_models_of_one_shape_differ_in_their_noise_alone() -> None:
     noise |= {"locked_dropout": True, "zoneout_cell": 0.5, "activation_penalty": 1.0, "temporal_penalty": 1.0}
     noise |= {"sampled_softmax": 9}
     others = {"cell": "lstm-peephole", "num_layers": 2, "hidden_size": 64, "embedding_size": 5, "residual": True}
+    others |= {"condition_size": 5}
     others |= {"layer_norm": True, "tie_embeddings": True, "learn_initial_state": True, "bidirectional": True}
     plain = LanguageModelConfig(embedding_size=640)
     assert set(noise) | set(others) == set(plain.to_dict())

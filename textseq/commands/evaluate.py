@@ -130,7 +130,8 @@ def check(options: Evaluate, task: Task) -> None:
     for flag in flags_of(options, HIDDEN).values():
         groups = {path[0] for path in flag.paths if len(path) > 1}
         if groups and groups.isdisjoint(_groups(task)) and flag.default != before[flag.name].default:
-            owner = next(other for other in registry.TASKS if not groups.isdisjoint(_groups(other)))
+            owners = [other for other in registry.TASKS if not groups.isdisjoint(_groups(other))]
+            owner = next((other for other in owners if flag.name == f"--{other.source.own_files}"), owners[0])
             raise TextseqError(f"{flag.name} is for {owner.plural}, and {model} is {task.noun}; leave it out")
     source, own = options.source(task), f"--{task.source.own_files}"
     if options.corpus is not None and options.corpus not in corpus_names() and Path(options.corpus).exists():

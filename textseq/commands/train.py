@@ -224,14 +224,17 @@ class Named:
                 asked[f"corpus '{self.corpus.name}'"] = self.corpus.task
         for task in registry.TASKS:
             asked |= {flag: task.name for flag in _own_flags(task) if flag in self.values}
+        owners = {f"--{task.source.own_files}": task for task in registry.TASKS}
+        own_files = next((flag for flag in owners if flag in self.values), None)
+        conditional = info is not None and info.task == registry.TASKS[0].name and (info.labels or info.vector_size)
+        if own_files is not None and not conditional and [*asked] == [f"--from {self.from_}"]:
+            asked[own_files] = owners[own_files].name
         if self.resume is None and info is not None:
             tasks = [registry.task_named(task) for task in asked.values() if task != info.task]
             if any(info.task in task.run_class().init_tasks for task in tasks):
                 del asked[f"--from {self.from_}"]
         if not asked:
-            owners = {f"--{task.source.own_files}": task for task in registry.TASKS}
-            flag = next((flag for flag in owners if flag in self.values), None)
-            return (registry.TASKS[0] if flag is None else owners[flag]), flag
+            return (registry.TASKS[0] if own_files is None else owners[own_files]), own_files
         (why, name), *others = asked.items()
         for other, second in others:
             if second != name:

@@ -201,7 +201,7 @@ RECIPES = {recipe.name: recipe for recipe in list_corpora()}
 AUTHORS = [
     name
     for name, recipe in RECIPES.items()
-    if recipe.files and all("authors/" in file.path for file in recipe.files.values())
+    if recipe.files and not recipe.authors and all("authors/" in file.path for file in recipe.files.values())
 ]
 
 

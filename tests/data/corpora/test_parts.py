@@ -25,7 +25,7 @@ def corpus(name: str, folder: Path) -> tuple[TextDataset, dict[str, list[str]]]:
     return loaded, {part: ["".join(document) for document in loaded.documents(part)] for part in loaded.splits}
 
 
-@pytest.fixture(params=[recipe.name for recipe in list_corpora() if recipe.task == "language-model"])
+@pytest.fixture(params=[recipe.name for recipe in list_corpora() if recipe.is_text])
 def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
     recipe = next(recipe for recipe in list_corpora() if recipe.name == request.param)
     for file in recipe.files.values():

@@ -434,7 +434,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
     (home / "one.conll").write_text("a X\nb X\n")
     (home / "strange.conll").write_text("a P\nb Q\n")
     cases: list[tuple[list[str], str]] = [
-        (["tag", "--model", "nobody"], "unknown model 'nobody'; known: mine .searched"),
+        (["tag", "--model", "nobody"], "unknown model 'nobody'; known: english-pos, mine .searched"),
         (["tag", "--model", "treebank"], "unknown model 'treebank'; .*: textseq-train --recipe treebank"),
         (["tag", "--model", "shakespeare"], "expected a tagger, got .*, which is a language model; use it with"),
         (["classify", "--model", "mine"], "expected a classifier, got mine, which is a tagger; use it"),

@@ -88,6 +88,8 @@ class Streams:
 
     def batch(self, cursor: Cursor) -> tuple[WindowBatch, Cursor]:
         """The window at a position, and the next position."""
+        if cursor.position >= self.stream_length:
+            raise IndexError(f"position {cursor.position} is beyond the {self.stream_length} tokens of a stream")
         config, ids = self.config, self.tokens.ids
         rng = np.random.default_rng([self.seed, cursor.epoch, cursor.position])
         stride = config.stride or config.window
