@@ -88,7 +88,7 @@ class Sample(ModelOptions):
     list_models: bool = option(False, alias="--list-authors", show=show_authors)
     """List the authors that can write here, by language, and exit."""
     condition: str | None = option(None, metavar="CONDITION")
-    """What a conditional model is told about the text: a label, shares of several (austen=0.7,poe=0.3), or a vector
+    """The condition of a conditional model: a label, shares of several (austen=0.7,poe=0.3), or a vector
     (0.5,-1,2). --author with such a label or shares finds the model itself."""
     prompt: str = ""
     """How the text begins. Without one it begins where a paragraph or speech does, and ends with a line (in the last

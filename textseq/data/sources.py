@@ -97,7 +97,7 @@ class TextData(VectorSource):
     """Your own texts, each with a label or a vector of numbers, which the model is conditioned on (see --condition): a
     .csv, .tsv or .jsonl file, or a folder for each label. A text is a document of its own."""
     condition: Literal["auto", "none", "label", "vector"] = "auto"
-    """What the model is told about each text, and again when it writes: label (of --labelled, or of a corpus of
+    """What the model is conditioned on, in training and when it writes: label (of --labelled, or of a corpus of
     labelled texts or of several authors), vector (numbers in a column or key of --labelled), or none. auto: vector with
     --vector-column, label with --labelled and for a corpus of several authors, none otherwise."""
     text_column: str | None = None

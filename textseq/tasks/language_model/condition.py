@@ -1,4 +1,4 @@
-"""The condition of a text: what a language model is told about it besides its words.
+"""The condition of a text: what a language model is conditioned on besides the words.
 
 Shapes: N batch, T time, K numbers, C condition size, L layers, H hidden.
 """

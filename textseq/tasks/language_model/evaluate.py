@@ -132,7 +132,7 @@ def _windowed(
 
 
 def _told(conditions: TextConditions | None, positions: np.ndarray, device: torch.device) -> dict[str, torch.Tensor]:
-    """What the model is told of tokens at positions (N, T) besides their ids."""
+    """The conditions of the tokens at positions (N, T)."""
     if conditions is None:
         return {}
     return {"conditions": conditions.at(positions).to(device), "resets": conditions.begins(positions)}

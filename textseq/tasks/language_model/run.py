@@ -74,7 +74,7 @@ def train(
         labelled: one's own texts with labels or vectors, which the model is conditioned on, files or folders; or
         texts: one's own texts in memory: a list, an array, a column of pandas, polars or Hugging Face datasets. Each is
             a document: the state is reset before it.
-        condition: what the model is told about each text: "label", "vector" or "none"; default: as ``TextData``.
+        condition: what the model is conditioned on: "label", "vector" or "none"; default: as ``TextData``.
         encoding: of these files; default: UTF-8.
         validation: share at their end that is kept for validation; default: ``TextData.validation``.
         vectors: word vectors that the token vectors begin with: a file or a name.
