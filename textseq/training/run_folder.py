@@ -1,18 +1,26 @@
-"""The folder of a run: its name, its lock, its last checkpoint and its saved settings."""
+"""The folder of a run: its name, its lock and its checkpoints, the last one to resume from and the best one to use."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from textseq.checkpoints import checkpoint
-from textseq.checkpoints.registry import newest
+from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.registry import Kind, newest
 from textseq.errors import TextseqError
+from textseq.io.files import refuse_special
 from textseq.io.locks import clear_leavings, locked
 from textseq.io.paths import runs_folder
+from textseq.training.averaging import Averages
 from textseq.training.distributed.environment import environment
+from textseq.training.events import EventEmitter
+from textseq.training.step import TrainStep
 
 LOCK = ".lock"
 """Lock file in the folder of a run that is being trained."""
@@ -85,3 +93,78 @@ def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
         if newest(folder, "best") is None:
             raise
         raise TextseqError(f"{error} (--from {folder} starts from the best weights of the run)") from None
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Raise a TextseqError for a folder that holds a run, unless it is resumed, or that is not one of plain files."""
+    if folder.is_dir():
+        refuse_special(folder)
+    if not resume and newest(folder, "last") is not None:
+        raise TextseqError(f"{folder} holds a run; continue it with resume=True, or choose another folder")
+
+
+class RunCheckpoints:
+    """Saves a run and restores it; without a folder it saves nothing.
+
+    Args:
+        folder: of the run.
+        train_step: the model and what decides what comes next.
+        averages: of its weights.
+        tokenizer: has ``save(folder)``; None saves the weights alone.
+        info: for the ``config.json`` of every checkpoint.
+        events: announces every checkpoint.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        train_step: TrainStep,
+        averages: Averages,
+        tokenizer: checkpoint.TokenizerLike | None,
+        info: ModelInfo,
+        events: EventEmitter,
+    ) -> None:
+        self.folder, self.train_step, self.averages = folder, train_step, averages
+        self.tokenizer, self.info, self.events = tokenizer or _NoFiles(), info, events
+
+    def save_best(self, average_of: tuple[int, ...] = ()) -> None:
+        """Save the current weights, the mean of those of some steps if these are given, as the best."""
+        self._save("best", average_of=average_of)
+
+    def save_last(self) -> None:
+        """Save everything that decides what comes next."""
+        if self.folder is not None:
+            tensors, progress = self.train_step.gather() | self.averages.tensors(), self.train_step.progress
+            self._save("last", (tensors, asdict(progress)))
+            self.averages.tidy(progress.averaged_checkpoints)
+
+    def restore(self, *, rollback: bool) -> None:
+        """Restore the last checkpoint; see ``TrainStep.restore``."""
+        assert self.folder is not None
+        tensors = self.train_step.restore(self.folder, rollback=rollback)
+        progress = self.train_step.progress
+        progress.averaged_checkpoints = self.averages.restore(tensors, progress.averaged_checkpoints)
+
+    def load_best(self) -> None:
+        """Load the weights of the best checkpoint into the model; see ``Trainer.load_best``."""
+        folder = self.folder and (newest(self.folder, "best") or newest(self.folder, "last"))
+        if folder is None:
+            raise TextseqError("there is no checkpoint to load; train with folder=...")
+        weights = checkpoint.read_tensors(folder / "model.safetensors")
+        checkpoint.load_weights(self.train_step.model, weights, folder)
+
+    def _save(
+        self, kind: Kind, training: tuple[Mapping[str, Tensor], Table] | None = None, average_of: tuple[int, ...] = ()
+    ) -> None:
+        if self.folder is not None:
+            progress, model = self.train_step.progress, self.train_step.model
+            info = replace(
+                self.info, step=progress.step, best_validation_loss=progress.best_loss, average_of=average_of
+            )
+            folder = checkpoint.save(self.folder, kind, model, self.tokenizer, info, training)
+            self.events.emit("checkpoint", folder=folder)
+
+
+class _NoFiles:
+    def save(self, folder: Path) -> None:
+        """Write nothing."""

@@ -112,8 +112,8 @@ class Progress:
         self.best, self.best_loss, self.best_step = cost, loss, self.step
         return True
 
-    def used_up(self, config: TrainingConfig, epochs: float) -> dict[str, float]:
-        """The share of each limit that is used up, by its flag; the run is over when one has reached 1."""
+    def limit(self, config: TrainingConfig, epochs: float) -> tuple[str, float]:
+        """The limit nearest to its end, as a flag, and the share of the run that is over, at most 1."""
         epoch_limit = config.epoch_limit
         shares = {
             f"--max-epochs {epoch_limit or 0:g}": epochs / (epoch_limit or math.inf),
@@ -122,7 +122,8 @@ class Progress:
         }
         if config.patience is not None:  # says that a run is over, not how far it has come
             shares[f"--patience {config.patience}"] = float(self.evaluations_without_improvement >= config.patience)
-        return shares
+        nearest = max(shares, key=shares.__getitem__)
+        return nearest, min(1.0, shares[nearest])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:

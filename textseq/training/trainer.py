@@ -7,23 +7,20 @@ state, torch's random generators): a run that is killed and resumed gives the sa
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from torch import Tensor, nn
 
-from textseq.checkpoints import checkpoint
+from textseq.checkpoints.checkpoint import TokenizerLike
 from textseq.checkpoints.model_info import ModelInfo, Table
-from textseq.checkpoints.registry import Kind, newest
 from textseq.config.training import TrainingConfig
 from textseq.errors import Interrupted, TextseqError
-from textseq.io.files import refuse_special
 from textseq.io.progress import ProgressBar, write_line
 from textseq.training.averaging import Averages, refuse_unmeasured, swapped_weights
 from textseq.training.batches import Batches, as_batches
@@ -34,10 +31,9 @@ from textseq.training.divergence import check_rollback, has_diverged, is_finite
 from textseq.training.events import Callback, Evaluation, EventEmitter
 from textseq.training.log import RunLog, Tracker
 from textseq.training.optimizers import learning_rate
+from textseq.training.run_folder import RunCheckpoints, check_folder
 from textseq.training.state import Progress, random_states, set_random_states
 from textseq.training.step import AbandonedStep, TrainStep
-
-Resumable = tuple[Mapping[str, Tensor], Table]
 
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, for each of which the loop waits for the device."""
@@ -89,7 +85,7 @@ class Trainer:
         config: TrainingConfig | None = None,
         *,
         folder: Path | str | None = None,
-        tokenizer: checkpoint.TokenizerLike | None = None,
+        tokenizer: TokenizerLike | None = None,
         info: ModelInfo | None = None,
         unit: str = "row",
         loss_unit: str = "",
@@ -102,26 +98,24 @@ class Trainer:
     ) -> None:
         self.config = config = config or TrainingConfig()
         self.folder = None if folder is None else Path(folder)
-        self.model, self.tokenizer, self.info = model, tokenizer or _NoFiles(), info or ModelInfo(task="custom")
-        self.unit, self.loss_unit = unit, loss_unit
+        self.model, self.unit, self.loss_unit = model, unit, loss_unit
         self.evaluate, self.report, self.sample = evaluate, report, sample
         if evaluate is None:
             refuse_unmeasured(config)
         if self.folder is None and (resume or config.log_to is not None or config.average != "none"):
             raise TextseqError("resume, log_to and average need a folder: expected folder=..., got None")
-        if self.folder is not None and self.folder.is_dir():
-            refuse_special(self.folder)
-        if self.folder is not None and not resume and newest(self.folder, "last") is not None:
-            raise TextseqError(f"{self.folder} holds a run; continue it with resume=True, or choose another folder")
+        if self.folder is not None:
+            check_folder(self.folder, resume=resume)
         self.batches = as_batches(batches, config.seed)
         self.train_step = TrainStep(model, self.batches, config, process_group)
         self.parameters = self.train_step.parameters
         self.averages = Averages(self.folder, self.parameters, config)
-        self.log = RunLog(self.folder)
+        self.log, info = RunLog(self.folder), info or ModelInfo(task="custom")
         if config.log_to is not None and self.folder is not None:
-            settings = {"model": self.info.model, "data": self.info.data, "training": config.to_dict()}
+            settings = {"model": info.model, "data": info.data, "training": config.to_dict()}
             callbacks = [*callbacks, Tracker(config.log_to, self.folder, settings)]
         self.events = EventEmitter(callbacks, config)
+        self.checkpoints = RunCheckpoints(self.folder, self.train_step, self.averages, tokenizer, info, self.events)
         self.stop_signal: int | None = None
         self.train_step.stopping = lambda: self.stop_signal is not None
         self.last_rate = 0.0
@@ -230,16 +224,11 @@ class Trainer:
         Raises:
             TextseqError: there is no checkpoint.
         """
-        folder = self.folder and (newest(self.folder, "best") or newest(self.folder, "last"))
-        if folder is None:
-            raise TextseqError("there is no checkpoint to load; train with folder=...")
-        checkpoint.load_weights(self.model, checkpoint.read_tensors(folder / "model.safetensors"), folder)
+        self.checkpoints.load_best()
 
     def _limit(self) -> tuple[str, float]:
         """The limit nearest to its end, as a flag, and the share of the run that is over."""
-        shares = self.progress.used_up(self.config, self.batches.epochs(self.progress.cursor))
-        limit, share = max(shares.items(), key=lambda item: item[1])
-        return limit, min(1.0, share)
+        return self.progress.limit(self.config, self.batches.epochs(self.progress.cursor))
 
     def _done(self) -> float:
         return self._limit()[1]
@@ -342,31 +331,18 @@ class Trainer:
         """Save the current weights as the best checkpoint if their evaluation is the best so far."""
         better = self.progress.update_best(evaluation.cost, evaluation.loss)
         if better:
-            self._save("best", average_of=average_of)
+            self.checkpoints.save_best(average_of)
         return better
 
-    def _save(self, kind: Kind, training: Resumable | None = None, average_of: tuple[int, ...] = ()) -> None:
-        if self.folder is not None:
-            step, loss = self.progress.step, self.progress.best_loss
-            info = dataclasses.replace(self.info, step=step, best_validation_loss=loss, average_of=average_of)
-            folder = checkpoint.save(self.folder, kind, self.model, self.tokenizer, info, training)
-            self.events.emit("checkpoint", folder=folder)
-
     def _save_last(self) -> None:
-        if self.folder is None:
-            return
         if self.evaluate is None and self.averages.moving:  # without evaluations the newest average is the best
             with swapped_weights(self.model, self.parameters, self.averages.moving):
-                self._save("best")
-        tensors = self.train_step.gather() | self.averages.tensors()
-        self._save("last", (tensors, dataclasses.asdict(self.progress)))
-        self.averages.tidy(self.progress.averaged_checkpoints)
+                self.checkpoints.save_best()
+        self.checkpoints.save_last()
 
     def _restore(self, *, rollback: bool = False) -> None:
         """Restore the last checkpoint, and remove the lines of the log after it."""
-        assert self.folder is not None
-        tensors = self.train_step.restore(self.folder, rollback=rollback)
-        self.progress.averaged_checkpoints = self.averages.restore(tensors, self.progress.averaged_checkpoints)
+        self.checkpoints.restore(rollback=rollback)
         self.log.cut(self.progress.step)
 
     def _log(self, values: Table) -> None:
@@ -392,8 +368,3 @@ def next_sample(seconds: float) -> float:
         (20.0, 60.0, 120.0)
     """
     return FIRST_SAMPLE if seconds < FIRST_SAMPLE else 60.0 * 2 ** max(0, math.floor(math.log2(seconds / 60)) + 1)
-
-
-class _NoFiles:
-    def save(self, folder: Path) -> None:
-        """Write nothing."""
