@@ -38,7 +38,8 @@ from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
 from textseq.training.events import Evaluation, Event
 from textseq.training.optimizers import OPTIMIZERS, learning_rate
-from textseq.training.trainer import Trainer, next_sample
+from textseq.training.samples import next_sample
+from textseq.training.trainer import Trainer
 
 TOKENIZER = CharTokenizer("abcdefgh")
 PLAIN = TrainingConfig(

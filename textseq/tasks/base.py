@@ -15,6 +15,7 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
 from textseq.checkpoints.model_card import model_card
 from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.provenance import changes, made_with
 from textseq.checkpoints.registry import ModelEntry, find_model, list_models
 from textseq.checkpoints.size_limits import build_within_memory
 from textseq.config.base import Settings
@@ -34,7 +35,6 @@ from textseq.training.devices import deterministic, pick_device
 from textseq.training.distributed.group import Command, join_process_group
 from textseq.training.events import Evaluation
 from textseq.training.log import learning_curve, tool_module
-from textseq.training.provenance import changes, made_with
 from textseq.training.run_folder import alone
 from textseq.training.step import TrainStep
 from textseq.training.trainer import Trainer
@@ -87,7 +87,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
         self.training = task.training_config.from_dict(info.training, where=where)
         self.device = pick_device(self.training.device)
         self.process_group = join_process_group(self.device.type)
-        made = made_with(self.device)
+        made = made_with(self.device, self.process_group.count)
         if note := changes(info.made_with, made):
             report(f"note: {note}")
         self.info = replace(info, made_with=info.made_with or made, resumed_with=made if note else {})

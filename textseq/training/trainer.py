@@ -32,14 +32,12 @@ from textseq.training.events import Callback, Evaluation, EventEmitter
 from textseq.training.log import RunLog, Tracker
 from textseq.training.optimizers import learning_rate
 from textseq.training.run_folder import RunCheckpoints, check_folder
-from textseq.training.state import Progress, random_states, set_random_states
+from textseq.training.samples import Samples
+from textseq.training.state import Progress
 from textseq.training.step import AbandonedStep, TrainStep
 
 LOG_EVERY = 10
 """Steps between two lines of ``log.jsonl``, for each of which the loop waits for the device."""
-
-FIRST_SAMPLE = 20.0
-"""Seconds of training."""
 
 
 class Trainer:
@@ -99,7 +97,7 @@ class Trainer:
         self.config = config = config or TrainingConfig()
         self.folder = None if folder is None else Path(folder)
         self.model, self.unit, self.loss_unit = model, unit, loss_unit
-        self.evaluate, self.report, self.sample = evaluate, report, sample
+        self.evaluate, self.report = evaluate, report
         if evaluate is None:
             refuse_unmeasured(config)
         if self.folder is None and (resume or config.log_to is not None or config.average != "none"):
@@ -109,6 +107,7 @@ class Trainer:
         self.batches = as_batches(batches, config.seed)
         self.train_step = TrainStep(model, self.batches, config, process_group)
         self.parameters = self.train_step.parameters
+        self.samples = Samples(sample, report, self.train_step.device)
         self.averages = Averages(self.folder, self.parameters, config)
         self.log, info = RunLog(self.folder), info or ModelInfo(task="custom")
         if config.log_to is not None and self.folder is not None:
@@ -145,7 +144,7 @@ class Trainer:
         started = time.monotonic() - self.progress.seconds
         self.model.train()
         bar = ProgressBar(1.0, "training", done=self._done(), show=show_progress, report=self.report)
-        self.sample_at = next_sample(self.progress.seconds)
+        self.samples.postpone(self.progress.seconds)
         self._restart_clock()
         handler = signal_handler(self._stop, self.train_step.process_group.count)
         exact = deterministic(self.train_step.device, self.config.deterministic)
@@ -182,8 +181,10 @@ class Trainer:
         if evaluating:
             self._evaluate()
             self.progress.seconds = time.monotonic() - started
-        elif logging and not last and stop is None and self.progress.seconds >= self.sample_at:
-            self._show_sample()  # its time counts from the next step on: it must not end the run unevaluated
+        elif logging and not last and stop is None and self.progress.seconds >= self.samples.next:
+            with swapped_weights(self.model, self.parameters, self.averages.moving):
+                self.samples.show_between(step, self.progress.seconds)
+            self._restart_clock()  # its time counts from the next step on: it must not end the run unevaluated
         over = self._done() >= 1.0  # patience or the time of the evaluation may have ended it
         if over and len(self.progress.averaged_checkpoints) > 1:
             self._evaluate_mean()
@@ -287,11 +288,8 @@ class Trainer:
         progress, config = self.progress, self.config
         with swapped_weights(self.model, self.parameters, self.averages.moving):
             evaluation = self._measure("validation")
-            text = self.sample() if self.sample else None
             self.report(f"step {progress.step}: validation {evaluation}")
-            if text:
-                self.report(text)
-            self.sample_at = next_sample(progress.seconds)
+            self.samples.show(progress.seconds)
             averaged = self.averages.add(progress.averaged_checkpoints, progress.step, evaluation.cost)
             progress.averaged_checkpoints = averaged
             better = self._save_if_best(evaluation)
@@ -304,19 +302,6 @@ class Trainer:
             self.report(f"no improvement for {count} evaluations: learning rate {self.rate():.3g}")
         if config.patience is not None and count >= config.patience:
             self.report(f"no improvement for {count} evaluations: stopping early")
-
-    def _show_sample(self) -> None:
-        """Show a sample between evaluations. The clock decides when, so the random numbers stay as they were."""
-        self.sample_at = next_sample(self.progress.seconds)
-        if self.sample is None:
-            return
-        device = self.train_step.device
-        random = random_states(device)
-        with swapped_weights(self.model, self.parameters, self.averages.moving):
-            text = self.sample()
-        set_random_states(random, device, "")
-        self.report(f"step {self.progress.step}, after {self.progress.seconds:.0f} seconds:\n{text}")
-        self._restart_clock()
 
     def _evaluate_mean(self) -> None:
         """Evaluate the mean of the averaged checkpoints, and save it if it is the best."""
@@ -358,13 +343,3 @@ class Trainer:
         if self.stop_signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop_signal = number
-
-
-def next_sample(seconds: float) -> float:
-    """Seconds of training after which the next sample is shown: 20, then 1, 2, 4, 8... minutes.
-
-    Example:
-        >>> next_sample(0), next_sample(20), next_sample(60)
-        (20.0, 60.0, 120.0)
-    """
-    return FIRST_SAMPLE if seconds < FIRST_SAMPLE else 60.0 * 2 ** max(0, math.floor(math.log2(seconds / 60)) + 1)

@@ -13,12 +13,13 @@ from configs import edit_config
 
 import textseq
 from textseq.checkpoints.model_info import read_json
+from textseq.checkpoints.provenance import made_with, shown
 from textseq.checkpoints.registry import newest
 from textseq.config.training import TrainingConfig
 from textseq.data.text import own_text
 from textseq.io.paths import runs_folder
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
-from textseq.training.provenance import made_with, shown
+from textseq.training.distributed.environment import environment
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +141,7 @@ def test_a_command_is_shown_without_anything_secret(arguments: list[str], said: 
 
 
 def test_processes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert made_with(torch.device("cpu"))["processes"] == 1
+    assert made_with(torch.device("cpu"), environment().count)["processes"] == 1
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert made_with(torch.device("cpu"))["processes"] == 3
+    assert made_with(torch.device("cpu"), environment().count)["processes"] == 3

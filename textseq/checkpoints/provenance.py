@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from textseq.checkpoints.model_info import Table
-from textseq.training.distributed.environment import environment
 from textseq.version import __version__
 
 SECRET = re.compile(
@@ -25,8 +24,13 @@ LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 """Credentials in a URL."""
 
 
-def made_with(device: torch.device) -> Table:
-    """Versions, machine and command of this process; if equal, the same seed and text give the same weights."""
+def made_with(device: torch.device, processes: int) -> Table:
+    """Versions, machine and command of this process; if equal, the same seed and text give the same weights.
+
+    Args:
+        device: of the training.
+        processes: that train together.
+    """
     return {
         "textseq": __version__,
         "python": platform.python_version(),
@@ -36,7 +40,7 @@ def made_with(device: torch.device) -> Table:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
-        "processes": environment().count,
+        "processes": processes,
         "command": shown(sys.argv),
     }
 
