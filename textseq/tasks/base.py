@@ -258,7 +258,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
             with replacing(self.folder / "README.md") as (file,):
                 file.write(card.encode())
             self.process_group.send(Command.END)
-            self.report(f"the model is in {self.folder}; use it with: {self.task.command} {self.folder.name}")
+            command = predictor.describe(self.folder.name, predictor.info).command
+            self.report(f"the model is in {self.folder}; use it with: {command}")
             return predictor
 
     def measuring(self, count: int) -> ProgressBar:

@@ -132,6 +132,27 @@ TAGGED = {
         2,
         "Skipped in FILE: comments, which begin with # (2 lines: 1, 6).",
     ),
+    "comments within a sentence": Case(
+        "a DET\n# comment\ncat NOUN\n# of more words\n#\nsees VERB\n\ndogs NOUN\n#comment\nrun VERB\n",
+        {},
+        (CAT, RUNS),
+        2,
+        "Skipped in FILE: comments, which begin with # (4 lines: 2, 4, 5, 9).",
+    ),
+    "comments without tabs within a sentence": Case(
+        "a\tDET\n# NOUN\ncat\tNOUN\nsees\tVERB\n\n# 2\ndogs\tNOUN\nrun\tVERB\n",
+        {},
+        (CAT, RUNS),
+        2,
+        "Skipped in FILE: comments, which begin with # (2 lines: 2, 6).",
+    ),
+    "number signs within a sentence": Case(
+        "a DET\n# SYM\n#cat=1 NOUN\n# NOUN\n\ndogs NOUN\n#run VERB\n",
+        {},
+        ((("a", "#", "#cat=1", "#"), ("DET", "SYM", "NOUN", "NOUN")), (("dogs", "#run"), ("NOUN", "VERB"))),
+        2,
+    ),
+    "tags in small letters": Case("a det\n# sym\n\ndogs n\n", {}, ((("a", "#"), ("det", "sym")),), 2),
     "a number sign and its tag": Case(
         "# #\n1 NUM\n\n# NUM\n1 NUM\n# SYM\n\n",
         {},

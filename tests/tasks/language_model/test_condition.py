@@ -255,7 +255,9 @@ def trained(name: str = "poets", **options: object) -> TextGenerator:
 
 
 def test_two_authors_are_told_apart(empty_home: Path, command: Callable[..., Result]) -> None:
-    writer = trained()
+    said: list[str] = []
+    writer = trained(report=said.append)
+    assert said[-1].endswith("use it with: textseq-sample --author poets --condition anna")
     assert writer.info.labels == ("anna", "bert")
     for label, letters in (("anna", "ab"), ("bert", "cd")):
         text = writer.generate(condition=label, max_new_tokens=20, temperature=0)

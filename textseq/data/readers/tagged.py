@@ -25,7 +25,7 @@ NO_WORD = RowError("unreadable", "with a word or a tag that is empty")
 
 INVISIBLE = RowError("unreadable", "with a tag that has an invisible character")
 
-NO_WORDS = re.compile(r"#(\s+(newdoc|newpar)\b|\s*[\w.:-]+\s*=|(begin|end) document\b)")
+NO_WORDS = re.compile(r"#(\s+(newdoc|newpar)\b|\s*[\w.:-]+\s*=(\s|$)|(begin|end) document\b)")
 """Comments of Universal Dependencies and of CoNLL-2012."""
 
 SPACES = re.compile(" +")  # not no-break spaces and the like, which words may contain
@@ -48,7 +48,7 @@ class TaggedFile(RowFile[Tagged]):
     Columns are separated by a tab if the line has one, or else by spaces. ``columns`` are the numbers of the word's and
     the tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Word ranges and empty nodes of a
     ``universal`` file are skipped; in others a header and comments, which are lines that begin with "#" and have not as
-    many columns as the file, or a tag that no word has. -DOCSTART- ends a sentence.
+    many columns as the file, or a tag that no word has (also within a sentence). -DOCSTART- ends a sentence.
     """
 
     unit: ClassVar[str] = "sentences"
@@ -63,6 +63,8 @@ class TaggedFile(RowFile[Tagged]):
     """Whether the columns are those of Universal Dependencies."""
     first: tuple[str, ...] = ()
     """The columns of the first line that does not begin with "#"."""
+    tabs: bool = False
+    """Whether tabs separate them."""
 
     @property
     def name(self) -> str:
@@ -103,7 +105,7 @@ class TaggedFile(RowFile[Tagged]):
                 continue
             if line.startswith("#") and NO_WORDS.match(line):
                 continue
-            if line.startswith("#") and self._is_comment(cells):
+            if line.startswith("#") and self._is_comment(line, cells):
                 yield number, COMMENT
                 continue
             if has_header and tuple(cells) == self.first:
@@ -122,28 +124,38 @@ class TaggedFile(RowFile[Tagged]):
             if error is not None:
                 words, tags = [], []  # the rest of the sentence is not needed
 
-    def _is_comment(self, cells: Sequence[str]) -> bool:
+    def _is_comment(self, line: str, cells: Sequence[str]) -> bool:
         """Whether a line that begins with "#" is a comment, not a word such as "#" or "#hashtag"."""
-        if self.first and len(cells) != len(self.first):
+        if self._has_other_columns(line, cells):
             return True
         pair = self._pair(cells)
         return not isinstance(pair, RowError) and any(map(str.isalnum, pair[1])) and pair[1] not in self._word_tags
 
+    def _has_other_columns(self, line: str, cells: Sequence[str]) -> bool:
+        return bool(self.first) and (len(cells) != len(self.first) or (self.tabs and "\t" not in line))
+
     @cached_property
     def _word_tags(self) -> set[str]:
-        """The tags of words: of lines without "#", of one with it right after these, or of several such words."""
-        tags = set[str]()
+        """The tags of words: of lines without "#", of one with it right after these, or of several such words.
+
+        Where no line without "#" has a tag with a small letter, no word has: "# comment" is none, "# SYM" may be one.
+        """
+        tags, hash_tags = set[str](), set[str]()
         hashed: dict[str, str] = {}
         after_word = False
         for line in self.document.lines():
-            pair = self._pair(cells_of(line)) if line.strip() else NO_WORD
-            begins = line.startswith("#")
-            if not isinstance(pair, RowError) and (
-                not begins or after_word or hashed.setdefault(pair[1], pair[0]) != pair[0]
-            ):
-                tags.add(pair[1])
+            cells, begins = cells_of(line), line.startswith("#")
+            if begins and self._has_other_columns(line, cells):
+                continue
+            pair = self._pair(cells) if line.strip() else NO_WORD
+            if not isinstance(pair, RowError):
+                if not begins:
+                    tags.add(pair[1])
+                elif after_word or hashed.setdefault(pair[1], pair[0]) != pair[0]:
+                    hash_tags.add(pair[1])
             after_word = not isinstance(pair, RowError) and not begins
-        return tags
+        small = any(tag != tag.upper() for tag in tags)
+        return tags | {tag for tag in hash_tags if small or tag == tag.upper()}
 
     def _has_header(self) -> bool:
         pair = self._pair(self.first)
@@ -182,7 +194,8 @@ def own_tagged_file(
         raise TextseqError(f"expected a file with one word and its tag per line, got {what} at {path}")
     document = Document(path, encoding)
     lines = (line for line in document.lines() if line.strip() and not line.startswith(("#", DOCUMENT_START)))
-    first = cells_of(line) if aligned and (line := next(lines, "")) else []
+    line = next(lines, "") if aligned else ""
+    first = cells_of(line) if line else []
     universal = aligned and (ending_of(path) == ".conllu" or (len(first) == 10 and first[0][:1].isdecimal()))
     usual = CONLL_U if universal else (1, -1)
     word, tag = (default if asked is None else asked for asked, default in zip(columns, usual, strict=True))
@@ -190,7 +203,7 @@ def own_tagged_file(
         raise TextseqError(
             f"expected two different columns, counted from 1, or from -1 backwards, got {word} and {tag}"
         )
-    return TaggedFile(document, (word, tag), longest, drop, aligned, universal, tuple(first))
+    return TaggedFile(document, (word, tag), longest, drop, aligned, universal, tuple(first), "\t" in line)
 
 
 def cells_of(line: str) -> list[str]:
