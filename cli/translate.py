@@ -101,8 +101,8 @@ def translate(arguments: Sequence[str]) -> None:
         _document(options, options.document)
         return
     with options.reading() as lines:
+        from textseq.tasks.translation.engine import BUFFER
         from textseq.tasks.translation.processing import TruncationLog
-        from textseq.tasks.translation.translator import BUFFER
 
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:
@@ -153,7 +153,7 @@ def _opened(options: Translate) -> Translator:
     """The models, as one. A word after a model that names no model may have been meant as the text."""
     from textseq.checkpoints.registry import list_models
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.ensemble import ensemble_of
+    from textseq.tasks.translation.translator import ensemble_of
 
     loaded: list[Translator] = []
     for place, name in enumerate(options.model):

@@ -13,8 +13,7 @@ import pytest
 from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
 from textseq.tasks.registry import load_translator
-from textseq.tasks.translation.ensemble import ensemble_of
-from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.translator import Translator, ensemble_of
 
 Command = Callable[..., tuple[int, str, str]]
 SOURCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g", "one", "and then there were none of them"]

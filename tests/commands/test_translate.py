@@ -24,8 +24,7 @@ from textseq.data.pairs import written_sentence
 from textseq.io.lines import LONGEST
 from textseq.tasks.registry import load_translator
 from textseq.tasks.translation.config import TranslationConfig
-from textseq.tasks.translation.ensemble import ensemble_of
-from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.translator import Translator, ensemble_of
 
 Command = Callable[..., tuple[int, str, str]]
 SENTENCES = ["how are you", "i am here, dear.", "it is so", "a b c d e f g"]

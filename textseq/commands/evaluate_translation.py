@@ -89,7 +89,7 @@ def _show(
 def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
     """A translator, or several as one."""
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.ensemble import ensemble_of
+    from textseq.tasks.translation.translator import ensemble_of
 
     loaded = [load_translator(folder, device=options.device, precision=options.precision) for folder in folders]
     return ensemble_of(loaded)

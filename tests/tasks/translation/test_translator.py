@@ -28,12 +28,11 @@ from textseq.tasks.registry import load_generator, load_translator
 from textseq.tasks.translation import search as sources
 from textseq.tasks.translation.batches import pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
-from textseq.tasks.translation.ensemble import ensemble_of
 from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.processing import LONGEST, NAMED, Sentence, Translation, unique_texts
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
-from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.translator import Translator, ensemble_of
 from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.tokenizers.base import END, Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
@@ -668,7 +667,7 @@ def test_what_is_finished_comes_out_when_the_work_is_stopped(
     translator = made()
     sentences = ["ab cd ef", "ab cd", "", "ab", "ab cd ef ab", "cd"]  # by length 5, 1, 2, 4 and 6 of them
     whole = [best[0].text for best in translator.stream(sentences)]
-    work, done = translator._batch, 0
+    work, done = translator.engine._batch, 0
 
     def stopped(batch: list[Sentence], task: object) -> list[list[Translation]]:
         nonlocal done
@@ -678,7 +677,7 @@ def test_what_is_finished_comes_out_when_the_work_is_stopped(
         return work(batch, task)  # type: ignore[arg-type]
 
     monkeypatch.setattr("textseq.tasks.translation.search.BATCH", 1)
-    monkeypatch.setattr(translator, "_batch", stopped)
+    monkeypatch.setattr(translator.engine, "_batch", stopped)
     found = []
     with pytest.raises(type(stop)):
         for best in translator.stream(sentences):

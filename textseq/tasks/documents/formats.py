@@ -20,7 +20,8 @@ from textseq.tasks.documents.markup import attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
 from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
-from textseq.tasks.translation.translator import Progress, Translator
+from textseq.tasks.translation.engine import Progress
+from textseq.tasks.translation.translator import Translator
 
 LARGEST = 2**24
 """Characters of a document, or bytes of a file in an archive, at most."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.names import AttentionName, CellName
 from textseq.config.tokenizer import NormalizationName, TokenizerConfig, TokenizerName
 from textseq.config.training import TrainingConfig
+from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError
 
 AugmentName = Literal["upper", "lower", "no-final-mark", "no-apostrophes", "typographic", "exchange"]
@@ -112,6 +114,17 @@ class TranslationSettings(DecodingSettings, total=False):
     copy_codes: bool
     shortlist: bool
     replace_unknown: bool
+
+
+class TranslateOptions(TranslationSettings, total=False):
+    """Keywords of ``Translator.translate``, with the fields of ``TranslationConfig``."""
+
+    attention: bool
+    """Return the attention weights (T, S), if the model has attention; on by default."""
+    prefixes: Sequence[str] | None
+    """How each translation must begin; "" for no constraint."""
+    glossary: Glossary | None
+    """Terms and their translations, which the translations of sentences with these terms contain."""
 
 
 @dataclass(frozen=True, kw_only=True)

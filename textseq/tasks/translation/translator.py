@@ -6,20 +6,14 @@ Shapes: N sentences, S source tokens, T target tokens, both with ``</s>``; V voc
 from __future__ import annotations
 
 import json
-import math
-import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Self, Unpack, overload
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint
@@ -29,69 +23,26 @@ from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.data.readers.glossary import Glossary
 from textseq.decoding.beam import Hypothesis
-from textseq.decoding.logit_bias import token_bias
-from textseq.decoding.sampling import random_generator
-from textseq.errors import Interrupted, TextseqError
+from textseq.errors import TextseqError
 from textseq.metrics.signature import data_signature
 from textseq.metrics.translation import TranslationMetrics, measure_translations
 from textseq.tasks.predictor import Metrics, Predictor, each
-from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
-from textseq.tasks.translation.model import Stepper, TranslationModel
+from textseq.tasks.translation.config import (
+    TranslateOptions,
+    TranslationConfig,
+    TranslationModelConfig,
+    TranslationSettings,
+)
+from textseq.tasks.translation.engine import BUFFER, Progress, Request, TranslationEngine
+from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.processing import (
-    AttentionWeights,
-    Sentence,
     Translation,
     TruncationLog,
     detokenize,
-    tokenize_sentence,
-    unique_texts,
 )
-from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
-from textseq.tokenizers.characters import BYTES
-from textseq.tokenizers.source_style import SourceStyle
-from textseq.tokenizers.words import UNKNOWN
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
-
-BUFFER = 512
-"""Sentences read ahead and sorted by length. 2000 would take 3 % less processor time (captions), but results come later
-and an interruption loses more of them."""
-
-Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """Settings of a call, checked."""
-
-    config: TranslationConfig
-    attention: bool
-    bias: Tensor | None
-    """(V+1,)."""
-    generator: torch.Generator
-    glossary: Glossary | None = None
-
-    @property
-    def samples(self) -> bool:
-        """Whether tokens are sampled instead of searched for."""
-        return self.config.num_beams == 1 and self.config.temperature > 0
-
-    @property
-    def scored(self) -> bool:
-        """Whether scores are log-probabilities per token, which can be compared with those of other sentences."""
-        return not self.samples and self.config.length_penalty == 1 and not self.config.coverage_penalty
-
-
-class TranslateOptions(TranslationSettings, total=False):
-    """Keywords of ``Translator.translate``, with the fields of ``TranslationConfig``."""
-
-    attention: bool
-    """Return the attention weights (T, S), if the model has attention; on by default."""
-    prefixes: Sequence[str] | None
-    """How each translation must begin; "" for no constraint."""
-    glossary: Glossary | None
-    """Terms and their translations, which the translations of sentences with these terms contain."""
 
 
 class Translator(Predictor[PairDataset]):
@@ -127,8 +78,7 @@ class Translator(Predictor[PairDataset]):
         super().__init__(models[0], vocabularies, info, precision=precision)
         self.models = [model.eval() for model in models]
         self.vocabularies = vocabularies
-        if precision != "float32":
-            _ = self._steppers  # raises if the device does not support it
+        self.engine = TranslationEngine(self.models, vocabularies, info.source_style, precision)
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
@@ -181,30 +131,7 @@ class Translator(Predictor[PairDataset]):
     @property
     def attends(self) -> bool:
         """Whether any of the models has attention."""
-        return any(map(has_attention, self.models))
-
-    @cached_property
-    def _inner(self) -> frozenset[int]:
-        """The target's tokens that continue a word: letters, digits, bytes, and marks within words."""
-        target = self.vocabularies.target
-        values = {name: chr(byte) if byte < 0x80 else "x" for byte, name in enumerate(BYTES)}  # 0x80 and up: of letters
-        texts = (values.get(name, name) for name in target.vocabulary)
-        return frozenset(n for n, text in enumerate(texts) if re.match(r"[\w'-]", text)).union(target.fallback)
-
-    @cached_property
-    def _style(self) -> SourceStyle:
-        return SourceStyle.from_dict(self.info.source_style)
-
-    @cached_property
-    def _stand_ins(self) -> tuple[str, ...]:
-        """The names that stand for codes: each one token of both vocabularies, so that tokens keep their meaning."""
-        sides = (self.vocabularies.source.vocabulary, self.vocabularies.target.vocabulary)
-        return tuple(name for name in self._style.stand_ins if all(f" {name}" in side for side in sides))
-
-    @cached_property
-    def _steppers(self) -> list[Stepper]:
-        """Built on first use: they hold tables with a row per token."""
-        return [model.stepper(self.precision) for model in self.models]
+        return self.engine.attends
 
     @overload
     def translate(self, sentences: str, **options: Unpack[TranslateOptions]) -> Translation: ...  # type: ignore[overload-overlap]
@@ -251,7 +178,8 @@ class Translator(Predictor[PairDataset]):
             prefixes = [""] * len(sentences)
         if len(prefixes) != len(sentences):
             raise TextseqError(f"prefixes: expected {len(sentences)}, one per sentence, got {len(prefixes)}")
-        return list(self._stream(zip(sentences, prefixes, strict=True), self._request(settings, attention, glossary)))
+        pairs = zip(sentences, prefixes, strict=True)
+        return list(self.engine.stream(pairs, self._request(settings, attention, glossary)))
 
     def stream(
         self,
@@ -285,111 +213,14 @@ class Translator(Predictor[PairDataset]):
         if buffer < 1:
             raise TextseqError(f"buffer: expected at least 1 sentence, got {buffer}; 1 answers each at once")
         pairs = ((text, prefix) for text in sentences)
-        return self._stream(pairs, self._request(settings, attention, glossary), buffer, progress, first, truncated)
+        request = self._request(settings, attention, glossary)
+        return self.engine.stream(pairs, request, buffer, progress, first, truncated)
 
-    def _request(self, settings: TranslationSettings, attention: bool, glossary: Glossary | None = None) -> _Request:
-        config, target = _config(settings), self.vocabularies.target
-        bias = token_bias(config.logit_bias, target, self.device)
-        if bias is not None:
-            bias = pad(bias, (0, 1))  # for </s>
-        if config.coverage_penalty and not self.attends:
-            raise TextseqError("--coverage-penalty: expected a model with attention, got one without; leave it out")
-        if config.shortlist and self.vocabularies.shortlist is None:
-            raise TextseqError(
-                "--shortlist: expected a model with a shortlist, got one without; train again or leave it out"
-            )
-        if config.replace_unknown:
-            if "rare words" not in target.loses or not self.attends:
-                kind = f"a {target.kind} model" if self.attends else "a model without attention"
-                raise TextseqError(
-                    "--replace-unknown: expected an attentional model that writes <unk> (--tokenizer word --rare-words "
-                    f"unknown), got {kind}; leave it out"
-                )
-            assert bias is not None  # bans <unk>
-            bias[[target.vocabulary.index(name) for name in UNKNOWN]] = 0.0
-        generator = random_generator(self.device, config.seed)
-        request = _Request(config, attention, bias, generator, glossary)
-        if glossary is not None and request.samples:
-            raise TextseqError("a glossary needs beam search, got a temperature; leave one out")
-        return request
-
-    def _stream(
-        self,
-        pairs: Iterable[tuple[str, str]],
-        request: _Request,
-        buffer: int = BUFFER,
-        progress: Progress | None = None,
-        first: int = 1,
-        truncated: TruncationLog | None = None,
-    ) -> Iterator[list[Translation]]:
-        """Translations of pairs of a sentence and the prefix of its translation."""
-        numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
-        while sentences := [
-            tokenize_sentence(
-                *(self.vocabularies, *pair, number, request.glossary),
-                self._style if request.config.tidy else None,
-                self._stand_ins if request.config.copy_codes else (),
-            )
-            for number, pair in islice(numbered, min(buffer, sys.maxsize))
-        ]:
-            lengths = [len(sentence.ids) for sentence in sentences]
-            empty = [Translation("", 0.0)] * request.config.num_return_sequences
-            results = [None if length else empty for length in lengths]
-            interruption: BaseException | None = None
-            try:
-                for batch in batches(lengths, max(request.config.num_beams, request.config.num_return_sequences)):
-                    for n, translations in zip(batch, self._batch([sentences[n] for n in batch], request), strict=True):
-                        results[n] = translations
-                    if progress is not None:
-                        progress(len(batch))
-            except (KeyboardInterrupt, Interrupted) as error:
-                interruption = error
-            if progress is not None and 0 in lengths:
-                progress(lengths.count(0))
-            for sentence, result in zip(sentences, results, strict=True):
-                if result is None:  # interrupted: results after a gap would be on the wrong lines
-                    break
-                if not (request.samples or result[0].finished):
-                    truncated.note(sentence.number, result[0])
-                yield result
-            if interruption is not None:
-                raise interruption
-
-    def _batch(self, batch: Sequence[Sentence], request: _Request, *, insist: bool = False) -> list[list[Translation]]:
-        """The translations of sentences, none of them empty; ``insist`` makes the search contain the stand-ins."""
-        config = request.config
-        shortlist = self.vocabularies.shortlist if config.shortlist else None
-        sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
-        prefixes = [sentence.forced_prefix for sentence in batch]
-        if request.samples:
-            lists = sources.sample(self._steppers, config, prefixes, request.bias, request.generator)
-        else:
-            target = self.vocabularies.target
-            phrases = [sentence.all_phrases(target) if insist else sentence.phrases for sentence in batch]
-            inner = self._inner if any(phrases) else ()
-            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases, inner)
-            lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
-        owners = [n for n, hypotheses in enumerate(lists) for _ in hypotheses]
-        flat = [hypothesis for hypotheses in lists for hypothesis in hypotheses]
-        attentions: list[AttentionWeights | None] = [None] * len(flat)
-        if self.attends and (request.attention or config.replace_unknown):
-            attentions = [*sources.attention([hypothesis.tokens for hypothesis in flat], owners)]
-        translations: list[list[Translation]] = [[] for _ in batch]
-        for n, hypothesis, weights in zip(owners, flat, attentions, strict=True):
-            translation = detokenize(
-                self.vocabularies, batch[n], hypothesis, weights, replace_unknown=config.replace_unknown
-            )
-            shown = weights if request.attention else None
-            doubtful = request.scored and self._doubtful(translation.score)
-            translations[n].append(replace(translation, attention=shown, has_attention=self.attends, doubtful=doubtful))
-        lacking = [n for n, (best, *_) in enumerate(translations) if not batch[n].copied(best.text)]
-        if lacking and not (insist or request.samples):
-            for n, found in zip(lacking, self._batch([batch[n] for n in lacking], request, insist=True), strict=True):
-                translations[n] = found
-        return translations
-
-    def _doubtful(self, score: float) -> bool:
-        return score < (self.info.doubtful_below or -math.inf)
+    def _request(
+        self, settings: TranslationSettings, attention: bool = False, glossary: Glossary | None = None
+    ) -> Request:
+        config = TranslationConfig.from_dict(settings, where="translate")
+        return self.engine.request(config, attention, glossary, self.info.doubtful_below)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
         """Log-probability of each text as the translation of its sentence in nats, ``</s>`` included.
@@ -400,7 +231,7 @@ class Translator(Predictor[PairDataset]):
             TextseqError: unequal numbers, or an empty source.
         """
         scores = [0.0] * len(sources)
-        for pairs, batch, tokens in self._known("score", sources, targets):
+        for pairs, batch, tokens in self.engine.known("score", sources, targets):
             for pair, score in zip(pairs, batch.log_p(tokens, range(len(pairs))), strict=True):
                 scores[pair.number - 1] = score
         return scores
@@ -418,35 +249,16 @@ class Translator(Predictor[PairDataset]):
             >>> [result] = textseq.load_translator("tatoeba-en-fr").align(["Good night."], ["Bonne nuit."])
             >>> result.score, result.alignment()
         """
-        results: dict[int, Translation] = {}
-        for pairs, batch, tokens in self._known("align", sources, targets):
+        results, request = {}, self._request({})
+        for pairs, batch, tokens in self.engine.known("align", sources, targets):
             rows = range(len(pairs))
             weights = batch.attention(tokens, rows) if self.attends else [None] * len(pairs)
             scores = batch.scores(tokens, rows, TranslationConfig())
             for pair, ids, score, array in zip(pairs, tokens, scores, weights, strict=True):
                 pair_read = replace(pair, prefix="", forced_prefix=())  # all of the target is the translation
                 result = detokenize(self.vocabularies, pair_read, Hypothesis(ids, score), array)
-                results[pair.number] = replace(result, has_attention=self.attends, doubtful=self._doubtful(score))
+                results[pair.number] = replace(result, has_attention=self.attends, doubtful=request.is_doubtful(score))
         return [results[number] for number in sorted(results)]
-
-    def _known(
-        self, use: str, sources: Sequence[str], targets: Sequence[str]
-    ) -> Iterator[tuple[list[Sentence], SourceBatch, list[tuple[int, ...]]]]:
-        """Batches of known translations: their sentences, those encoded, and the tokens of the targets."""
-        if isinstance(sources, str) or isinstance(targets, str):
-            raise TextseqError(f"{use}: expected two lists of sentences, got one string; put each text into a list")
-        if len(sources) != len(targets):
-            raise TextseqError(f"{use}: expected a target for each source, got {len(targets)} for {len(sources)}")
-        pairs = [
-            tokenize_sentence(self.vocabularies, *pair, number)
-            for number, pair in enumerate(zip(sources, targets, strict=True), 1)
-        ]
-        if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:
-            raise TextseqError(f"{use}: expected sentences to translate, got an empty one (number {empty[0]})")
-        for rows in batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
-            batch = [pairs[n] for n in rows]
-            tokens = [(*pair.forced_prefix, self.vocabularies.target.size) for pair in batch]
-            yield batch, SourceBatch(self.models, [pair.ids for pair in batch]), tokens
 
     def evaluate(
         self,
@@ -480,29 +292,24 @@ class Translator(Predictor[PairDataset]):
                 f"{languages[1]}; use --source {self.languages[0]} --target {self.languages[1]}"
             )
         pairs = list(dataset.pairs(split))
-        request = self._request(settings, False)
+        request = self._request(settings)
         if request.samples and process_group.count > 1:
             raise TextseqError("sampling: expected one process, so that a seed gives the same; start without torchrun")
         encoded, truncated = {}, TruncationLog()
         for turn, first in enumerate(range(0, len(pairs), BUFFER)):
             block = [(source, "") for source, _ in pairs[first : first + BUFFER]]
             if process_group.turn(turn):
-                lines = [best[0].text for best in self._stream(block, request, BUFFER, progress, first + 1, truncated)]
+                lines = [
+                    best[0].text for best in self.engine.stream(block, request, BUFFER, progress, first + 1, truncated)
+                ]
                 encoded[turn] = torch.tensor(list(json.dumps(lines).encode()), dtype=torch.uint8)
             elif progress is not None:
                 progress(len(block))
         translations = [line for data in process_group.collect(encoded) for line in json.loads(bytes(data.tolist()))]
-        config, defaults = request.config, TranslationConfig().to_dict()
-        other_settings = [
-            f"|{'drawing-' * (name == 'seed')}{name.replace('_', '-')}:{value}"  # sacreBLEU's signature has a seed too
-            for name, value in config.to_dict().items()
-            if value != defaults[name] and name not in {"num_beams", "length_penalty"}
-        ]
         setup = (
             f"{data_signature(dataset.name, dataset.splits, dataset.other_names.get(split, split))}|"
             f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
-            f"models:{len(self.models)}|precision:{self.precision}|beams:{config.num_beams}|"
-            f"length-penalty:{config.length_penalty:g}{''.join(other_settings)}"
+            f"models:{len(self.models)}|precision:{self.precision}|{request.signature}"
         )
         references = [target for _, target in pairs]
         scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, setup=setup)
@@ -514,5 +321,30 @@ class Translator(Predictor[PairDataset]):
         super().save(folder, half=half, results=results)
 
 
-def _config(settings: TranslationSettings) -> TranslationConfig:
-    return TranslationConfig.from_dict(settings, where="translate")
+def ensemble_of(translators: Sequence[Translator]) -> Translator:
+    """A translator that combines the models of several at every token; of one, that one.
+
+    Raises:
+        TextseqError: none are given, or their languages, vocabularies, devices or precisions differ.
+    """
+    if not translators:
+        raise TextseqError("an ensemble: expected at least one model, got none")
+    first = translators[0]
+    if len(translators) == 1:
+        return first
+    for other in translators[1:]:
+        for what, expected, actual in (
+            ("the same languages", " to ".join(first.languages), " to ".join(other.languages)),
+            ("one device", first.device, other.device),
+            ("one precision", first.precision, other.precision),
+        ):
+            if expected != actual:
+                raise TextseqError(f"an ensemble: expected {what}, got {expected} and {actual}")
+        for side in ("source", "target"):
+            if getattr(first.vocabularies, side).fingerprint != getattr(other.vocabularies, side).fingerprint:
+                raise TextseqError(
+                    f"an ensemble: expected one {side} vocabulary, got different ones; train the models on the same "
+                    "pairs with the same tokenizer, each with another --seed"
+                )
+    models = [model for translator in translators for model in translator.models]
+    return Translator(models, first.vocabularies, first.info, precision=first.precision)
