@@ -169,7 +169,7 @@ def test_the_model_chooses_the_direction(command: Command, monkeypatch: pytest.M
             source_language=source, target_language=target,
         )  # fmt: skip
 
-    monkeypatch.setattr("textseq.data.sources.load_pairs", load_pairs)
+    monkeypatch.setattr("textseq.data.sources.pairs.load_pairs", load_pairs)
     code, out, _ = command("multi30k", "--model", "mine", *QUICK)
     assert code == 0 and "corpus:multi30k|split:test|direction:en-fr" in out
     code, out, _ = command("multi30k", "--model", "back", "--split", "test_2017_flickr", "--download", *QUICK)
