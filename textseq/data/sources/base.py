@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from textseq.config.base import Settings, ranged
-from textseq.data.dataset import Dataset, OnError, ReadOptions
+from textseq.data.dataset import Dataset, ReadOptions
 from textseq.data.readers.exported import HUB, absolute, title_of
+from textseq.data.readers.row_errors import OnError
 from textseq.errors import TextseqError
 from textseq.io.files import real
 
