@@ -27,7 +27,7 @@ export function setUpInside(models) {
     byId("inside-about").textContent =
       `Unit ${view.unit} of ${view.units}, ${NAMES[body.quantity] ?? body.quantity}, from ${Math.min(...view.values).toFixed(2)} to ${Math.max(...view.values).toFixed(2)}`;
     byId("inside-out").replaceChildren(...view.pieces.map((piece, n) => {
-      const span = element("span", { "data-n": n, title: view.values[n].toFixed(3) }, piece);
+      const span = element("span", { "data-n": n, title: view.values[n].toFixed(3), class: piece === "\n" ? "newline" : undefined }, piece);
       span.style.background = signedColor(view.values[n] / most);
       return span;
     }));

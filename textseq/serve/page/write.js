@@ -107,7 +107,7 @@ class Pane {
   add(token) {
     const span = element("span", { "data-n": token.prompt ? undefined : this.tokens.length }, token.text);
     if (token.nats !== undefined) {
-      span.className = "colored";
+      span.className = token.text === "\n" ? "colored newline" : "colored"; // the end of a line has no width of its own
       span.style.background = surprisalColor(token.nats);
     }
     this.tokens.push(token);
