@@ -92,6 +92,10 @@ class Child:
         """Send a signal."""
         os.kill(self.pid, number)
 
+    def terminate(self) -> None:
+        """Send SIGTERM, unless it has ended."""
+        self.process.terminate()
+
     def kill(self) -> None:
         """Send SIGKILL."""
         self.process.kill()

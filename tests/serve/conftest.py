@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
+from children import Child
 from serving import Running
 
 LIMITS = {
@@ -22,6 +27,25 @@ LIMITS = {
     "shutdown_seconds": 1,
 }
 """Small ones, so that tests reach them."""
+
+
+@pytest.fixture
+def forked_trainings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trainings are forks of a process that has imported all, which saves seconds each."""
+    children: list[Child] = []
+
+    def fork(command: Sequence[str], *, stdin: int, stdout: IO[bytes], stderr: IO[bytes]) -> Child:
+        assert list(command[:4]) == [sys.executable, "-u", "-m", "textseq.cli.train"]
+        code = "from textseq.cli.train import main; main()"
+        children.append(Child(code, command[4:], stdout=stdout.fileno(), stderr=stderr.fileno()))
+        return children[-1]
+
+    names = SimpleNamespace(Popen=fork, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr("textseq.serve.training.subprocess", names)
+    yield
+    for child in children:
+        child.terminate()
+        child.wait()
 
 
 @pytest.fixture(scope="session")

@@ -199,6 +199,7 @@ def test_it_classifies_tags_and_looks_inside(page: Page) -> None:
     expect(page.locator("#inside-about")).to_contain_text("of 24, hidden state h")
 
 
+@pytest.mark.usefixtures("forked_trainings")
 def test_it_starts_and_stops_a_training(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     page.get_by_role("tab", name="Train").click()

@@ -32,6 +32,7 @@ def wait(until: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("forked_trainings")
 def test_a_training_is_started_stopped_and_resumed(trainings: Trainings) -> None:
     trainings.start("mine", "one two three four five six seven,\n" * 200, BUSY)
     with pytest.raises(RequestError, match="mine is being trained; stop it"):
