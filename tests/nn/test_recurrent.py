@@ -352,6 +352,7 @@ def test_state_keeps_its_number_format_under_autocast() -> None:
         y.float().sum().backward()
 
 
+@pytest.mark.slow
 @EVERY_CELL
 @pytest.mark.parametrize("kind", ["bare", "layer_norm"])
 def test_gradient_is_the_numerical_one_however_often_it_is_asked_for(cell: CellName, kind: str) -> None:

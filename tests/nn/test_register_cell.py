@@ -120,6 +120,7 @@ def test_it_is_initialized_trained_and_stored_like_the_others(cell: str) -> None
     assert torch.equal(twin(x)[0], stack(x)[0])
 
 
+@pytest.mark.slow
 def test_the_command_trains_it_and_load_knows_it(
     cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ def test_bytes_and_the_space_are_fallback_where_training_had_no_use_for_them(mod
     )
 
 
+@pytest.mark.slow
 def test_every_code_point_comes_back() -> None:
     tokenizer = train(TEXT)
     for start in range(0, 0x110000, 0x8000):
