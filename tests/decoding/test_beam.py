@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import torch
@@ -46,13 +46,23 @@ def search(
     return beam_search(writer.stepper(), prompt, state, config, bias=bias, ended=ended)
 
 
+def log_probabilities(
+    writer: LanguageModel, prompt: Tensor, texts: Iterable[tuple[int, ...]]
+) -> dict[tuple[int, ...], float]:
+    """By teacher forcing, the model over whole texts of one length at once; prompt (T,)."""
+    found: dict[tuple[int, ...], float] = {}
+    for _, group in itertools.groupby(sorted(texts, key=len), key=len):
+        some = list(group)
+        whole = torch.cat([prompt.expand(len(some), -1), torch.tensor(some)], dim=1)
+        with torch.no_grad():
+            logits, _ = writer(whole[:, :-1])
+        chosen = logits.double().log_softmax(2).gather(2, whole[:, 1:].unsqueeze(2)).squeeze(2)
+        found.update(zip(some, chosen[:, len(prompt) - 1 :].sum(dim=1).tolist(), strict=True))
+    return found
+
+
 def log_probability(writer: LanguageModel, prompt: Tensor, tokens: tuple[int, ...]) -> float:
-    """By teacher forcing, the model over the whole text at once; prompt (T,)."""
-    whole = torch.cat([prompt, torch.tensor(tokens, dtype=torch.int64)])
-    with torch.no_grad():
-        logits, _ = writer(whole[:-1].unsqueeze(0))
-    chosen = logits[0].double().log_softmax(1).gather(1, whole[1:].unsqueeze(1))
-    return float(chosen[len(prompt) - 1 :].sum())
+    return log_probabilities(writer, prompt, [tokens])[tokens]
 
 
 def at_end(written: Tensor) -> Tensor:
@@ -91,7 +101,8 @@ def test_enough_beams_find_every_text_in_order(with_end: bool, alpha: float, see
     config = GenerationConfig(num_beams=V**4, max_new_tokens=4, length_penalty=alpha, early_stopping="never")
     found = search(writer, prompt, config, at_end if with_end else None)
     for hypotheses, row in zip(found, prompt, strict=True):
-        scores = {text: log_probability(writer, row, text) / ((5 + len(text)) / 6) ** alpha for text in texts}
+        sums = log_probabilities(writer, row, texts)
+        scores = {text: total / ((5 + len(text)) / 6) ** alpha for text, total in sums.items()}
         assert {h.tokens for h in hypotheses} == set(texts)
         assert [h.score for h in hypotheses] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-4)
         for hypothesis in hypotheses:
