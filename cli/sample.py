@@ -21,7 +21,7 @@ from textseq.config.base import flag_of
 from textseq.errors import TextseqError
 from textseq.io.colored_text import visible
 from textseq.io.files import check_outputs, replacing
-from textseq.tasks.language_model.config import GenerationConfig
+from textseq.tasks.language_model.config import AdaptationConfig, GenerationConfig
 
 if TYPE_CHECKING:
     from textseq.data.token_files import DocumentSet
@@ -72,6 +72,7 @@ class Sample(ModelOptions):
       textseq-sample --author shakespeare --prompt "ROMEO:" --seed 1
       textseq-sample --author poets --condition Keats=0.7,Blake=0.3
       textseq-sample --author mine --prompt-file opening.txt --max-new-tokens 2000 --temperature 0.5
+      textseq-sample --author mine --prompt-file chapter.txt --dynamic --cache
       textseq-sample --author shakespeare --prompt "ROMEO:" --num-beams 5
       textseq-sample --author shakespeare --show-surprisal --memorization
       textseq-sample --author shakespeare --text sonnet.txt --show-surprisal
@@ -99,6 +100,7 @@ class Sample(ModelOptions):
     """Write a JSON object per text: prompt, text, with --show-surprisal the nats of each token, with --memorization the
     longest copied passage. With --list-authors: an object per author."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
     inspection: Inspection = field(default_factory=Inspection)
 
 
@@ -117,6 +119,8 @@ def sample(arguments: Sequence[str]) -> None:
     if options.prompt_file is not None:
         prompt = _given(options.prompt_file, inspection.encoding, "--prompt-file")
         options = replace(options, prompt=re.sub(r"\r?\n\Z", "", prompt))
+    if options.adaptation != AdaptationConfig():
+        generator = generator.adapted(options.prompt, **vars(options.adaptation))
     settings = options.generation
     tell_seed = settings.seed is None and settings.num_beams == 1 and inspection.text is None and not options.json
     if tell_seed:
@@ -215,6 +219,8 @@ def _check(options: Sample) -> None:
             raise TextseqError(
                 "--text needs one of --show-surprisal, --surprisal-html FILE and --memorization; add one"
             )
+    if options.adaptation.dynamic and not options.prompt and options.prompt_file is None:
+        raise TextseqError("--dynamic learns from the prompt before it writes; give one, such as --prompt-file FILE")
     read = [Path(name) for name in (options.prompt_file, inspection.text) if name not in (None, "-")]
     check_outputs({"--surprisal-html": inspection.surprisal_html}, [*read, *inspection.training_text])
     if inspection.memorization:

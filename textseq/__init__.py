@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from textseq.tasks.classification.run import train_classifier as train_classifier
     from textseq.tasks.documents.formats import translate_document as translate_document
     from textseq.tasks.export.onnx import export_onnx as export_onnx
+    from textseq.tasks.language_model.config import AdaptationConfig as AdaptationConfig
     from textseq.tasks.language_model.config import DataConfig as DataConfig
     from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
     from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
@@ -94,7 +95,12 @@ _MODULE_OF = {
         "textseq.tasks.classification.run": ("train_classifier",),
         "textseq.tasks.documents.formats": ("translate_document",),
         "textseq.tasks.export.onnx": ("export_onnx",),
-        "textseq.tasks.language_model.config": ("DataConfig", "GenerationConfig", "LanguageModelConfig"),
+        "textseq.tasks.language_model.config": (
+            "AdaptationConfig",
+            "DataConfig",
+            "GenerationConfig",
+            "LanguageModelConfig",
+        ),
         "textseq.tasks.language_model.generator": ("Score", "TextGenerator"),
         "textseq.tasks.language_model.memorization": ("Memorization", "memorization_of"),
         "textseq.tasks.language_model.run": ("train",),

@@ -93,6 +93,12 @@ def test_evaluate_prints_the_number_and_its_signature(command: Command, trained:
     windowed = command("evaluate", "--text", text, "--model", "mine", "--window", "16")[1].splitlines()
     assert "state:fresh-per-window|window:16" in windowed[1]
     assert windowed[0] != number
+    flags = ["--dynamic", "--dynamic-window", "16", "--cache", "--cache-size", "100"]
+    adapted = command("evaluate", "--text", text, "--model", "mine", *flags)[1].splitlines()
+    assert re.search(
+        r"\|state:carried\|streams:1\|dynamic:\w+-rate-[\d.e-]+-decay-[\d.e-]+-window-16\|cache:100-", adapted[1]
+    )
+    assert float(adapted[0].split()[0]) < float(number.split()[0])
 
 
 def test_a_text_is_read_from_stdin(command: Command, tmp_path: Path, text: Path) -> None:

@@ -224,6 +224,13 @@ def test_ones_own_pairs_in_columns(command: Command) -> None:
         ),
         ("--text test.en --model mine", "--text is for language models, and mine is a translator"),
         ("multi30k --model mine --window 3", "--window is for language models, and mine is a translator"),
+        ("shakespeare --model shakespeare --dynamic --streams 4", "--streams: expected none with --dynamic, .* got 4"),
+        (
+            "shakespeare --model shakespeare --cache --cache-lambda 1",
+            "--cache-lambda: expected .* less than 1, got 1.0",
+        ),
+        ("shakespeare --model shakespeare --cache-size 9", "--cache-size is for --cache; add that, or leave it out"),
+        ("multi30k --model mine --dynamic", "--dynamic is for language models, and mine is a translator"),
         ("multi30k --model mine --streams 0", "--streams: expected at least 1, got 0"),
         (
             "shakespeare --model shakespeare --num-beams 3",

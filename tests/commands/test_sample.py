@@ -22,7 +22,7 @@ from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.decoding.stopping import ended_well
-from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
+from textseq.tasks.language_model.config import AdaptationConfig, GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
@@ -124,7 +124,7 @@ def refused(result: tuple[int, str, str], message: str) -> None:
 def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
     code, out, _ = command("--help-all")
     assert code == 0
-    for item in dataclasses.fields(GenerationConfig):
+    for item in (*dataclasses.fields(GenerationConfig), *dataclasses.fields(AdaptationConfig)):
         assert "--" + item.name.replace("_", "-") in out
     for words in ("--show-surprisal", "--surprisal-html", "--memorization", "TOKEN=BIAS", "--training-text"):
         assert words in out
@@ -190,6 +190,10 @@ def test_beams_write_the_best_first(command: Command) -> None:
         (["--memorization", "--corpus", "shakespear"], "unknown corpus 'shakespear'; did you mean 'shakespeare'"),
         (["--memorization", "--training-text", "nowhere.txt"], r"no file or folder nowhere\.txt"),
         (["--memorization", "--corpus", "x", "--training-text", "text.txt"], "either --corpus or --training-text"),
+        (["--dynamic"], "--dynamic learns from the prompt before it writes; give one, such as --prompt-file FILE"),
+        (["--cache", "--cache-size", "0"], "--cache-size: expected at least 1, got 0"),
+        (["--cache-theta", "2"], "--cache-theta is for --cache; add that, or leave it out"),
+        (["--prompt", TEXT, "--dynamic", "--dynamic-learning-rate", "1e30"], "dynamic evaluation diverged; lower"),
         (["--seed", str(2**64)], "--seed: expected at least 0 and at most"),
         (["--logit-bias", "e=1e308"], "expected -10000 to 10000, got e=1e"),
         (["--num-beams", "3", "--length-penalty", "400"], "--length-penalty: expected at least 0 and at most 10"),
@@ -369,3 +373,18 @@ def test_texts_and_lists_as_json(command: Command) -> None:
     entries = [json.loads(line) for line in command("--list-authors", "--json")[1].splitlines()]
     assert {"mine", "shakespeare"} <= {entry["name"] for entry in entries}
     assert all(entry["task"] == "language-model" for entry in entries)
+
+
+def test_a_text_is_written_after_learning_and_remembering_the_prompt(command: Command, home: Path) -> None:
+    (home / "opening.txt").write_text(TEXT)
+    flags = ["--prompt-file", "opening.txt", "--seed", "1"]
+    plain = written(command, *flags)
+    assert written(command, *flags) == plain
+    for adaptation in (["--cache"], ["--dynamic"], ["--dynamic", "--dynamic-method", "rms", "--cache"]):
+        adapted = written(command, *flags, *adaptation)
+        assert adapted.startswith(TEXT.rstrip("\n")) and adapted != plain
+        assert written(command, *flags, *adaptation) == adapted
+    inspected = ["--author", "mine", "--text", "opening.txt", "--show-surprisal"]
+    shown = [command(*inspected, *flag)[1] for flag in ([], ["--cache"])]
+    nats = [float(re.search(r"([\d.]+) nats per character", text)[1]) for text in shown]  # type: ignore[index]
+    assert nats[1] < nats[0]

@@ -20,7 +20,14 @@ from textseq.data.sources import PairData
 from textseq.errors import TextseqError
 from textseq.nn.cells import CELLS
 from textseq.tasks.classification.config import ClassifierConfig
-from textseq.tasks.language_model.config import DataConfig, GenerationConfig, GenerationSettings, LanguageModelConfig
+from textseq.tasks.language_model.config import (
+    AdaptationConfig,
+    AdaptationSettings,
+    DataConfig,
+    GenerationConfig,
+    GenerationSettings,
+    LanguageModelConfig,
+)
 from textseq.tasks.registry import TASKS
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.translation.config import (
@@ -167,9 +174,10 @@ def test_every_schedule_begins_at_the_peak_and_never_exceeds_it(name: config.Sch
     assert rates[0] == 0.5 and max(rates) == 0.5 and min(rates) >= 0
 
 
-def test_generation_settings_are_the_fields_of_generation_config() -> None:
-    assert typing.get_type_hints(GenerationSettings) == typing.get_type_hints(GenerationConfig)
-    assert not GenerationSettings.__required_keys__
+def test_settings_as_keyword_arguments_are_the_fields() -> None:
+    for settings, kind in ((GenerationSettings, GenerationConfig), (AdaptationSettings, AdaptationConfig)):
+        assert typing.get_type_hints(settings) == typing.get_type_hints(kind)
+        assert not settings.__required_keys__
 
 
 @EVERY_CLASS

@@ -64,6 +64,7 @@ class Evaluate:
     Examples:
       textseq-evaluate shakespeare --model shakespeare
       textseq-evaluate tinyshakespeare --model mine --split validation
+      textseq-evaluate shakespeare --model shakespeare --dynamic --cache
       textseq-evaluate --text chapter.txt --model mine
       textseq-evaluate multi30k --model en-de --split test_2017_flickr
       textseq-evaluate --pairs test.en test.de --model en-de second third

@@ -16,9 +16,9 @@ COMMON: Mapping[str, str] = {
     "textseq-train": "text source target cell num_layers hidden_size dropout attention pooling output tokenizer "
     "batch_size learning_rate max_epochs max_minutes device seed",
     "textseq-sample": "max_new_tokens temperature top_k top_p num_beams num_return_sequences seed stop_strings "
-    "show_surprisal memorization text",
+    "show_surprisal memorization text dynamic cache",
     "textseq-translate": "num_beams length_penalty num_return_sequences max_new_tokens temperature seed",
-    "textseq-evaluate": "window source target num_beams compare",
+    "textseq-evaluate": "window dynamic cache source target num_beams compare",
 }
 """Settings that ``--help`` of a command shows, besides its own flags; ``--help-all`` shows the others too."""
 

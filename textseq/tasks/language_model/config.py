@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
-from textseq.config.base import Settings, ranged, rate
+from textseq.config.base import Settings, flag_of, ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.model import RecurrentConfig
 from textseq.config.names import CELL_STATES
@@ -126,7 +127,74 @@ class LanguageModelConfig(RecurrentConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageEvaluationConfig(Settings):
+class AdaptationConfig(Settings):
+    """Adaptation of a language model to the text that it has just read."""
+
+    dynamic: bool = False
+    """Dynamic evaluation (Krause et al. 2018): take a training step on each window of the text after reading it. The
+    weights are a copy; those of the model stay as they are. textseq-sample learns the prompt so, then writes."""
+    dynamic_method: Literal["rms", "sgd"] = "rms"
+    """The step: sgd, or rms, which divides the gradient of each weight by its usual size, the root mean square over
+    text that the model samples first."""
+    dynamic_learning_rate: float | None = ranged(None, at_least=0)
+    """Learning rate of these steps. Default: 0.0006 for rms, 0.3 for sgd."""
+    dynamic_decay: float = ranged(0.002, at_least=0, at_most=1)
+    """Share of the way back to the trained weights that each step goes; with rms on average over the weights."""
+    dynamic_window: int = ranged(50, at_least=1)
+    """Tokens of a window. Fewer adapt sooner and take longer."""
+    cache: bool = False
+    """Neural cache (Grave et al. 2017): what followed lately, where the network's outputs were similar, becomes more
+    likely. textseq-sample has the prompt and its own text in the cache."""
+    cache_size: int = ranged(2000, at_least=1)
+    """Tokens in the cache, the last ones that were read."""
+    cache_theta: float = ranged(0.5, at_least=0)
+    """How much more the most similar places count (theta of the paper); with 0 all count alike. The best value depends
+    on the model: 0.3 to 0.8 for those that ship."""
+    cache_lambda: float = ranged(0.1, at_least=0, below=1)
+    """Share of the cache in the probability (lambda of the paper); the rest is the model's."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges, and that no setting is without effect."""
+        super().__post_init__()
+        for item in dataclasses.fields(AdaptationConfig):
+            owner = item.name.partition("_")[0]
+            if not getattr(self, owner) and getattr(self, item.name) != item.default:
+                raise TextseqError(f"{flag_of(item.name)} is for {flag_of(owner)}; add that, or leave it out")
+
+    @property
+    def learning_rate(self) -> float:
+        """Of dynamic evaluation."""
+        usual = {"rms": 0.0006, "sgd": 0.3}[self.dynamic_method]
+        return usual if self.dynamic_learning_rate is None else self.dynamic_learning_rate
+
+    @property
+    def signature(self) -> str:
+        """Fields of a signature, each with a bar before it; "" without adaptation."""
+        fields = ""
+        if self.dynamic:
+            settings = f"rate-{self.learning_rate:g}-decay-{self.dynamic_decay:g}-window-{self.dynamic_window}"
+            fields += f"|dynamic:{self.dynamic_method}-{settings}"
+        if self.cache:
+            fields += f"|cache:{self.cache_size}-theta-{self.cache_theta:g}-lambda-{self.cache_lambda:g}"
+        return fields
+
+
+class AdaptationSettings(TypedDict, total=False):
+    """The fields of ``AdaptationConfig`` as keyword arguments; see ``DecodingSettings``."""
+
+    dynamic: bool
+    dynamic_method: Literal["rms", "sgd"]
+    dynamic_learning_rate: float | None
+    dynamic_decay: float
+    dynamic_window: int
+    cache: bool
+    cache_size: int
+    cache_theta: float
+    cache_lambda: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageEvaluationConfig(AdaptationConfig):
     """Evaluation of language models."""
 
     window: int | None = ranged(None, at_least=1)
@@ -134,3 +202,13 @@ class LanguageEvaluationConfig(Settings):
     carried over."""
     streams: int = ranged(1, at_least=1)
     """Read the split in so many equal parts side by side, each from a zero state: faster, slightly worse."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges, and that dynamic evaluation reads one text from beginning to end."""
+        super().__post_init__()
+        for name, usual in (("window", None), ("streams", 1)):
+            if self.dynamic and getattr(self, name) != usual:
+                raise TextseqError(
+                    f"{flag_of(name)}: expected none with --dynamic, which reads one text from beginning "
+                    f"to end, got {getattr(self, name)}; leave one of them out"
+                )

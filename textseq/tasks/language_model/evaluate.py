@@ -1,4 +1,4 @@
-"""Evaluation of a language model on a text: with the state carried over, or in windows."""
+"""Evaluation of a language model on a text: with the state carried over, in windows, or adapting to the text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import torch
 from textseq.errors import TextseqError
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
+from textseq.tasks.language_model.cache import NeuralCache
 from textseq.tasks.language_model.condition import TextConditions
+from textseq.tasks.language_model.config import AdaptationConfig
+from textseq.tasks.language_model.dynamic import DynamicModel
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.version import __version__
 
@@ -28,6 +31,7 @@ def measure(
     streams: int = 1,
     first: int | None = None,
     conditions: TextConditions | None = None,
+    adaptation: AdaptationConfig | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> LanguageModelMetrics:
     """Compute the loss of a language model on a text.
@@ -47,10 +51,12 @@ def measure(
         first: limit on the predictions, from the beginning; stated in the signature. With ``conditions`` each stream
             begins at its part of the text and stops early, so that few of the conditions are left out.
         conditions: of the text's documents, for a conditional model.
+        adaptation: of the model to the text, while it is read; stated in the signature. Dynamic evaluation reads one
+            stream; a cache is empty where the state is initial, except at the start of a document.
         progress: called with the number of predictions of each forward pass.
 
     Raises:
-        TextseqError: a text of fewer than two tokens.
+        TextseqError: a text of fewer than two tokens, or a learning rate at which dynamic evaluation diverges.
     """
     if len(ids) < 2:
         raise TextseqError(f"expected a text of at least 2 tokens, got {len(ids)}; give more text")
@@ -60,22 +66,47 @@ def measure(
         setup += f"|{'first' if conditions is None else 'spread'}:{first}"
         count = first
         ids = ids[: first + 1] if conditions is None or window is not None else ids
+    adaptation = adaptation or AdaptationConfig()
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        if window is None:
-            nats, count = _carried(model, ids, min(streams, count), conditions, progress, -(-count // streams))
-            setup += f"|state:carried|streams:{min(streams, count)}"
-        else:
-            nats = _windowed(model, ids, window, conditions, progress)
-            setup += f"|state:fresh-per-window|window:{window}"
+    if adaptation.dynamic:
+        nats = _learning(model, ids, adaptation, conditions, progress)
+        setup += "|state:carried|streams:1"
+    else:
+        reader = NeuralCache(model, adaptation) if adaptation.cache else model
+        with torch.inference_mode():
+            if window is None:
+                nats, count = _carried(reader, ids, min(streams, count), conditions, progress, -(-count // streams))
+                setup += f"|state:carried|streams:{min(streams, count)}"
+            else:
+                nats = _windowed(reader, ids, window, conditions, progress)
+                setup += f"|state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
-    return LanguageModelMetrics(nats, count, share, f"{setup}|version:{__version__}")
+    return LanguageModelMetrics(nats, count, share, f"{setup}{adaptation.signature}|version:{__version__}")
+
+
+def _learning(
+    model: LanguageModel,
+    ids: np.ndarray,
+    adaptation: AdaptationConfig,
+    conditions: TextConditions | None,
+    progress: Callable[[int], object],
+) -> float:
+    """The loss of one stream with dynamic evaluation."""
+    device = model.device
+    text = torch.from_numpy(ids.astype(np.int64)).to(device)
+    table = None if conditions is None else torch.from_numpy(conditions.table).to(device)
+    learner = DynamicModel(model, adaptation, text[:1], table)
+
+    def told(start: int, end: int) -> dict[str, torch.Tensor]:
+        return _told(conditions, np.arange(start, end)[None], device)
+
+    return learner.read_text(text, told, progress)
 
 
 def _carried(
-    model: LanguageModel,
+    model: LanguageModel | NeuralCache,
     ids: np.ndarray,
     streams: int,
     conditions: TextConditions | None,
@@ -86,7 +117,7 @@ def _carried(
     count = len(ids) - 1
     spacing = -(-count // streams)  # the last stream may be shorter
     length = min(spacing, most)
-    device = next(model.parameters()).device
+    device = model.device
     state = None
     total, predicted = 0.0, 0
     starts = spacing * np.arange(streams)
@@ -106,14 +137,14 @@ def _carried(
 
 
 def _windowed(
-    model: LanguageModel,
+    model: LanguageModel | NeuralCache,
     ids: np.ndarray,
     window: int,
     conditions: TextConditions | None,
     progress: Callable[[int], object],
 ) -> float:
     count = len(ids) - 1
-    device = next(model.parameters()).device
+    device = model.device
     whole = count // window
     total = 0.0
     rows = max(1, CHUNK // window)

@@ -29,8 +29,17 @@ from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
 from textseq.metrics.signature import data_signature
 from textseq.nn.cells import State, Step
+from textseq.tasks.language_model.cache import NeuralCache
 from textseq.tasks.language_model.condition import Conditioned, condition_numbers, missing_condition
-from textseq.tasks.language_model.config import GenerationConfig, GenerationSettings, LanguageModelConfig
+from textseq.tasks.language_model.config import (
+    AdaptationConfig,
+    AdaptationSettings,
+    GenerationConfig,
+    GenerationSettings,
+    LanguageEvaluationConfig,
+    LanguageModelConfig,
+)
+from textseq.tasks.language_model.dynamic import learned
 from textseq.tasks.language_model.encoded import encoded
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
@@ -99,7 +108,8 @@ class NextToken(NamedTuple):
 class TextGenerator(Predictor[DocumentSet]):
     """A language model with its tokenizer: generates text and scores it.
 
-    Args: as ``Predictor``. ``precision`` is that of generation; texts are scored in float32.
+    Args: as ``Predictor``, and a ``cache`` to generate and score with (see ``adapted``). ``precision`` is that of
+    generation; texts are scored in float32.
 
     A conditional model needs a condition wherever it reads or writes a text: a label, shares of several labels, or a
     vector (see ``condition.Conditioned``); ``under`` sets one for all.
@@ -116,10 +126,17 @@ class TextGenerator(Predictor[DocumentSet]):
     tokenizer: Tokenizer
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, info: ModelInfo, *, precision: Precision = "float32"
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        info: ModelInfo,
+        *,
+        precision: Precision = "float32",
+        cache: AdaptationConfig | None = None,
     ) -> None:
         super().__init__(model, tokenizer, info, precision=precision)
         self._default: Conditioned | None = None
+        self._reader = NeuralCache(model, cache) if cache else model
         if precision != "float32":
             _ = self.step  # raises if the device does not support it
 
@@ -164,7 +181,7 @@ class TextGenerator(Predictor[DocumentSet]):
     @cached_property
     def step(self) -> Step:
         """One step of the model for decoding. Built on first use: it holds a table with a row per token."""
-        return self.model.stepper(self.precision)
+        return self._reader.stepper(self.precision)
 
     def under(self, condition: Conditioned) -> Self:
         """The same generator, which reads and writes under a condition unless another is given.
@@ -176,6 +193,38 @@ class TextGenerator(Predictor[DocumentSet]):
         bound = copy.copy(self)
         bound._default = condition
         return bound
+
+    def adapted(
+        self, text: str = "", *, condition: Conditioned | None = None, **settings: Unpack[AdaptationSettings]
+    ) -> Self:
+        """The same generator, adapted to a text; this one stays as it is.
+
+        With ``dynamic`` the weights of the result are those after dynamic evaluation of ``text``. With ``cache`` it
+        generates and scores with a neural cache of each text's prompt and what follows.
+
+        Args:
+            text: to learn from, with ``dynamic``.
+            condition: of the text, for a conditional model.
+            settings: the fields of ``AdaptationConfig``.
+
+        Raises:
+            TextseqError: invalid settings; no text to learn from, or a learning rate at which this diverges.
+
+        Example:
+            >>> writer = textseq.load("shakespeare").adapted(sonnets, dynamic=True, cache=True)
+            >>> print(writer.generate("Shall I compare thee"))
+        """
+        config = AdaptationConfig.from_dict(settings, where="adapted")
+        model, numbers = self.model, self._numbers(condition)
+        if config.dynamic:
+            ids = torch.cat([self.start_token(), torch.from_numpy(self.tokenizer.encode(text)).to(self.device)])
+            if len(ids) < 2:
+                raise TextseqError("--dynamic: expected a text to learn from, got none; give one as the prompt")
+            model = learned(model, ids, config, numbers)
+        cache = config if config.cache else None
+        adapted = type(self)(model, self.tokenizer, self.info, precision=self.precision, cache=cache)
+        adapted._default = self._default if condition is None else condition
+        return adapted
 
     def _numbers(self, condition: Conditioned | None) -> torch.Tensor | None:
         """The numbers of a condition, (K,), or of the one set by ``under``; None if the model has none."""
@@ -192,7 +241,7 @@ class TextGenerator(Predictor[DocumentSet]):
     def initial_state(self, batch: int, condition: Conditioned | None = None) -> State:
         """The state before a text for N rows, each tensor (L, N, H); of a conditional model with the condition."""
         with torch.no_grad():
-            return self.model.initial_state(batch, self._numbers(condition))
+            return self._reader.initial_state(batch, self._numbers(condition))
 
     @overload
     def generate(  # type: ignore[overload-overlap]
@@ -347,7 +396,7 @@ class TextGenerator(Predictor[DocumentSet]):
         state = self.initial_state(1, condition)
         for chunk in torch.split(ids, CHUNK):
             with torch.inference_mode():
-                logits, state = self.model(chunk.unsqueeze(0), state)
+                logits, state = self._reader(chunk.unsqueeze(0), state)
             yield logits[0].float()
 
     def evaluate(
@@ -358,6 +407,7 @@ class TextGenerator(Predictor[DocumentSet]):
         window: int | None = None,
         streams: int = 1,
         progress: Callable[[int], object] = lambda count: None,
+        **adaptation: Unpack[AdaptationSettings],
     ) -> LanguageModelMetrics:
         """The loss on a split of a text.
 
@@ -367,11 +417,17 @@ class TextGenerator(Predictor[DocumentSet]):
             window: tokens read at a time.
             streams: parts of the text that are read in parallel.
             progress: called with the number of predictions of each forward pass.
+            adaptation: the fields of ``AdaptationConfig``: dynamic evaluation and a neural cache.
 
         Raises:
-            TextseqError: the text lacks the split, or it has fewer than two tokens; or its documents have other
-                conditions than the model.
+            TextseqError: the text lacks the split, or it has fewer than two tokens; its documents have other conditions
+                than the model; or invalid settings.
+
+        Example:
+            >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
         """
+        settings = {"window": window, "streams": streams, **adaptation}
+        config = LanguageEvaluationConfig.from_dict(settings, where="evaluate")
         if condition_count(self.info):
             dataset = self._with_known_conditions(dataset)
         text = encoded(dataset, split, self.tokenizer, cache_folder())
@@ -384,6 +440,7 @@ class TextGenerator(Predictor[DocumentSet]):
             conditions=text.conditions if condition_count(self.info) else None,
             window=window,
             streams=streams,
+            adaptation=config,
             progress=progress,
         )
 

@@ -6,7 +6,8 @@ Shapes: N batch, T time, E embedding, H hidden, V vocabulary.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,21 @@ from textseq.nn.trace import RecurrentTrace
 from textseq.tasks.language_model.batches import WindowBatch
 from textseq.tasks.language_model.condition import Condition
 from textseq.tasks.language_model.config import LanguageModelConfig
+
+
+class StepParts(NamedTuple):
+    """A step of a language model between its outputs and its logits, and what it is made of."""
+
+    outputs: Step
+    """(tokens (N,), state) -> (outputs (N, H), state)."""
+    logits: Callable[[Tensor], Tensor]
+    """(N, H) -> (N, V)."""
+    table: Tensor
+    """The first layer's gates for each token, (V, G*H)."""
+    condition: Tensor | None
+    """The first layer's weights of the condition's vector, (G*H, C)."""
+    multiply_adds: int
+    """Of a row's largest product."""
 
 
 class LanguageModel(nn.Module):
@@ -65,6 +81,11 @@ class LanguageModel(nn.Module):
             if condition_numbers
             else None
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.output.weight.device
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding; tied ones belong to the output."""
@@ -112,8 +133,19 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (N, T, V) and the state after the last token.
         """
-        h, state = self._read(self._embed(ids), state, conditions, resets)  # (N, T, H)
-        return self._logits(h), state
+        h, state = self.outputs(ids, state, resets=resets, conditions=conditions)
+        return self.logits(h), state
+
+    def outputs(
+        self,
+        ids: Tensor,
+        state: State | None = None,
+        *,
+        resets: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """What ``logits`` computes the logits from, (N, T, H), and the state after the last token; as ``forward``."""
+        return self._read(self._embed(ids), state, conditions, resets)
 
     def _read(
         self,
@@ -208,7 +240,7 @@ class LanguageModel(nn.Module):
         read: RecurrentTrace = trace
         return read
 
-    def _logits(self, h: Tensor) -> Tensor:
+    def logits(self, h: Tensor) -> Tensor:
         """(N, T, H) -> (N, T, V), in the memory layout of the kernels."""
         logits: Tensor = self.output(self.dropout(h.transpose(0, 1)))
         return logits.transpose(0, 1)
@@ -230,6 +262,18 @@ class LanguageModel(nn.Module):
         Raises:
             TextseqError: a precision that is unknown or that the device does not support.
         """
+        parts = self.step_parts(precision)
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            with threads_for(len(tokens) * parts.multiply_adds):
+                h, state = parts.outputs(tokens, state)
+                return parts.logits(h), state
+
+        output = Weights(self.output.weight, self.output.bias)
+        return with_loop(step, self.recurrent, parts.table, output, precision, parts.condition)
+
+    def step_parts(self, precision: Precision = "float32") -> StepParts:
+        """``stepper`` in two parts, for what reads the outputs between them. Args and errors: as ``stepper``."""
         prepare = preparation(precision)
         with torch.no_grad():
             embedding, condition = self.embedding.weight, None
@@ -238,28 +282,24 @@ class LanguageModel(nn.Module):
                 embedding = pad(embedding, (0, condition.shape[1]))
             table = self.recurrent.input_gates(embedding)  # (V, G*H)
             stack = self.recurrent.stepper(prepare)
-            output_weights = Weights(self.output.weight, self.output.bias)
-            output = prepare(output_weights)
-        largest = max(self.output.weight.numel(), self.recurrent.multiply_adds)
+            output = prepare(Weights(self.output.weight, self.output.bias))
 
-        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
-            with threads_for(len(tokens) * largest):
-                h, state = stack(table.index_select(0, tokens), state)
-                return output.product(h), state
+        def outputs(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            return stack(table.index_select(0, tokens), state)
 
-        def conditional_step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        def conditional_outputs(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             assert condition is not None
             *parts, c = state
-            with threads_for(len(tokens) * largest):
-                if self.config.layer_norm:  # which the sum of token and condition passes as one
-                    gates = self.recurrent.input_gates(torch.cat([self.embedding.weight[tokens], c[0]], dim=1))
-                else:
-                    gates = table.index_select(0, tokens) + linear(c[0], condition)
-                h, after = stack(gates, tuple(parts))
-                return output.product(h), (*after, c)
+            if self.config.layer_norm:  # which the sum of token and condition passes as one
+                gates = self.recurrent.input_gates(torch.cat([self.embedding.weight[tokens], c[0]], dim=1))
+            else:
+                gates = table.index_select(0, tokens) + linear(c[0], condition)
+            h, after = stack(gates, tuple(parts))
+            return h, (*after, c)
 
-        chosen = step if condition is None else conditional_step
-        return with_loop(chosen, self.recurrent, table, output_weights, precision, condition)
+        largest = max(self.output.weight.numel(), self.recurrent.multiply_adds)
+        chosen = outputs if condition is None else conditional_outputs
+        return StepParts(chosen, output.product, table, condition, largest)
 
 
 def _joined(x: Tensor, c: Tensor) -> Tensor:
