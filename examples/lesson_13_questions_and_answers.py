@@ -1,5 +1,7 @@
 # %% [markdown]
-# # Questions and answers: where is Mary?
+# # Questions and answers, and a small chatbot
+#
+# ## Where is Mary?
 #
 # People walk about; the question is where one of them is. The answer needs one sentence of the story, the last about
 # this person (the first task of Weston et al. 2015, bAbI; these stories are generated). The network reads the story in
@@ -7,13 +9,16 @@
 # tested on longer ones, too.
 
 # %%
+import itertools
 import os
 import random
+from importlib.resources import files
 
 import matplotlib.pyplot as plt
 import torch
 
-from textseq import TrainingConfig, nn, training
+import textseq
+from textseq import PairConfig, TrainingConfig, TranslationModelConfig, TranslatorTrainingConfig, nn, training
 
 SHORT = "TEXTSEQ_SHORT" in os.environ  # for the tests, a few seconds
 PEOPLE, PLACES = ("mary", "john", "sandra", "daniel"), ("kitchen", "garden", "office", "bathroom", "hallway", "bedroom")
@@ -82,3 +87,48 @@ plt.yticks(range(3), [f"{person}? {PLACES[n]}" for person, n in zip(people, logi
 plt.title("Where the question looks")
 plt.grid(False)
 plt.show()
+
+# %% [markdown]
+# ## A chatbot that remembers one turn
+#
+# A dialogue model translates what was said into the reply (Vinyals and Le 2015). Its source holds two turns: the bot's
+# last line, a bar, and the line of the person; without the first nobody could answer "What is my name?". The dialogues
+# are generated ones about names, and the small talk of `chatterbot-corpus` (`pip install chatterbot-corpus pyyaml`).
+# That is very little: it learns to copy a name, knows by heart what it has read, and elsewhere says something.
+
+# %%
+NAMES = (
+    *("Anna", "Ben", "Clara", "David", "Eva", "Frank", "Greta", "Hugo", "Ida", "Karl", "Lena", "Max", "Nora", "Oscar"),
+    *("Paula", "Rosa", "Simon", "Tina", "Victor", "Wanda"),
+)
+TELLING = ("My name is {}.", "I am {}.", "Call me {}.")
+ASKING = ("What is my name?", "Who am I?", "Do you know my name?")
+dialogues = []
+for name, telling, asking in itertools.product(NAMES, TELLING, ASKING):
+    dialogues.append([telling.format(name), f"Nice to meet you, {name}!", asking, f"You are {name}."])
+try:
+    import yaml
+
+    folder = files("chatterbot_corpus") / "data" / "english"
+except ImportError:
+    print("chatterbot-corpus or pyyaml is not installed: the bot knows names only")
+else:
+    for topic in ("greetings", "conversations"):
+        dialogues += yaml.safe_load((folder / f"{topic}.yml").read_text(encoding="utf-8"))["conversations"]
+pairs = [(f"{a} | {b}", c) for turns in dialogues for a, b, c in zip(["", *turns], turns, turns[1:], strict=False)]
+sources, replies = zip(*((said, reply) for said, reply in pairs if len(reply.split()) <= 12), strict=True)
+model_config = TranslationModelConfig(
+    embedding_size=64, encoder_size=64, hidden_size=96, attention_size=48,
+    dropout=0, embedding_dropout=0, label_smoothing=0,
+)  # fmt: skip
+bot = textseq.train_translator(
+    sources=sources, targets=replies, model=model_config, data=PairConfig(tokenizer="word", batch_size=64),
+    training=TranslatorTrainingConfig(
+        max_steps=5 if SHORT else 900, learning_rate=8e-3, warmup_steps=50, ema_decay=0.98
+    ),
+    name="lesson-bot", overwrite=True, progress=False,
+)  # fmt: skip
+reply = ""
+for line in ("Hello", "My name is Oscar.", "What is my name?", "What is your favorite book?", "Call me Nora."):
+    reply = bot.translate(f"{reply} | {line}", tidy=False).text
+    print(f"> {line}\n  {reply}")
