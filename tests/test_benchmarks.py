@@ -6,7 +6,9 @@ import ast
 from pathlib import Path
 
 import bench
+import gpu_agreement
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SHARED = "sides.py"  # its parser is that of several benchmarks
@@ -45,3 +47,22 @@ def test_without_corpora_the_table_says_first_what_it_leaves_out(
     assert ended.value.code == 0
     assert first.startswith("TEXTSEQ_DATA names no folder of corpora, so these are left out: tokenizer_speed.py --")
     assert sum(line.startswith("Not measured: `") for line in rest) == 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_a_path_that_disagrees_with_its_reference_is_found(
+    factor: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fused = gpu_agreement.linear_cross_entropy
+
+    def scaled(*given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        nats, penalty = fused(*given)
+        return nats * factor, penalty
+
+    monkeypatch.setattr(gpu_agreement, "linear_cross_entropy", scaled)
+    monkeypatch.setattr("sys.argv", ["gpu_agreement.py", "--device", "cpu", "--only", "losses", "decoders"])
+    with pytest.raises(SystemExit) as ended:
+        gpu_agreement.main()
+    said = capsys.readouterr().out
+    assert ended.value.code == (factor != 1.0)
+    assert said.count(" ok\n") == 6 - (factor != 1.0) and ("BEYOND" in said) == (factor != 1.0)
