@@ -15,13 +15,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from unittest import mock
 
 import torch
 from conditions import print_conditions
 from torch import Tensor, nn
 
 import textseq
-from textseq.config.training import TrainingConfig
+from textseq.config.training import TrainingConfig, TrainingPrecision
 from textseq.nn.attention import Memory
 from textseq.nn.attention_decoder import AttentionDecoder
 from textseq.nn.cells import CELLS
@@ -89,7 +90,7 @@ def layers(device: torch.device) -> Iterator[Difference]:
             yield compared(
                 f"{cell}{', both directions' if two_ways else ''}", stack, torch.randn(5, 9, 24), device,
                 lambda layer, x, n=on_device: [layer(x, lengths=n)[0]],  # type: ignore[misc]
-                lambda layer, x, n=given: [layer.forward_reference(x, lengths=n)[0]],  # type: ignore[misc, operator]
+                lambda layer, x, n=given: [layer.forward_reference(x, lengths=n)[0]],  # type: ignore[misc]
             )  # fmt: skip
 
 
@@ -159,17 +160,14 @@ def models(device: torch.device) -> Iterator[Difference]:
 def runs(device: torch.device) -> Iterator[Difference]:
     """A run that was stopped and resumed, against one that never stopped, in both precisions: equal bit for bit."""
     text = "\n".join(f"{n} and {n + 1} make {2 * n + 1}." for n in range(3000))
-    for precision in ("float32", "bfloat16"):
+    sizes, data = LanguageModelConfig(hidden_size=32, embedding_size=16), DataConfig(batch_size=8, window=20)
+    precisions: tuple[TrainingPrecision, ...] = "float32", "bfloat16"
+    for precision in precisions:
         weights: list[list[Tensor]] = []
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["TEXTSEQ_HOME"] = folder
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, TEXTSEQ_HOME=folder):
             for name, stop in (("whole", 40), ("stopped", 20)):
                 config = TrainingConfig(
                     max_steps=stop, schedule="constant", precision=precision, device=str(device), evaluate_every=20
-                )  # type: ignore[arg-type]
-                sizes, data = (
-                    LanguageModelConfig(hidden_size=32, embedding_size=16),
-                    DataConfig(batch_size=8, window=20),
                 )
                 textseq.train(texts=[text], name=name, model=sizes, data=data, training=config, progress=False)
                 if stop < 40:
