@@ -11,6 +11,7 @@ import os
 import random
 import re
 from collections import Counter
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 
@@ -60,6 +61,24 @@ try:
     print(f"{copied.length} of {len(written)} characters: {copied.run!r}")
 except TextseqError as error:
     print(f"left out: {error}")
+
+# %% [markdown]
+# ## Source code
+#
+# Any text will do. After a minute with Python's own library a network of letters indents, opens and closes brackets and
+# writes comments, in a language with which nothing can be done.
+
+# %%
+library = "\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(os.__file__).parent.glob("[a-d]*.py")))
+coder = textseq.train(
+    texts=[library[: 20_000 if SHORT else None]],
+    model=LanguageModelConfig(embedding_size=64, hidden_size=256),
+    training=TrainingConfig(max_steps=5 if SHORT else 500, learning_rate=5e-3),
+    name="lesson-code",
+    overwrite=True,
+    progress=False,
+)
+print(coder.generate("    def ", max_new_tokens=30 if SHORT else 300, temperature=0.6, seed=1))
 
 # %% [markdown]
 # ## Letters, syllables, words

@@ -160,6 +160,7 @@ def test_lesson_07_char_rnn(lesson: Lesson) -> None:
     names = lesson("lesson_07_char_rnn")
     sensible, nonsense = names["scores"]
     assert sensible.nats < nonsense.nats
+    assert {"def", "class", "return"} <= set(names["library"].split())
     assert {"letters", "words"} <= names["bits"].keys()
     cut, end, halves = names["cut"], names["end"], names["halves"]
     assert ["".join(half) for half in halves] == ["".join(cut[:end]), "".join(cut[end:])]
