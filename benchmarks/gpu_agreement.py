@@ -25,7 +25,7 @@ import textseq
 from textseq.config.training import TrainingConfig, TrainingPrecision
 from textseq.nn.attention import Memory
 from textseq.nn.attention_decoder import AttentionDecoder
-from textseq.nn.cells import CELLS
+from textseq.nn.cell_registry import CELLS
 from textseq.nn.crf import ConditionalRandomField
 from textseq.nn.kernels.cuda_graphs import CALLS_BEFORE_RECORDING
 from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy

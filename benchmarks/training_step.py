@@ -22,7 +22,7 @@ from torch import nn
 
 from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
-from textseq.nn.cells import CELLS
+from textseq.nn.cell_registry import CELLS
 from textseq.tasks.language_model.batches import Streams
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel

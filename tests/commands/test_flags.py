@@ -101,7 +101,7 @@ def test_paragraphs_are_wrapped_and_examples_are_kept() -> None:
         ("train --hidden-size x", "--hidden-size: expected a whole number, got 'x'"),
         ("train --max-minutes soon", "--max-minutes: expected a number, got 'soon'"),
         ("train --batch-size all", "--batch-size: expected a whole number or auto, got 'all'"),
-        ("train --cell lsmt", "lstm-peephole, gru or gru-reset-before, got 'lsmt'; did you mean lstm?"),
+        ("train --cell lsmt", "gru-reset-before, mingru or minlstm, got 'lsmt'; did you mean lstm?"),
         ("train --overwrite=yes", "--overwrite takes no value, got 'yes'; leave it out"),
         ("train --zzzzzz", "unknown flag --zzzzzz; textseq-train --help-all shows all flags"),
         ("sample shakespeare", "unexpected 'shakespeare'; a value comes after its flag, see textseq-sample --help"),

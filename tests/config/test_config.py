@@ -18,7 +18,7 @@ from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import PairData
 from textseq.errors import TextseqError
-from textseq.nn.cells import CELLS
+from textseq.nn.cell_registry import CELLS
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.language_model.config import (
     AdaptationConfig,

@@ -22,7 +22,8 @@ from textseq.decoding.logits_processors import (
 )
 from textseq.decoding.sampling import sample, sample_token
 from textseq.decoding.stopping import StopStrings
-from textseq.nn.cells import CELLS, Step
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import Step
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 

@@ -14,7 +14,7 @@ from textseq.config.names import CellName
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
-from textseq.nn.cells import CELLS
+from textseq.nn.cell_registry import CELLS
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model import evaluate
 from textseq.tasks.language_model.config import LanguageModelConfig

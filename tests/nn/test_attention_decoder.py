@@ -13,7 +13,8 @@ from textseq.config.names import AttentionName, CellName
 from textseq.nn import reference
 from textseq.nn.attention import ATTENTIONS, AdditiveAttention, Memory
 from textseq.nn.attention_decoder import SUFFIX, AttentionDecoder
-from textseq.nn.cells import CELLS, State
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import State
 
 T, N, S, E, A, H = 5, 3, 6, 4, 7, 8
 LENGTHS = torch.tensor([4, S, 1])
@@ -135,9 +136,16 @@ def test_steps_are_those_of_the_reference(cell: CellName) -> None:
         outputs, contexts, looks, _ = layer(layer.word_gates(words), memory, state)
         query, key, score = layer.attention.query_weight, layer.attention.key_weight, layer.attention.score
         seen = reference.AttentionWeights(query.weight.numpy(), key.weight.numpy(), score.numpy(), key.bias.numpy())
-        own = dict(layer.layer.named_parameters())
-        names = [f"{name}{SUFFIX}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch")]
-        weights = reference.CellWeights(*(own[name].numpy() for name in names if name in own))
+        own = {name.removesuffix(SUFFIX): part.numpy() for name, part in layer.layer.named_parameters()}
+        none = np.empty((0, H))
+        weights = reference.CellWeights(
+            own["weight_ih"],
+            own.get("weight_hh", none),
+            own["bias_ih"],
+            own.get("bias_hh", none),
+            own.get("weight_ch"),
+            tuple(own[f"weight_{name}"] for name in ("q1", "r2", "q3", "r4", "q5") if f"weight_{name}" in own),
+        )
         step = reference.STEPS[cell]
         for row, length in enumerate(LENGTHS.tolist()):
             values, s = memory.values[row, :length].numpy(), tuple(part[row].numpy() for part in state)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from textseq.config.names import CellName
-from textseq.nn.cells import CELLS, Cell, State, Weights, normalized
+from textseq.nn.cell_registry import CELLS, Cell
+from textseq.nn.cells import State, Weights, mogrifier_weights, normalized
 
 N, E, H = 3, 4, 5
 
@@ -74,6 +75,29 @@ def gru_before(x: Gates, u: Gates, b: Gates, p: Gates, state: tuple[Array, ...])
     return (z * h + (1 - z) * n,)
 
 
+def mingru(x: Gates, u: Gates, b: Gates, p: Gates, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Feng et al. (2024), in log space as in appendix B: log h' = logaddexp(log (1 - z) + log h, log z + log g(n))."""
+    log_h = np.logaddexp(-softplus(x["z"]) + np.log(state[0]), -softplus(-x["z"]) + log_g(x["n"]))
+    return (np.exp(log_h),)
+
+
+def minlstm(x: Gates, u: Gates, b: Gates, p: Gates, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Feng et al. (2024), in log space as in appendix B."""
+    difference = softplus(-x["f"]) - softplus(-x["i"])
+    log_f, log_i = -softplus(difference), -softplus(-difference)
+    return (np.exp(np.logaddexp(log_f + np.log(state[0]), log_i + log_g(x["g"]))),)
+
+
+def softplus(a: Array) -> Array:
+    made: Array = np.logaddexp(0, a)
+    return made
+
+
+def log_g(a: Array) -> Array:
+    """Feng et al. (2024), appendix B."""
+    return np.where(a >= 0, np.log(np.maximum(a, 0) + 0.5), -softplus(-a))
+
+
 EQUATIONS: dict[str, Equations] = {
     "rnn": elman,
     "rnn-relu": rectified,
@@ -81,6 +105,8 @@ EQUATIONS: dict[str, Equations] = {
     "lstm-peephole": peephole,
     "gru": gru,
     "gru-reset-before": gru_before,
+    "mingru": mingru,
+    "minlstm": minlstm,
 }
 SINGLE: dict[str, nn.RNNCellBase] = {
     "rnn": nn.RNNCell(E, H, dtype=torch.float64),
@@ -99,19 +125,28 @@ def drawn(cell: Cell, *, normalise: bool = False) -> tuple[Tensor, State, Weight
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.float64)
 
-    rows = len(cell.gates) * H
+    width = len(cell.gates) * H
+    rows = width * cell.recurrent
     weights = Weights(
         hh=draw(rows, H),
         bias=draw(rows),
-        extra={name: draw(*shape) for name, shape in cell.extra_shapes(H).items()},
+        extra={name: draw(*shape) for name, shape in cell.extra_shapes(E, H).items()},
+        input=Weights(hh=draw(width, E), bias=draw(width)) if cell.reads_input else None,
         gain=draw(rows) if normalise else None,
         cell_gain=draw(H) if normalise else None,
         cell_bias=draw(H) if normalise else None,
     )
-    return draw(N, rows), tuple(draw(N, H) for _ in range(cell.states)), weights
+    state = tuple(draw(N, H) for _ in range(cell.states))
+    if not cell.recurrent:
+        state = tuple(part.abs() for part in state)  # as theirs always is
+    return draw(N, E if cell.reads_input else width), state, weights
 
 
-@EVERY_CELL
+def test_every_cell_has_its_equation() -> None:
+    assert {*EQUATIONS, "lstm-mogrifier"} == {*CELLS}  # whose equations are below
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
 def test_step_is_the_papers_equation(name: CellName) -> None:
     cell = CELLS[name]
     x_gates, state, weights = drawn(cell)
@@ -146,11 +181,16 @@ def test_step_has_the_numerical_gradient(name: CellName, normalise: bool) -> Non
     x_gates, state, weights = drawn(cell, normalise=normalise)
     named = {item.name: getattr(weights, item.name) for item in fields(weights)}
     named = {name: part for name, part in named.items() if isinstance(part, Tensor)} | {**weights.extra}
+    if weights.input is not None:
+        named |= {"W": weights.input.hh, "b": weights.input.bias}
 
     def flat(x_gates: Tensor, *parts: Tensor) -> State:
         given, state = dict(zip(named, parts, strict=False)), parts[len(named) :]
         extra = {name: given.pop(name) for name in weights.extra}
-        changed: dict[str, Any] = {**given, "extra": extra}
+        changed: dict[str, Any] = {"extra": extra}
+        if weights.input is not None:
+            changed["input"] = Weights(hh=given.pop("W"), bias=given.pop("b"))
+        changed |= given
         return cell.step(x_gates, state, replace(weights, **changed))
 
     inputs = [part.requires_grad_() for part in (x_gates, *named.values(), *state)]
@@ -203,3 +243,48 @@ def test_negated_update_gate_maps_the_other_convention() -> None:
     h_r, h_z, h_n = theirs.product(h).chunk(3, dim=1)
     z, n = torch.sigmoid(x_z + h_z), torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
     torch.testing.assert_close((1 - z) * h + z * n, kept)
+
+
+def mogrifier(rounds: int, rank: int | None) -> Cell:
+    return replace(CELLS["lstm-mogrifier"], extra_weights=mogrifier_weights(rounds, rank))
+
+
+@pytest.mark.parametrize("rank", [None, 2], ids=["full", "low_rank"])
+@pytest.mark.parametrize("rounds", [0, 1, 2, 5, 6])
+def test_mogrifier_is_the_papers_equation(rounds: int, rank: int | None) -> None:
+    """Melis et al. (2020): x^i = 2 sigma(Q^i h^(i-1)) x^(i-2) in odd rounds, h^i = 2 sigma(R^i x^(i-1)) h^(i-2)."""
+    cell = mogrifier(rounds, rank)
+    x, (h, c), weights = drawn(cell)
+    assert weights.input is not None
+    xs, hs = {-1: x.numpy()}, {0: h.numpy()}  # by the paper's upper index
+    for i in range(1, rounds + 1):
+        letter = "q" if i % 2 else "r"
+        parts = [weights.extra[f"{letter}{i}{end}"].numpy() for end in (["_left", "_right"] if rank else [""])]
+        matrix = parts[0] @ parts[1] if rank else parts[0]
+        if i % 2:
+            xs[i] = 2 * sigmoid(hs[i - 1] @ matrix.T) * xs[i - 2]
+        else:
+            hs[i] = 2 * sigmoid(xs[i - 1] @ matrix.T) * hs[i - 2]
+    last_x, last_h = torch.from_numpy(xs[max(xs)]), torch.from_numpy(hs[max(hs)])
+    x_gates = nn.functional.linear(last_x, weights.input.hh, weights.input.bias)
+    wanted = CELLS["lstm"].step(x_gates, (last_h, c), replace(weights, extra={}, input=None))
+    torch.testing.assert_close(cell.step(x, (h, c), weights), wanted)
+
+
+def test_mogrifier_whose_matrices_are_zero_is_an_lstm() -> None:
+    x, state, weights = drawn(CELLS["lstm-mogrifier"])
+    assert weights.input is not None and [*weights.extra] == ["q1", "r2", "q3", "r4", "q5"]
+    zero = {name: torch.zeros_like(part) for name, part in weights.extra.items()}
+    found = CELLS["lstm-mogrifier"].step(x, state, replace(weights, extra=zero))
+    torch.testing.assert_close(found, CELLS["lstm"].step(weights.input.product(x), state, weights))
+
+
+@pytest.mark.parametrize("name", ["mingru", "minlstm"])
+def test_minimal_cells_stay_finite_where_gates_saturate(name: CellName) -> None:
+    """Also where both gates of minLSTM are zero in floating point, so that f / (i + f) is 0 / 0."""
+    cell = CELLS[name]
+    for gates in (-300.0, 300.0):
+        x_gates = torch.full((N, len(cell.gates) * H), gates, requires_grad=True)
+        (h,) = cell.step(x_gates, (torch.ones(N, H),), Weights(torch.empty(0, H), torch.empty(0)))
+        (gradient,) = torch.autograd.grad(h.sum(), x_gates)
+        assert h.isfinite().all() and gradient.isfinite().all() and (h >= 0).all()

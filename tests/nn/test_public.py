@@ -59,8 +59,8 @@ def test_every_name_is_documented_with_an_example(name: str) -> None:
         assert re.search(r"\([A-Z](\*[A-Z])?, ", whole), "shapes"
 
 
-@pytest.mark.parametrize("module", ["attention", "attention_decoder", "cells", "crf", "dropout", "embedding", "pooling",
-                                    "recurrent"])  # fmt: skip
+@pytest.mark.parametrize("module", ["attention", "attention_decoder", "cell_registry", "crf", "dropout", "embedding",
+                                    "pooling", "recurrent"])  # fmt: skip
 def test_the_examples_run(module: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(f"textseq.nn.{module}"))
     assert tried and not failed

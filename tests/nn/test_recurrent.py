@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from textseq.config.names import CellName
-from textseq.nn.cells import CELLS, State
+from textseq.errors import TextseqError
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import State
 from textseq.nn.recurrent import Recurrent
 
 N, T, E, H = 3, 7, 4, 5
 
 EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
+RECURRENT_CELLS = pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.recurrent])
 FUSED_CELLS = pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.fused])
 KINDS: dict[str, Callable[..., Recurrent]] = {
     "bare": Recurrent,
@@ -31,6 +34,11 @@ DIRECTIONS = pytest.mark.parametrize("bidirectional", [False, True], ids=["forwa
 
 
 pytestmark = pytest.mark.usefixtures("float64")
+
+
+def weight_rate(cell: CellName, p: float) -> float:
+    """A weight dropout of p, where there are recurrent weights."""
+    return p if CELLS[cell].recurrent else 0.0
 
 
 def random_state(stack: Recurrent, batch: int = N) -> State:
@@ -88,7 +96,7 @@ def test_fast_is_plain(cell: CellName, kind: str, bidirectional: bool, lengths: 
     """With all that chance can take away at work, drawn once for both."""
     stack = KINDS[kind](
         cell, E, H, num_layers=3, bidirectional=bidirectional, dropout=0.4, locked_dropout=True,
-        weight_dropout=0.4,
+        weight_dropout=weight_rate(cell, 0.4),
     )  # fmt: skip
     x = torch.randn(N, T, E, requires_grad=True)
     state = tuple(part.requires_grad_() for part in random_state(stack))
@@ -219,10 +227,12 @@ def test_forget_bias_is_one_and_the_rest_small(cell: CellName, kind: str, bidire
     for layer in KINDS[kind](cell, E, H, num_layers=2, bidirectional=bidirectional).layers:
         weights = dict(layer.named_parameters())
         for suffix in ("_l0", "_l0_reverse")[: 1 + bidirectional]:
-            biases = (weights[f"bias_ih{suffix}"] + weights[f"bias_hh{suffix}"]).chunk(len(CELLS[cell].gates))
+            total = sum(weights[name + suffix] for name in ("bias_ih", "bias_hh") if name + suffix in weights)
+            biases = cast(Tensor, total).chunk(len(CELLS[cell].gates))
             for gate, bias in zip(CELLS[cell].gates, biases, strict=True):
                 assert (bias == 1).all() if gate == "f" else (bias.abs() <= 2 * H**-0.5).all()
-            assert 0 < weights[f"weight_hh{suffix}"].abs().max() <= H**-0.5
+            assert 0 < weights[f"weight_ih{suffix}"].abs().max() <= H**-0.5
+            assert (f"weight_hh{suffix}" in weights) == CELLS[cell].recurrent
         for name, weight in weights.items():
             assert not name.startswith("gain") or (weight == 1).all()
 
@@ -254,7 +264,8 @@ def test_dropout_stands_at_the_same_place_in_fused_and_plain(cell: CellName, bid
 @pytest.mark.parametrize("zoneout", [0.0, 0.3])
 def test_chain_of_steps_is_forward(cell: CellName, kind: str, layers: int, zoneout: float) -> None:
     rates = (zoneout,) * CELLS[cell].states
-    stack = KINDS[kind](cell, E, H, num_layers=layers, zoneout=rates, dropout=0.5, weight_dropout=0.5).eval()
+    p = weight_rate(cell, 0.5)
+    stack = KINDS[kind](cell, E, H, num_layers=layers, zoneout=rates, dropout=0.5, weight_dropout=p).eval()
     table, ids = torch.randn(9, E), torch.randint(9, (N, T))
     start = state = random_state(stack)
     gates = stack.input_gates(table)
@@ -278,7 +289,7 @@ def test_residual_adds_what_a_layer_read(cell: CellName) -> None:
     torch.testing.assert_close(stack(x)[1], bare(x)[1])
 
 
-@EVERY_CELL
+@RECURRENT_CELLS
 def test_dropped_weights_are_dropped_for_the_whole_window_and_the_gradient_skips_them(cell: CellName) -> None:
     stack = Recurrent(cell, E, H, weight_dropout=0.5)
     x = torch.randn(N, T, E)
@@ -373,7 +384,7 @@ def test_gradient_is_the_numerical_one_however_often_it_is_asked_for(cell: CellN
 @EVERY_CELL
 def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell: CellName) -> None:
     torch.set_default_dtype(torch.float32)
-    stack = Recurrent(cell, E, H, num_layers=2, weight_dropout=0.3)
+    stack = Recurrent(cell, E, H, num_layers=2, weight_dropout=weight_rate(cell, 0.3))
     x = torch.randn(N, T, E)
     masks = stack.sample_masks(N)
     exact, _ = stack(x, masks=masks)
@@ -387,3 +398,28 @@ def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell:
     ):
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, right, rtol=0.1, atol=0.1 * float(right.abs().max()))
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm"])
+def test_weight_dropout_needs_recurrent_weights(cell: CellName) -> None:
+    with pytest.raises(TextseqError, match=f"--weight-dropout: expected a cell with .*, got --cell {cell}; use --drop"):
+        Recurrent(cell, E, H, weight_dropout=0.1)
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm"])
+@DIRECTIONS
+def test_cells_without_recurrent_weights_take_all_steps_at_once(
+    cell: CellName, bidirectional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Recurrent(cell, E, H, num_layers=2, bidirectional=bidirectional)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("step by step")
+
+    monkeypatch.setattr("textseq.nn.recurrent.unroll", refuse)
+    stack(torch.randn(N, T, E), lengths=torch.tensor([4, T, 1]))[0].sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())
+    if not bidirectional:
+        resets = torch.zeros(N, T, dtype=torch.bool)
+        resets[1, 3] = True
+        stack(torch.randn(N, T, E), resets=resets)

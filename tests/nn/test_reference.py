@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from textseq.config.names import CellName
 from textseq.nn import reference
-from textseq.nn.cells import CELLS
+from textseq.nn.cell_registry import CELLS
 from textseq.nn.cells import Weights as StepWeights
 from textseq.nn.reference import (
     IDENTITY,
@@ -63,7 +63,10 @@ def drawn_cell(name: str, seed: int = 1) -> tuple[CellWeights, Array, State]:
     rng = np.random.default_rng(seed)
     gates = len(CELLS[name].gates)
     rows = gates * H
-    weights = CellWeights(*(rng.normal(scale=0.5, size=shape) for shape in ((rows, E), (rows, H), rows, rows, (3, H))))
+    ih, hh, b_ih, b_hh, p = (rng.normal(scale=0.5, size=shape) for shape in ((rows, E), (rows, H), rows, rows, (3, H)))
+    weights = CellWeights(ih, hh, b_ih, b_hh, p)
+    if name == "lstm-mogrifier":
+        weights = weights._replace(mogrifier=tuple(rng.normal(size=(E, H) if i % 2 else (H, E)) for i in range(1, 6)))
     state = tuple(rng.normal(size=(N, H)) for _ in range(CELLS[name].states))
     return weights, rng.normal(size=(T, N, E)), state
 
@@ -237,11 +240,14 @@ def test_every_cell_has_its_reference() -> None:
 def test_the_packages_cell_is_the_reference(name: CellName) -> None:
     w, x, state = drawn_cell(name)
     u, b, p = (torch.from_numpy(array) for array in (w.weight_hh, w.bias_hh, w.peephole) if array is not None)
-    weights = StepWeights(u, b, dict.fromkeys(CELLS[name].extra_weights, p))
+    mogrifier = {f"{'qr'[i % 2]}{i + 1}": torch.from_numpy(matrix) for i, matrix in enumerate(w.mogrifier)}
+    w_b = StepWeights(torch.from_numpy(w.weight_ih), torch.from_numpy(w.bias_ih))
+    weights = StepWeights(u, b, mogrifier or dict.fromkeys(CELLS[name].extra_weights, p), input=w_b)
     state_t = tuple(map(torch.from_numpy, state))
     for x_t in x:
         state = STEPS[name](x_t, state, w)
-        state_t = CELLS[name].step(torch.from_numpy(x_t @ w.weight_ih.T + w.bias_ih), state_t, weights)
+        x_gates = x_t if CELLS[name].reads_input else x_t @ w.weight_ih.T + w.bias_ih
+        state_t = CELLS[name].step(torch.from_numpy(x_gates), state_t, weights)
         for found, wanted in zip(state_t, state, strict=True):
             np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12, atol=1e-12)
 
@@ -322,9 +328,8 @@ def test_update_gate_keeps_the_old_state_and_turns_with_its_sign(step: reference
 
     np.testing.assert_allclose(with_bias(1e3)[0], h, rtol=1e-12)
     (new,) = with_bias(-1e3)
-    turned = w._replace(**{name: array.copy() for name, array in w._asdict().items() if name != "peephole"})
-    for array in turned[:4]:
-        assert array is not None
+    turned = CellWeights(w.weight_ih.copy(), w.weight_hh.copy(), w.bias_ih.copy(), w.bias_hh.copy())
+    for array in (turned.weight_ih, turned.weight_hh, turned.bias_ih, turned.bias_hh):
         array[z] *= -1
     both = step(x[0], state, w)[0] + step(x[0], state, turned)[0]  # z + (1 - z) of each
     np.testing.assert_allclose(both, h + new, rtol=1e-10)

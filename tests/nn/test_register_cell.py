@@ -16,7 +16,7 @@ import textseq
 from textseq import nn
 from textseq.config.names import CELL_STATES
 from textseq.errors import TextseqError
-from textseq.nn.cells import State, Weights
+from textseq.nn.cells import State, Weights, lstm_mogrifier_step, mogrifier_weights
 
 N, T, E, H = 3, 6, 4, 5
 
@@ -42,7 +42,7 @@ def lstm(x_gates: Tensor, state: State, weights: Weights, *, whole: bool) -> Sta
     return torch.sigmoid(o) * c, c
 
 
-@pytest.fixture(params=["mgu", "lstm-whole", "lstm-linear"])
+@pytest.fixture(params=["mgu", "lstm-whole", "lstm-linear", "mogrifier-of-rank-2"])
 def cell(request: pytest.FixtureRequest) -> Iterator[str]:
     """A registered cell, forgotten after the test."""
     name: str = request.param
@@ -52,6 +52,9 @@ def cell(request: pytest.FixtureRequest) -> Iterator[str]:
     elif name == "lstm-whole":
         step = partial(lstm, whole=True)
         nn.register_cell(name, gates="ifgo", states=2, extra_weights={"co": ("H", "H")}, additive=True)(step)
+    elif name == "mogrifier-of-rank-2":
+        shapes = mogrifier_weights(rounds=3, rank=2)
+        nn.register_cell(name, gates="ifgo", states=2, extra_weights=shapes, reads_input=True)(lstm_mogrifier_step)
     else:
         nn.register_cell(name, gates="ifgo", states=2)(partial(lstm, whole=False))
     yield name
@@ -65,9 +68,10 @@ def naive(stack: nn.Recurrent, x: Tensor, row: int) -> Tensor:
     state = tuple(torch.zeros(1, H, dtype=x.dtype) for _ in range(kind.states))
     outputs = []
     for now in x[row]:
-        gates = (w["weight_ih"] @ now + w["bias_ih"]).unsqueeze(0)
-        extra = {"co": w["weight_co"]} if "weight_co" in w else {}
-        state = kind.step(gates, state, Weights(w["weight_hh"], w["bias_hh"], extra))
+        gates = now if kind.reads_input else w["weight_ih"] @ now + w["bias_ih"]
+        extra = {name: w[f"weight_{name}"] for name in kind.extra_weights}
+        weights = Weights(w["weight_hh"], w["bias_hh"], extra, input=Weights(w["weight_ih"], w["bias_ih"]))
+        state = kind.step(gates.unsqueeze(0), state, weights)
         outputs.append(state[0].squeeze(0))
     return torch.stack(outputs)
 
@@ -93,10 +97,11 @@ def test_a_stack_of_it_is_the_naive_loop_its_steps_and_has_the_right_gradient(ce
         h, carried = step(gates[:, t], carried)
         outputs.append(h)
     torch.testing.assert_close((torch.stack(outputs, dim=1), carried), (whole, final))
+    gates_shown = {"mgu": ["f", "g"], "lstm-whole": [], "lstm-linear": [], "mogrifier-of-rank-2": [*"ifgo"]}
     both = nn.Recurrent(cell, E, H, bidirectional=True, layer_norm=True).double()
     lengths = torch.tensor([4, T, 1])
     torch.testing.assert_close(both(x, lengths=lengths), both.forward_reference(x, lengths=lengths))
-    assert [*nn.Recurrent(cell, E, H).double()(x, return_trace=True)[2].gates] == (["f", "g"] if cell == "mgu" else [])
+    assert [*nn.Recurrent(cell, E, H).double()(x, return_trace=True)[2].gates] == gates_shown[cell]
 
 
 def test_it_is_initialized_trained_and_stored_like_the_others(cell: str) -> None:

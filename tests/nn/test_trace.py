@@ -9,11 +9,22 @@ import torch
 from torch import Tensor
 
 from textseq import nn
-from textseq.nn.cells import CELLS, State
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import State
 
 N, T, E, H, L = 3, 6, 4, 5, 2
 LENGTHS = torch.tensor([4, T, 1])
-BUILT_IN = ["rnn", "rnn-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
+BUILT_IN = [
+    "rnn",
+    "rnn-relu",
+    "lstm",
+    "lstm-peephole",
+    "lstm-mogrifier",
+    "gru",
+    "gru-reset-before",
+    "mingru",
+    "minlstm",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +41,8 @@ def naive_step(cell: str, x: Tensor, state: State, w: dict[str, Tensor]) -> tupl
 
     def affine(gate: str, h: Tensor) -> tuple[Tensor, Tensor]:
         rows = slice(gates.index(gate) * H, (gates.index(gate) + 1) * H)
-        return w["weight_ih"][rows] @ x + w["bias_ih"][rows], w["weight_hh"][rows] @ h + w["bias_hh"][rows]
+        share = w["weight_ih"][rows] @ x + w["bias_ih"][rows]
+        return share, w["weight_hh"][rows] @ h + w["bias_hh"][rows] if "weight_hh" in w else share
 
     def sigma(gate: str, peep: Tensor | float = 0.0) -> Tensor:
         return torch.sigmoid(sum(affine(gate, h), torch.zeros(())) + peep)
@@ -38,8 +50,21 @@ def naive_step(cell: str, x: Tensor, state: State, w: dict[str, Tensor]) -> tupl
     if cell.startswith("rnn"):
         new = (torch.relu if "relu" in cell else torch.tanh)(sum(affine("h", h), torch.zeros(())))
         return (new,), {"h": new}
+    if cell.startswith("min"):
+        a = [affine(gate, h)[0] for gate in gates]
+        n = torch.where(a[-1] >= 0, a[-1] + 0.5, torch.sigmoid(a[-1]))
+        if cell == "mingru":
+            z = torch.sigmoid(a[0])
+            return ((1 - z) * h + z * n,), {"z": z, "n": n}
+        i, f = torch.sigmoid(a[0]), torch.sigmoid(a[1])
+        i, f = i / (i + f), f / (i + f)
+        return (f * h + i * n,), {"i": i, "f": f, "g": n}
     if cell.startswith("lstm"):
         c = state[1]
+        if cell == "lstm-mogrifier":
+            for odd, even in (("q1", "r2"), ("q3", "r4"), ("q5", "")):
+                x = 2 * torch.sigmoid(w[f"weight_{odd}"] @ h) * x
+                h = 2 * torch.sigmoid(w[f"weight_{even}"] @ x) * h if even else h
         p = w.get("weight_ch", torch.zeros(3, H))
         i, f, g = sigma("i", p[0] * c), sigma("f", p[1] * c), torch.tanh(sum(affine("g", h), torch.zeros(())))
         c = f * c + i * g

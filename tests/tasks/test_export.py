@@ -63,7 +63,7 @@ def near(found: Array, expected: torch.Tensor) -> None:
     np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "lstm-peephole", "gru-reset-before"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "lstm-peephole", "lstm-mogrifier", "minlstm"])
 def test_generators(tmp_path: Path, cell: CellName) -> None:
     config = LanguageModelConfig(cell=cell, hidden_size=7, embedding_size=4, num_layers=2, residual=cell == "gru")
     model = LanguageModel(config, LETTERS.size)

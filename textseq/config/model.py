@@ -13,9 +13,11 @@ class RecurrentConfig(Settings):
     """Embedding and recurrent layers."""
 
     cell: CellName = "lstm"
-    """Recurrent cell: the Elman network with tanh (rnn) or relu (rnn-relu); the LSTM, also with peepholes; the GRU with
-    its reset gate after the matrix product (gru, as in torch and cuDNN) or before it. lstm-peephole, gru-reset-before,
-    layer normalization and zoneout have no fused kernel and train more slowly."""
+    """Recurrent cell: the Elman network with tanh (rnn) or relu (rnn-relu); the LSTM, also with peepholes or as a
+    Mogrifier (Melis et al. 2020); the GRU with its reset gate after the matrix product (gru, as in torch and cuDNN) or
+    before it; minGRU and minLSTM, whose gates do not see the state and which train in parallel over time (Feng et al.
+    2024). lstm-peephole, lstm-mogrifier, gru-reset-before, layer normalization and zoneout have no fused kernel and
+    train more slowly."""
     num_layers: int = ranged(1, at_least=1, at_most=1000)
     """Number of stacked recurrent layers."""
     hidden_size: int = ranged(256, at_least=1)

@@ -26,8 +26,11 @@ CELL_STATES: dict[str, int] = {
     "rnn-relu": 1,
     "lstm": 2,
     "lstm-peephole": 2,
+    "lstm-mogrifier": 2,
     "gru": 1,
     "gru-reset-before": 1,
+    "mingru": 1,
+    "minlstm": 1,
 }
 """State tensors of every cell that settings accept: 1 (h) or 2 (h, c). ``textseq.nn.register_cell`` adds to it."""
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from textseq.nn.attention import GeneralAttention as GeneralAttention
     from textseq.nn.attention import Memory as Memory
     from textseq.nn.attention_decoder import AttentionDecoder as AttentionDecoder
-    from textseq.nn.cells import CELLS as CELLS
-    from textseq.nn.cells import Cell as Cell
+    from textseq.nn.cell_registry import CELLS as CELLS
+    from textseq.nn.cell_registry import Cell as Cell
+    from textseq.nn.cell_registry import register_cell as register_cell
     from textseq.nn.cells import Weights as Weights
-    from textseq.nn.cells import register_cell as register_cell
     from textseq.nn.crf import ConditionalRandomField as ConditionalRandomField
     from textseq.nn.dropout import Dropout as Dropout
     from textseq.nn.dropout import DropoutMasks as DropoutMasks
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 _NAMES = {
     "attention": ("AdditiveAttention", "DotAttention", "GeneralAttention", "Memory"),
     "attention_decoder": ("AttentionDecoder",),
-    "cells": ("CELLS", "Cell", "Weights", "register_cell"),
+    "cell_registry": ("CELLS", "Cell", "register_cell"),
+    "cells": ("Weights",),
     "crf": ("ConditionalRandomField",),
     "dropout": ("Dropout", "DropoutMasks"),
     "embedding": ("Embedding",),

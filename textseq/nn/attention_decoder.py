@@ -13,7 +13,8 @@ from torch.nn.functional import linear
 
 from textseq.config.names import AttentionName, CellName
 from textseq.nn.attention import ATTENTIONS, AdditiveAttention, Attend, Memory
-from textseq.nn.cells import State, Weights, find_cell, gru_step
+from textseq.nn.cell_registry import find_cell
+from textseq.nn.cells import State, Weights, gru_step
 from textseq.nn.kernels.additive_attention import deferred_attention
 from textseq.nn.kernels.gru import attention_gru_window
 from textseq.nn.kernels.unroll import deferred
@@ -56,9 +57,20 @@ class AttentionDecoder(nn.Module):
         self.layer = make_layer(self.cell, width, hidden_size, bidirectional=False, layer_norm=False)
 
     def word_gates(self, words: Tensor) -> Tensor:
-        """The words' share of the gates, for all steps at once: (..., E) -> (..., G*H)."""
+        """The words' share of the gates, for all steps at once, (..., E) -> (..., G*H); or the words: see ``join``."""
+        if self.cell.reads_input:
+            return words
         weight, bias = self.layer.get_parameter("weight_ih" + SUFFIX), self.layer.get_parameter("bias_ih" + SUFFIX)
         return linear(words, weight[:, : self.embedding_size], bias).to(bias.dtype)
+
+    def join(self, words: Tensor, context: Tensor, from_context: Weights) -> Tensor:
+        """A step's input from ``word_gates`` (N, G*H) and a context (N, C), by ``context_weights``: (N, G*H).
+
+        A cell that reads the input itself gets words and context side by side, (N, E+C).
+        """
+        if self.cell.reads_input:
+            return torch.cat([words, context], dim=1)
+        return words + from_context.times(context)
 
     def context_weights(self) -> Weights:
         """The context's weights, (G*H, C): ``Weights.times`` makes the context's share of the gates."""
@@ -115,7 +127,7 @@ class AttentionDecoder(nn.Module):
         outputs, contexts, attention = [], [], []
         for words in gates.unbind(0):
             context, alpha = attend(state[0])
-            state = self.cell.step(words + from_context.times(context), state, weights)
+            state = self.cell.step(self.join(words, context, from_context), state, weights)
             outputs.append(state[0])
             contexts.append(context)
             attention.append(alpha)

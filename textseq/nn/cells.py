@@ -1,16 +1,18 @@
-"""One step of each recurrent cell, as in the papers, and the registry of cells.
+"""One step of each recurrent cell, as in the papers.
 
-Shapes: N batch, H hidden, G gates. Weights are laid out as in ``torch.nn``: the G blocks of H rows of ``hh`` are
-stacked in the order of ``gates``.
+Shapes: N batch, E input size, H hidden, G gates. Weights are laid out as in ``torch.nn``: the G blocks of H rows of
+``hh`` are stacked in the order of ``gates``.
 
 Every step receives the input's share of the pre-activations already computed, ``x_gates = x W^T + b_ih``: for a known
-window that is one product for all its steps, and for token inputs a row of a table. In the equations W are the input
+window that is one product for all its steps, and for token inputs a row of a table. (The Mogrifier LSTM receives the
+input itself, since its state gates the input first.) In the equations W are the input
 weights, U the recurrent weights; sigma is the logistic function and products of vectors are element-wise.
 
 How other conventions map onto these:
 
 - The update gate z of our GRUs keeps the OLD state, as in torch, cuDNN, Keras and version 1 of Cho et al. (2014). Where
-  z takes the NEW state (Chung et al. 2014), negate the rows of z in W, U and b: 1 - sigma(a) = sigma(-a).
+  z takes the NEW state (Chung et al. 2014), negate the rows of z in W, U and b: 1 - sigma(a) = sigma(-a). That of
+  ``mingru`` takes the NEW state, as in its paper.
 - ``gru`` has two biases for the candidate, because r multiplies one of them. One bias alone (Keras with
   ``reset_after=False``) is ``gru-reset-before`` with ``b_hh = 0``.
 - torch orders the LSTM's gates i, f, g, o, as we do. TensorFlow's BasicLSTMCell has i, g, f, o and adds a forget bias
@@ -19,17 +21,13 @@ How other conventions map onto these:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import layer_norm
-
-from textseq.config.names import CELL_STATES
-from textseq.errors import TextseqError, unknown
+from torch import Tensor
+from torch.nn.functional import layer_norm, logsigmoid
 
 State = tuple[Tensor, ...]
 """The state of a cell or a stack: one tensor for RNN and GRU (h), two for the LSTM (h, c)."""
@@ -64,6 +62,8 @@ class Weights:
     """With layer normalization: the scale of the LSTM's cell, (H,)."""
     cell_bias: Tensor | None = None
     """With layer normalization: the shift of the LSTM's cell, (H,)."""
+    input: Weights | None = None
+    """The input's weights W (G*H, E) and bias, for a cell whose step reads the input itself."""
     bounded: bool = False
     """Whether every h lies between -1 and 1, so that 8-bit products need not compute its scale."""
     trace: dict[str, list[Tensor]] | None = None
@@ -111,7 +111,8 @@ class CellStep(Protocol):
     """One step of a cell.
 
     Args:
-        x_gates: the input's share of the pre-activations, (N, G*H), or (G*H,) for all rows alike.
+        x_gates: the input's share of the pre-activations, (N, G*H), or (G*H,) for all rows alike; for a cell that reads
+            the input itself, the input (N, E).
         state: the state before the step; each tensor (N, H).
         weights: the other weights.
 
@@ -197,128 +198,80 @@ def gru_reset_before_step(x_gates: Tensor, state: State, weights: Weights) -> St
     return (n + z * (h - n),)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Gates, state and step of a recurrent cell.
+def lstm_mogrifier_step(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """Mogrifier LSTM (Melis, Kocisky and Blunsom 2020, equations 1 and 2): x and h gate one another before the step.
 
-    Example:
-        >>> CELLS["gru"].gates, CELLS["gru"].states
-        ('rzn', 1)
+    In round i = 1, 3, ...: x <- 2 sigma(Q_i h) x; in round i = 2, 4, ...: h <- 2 sigma(R_i x) h. Each matrix is
+    ``extra["q1"]``, ``extra["r2"]``, ..., or the product of ``q1_left`` and ``q1_right``, of lower rank (section 2).
+    ``x_gates`` is the input x itself, (N, E).
     """
-
-    gates: str
-    """The papers' letter of each block of H rows in the weight matrices, in order."""
-    states: int
-    """Number of state tensors: 1 (h) or 2 (h, c)."""
-    step: CellStep
-    """One step, in tensor operations."""
-    fused: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
-    """torch's kernel over the steps of a window, if any."""
-    nonlinearity: str | None = None
-    """torch's name of the activation, for a kernel that has a choice."""
-    extra_weights: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
-    """Further weights by name, each with its shape: numbers, or "H" for the hidden size."""
-    bounded: bool = True
-    """Whether h lies between -1 and 1 after every step."""
-    additive: bool = True
-    """Whether a step uses the input's share and the recurrent product only in their sum."""
-
-    def extra_shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the further weights for one H."""
-        return {
-            name: tuple(size if isinstance(size, int) else hidden_size for size in shape)
-            for name, shape in self.extra_weights.items()
-        }
+    assert weights.input is not None
+    x, (h, c) = x_gates, state
+    for i in range(1, len({name.split("_")[0] for name in weights.extra}) + 1):
+        if i % 2:
+            x = _scale(f"q{i}", h, weights.extra) * x
+        else:
+            h = _scale(f"r{i}", x, weights.extra) * h
+    return lstm_step(weights.input.product(x), (h, c), weights)
 
 
-CELLS: dict[str, Cell] = {
-    "rnn": Cell(gates="h", states=1, step=rnn_step, fused=nn.RNN, nonlinearity="tanh"),
-    "rnn-relu": Cell(gates="h", states=1, step=rnn_relu_step, fused=nn.RNN, nonlinearity="relu", bounded=False),
-    "lstm": Cell(gates="ifgo", states=2, step=lstm_step, fused=nn.LSTM),
-    "lstm-peephole": Cell(gates="ifgo", states=2, step=lstm_peephole_step, extra_weights={"ch": (3, "H")}),
-    "gru": Cell(gates="rzn", states=1, step=gru_step, fused=nn.GRU, additive=False),
-    "gru-reset-before": Cell(gates="rzn", states=1, step=gru_reset_before_step, additive=False),
-}
-"""Every cell by its name in ``Recurrent``, ``--cell`` and the settings; see ``register_cell``."""
-
-BUILT_IN = frozenset(CELLS)
-
-OwnStep = TypeVar("OwnStep", bound=CellStep)
+def _scale(name: str, vector: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+    """2 sigma(M v), where M is one matrix or the product of two."""
+    if name in extra:
+        return 2 * torch.sigmoid(vector @ extra[name].t())
+    return 2 * torch.sigmoid(vector @ extra[f"{name}_right"].t() @ extra[f"{name}_left"].t())
 
 
-def find_cell(name: str) -> Cell:
-    """The cell of a name.
+def mogrifier_weights(rounds: int, rank: int | None = None) -> dict[str, tuple[int | str, ...]]:
+    """The shapes of Q_1, R_2, Q_3, ... of ``lstm_mogrifier_step``, as full matrices or as products of a rank."""
+    shapes: dict[str, tuple[int | str, ...]] = {}
+    for i in range(1, rounds + 1):
+        name, rows, columns = (f"q{i}", "E", "H") if i % 2 else (f"r{i}", "H", "E")
+        shapes |= {f"{name}_left": (rows, rank), f"{name}_right": (rank, columns)} if rank else {name: (rows, columns)}
+    return shapes
 
-    Raises:
-        TextseqError: no cell has this name; the message suggests the nearest.
+
+def mingru_step(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """minGRU (Feng et al. 2024, "Were RNNs all we needed?", section 3.1 and appendix B): no gate sees the state.
+
+    z = sigma(W x + b); n = g(W x + b); h' = (1 - z) h + z n. The update gate z takes the NEW state. g keeps n positive,
+    as for a sum in log space: see ``positive``.
     """
-    if name not in CELLS:
-        raise unknown("cell", name, CELLS)
-    return CELLS[name]
+    return _linear(mingru_coefficients(x_gates, weights), state)
 
 
-def register_cell(
-    name: str,
-    *,
-    gates: str,
-    states: int = 1,
-    extra_weights: Mapping[str, tuple[int | str, ...]] | None = None,
-    bounded: bool = False,
-    additive: bool = False,
-) -> Callable[[OwnStep], OwnStep]:
-    """Register a function as the step of a new recurrent cell.
+def mingru_coefficients(x_gates: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """1 - z and z n, from the input's share (..., 2H): each (..., H)."""
+    z, n = x_gates.chunk(2, dim=-1)
+    z, n = torch.sigmoid(z), positive(n)
+    weights.record(z=z, n=n)
+    return 1 - z, z * n
 
-    From then on ``Recurrent``, ``AttentionDecoder``, ``--cell NAME``, the settings and ``textseq.load`` accept the
-    name, in this process: a program that loads a model with this cell must register it first. A name can be registered
-    again, as a notebook does, but built-in cells cannot be replaced.
 
-    Args:
-        name: lower-case letters, digits and hyphens.
-        gates: a letter for each block of H rows of W, U and b. A gate "f" starts with a bias of 1.
-        states: number of state tensors, each (N, H); the first is the output h.
-        extra_weights: further weights by name, with their shapes in numbers and "H". They start as U(-1, 1) / sqrt(H),
-            are trained and saved as ``weight_NAME``, and reach the step as ``weights.extra[NAME]``.
-        bounded: whether h always lies between -1 and 1 (makes 8-bit products cheaper).
-        additive: whether the step uses ``x_gates`` and ``weights.product(h)`` only in their sum, the product over all
-            rows (saves a product per step in generation).
+def minlstm_step(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """minLSTM (Feng et al. 2024, section 3.2 and appendix B): no gate sees the state, and the cell is the output.
 
-    Returns:
-        A decorator for the step, a ``CellStep``: ``x_gates`` (N, G*H), state and ``Weights`` -> new state.
-
-    Raises:
-        TextseqError: a malformed or built-in name, no gates or a letter twice, or a shape that is none.
-
-    Example:
-        The minimal gated unit (Zhou et al. 2016), with one gate and a candidate::
-
-            @nn.register_cell("mgu", gates="fg")
-            def mgu_step(x_gates, state, weights):
-                (h,) = state
-                x_f, x_g = x_gates.chunk(2, dim=-1)
-                size = h.shape[1]
-                f = torch.sigmoid(x_f + weights.product(h, slice(size)))
-                g = torch.tanh(x_g + weights.product(f * h, slice(size, None)))
-                weights.record(f=f, g=g)
-                return ((1 - f) * h + f * g,)
-
-            nn.Recurrent("mgu", input_size=8, hidden_size=16)
+    i, f = sigma(W x + b) each, then i' = i / (i + f), f' = f / (i + f); g = g(W x + b), see ``positive``;
+    h' = f' h + i' g. A trace shows i' and f'.
     """
-    extra = dict(extra_weights or {})
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or name in BUILT_IN:
-        reason = "it is a built-in cell" if name in BUILT_IN else "use lower-case letters, digits and hyphens"
-        raise TextseqError(f"cannot register a cell as {name!r}: {reason}")
-    if not gates or len({*gates}) < len(gates) or states < 1:
-        raise TextseqError(f"cell '{name}': expected a different letter for each gate and at least one state tensor, "
-                           f"got gates={gates!r}, states={states!r}")  # fmt: skip
-    for key, shape in extra.items():
-        if key in {"ih", "hh"} or not key.isidentifier():
-            raise TextseqError(f"cell '{name}': a further weight cannot be named {key!r}; choose another identifier")
-        if not shape or not all(size == "H" or (isinstance(size, int) and size > 0) for size in shape):
-            raise TextseqError(f"cell '{name}': expected the shape of '{key}' in numbers and 'H', got {shape!r}")
+    return _linear(minlstm_coefficients(x_gates, weights), state)
 
-    def register(step: OwnStep) -> OwnStep:
-        CELLS[name] = Cell(gates, states, step, extra_weights=extra, bounded=bounded, additive=additive)
-        CELL_STATES[name] = states
-        return step
 
-    return register
+def minlstm_coefficients(x_gates: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """f' and i' g, from the input's share (..., 3H): each (..., H)."""
+    i, f, g = x_gates.chunk(3, dim=-1)
+    f = torch.sigmoid(logsigmoid(f) - logsigmoid(i))  # f / (i + f), also where both are zero in floating point
+    i, g = 1 - f, positive(g)
+    weights.record(i=i, f=f, g=g)
+    return f, i * g
+
+
+def positive(a: Tensor) -> Tensor:
+    """g(a) = a + 1/2 where a >= 0, else sigma(a): the candidate of minGRU and minLSTM (Feng et al., appendix B)."""
+    return torch.where(a >= 0, a + 0.5, torch.sigmoid(a))
+
+
+def _linear(coefficients: tuple[Tensor, Tensor], state: State) -> State:
+    """h' = a h + b."""
+    (a, b), (h,) = coefficients, state
+    return (a * h + b,)

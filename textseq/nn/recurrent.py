@@ -18,9 +18,12 @@ from torch import Tensor, nn
 
 from textseq.config.model import RecurrentConfig
 from textseq.config.names import CellName
-from textseq.nn.cells import State, Step, Weights, find_cell
+from textseq.errors import TextseqError
+from textseq.nn.cell_registry import find_cell
+from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.kernels.fused import fused_layer
+from textseq.nn.kernels.scan import scan
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
 from textseq.nn.rnn_layer import SUFFIXES, input_gates, input_weights, make_layer, step_weights
@@ -47,7 +50,7 @@ class Recurrent(nn.Module):
         learn_initial_state: make the state at the start of a text a parameter; otherwise it is zero.
 
     Raises:
-        TextseqError: an unknown cell.
+        TextseqError: an unknown cell, or weight dropout in a cell without recurrent weights.
 
     Example:
         >>> encoder = Recurrent("lstm", input_size=4, hidden_size=8, num_layers=2, bidirectional=True)
@@ -74,6 +77,10 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = find_cell(cell)
+        if weight_dropout and not self.cell.recurrent:
+            raise TextseqError(
+                f"--weight-dropout: expected a cell with recurrent weights, got --cell {cell}; use --dropout"
+            )
         self.hidden_size = hidden_size
         self.directions = 2 if bidirectional else 1
         self.residual = residual
@@ -110,7 +117,7 @@ class Recurrent(nn.Module):
     @property
     def multiply_adds(self) -> int:
         """Of a row's largest product in a step: the recurrent weights of a layer and direction."""
-        return self.layers[0].get_parameter("weight_hh_l0").numel()
+        return len(self.cell.gates) * self.hidden_size**2
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, the last one first, then those of a learned initial state."""
@@ -126,8 +133,9 @@ class Recurrent(nn.Module):
         width = self.hidden_size * self.directions
         layers, suffixes = range(len(self.layers)), SUFFIXES[: self.directions]
         activations = [keep_mask(like.new_empty(1, batch, width), p) if p and index else None for index in layers]
-        weights = [layer.get_parameter("weight_hh" + suffix) for layer in self.layers for suffix in suffixes]
-        return DropoutMasks(tuple(activations), tuple(keep_mask(weight, weight_p) for weight in weights if weight_p))
+        names = [("weight_hh" + suffix, layer) for layer in self.layers for suffix in suffixes if weight_p]
+        weights = (keep_mask(layer.get_parameter(name), weight_p) for name, layer in names)
+        return DropoutMasks(tuple(activations), tuple(weights))
 
     def forward(
         self,
@@ -184,7 +192,8 @@ class Recurrent(nn.Module):
             return self._run(x, state, lengths, masks, self._fast_layer)
         resets = torch.cat([torch.zeros_like(resets[:, :1]), resets[:, 1:]], dim=1)
         zero = restart is None and self.start is None
-        if zero and not self.zoneout and all(isinstance(layer, nn.LSTM) for layer in self.layers):
+        in_one = not self.cell.recurrent or all(isinstance(layer, nn.LSTM) for layer in self.layers)
+        if zero and not self.zoneout and in_one:
             return self._run(x, state, None, masks, partial(self._fast_layer, resets=resets))
         outputs = []
         for start, end in _segments(resets):
@@ -226,8 +235,13 @@ class Recurrent(nn.Module):
         self, index: int, x: Tensor, state: State, lengths: Tensor | None, masks: tuple[Tensor, ...],
         *, resets: Tensor | None = None,
     ) -> tuple[Tensor, State]:  # fmt: skip
-        """One layer, (T, N, E) -> (T, N, H*D), by the fused kernel if there is one; ``resets`` are for LSTMs only."""
+        """One layer, (T, N, E) -> (T, N, H*D), by the fused kernel or scan if there is one.
+
+        ``resets`` are for LSTMs and scans only.
+        """
         layer = self.layers[index]
+        if not self.cell.recurrent and not self.zoneout:
+            return self._scanned_layer(index, x, state, lengths, resets)
         if not isinstance(layer, nn.RNNBase) or self.zoneout:
             return self._unrolled_layer(index, x, state, lengths, masks, defer=torch.is_grad_enabled())
         return fused_layer(layer, x, state, lengths=lengths, masks=masks, resets=resets)
@@ -256,6 +270,19 @@ class Recurrent(nn.Module):
             outputs.append(y)
             finals.append(final)
         return torch.cat(outputs, dim=2), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+    def _scanned_layer(
+        self, index: int, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """One layer, all steps at once, (T, N, E) -> (T, N, H*D)."""
+        assert self.cell.coefficients is not None
+        layer, outputs, finals = self.layers[index], [], []
+        for direction, suffix in enumerate(SUFFIXES[: self.directions]):
+            a, b = self.cell.coefficients(input_gates(layer, suffix, x), step_weights(layer, suffix))
+            y, final = scan(a, b, state[0][direction], lengths=lengths, resets=resets, backward=direction == 1)
+            outputs.append(y)
+            finals.append(final)
+        return torch.cat(outputs, dim=2), (torch.stack(finals),)
 
     def stepper(self, prepare: Callable[[Weights], Weights] = lambda weights: weights) -> Step:
         """One step of the whole one-directional stack at a time, for generation.
@@ -305,13 +332,15 @@ class Recurrent(nn.Module):
     def step_weights(self, index: int) -> tuple[Weights | None, Weights]:
         """The weights in a step of one layer: of its input (None for the first, which gets gates), and of its state.
 
+        A cell that reads the input itself has the input's weights among those of its state.
+
         If the cell only adds the two products, W y + U h, the second matrix is [W U], to be multiplied by [y h]: one
         product instead of two. Of the first weights only the bias is left then.
         """
         layer, suffix, cell = self.layers[index], SUFFIXES[0], self.cell
         bounded = cell.bounded and self.start is None  # a learned initial state has no bounds
         recurrent = replace(step_weights(layer, suffix), bounded=bounded)
-        if index == 0:
+        if index == 0 or cell.reads_input:
             return None, recurrent
         below = replace(input_weights(layer, suffix), bounded=bounded and not self.residual)
         if cell.additive and below.gain is None:
@@ -319,7 +348,7 @@ class Recurrent(nn.Module):
         return below, recurrent
 
     def input_gates(self, x: Tensor) -> Tensor:
-        """The first layer's input gates for each vector of a table: (V, E) -> (V, G*H)."""
+        """The first layer's input gates for each vector of a table: (V, E) -> (V, G*H), as ``stepper`` reads them."""
         return input_gates(self.layers[0], SUFFIXES[0], x)
 
 

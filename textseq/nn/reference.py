@@ -53,6 +53,11 @@ SIGMOID = Activation(sigmoid, lambda a: sigmoid(a) * (1 - sigmoid(a)))
 
 IDENTITY = Activation(lambda a: a, np.ones_like)
 
+POSITIVE = Activation(
+    lambda a: np.where(a >= 0, a + 0.5, sigmoid(a)), lambda a: np.where(a >= 0, 1, SIGMOID.derivative(a))
+)
+"""g of minGRU and minLSTM: a + 1/2 where a >= 0, else sigma(a)."""
+
 
 # The Elman network, forward and backward
 
@@ -181,6 +186,8 @@ class CellWeights(NamedTuple):
     """A second b, (G*H,); it differs in effect only for the candidate n of ``gru_step``."""
     peephole: Array | None = None
     """p of i, f and o, (3, H)."""
+    mogrifier: tuple[Array, ...] = ()
+    """Q_1, R_2, Q_3, ... in turns, (E, H) and (H, E)."""
 
 
 class Step(Protocol):
@@ -227,6 +234,20 @@ def lstm_peephole_step(
     return gate(o + p_o * c) * output(c), c
 
 
+def lstm_mogrifier_step(x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID) -> State:
+    """Mogrifier LSTM (Melis, Kocisky and Blunsom 2020): x and h gate one another, then comes an LSTM's step.
+
+    x <- 2 sigma(Q_i h) x in rounds i = 1, 3, ...; h <- 2 sigma(R_i x) h in rounds i = 2, 4, ...
+    """
+    h, c = state
+    for i, matrix in enumerate(w.mogrifier, start=1):
+        if i % 2 == 1:
+            x = 2 * gate(h @ matrix.T) * x
+        else:
+            h = 2 * gate(x @ matrix.T) * h
+    return lstm_step(x, (h, c), w)
+
+
 def gru_step(
     x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, candidate: Activation = TANH
 ) -> State:
@@ -263,15 +284,42 @@ def gru_reset_before_step(
     return ((1 - z) * n + z * h,)
 
 
+def mingru_step(
+    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, candidate: Activation = POSITIVE
+) -> State:
+    """minGRU (Feng et al. 2024, appendix B): z = sigma(W x + b); n = g(W x + b); h' = (1 - z) h + z n.
+
+    z takes the NEW state. There are no recurrent weights.
+    """
+    (h,) = state
+    z, n = np.split(_of_input(x, w), 2, axis=-1)
+    return ((1 - gate(z)) * h + gate(z) * candidate(n),)
+
+
+def minlstm_step(
+    x: Array, state: State, w: CellWeights, *, gate: Activation = SIGMOID, candidate: Activation = POSITIVE
+) -> State:
+    """minLSTM (Feng et al. 2024, appendix B): i, f = sigma(W x + b) each; g = g(W x + b); h' = (f h + i g) / (f + i).
+
+    There are no recurrent weights, and no cell beside the output.
+    """
+    (h,) = state
+    i, f, g = np.split(_of_input(x, w), 3, axis=-1)
+    return ((gate(f) * h + gate(i) * candidate(g)) / (gate(f) + gate(i)),)
+
+
 STEPS: dict[str, Step] = {
     "rnn": elman_step,
     "rnn-relu": partial(elman_step, activation=RELU),
     "lstm": lstm_step,
     "lstm-peephole": lstm_peephole_step,
+    "lstm-mogrifier": lstm_mogrifier_step,
     "gru": gru_step,
     "gru-reset-before": gru_reset_before_step,
+    "mingru": mingru_step,
+    "minlstm": minlstm_step,
 }
-"""The step of each cell, by its name in ``textseq.nn.cells.CELLS``."""
+"""The step of each cell, by its name in ``textseq.nn.cell_registry.CELLS``."""
 
 
 def over_time(step: Step, x: Array, state: State, w: CellWeights) -> tuple[Array, State]:

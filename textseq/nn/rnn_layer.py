@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from textseq.nn.cells import Cell, Weights, normalized
+from textseq.nn.cell_registry import Cell
+from textseq.nn.cells import Weights, normalized
 
 SUFFIXES = ("_l0", "_l0_reverse")
 
@@ -26,15 +27,18 @@ class Layer(nn.Module):
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, *, bidirectional: bool, layer_norm: bool) -> None:
         super().__init__()
-        self.extra = tuple(cell.extra_weights)
+        self.cell = cell
+        self.hidden_size = hidden_size
         rows = len(cell.gates) * hidden_size
         shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-        shapes |= {f"weight_{name}": shape for name, shape in cell.extra_shapes(hidden_size).items()}
+        shapes |= {f"weight_{name}": shape for name, shape in cell.extra_shapes(input_size, hidden_size).items()}
         if layer_norm:
             shapes |= {"gain_ih": (rows,), "gain_hh": (rows,)}
             if cell.states == 2:
                 shapes |= {"gain_c": (hidden_size,), "bias_c": (hidden_size,)}
+        if not cell.recurrent:
+            shapes = {name: shape for name, shape in shapes.items() if not name.endswith("_hh")}
         for suffix in SUFFIXES[: 1 + bidirectional]:
             for name, shape in shapes.items():
                 self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape)))
@@ -62,18 +66,21 @@ def make_layer(cell: Cell, input_size: int, hidden_size: int, *, bidirectional: 
         with torch.no_grad():
             for suffix in SUFFIXES[: 1 + bidirectional]:
                 layer.get_parameter("bias_ih" + suffix)[start : start + hidden_size] = 1.0
-                layer.get_parameter("bias_hh" + suffix)[start : start + hidden_size] = 0.0
+                if cell.recurrent:
+                    layer.get_parameter("bias_hh" + suffix)[start : start + hidden_size] = 0.0
     return layer
 
 
 def input_gates(layer: nn.Module, suffix: str, x: Tensor) -> Tensor:
-    """The input's share of the pre-activations, (..., E) -> (..., G*H), in the weights' dtype."""
+    """The input's share of the pre-activations, (..., E) -> (..., G*H), or the input, in the weights' dtype."""
     weight, bias = layer.get_parameter("weight_ih" + suffix), layer.get_parameter("bias_ih" + suffix)
+    if isinstance(layer, Layer) and layer.cell.reads_input:
+        return x.to(bias.dtype)
     gain = layer._parameters.get("gain_ih" + suffix)
     if gain is None:
         return linear(x, weight, bias).to(bias.dtype)
-    hidden_size = layer.get_parameter("weight_hh" + suffix).shape[1]
-    return normalized(linear(x, weight).to(bias.dtype), gain, hidden_size) + bias
+    assert isinstance(layer, Layer)
+    return normalized(linear(x, weight).to(bias.dtype), gain, layer.hidden_size) + bias
 
 
 def input_weights(layer: nn.Module, suffix: str) -> Weights:
@@ -88,12 +95,16 @@ def input_weights(layer: nn.Module, suffix: str) -> Weights:
 def step_weights(layer: nn.Module, suffix: str, mask: Tensor | None = None) -> Weights:
     """The weights of a step; ``mask`` (G*H, H) drops recurrent weights."""
     parameters = layer._parameters
+    cell = layer.cell if isinstance(layer, Layer) else None
+    if cell is not None and not cell.recurrent:
+        none = layer.get_parameter("bias_ih" + suffix)[:0]
+        return Weights(hh=none.view(0, 1), bias=none)
     hh = layer.get_parameter("weight_hh" + suffix)
-    extra = layer.extra if isinstance(layer, Layer) else ()
     return Weights(
         hh=hh if mask is None else hh * mask,
         bias=layer.get_parameter("bias_hh" + suffix),
-        extra={name: layer.get_parameter(f"weight_{name}{suffix}") for name in extra},
+        extra={name: layer.get_parameter(f"weight_{name}{suffix}") for name in (cell.extra_weights if cell else ())},
+        input=input_weights(layer, suffix) if cell and cell.reads_input else None,
         gain=parameters.get("gain_hh" + suffix),
         cell_gain=parameters.get("gain_c" + suffix),
         cell_bias=parameters.get("bias_c" + suffix),

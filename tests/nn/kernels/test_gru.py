@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from textseq.nn.cells import CELLS, Weights
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import Weights
 from textseq.nn.kernels.gru import attention_gru_window, gru_layer, gru_window
 from textseq.nn.kernels.unroll import unroll
 from textseq.nn.recurrent import Recurrent

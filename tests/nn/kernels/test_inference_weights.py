@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from textseq.config.names import CellName
-from textseq.nn.cells import CELLS, Weights
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import Weights
 from textseq.nn.kernels import inference_weights as packed
 from textseq.nn.kernels.inference_weights import MIN_PACKED
 from textseq.nn.kernels.int8 import Linear, PackedLinear, has_onednn
@@ -59,7 +60,9 @@ def test_steps_with_prepared_weights_are_the_plain_steps(
             torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
     merged = CELLS[cell].additive and not layer_norm  # the upper layer's two products are one
-    assert len(made) == (5 if cell == "gru-reset-before" else 2 if merged else 3)  # the first takes two of each layer
+    # gru-reset-before takes two products of each state, the Mogrifier also one of the first input, mingru none of h.
+    others = {"gru-reset-before": 5, "lstm-mogrifier": 4, "mingru": 1, "minlstm": 1}
+    assert len(made) == others.get(cell, 2 if merged else 3)
 
 
 def test_what_onednn_has_not_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

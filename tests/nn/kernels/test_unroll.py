@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from textseq.config.names import CellName
-from textseq.nn.cells import CELLS, State, Weights
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import State, Weights
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
 
-T, N, H = 6, 3, 5
+T, N, E, H = 6, 3, 4, 5
 
-EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
+EVERY_CELL = pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.recurrent])
 
 
 def drawn(cell: CellName, *, normalise: bool) -> tuple[Tensor, State, Weights]:
@@ -28,12 +29,13 @@ def drawn(cell: CellName, *, normalise: bool) -> tuple[Tensor, State, Weights]:
     weights = Weights(
         hh=draw(rows, H),
         bias=draw(rows),
-        extra={name: draw(*shape) for name, shape in kind.extra_shapes(H).items()},
+        extra={name: draw(*shape) for name, shape in kind.extra_shapes(E, H).items()},
+        input=Weights(hh=draw(rows, E), bias=draw(rows)) if kind.reads_input else None,
         gain=draw(rows) if normalise else None,
         cell_gain=draw(H) if normalise and kind.states == 2 else None,
         cell_bias=draw(H) if normalise and kind.states == 2 else None,
     )
-    return draw(T, N, rows), tuple(draw(N, H) for _ in range(kind.states)), weights
+    return draw(T, N, E if kind.reads_input else rows), tuple(draw(N, H) for _ in range(kind.states)), weights
 
 
 @EVERY_CELL
@@ -43,6 +45,8 @@ def test_deferred_gradient_is_autograds(cell: CellName, normalise: bool, backwar
     x_gates, state, weights = drawn(cell, normalise=normalise)
     parts = [part for item in fields(weights) if isinstance(part := getattr(weights, item.name), Tensor)]
     parts += weights.extra.values()
+    if weights.input is not None:
+        parts += [weights.input.hh, weights.input.bias]
     lengths = torch.tensor([2, T, 5])
     found = []
     for way in (weights, deferred(weights)):

@@ -61,7 +61,7 @@ def texts(rows: int = 5, length: int = 9) -> tuple[Tensor, Tensor]:
 
 
 MODELS = [
-    *((cell, layers, {}) for cell in ("lstm", "gru", "rnn") for layers in (1, 2)),
+    *((cell, layers, {}) for cell in ("lstm", "gru", "rnn", "lstm-mogrifier") for layers in (1, 2)),
     ("lstm", 1, {"layer_norm": True}),
     ("lstm", 1, {"learn_initial_state": True}),
 ]

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from textseq.config.names import AttentionName, CellName
 from textseq.errors import TextseqError
 from textseq.nn.attention import ATTENTIONS
-from textseq.nn.cells import CELLS, State
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import State
 from textseq.tasks.translation.batches import PairBatch, pair_batch, window
 from textseq.tasks.translation.config import TranslationModelConfig
 from textseq.tasks.translation.model import TranslationModel
@@ -418,4 +419,5 @@ def test_it_learns_to_reverse_and_looks_at_the_word_that_it_writes(
 def test_every_kind_learns(cell: CellName, attention: AttentionName) -> None:
     small = replace(PLAIN, cell=cell, attention=attention, embedding_size=16, encoder_size=16, hidden_size=32)
     _, losses = trained(small, longest=4, steps=50)
-    assert losses[0] > 2 and np.mean(losses[-5:]) < 0.7 * losses[0]
+    share = 0.7 if CELLS[cell].recurrent else 0.75  # whose gates do not see the state, and learn more slowly
+    assert losses[0] > 2 and np.mean(losses[-5:]) < share * losses[0]

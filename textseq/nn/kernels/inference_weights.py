@@ -7,7 +7,8 @@ kernels they are up to three times as fast (``benchmarks/products.py``). The sum
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 
 import torch
 from torch import Tensor
@@ -49,6 +50,21 @@ def _prepared(weights: Weights, make_linear: MakeLinear) -> Weights:
     return _Prepared(**{item.name: getattr(weights, item.name) for item in fields(Weights)}, make_linear=make_linear)
 
 
+Prepare = Callable[[Weights], Weights]
+
+
+def _with_input(prepare: Prepare) -> Prepare:
+    """The same for the input's weights too, where the step multiplies the input."""
+
+    @wraps(prepare)
+    def prepare_both(weights: Weights) -> Weights:
+        prepared = prepare(weights)
+        return prepared if weights.input is None else replace(prepared, input=prepare(weights.input))
+
+    return prepare_both
+
+
+@_with_input
 def packed(weights: Weights) -> Weights:
     """The weights with their matrix in oneDNN's layout; unchanged if small, not float32, or without oneDNN."""
     hh = weights.hh
@@ -57,6 +73,7 @@ def packed(weights: Weights) -> Weights:
     return _prepared(weights, lambda weight, bias, _: PackedLinear(weight, bias))
 
 
+@_with_input
 def quantized(weights: Weights) -> Weights:
     """The weights with their matrix in 8 bits, or ``packed`` if it is small.
 
@@ -68,8 +85,6 @@ def quantized(weights: Weights) -> Weights:
         return packed(weights)
     return _prepared(weights, lambda weight, bias, bounded: Int8Linear(weight, bias, bounded=bounded))
 
-
-Prepare = Callable[[Weights], Weights]
 
 PRECISIONS: dict[Precision, Prepare] = {"float32": packed, "int8": quantized}
 

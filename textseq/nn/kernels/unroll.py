@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from textseq.nn.cells import ALL, Cell, State, Weights
+from textseq.nn.cell_registry import Cell
+from textseq.nn.cells import ALL, State, Weights
 from textseq.nn.dropout import keep_mask
 from textseq.nn.kernels.precision import product_dtype
 
@@ -83,6 +84,8 @@ def deferred(weights: Weights) -> Weights:
     """The same weights for one window of training, with the gradient of U computed in one product at its end."""
     operands = _Operands()
     values = {item.name: getattr(weights, item.name) for item in fields(weights)}
+    if weights.input is not None:
+        values["input"] = deferred(weights.input)
     return _Deferred(**values | {"hh": _GradientOfWeights.apply(weights.hh, operands)}, operands=operands)  # type: ignore[no-untyped-call]
 
 

@@ -145,7 +145,7 @@ class SentenceDecoder(nn.Module):
                 scores = (query * keys).sum(dim=2)
             weights = scores.softmax(dim=1)
             context = (weights.unsqueeze(2) * values).sum(dim=1)
-        gates = decoder.word_gates(words) + decoder.context_weights().times(context)
+        gates = decoder.join(decoder.word_gates(words), context, decoder.context_weights())
         after = decoder.cell.step(gates, lowest, step_weights(decoder.layer, SUFFIXES[0]))
         h, states = after[0], tuple(part.unsqueeze(0) for part in after)
         if model.upper is not None:

@@ -15,7 +15,8 @@ from torch.nn.functional import linear, pad
 
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
-from textseq.nn.cells import CELLS, State, Step, Weights
+from textseq.nn.cell_registry import CELLS
+from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.compiled.text_loop import with_loop
@@ -290,7 +291,7 @@ class LanguageModel(nn.Module):
         def conditional_outputs(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             assert condition is not None
             *parts, c = state
-            if self.config.layer_norm:  # which the sum of token and condition passes as one
+            if self.config.layer_norm or self.recurrent.cell.reads_input:  # token and condition enter as one
                 gates = self.recurrent.input_gates(torch.cat([self.embedding.weight[tokens], c[0]], dim=1))
             else:
                 gates = table.index_select(0, tokens) + linear(c[0], condition)

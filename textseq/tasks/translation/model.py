@@ -288,7 +288,7 @@ class Stepper:
             query = lowest[0] if self.query is None else self.query.product(lowest[0])
             context, attention = attend(query.view(sentences, -1, query.shape[1]))
             context, attention = context.flatten(0, 1), attention.flatten(0, 1)
-            gates = self.gate_table[ids] + self.context.product(context)
+            gates = decoder.join(self.gate_table[ids], context, self.context)
             after = decoder.cell.step(gates, lowest, self.hidden)
             h, states = after[0], tuple(part.unsqueeze(0) for part in after)
             if model.upper is not None and self.upper is not None:
