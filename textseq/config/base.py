@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 import reprlib
@@ -62,7 +63,7 @@ class Settings:
         Raises:
             TextseqError: a value of the wrong type, not among the choices, or out of range.
         """
-        hints = typing.get_type_hints(type(self))
+        hints = _hints(type(self))
         for item in dataclasses.fields(self):
             value, flag = getattr(self, item.name), flag_of(item.name)
             choices = choices_of(hints[item.name])
@@ -88,7 +89,7 @@ class Settings:
         for key in values:
             if key not in names:
                 raise unknown(f"setting in {where}", key, names)
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         return cls(**{key: _converted(value, hints[key]) for key, value in values.items()})
 
     def to_dict(self) -> dict[str, object]:
@@ -99,6 +100,12 @@ class Settings:
         """The settings with training-only fields at their defaults: equal if the weights have equal shapes."""
         items = (item for item in dataclasses.fields(self) if item.metadata.get("training_only"))
         return dataclasses.replace(self, **{item.name: item.default for item in items})
+
+
+@functools.cache  # evaluating them takes longer than all checks
+def _hints(settings: type[Settings]) -> Mapping[str, object]:
+    """The types of the fields."""
+    return typing.get_type_hints(settings)
 
 
 def flag_of(name: str) -> str:

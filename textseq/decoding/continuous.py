@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +22,7 @@ from textseq.decoding.sampling import random_generator, sampled
 from textseq.nn.cells import State, Step
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The next token of a text."""
 
     token: int
@@ -54,15 +54,17 @@ class BatchRow:
     @property
     def finished(self) -> bool:
         """Whether all its tokens are known."""
-        return self.read + 1 >= len(self.prompt) + self.config.max_new_tokens
+        return self.read >= self._last
 
     @property
     def sampling(self) -> bool:
         """Whether the model has read the whole prompt."""
-        return self.read >= len(self.prompt)
+        return self.read >= self._prompt_length
 
     def __post_init__(self) -> None:
-        """Find its group."""
+        """Find its group, and what every step asks for."""
+        self._prompt_length = len(self.prompt)
+        self._last = self._prompt_length + self.config.max_new_tokens - 1
         self.reads_history = any(processor.reads_history for processor in self.processors)
         self.group: Hashable = id(self)
         """Equal for rows whose logits can be processed together."""
@@ -146,7 +148,7 @@ class ContinuousBatch:
     @torch.inference_mode()
     def leave(self, gone: Sequence[BatchRow]) -> None:
         """Remove texts; those that have left already are ignored."""
-        left = [number for number, row in enumerate(self.rows) if row not in gone]
+        left = [number for number, row in enumerate(self.rows) if row not in gone] if gone else self.rows
         if len(left) < len(self.rows):
             numbers = torch.tensor(left, dtype=torch.int64, device=self._device)
             self._state = tuple(part.index_select(1, numbers) for part in self._state)
@@ -165,9 +167,8 @@ class ContinuousBatch:
         logits = self._read()
         for row in self.rows:
             row.read += 1
-        tokens = self._choose(logits)
-        choices = self._choices(logits, tokens)
-        self._inputs = tokens
+        self._inputs = self._choose(logits)
+        choices = self._choices(logits)
         self.leave([row for row in self.rows if row.finished])
         return choices
 
@@ -193,16 +194,12 @@ class ContinuousBatch:
                     noise[number : number + 1].exponential_(generator=row.generator)
                 groups.setdefault(row.group, []).append(number)
         if len(groups) == 1 and len(next(iter(groups.values()))) == len(self.rows):
-            tokens = sampled(self._processed(logits, self.rows), noise)
-        else:
-            tokens = self._inputs.new_tensor([row.tokens[min(row.read, len(row.tokens) - 1)] for row in self.rows])
-            for numbers in groups.values():
-                rows = torch.tensor(numbers, device=self._device)
-                processed = self._processed(logits[rows], [self.rows[number] for number in numbers])
-                tokens[rows] = sampled(processed, noise[rows])
-        for row, token in zip(self.rows, tokens.tolist(), strict=True):
-            if row.sampling:
-                row.tokens.append(token)
+            return sampled(self._processed(logits, self.rows), noise)
+        tokens = self._inputs.new_tensor([row.tokens[min(row.read, len(row.tokens) - 1)] for row in self.rows])
+        for numbers in groups.values():
+            rows = torch.tensor(numbers, device=self._device)
+            processed = self._processed(logits[rows], [self.rows[number] for number in numbers])
+            tokens[rows] = sampled(processed, noise[rows])
         return tokens
 
     def _processed(self, logits: Tensor, rows: Sequence[BatchRow]) -> Tensor:
@@ -216,27 +213,35 @@ class ContinuousBatch:
             history = torch.tensor([first.tokens], device=self._device)
         return apply_processors(logits, history, first.config, first.processors, bias=bias)
 
-    def _choices(self, logits: Tensor, tokens: Tensor) -> list[tuple[BatchRow, Choice]]:
-        """What ``advance`` returns."""
-        reported = [number for number, row in enumerate(self.rows) if row.alternatives is not None]
-        details: dict[int, tuple[float, tuple[tuple[int, float], ...]]] = {}
-        if reported:
-            rows = torch.tensor(reported, device=self._device)
-            log_p = logits[rows].log_softmax(dim=1)
-            own = log_p.gather(1, tokens[rows].unsqueeze(1)).flatten().tolist()
-            most = min(max(self.rows[number].alternatives or 0 for number in reported), logits.shape[1])
-            values, best = log_p.topk(most, dim=1)
-            for number, log_p_own, tokens_best, values_best in zip(
-                reported, own, best.tolist(), values.tolist(), strict=True
-            ):
-                pairs = tuple(zip(tokens_best, values_best, strict=True))
-                details[number] = log_p_own, pairs[: self.rows[number].alternatives]
+    def _choices(self, logits: Tensor) -> list[tuple[BatchRow, Choice]]:
+        """What ``advance`` returns, of the tokens in ``_inputs``; chosen ones are added to their texts."""
+        details = self._details(logits)
         choices = []
-        for number, (row, token) in enumerate(zip(self.rows, tokens.tolist(), strict=True)):
-            from_prompt = not row.sampling
-            if number in details or not from_prompt:
-                choices.append((row, Choice(token, from_prompt, *details.get(number, ()))))
+        for number, (row, token) in enumerate(zip(self.rows, self._inputs.tolist(), strict=True)):
+            if row.sampling:
+                row.tokens.append(token)
+                choices.append((row, Choice(token, False, *details.get(number, ()))))
+            elif number in details:
+                choices.append((row, Choice(token, True, *details[number])))
         return choices
+
+    def _details(self, logits: Tensor) -> dict[int, tuple[float, tuple[tuple[int, float], ...]]]:
+        """By row, the log-probability of its token and the likeliest tokens, of texts that report them."""
+        reported = [number for number, row in enumerate(self.rows) if row.alternatives is not None]
+        if not reported:
+            return {}
+        rows = torch.tensor(reported, device=self._device)
+        log_p = logits[rows].log_softmax(dim=1)
+        own = log_p.gather(1, self._inputs[rows].unsqueeze(1)).flatten().tolist()
+        most = min(max(self.rows[number].alternatives or 0 for number in reported), logits.shape[1])
+        values, best = log_p.topk(most, dim=1)
+        details = {}
+        for number, log_p_own, tokens_best, values_best in zip(
+            reported, own, best.tolist(), values.tolist(), strict=True
+        ):
+            pairs = tuple(zip(tokens_best, values_best, strict=True))
+            details[number] = log_p_own, pairs[: self.rows[number].alternatives]
+        return details
 
 
 @torch.inference_mode()

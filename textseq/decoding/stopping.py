@@ -27,6 +27,8 @@ class StopStrings:
 
     def feed(self, piece: str) -> str:
         """Add the next piece of text; returns what can be shown."""
+        if not self.strings:
+            return piece
         if self.stopped:
             return ""
         self.held += piece
@@ -37,7 +39,7 @@ class StopStrings:
             self.stopped = True
             shown, self.held = self.held[:start], ""
             return shown
-        cut = len(self.held) - max((self._overlap(string) for string in self.strings), default=0)
+        cut = len(self.held) - max(self._overlap(string) for string in self.strings)
         shown, self.held = self.held[:cut], self.held[cut:]
         return shown
 

@@ -29,6 +29,9 @@ log = logging.getLogger("textseq")
 PAUSE = 0.03
 """Seconds between two deliveries of a text: a delivery for every token would take longer than the token."""
 
+DELIVERIES = 500
+"""Deliveries in a second to all texts together: with more texts than these allow, ``PAUSE`` is longer."""
+
 Reason = Literal["length", "stop"]
 
 
@@ -96,7 +99,8 @@ class _Text:
         request: TextRequest,
         model: TextModel,
         usual_bias: torch.Tensor | None,
-        send: asyncio.Queue[_Sent],
+        outbox: _Outbox,
+        queue: asyncio.Queue[_Sent],
     ) -> None:
         self.number, self.request = number, request
         self.prompt: list[int] = model.context(request.prompt, request.condition)[0].tolist()
@@ -108,7 +112,7 @@ class _Text:
         self.begun = time.perf_counter()
         self.last_sent = 0.0
         self.generated = 0
-        self._send, self._loop = send, asyncio.get_running_loop()
+        self._outbox, self._queue, self._loop = outbox, queue, asyncio.get_running_loop()
         self._names = model.tokenizer.vocabulary
         self._decoder = model.tokenizer.stream()
         self._stops = StopStrings(request.config.stop_strings)
@@ -152,9 +156,8 @@ class _Text:
             self._ready, self.last_sent = "", time.perf_counter()
 
     def send(self, what: Delivery | RequestError) -> None:
-        """Send to the loop of the request."""
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._send.put_nowait, (self.number, what))
+        """Send to the loop of the request, with the next ``_Outbox.flush``."""
+        self._outbox.put(self._loop, self._queue, (self.number, what))
 
     def _show(self, piece: str) -> None:
         self._ready += piece
@@ -162,6 +165,29 @@ class _Text:
 
 
 _Sent = tuple[int, Delivery | RequestError]
+
+
+class _Outbox:
+    """What a step sends to all texts, handed to their event loop in one call."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Queue[_Sent], _Sent]]] = {}
+
+    def put(self, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[_Sent], what: _Sent) -> None:
+        """Add something."""
+        self._waiting.setdefault(loop, []).append((queue, what))
+
+    def flush(self) -> None:
+        """Hand over what has been added."""
+        for loop, items in self._waiting.items():
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_put_all, items)
+        self._waiting.clear()
+
+
+def _put_all(items: Sequence[tuple[asyncio.Queue[_Sent], _Sent]]) -> None:
+    for queue, what in items:
+        queue.put_nowait(what)
 
 
 class TextEngine(Worker[_Text]):
@@ -178,6 +204,7 @@ class TextEngine(Worker[_Text]):
         self.model = model
         self._bias = token_bias({}, model.tokenizer, model.device)
         self._running: dict[BatchRow, _Text] = {}
+        self._outbox = _Outbox()
         super().__init__(name, limits, metrics)
 
     @property
@@ -194,7 +221,10 @@ class TextEngine(Worker[_Text]):
             TextseqError: a prompt or a bias that the model cannot read.
         """
         sent: asyncio.Queue[_Sent] = asyncio.Queue()
-        texts = [_Text(number, request, self.model, self._bias, sent) for number, request in enumerate(requests)]
+        texts = [
+            _Text(number, request, self.model, self._bias, self._outbox, sent)
+            for number, request in enumerate(requests)
+        ]
         self._enqueue(texts, max(0, self._limits.max_running - self.running))
         self._metrics.add("textseq_texts_total", len(texts), model=self._name)
         unfinished = len(texts)
@@ -249,6 +279,7 @@ class TextEngine(Worker[_Text]):
             for row, choice in batch.advance():
                 self._running[row].feed(choice)
         now, over = time.perf_counter(), []
+        pause = max(PAUSE, len(self._running) / DELIVERIES)
         generated = 0
         for row, text in self._running.items():
             generated += row.sampling
@@ -259,15 +290,17 @@ class TextEngine(Worker[_Text]):
             elif now - text.begun > self._limits.max_seconds:
                 text.send(out_of_time(self._limits.max_seconds))
                 over.append(row)
-            elif text.request.stream and now - text.last_sent > PAUSE:
+            elif text.request.stream and now - text.last_sent > pause:
                 text.deliver()
         for row in over:
             self._running.pop(row).end()
         batch.leave(over)
+        self._outbox.flush()
         self._metrics.add("textseq_tokens_total", generated, model=self._name)
 
     def _fail(self, error: RequestError, others: Sequence[_Text]) -> None:
         """Tell everyone that it is over."""
         for text in [*self._running.values(), *others]:
             text.send(error)
+        self._outbox.flush()
         self._running.clear()

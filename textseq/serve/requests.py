@@ -40,7 +40,7 @@ def server_of(request: Request) -> Server:
     return server
 
 
-def authorized(request: Request) -> None:
+async def authorized(request: Request) -> None:  # async: a plain function would be called in a thread
     """Refuse a request without the key."""
     check_key(request, bearer_key(request))
 

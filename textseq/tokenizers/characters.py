@@ -177,12 +177,16 @@ class SpellingStream(StreamDecoder):
         self._first_half = first_half
         self._upper: int | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._spelling = False
+        """Whether half-bytes may wait."""
 
     def feed(self, token: int) -> str:
         self._tokenizer.check(token)
         half = token - self._first_half
         if half < 0:
-            return self.finish() + self._tokenizer.vocabulary[token]
+            text = self._tokenizer.vocabulary[token]
+            return self.finish() + text if self._spelling else text
+        self._spelling = True
         if self._upper is None:
             self._upper = half
             return ""
@@ -190,7 +194,7 @@ class SpellingStream(StreamDecoder):
         return self._utf8.decode(bytes((byte,)))
 
     def finish(self) -> str:
-        rest, self._upper = b"" if self._upper is None else _LONE_HALF, None
+        rest, self._upper, self._spelling = b"" if self._upper is None else _LONE_HALF, None, False
         return self._utf8.decode(rest, final=True)
 
 
