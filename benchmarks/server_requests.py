@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first round; the next ones count on")
     o = parser.parse_args(arguments)
     end, number = time.monotonic() + 60 * o.minutes, o.seed
-    found: dict[tuple[str, str], str] = {}
+    found: set[tuple[str, str]] = set()
     with server(o.models, *LIMITS) as (host, _):
         asker = Asker(f"http://{host}")
         while time.monotonic() < end:
@@ -140,11 +140,12 @@ def main(arguments: list[str] | None = None) -> None:
                     asker.ask(operation, mode, EXAMPLES, number)
                 except Exception as error:
                     for failure in failures(error):
-                        found.setdefault((operation.label, str(failure).splitlines()[0]), str(failure))
+                        kind = operation.label, str(failure).splitlines()[0]
+                        if kind not in found:
+                            found.add(kind)
+                            print(f"\n{operation.label}\n{failure}\n", flush=True)
             number += 1
             print(f"round {number - o.seed}: {_shown(asker.statuses)}; kinds of failures: {len(found)}", flush=True)
-    for (label, _), text in found.items():
-        print(f"\n{label}\n{text}")
     sys.exit(bool(found))
 
 

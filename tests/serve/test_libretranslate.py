@@ -9,6 +9,7 @@ import pytest
 from serving import Running
 
 import textseq
+from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -125,3 +126,20 @@ def test_forms_are_read(running: Running) -> None:
 def test_a_user_interface_gets_its_settings(running: Running) -> None:
     settings = running.ask("/frontend/settings")
     assert (settings["charLimit"], settings["keyRequired"], settings["batchLimit"]) == (2_000, False, 20)
+
+
+def test_a_translation_that_is_cut_off_is_counted_and_not_noted(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Translation, "finished", property(lambda self: False))
+    running.ask("/translate", {"q": ["a cat", "A mat. A hat."], "source": "en", "target": "fr"})
+    assert 'textseq_truncated_total{model="en-fr"} 3\n' in running.call("/metrics")[2]
+    assert "cut off" not in caplog.text
+
+
+def test_a_sentence_that_would_not_be_read_whole_is_refused(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textseq.serve.operations.LONGEST", 5)
+    body = {"q": ["a cat", "a long cat"], "source": "en", "target": "fr"}
+    assert "expected sentences of at most 5 tokens, got 10; give it in parts" in running.refusal("/translate", body)

@@ -88,6 +88,18 @@ def test_its_client_streams(client: Any, author: TextGenerator) -> None:
     assert [prompt + text for prompt, text in zip(["the ", "the ", "a ", "a "], texts, strict=True)] == expected
 
 
+def test_all_streams_together_get_so_many_deliveries(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"model": "author", "prompt": "a", "max_tokens": 200, "n": 4, "seed": 1}
+    whole = [choice["text"] for choice in running.ask("/v1/completions", body)["choices"]]
+    monkeypatch.setattr("textseq.serve.engine.DELIVERIES", 0.01)  # of each of four texts, one in 400 seconds
+    events = running.call("/v1/completions", {**body, "stream": True})[2].split("\n\n")[:-2]
+    choices = [json.loads(event[6:])["choices"][0] for event in events]
+    for number, text in enumerate(whole):
+        first, rest = (choice for choice in choices if choice["index"] == number)
+        assert len(first["text"]) == 1, "the first token is sent at once"
+        assert first["text"] + rest["text"] == text
+
+
 def test_the_client_gets_its_kinds_of_errors(client: Any, openai: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="unknown model 'autor'; did you mean 'author'"):
         client.completions.create(model="autor", prompt="a")

@@ -15,6 +15,7 @@ COUNTERS: Mapping[str, str] = {
     "textseq_tokens_total": "Tokens generated, by model.",
     "textseq_cancelled_total": "Texts that ended because their client went away or their time was over, by model.",
     "textseq_items_total": "Sentences translated, texts classified and so on, by model.",
+    "textseq_truncated_total": "Sentences whose translation was cut off at its length limit, by model.",
     "textseq_batches_total": "Batches in which these were computed, by model.",
 }
 """What only grows, with its help."""

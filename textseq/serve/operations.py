@@ -6,19 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from textseq.errors import TextseqError
 from textseq.tasks.classification.classifier import Classification, Classifier
 from textseq.tasks.classification.explain import Explanation
 from textseq.tasks.language_model.generator import Score, TextGenerator
 from textseq.tasks.language_model.memorization import Memorization, memorization_of, training_text
 from textseq.tasks.tagging.result import Tagging
 from textseq.tasks.tagging.tagger import Tagger, WordSplitting
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.processing import LONGEST, Translation, TruncationLog
 from textseq.tasks.translation.translator import Translator
 
 
 @dataclass(frozen=True)
 class Translate:
-    """Translations of sentences, best first, ``count`` of each at most."""
+    """Translations of sentences, best first, ``count`` of each at most.
+
+    The notes of a terminal are not logged: a sentence that would not be read whole is refused, and answers and metrics
+    say which translations were cut off.
+    """
 
     translator: Translator
     num_beams: int
@@ -26,9 +31,17 @@ class Translate:
     attention: bool = False
 
     def __call__(self, texts: Sequence[str]) -> list[list[Translation]]:
-        count = min(self.count, self.num_beams)
+        for text in texts:
+            if (length := len(self.translator.vocabularies.source.encode(text))) > LONGEST:
+                raise TextseqError(
+                    f"expected sentences of at most {LONGEST:,} tokens, got {length:,}; give it in parts"
+                )
         return self.translator.translate_all(
-            texts, attention=self.attention, num_beams=self.num_beams, num_return_sequences=count
+            texts,
+            attention=self.attention,
+            truncated=TruncationLog(quiet=True),
+            num_beams=self.num_beams,
+            num_return_sequences=min(self.count, self.num_beams),
         )
 
 

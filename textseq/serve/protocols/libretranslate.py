@@ -179,6 +179,8 @@ async def _translated(request: Request, text: str, source: str, body: TranslateR
     count = body.alternatives + 1
     beams = max(TranslationConfig().num_beams, count)
     results = await compute(request, loaded, sentences, Translate(translator, beams, count)) if sentences else []
+    cut_off = sum(not translations[0].finished for translations in results)
+    server_of(request).metrics.add("textseq_truncated_total", cut_off, model=loaded.name)
     options = []
     for number in range(count):
         chosen = iter([translations[min(number, len(translations) - 1)].text for translations in results])

@@ -262,14 +262,21 @@ def detokenize(
 
 
 class TruncationLog:
-    """Logs translations that reached their length limit; only the first few one by one."""
+    """Logs translations that reached their length limit; only the first few one by one.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: log nothing, for callers who say it in their own way (``Translation.finished``).
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
         self.count = 0
+        self._quiet = quiet
 
     def note(self, number: int, translation: Translation) -> None:
         """Log the truncated translation of the sentence of this number."""
         self.count += 1
+        if self._quiet:
+            return
         if self.count <= NAMED:
             log.warning(
                 "note: the translation of sentence %d was cut off at its limit of %d tokens; to let it go on, raise "

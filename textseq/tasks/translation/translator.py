@@ -169,6 +169,7 @@ class Translator(Predictor[PairDataset]):
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
         glossary: Glossary | None = None,
+        truncated: TruncationLog | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> list[list[Translation]]:
         """Up to ``num_return_sequences`` translations of each sentence, best first; those of a search differ."""
@@ -178,8 +179,8 @@ class Translator(Predictor[PairDataset]):
             prefixes = [""] * len(sentences)
         if len(prefixes) != len(sentences):
             raise TextseqError(f"prefixes: expected {len(sentences)}, one per sentence, got {len(prefixes)}")
-        pairs = zip(sentences, prefixes, strict=True)
-        return list(self.engine.stream(pairs, self._request(settings, attention, glossary)))
+        pairs, request = zip(sentences, prefixes, strict=True), self._request(settings, attention, glossary)
+        return list(self.engine.stream(pairs, request, truncated=truncated))
 
     def stream(
         self,
