@@ -137,9 +137,7 @@ def test_a_translation_that_is_cut_off_is_counted_and_not_noted(
     assert "cut off" not in caplog.text
 
 
-def test_a_sentence_that_would_not_be_read_whole_is_refused(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sentence_that_would_not_be_read_whole_is_refused(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textseq.serve.operations.LONGEST", 5)
     body = {"q": ["a cat", "a long cat"], "source": "en", "target": "fr"}
     assert "expected sentences of at most 5 tokens, got 10; give it in parts" in running.refusal("/translate", body)

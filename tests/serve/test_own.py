@@ -121,3 +121,7 @@ def test_copied_passages_are_found(running: Running, monkeypatch: pytest.MonkeyP
 
 def test_a_missing_training_text_is_said(running: Running) -> None:
     assert "letters" in running.refusal("/memorization", {"model": "author", "text": "a"})
+
+
+def test_every_client_can_read_the_schemas(running: Running) -> None:
+    assert "prefixItems" not in running.call("/openapi.json")[2], "tuples, which not every reader of OpenAPI knows"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
@@ -168,7 +168,7 @@ class CopiedRequest(Strict):
 class Copied(BaseModel):
     """What a text copies verbatim."""
 
-    spans: list[tuple[int, int]]
+    spans: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
     """Start and end of what is copied in runs of 30 characters or more."""
     longest: str
     """The longest copied run, of any length."""
@@ -319,7 +319,7 @@ async def memorization(request: Request, body: CopiedRequest) -> Copied:
     check_texts(request, [body.text], param="text")
     loaded, generator = await server_of(request).models.generator(body.model)
     (found,) = await compute(request, loaded, [body.text], FindCopied(generator))
-    return Copied(spans=[*found.copied_spans], longest=found.run, source=found.source)
+    return Copied(spans=[[*span] for span in found.copied_spans], longest=found.run, source=found.source)
 
 
 @router.post("/inside")
