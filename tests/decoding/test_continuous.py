@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from textseq.config.decoding import DecodingConfig
 from textseq.decoding.continuous import BatchRow, Choice, ContinuousBatch, steady_rows
 from textseq.decoding.sampling import sample
+from textseq.nn.kernels.compiled import text_loop
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 
@@ -131,6 +132,25 @@ def test_the_prompt_alone_is_read_for_no_new_token() -> None:
     assert running.join([3], DecodingConfig(max_new_tokens=0)).finished and not running.rows
     row = running.join([3, 4, 5], DecodingConfig(max_new_tokens=0), alternatives=0)
     assert [choice.token for choice in run(running)[row]] == [4, 5]
+
+
+def test_the_compiled_loop_writes_blocks_of_a_text_that_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="needs numba")
+    greedy = DecodingConfig(temperature=0, max_new_tokens=150)
+    expected = alone([1, 2], greedy)
+    monkeypatch.setattr(text_loop, "PAYS", 0)
+    running = ContinuousBatch(MODEL.stepper(), MODEL.initial_state)
+    row = running.join([1, 2], greedy)
+    assert [len(running.advance()) for _ in range(3)] == [0, 1, 64]
+    company = running.join([3], DecodingConfig(temperature=0, max_new_tokens=2))
+    assert [len(running.advance()) for _ in range(4)] == [2, 2, 64, 150 - 1 - 64 - 2 - 64]
+    assert row.tokens == [1, 2, *expected] and company.finished and not running.rows
+    for seeded in (DecodingConfig(seed=1), DecodingConfig(repetition_penalty=1.3)):
+        row = running.join([1], seeded)
+        assert [len(running.advance()) for _ in range(3)] == [1, 1, 1]
+        running.leave([row])
+    running.join([1], DecodingConfig(), alternatives=0)
+    assert [len(running.advance()) for _ in range(3)] == [1, 1, 1]
 
 
 def test_steps_whose_bits_depend_on_few_rows_are_found() -> None:

@@ -13,6 +13,7 @@ import pytest
 from serving import Running
 
 import textseq
+from textseq.nn.kernels.compiled import text_loop
 from textseq.tasks.language_model.config import GenerationSettings
 from textseq.tasks.language_model.generator import TextGenerator
 
@@ -98,6 +99,21 @@ def test_all_streams_together_get_so_many_deliveries(running: Running, monkeypat
         first, rest = (choice for choice in choices if choice["index"] == number)
         assert len(first["text"]) == 1, "the first token is sent at once"
         assert first["text"] + rest["text"] == text
+
+
+def test_blocks_of_the_compiled_loop_end_at_a_stop(
+    running: Running, author: TextGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba", reason="needs numba")
+    body = {"model": "author", "prompt": "a", "max_tokens": 300, "temperature": 0}
+    (whole,) = running.ask("/v1/completions", body)["choices"]
+    monkeypatch.setattr(text_loop, "PAYS", 0)
+    answer = running.ask("/v1/completions", body | {"stop": whole["text"][9:12]})
+    (choice,), cut = answer["choices"], whole["text"].index(whole["text"][9:12])
+    assert (choice["text"], choice["finish_reason"]) == (whole["text"][:cut], "stop")
+    assert answer["usage"]["completion_tokens"] == cut + 3
+    (choice,) = running.ask("/v1/completions", body)["choices"]
+    assert choice == whole
 
 
 def test_the_client_gets_its_kinds_of_errors(client: Any, openai: Any) -> None:

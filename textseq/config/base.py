@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import operator
 import reprlib
@@ -102,10 +101,14 @@ class Settings:
         return dataclasses.replace(self, **{item.name: item.default for item in items})
 
 
-@functools.cache  # evaluating them takes longer than all checks
 def _hints(settings: type[Settings]) -> Mapping[str, object]:
-    """The types of the fields."""
-    return typing.get_type_hints(settings)
+    """The types of the fields, evaluated once: that takes longer than all checks."""
+    if settings not in _HINTS:
+        _HINTS[settings] = typing.get_type_hints(settings)
+    return _HINTS[settings]
+
+
+_HINTS: dict[type[Settings], Mapping[str, object]] = {}
 
 
 def flag_of(name: str) -> str:

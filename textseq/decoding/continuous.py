@@ -20,6 +20,7 @@ from textseq.config.decoding import DecodingConfig
 from textseq.decoding.logits_processors import LogitsProcessor, active_processors, apply_processors
 from textseq.decoding.sampling import random_generator, sampled
 from textseq.nn.cells import State, Step
+from textseq.nn.kernels.compiled.text_loop import COVERED, CompilableStep, TextLoop
 
 
 class Choice(NamedTuple):
@@ -148,7 +149,7 @@ class ContinuousBatch:
     @torch.inference_mode()
     def leave(self, gone: Sequence[BatchRow]) -> None:
         """Remove texts; those that have left already are ignored."""
-        left = [number for number, row in enumerate(self.rows) if row not in gone] if gone else self.rows
+        left = [number for number, row in enumerate(self.rows) if row not in gone]
         if len(left) < len(self.rows):
             numbers = torch.tensor(left, dtype=torch.int64, device=self._device)
             self._state = tuple(part.index_select(1, numbers) for part in self._state)
@@ -162,15 +163,50 @@ class ContinuousBatch:
         Texts that are finished leave the batch.
 
         Returns:
-            For every text its next token; tokens of prompts only where log-probabilities are reported.
+            For every text its next token; tokens of prompts only where log-probabilities are reported. Of a text
+            without a seed that is alone, several, where the compiled loop writes (``nn.kernels.compiled``).
         """
+        if (loop := self._loop()) is not None:
+            return self._block(loop)
         logits = self._read()
         for row in self.rows:
             row.read += 1
         self._inputs = self._choose(logits)
         choices = self._choices(logits)
-        self.leave([row for row in self.rows if row.finished])
+        if gone := [row for row in self.rows if row.finished]:
+            self.leave(gone)
         return choices
+
+    def _loop(self) -> TextLoop | None:
+        """The compiled loop, if it is to write on.
+
+        It rounds in its own way: what has a seed, and so must not depend on its company, is left to single steps.
+        """
+        if len(self.rows) != 1:
+            return None
+        row = self.rows[0]
+        if row.config.seed is not None or row.alternatives is not None:
+            return None
+        if not isinstance(self._step, CompilableStep) or row.read + 1 < len(row.prompt):
+            return None
+        if any(processor.setting not in COVERED for processor in row.processors):
+            return None
+        return self._step.loop(0 if row.sampling else row.config.max_new_tokens)
+
+    def _block(self, loop: TextLoop) -> list[tuple[BatchRow, Choice]]:
+        """The next tokens of the only text: the first alone, then as many as the loop writes at a time."""
+        row = self.rows[0]
+        missing = len(row.prompt) + row.config.max_new_tokens - len(row.tokens)
+        count = min(missing, loop.block) if row.sampling else 1
+        noise = torch.empty(count, loop.vocabulary_size).exponential_(generator=self._generator)
+        written = loop.write(self._inputs, self._state, noise, row.config, row.bias)
+        self._state, self._inputs = written.state, written.tokens[-1:]
+        tokens = written.tokens.tolist()
+        row.read += count
+        row.tokens += tokens
+        if row.finished:
+            self.leave([row])
+        return [(row, Choice(token)) for token in tokens]
 
     def _read(self) -> Tensor:
         """One step: logits (N, V)."""

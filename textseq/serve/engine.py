@@ -268,21 +268,22 @@ class TextEngine(Worker[_Text]):
         return ContinuousBatch(model.step, model.initial_state, model.device, seeded_rows=rows)
 
     def _advance(self, batch: ContinuousBatch, joining: Sequence[_Text]) -> None:
-        """One token for every text."""
+        """One token for every text; several for one that is alone."""
         for text in joining:
             request = text.request
             row = batch.join(
                 text.prompt, request.config, bias=text.bias, alternatives=request.alternatives, state=text.state
             )
             self._running[row] = text
-        if batch.rows:
-            for row, choice in batch.advance():
-                self._running[row].feed(choice)
+        generated = 0
+        for row, choice in batch.advance() if batch.rows else ():
+            text = self._running[row]
+            if not text.stopped:
+                text.feed(choice)
+                generated += not choice.from_prompt
         now, over = time.perf_counter(), []
         pause = max(PAUSE, len(self._running) / DELIVERIES)
-        generated = 0
         for row, text in self._running.items():
-            generated += row.sampling
             if text.generated == 1:
                 self._metrics.observe("textseq_first_token_seconds", now - text.begun, model=self._name)
             if row.finished or text.stopped or text.gone:
