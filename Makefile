@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-# pytest-xdist: one worker for each core, at most 4 (each takes about 0.7 GB).
-PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# pytest-xdist: a worker more than cores, for tests wait for other processes; at most 4 (each takes about 0.7 GB).
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + os.cpu_count()))')
+PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: sample lint test test-fast docs lessons bench bench-gpu peers format release clean
 
