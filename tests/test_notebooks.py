@@ -17,8 +17,8 @@ from textseq.metrics.spans import measure_spans
 from textseq.metrics.tagging import measure_sequences, measure_tags
 from textseq.metrics.translation import TranslationMetrics, TranslationScore
 from textseq.tasks.classification.explain import Explanation
-from textseq.tasks.language_model.generator import Score, TextGenerator
-from textseq.tasks.language_model.surprisal import SCALE, TokenSurprisal
+from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.language_model.surprisal import SCALE, Score, TokenSurprisal
 from textseq.tasks.tagging.result import Tagging, find_spans
 from textseq.tasks.translation.processing import Translation
 

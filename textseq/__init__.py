@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from textseq.tasks.language_model.config import DataConfig as DataConfig
     from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
     from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
-    from textseq.tasks.language_model.generator import Score as Score
     from textseq.tasks.language_model.generator import TextGenerator as TextGenerator
     from textseq.tasks.language_model.memorization import Memorization as Memorization
     from textseq.tasks.language_model.memorization import memorization_of as memorization_of
     from textseq.tasks.language_model.run import train as train
+    from textseq.tasks.language_model.surprisal import Score as Score
     from textseq.tasks.registry import load as load
     from textseq.tasks.registry import load_classifier as load_classifier
     from textseq.tasks.registry import load_generator as load_generator
@@ -101,9 +101,10 @@ _MODULE_OF = {
             "GenerationConfig",
             "LanguageModelConfig",
         ),
-        "textseq.tasks.language_model.generator": ("Score", "TextGenerator"),
+        "textseq.tasks.language_model.generator": ("TextGenerator",),
         "textseq.tasks.language_model.memorization": ("Memorization", "memorization_of"),
         "textseq.tasks.language_model.run": ("train",),
+        "textseq.tasks.language_model.surprisal": ("Score",),
         "textseq.tasks.registry": ("load", "load_classifier", "load_generator", "load_tagger", "load_translator"),
         "textseq.tasks.run": ("resume",),
         "textseq.tasks.tagging.config": ("TaggedConfig", "TaggerConfig", "TaggerTrainingConfig"),

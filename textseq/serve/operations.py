@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from textseq.errors import TextseqError
 from textseq.tasks.classification.classifier import Classification, Classifier
 from textseq.tasks.classification.explain import Explanation
-from textseq.tasks.language_model.generator import Score, TextGenerator
+from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.memorization import Memorization, memorization_of, training_text
+from textseq.tasks.language_model.surprisal import Score
 from textseq.tasks.tagging.result import Tagging
 from textseq.tasks.tagging.tagger import Tagger, WordSplitting
 from textseq.tasks.translation.processing import LONGEST, Translation, TruncationLog

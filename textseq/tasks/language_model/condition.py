@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.errors import TextseqError, unknown
 from textseq.nn.cells import State
 
@@ -154,3 +155,23 @@ def _number(text: str, whole: str) -> float:
 
 def _listed(labels: Sequence[str]) -> str:
     return ", ".join(labels[:20]) + ", ..." * (len(labels) > 20)
+
+
+def condition_count(info: ModelInfo) -> int:
+    """K, the numbers of a model's condition; 0 if it has none."""
+    return len(info.labels) or info.vector_size
+
+
+def numbers_for(given: Conditioned | None, info: ModelInfo) -> Tensor | None:
+    """The numbers of a condition, (K,), as a model wants them; None for a model without one.
+
+    Raises:
+        TextseqError: a condition that does not fit the model, or none where it needs one.
+    """
+    if condition_count(info):
+        if given is None:
+            raise missing_condition(info.labels, info.vector_size)
+        return condition_numbers(given, info.labels, info.vector_size)
+    if given is not None:
+        raise TextseqError(f"condition: expected none, as the model has no condition; got {given!r:.80}")
+    return None

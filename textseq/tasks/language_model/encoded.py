@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.data.text import ConditionalDataset
 from textseq.data.token_files import DocumentSet, TokenFile, labelled_token_file, token_file
+from textseq.errors import TextseqError, unknown
 from textseq.tasks.language_model.condition import TextConditions
 from textseq.tokenizers.base import Tokenizer
 
@@ -43,3 +45,16 @@ class _ByCondition:
     def labelled_documents(self, split: str) -> Iterable[tuple[Iterable[str], str]]:
         """Each document of a split in chunks, with its condition."""
         return self.dataset.conditional_documents(split)
+
+
+def with_known_conditions(dataset: DocumentSet, info: ModelInfo) -> ConditionalDataset:
+    """The dataset with the model's labels in its order."""
+    if not isinstance(dataset, ConditionalDataset) or dataset.vector_size != info.vector_size:
+        raise TextseqError(
+            f"expected texts with {'labels' if info.labels else 'vectors'} that the model is conditioned on, "
+            f"got '{dataset.name}'; name a corpus or --labelled files that have them"
+        )
+    for label in dataset.labels:
+        if label not in info.labels:
+            raise unknown("label", label, info.labels)
+    return replace(dataset, labels=info.labels)

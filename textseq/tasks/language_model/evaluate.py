@@ -7,14 +7,20 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from textseq.checkpoints.model_info import ModelInfo
+from textseq.data.token_files import DocumentSet
 from textseq.errors import TextseqError
+from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
+from textseq.metrics.signature import data_signature
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model.cache import NeuralCache
-from textseq.tasks.language_model.condition import TextConditions
-from textseq.tasks.language_model.config import AdaptationConfig
+from textseq.tasks.language_model.condition import TextConditions, condition_count
+from textseq.tasks.language_model.config import AdaptationConfig, LanguageEvaluationConfig
 from textseq.tasks.language_model.dynamic import DynamicModel
+from textseq.tasks.language_model.encoded import encoded, with_known_conditions
 from textseq.tasks.language_model.model import LanguageModel
+from textseq.tokenizers.base import Tokenizer
 from textseq.version import __version__
 
 CHUNK = 2048
@@ -84,6 +90,37 @@ def measure(
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
     return LanguageModelMetrics(nats, count, share, f"{setup}{adaptation.signature}|version:{__version__}")
+
+
+def measure_split(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    info: ModelInfo,
+    dataset: DocumentSet,
+    split: str,
+    config: LanguageEvaluationConfig,
+    progress: Callable[[int], object] = lambda count: None,
+) -> LanguageModelMetrics:
+    """Compute the loss of a language model on a split of a dataset; see ``measure``.
+
+    Raises:
+        TextseqError: the dataset lacks the split, or its documents have other conditions than the model.
+    """
+    conditional = condition_count(info) > 0
+    if conditional:
+        dataset = with_known_conditions(dataset, info)
+    text = encoded(dataset, split, tokenizer, cache_folder())
+    return measure(
+        model,
+        text.tokens.ids,
+        setup=f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{tokenizer.signature}",
+        characters=text.tokens.characters,
+        conditions=text.conditions if conditional else None,
+        window=config.window,
+        streams=config.streams,
+        adaptation=config,
+        progress=progress,
+    )
 
 
 def _learning(

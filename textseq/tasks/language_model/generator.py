@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from shlex import quote
-from typing import NamedTuple, Self, Unpack, overload
+from typing import Self, Unpack, overload
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -18,19 +18,13 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, result_table
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
-from textseq.data.text import ConditionalDataset
 from textseq.data.token_files import DocumentSet
-from textseq.decoding.beam import Ended, beam_search
-from textseq.decoding.logit_bias import token_bias
-from textseq.decoding.sampling import sample
-from textseq.decoding.stopping import StopStrings
-from textseq.errors import TextseqError, unknown
-from textseq.io.paths import cache_folder
-from textseq.metrics.language_model import LanguageModelMetrics, bits_per_character, perplexity
-from textseq.metrics.signature import data_signature
+from textseq.decoding.texts import TextDecoder
+from textseq.errors import TextseqError
+from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.nn.cells import State, Step
 from textseq.tasks.language_model.cache import NeuralCache
-from textseq.tasks.language_model.condition import Conditioned, condition_numbers, missing_condition
+from textseq.tasks.language_model.condition import Conditioned, condition_count, numbers_for
 from textseq.tasks.language_model.config import (
     AdaptationConfig,
     AdaptationSettings,
@@ -40,12 +34,11 @@ from textseq.tasks.language_model.config import (
     LanguageModelConfig,
 )
 from textseq.tasks.language_model.dynamic import learned
-from textseq.tasks.language_model.encoded import encoded
-from textseq.tasks.language_model.evaluate import measure
+from textseq.tasks.language_model.evaluate import measure_split
 from textseq.tasks.language_model.model import LanguageModel
-from textseq.tasks.language_model.surprisal import TokenSurprisal, in_notebook
+from textseq.tasks.language_model.surprisal import NextToken, Score, score_of
 from textseq.tasks.predictor import Predictor, each
-from textseq.tokenizers.base import Tokenizer, align_to_text
+from textseq.tokenizers.base import Tokenizer
 from textseq.training.devices import pick_device
 
 START = "\n"
@@ -57,52 +50,6 @@ where paragraphs or speeches begin."""
 
 CHUNK = 4096
 """Tokens scored at a time; bounds the memory, not the context."""
-
-
-def condition_count(info: ModelInfo) -> int:
-    """K, the numbers of a model's condition; 0 if it has none."""
-    return len(info.labels) or info.vector_size
-
-
-@dataclass(frozen=True)
-class Score:
-    """The surprisal of a text under a model."""
-
-    tokens: tuple[str, ...]
-    surprisal: tuple[float, ...]
-    """Negative log-likelihood of each token, in nats."""
-    pieces: tuple[TokenSurprisal, ...]
-    """The text in pieces as short as the tokens allow, each with its surprisal."""
-    characters: int
-    """Length of the normalized text."""
-
-    @property
-    def nats(self) -> float:
-        """Surprisal of the whole text."""
-        return sum(self.surprisal)
-
-    @property
-    def nats_per_token(self) -> float:
-        return self.nats / len(self.surprisal)
-
-    @property
-    def bits_per_character(self) -> float:
-        return bits_per_character(self.nats, self.characters)
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the nats per token."""
-        return perplexity(self.nats_per_token)
-
-    def _repr_html_(self) -> str:
-        return in_notebook(self.pieces)
-
-
-class NextToken(NamedTuple):
-    """A token that may come next."""
-
-    text: str
-    probability: float
 
 
 class TextGenerator(Predictor[DocumentSet]):
@@ -228,15 +175,8 @@ class TextGenerator(Predictor[DocumentSet]):
 
     def _numbers(self, condition: Conditioned | None) -> torch.Tensor | None:
         """The numbers of a condition, (K,), or of the one set by ``under``; None if the model has none."""
-        condition = self._default if condition is None else condition
-        labels, vector_size = self.info.labels, self.info.vector_size
-        if not condition_count(self.info):
-            if condition is not None:
-                raise TextseqError(f"condition: expected none, as the model has no condition; got {condition!r:.80}")
-            return None
-        if condition is None:
-            raise missing_condition(labels, vector_size)
-        return condition_numbers(condition, labels, vector_size).to(self.device)
+        numbers = numbers_for(self._default if condition is None else condition, self.info)
+        return None if numbers is None else numbers.to(self.device)
 
     def initial_state(self, batch: int, condition: Conditioned | None = None) -> State:
         """The state before a text for N rows, each tensor (L, N, H); of a conditional model with the condition."""
@@ -305,51 +245,20 @@ class TextGenerator(Predictor[DocumentSet]):
         def changed(count: int, state: State) -> State:
             return (*state[:-1], told[count]) if count in told else state
 
-        bias = token_bias(config.logit_bias, self.tokenizer, self.device)
-        return self._stream(prompt, context, state, config, bias, changed if told else None)
-
-    def _stream(
-        self,
-        prompt: str,
-        context: torch.Tensor,
-        state: State,
-        config: GenerationConfig,
-        bias: torch.Tensor | None,
-        between: Callable[[int, State], State] | None,
-    ) -> Iterator[str]:
-        if prompt:
-            yield prompt
-        if config.num_beams > 1:
-            yield from filter(None, self._search(context, state, config, bias))
-            return
-        decoder = self.tokenizer.stream()
-        stops = StopStrings(config.stop_strings)
-        for tokens in sample(self.step, context, state, config, bias=bias, between=between):
-            yield from filter(None, [stops.feed(decoder.feed(int(tokens[0])))])
-            if stops.stopped:
-                return
-        yield from filter(None, [stops.feed(decoder.finish()) + stops.finish()])
+        pieces = self._decoder(config).stream(context, state, between=changed if told else None)
+        return chain([prompt] if prompt else [], pieces)
 
     def generate_all(
         self, prompt: str = "", *, condition: Conditioned | None = None, **settings: Unpack[GenerationSettings]
     ) -> list[str]:
         """Generate ``num_return_sequences`` texts of a prompt in one batch; those of beam search differ, best first."""
         config = GenerationConfig.from_dict(settings, where="generate_all")
-        bias, context = token_bias(config.logit_bias, self.tokenizer, self.device), self.context(prompt, condition)
-        count = config.num_return_sequences
-        if config.num_beams > 1:
-            return [prompt + text for text in self._search(context, self.initial_state(1, condition), config, bias)]
-        decoders = [self.tokenizer.stream() for _ in range(count)]
-        stops = [StopStrings(config.stop_strings) for _ in decoders]
-        texts = [prompt] * len(decoders)
-        state = self.initial_state(count, condition)
-        for tokens in sample(self.step, context.expand(count, -1), state, config, bias=bias):
-            for row, token in enumerate(tokens.tolist()):
-                texts[row] += stops[row].feed(decoders[row].feed(token))
-            if all(stop.stopped for stop in stops):
-                break
-        rest = (stop.feed(decoder.finish()) + stop.finish() for stop, decoder in zip(stops, decoders, strict=True))
-        return [text + end for text, end in zip(texts, rest, strict=True)]
+        decoder, context = self._decoder(config), self.context(prompt, condition)
+        state = self.initial_state(1 if config.num_beams > 1 else config.num_return_sequences, condition)
+        return [prompt + text for text in decoder.continuations(context, state)]
+
+    def _decoder(self, config: GenerationConfig) -> TextDecoder:
+        return TextDecoder(self.step, self.tokenizer, config, config.stop_strings, self.device)
 
     def score(self, text: str, *, condition: Conditioned | None = None) -> Score:
         """The surprisal of a text that begins on a new line, from the initial state.
@@ -365,9 +274,7 @@ class TextGenerator(Predictor[DocumentSet]):
         chunks = zip(read, torch.split(targets, CHUNK), strict=True)
         losses = [cross_entropy(logits, chunk, reduction="none") for logits, chunk in chunks]
         surprisal = tuple(torch.cat(losses).tolist())
-        names = tuple(self.tokenizer.vocabulary[token] for token in targets.tolist())
-        pieces = (TokenSurprisal(*piece) for piece in align_to_text(self.tokenizer, text, surprisal))
-        return Score(names, surprisal, tuple(pieces), sum(map(len, self.tokenizer.normalized([text]))))
+        return score_of(text, targets.tolist(), surprisal, self.tokenizer)
 
     def next(self, prompt: str = "", count: int = 10, *, condition: Conditioned | None = None) -> list[NextToken]:
         """The likeliest next tokens after a prompt that begins on a new line, best first.
@@ -428,33 +335,7 @@ class TextGenerator(Predictor[DocumentSet]):
         """
         settings = {"window": window, "streams": streams, **adaptation}
         config = LanguageEvaluationConfig.from_dict(settings, where="evaluate")
-        if condition_count(self.info):
-            dataset = self._with_known_conditions(dataset)
-        text = encoded(dataset, split, self.tokenizer, cache_folder())
-        setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{self.tokenizer.signature}"
-        return measure(
-            self.model,
-            text.tokens.ids,
-            setup=setup,
-            characters=text.tokens.characters,
-            conditions=text.conditions if condition_count(self.info) else None,
-            window=window,
-            streams=streams,
-            adaptation=config,
-            progress=progress,
-        )
-
-    def _with_known_conditions(self, dataset: DocumentSet) -> ConditionalDataset:
-        """The dataset with the model's labels in its order."""
-        if not isinstance(dataset, ConditionalDataset) or dataset.vector_size != self.info.vector_size:
-            raise TextseqError(
-                f"expected texts with {'labels' if self.info.labels else 'vectors'} that the model is conditioned on, "
-                f"got '{dataset.name}'; name a corpus or --labelled files that have them"
-            )
-        for label in dataset.labels:
-            if label not in self.info.labels:
-                raise unknown("label", label, self.info.labels)
-        return replace(dataset, labels=self.info.labels)
+        return measure_split(self.model, self.tokenizer, self.info, dataset, split, config, progress)
 
     def start_token(self) -> torch.Tensor:
         """The id of ``START``, (1,), or 0 if the vocabulary lacks it."""
@@ -474,25 +355,3 @@ class TextGenerator(Predictor[DocumentSet]):
             return self._opening(condition).unsqueeze(0)
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)
         return torch.cat([self.start_token(), ids]).unsqueeze(0)
-
-    def _search(
-        self, context: torch.Tensor, state: State, config: GenerationConfig, bias: torch.Tensor | None
-    ) -> list[str]:
-        """Distinct continuations of the prompt by beam search, best first."""
-        (hypotheses,) = beam_search(
-            self.step, context, state, config, bias=bias, ended=self._ended(config.stop_strings)
-        )
-        texts = []
-        for hypothesis in hypotheses:
-            stops = StopStrings(config.stop_strings)
-            texts.append(stops.feed(self.tokenizer.decode(hypothesis.tokens)) + stops.finish())
-        return list(dict.fromkeys(texts))[: config.num_return_sequences]
-
-    def _ended(self, stop_strings: Sequence[str]) -> Ended | None:
-        stops = [stop for stop in stop_strings if stop]
-
-        def ended(written: torch.Tensor) -> torch.Tensor:
-            texts = map(self.tokenizer.decode, written.cpu().numpy())
-            return torch.tensor([any(stop in text for stop in stops) for text in texts], device=written.device)
-
-        return ended if stops else None

@@ -23,11 +23,11 @@ from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
-from textseq.tasks.language_model.condition import Conditioned
+from textseq.tasks.language_model.condition import Conditioned, condition_count
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.encoded import EncodedText, encoded
 from textseq.tasks.language_model.evaluate import measure
-from textseq.tasks.language_model.generator import TextGenerator, condition_count
+from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import LANGUAGE_MODEL
 from textseq.tasks.predictor import Metrics

@@ -1,4 +1,4 @@
-"""Text colored by surprisal: for the terminal, as plain text, as an HTML page.
+"""The surprisal of a text, and the text colored by it: for the terminal, as plain text, as an HTML page.
 
 Surprisal is the negative log-likelihood of a token given all tokens before it, in nats. Each character shows the
 surprisal of its whole token.
@@ -10,8 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from textseq.io.colored_text import PAGE_END, Color, html_text, page_begin, painted, span, visible
+from textseq.metrics.language_model import bits_per_character, perplexity
+from textseq.tokenizers.base import Tokenizer, align_to_text
 
 WIDTH = 80
 """Columns of the plain form, with figures under the characters."""
@@ -29,6 +32,61 @@ class TokenSurprisal:
     def probability(self) -> float:
         """Probability under the model."""
         return math.exp(-self.nats)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The surprisal of a text under a model."""
+
+    tokens: tuple[str, ...]
+    surprisal: tuple[float, ...]
+    """Negative log-likelihood of each token, in nats."""
+    pieces: tuple[TokenSurprisal, ...]
+    """The text in pieces as short as the tokens allow, each with its surprisal."""
+    characters: int
+    """Length of the normalized text."""
+
+    @property
+    def nats(self) -> float:
+        """Surprisal of the whole text."""
+        return sum(self.surprisal)
+
+    @property
+    def nats_per_token(self) -> float:
+        return self.nats / len(self.surprisal)
+
+    @property
+    def bits_per_character(self) -> float:
+        return bits_per_character(self.nats, self.characters)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the nats per token."""
+        return perplexity(self.nats_per_token)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self.pieces)
+
+
+def score_of(text: str, ids: Sequence[int], surprisal: tuple[float, ...], tokenizer: Tokenizer) -> Score:
+    """The score of a text.
+
+    Args:
+        text: as given.
+        ids: its tokens, (T,).
+        surprisal: of each token, in nats, (T,).
+        tokenizer: of the model.
+    """
+    names = tuple(tokenizer.vocabulary[token] for token in ids)
+    pieces = (TokenSurprisal(*piece) for piece in align_to_text(tokenizer, text, surprisal))
+    return Score(names, surprisal, tuple(pieces), sum(map(len, tokenizer.normalized([text]))))
+
+
+class NextToken(NamedTuple):
+    """A token that may come next."""
+
+    text: str
+    probability: float
 
 
 @dataclass(frozen=True)
