@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,23 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def trained(command: Command, text: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder, hardly trained."""
-    code, _, err = command("train", "--text", text, "--name", "mine", *TINY)
-    assert code == 0, err
-    return tmp_path / "home" / "runs" / "mine"
+    home = tmp_path_factory.mktemp("trained")
+    path = home / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setenv("TEXTSEQ_HOME", str(home))
+        run("textseq-train", import_module("textseq.cli.train").train, ["--text", str(path), "--name", "mine", *TINY])
+    assert not stop.value.code
+    return home / "runs" / "mine"
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy of it, in the home."""
+    return Path(shutil.copytree(trained_once, tmp_path / "home" / "runs" / "mine"))
 
 
 def refused(result: tuple[int, str, str], message: str) -> None:
@@ -160,8 +172,8 @@ def test_bash_completes_flags_and_names(
     script = tmp_path / "completion"
     script.write_text(command("train", "--print-completion", "bash")[1])
     given = f"COMP_WORDS=({' '.join(words)}) COMP_CWORD={len(words) - 1}"
-    train = f'textseq-train() {{ {sys.executable} -m textseq.cli.train "$@"; }}'
-    code = f'source {script}\n{train}\n{given}\n_textseq_train\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    train_command = f'textseq-train() {{ {sys.executable} -m textseq.cli.train "$@"; }}'
+    code = f'source {script}\n{train_command}\n{given}\n_textseq_train\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run([bash, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == expected
 

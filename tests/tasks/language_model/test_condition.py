@@ -137,6 +137,7 @@ def test_a_document_within_a_window_begins_with_its_own_condition(float64: None)
 @torch.no_grad()
 def test_the_compiled_loop_follows_a_change_of_condition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_loop, "PAYS", 1)
+    monkeypatch.setattr(text_loop, "PAYS_LOADED", 1)
     m = model()
     step = m.stepper()
     assert isinstance(step, CompilableStep)
