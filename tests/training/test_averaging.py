@@ -355,12 +355,48 @@ def test_a_mean_that_nothing_can_measure_is_refused(run: Path, average: str) -> 
     assert not run.exists()
 
 
-# Both, over what happens to a run
+# The mean since a trigger (NT-ASGD)
+
+
+def test_the_mean_begins_when_the_loss_has_not_improved_and_is_what_is_evaluated_and_saved(run: Path) -> None:
+    """Merity et al. (2018), algorithm 1: evaluations 3 and 4 are no better than 2, so averaging begins at step 40."""
+    costs = [6.0, 5.0, 5.5, 5.0, 4.0, 3.0]
+    trial = Trial(run, settings(average_after=2), costs=told(costs)).train()
+    for index, measured in enumerate(trial.measured):
+        step = 10 * (index + 1)
+        steps = range(40, step + 1) if step > 40 else [step]
+        mean = torch.stack([trial.raw[t].double() for t in steps]).mean(dim=0).float()
+        torch.testing.assert_close(measured, mean)
+    assert trial.loop.progress.averaging_since == 40
+    assert [line for line in trial.said if "averaged" in line] == [
+        "no improvement for 2 evaluations: the weights are averaged from here on"
+    ]
+    torch.testing.assert_close(saved(newest(run, "best")), trial.measured[-1])
+    torch.testing.assert_close(saved(newest(run, "last")), trial.raw[60])  # the training is as without
+
+
+def test_a_run_that_keeps_improving_is_not_averaged_and_patience_counts_from_the_trigger(run: Path) -> None:
+    trial = Trial(run, settings(average_after=2), costs=told([6, 5, 4, 3, 2, 1])).train()
+    assert trial.loop.progress.averaging_since == 0
+    torch.testing.assert_close(torch.stack(trial.measured), torch.stack([trial.raw[t] for t in range(10, 61, 10)]))
+    other = Trial(elsewhere(run, "other"), settings(average_after=2, patience=2, max_steps=90), costs=told([1] * 9))
+    assert other.train().loop.progress.step == 50  # the first is the best, 2 and 3 begin the mean, 4 and 5 end the run
+
+
+def test_two_kinds_of_moving_average_are_refused_and_so_is_a_trigger_without_evaluations(run: Path) -> None:
+    with pytest.raises(TextseqError, match=r"--average-after: expected --ema-decay 0, got 0\.9; use one of"):
+        settings(average_after=5, ema_decay=0.9)
+    with pytest.raises(TextseqError, match="--average-after 5 needs validation data"):
+        Trial(run, settings(average_after=5), validation=False)
+
+
+# All of them, over what happens to a run
 
 KINDS: list[dict[str, object]] = [
     {"ema_decay": 0.9},
     {"average": "last", "average_count": 2},
     {"average": "best", "average_count": 3, "ema_decay": 0.8},
+    {"average_after": 1, "evaluate_every": 3},
 ]
 
 
@@ -410,6 +446,17 @@ def test_a_run_killed_after_its_last_checkpoint_does_the_same_again(
         trial.train()
     Trial(run, settings(**changes), resume=True).train()
     assert outcome(run) == outcome(whole)
+
+
+def test_a_rewind_takes_the_trigger_back(run: Path) -> None:
+    """From step 37 back to 20, where averaging had not begun: it began at 30, and begins there again."""
+    found = [9, 8, 8, 7, 6, 5, 4]
+    trial = Trial(
+        run, settings(average_after=1), model=Quadratic(broken=[37]), costs=told(found[:3] + found[2:])
+    ).train()
+    assert trial.loop.progress.rollbacks == 1 and trial.loop.progress.averaging_since == 30
+    mean = torch.stack([trial.raw[t].double() for t in range(30, 61)]).mean(dim=0).float()
+    torch.testing.assert_close(trial.measured[-1], mean)
 
 
 def test_a_rewind_takes_the_averages_back(run: Path) -> None:

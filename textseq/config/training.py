@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from textseq.config.base import LARGEST_SEED, Settings, ranged
+from textseq.errors import TextseqError
 
 BatchSize = int | Literal["auto"]
 
@@ -92,6 +93,10 @@ class TrainingConfig(Settings):
     ema_decay: float = ranged(0.0, at_least=0, below=1)
     """Keep an exponential moving average of the weights with this decay (0.999 is usual; after t steps at most (1 + t)
     / (10 + t)), and evaluate and save the average as the best model. 0: no average."""
+    average_after: int = ranged(0, at_least=0)
+    """Once the validation loss has not improved for so many evaluations, keep the mean of the weights of all steps from
+    there on, and evaluate and save the mean as the best model. With --optimizer sgd, a constant rate and 5 this is
+    averaged SGD with a non-monotonic trigger (NT-ASGD, Merity et al. 2018, section 4). 0: never."""
     average: Literal["none", "last", "best"] = "none"
     """At the end of the run also evaluate the average of the weights at the last or best evaluations; it becomes the
     best model if it is better than each of them."""
@@ -112,6 +117,14 @@ class TrainingConfig(Settings):
     the project textseq). Each needs the extra of its name, such as textseq[wandb]."""
 
     DEFAULT_EPOCHS: ClassVar[float] = 10.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges and combinations."""
+        super().__post_init__()
+        if self.average_after and self.ema_decay:
+            raise TextseqError(
+                f"--average-after: expected --ema-decay 0, got {self.ema_decay:g}; use one of the two averages"
+            )
 
     @property
     def epoch_limit(self) -> float | None:

@@ -1,6 +1,6 @@
-"""Averages of the weights: an exponential moving one, and the mean of several evaluated checkpoints.
+"""Averages of the weights: a moving one, exponential or since a step, and the mean of several evaluated checkpoints.
 
-Both are often better than the last weights, which keep moving about an optimum. Neither changes the training.
+They are often better than the last weights, which keep moving about an optimum. None changes the training.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class Averages:
     The moving average (``ema_decay``): after step t it is d * itself + (1 - d) * the weights, where
     d = min(``ema_decay``, (1 + t) / (10 + t)), so that the initial weights fade in a short run too.
 
+    With ``average_after`` it is instead the mean of the weights after each step since the one at which ``begin`` was
+    called, as in averaged SGD (Polyak and Juditsky 1992).
+
     The mean (``average``): the weights of each evaluation (those of the moving average if there is one) are saved once,
     and at the end the mean of the last or best ``average_count`` is evaluated like any other weights.
     """
@@ -41,14 +44,24 @@ class Averages:
         self.folder = folder
         self.parameters: list[Tensor] = list(parameters)
         self.config = config
-        self.moving = [parameter.detach().clone() for parameter in parameters] if config.ema_decay else []
+        self.moving: list[Tensor] = []
+        if config.ema_decay:
+            self.begin()
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Update the moving average after a step, counted from 1."""
-        if self.moving:
-            decay = min(self.config.ema_decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self.moving, self.parameters, 1 - decay)
+    def update(self, step: int, since: int = 0) -> None:
+        """Update the moving average after a step, counted from 1; ``since``: the step at which ``begin`` was called."""
+        if not self.moving:
+            return
+        if self.config.average_after:
+            share = 1 / (step - since + 1)
+        else:
+            share = 1 - min(self.config.ema_decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.moving, self.parameters, share)
+
+    def begin(self) -> None:
+        """Begin the moving average with the current weights."""
+        self.moving = [parameter.detach().clone() for parameter in self.parameters]
 
     def mean(self, costs: Costs) -> list[Tensor]:
         """The mean of the saved weights, summed in 64 bits, one file after the other."""
@@ -89,8 +102,15 @@ class Averages:
         """The moving average for a checkpoint."""
         return {f"moving.{index}": value for index, value in enumerate(self.moving)}
 
-    def restore(self, tensors: Mapping[str, Tensor], costs: Costs) -> Costs:
-        """Restore a moving average (by default the weights) and check the saved files; returns those to average."""
+    def restore(self, tensors: Mapping[str, Tensor], costs: Costs, since: int = 0) -> Costs:
+        """Restore a moving average (by default the weights) and check the saved files; returns those to average.
+
+        With ``average_after`` there is a moving average since the step ``since``, or none yet (0).
+        """
+        if self.config.average_after:
+            self.moving = []
+            if since:
+                self.begin()
         if self.moving:
             assert self.folder is not None
             with checkpoint_errors(self.folder):
@@ -136,6 +156,8 @@ def refuse_unmeasured(config: TrainingConfig) -> None:
     """Raise a TextseqError for settings that need evaluations, in a run without validation data."""
     if config.average != "none":
         setting, instead = f"--average {config.average}", "average with --ema-decay"
+    elif config.average_after:
+        setting, instead = f"--average-after {config.average_after}", "average with --ema-decay"
     elif config.best_by != "loss":
         setting, instead = f"--best-by {config.best_by}", "--best-by loss"
     else:

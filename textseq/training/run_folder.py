@@ -143,7 +143,8 @@ class RunCheckpoints:
         assert self.folder is not None
         tensors = self.train_step.restore(self.folder, rollback=rollback)
         progress = self.train_step.progress
-        progress.averaged_checkpoints = self.averages.restore(tensors, progress.averaged_checkpoints)
+        costs, since = progress.averaged_checkpoints, progress.averaging_since
+        progress.averaged_checkpoints = self.averages.restore(tensors, costs, since)
 
     def load_best(self) -> None:
         """Load the weights of the best checkpoint into the model; see ``Trainer.load_best``."""

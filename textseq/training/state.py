@@ -62,6 +62,8 @@ class Progress:
     best_loss: float | None = None
     best_step: int = 0
     evaluations_without_improvement: int = 0
+    averaging_since: int = 0
+    """The step since which the weights are averaged (``average_after``); 0: not yet."""
     rate_factor: float = 1.0
     """Multiplies the learning rate; halved by rollbacks and plateaus."""
     rollbacks: int = 0

@@ -212,7 +212,7 @@ class Trainer:
                 f"step {self.progress.step} did not fit into memory: batches are cut into {self.progress.micro_batches}"
                 " micro-batches from now on, which gives the same gradient and takes longer"
             )
-        self.averages.update(self.progress.step)
+        self.averages.update(self.progress.step, self.progress.averaging_since)
         return result.total, result.total_count
 
     def rate(self) -> float:
@@ -296,6 +296,11 @@ class Trainer:
         self.events.emit("evaluation", evaluation=evaluation)
         count = progress.evaluations_without_improvement = 0 if better else progress.evaluations_without_improvement + 1
         if better:
+            return
+        if config.average_after and not progress.averaging_since and count >= config.average_after:
+            self.averages.begin()
+            progress.averaging_since, progress.evaluations_without_improvement = progress.step, 0
+            self.report(f"no improvement for {count} evaluations: the weights are averaged from here on")
             return
         if config.schedule == "plateau" and count % config.plateau_patience == 0:
             progress.rate_factor /= 2
