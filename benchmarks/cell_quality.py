@@ -28,7 +28,7 @@ from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.training.optimizers import OPTIMIZERS, clip, grouped, learning_rate
 
-BLOCKS = {"residual": True, "layer_norm": True, "dropout": 0.0}
+BLOCKS = {"residual": True, "layer_norm": True}
 KINDS: dict[str, dict[str, object]] = {
     "LSTM, 2 layers": {"cell": "lstm", "num_layers": 2},
     "GRU, 2 layers": {"cell": "gru", "num_layers": 2},

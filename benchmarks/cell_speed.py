@@ -23,11 +23,14 @@ KINDS: dict[str, tuple[CellName, dict[str, object]]] = {
     FUSED: ("lstm", {}),
     "LSTM, dropped recurrent weights": ("lstm", {"weight_dropout": 0.3}),
     "LSTM with peepholes": ("lstm-peephole", {}),
+    "Mogrifier LSTM": ("lstm-mogrifier", {}),
     "LSTM, layer-normalized": ("lstm", {"layer_norm": True}),
     "LSTM, zoneout": ("lstm", {"zoneout": (0.1, 0.1)}),
     "GRU": ("gru", {}),
     "GRU, reset before the product": ("gru-reset-before", {}),
     "GRU, layer-normalized": ("gru", {"layer_norm": True}),
+    "minGRU": ("mingru", {}),
+    "minLSTM": ("minlstm", {}),
 }
 """What the table calls it: its cell, and what else the stack is made with."""
 
