@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
                     break
                 try:
                     asker.ask(operation, mode, EXAMPLES, number)
-                except Exception as error:
+                except (Exception, FailureGroup) as error:  # a FailureGroup is a BaseExceptionGroup
                     for failure in failures(error):
                         kind = operation.label, str(failure).splitlines()[0]
                         if kind not in found:
