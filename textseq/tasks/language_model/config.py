@@ -133,11 +133,11 @@ class AdaptationConfig(Settings):
     dynamic: bool = False
     """Dynamic evaluation (Krause et al. 2018): take a training step on each window of the text after reading it. The
     weights are a copy; those of the model stay as they are. textseq-sample learns the prompt so, then writes."""
-    dynamic_method: Literal["rms", "sgd"] = "rms"
+    dynamic_method: Literal["sgd", "rms"] = "sgd"
     """The step: sgd, or rms, which divides the gradient of each weight by its usual size, the root mean square over
-    text that the model samples first."""
+    text that the model samples first. rms may gain more, and may diverge where the text is unlike those samples."""
     dynamic_learning_rate: float | None = ranged(None, at_least=0)
-    """Learning rate of these steps. Default: 0.0006 for rms, 0.3 for sgd."""
+    """Learning rate of these steps. Default: 0.3 for sgd, 0.0001 for rms."""
     dynamic_decay: float = ranged(0.002, at_least=0, at_most=1)
     """Share of the way back to the trained weights that each step goes; with rms on average over the weights."""
     dynamic_window: int = ranged(50, at_least=1)
@@ -164,7 +164,7 @@ class AdaptationConfig(Settings):
     @property
     def learning_rate(self) -> float:
         """Of dynamic evaluation."""
-        usual = {"rms": 0.0006, "sgd": 0.3}[self.dynamic_method]
+        usual = {"sgd": 0.3, "rms": 0.0001}[self.dynamic_method]
         return usual if self.dynamic_learning_rate is None else self.dynamic_learning_rate
 
     @property
@@ -183,7 +183,7 @@ class AdaptationSettings(TypedDict, total=False):
     """The fields of ``AdaptationConfig`` as keyword arguments; see ``DecodingSettings``."""
 
     dynamic: bool
-    dynamic_method: Literal["rms", "sgd"]
+    dynamic_method: Literal["sgd", "rms"]
     dynamic_learning_rate: float | None
     dynamic_decay: float
     dynamic_window: int
