@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from itertools import islice
@@ -18,14 +19,17 @@ from textseq.commands.command import run
 from textseq.data.corpora.catalog import joined_names, read_recipe, recipe_files
 from textseq.data.labelled import load_labelled
 from textseq.data.pairs import load_pairs
+from textseq.data.sources import TextData
 from textseq.data.tagged import load_tagged
-from textseq.data.text import load_corpus
+from textseq.data.text import ConditionalDataset, load_corpus
 from textseq.data.token_files import token_file
 from textseq.metrics.translation import bleu
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tokenizers.source_style import codes
 
-AUTHORS = sorted(model.name for model in list_models("language-model") if model.shipped)
+SEVERAL = "english-authors"
+"""The model of several authors."""
+AUTHORS = sorted(model.name for model in list_models("language-model") if model.shipped and model.name != SEVERAL)
 EVERY_AUTHOR = pytest.mark.parametrize("author", AUTHORS)
 TRANSLATORS = sorted(model.name for model in list_models("translation") if model.shipped)
 EVERY_TRANSLATOR = pytest.mark.parametrize("name", TRANSLATORS)
@@ -111,6 +115,44 @@ def test_it_writes_in_its_letters(author: str) -> None:
 def test_shakespeare_writes_plays() -> None:
     for text in textseq.load_generator("shakespeare").generate_all(max_new_tokens=300, num_return_sequences=4, seed=1):
         assert sum(line.endswith(":") for line in text.splitlines()) >= 1  # somebody speaks
+
+
+def test_a_model_of_several_authors_writes_as_each_of_them(capfd: pytest.CaptureFixture[str]) -> None:
+    writer = textseq.load_generator(SEVERAL)
+    assert len(writer.info.labels) == 13 and set(AUTHORS) & set(writer.info.labels) == {"shakespeare"}
+    assert sum(path.stat().st_size for path in (SHIPPED / SEVERAL).rglob("*")) <= 8e6
+    for label in writer.info.labels:
+        text = writer.generate(condition=label, max_new_tokens=300, seed=1)
+        assert len(re.findall(r"[A-Za-z]{2,}", text)) > 40 and "  " not in text
+    importlib.import_module("textseq.cli.sample").sample(
+        ["--author", "austen", "--max-new-tokens", "50", "--seed", "1"]
+    )
+    written = capfd.readouterr().out.removesuffix("\n")
+    assert len(written) > 20 and writer.generate(condition="austen", max_new_tokens=50, seed=1).startswith(written)
+    assert textseq.load_generator("shakespeare").info.labels == ()  # the plays' own model comes first
+
+
+def test_the_model_of_several_authors_knows_who_wrote_what() -> None:
+    texts = {
+        "austen": "Her sister was to be at the ball, and Elizabeth could not but think well of Mr. Darcy's manners.",
+        "bible": "And it came to pass, that the LORD spake unto the children of Israel, saying, Go ye up.",
+        "melville": "The whale was now alongside, and the harpooneers stood in the boats as the old captain cried out.",
+        "shakespeare": "KING HENRY:\nMy lord, I prithee tell me, hath the duke\nBeen here to-day?",
+        "whitman": "I hear America singing, I see the endless crowds of the cities,\nO the joy of the manly self-hood!",
+    }
+    classifier = textseq.load_classifier(SEVERAL)
+    assert [one.label for one in classifier.classify([*texts.values()])] == [*texts]
+
+
+def test_the_model_of_several_authors_measures_as_its_card_says(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The smallest of the authors; the results of each are in the documentation."""
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    writer = textseq.load_generator(SEVERAL)
+    assert rows(writer.info)[0]["signature"].startswith(f"corpus:{SEVERAL}|split:test|tokenizer:char-norm-lines|")
+    carroll = cast(ConditionalDataset, TextData(corpus=SEVERAL).open(data_dir=data_folder)).only("carroll")
+    assert writer.evaluate(carroll, "test").nats_per_token == pytest.approx(1.279, abs=0.01)
 
 
 def test_a_translator_of_each_direction_ships() -> None:
