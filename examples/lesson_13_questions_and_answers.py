@@ -129,6 +129,6 @@ bot = textseq.train_translator(
     name="lesson-bot", overwrite=True, progress=False,
 )  # fmt: skip
 reply = ""
-for line in ("Hello", "My name is Oscar.", "What is my name?", "What is your favorite book?", "Call me Nora."):
+for line in ("Hello", "My name is Oscar.", "What is my name?", "What is your favorite book?"):
     reply = bot.translate(f"{reply} | {line}", tidy=False).text
     print(f"> {line}\n  {reply}")
