@@ -84,8 +84,8 @@ def test_the_readme_is_short_and_says_what_is_downloaded() -> None:
 
 
 TASKS = ("language-model", "translation", "classification", "tagging")
-FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--rm", "--strict", "--torch-backend"}
-"""Flags of other programs and of a benchmark."""
+FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--minutes", "--parameters", "--rm", "--strict", "--torch-backend"}
+"""Flags of other programs and of benchmarks."""
 
 
 @pytest.fixture(scope="module")

@@ -231,7 +231,6 @@ def test_lesson_13_questions_and_answers(lesson: Lesson) -> None:
     assert names["losses"][-1] < names["losses"][0]
     asked = [pair for pair in zip(names["sources"], names["replies"], strict=True) if pair[1].startswith("You are ")]
     assert len(asked) > 100 and all(reply[len("You are ") : -1] in source for source, reply in asked)
-    assert len(names["reply"]) > 0
 
 
 def test_lesson_14_several_inputs_and_outputs(lesson: Lesson) -> None:
