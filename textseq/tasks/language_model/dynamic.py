@@ -109,7 +109,7 @@ class DynamicModel:
             ids: the window and the token after it, (T + 1,).
             state: before the window; None: the initial state.
             resets: as of ``LanguageModel.forward``, (1, T).
-            conditions: likewise, (1, T, K).
+            conditions: as of ``LanguageModel.forward``, (1, T, K).
 
         Returns:
             The summed loss of the predictions, in nats, and the state after the window.
