@@ -124,7 +124,7 @@ def test_half_precision_is_near_and_half_as_large(tmp_path: Path) -> None:
     whole = checkpoint.save(tmp_path / "run", "best", model, CHARACTERS, info_of(model))
     half = tmp_path / "half"
     half.mkdir()
-    checkpoint.write_model(half, model, CHARACTERS, info_of(model), half=True)
+    checkpoint.write_model(half, model, CHARACTERS, info_of(model), bits=16)
     assert {tensor.dtype for tensor in checkpoint.load(half).weights.values()} == {torch.float16}
     for name, tensor in reopened(half).state_dict().items():
         assert tensor.dtype == torch.float32

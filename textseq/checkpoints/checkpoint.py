@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from textseq.checkpoints.model_info import ModelInfo, Table, config_hash, read_info, read_json
 from textseq.checkpoints.registry import Kind, numbered
 from textseq.checkpoints.size_limits import limit_parameters
+from textseq.checkpoints.weight_formats import Bits, from_stored, to_stored
 from textseq.errors import TextseqError
 from textseq.io.files import cannot_write, replacing, sha256, whole_folder
 from textseq.tokenizers.base import Tokenizer
@@ -32,9 +33,6 @@ from textseq.tokenizers.registry import load_tokenizer
 
 FORMAT = 2
 """Format of model folders that this version reads and writes."""
-
-DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32})
-"""Valid dtypes of weights."""
 
 LONGEST_NAME = 100
 """Characters of a file name."""
@@ -100,9 +98,7 @@ def save(
     return target
 
 
-def write_model(
-    folder: Path, model: nn.Module, tokenizer: TokenizerLike, info: ModelInfo, *, half: bool = False
-) -> None:
+def write_model(folder: Path, model: nn.Module, tokenizer: TokenizerLike, info: ModelInfo, *, bits: Bits = 32) -> None:
     """Write a model into an existing folder, whose other files are hashed too; shared weights are written once.
 
     Args:
@@ -110,15 +106,15 @@ def write_model(
         model: its weights are written.
         tokenizer: written beside them.
         info: written into ``config.json`` with the format version and the hashes of the files.
-        half: write the weights in 16 bits instead of 32.
+        bits: per weight.
     """
     seen: set[int] = set()
     weights: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
-            weights[name] = tensor.half() if half else tensor
-    _write_tensors(folder / "model.safetensors", weights)
+            weights[name] = tensor
+    _write_tensors(folder / "model.safetensors", to_stored(weights, bits))
     tokenizer.save(folder)
     (folder / "config.json").write_bytes(_config(info, _hashes(folder)))
 
@@ -176,13 +172,8 @@ def load(folder: Path) -> Checkpoint:
                 f"{path} is damaged: its SHA-256 differs from config.json; restore the folder or train again"
             )
     info = ModelInfo.from_dict(table, where=str(config))
-    weights = read_tensors(folder / "model.safetensors")
-    for name, tensor in weights.items():
-        if tensor.dtype not in DTYPES or not tensor.isfinite().all():
-            fault = "infinite or undefined numbers" if tensor.dtype in DTYPES else f"numbers of {tensor.dtype}"
-            raise TextseqError(
-                f"{folder / 'model.safetensors'} is damaged: '{name}' has {fault}; restore the folder or train again"
-            )
+    path = folder / "model.safetensors"
+    weights = from_stored(read_tensors(path), path)
     return Checkpoint(folder, info, weights, load_tokenizer(folder))
 
 

@@ -9,11 +9,14 @@ import os
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textseq.checkpoints.model_info import read_json
 from textseq.errors import TextseqError
 from textseq.io.extras import optional
+
+if TYPE_CHECKING:
+    from textseq.checkpoints.weight_formats import Bits
 
 SCHEME = "hf://"
 
@@ -24,7 +27,7 @@ ENDINGS = (".json", ".safetensors")
 class Savable(Protocol):
     """A predictor, as far as it is used here."""
 
-    def save(self, folder: Path | str, *, half: bool = False) -> None: ...
+    def save(self, folder: Path | str, *, bits: Bits = 32) -> None: ...
 
 
 def is_hub_name(name: str) -> bool:
@@ -60,7 +63,7 @@ def download_model(name: str) -> Path:
 
 
 def push_to_hub(
-    model: Savable, repository: str, *, private: bool = False, half: bool = False, message: str = "Add the model"
+    model: Savable, repository: str, *, private: bool = False, bits: Bits = 32, message: str = "Add the model"
 ) -> str:
     """Upload a model with its card to the Hub; the repository is created where it is missing.
 
@@ -70,7 +73,7 @@ def push_to_hub(
         model: the model.
         repository: ``USER/MODEL``.
         private: create the repository as a private one.
-        half: upload the weights in 16 bits.
+        bits: per weight, as ``save``.
         message: of the commit.
 
     Returns:
@@ -87,7 +90,7 @@ def push_to_hub(
     hub = _hub("push_to_hub")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / repository.split("/")[-1]
-        model.save(folder, half=half)
+        model.save(folder, bits=bits)
         try:
             api = hub.HfApi(endpoint=_endpoint(), token=_token())
             api.create_repo(repository, private=private, exist_ok=True)

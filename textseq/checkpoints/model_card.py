@@ -12,6 +12,7 @@ from torch import nn
 
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.weight_formats import Bits
 from textseq.errors import TextseqError
 from textseq.io.colored_text import visible
 from textseq.io.files import whole_folder
@@ -159,7 +160,7 @@ def save_with_card(
     info: ModelInfo,
     describe: Describe,
     *,
-    half: bool,
+    bits: Bits,
     results: Sequence[Table],
 ) -> None:
     """Write a model and its card as a folder that ``load`` reads.
@@ -170,7 +171,7 @@ def save_with_card(
         tokenizer: one or several.
         info: its metadata; the command line and folders of this machine are left out.
         describe: the task's part of the card.
-        half: write the weights in 16 bits.
+        bits: per weight.
         results: further metrics, before those in ``info``.
 
     Raises:
@@ -191,7 +192,7 @@ def save_with_card(
         resumed_with=resumed_with,
     )
     with whole_folder(folder) as aside:
-        checkpoint.write_model(aside, model, tokenizer, info, half=half)
+        checkpoint.write_model(aside, model, tokenizer, info, bits=bits)
         card = model_card(folder.name, info, model, describe)
         (aside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
 

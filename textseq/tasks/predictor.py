@@ -17,6 +17,7 @@ from torch import nn
 from textseq.checkpoints.checkpoint import Checkpoint, TokenizerLike
 from textseq.checkpoints.model_card import CardText, save_with_card
 from textseq.checkpoints.model_info import ModelInfo, Table
+from textseq.checkpoints.weight_formats import Bits
 from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
 from textseq.data.word_vectors import Vectors, vectors_of
@@ -130,19 +131,20 @@ class Predictor(ABC, Generic[Dataset]):
         """The words with the most similar vectors; an unknown one is a TextseqError."""
         return self.vectors.nearest(word, count)
 
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Metrics] = ()) -> None:
+    def save(self, folder: Path | str, *, bits: Bits = 32, results: Sequence[Metrics] = ()) -> None:
         """Write the model as a folder that ``load`` reads, to keep or to give away.
 
         Args:
             folder: must not exist yet.
-            half: write the weights in 16 bits: half the size, and differences in the fourth digit of the loss.
+            bits: per weight: 32; 16, with differences in the fourth digit of the loss; 8, a quarter of the size, with
+                differences in the third or fourth.
             results: further metrics for the model card, before those of the training.
 
         Raises:
             TextseqError: the folder exists, or cannot be written.
         """
         rows = [metrics.to_dict() for metrics in results]
-        save_with_card(Path(folder), self.model, self.tokenizer, self.info, self.describe, half=half, results=rows)
+        save_with_card(Path(folder), self.model, self.tokenizer, self.info, self.describe, bits=bits, results=rows)
 
 
 AnyPredictor = Predictor[Any]

@@ -17,6 +17,7 @@ import textseq
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints import registry as shelf
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
+from textseq.checkpoints.weight_formats import Bits
 from textseq.config.decoding import Precision
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.config.training import TrainingConfig
@@ -417,19 +418,22 @@ def test_a_corpus_is_measured_with_its_signature(writer: TextGenerator, tmp_path
 
 # Keeping and finding
 
+STORED = {32: torch.float32, 16: torch.float16, 8: torch.int8}
 
-@pytest.mark.parametrize("half", [False, True])
-def test_a_saved_model_loads_and_writes_the_same(writer: TextGenerator, tmp_path: Path, half: bool) -> None:
-    writer.save(tmp_path / "gift", half=half)
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(32, 1e-9), (16, 0.01), (8, 0.01)])
+def test_a_saved_model_loads_and_writes_the_same(
+    writer: TextGenerator, tmp_path: Path, bits: Bits, tolerance: float
+) -> None:
+    writer.save(tmp_path / "gift", bits=bits)
     names = ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert sorted(path.name for path in (tmp_path / "gift").iterdir()) == names
     again = load_generator(tmp_path / "gift")
     assert again.info == writer.info
-    weights = checkpoint.load(tmp_path / "gift").weights.values()
-    assert {tensor.dtype for tensor in weights} == {torch.float16 if half else torch.float32}
-    tolerance = 0.01 if half else 1e-9
+    stored = checkpoint.read_tensors(tmp_path / "gift" / "model.safetensors").values()
+    assert {tensor.dtype for tensor in stored if tensor.dim() > 1} == {STORED[bits]}
     assert again.score(TEXT[:99]).nats_per_token == pytest.approx(writer.score(TEXT[:99]).nats_per_token, abs=tolerance)
-    if not half:
+    if bits == 32:
         assert again.generate("the", seed=4, max_new_tokens=40) == writer.generate("the", seed=4, max_new_tokens=40)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from textseq.checkpoints.model_info import ModelInfo
+from textseq.checkpoints.weight_formats import Bits, from_stored, to_stored
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.pairs import PairDataset, read_sentence, written_sentence
 from textseq.decoding.beam import Hypothesis
@@ -729,13 +730,13 @@ def test_evaluation_reads_the_best_segmentation_only() -> None:
 # Folders
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("bits", [32, 16, 8])
 @pytest.mark.parametrize("joint", [True, False])
-def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path) -> None:
+def test_what_is_saved_is_what_is_loaded(bits: Bits, joint: bool, tmp_path: Path) -> None:
     other = LETTERS if joint else CharTokenizer.train([["abcdefghijk "]])
     translator = made("deep", source=other, target=LETTERS, info=replace(INFO, source={"pairs": ["/home/me"]}))
     folder = tmp_path / "kept"
-    translator.save(folder, half=half)
+    translator.save(folder, bits=bits)
     assert (folder / SOURCE_FILE).exists() != joint
     assert "\n# kept\n" in (folder / "README.md").read_text(encoding="utf-8")
     assert "/home/me" not in (folder / "config.json").read_text(encoding="utf-8")
@@ -743,9 +744,9 @@ def test_what_is_saved_is_what_is_loaded(half: bool, joint: bool, tmp_path: Path
     assert loaded.vocabularies.joint == joint and loaded.languages == ("en", "de")
     assert loaded.vocabularies.source.fingerprint == other.fingerprint
     some = texts(10)
-    if half:
+    if bits < 32:
         for parameter in translator.models[0].parameters():
-            parameter.data = parameter.data.half().float()
+            parameter.data = from_stored(to_stored({"w": parameter.data}, bits), folder)["w"].float()
         translator = Translator(translator.models, translator.vocabularies, translator.info)
     assert_same(loaded.translate(some, max_new_tokens=10), translator.translate(some, max_new_tokens=10))
     with pytest.raises(TextseqError, match="exists; name a new folder or remove it"):

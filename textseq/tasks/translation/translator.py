@@ -19,6 +19,7 @@ from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, interval, result_table
 from textseq.checkpoints.model_info import ModelInfo
+from textseq.checkpoints.weight_formats import Bits
 from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
 from textseq.data.readers.glossary import Glossary
@@ -316,10 +317,10 @@ class Translator(Predictor[PairDataset]):
         scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, setup=setup)
         return TranslationMetrics(tuple(scores), tuple(translations))
 
-    def save(self, folder: Path | str, *, half: bool = False, results: Sequence[Metrics] = ()) -> None:
+    def save(self, folder: Path | str, *, bits: Bits = 32, results: Sequence[Metrics] = ()) -> None:
         if len(self.models) > 1:
             raise TextseqError("an ensemble cannot be saved as one model; save each model separately")
-        super().save(folder, half=half, results=results)
+        super().save(folder, bits=bits, results=results)
 
 
 def ensemble_of(translators: Sequence[Translator]) -> Translator:
