@@ -12,7 +12,7 @@ import pytest
 
 from textseq.checkpoints import registry
 from textseq.checkpoints.model_info import ModelInfo, read_json
-from textseq.checkpoints.registry import find_model, list_models, model_folder, newest, numbered
+from textseq.checkpoints.registry import find_labels, find_model, list_models, model_folder, newest, numbered
 from textseq.errors import TextseqError
 from textseq.io.paths import runs_folder
 
@@ -96,6 +96,23 @@ def test_unknown_names_are_refused_with_the_nearest_match() -> None:
     model(runs_folder() / "tags" / "last-1", task="tagging")
     with pytest.raises(TextseqError, match=where):
         find_model("nobody", "language-model")
+
+
+def test_labels_find_their_model_and_unknown_ones_the_nearest(home: Path) -> None:
+    english = model(home / "shipped" / "english", labels=["austen", "poe"])
+    model(home / "shipped" / "russian", labels=["pushkin"])
+    assert find_labels("austen") == find_labels("poe=0.3, austen=0.7") == english
+    assert find_labels("austin") is None
+    for labels, message in (
+        ("austin=0.7,poe=0.3", "unknown author 'austin'; did you mean 'austen'. known: austen, poe, pushkin"),
+        ("austen=0.5,pushkin=0.5", "expected shares of authors whom one model knows, got 'austen=0.5,pushkin=0.5'"),
+    ):
+        with pytest.raises(TextseqError, match=message):
+            find_labels(labels)
+    with pytest.raises(TextseqError, match="unknown model 'austin'; did you mean 'austen'"):
+        find_model("austin", "language-model", labels=True)
+    with pytest.raises(TextseqError, match="known: english, russian "):
+        find_model("austin", "language-model")
 
 
 def test_recipes_and_corpora_that_are_no_models_yet_say_how_to_train_one() -> None:

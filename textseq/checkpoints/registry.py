@@ -68,7 +68,7 @@ def find_run(name: str) -> Path:
     return Path(name) if newest(Path(name), "last") else runs_folder() / name
 
 
-def find_model(name: str, task: str | None = None) -> Path:
+def find_model(name: str, task: str | None = None, *, labels: bool = False) -> Path:
     """Model folder of a path, a run's name or a shipped name, searched in this order, or of ``hf://user/model``.
 
     Logs a warning if a run shadows a shipped model.
@@ -76,6 +76,7 @@ def find_model(name: str, task: str | None = None) -> Path:
     Args:
         name: the path or name.
         task: the task of the models that an error lists; None lists all.
+        labels: an error also lists the labels of conditional language models.
 
     Raises:
         TextseqError: a folder without a model, or an unknown name (nearest match offered).
@@ -97,7 +98,8 @@ def find_model(name: str, task: str | None = None) -> Path:
         )
     if os.sep in name:
         raise TextseqError(f"no model folder at {name}; give a run's name, a shipped name or the path of a folder")
-    known = unknown("model", name, {model.name for model in list_models(task)})
+    names = {entry.name for entry in [*list_models(task), *(list_authors() if labels else ())]}
+    known = unknown("model", name, names)
     error = f"{known} (searched: this folder, {runs_folder()}, what ships with textseq)"
     if name in recipes():
         raise TextseqError(f"{error}; the recipe '{name}' trains one: textseq-train --recipe {name} --name {name}")
@@ -107,10 +109,22 @@ def find_model(name: str, task: str | None = None) -> Path:
 
 
 def find_labels(labels: str) -> Path | None:
-    """Folder of the language model that is conditioned on a label, or on all of shares such as "austen=0.7,poe=0.3"."""
-    names = {part.rpartition("=")[0].strip() or part.strip() for part in labels.split(",")}
-    fitting = (entry for entry in list_models("language-model") if names <= {*entry.info.labels})
-    return next((entry.folder for entry in fitting), None)
+    """Folder of the language model that is conditioned on a label, or on all of shares such as "austen=0.7,poe=0.3".
+
+    Raises:
+        TextseqError: shares of an unknown label (nearest match offered), or of labels of different models.
+    """
+    names = [part.rpartition("=")[0].strip() or part.strip() for part in labels.split(",")]
+    models = [entry for entry in list_models("language-model") if entry.info.labels]
+    fitting = (entry.folder for entry in models if {*names} <= {*entry.info.labels})
+    folder = next(fitting, None)
+    if folder is None and "=" in labels:
+        known = {label for entry in models for label in entry.info.labels}
+        for name in names:
+            if name not in known:
+                raise unknown("author", name, known)
+        raise TextseqError(f"expected shares of authors whom one model knows, got '{labels}'; see --list-authors")
+    return folder
 
 
 def list_authors(*, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:

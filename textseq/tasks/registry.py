@@ -99,10 +99,11 @@ def _load(name: str | Path, device: str, precision: Precision, wanted: Task | No
     from textseq.checkpoints import checkpoint
     from textseq.checkpoints.registry import find_labels, find_model
 
+    writes = wanted in (None, LANGUAGE_MODEL)
     try:
-        saved = checkpoint.load_latest(lambda: find_model(str(name), wanted.name if wanted else None))
+        saved = checkpoint.load_latest(lambda: find_model(str(name), wanted.name if wanted else None, labels=writes))
     except TextseqError:
-        folder = find_labels(str(name)) if wanted in (None, LANGUAGE_MODEL) and not Path(name).exists() else None
+        folder = find_labels(str(name)) if writes and not Path(name).exists() else None
         if folder is None:
             raise
         return load_generator(folder, device=device, precision=precision).under(str(name))

@@ -283,7 +283,8 @@ def test_two_authors_are_told_apart(empty_home: Path, command: Callable[..., Res
     for arguments, says in (
         (("--author", "poets"), "anna, bert"),
         (("--author", "poets", "--condition", "ana"), "did you mean 'anna'"),
-        (("--author", "nobody=1"), "unknown model 'nobody=1'"),
+        (("--author", "ana"), "unknown model 'ana'; did you mean 'anna'"),
+        (("--author", "ana=0.5,bert=0.5"), "unknown author 'ana'; did you mean 'anna'"),
     ):
         code, _, err = command("sample", *arguments)
         assert code == 2 and says in err and "Traceback" not in err
