@@ -31,6 +31,7 @@ JOBS = {
         "start_up.py --rounds 5",
         "tokenizer_speed.py --rounds 3",
         "sampling.py --rounds 3",
+        "ctc_beams.py",
         "attending_decoder.py",
         "training_step.py --rounds 5 --steps 2",
         "training_step.py --rounds 5 --steps 2 --precision bfloat16",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -95,20 +94,61 @@ def test_frames_without_doubt_are_read_as_they_are() -> None:
     assert ctc_beam_search(log_p[:0], 3) == [((), 0.0)]
 
 
-@pytest.mark.parametrize(("frames", "labels", "num_beams"), [(12, 5, 5), (30, 40, 5), (30, 12, 10), (60, 8, 2)])
-def test_the_fast_beams_are_those_of_the_reference(frames: int, labels: int, num_beams: int) -> None:
-    pytest.importorskip("fast_ctc_decode", reason="needs fast-ctc-decode (the extra ctc)")
-    for seed in range(5):
-        log_p = log_probabilities(frames, labels, seed) * 3
+def beams_by_definition(log_p: np.ndarray, num_beams: int, unlikely: float) -> list[tuple[tuple[int, ...], float]]:
+    """The prefix beam search, every extension of every prefix summed up."""
+    beams: dict[tuple[int, ...], tuple[float, float]] = {
+        (): (0.0, -np.inf)
+    }  # log-probability of the paths that end in a blank, and in a label
+    for frame in log_p.astype(np.float64):
+        extended: dict[tuple[int, ...], tuple[float, float]] = {}
+
+        def add(prefix: tuple[int, ...], blank: float, label: float, to: dict = extended) -> None:  # type: ignore[type-arg]
+            known = to.get(prefix, (-np.inf, -np.inf))
+            to[prefix] = float(np.logaddexp(known[0], blank)), float(np.logaddexp(known[1], label))
+
+        for prefix, (in_blank, in_label) in beams.items():
+            total = np.logaddexp(in_blank, in_label)
+            add(prefix, total + frame[BLANK], in_label + frame[prefix[-1]] if prefix else -np.inf)
+            for label in np.flatnonzero(frame >= frame.max() - unlikely).tolist():
+                before = in_blank if prefix[-1:] == (label,) else total
+                if label != BLANK and before > -np.inf:
+                    add((*prefix, label), -np.inf, before + frame[label])
+        kept = sorted(extended.items(), key=lambda item: -np.logaddexp(*item[1]))[:num_beams]
+        floor = np.logaddexp(*kept[0][1]) - unlikely
+        beams = {prefix: nats for prefix, nats in kept if np.logaddexp(*nats) >= floor}
+    return [(prefix, float(np.logaddexp(*nats))) for prefix, nats in beams.items()]
+
+
+@pytest.mark.parametrize("unlikely", [np.inf, 14.0, 3.0])
+@pytest.mark.parametrize(
+    ("frames", "labels", "num_beams"), [(12, 2, 3), (12, 4, 1), (20, 5, 5), (12, 20, 10), (30, 12, 10), (9, 3, 40)]
+)
+def test_the_beams_are_those_of_the_definition(frames: int, labels: int, num_beams: int, unlikely: float) -> None:
+    for seed in range(8):
+        log_p = log_probabilities(frames, labels, seed) * (1 + seed)
         log_p -= np.logaddexp.reduce(log_p, axis=1, keepdims=True)
-        found, _ = ctc_decode(log_p, num_beams)
-        assert found == ctc_beam_search(log_p, num_beams)[0][0]
+        found = ctc_beam_search(log_p, num_beams, unlikely=unlikely)
+        wanted = beams_by_definition(log_p, num_beams, unlikely)
+        assert [sequence for sequence, _ in found] == [sequence for sequence, _ in wanted]
+        assert [nats for _, nats in found] == pytest.approx([nats for _, nats in wanted])
 
 
-@pytest.mark.parametrize("package", ["with the package", "without"])
-def test_the_probability_is_that_of_all_paths(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if package == "without":
-        monkeypatch.setitem(sys.modules, "fast_ctc_decode", None)
+def test_labels_without_probability_are_in_no_sequence() -> None:
+    with np.errstate(divide="ignore"):
+        log_p = np.log([[0.0, 0.5, 0.5], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])
+    found = ctc_beam_search(log_p, 10)
+    assert {labels: round(float(np.exp(nats)), 9) for labels, nats in found if nats > -np.inf} == {
+        (1,): 0.25,
+        (1, 1): 0.25,
+        (2, 1): 0.5,
+    }
+
+
+def test_a_network_that_gives_no_numbers_gives_a_sequence() -> None:
+    assert len(ctc_beam_search(np.full((4, 3), np.nan), 2)) == 1
+
+
+def test_the_probability_is_that_of_all_paths() -> None:
     log_p = log_probabilities(6, 4, 1)
     exact = every_sequence(log_p)
     labels, nats = ctc_decode(log_p, 3)

@@ -8,11 +8,10 @@ Shapes: T frames, C labels including the blank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
 from itertools import groupby
-from types import ModuleType
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +21,7 @@ from torch.nn.functional import ctc_loss
 BLANK = 0
 
 UNLIKELY = 14.0
-"""Nats below a frame's likeliest label at which other labels are skipped: less than a millionth."""
-
-
-FIRST_SIGN = 0x10000
-"""Code point that stands for the blank in fast-ctc-decode, followed by those of the labels."""
+"""Nats below the likeliest label or prefix at which others are left out: less than a millionth."""
 
 
 def collapsed(path: Sequence[int]) -> tuple[int, ...]:
@@ -49,49 +44,20 @@ def ctc_greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
 def ctc_decode(log_probabilities: npt.NDArray[np.floating], num_beams: int) -> tuple[tuple[int, ...], float]:
     """The likeliest labels that the beam search finds, and the log-probability of all their paths in nats.
 
-    With the package fast-ctc-decode (the extra ``ctc``) it takes a fiftieth to a hundredth of the time;
-    ``ctc_beam_search`` is its reference. The arguments are those of ``ctc_beam_search``.
+    The arguments are those of ``ctc_beam_search``.
 
     Example:
         >>> labels, log_p = ctc_decode(np.log([[0.6, 0.4], [0.6, 0.4]]), num_beams=2)
         >>> labels, round(float(np.exp(log_p)), 2)
         ((1,), 0.64)
     """
-    frames, count = log_probabilities.shape
-    if not frames:
+    if not (frames := len(log_probabilities)):
         return (), 0.0
-    if (fast := _fast_ctc_decode()) is None:
-        labels = ctc_beam_search(log_probabilities, num_beams)[0][0]
-    else:
-        signs = [chr(FIRST_SIGN + number) for number in range(count)]
-        p = np.exp(log_probabilities).astype(np.float32)
-        text, _ = fast.beam_search(p, signs, beam_size=num_beams, beam_cut_threshold=float(np.exp(-UNLIKELY)))
-        labels = tuple(ord(sign) - FIRST_SIGN for sign in text)
+    labels = ctc_beam_search(log_probabilities, num_beams)[0][0]
     rows = torch.from_numpy(log_probabilities.astype(np.float64)).unsqueeze(1)  # (T, 1, C)
     targets, lengths = torch.tensor([labels], dtype=torch.int64), (torch.tensor([frames]), torch.tensor([len(labels)]))
     nats = ctc_loss(rows, targets, *lengths, reduction="sum")
     return labels, -float(nats)
-
-
-def _fast_ctc_decode() -> ModuleType | None:
-    try:
-        return import_module("fast_ctc_decode")
-    except ImportError:
-        return None
-
-
-@dataclass
-class _Prefix:
-    """Log-probability of all paths that collapse to a prefix, by whether they end in a blank."""
-
-    in_blank: float = -np.inf
-    in_label: float = -np.inf
-    total: float = field(default=-np.inf)
-
-    def add(self, *, blank: float = -np.inf, label: float = -np.inf) -> None:
-        self.in_blank = _sum(self.in_blank, blank)
-        self.in_label = _sum(self.in_label, label)
-        self.total = _sum(self.in_blank, self.in_label)
 
 
 def ctc_beam_search(
@@ -99,13 +65,14 @@ def ctc_beam_search(
 ) -> list[tuple[tuple[int, ...], float]]:
     """The likeliest sequences of labels, by beam search over prefixes (Graves 2012, section 7.5.3; Hannun 2014).
 
-    Paths that collapse to the same prefix are summed. With as many beams as prefixes, and no label skipped, the
-    probabilities are exact; with fewer they are too low, since paths are lost.
+    Paths that collapse to the same prefix are summed. With as many beams as prefixes, and nothing left out as
+    unlikely, the probabilities are exact; otherwise they are too low, since paths are lost.
 
     Args:
         log_probabilities: (T, C), nats; label 0 is the blank.
         num_beams: prefixes kept at every frame, at least 1.
-        unlikely: labels so many nats below a frame's likeliest are skipped.
+        unlikely: labels so many nats below a frame's likeliest are skipped, and prefixes so many below the likeliest
+            dropped: whatever follows them could follow that one.
 
     Returns:
         Labels and log-probability in nats, best first, at most ``num_beams``.
@@ -116,31 +83,47 @@ def ctc_beam_search(
         ((1,), 0.64)
     """
     assert num_beams >= 1
+    frames = log_probabilities.astype(np.float64)
+    floors = frames.max(axis=1) - unlikely
+    ranked = 1 + np.argsort(-frames[:, 1:], axis=1)[:, : num_beams + 1]  # the likeliest labels of each frame
     # Prefixes are numbers, as their labels may be many: each is a shorter prefix and a label after it.
-    parts, number_of = [(0, BLANK)], dict[tuple[int, int], int]()
-    beams: dict[int, _Prefix] = {0: _Prefix(in_blank=0.0, total=0.0)}
-    for frame in log_probabilities.astype(np.float64):
-        blank = float(frame[BLANK])
-        likely = np.flatnonzero(frame >= frame.max() - unlikely)
-        labels = [(int(label), float(frame[label])) for label in likely if label != BLANK]
-        extended: dict[int, _Prefix] = {}
-        for prefix, known in beams.items():
-            here = extended.setdefault(prefix, _Prefix())
-            here.add(blank=known.total + blank)
-            last = parts[prefix][1]
-            if prefix:
-                here.add(label=known.in_label + float(frame[last]))
-            for label, p in labels:
+    parts, number_of = [(-1, BLANK)], dict[tuple[int, int], int]()
+    # The log-probabilities of all paths that collapse to a prefix, of those that end in a blank, and in a label.
+    beams = {0: (0.0, 0.0, -math.inf)}
+    for frame, floor, best in zip(frames.tolist(), floors.tolist(), ranked.tolist(), strict=True):
+        extended = {}
+        for prefix, (total, in_blank, in_label) in beams.items():
+            shorter, last = parts[prefix]
+            in_label += frame[last]
+            if shorter in beams and frame[last] >= floor:
                 # A label counts again after itself only if a blank is between.
-                before = known.in_blank if last == label else known.total
-                if before > -np.inf:
-                    longer = number_of.setdefault((prefix, label), len(parts))
-                    if longer == len(parts):
-                        parts.append((prefix, label))
-                    extended.setdefault(longer, _Prefix()).add(label=before + p)
-        ranked = sorted(extended.items(), key=lambda item: -item[1].total)
-        beams = dict(ranked[:num_beams])
-    return [(_labels(prefix, parts), known.total) for prefix, known in beams.items()]
+                before = beams[shorter][1 if parts[shorter][1] == last else 0]
+                in_label = _log_sum(in_label, before + frame[last])
+            in_blank = total + frame[BLANK]
+            extended[prefix] = _log_sum(in_blank, in_label), in_blank, in_label
+        totals = [nats[0] for nats in extended.values()]
+        least = max(max(totals) - unlikely, min(totals) if len(totals) == num_beams else -math.inf)
+        labels = [(label, frame[label]) for label in best if frame[label] >= floor]
+        longer = []
+        for rank, (prefix, (total, in_blank, _)) in enumerate(beams.items(), 1):
+            last = parts[prefix][1]
+            # Of the r-th prefix, the label at place c (from 0) is no better than r * c - 1 other extensions, as only
+            # a label after itself may be less likely than its place says.
+            for label, p in labels[: num_beams // rank + 1]:
+                if total + p <= least:
+                    break
+                p += in_blank if label == last else total
+                if p > least and number_of.get((prefix, label)) not in beams:
+                    longer.append((p, (prefix, label)))
+        longer.sort(reverse=True)
+        for total, part in longer[:num_beams]:
+            number = number_of.setdefault(part, len(parts))
+            if number == len(parts):
+                parts.append(part)
+            extended[number] = total, -math.inf, total
+        kept = sorted(extended.items(), key=itemgetter(1), reverse=True)[:num_beams]
+        beams = {prefix: nats for prefix, nats in kept if not nats[0] < kept[0][1][0] - unlikely}
+    return [(_labels(prefix, parts), total) for prefix, (total, *_) in beams.items()]
 
 
 def _labels(prefix: int, parts: Sequence[tuple[int, int]]) -> tuple[int, ...]:
@@ -151,6 +134,7 @@ def _labels(prefix: int, parts: Sequence[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(reversed(labels))
 
 
-def _sum(a: float, b: float) -> float:
+def _log_sum(a: float, b: float) -> float:
     """log(exp a + exp b)."""
-    return float(np.logaddexp(a, b))
+    most, least = (a, b) if a > b else (b, a)
+    return most if least == -math.inf else most + math.log1p(math.exp(least - most))
