@@ -199,6 +199,63 @@ def test_codes_are_copied(name: str, beams: int) -> None:
     assert "555-1234" not in translator.translate(CODES[name][0], num_beams=beams, copy_codes=False).text
 
 
+NAMES = {
+    "tatoeba-en-fr": (
+        "Siobhan's brother lives in Szczecin.",
+        "The train to Eskişehir is late.",
+        "Tadeusz and Małgorzata know Tadeusz.",
+        "Write to jan@example.org, Chukwuemeka.",
+        "  Jean-Baptiste is tired.",
+    ),
+    "tatoeba-fr-en": (
+        "Le frère de Siobhan habite à Szczecin.",
+        "Le train pour Eskişehir est en retard.",
+        "Tadeusz et Małgorzata connaissent Tadeusz.",
+        "Écris à jan@example.org, Chukwuemeka.",
+        "  Jean-Baptiste est fatigué.",
+    ),
+}
+RARE = ("Siobhan", "Szczecin", "Eskişehir", "Tadeusz", "Małgorzata", "Chukwuemeka", "Jean-Baptiste")
+
+
+@EVERY_TRANSLATOR
+def test_rare_names_are_copied_and_other_sentences_translated_as_without(name: str) -> None:
+    translator = textseq.load_translator(name)
+    sentences = [*NAMES[name], *UNTIDY[name]]
+    copied, plain = (
+        translator.translate_all(sentences, num_beams=2, num_return_sequences=2, copy_names=copy)
+        for copy in (True, False)
+    )
+    kept = {True: 0, False: 0}
+    for sentence, found, before in zip(sentences, copied, plain, strict=True):
+        names = [rare for rare in RARE if rare in sentence]
+        assert names or found == before
+        for copy, best in ((True, found[0]), (False, before[0])):
+            kept[copy] += sum(best.text.count(rare) == sentence.count(rare) for rare in names)
+        for one in found:
+            assert one.attention is not None and one.attention.shape == (len(one.tokens), len(one.source_tokens))
+            assert len(one.source_surfaces) == len(one.source_tokens)
+            assert "Tom" in sentence or "Tom" not in "".join(one.source_surfaces) + one.text
+            assert all(
+                (rare in one.text) == (rare in "".join(one.tokens)) for rare in ("Tom", "Siobhan", "Jean-Baptiste")
+            )
+    assert kept[True] >= 4 and kept[True] >= kept[False]
+    assert [translator.translate(sentence, num_beams=2).text for sentence in NAMES[name][1:3]] == [
+        found[0].text for found in copied[1:3]
+    ]
+
+
+@EVERY_TRANSLATOR
+def test_rare_names_that_a_glossary_keeps_are_copied_once_and_sampling_copies_none(name: str) -> None:
+    translator, sentence = textseq.load_translator(name), NAMES[name][0]
+    kept = translator.translate(sentence, glossary=textseq.Glossary({"Siobhan": "Siobhan"}), num_beams=5)
+    assert kept.text.count("Siobhan") == 1
+    drawn = [
+        translator.translate(sentence, num_beams=1, temperature=0.5, seed=3, copy_names=copy) for copy in (False, True)
+    ]
+    assert drawn[0] == drawn[1]
+
+
 @EVERY_TRANSLATOR
 def test_shouted_whispered_and_unmarked_sentences_are_read_as_tidy_ones(name: str) -> None:
     translator = textseq.load_translator(name)

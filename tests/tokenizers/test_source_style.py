@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textseq.tokenizers.source_style import FAMILIAR, SourceStyle, codes, learn_stand_ins, learn_style
+from textseq.config.tokenizer import TokenizerConfig
+from textseq.tokenizers.source_style import FAMILIAR, SourceStyle, codes, learn_names, learn_style, rare_names
+from textseq.tokenizers.words import WordTokenizer
 
 TIDY = [*["I know that Tom lives in Paris."] * 20, *["Where is Mary?"] * 9, *["She saw it, and I did too!"] * 5]
 STYLE = learn_style(TIDY)
@@ -112,7 +114,46 @@ def test_addresses_and_numbers_are_codes_and_times_and_prices_are_not(sentence: 
 def test_names_that_targets_copy_stand_for_codes() -> None:
     pairs = [("Tom met Anna.", "Tom a vu Anna."), ("Mary met Anna.", "Marie a vu Anna.")] * FAMILIAR
     pairs += [("Rare met us.", "Rare nous a vus.")]
-    assert learn_stand_ins(pairs, {"Tom", "Mary", "Anna", "Rare"}) == ("Anna", "Tom")
-    assert learn_stand_ins(pairs, {"Tom"}) == ("Tom",) and learn_stand_ins([], {"Tom"}) == ()
+    assert learn_names(pairs, {"Tom", "Mary", "Anna", "Rare"}) == (("Anna", "Tom"), True)
+    assert learn_names(pairs, {"Tom"})[0] == ("Tom",) and learn_names([], {"Tom"})[0] == ()
     style = replace(STYLE, stand_ins=("Anna", "Tom"))
     assert SourceStyle.from_dict(style.to_dict()) == style
+
+
+def test_where_all_nouns_have_capitals_a_capital_is_no_sign_of_a_name() -> None:
+    nouns = ["Haus", "Zeit", "Jahr", "Hund", "Buch", "Wald", "Tisch", "Weg", "Kind", "Brot", "Stadt", "Berg"]
+    pairs = [("Tom ist hier.", "Tom is here."), *((f"Das {noun} ist hier.", "It is here.") for noun in nouns)]
+    stand_ins, names = learn_names(pairs * FAMILIAR, {"Tom", *nouns})
+    assert stand_ins == ("Tom",) and not names
+    style = replace(STYLE, stand_ins=stand_ins, names=names)
+    assert SourceStyle.from_dict(style.to_dict()) == style
+    older = {key: value for key, value in style.to_dict().items() if key != "names"}
+    assert SourceStyle.from_dict(older).names
+
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz"
+WORDS = WordTokenizer.train(
+    [[f"{LETTERS} On the Monday captain. Anna said, and a from Boston is here: captain."] * 2],
+    TokenizerConfig(tokenizer="word"),
+)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("On Monday Siobhan's weather is from Galway.", ["Siobhan", "Galway"]),
+        ("Siobhan and Eoghan is here, Siobhan.", ["Siobhan", "Eoghan", "Siobhan"]),
+        ("Here is Winston Featherstone from Boston.", ["Winston Featherstone"]),
+        ("Jean-Baptiste is from Stratford-upon-Avon.", ["Jean-Baptiste", "Stratford-upon-Avon"]),
+        ("L'amie d'Aurélien", ["Aurélien"]),
+        ("The Captain said and the Captain is from Boston", []),
+        ("Captain! Captain: Sit-in, As-tu, I.", []),
+        ("NATO, UNESCO AND SIOBHAN", []),
+        ("anna@Siobhan.org Siobhan2 @Siobhan siobhan", []),
+        ("Bo is here. Bo: Bo, and Bo.", ["Bo"]),
+        ("", []),
+    ],
+)
+def test_rare_names_have_a_capital_and_several_tokens(sentence: str, found: list[str]) -> None:
+    assert [sentence[start:end] for start, end in rare_names(sentence, WORDS)] == found
+    assert rare_names(sentence, WORDS, known=set(found) | {"Winston", "Featherstone"}) == []

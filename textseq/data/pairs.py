@@ -27,7 +27,7 @@ from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import matches_any
-from textseq.tokenizers.source_style import SOURCES, learn_stand_ins, learn_style
+from textseq.tokenizers.source_style import SOURCES, learn_names, learn_style
 
 Side = Literal["source", "target", "both"]
 
@@ -81,7 +81,8 @@ class PairDataset(RowDataset[Pair]):
         """How the sources of training are written; see ``SourceStyle``. Reads them."""
         pairs = [*islice(self.pairs("train"), SOURCES)]
         style = learn_style(source for source, _ in pairs)
-        return replace(style, stand_ins=learn_stand_ins(pairs, style.proper)).to_dict()
+        stand_ins, names = learn_names(pairs, style.proper)
+        return replace(style, stand_ins=stand_ins, names=names).to_dict()
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a split in the order of the file, without white space around the sentences.

@@ -6,6 +6,7 @@ the hypotheses of the first text, then those of the second...
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class Hypothesis:
     """The tokens after the prompt; a token that ended the text is the last one."""
     score: float
     """Summed log-probability in nats, divided by the length factor, plus the bonus. Higher is better."""
+
+    def log_p(self, length_penalty: float) -> float:
+        """The summed log-probability, in nats, plus the bonus times the length factor."""
+        return self.score * length_factor(len(self.tokens), length_penalty)
+
+
+def length_factor(tokens: int, length_penalty: float) -> float:
+    """The divisor of the log-probability of so many tokens (Wu et al. 2016, equation 14)."""
+    factor: float = math.pow((5 + tokens) / 6, length_penalty)
+    return factor
 
 
 @torch.inference_mode()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from textseq.decoding.beam import length_factor
 from textseq.errors import TextseqError
 from textseq.tasks.classification.classifier import Classification, Classifier
 from textseq.tasks.classification.explain import Explanation
@@ -128,5 +128,4 @@ class Likelihood:
 def log_p_per_token(translation: Translation, length_penalty: float = 1.0) -> float:
     """Mean log-probability of a translation's tokens, in nats, from the score of its search."""
     count = len(translation.tokens)
-    factor: float = math.pow((5 + count) / 6, length_penalty)
-    return translation.score * factor / count if count else 0.0
+    return translation.score * length_factor(count, length_penalty) / count if count else 0.0

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+
+from textseq.tokenizers.base import Tokenizer
 
 SOURCES = 200_000
 """Sentences, or pairs, at most from which a style is learnt."""
@@ -24,6 +26,10 @@ SURELY = 0.99
 
 FAMILIAR = 100
 """Pairs that a name needs for that: the model must know it well."""
+
+NAMES = 0.1
+"""Share of the words with a capital that most of their targets must have too, for such words to be taken for names.
+In Tatoeba: 0.31 of the English ones for German, 0.36 for French; 0.65 of the French, but 0.015 of the German."""
 
 STAND_INS = 8
 """Names that may stand for codes, the most frequent."""
@@ -50,6 +56,16 @@ CODE = re.compile(
     re.VERBOSE,
 )
 
+NAME = re.compile(r"(?<![\w@-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@-])")
+
+BEGINNING = re.compile(r"(?:^|[.!?…:\"“”«])[\W\d]*$")
+
+RARE_TOKENS = 3
+"""Tokens from which on a word with a capital is a rare name."""
+
+RARE_FIRST_TOKENS = 4
+"""Tokens from which on the first word of a sentence is, which has a capital anyway."""
+
 
 @dataclass(frozen=True)
 class SourceStyle:
@@ -70,6 +86,8 @@ class SourceStyle:
 
     stand_ins: tuple[str, ...] = ()
     """Names that are the same in the targets, the most frequent first: they stand for what is to be copied."""
+    names: bool = True
+    """Whether many words with a capital are the same in the targets, as names are; not if all nouns have capitals."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for ``config.json``; empty without a style."""
@@ -83,6 +101,7 @@ class SourceStyle:
             "proper": sorted(self.proper),
             "alone": dict(sorted(self.alone.items())),
             "stand_ins": list(self.stand_ins),
+            "names": self.names,
         }
 
     @classmethod
@@ -102,6 +121,7 @@ class SourceStyle:
             proper=words("proper"),
             alone={str(word): str(form) for word, form in alone.items()} if isinstance(alone, dict) else {},
             stand_ins=tuple(map(str, names)) if isinstance(names, list) else (),
+            names=table.get("names") is not False,
         )
 
     def apply(self, sentence: str) -> str:
@@ -146,16 +166,84 @@ def codes(sentence: str) -> list[tuple[int, int]]:
     return [(match.start(), match.start() + len(match[0].rstrip(".,;:!?)'"))) for match in CODE.finditer(sentence)]
 
 
-def learn_stand_ins(pairs: Iterable[tuple[str, str]], names: Collection[str]) -> tuple[str, ...]:
-    """Those of some names that the targets of nearly all pairs have as often as the sources, most frequent first."""
+def rare_names(sentence: str, tokenizer: Tokenizer, known: Collection[str] = ()) -> list[tuple[int, int]]:
+    """Where a sentence has what looks like a rare name: a word with a capital that the tokenizer breaks into pieces.
+
+    Names side by side are one. A word that is one token in small letters ("Captain") does not count, nor the first word
+    of a sentence if it takes fewer tokens in small letters, nor a word in capitals ("NATO").
+
+    Returns:
+        Their beginnings and ends, in the order of the sentence.
+
+    Example:
+        >>> sentence = "On Monday Siobhan's train left from Galway."
+        >>> [sentence[start:end] for start, end in rare_names(sentence, translator.vocabularies.source)]
+        ['Siobhan', 'Galway']
+    """
+
+    def tokens(word: str) -> int:
+        return len(tokenizer.encode(f" {word}"))
+
+    found: list[tuple[int, int]] = []
+    for match in NAME.finditer(sentence):
+        word = match[0]
+        capitals = word[0].isupper() and word[word.rfind("-") + 1].isupper()  # not "Sit-in", "As-tu"
+        if not capitals or word.isupper() or word in known:
+            continue
+        count = tokens(word)
+        if count < RARE_TOKENS or tokens(word.lower()) == 1:
+            continue
+        begins = BEGINNING.search(sentence[: match.start()]) is not None
+        if begins and (count < RARE_FIRST_TOKENS or tokens(word.lower()) < count):
+            continue
+        if found and sentence[found[-1][1] : match.start()] == " ":
+            found[-1] = found[-1][0], match.end()
+        else:
+            found.append(match.span())
+    return found
+
+
+def unused_names(stand_ins: Sequence[str], *texts: str) -> list[str]:
+    """The stand-ins that none of the texts has."""
+    return [name for name in stand_ins if not any(name in text for text in texts)]
+
+
+def with_stand_ins(
+    given: str, read: str, places: Sequence[tuple[int, int]], names: Sequence[str]
+) -> tuple[str, str, dict[str, str]]:
+    """A sentence as given and as read, each with names at some places of the former, and what each name stands for.
+
+    What is the same at several places gets one name.
+    """
+    ahead = len(given) - len(given.lstrip())
+    if read != given and not read.lower().startswith(given.strip().lower()):  # characters have moved
+        return given, read, {}
+    shift = 0 if read == given else ahead
+    stand_in: dict[str, str] = {}
+    for start, end in reversed(places):
+        word = given[start:end]
+        if word not in stand_in and len(stand_in) == len(names):
+            continue
+        name = stand_in.setdefault(word, names[len(stand_in) - (word in stand_in)])
+        given = given[:start] + name + given[end:]
+        read = read[: start - shift] + name + read[end - shift :]
+    return given, read, {name: word for word, name in stand_in.items()}
+
+
+def learn_names(pairs: Iterable[tuple[str, str]], proper: Collection[str]) -> tuple[tuple[str, ...], bool]:
+    """What pairs tell about words with a capital: the ``stand_ins`` and ``names`` of ``SourceStyle``.
+
+    Stand-ins are those that the targets of nearly all pairs have as often as the sources, most frequent first.
+    """
     given, same = Counter[str](), Counter[str]()
     for source, target in pairs:
-        if found := [word for word in set(WORD.findall(source)) if word in names]:
+        if found := [word for word in set(WORD.findall(source)) if word in proper]:
             words = WORD.findall(target)
             given.update(found)
             same.update(name for name in found if name in words)
     sure = (name for name, times in given.most_common() if times >= FAMILIAR and same[name] >= SURELY * times)
-    return tuple(islice(sure, STAND_INS))
+    copied = sum(2 * same[name] > times for name, times in given.items())
+    return tuple(islice(sure, STAND_INS)), copied >= NAMES * len(given)
 
 
 def learn_style(sources: Iterable[str]) -> SourceStyle:

@@ -20,6 +20,7 @@ from textseq.checkpoints.model_info import ModelInfo
 from textseq.checkpoints.weight_formats import Bits, from_stored, to_stored
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.pairs import PairDataset, read_sentence, written_sentence
+from textseq.data.readers.glossary import Glossary
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.lines import LONGEST as LONGEST_LINE
@@ -30,7 +31,15 @@ from textseq.tasks.translation import search as sources
 from textseq.tasks.translation.batches import pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.processing import LONGEST, NAMED, Sentence, Translation, unique_texts
+from textseq.tasks.translation.processing import (
+    LONGEST,
+    NAMED,
+    Sentence,
+    Translation,
+    tokenize_sentence,
+    unique_texts,
+    with_alternatives,
+)
 from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator, ensemble_of
@@ -588,6 +597,31 @@ def test_unknown_words_are_written_as_they_stand_in_the_source() -> None:
         assert " <unk>" not in plain.tokens and "<unk>" not in plain.text
     kept = translator.translate(some[:1], prefixes=["Die ŻABA"], replace_unknown=True, max_new_tokens=8)[0]
     assert kept.text.startswith("Die ŻABA") and kept.tokens[:2] == (" <unk>",) * 2
+
+
+def test_names_stand_for_rare_ones_in_several_orders() -> None:
+    words = WordTokenizer.train([["ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz Tom and Anna in Boston"] * 2])
+    vocabularies, stand_ins = Vocabularies(words, words), ("Tom", "Anna", "Boston")
+
+    def alternatives(text: str, prefix: str = "", glossary: Glossary | None = None) -> list[tuple[str, dict[str, str]]]:
+        sentence = tokenize_sentence(vocabularies, text, prefix, 1, None, None, stand_ins)
+        several = with_alternatives(sentence, words, ["Known"], stand_ins, glossary).alternatives
+        for one in several:
+            assert one.restored(one.text) == one.restored(one.read) == text
+            assert words.decode(one.ids).strip() == one.text.strip() and one.copied_once(text)
+        return [(one.text, dict(one.codes)) for one in several]
+
+    assert alternatives("Siobhan in Galway and Siobhan") == [
+        ("Tom in Anna and Tom", {"Tom": "Siobhan", "Anna": "Galway"}),
+        ("Anna in Boston and Anna", {"Anna": "Siobhan", "Boston": "Galway"}),
+        ("Boston in Tom and Boston", {"Boston": "Siobhan", "Tom": "Galway"}),
+    ]
+    assert alternatives("Siobhan and Tom")[0] == ("Anna and Tom", {"Anna": "Siobhan"})
+    assert alternatives("in Siobhan AF1234")[0] == ("in Anna Tom", {"Tom": "AF1234", "Anna": "Siobhan"})
+    assert alternatives("Siobhan in Galway", prefix="Siobhan")[0] == ("Siobhan in Tom", {"Tom": "Galway"})
+    assert alternatives("Siobhan in Galway", glossary=Glossary({"Galway": "G"}))[0][1] == {"Tom": "Siobhan"}
+    assert alternatives("Aoife and Siobhan and Eoghan and Galway")[0][1].keys() == set(stand_ins)
+    assert alternatives("and Known and Tom") == alternatives("Siobhan Tom Anna Boston") == alternatives("") == []
 
 
 def test_without_attention_nothing_is_said_of_it() -> None:

@@ -84,6 +84,9 @@ class TranslationConfig(DecodingConfig):
     copy_codes: bool = True
     """Copy addresses, telephone numbers and words with digits, such as "AF1234", into the translation: the model reads
     a name that it knows well instead."""
+    copy_names: bool = True
+    """Copy rare names, such as "Siobhan", that the model would garble: it reads a name that it knows well instead, if
+    that makes the translation far more likely. Not when sampling."""
     shortlist: bool = False
     """Consider only tokens that training associated with the source's words: faster, occasionally with other words."""
     replace_unknown: bool = False
@@ -112,6 +115,7 @@ class TranslationSettings(DecodingSettings, total=False):
     coverage_penalty: float
     tidy: bool
     copy_codes: bool
+    copy_names: bool
     shortlist: bool
     replace_unknown: bool
 

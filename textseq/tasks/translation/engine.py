@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 
 from textseq.config.decoding import Precision
 from textseq.data.readers.glossary import Glossary
+from textseq.decoding.beam import Hypothesis
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.sampling import random_generator
 from textseq.errors import Interrupted, TextseqError
@@ -32,6 +33,7 @@ from textseq.tasks.translation.processing import (
     detokenize,
     tokenize_sentence,
     unique_texts,
+    with_alternatives,
 )
 from textseq.tasks.translation.search import SourceBatch, batches, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies
@@ -42,6 +44,13 @@ from textseq.tokenizers.words import UNKNOWN
 BUFFER = 512
 """Sentences read ahead and sorted by length. 2000 would take 3 % less processor time (captions), but results come later
 and an interruption loses more of them."""
+
+FAR_MORE_LIKELY = 3.0
+"""Nats by which well-known names in the place of rare ones must make a translation more likely. With less, more words
+that the model translates rightly ("Romania") would be copied too."""
+
+REMAINS = 0.5
+"""Share of the nats that may remain then; more have other reasons than the names."""
 
 Progress = Callable[[int], object]
 
@@ -167,12 +176,7 @@ class TranslationEngine:
         """Translations of pairs of a sentence and the prefix of its translation; see ``Translator.stream``."""
         numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
         while sentences := [
-            tokenize_sentence(
-                *(self.vocabularies, *pair, number, request.glossary),
-                self._style if request.config.tidy else None,
-                self._stand_ins if request.config.copy_codes else (),
-            )
-            for number, pair in islice(numbered, min(buffer, sys.maxsize))
+            self._sentence(number, pair, request) for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
             lengths = [len(sentence.ids) for sentence in sentences]
             empty = [Translation("", 0.0)] * request.config.num_return_sequences
@@ -197,8 +201,51 @@ class TranslationEngine:
             if interruption is not None:
                 raise interruption
 
-    def _batch(self, batch: Sequence[Sentence], request: Request, *, insist: bool = False) -> list[list[Translation]]:
-        """The translations of sentences, none of them empty; ``insist`` makes the search contain the stand-ins."""
+    def _sentence(self, number: int, pair: tuple[str, str], request: Request) -> Sentence:
+        """A sentence and the prefix of its translation, in tokens."""
+        config, glossary = request.config, request.glossary
+        style = self._style if config.tidy else None
+        stand_ins = self._stand_ins if config.copy_codes else ()
+        sentence = tokenize_sentence(self.vocabularies, *pair, number, glossary, style, stand_ins)
+        if not (config.copy_names and self._style.names) or request.samples:
+            return sentence
+        return with_alternatives(sentence, self.vocabularies.source, self._style.proper, self._stand_ins, glossary)
+
+    def _batch(self, batch: Sequence[Sentence], request: Request) -> list[list[Translation]]:
+        """The translations of sentences, none of them empty."""
+        results = self._decoded(batch, request)
+        if request.samples:
+            return [translations for _, translations in results]
+        lacking = [n for n, (_, (best, *_)) in enumerate(results) if not batch[n].copied(best.text)]
+        again = self._decoded([batch[n] for n in lacking], request, insist=True) if lacking else []
+        for n, result in zip(lacking, again, strict=True):
+            results[n] = result
+        rare = [n for n, (_, (best, *_)) in enumerate(results) if batch[n].lacks_names(best.text)]
+        if rare:
+            others = self._likeliest([batch[n] for n in rare], [results[n][0] for n in rare])
+            for n, sentence, result in zip(rare, others, self._decoded(others, request), strict=True):
+                before, after = (best.log_p(request.config.length_penalty) for best, _ in (results[n], result))
+                likely = after > max(before + FAR_MORE_LIKELY, REMAINS * before)
+                if likely and sentence.copied_once(result[1][0].text):
+                    results[n] = result
+        return [translations for _, translations in results]
+
+    def _likeliest(self, batch: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Sentence]:
+        """For each sentence the alternative that makes its best hypothesis most likely: a person or a town, say."""
+        pairs = [
+            (other, best.tokens)
+            for sentence, best in zip(batch, hypotheses, strict=True)
+            for other in sentence.alternatives
+        ]
+        sources = SourceBatch(self.models, [other.ids for other, _ in pairs])
+        log_p = iter(sources.log_p([tokens for _, tokens in pairs], range(len(pairs))))
+        nats = [[next(log_p) for _ in sentence.alternatives] for sentence in batch]
+        return [sentence.alternatives[some.index(max(some))] for sentence, some in zip(batch, nats, strict=True)]
+
+    def _decoded(
+        self, batch: Sequence[Sentence], request: Request, *, insist: bool = False
+    ) -> list[tuple[Hypothesis, list[Translation]]]:
+        """The best hypothesis and the translations of sentences; ``insist`` makes the search contain the stand-ins."""
         config = request.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
         sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
@@ -224,11 +271,7 @@ class TranslationEngine:
             shown = weights if request.attention else None
             doubtful = request.is_doubtful(translation.score)
             translations[n].append(replace(translation, attention=shown, has_attention=self.attends, doubtful=doubtful))
-        lacking = [n for n, (best, *_) in enumerate(translations) if not batch[n].copied(best.text)]
-        if lacking and not (insist or request.samples):
-            for n, found in zip(lacking, self._batch([batch[n] for n in lacking], request, insist=True), strict=True):
-                translations[n] = found
-        return translations
+        return [(hypotheses[0], results) for hypotheses, results in zip(lists, translations, strict=True)]
 
     def known(
         self, use: str, sources: Sequence[str], targets: Sequence[str]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ from textseq.tasks.translation.plots import attention_figure, attention_table
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import END, Ids, Tokenizer
 from textseq.tokenizers.normalization import normalize
-from textseq.tokenizers.source_style import SourceStyle, codes
+from textseq.tokenizers.source_style import SourceStyle, codes, rare_names, unused_names, with_stand_ins
 from textseq.tokenizers.words import UNKNOWN
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ NAMED = 5
 
 MOST_CELLS = 10_000
 """Attention weights that a notebook shows as a table; more would slow the browser."""
+
+STAND_IN_ORDERS = 3
+"""Names at most that are tried in the place of a rare one."""
 
 AttentionWeights = npt.NDArray[np.float32]
 """Attention weights, (T, S)."""
@@ -60,10 +63,20 @@ class Sentence:
     """What the translation must contain, in tokens."""
     codes: Mapping[str, str] = field(default_factory=dict)
     """What is copied into the translation, by the name that stands for it in ``text`` and ``read``."""
+    alternatives: tuple[Sentence, ...] = ()
+    """The sentence with other names in the place of its rare ones, if it has any; the same names in several orders."""
 
     def copied(self, translation: str) -> bool:
         """Whether a translation has all codes."""
         return all(code in translation for code in self.codes.values())
+
+    def copied_once(self, translation: str) -> bool:
+        """Whether a translation has all codes as often as the sentence."""
+        return all(translation.count(code) == self.text.count(name) for name, code in self.codes.items())
+
+    def lacks_names(self, translation: str) -> bool:
+        """Whether a translation lacks one of the rare names."""
+        return any(not sentence.copied(translation) for sentence in self.alternatives[:1])
 
     def all_phrases(self, target: Tokenizer) -> tuple[tuple[int, ...], ...]:
         """The phrases, and the names that stand for codes."""
@@ -181,7 +194,8 @@ def tokenize_sentence(
                 f"sentences: expected strings, got {type(part).__name__} with sentence {number}; an empty one is ''"
             )
     read = text if style is None else style.apply(text)
-    given, read, copied = _with_stand_ins(text, read, [name for name in stand_ins if name not in text + prefix])
+    names = unused_names(stand_ins, text, prefix)
+    given, read, copied = with_stand_ins(text, read, codes(text) if names else (), names)
     ids = _encode(vocabularies.source, read)
     if len(ids) > LONGEST and len(text) != LONGEST_LINE:  # the reader of lines reports those that it truncated
         log.warning(
@@ -193,24 +207,31 @@ def tokenize_sentence(
     return Sentence(number, given, ids[:LONGEST], read, prefix, forced, tuple(phrases), copied)
 
 
-def _with_stand_ins(given: str, read: str, names: Sequence[str]) -> tuple[str, str, dict[str, str]]:
-    """A sentence as given and as read, each with names in place of its codes, and the code that each name stands for.
+def with_alternatives(
+    sentence: Sentence,
+    source: Tokenizer,
+    known: Collection[str],
+    stand_ins: Sequence[str],
+    glossary: Glossary | None = None,
+) -> Sentence:
+    """A sentence with its alternatives: with stand-ins for names that are rare in the source's tokens.
 
-    Each code gets one name, wherever it occurs.
+    Names in the prefix and in the glossary's terms stay.
     """
-    ahead = len(given) - len(given.lstrip())
-    if read != given and not read.lower().startswith(given.strip().lower()):  # characters have moved
-        return given, read, {}
-    shift = 0 if read == given else ahead
-    stand_in: dict[str, str] = {}
-    for start, end in reversed(codes(given)):
-        code = given[start:end]
-        if code not in stand_in and len(stand_in) == len(names):
-            continue
-        name = stand_in.setdefault(code, names[len(stand_in) - (code in stand_in)])
-        given = given[:start] + name + given[end:]
-        read = read[: start - shift] + name + read[end - shift :]
-    return given, read, {name: code for code, name in stand_in.items()}
+    text, kept = sentence.text, [sentence.prefix, *(glossary.terms if glossary else ())]
+    places = [
+        (start, end)
+        for start, end in (rare_names(text, source, known) if stand_ins else ())
+        if not any(text[start:end] in term for term in kept)
+    ]
+    names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix) if places else []
+    alternatives = []
+    for first in range(min(len(names), STAND_IN_ORDERS)):
+        given, read, copied = with_stand_ins(text, sentence.read, places, [*names[first:], *names[:first]])
+        if copied:
+            ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
+            alternatives.append(replace(sentence, text=given, ids=ids, read=read, codes=copies))
+    return replace(sentence, alternatives=tuple(alternatives)) if alternatives else sentence
 
 
 def _phrase(target: Tokenizer, term: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from textseq.data.batching import pad
-from textseq.decoding.beam import Hypothesis, beam_search
+from textseq.decoding.beam import Hypothesis, beam_search, length_factor
 from textseq.decoding.ensemble import ensemble
 from textseq.decoding.sampling import sample
 from textseq.nn.cells import State, Step
@@ -233,7 +233,7 @@ class SourceBatch:
 
     def scores(self, targets: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
         """The scores that a search would give to known translations; the arguments are those of ``log_p``."""
-        factors = [((5 + len(ids)) / 6) ** config.length_penalty for ids in targets]
+        factors = [length_factor(len(ids), config.length_penalty) for ids in targets]
         scores = [log_p / factor for log_p, factor in zip(self.log_p(targets, owners), factors, strict=True)]
         if config.coverage_penalty:
             covered = [
