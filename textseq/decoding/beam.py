@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -47,6 +47,8 @@ class Hypothesis:
     """The tokens after the prompt; a token that ended the text is the last one."""
     score: float
     """Summed log-probability in nats, divided by the length factor, plus the bonus. Higher is better."""
+    kept: Tensor | None = field(default=None, compare=False, repr=False)
+    """What ``keep`` of the search gave."""
 
     def log_p(self, length_penalty: float) -> float:
         """The summed log-probability, in nats, plus the bonus times the length factor."""
@@ -73,6 +75,7 @@ def beam_search(
     limits: Tensor | None = None,
     forced: Sequence[Sequence[int]] | None = None,
     bonus: Callable[[State], Tensor] | None = None,
+    keep: Callable[[State], Tensor] | None = None,
     wanted: int | None = None,
     constraints: Sequence[Sequence[Phrase]] | None = None,
     inner: Container[int] = (),
@@ -102,6 +105,7 @@ def beam_search(
         forced: the first tokens of each text, despite processors and bias. Their log-probabilities count.
         bonus: the state after the step that chose a hypothesis' last token -> what is added to its score, (rows,), at
             most 0; such as a coverage penalty.
+        keep: the same state -> what is kept with each hypothesis, (rows, ...), such as its attention weights.
         wanted: hypotheses needed per text, K by default. With fewer a text is over sooner.
         constraints: phrases, as tokens, that each text must contain (one given twice, twice), despite processors and
             bias; see ``constraints``. Where they and the forced tokens need more than the limit, it is raised.
@@ -169,11 +173,12 @@ def beam_search(
             scores = totals / factors[t]
             if bonus is not None:
                 scores = scores + bonus(state)[rows]
-            finished.add(texts, written, scores, leaving & over)
+            kept = keep(state)[rows] if keep is not None else None
+            finished.add(texts, written, scores, leaving & over, kept)
             unfinished = leaving & ~over
             if end is not None:
                 unfinished &= finished.has_none(texts).unsqueeze(1)
-            finished.add(texts, written, scores, unfinished)
+            finished.add(texts, written, scores, unfinished, kept)
         totals = totals.masked_fill(over, -torch.inf)
         reach = totals.amax(dim=1)
         done |= reach == -torch.inf
@@ -271,11 +276,15 @@ class _Finished:
         self.lead = torch.full((texts,), -torch.inf, device=device)
         """The score that a further hypothesis must exceed to be among those needed."""
 
-    def add(self, texts: Tensor, written: Tensor, scores: Tensor, which: Tensor) -> None:
-        """Add the hypotheses ``which`` (M, K) of texts (M,), from their tokens (M, K, t) and scores (M, K)."""
+    def add(self, texts: Tensor, written: Tensor, scores: Tensor, which: Tensor, kept: Tensor | None) -> None:
+        """Add the hypotheses ``which`` (M, K) of texts (M,), from tokens (M, K, t), scores (M, K), kept (M, K, ...)."""
         places = texts[which.nonzero()[:, 0]].tolist()
-        for place, tokens, score in zip(places, written[which].tolist(), scores[which].tolist(), strict=True):
-            insort(self.best[place], Hypothesis(tuple(tokens), score), key=lambda hypothesis: -hypothesis.score)
+        parts = [None] * len(places) if kept is None else [*kept[which]]
+        for place, tokens, score, part in zip(
+            places, written[which].tolist(), scores[which].tolist(), parts, strict=True
+        ):
+            hypothesis = Hypothesis(tuple(tokens), score, part)
+            insort(self.best[place], hypothesis, key=lambda hypothesis: -hypothesis.score)
             del self.best[place][self.beams :]
         leads = [best[self.wanted - 1].score if len(best) >= self.wanted else -torch.inf for best in self.best]
         self.lead = torch.tensor(leads, device=self.lead.device)

@@ -559,6 +559,19 @@ def test_words_are_aligned_as_by_hand(
     assert one.alignment() == pairs
 
 
+@pytest.mark.parametrize("kind", KINDS_THAT_ATTEND)
+def test_the_search_keeps_the_attention_unless_it_is_very_much(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator, some = made(kind), texts(12)
+    settings = wish("beams", max_new_tokens=12)
+    monkeypatch.setattr(sources, "MAX_KEPT", 0)
+    wanted = translator.translate_all(some, **settings)
+    monkeypatch.undo()
+    monkeypatch.setattr(sources.SourceBatch, "attention", None)  # which reads the translations again
+    for found, expected in zip(translator.translate_all(some, **settings), wanted, strict=True):
+        assert_same(found, expected)
+        assert all(one.attention is not None for one in found)
+
+
 def test_an_alignment_wants_the_attention() -> None:
     (one,) = made().translate(["a b"], attention=False, min_new_tokens=2)
     with pytest.raises(TextseqError, match="expected attention weights, got none; translate with attention=True"):

@@ -250,19 +250,20 @@ class TranslationEngine:
         shortlist = self.vocabularies.shortlist if config.shortlist else None
         sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
         prefixes = [sentence.forced_prefix for sentence in batch]
+        attention = self.attends and (request.attention or config.replace_unknown)
         if request.samples:
             lists = sources.sample(self._steppers, config, prefixes, request.bias, request.generator)
         else:
             target = self.vocabularies.target
             phrases = [sentence.all_phrases(target) if insist else sentence.phrases for sentence in batch]
             inner = self._inner if any(phrases) else ()
-            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases, inner)
+            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases, inner, attention=attention)
             lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
         owners = [n for n, hypotheses in enumerate(lists) for _ in hypotheses]
         flat = [hypothesis for hypotheses in lists for hypothesis in hypotheses]
         attentions: list[AttentionWeights | None] = [None] * len(flat)
-        if self.attends and (request.attention or config.replace_unknown):
-            attentions = [*sources.attention([hypothesis.tokens for hypothesis in flat], owners)]
+        if attention:
+            attentions = [*sources.weights_of(flat, owners)]
         translations: list[list[Translation]] = [[] for _ in batch]
         for n, hypothesis, weights in zip(owners, flat, attentions, strict=True):
             translation = detokenize(

@@ -7,7 +7,7 @@ probabilities. Shapes: N sentences, S source tokens, T target tokens, V vocabula
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -41,6 +41,9 @@ BATCH_TOKENS = 8192
 
 EXTRA_TOKENS = 10
 """Tokens that a translation may have beyond ``max_length_ratio``."""
+
+MAX_KEPT = 2**20
+"""Attention weights that a search keeps at most; to copy more in each step costs more than a second reading."""
 
 MIN_COVERAGE = 1e-6
 """Lower bound of a source token's coverage, so that its logarithm is finite."""
@@ -123,6 +126,8 @@ class SourceBatch:
         bias: Tensor | None,
         phrases: Sequence[Sequence[Ids]] | None = None,
         inner: Container[int] = (),
+        *,
+        attention: bool = False,
     ) -> list[list[Hypothesis]]:
         """Beam search.
 
@@ -133,34 +138,44 @@ class SourceBatch:
             bias: added to the logits of every step, (V+1,).
             phrases: token sequences that each translation must contain.
             inner: tokens that continue a word; a phrase that one of them follows does not count.
+            attention: keep the attention weights of each hypothesis, unless they are very many; see ``weights_of``. At
+                least one model must have attention.
 
         Returns:
             For each sentence up to ``num_beams`` hypotheses, best first; the first ``num_return_sequences`` are final.
         """
         limits = self._limits(config, forced)
+        attention &= len(limits) * config.num_beams * max(self.lengths) * max(limits) <= MAX_KEPT
         candidates = self._candidates(steppers, forced, bias, phrases)
         ends = np.cumsum([len(start) + 1 for _, start in self.encoded])  # of each model's state; its coverage is last
-        coverages = [end - 1 for end, model in zip(ends, self.models, strict=True) if has_attention(model)]
+        places = [end - 1 for end, model in zip(ends, self.models, strict=True) if has_attention(model)]
 
         def coverage(state: State) -> Tensor:
-            weights = torch.stack([state[place][0] for place in coverages])  # (models with attention, rows, S)
-            return config.coverage_penalty * _coverage(weights.mean(dim=0))
+            return torch.stack([state[place][0] for place in places]).mean(dim=0)  # (rows, S)
 
+        def step_of(sentences: Tensor | None = None) -> Step:
+            step = self._step(candidates, sentences)
+            return _with_weights(step, coverage) if attention else step
+
+        start = self._start()
         hypotheses = beam_search(
-            self._step(candidates),
+            step_of(),
             torch.full((len(self.lengths), 1), candidates.end, device=self.device),
-            self._start(),
+            (*start, coverage(start).new_zeros(0, *coverage(start).shape)) if attention else start,
             replace(config, max_new_tokens=max(limits)),  # a prefix may need more
             bias=candidates.bias,
             end=candidates.end,
             min_new_tokens=config.min_new_tokens,
             limits=torch.tensor(limits, device=self.device),
             forced=candidates.forced,
-            bonus=coverage if config.coverage_penalty else None,
+            bonus=(lambda state: config.coverage_penalty * _coverage(coverage(state)))
+            if config.coverage_penalty
+            else None,
+            keep=(lambda state: state[-1].transpose(0, 1)) if attention else None,
             wanted=config.num_return_sequences,
             constraints=candidates.phrases,
             inner=candidates.positions(inner),
-            narrow=lambda sentences: self._step(candidates, sentences),
+            narrow=step_of,
         )
         return [[replace(h, tokens=tuple(candidates.ids(h.tokens))) for h in beams] for beams in hypotheses]
 
@@ -230,6 +245,17 @@ class SourceBatch:
             for ids, owner, array in zip(targets[rows], owners[rows], arrays, strict=True):
                 weights.append(array[: len(ids), : self.lengths[owner]].copy())  # a view would keep the whole batch
         return weights
+
+    def weights_of(self, hypotheses: Sequence[Hypothesis], owners: Sequence[int]) -> list[AttentionWeights]:
+        """The attention weights (T, S) of hypotheses: those kept by the search, otherwise read by ``attention``."""
+        kept = [
+            hypothesis.kept[:, : self.lengths[owner]].float().cpu().numpy().copy()
+            for hypothesis, owner in zip(hypotheses, owners, strict=True)
+            if hypothesis.kept is not None
+        ]
+        if len(kept) == len(hypotheses):
+            return kept
+        return self.attention([hypothesis.tokens for hypothesis in hypotheses], owners)
 
     def scores(self, targets: Sequence[Ids], owners: Sequence[int], config: TranslationConfig) -> list[float]:
         """The scores that a search would give to known translations; the arguments are those of ``log_p``."""
@@ -323,6 +349,20 @@ def batches(lengths: Sequence[int], beams: int = 1) -> Iterator[list[int]]:
         batch.append(n)
     if batch:
         yield batch
+
+
+def _with_weights(step: Step, coverage: Callable[[State], Tensor]) -> Step:
+    """The step with the attention weights of all steps so far as the last part of the state, (t, rows, S)."""
+
+    def step_with_weights(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        *before, weights = state
+        logits, after = step(tokens, tuple(before))
+        covered = coverage(after)
+        length = covered.shape[1]  # shorter where long sentences have been finished
+        added = covered - coverage(tuple(before))[:, :length]
+        return logits, (*after, torch.cat([weights[:, :, :length], added.unsqueeze(0)]))
+
+    return step_with_weights
 
 
 def _coverage(weights: Tensor) -> Tensor:
