@@ -25,6 +25,11 @@ def gutenberg(raw: str) -> str:
     return _lines(re.sub(r" ?\(\*\d*\)|_|^~~~ End of Text ~~~$", "", text, flags=re.MULTILINE))
 
 
+def gutenberg_paragraphs(raw: str) -> str:
+    """A book of Project Gutenberg whose indentation is only layout, without it."""
+    return _paragraphs(gutenberg(raw))
+
+
 _GUTENBERG_BEGINNINGS = (
     *("Chapter 1$", "Book the First--Recalled to Life$", "ADVENTURE I[.] A SCANDAL", "OSOBY$"),
     *("THE UNPARALLELED ADVENTURES OF ONE HANS", "THE PURLOINED LETTER$"),
@@ -161,6 +166,7 @@ def _paragraphs(text: str) -> str:
 
 EDITIONS: dict[str, Callable[[str], str]] = {
     "gutenberg": gutenberg,
+    "gutenberg-paragraphs": gutenberg_paragraphs,
     "paged": paged,
     "plain": _paragraphs,
     "ruslit": ruslit,
