@@ -27,8 +27,9 @@ from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.nn.cells import State
 from textseq.nn.kernels import inference_weights as packed
 from textseq.tasks.registry import load_generator, load_translator
+from textseq.tasks.translation import batches as batching
 from textseq.tasks.translation import search as sources
-from textseq.tasks.translation.batches import pair_batch
+from textseq.tasks.translation.batches import BATCH, BATCH_TOKENS, BEAMS, decoding_batches, pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
 from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.processing import (
@@ -40,7 +41,6 @@ from textseq.tasks.translation.processing import (
     unique_texts,
     with_alternatives,
 )
-from textseq.tasks.translation.search import BATCH, BATCH_TOKENS, BEAMS, batches
 from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator, ensemble_of
 from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
@@ -182,8 +182,8 @@ def test_neighbors_do_not_matter(how: str, kind: str, monkeypatch: pytest.Monkey
     assert len(whole) == len(some)
     alone = [translator.translate_all([text], **settings)[0] for text in some]
     order = np.random.default_rng(2).permutation(len(some)).tolist()
-    monkeypatch.setattr(sources, "BATCH", 7)
-    monkeypatch.setattr(sources, "BATCH_TOKENS", 60)
+    monkeypatch.setattr(batching, "BATCH", 7)
+    monkeypatch.setattr(batching, "BATCH_TOKENS", 60)
     shuffled = translator.translate_all([some[n] for n in order], **settings)
     for other in (alone, [shuffled[order.index(n)] for n in range(len(some))]):
         flat = [list(itertools.chain.from_iterable(each)) for each in (other, whole)]
@@ -724,7 +724,7 @@ def test_what_is_finished_comes_out_when_the_work_is_stopped(
             raise stop
         return work(batch, task)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("textseq.tasks.translation.search.BATCH", 1)
+    monkeypatch.setattr("textseq.tasks.translation.batches.BATCH", 1)
     monkeypatch.setattr(translator.engine, "_batch", stopped)
     found = []
     with pytest.raises(type(stop)):
@@ -735,18 +735,18 @@ def test_what_is_finished_comes_out_when_the_work_is_stopped(
 
 def test_batches_hold_all_that_is_not_empty_and_keep_their_limits() -> None:
     lengths = np.random.default_rng(1).integers(0, 3000, size=500).tolist() + [0] * 5 + [20_000] + [3] * 1000
-    found = list(batches(lengths))
+    found = list(decoding_batches(lengths))
     assert sorted(itertools.chain.from_iterable(found)) == [n for n, length in enumerate(lengths) if length]
     for batch in found:
         assert len(batch) <= BATCH
         assert len(batch) == 1 or len(batch) * (max(lengths[n] for n in batch) + 1) <= BATCH_TOKENS
     assert len(found) < 500
-    assert list(batches(lengths, beams=5)) == found
+    assert list(decoding_batches(lengths, beams=5)) == found
     for beams in (16, 1000):
-        for batch in batches(lengths, beams=beams):
+        for batch in decoding_batches(lengths, beams=beams):
             assert len(batch) == 1 or len(batch) * beams <= BATCH * BEAMS
             assert len(batch) == 1 or len(batch) * (lengths[batch[0]] + 1) * beams <= BATCH_TOKENS * BEAMS
-    assert list(batches([])) == list(batches([0, 0])) == []
+    assert list(decoding_batches([])) == list(decoding_batches([0, 0])) == []
 
 
 @pytest.mark.parametrize("text", ["żółw 🐢", "🐢", "\u200b", "a\0b", "日本語", "a\r\nb", "<unk> </s>", "e\u0301"])

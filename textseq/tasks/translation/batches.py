@@ -1,4 +1,4 @@
-"""Sentence pairs as ids -> padded batches of similar length."""
+"""Sentence pairs as ids -> padded batches of similar length; sentences to translate in batches of similar length."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ from textseq.data.batching import (
 )
 from textseq.errors import TextseqError
 from textseq.tasks.translation.config import PairConfig
+
+BATCH = 64
+"""Sentences translated at once at most; fewer with many beams."""
+
+BEAMS = 8
+"""Beams per sentence of a full batch."""
+
+BATCH_TOKENS = 8192
+"""Their tokens at most, padding included; bounds the memory."""
 
 Place = tuple[np.ndarray, int, int | None]
 """Which pairs, and where in their targets a window begins and ends (None: at the end of the longest)."""
@@ -222,3 +231,23 @@ def _fill(pairs: np.ndarray, lengths: np.ndarray, tokens: int) -> list[np.ndarra
             cuts.append(place)
             first, longest = place, length
     return np.split(pairs, cuts)
+
+
+def decoding_batches(lengths: Sequence[int], beams: int = 1) -> Iterator[list[int]]:
+    """Indices of sentences in batches of similar length, longest first; empty sentences are left out.
+
+    Args:
+        lengths: of the sentences, in tokens.
+        beams: hypotheses per sentence.
+    """
+    batch: list[int] = []
+    most, tokens = (max(1, limit * BEAMS // max(beams, BEAMS)) for limit in (BATCH, BATCH_TOKENS))
+    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        if lengths[n] == 0:
+            break
+        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[batch[0]] + 1) > tokens):
+            yield batch
+            batch = []
+        batch.append(n)
+    if batch:
+        yield batch

@@ -23,6 +23,7 @@ from textseq.decoding.beam import Hypothesis
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.sampling import random_generator
 from textseq.errors import Interrupted, TextseqError
+from textseq.tasks.translation.batches import decoding_batches
 from textseq.tasks.translation.config import TranslationConfig
 from textseq.tasks.translation.model import Stepper, TranslationModel
 from textseq.tasks.translation.processing import (
@@ -35,7 +36,7 @@ from textseq.tasks.translation.processing import (
     unique_texts,
     with_alternatives,
 )
-from textseq.tasks.translation.search import SourceBatch, batches, has_attention
+from textseq.tasks.translation.search import SourceBatch, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import BYTES
 from textseq.tokenizers.source_style import SourceStyle
@@ -183,7 +184,9 @@ class TranslationEngine:
             results = [None if length else empty for length in lengths]
             interruption: BaseException | None = None
             try:
-                for batch in batches(lengths, max(request.config.num_beams, request.config.num_return_sequences)):
+                for batch in decoding_batches(
+                    lengths, max(request.config.num_beams, request.config.num_return_sequences)
+                ):
                     for n, translations in zip(batch, self._batch([sentences[n] for n in batch], request), strict=True):
                         results[n] = translations
                     if progress is not None:
@@ -288,7 +291,7 @@ class TranslationEngine:
         ]
         if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:
             raise TextseqError(f"{use}: expected sentences to translate, got an empty one (number {empty[0]})")
-        for rows in batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
+        for rows in decoding_batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
             batch = [pairs[n] for n in rows]
             tokens = [(*pair.forced_prefix, self.vocabularies.target.size) for pair in batch]
             yield batch, SourceBatch(self.models, [pair.ids for pair in batch]), tokens

@@ -30,15 +30,6 @@ Ids = Sequence[int]
 Decoded = tuple[TranslationModel, Tensor, Reading]
 """A model, the embeddings of its decoder's inputs (T, N, E), and the decoder's outputs."""
 
-BATCH = 64
-"""Sentences per batch at most; fewer with many beams."""
-
-BEAMS = 8
-"""Beams per sentence of a full batch."""
-
-BATCH_TOKENS = 8192
-"""Tokens per batch at most, padding included; bounds the memory."""
-
 EXTRA_TOKENS = 10
 """Tokens that a translation may have beyond ``max_length_ratio``."""
 
@@ -329,26 +320,6 @@ class SourceBatch:
                 state = tuple(part[:, sentences] for part in start)
                 decoded.append((model, *model.decode(inputs, memory.select(sentences), state)))
             yield rows, decoded
-
-
-def batches(lengths: Sequence[int], beams: int = 1) -> Iterator[list[int]]:
-    """Indices of sentences in batches of similar length, longest first; empty sentences are left out.
-
-    Args:
-        lengths: of the sentences, in tokens.
-        beams: hypotheses per sentence.
-    """
-    batch: list[int] = []
-    most, tokens = (max(1, limit * BEAMS // max(beams, BEAMS)) for limit in (BATCH, BATCH_TOKENS))
-    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        if lengths[n] == 0:
-            break
-        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[batch[0]] + 1) > tokens):
-            yield batch
-            batch = []
-        batch.append(n)
-    if batch:
-        yield batch
 
 
 def _with_weights(step: Step, coverage: Callable[[State], Tensor]) -> Step:
