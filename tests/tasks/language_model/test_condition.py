@@ -35,6 +35,7 @@ from textseq.tasks.language_model.condition import TextConditions, condition_num
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
+from textseq.tasks.language_model.transfer import with_condition, without_condition
 
 LABELS = ("anna", "bert", "carl")
 SMALL = LanguageModelConfig(hidden_size=16, embedding_size=8, condition_size=4, dropout=0)
@@ -324,8 +325,6 @@ def test_what_has_no_condition_refuses_one(empty_home: Path) -> None:
         poets.generate()
     with pytest.raises(TextseqError, match="labels that the model is conditioned on"):
         poets.evaluate(TextData(text=("plain.txt",)).open(), "validation")
-    with pytest.raises(TextseqError, match="with a condition"):
-        trained("more", init_from="plain", training=TrainingConfig(max_steps=2))
     with pytest.raises(TextseqError, match="without a condition"):
         textseq.train_classifier(labelled="poems.csv", init_from="poets", name="c", progress=False)
     with pytest.raises(TextseqError, match="--condition: expected none for --text"):
@@ -454,3 +453,76 @@ def test_who_wrote_this(empty_home: Path, command: Callable[..., Result]) -> Non
     trained("plain", labelled=(), condition=None, text="plain.txt", training=TrainingConfig(max_steps=2))
     with pytest.raises(TextseqError, match="expected a classifier"):
         textseq.load_classifier("plain")
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers"), [("lstm", 2), ("gru", 1), ("gru-reset-before", 1), ("rnn", 1), ("minlstm", 1)]
+)
+@torch.no_grad()
+def test_a_condition_is_dropped_and_added(cell: CellName, layers: int, float64: None) -> None:
+    m = model(cell, layers)
+    plain, again = LanguageModel(m.config, 11).eval(), model(cell, layers)
+    ids, numbers = texts()
+    for condition in (numbers[1], torch.tensor([0.2, 0.5, 0.3])):
+        plain.load_state_dict(without_condition(m, condition))
+        read, (*after, _) = m(ids, m.initial_state(5, condition))
+        same, state = plain(ids, m.initial_state(5, condition)[:-1])
+        torch.testing.assert_close(same, read)
+        torch.testing.assert_close(state, tuple(after))
+    again.load_state_dict(with_condition(again, plain.state_dict()))
+    for condition in numbers[:3]:
+        torch.testing.assert_close(again(ids, again.initial_state(5, condition))[0], plain(ids)[0])
+
+
+def test_an_added_condition_is_learned() -> None:
+    torch.manual_seed(3)
+    plain, m = LanguageModel(SMALL, 11), model()
+    m.load_state_dict(with_condition(m, plain.state_dict()))
+    ids, numbers = texts()
+    conditions = numbers[:, None].expand(-1, ids.shape[1], -1)
+    optimizer = torch.optim.Adam(m.parameters(), lr=0.01)
+    for _ in range(2):  # the second step reaches the vectors of the labels
+        optimizer.zero_grad()
+        batch = WindowBatch(ids[:, :-1], ids[:, 1:], None, 8, 8, conditions[:, :-1])
+        m.loss(batch, None).nats.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert m.condition is not None
+    assert all(p.grad is not None and p.grad.any() for p in m.condition.parameters())
+
+
+@pytest.mark.parametrize("settings", [{"layer_norm": True}, {"cell": "lstm-mogrifier"}])
+def test_a_condition_that_enters_with_the_token_is_not_dropped(settings: dict[str, Any]) -> None:
+    m = model(**settings)
+    plain = LanguageModel(m.config, 11)
+    refused = "--from: expected both models with a condition or both without one"
+    with pytest.raises(TextseqError, match=refused):
+        without_condition(m, torch.ones(3))
+    with pytest.raises(TextseqError, match=refused):
+        with_condition(m, plain.state_dict())
+
+
+def test_a_model_is_trained_further_on_data_without_its_condition(empty_home: Path) -> None:
+    short = TrainingConfig(max_steps=1, learning_rate=1e-6)
+    poets = trained()
+    Path("anna.txt").write_text("abab" * 200, encoding="utf-8")
+    Path("else.txt").write_text("abcd" * 200, encoding="utf-8")
+    said: list[str] = []
+    plain: dict[str, Any] = {"labelled": (), "condition": None, "init_from": "poets", "training": short}
+    mean = trained("else", text="else.txt", report=said.append, **plain)
+    assert mean.info.labels == () and mean.info.init_from == "poets"
+    assert any("the mean of its labels is where the new model begins" in line for line in said)
+    assert mean.score("abab" * 9).nats_per_token < 2 * poets.score("abab" * 9, condition="bert").nats_per_token
+    named = trained("named", text="anna.txt", **plain)
+    assert set(named.generate("ab", max_new_tokens=20, temperature=0).strip()) <= {"a", "b"}
+    said.clear()
+    more = trained("more", init_from="else", training=short, report=said.append)
+    assert more.info.labels == ("anna", "bert") and any("no condition and your data have one" in line for line in said)
+    assert more.score("abab", condition="anna").nats == pytest.approx(
+        more.score("abab", condition="bert").nats, rel=1e-3
+    )
+    assert more.score("abab", condition="anna").nats == pytest.approx(mean.score("abab").nats, rel=1e-3)
+    Path("vectors.jsonl").write_text(
+        "".join(f'{{"text": "{"ab" * n}", "vector": [1, {n}]}}\n' for n in range(1, 31)), encoding="utf-8"
+    )
+    with pytest.raises(TextseqError, match="is a label, where that of your data is a vector of 2 numbers"):
+        trained("other", labelled="vectors.jsonl", condition="vector", init_from="poets", training=short)

@@ -9,6 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+from torch import Tensor
+
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.registry import ModelEntry
 from textseq.data.in_memory import Column, text_files
@@ -23,13 +25,14 @@ from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
-from textseq.tasks.language_model.condition import Conditioned, condition_count
+from textseq.tasks.language_model.condition import Conditioned, condition_count, condition_numbers
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.encoded import EncodedText, encoded
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.spec import LANGUAGE_MODEL
+from textseq.tasks.language_model.transfer import with_condition, without_condition
 from textseq.tasks.predictor import Metrics
 from textseq.tokenizers.base import Tokenizer, counted
 from textseq.tokenizers.registry import load_tokenizer
@@ -226,16 +229,39 @@ class LanguageModelRun(Run[Text, TextGenerator]):
 
     def init_weights(self, init: Checkpoint) -> str:
         other = TextGenerator.open(init)
-        check_shape(init.folder, other.model.config.shape(), self.model.config.shape())
-        have, want = condition_count(init.info), condition_count(self.info)
-        if bool(have) != bool(want) or init.info.vector_size != self.info.vector_size:
-            there, here = ("with" if count else "without" for count in (have, want))
-            raise TextseqError(
-                f"--from: expected a model {here} a condition such as that of the data, got {init.folder}, which is "
-                f"{there} one or has another; name another, or set --condition"
-            )
+        here, there = self.model.config.shape(), other.model.config.shape()
+        if not (condition_count(init.info) and condition_count(self.info)):
+            there = replace(there, condition_size=here.condition_size)
+        check_shape(init.folder, there, here)
         tables = dict.fromkeys(TABLES, Rows(self.tokenizer.vocabulary, init.tokenizer.vocabulary))
-        if self.info.labels:
+        if self.info.labels and init.info.labels:
             tables["condition.table"] = Rows(self.info.labels, init.info.labels)
-        copied = copy_weights(self.model, other.model.state_dict(), tables)
+        copied = copy_weights(self.model, self._under_own_condition(other, init.folder), tables)
         return f"{copied[TABLES[-1]]} of {self.tokenizer.size} tokens are known there"
+
+    def _under_own_condition(self, other: TextGenerator, folder: Path) -> dict[str, Tensor]:
+        """The weights of a model, without its condition or with a new one if this run has none or another."""
+        have, want, vector_size = condition_count(other.info), condition_count(self.info), other.info.vector_size
+        if have and not want:
+            labels, name = other.info.labels, self.dataset.name
+            shares: Conditioned = [0.0] * vector_size
+            if labels:
+                shares = name if name in labels else dict.fromkeys(labels, 1.0)
+            start = f"'{name}'" if name in labels else "the mean of its labels" if labels else "a vector of zeros"
+            self.report(
+                f"note: {folder} has a condition and your data have none: {start} is where the new model begins"
+            )
+            return without_condition(other.model, condition_numbers(shares, labels, vector_size))
+        if want and not have:
+            self.report(f"note: {folder} has no condition and your data have one: it is new")
+            return with_condition(self.model, other.model.state_dict())
+        if vector_size != self.info.vector_size:
+            kinds = (
+                f"a vector of {size} numbers" if size else "a label" for size in (vector_size, self.info.vector_size)
+            )
+            raise TextseqError(
+                "--from: expected a model with the same kind of condition, got {}, whose condition is {}, where that "
+                "of your data is {}; name another".format(folder, *kinds)
+            )
+        weights: dict[str, Tensor] = other.model.state_dict()
+        return weights
