@@ -17,10 +17,10 @@ from textseq.data.text import own_text
 from textseq.decoding.beam import beam_search
 from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
-from textseq.tasks.language_model.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.dynamic import DynamicModel
 from textseq.tasks.language_model.condition import TextConditions
 from textseq.tasks.language_model.config import AdaptationConfig, AdaptationSettings, LanguageModelConfig
-from textseq.tasks.language_model.dynamic import DynamicModel
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel

@@ -14,10 +14,10 @@ from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.metrics.signature import data_signature
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
-from textseq.tasks.language_model.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.dynamic import DynamicModel
 from textseq.tasks.language_model.condition import TextConditions, condition_count
 from textseq.tasks.language_model.config import AdaptationConfig, LanguageEvaluationConfig
-from textseq.tasks.language_model.dynamic import DynamicModel
 from textseq.tasks.language_model.encoded import encoded, with_known_conditions
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.base import Tokenizer

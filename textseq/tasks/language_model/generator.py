@@ -23,7 +23,8 @@ from textseq.decoding.texts import TextDecoder
 from textseq.errors import TextseqError
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.nn.cells import State, Step
-from textseq.tasks.language_model.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.dynamic import learned
 from textseq.tasks.language_model.condition import Conditioned, condition_count, numbers_for
 from textseq.tasks.language_model.config import (
     AdaptationConfig,
@@ -33,7 +34,6 @@ from textseq.tasks.language_model.config import (
     LanguageEvaluationConfig,
     LanguageModelConfig,
 )
-from textseq.tasks.language_model.dynamic import learned
 from textseq.tasks.language_model.evaluate import measure_split
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.surprisal import NextToken, Score, score_of

@@ -18,7 +18,7 @@ from textseq.decoding.sampling import sample
 from textseq.errors import TextseqError
 from textseq.nn.cells import State
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
-from textseq.tasks.language_model.cache import NeuralCache
+from textseq.tasks.language_model.adaptation.cache import NeuralCache
 from textseq.tasks.language_model.config import AdaptationConfig
 from textseq.tasks.language_model.model import LanguageModel
 

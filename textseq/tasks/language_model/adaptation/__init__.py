@@ -1,0 +1,1 @@
+"""A language model that adapts to the text it reads: dynamic evaluation and a neural cache."""
