@@ -6,7 +6,6 @@ Shapes: N rows, T time, K numbers of a condition.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -27,6 +26,9 @@ SAMPLES, WINDOWS = 10, 10
 
 SMALLEST_RMS = 0.1
 """Smallest root mean square of a gradient, in units of the mean: tokens that the samples lack have none."""
+
+DIVERGED = 100.0
+"""Nats per token of a window above which the weights are lost; without a model every token costs the log of V."""
 
 
 class DynamicModel:
@@ -128,7 +130,7 @@ class DynamicModel:
         if self.cache is not None:
             logits, memory = self.cache.mix(logits, h, ids[None, :-1], memory)
         nats = float(summed_nats(logits, ids[None, 1:]))
-        if not math.isfinite(nats):
+        if not nats < DIVERGED * (len(ids) - 1):  # NaN as well
             raise TextseqError("dynamic evaluation diverged; lower --dynamic-learning-rate or raise --dynamic-decay")
         with torch.no_grad():
             for weight, trained, gradient, rate, decay in zip(
