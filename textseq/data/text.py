@@ -97,6 +97,22 @@ class ConditionalDataset(RowDataset[tuple[Document | str, str]]):
         name, fingerprint = f"{self.name}/{condition}", fingerprint_of(self.fingerprint, condition)
         return replace(self, name=name, fingerprint=fingerprint, contents=contents)
 
+    def unconditional(self) -> TextDataset:
+        """The documents alone, without conditions; for text in files."""
+        contents = {
+            split: tuple(document for document, _ in self.rows(split) if isinstance(document, Document))
+            for split in self.splits
+        }
+        return TextDataset(
+            name=self.name,
+            title=self.title,
+            purpose=self.purpose,
+            language=self.language,
+            licence=self.licence,
+            fingerprint=fingerprint_of(self.fingerprint, "none"),
+            contents=contents,
+        )
+
     def documents(self, split: str) -> Iterator[Iterator[str]]:
         """Each document of a split in chunks, the first of which is a line end."""
         return (document for document, _ in self.conditional_documents(split))

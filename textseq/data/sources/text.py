@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
-from textseq.data.dataset import Dataset, fingerprint_of
+from textseq.data.dataset import Dataset
 from textseq.data.labelled import LabelledDataset, load_text, own_labelled
 from textseq.data.readers.exported import row_file, text_file, title_of
 from textseq.data.sources.base import VectorSource
 from textseq.data.text import ConditionalDataset, TextDataset, own_text, with_conditions
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,9 @@ class TextData(VectorSource):
                 raise TextseqError(f"--condition: expected none for {self._what()}, got label; it has no labels")
             if self.condition == "label" and isinstance(dataset, LabelledDataset):
                 return with_conditions(dataset, labels=dataset.labels)
-            return _unconditional(dataset) if self.condition == "none" else dataset
+            if self.condition == "none" and isinstance(dataset, ConditionalDataset):
+                return dataset.unconditional()
+            return dataset
         if self.text:
             return own_text([*map(text_file, self.text)], encoding=self.encoding, validation=self.validation)
         labelled = own_labelled(
@@ -87,22 +88,3 @@ class TextData(VectorSource):
     def default_name(self, dataset: Dataset) -> str:
         """The run's name unless one is given: the corpus's, or the first file's without its last ending."""
         return self.corpus or Path(title_of(self.files[0])).stem or "run"
-
-
-def _unconditional(dataset: TextDataset | LabelledDataset | ConditionalDataset) -> TextDataset | LabelledDataset:
-    """The text alone, without authors."""
-    if not isinstance(dataset, ConditionalDataset):
-        return dataset
-    contents = {
-        split: tuple(document for document, _ in dataset.rows(split) if isinstance(document, Document))
-        for split in dataset.splits
-    }
-    return TextDataset(
-        name=dataset.name,
-        title=dataset.title,
-        purpose=dataset.purpose,
-        language=dataset.language,
-        licence=dataset.licence,
-        fingerprint=fingerprint_of(dataset.fingerprint, "none"),
-        contents=contents,
-    )
