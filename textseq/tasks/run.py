@@ -201,7 +201,7 @@ def reporter(report: Report | None, *, progress: bool) -> Report:
 
 def _new_labels(labels: Sequence[str], known: Sequence[str]) -> str:
     """How many labels a model that is initialized from another has besides those of that one."""
-    if not known:
+    if not known or not labels:
         return ""
     phrase = counted(label=len({*labels} - {*known}))
     return phrase if {*labels} & {*known} else f"{phrase} in place of its own"

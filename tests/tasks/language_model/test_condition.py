@@ -511,6 +511,7 @@ def test_a_model_is_trained_further_on_data_without_its_condition(empty_home: Pa
     mean = trained("else", text="else.txt", report=said.append, **plain)
     assert mean.info.labels == () and mean.info.init_from == "poets"
     assert any("the mean of its labels is where the new model begins" in line for line in said)
+    assert any(line.endswith("its tokenizer is kept; your data add nothing") for line in said)
     assert mean.score("abab" * 9).nats_per_token < 2 * poets.score("abab" * 9, condition="bert").nats_per_token
     named = trained("named", text="anna.txt", **plain)
     assert set(named.generate("ab", max_new_tokens=20, temperature=0).strip()) <= {"a", "b"}
