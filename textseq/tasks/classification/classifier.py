@@ -88,10 +88,7 @@ class Classifier(LabelPredictor[LabelledDataset]):
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
         where, info = labelled_info(saved)
-        if not 0 < info.temperature <= MAX_TEMPERATURE:
-            raise TextseqError(
-                f"{where} is damaged: 'temperature' must be above 0 and at most {MAX_TEMPERATURE}; restore the folder"
-            )
+        check_temperature(info, where)
         if not 0 < (0.5 if info.threshold is None else info.threshold) <= 1:
             raise TextseqError(f"{where} is damaged: 'threshold' must be above 0 and at most 1; restore the folder")
         config, sizes = ClassifierConfig.from_dict(info.model, where=where), (saved.tokenizer.size, len(info.labels))
@@ -300,6 +297,14 @@ class Classifier(LabelPredictor[LabelledDataset]):
         )
         log_p: np.ndarray = scaled - others
         return log_p
+
+
+def check_temperature(info: ModelInfo, where: str) -> None:
+    """Raise a TextseqError if a model's temperature is none."""
+    if not 0 < info.temperature <= MAX_TEMPERATURE:
+        raise TextseqError(
+            f"{where} is damaged: 'temperature' must be above 0 and at most {MAX_TEMPERATURE}; restore the folder"
+        )
 
 
 def padded_text(text: str) -> str:

@@ -1,7 +1,8 @@
 """A conditional language model as a classifier: which of its labels a text is likeliest under, by Bayes' rule.
 
 p(label | text) is proportional to p(text | label) p(label) (Yogatama et al. 2017, section 2.2): the language model
-gives the first factor, and the second, the prior, is the same for all labels.
+gives the first factor, and the second, the prior, is the same for all labels. The log-probabilities are divided by the
+temperature that was fitted when the model was trained; 1 for a model without validation texts.
 
 Shapes: N texts, T tokens, C labels.
 """
@@ -13,20 +14,16 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-import torch
-from torch.nn.functional import cross_entropy
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError, unknown
-from textseq.tasks.classification.classifier import Classifier
+from textseq.tasks.classification.classifier import Classifier, check_temperature
 from textseq.tasks.classification.config import ExplanationMethod
 from textseq.tasks.classification.explain import Explanation
+from textseq.tasks.language_model.by_label import log_p_by_label
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tokenizers.base import align_to_text
-
-CHUNK = 512
-"""Tokens read at a time under all labels; bounds the memory."""
 
 
 class GenerativeClassifier(Classifier):
@@ -52,6 +49,7 @@ class GenerativeClassifier(Classifier):
                 "expected a classifier, or a language model conditioned on two labels or more; got a language model "
                 "without; use it with textseq-sample"
             )
+        check_temperature(generator.info, "config.json")
         self.generator = generator
         self.model, self.tokenizer, self.info = generator.model, generator.tokenizer, generator.info  # type: ignore[assignment]
         self.precision: Precision = "float32"
@@ -80,7 +78,7 @@ class GenerativeClassifier(Classifier):
         """
         if label is not None and label not in self.labels:
             raise unknown("label", label, self.labels)
-        nats = self._nats(text)
+        nats = self._nats(text) / self.temperature
         so_far = np.concatenate([np.zeros((len(self.labels), 1)), nats.cumsum(axis=1)], axis=1)  # (C, T+1)
         number = int(so_far[:, -1].argmax()) if label is None else self.labels.index(label)
         log_odds = so_far[number] - np.logaddexp.reduce(np.delete(so_far, number, axis=0), axis=0)
@@ -93,16 +91,5 @@ class GenerativeClassifier(Classifier):
         """Log-probability of each token of a text under each label, (C, T), from the initial state."""
         if not isinstance(text, str):
             raise TextseqError(f"texts: expected strings, got {type(text).__name__}; convert them first")
-        language_model, count = self.generator.model, len(self.labels)
-        targets = torch.from_numpy(self.tokenizer.encode(text.strip())).to(self.device)
-        if len(targets) == 0:
-            return np.zeros((count, 0))
-        inputs = torch.cat([self.generator.start_token(), targets])[:-1]
-        with torch.inference_mode():
-            state = language_model.initial_state(count, torch.eye(count, device=self.device))
-            nats = []
-            for read, wanted in zip(torch.split(inputs, CHUNK), torch.split(targets, CHUNK), strict=True):
-                logits, state = language_model(read.expand(count, -1), state)
-                loss = cross_entropy(logits.float().transpose(1, 2), wanted.expand(count, -1), reduction="none")
-                nats.append(-loss.cpu())
-        return torch.cat(nats, dim=1).double().numpy()
+        ids = self.tokenizer.encode(text.strip())
+        return log_p_by_label(self.generator.model, self.generator.start_token(), ids)

@@ -25,6 +25,7 @@ from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
+from textseq.tasks.language_model.by_label import PASSAGE, PASSAGES, label_temperature
 from textseq.tasks.language_model.condition import Conditioned, condition_count, condition_numbers
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.encoded import EncodedText, encoded
@@ -172,17 +173,24 @@ class LanguageModelRun(Run[Text, TextGenerator]):
         return TextGenerator(self.model, self.tokenizer, self.info)
 
     def final_metrics(self, predictor: TextGenerator) -> list[Metrics]:
-        """The loss with the state carried, and by windows."""
+        """The loss with the state carried, and by windows; with labels also calibrates what is said of their texts."""
         most = len(self.validation.tokens.ids) - 1
         first = most if self.validation.conditions else FINAL_TOKENS  # whose beginning has only some of the conditions
         count = min(most, first)
-        with self.measuring(2 * count) as bar:
+        labels = len(self.info.labels)
+        with self.measuring(2 * count + (labels > 1) * labels * PASSAGES * PASSAGE) as bar:
             metrics = [
                 self._measure(predictor.model, window=window, first=first, progress=bar.update)
                 for window in (None, self.batches.config.window)
             ]
+            if labels > 1:
+                start = predictor.start_token()
+                temperature = label_temperature(predictor.model, start, self.validation, progress=bar.update)
+                predictor.info = replace(predictor.info, temperature=temperature or 1.0)
         for one in metrics:
             self.report(f"validation: {one}\n  {one.signature}")
+        if labels > 1 and temperature:
+            self.report(f"calibrated for textseq-classify: log-probabilities are divided by {temperature:.3f}")
         return [*metrics]
 
     def evaluate(self) -> Evaluation:
