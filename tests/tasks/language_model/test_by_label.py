@@ -16,7 +16,17 @@ from textseq.config.training import TrainingConfig
 from textseq.errors import TextseqError
 from textseq.tasks.classification.generative import GenerativeClassifier
 from textseq.tasks.language_model import by_label
-from textseq.tasks.language_model.by_label import PASSAGE, PASSAGES, label_temperature, log_p_by_label, passages
+from textseq.tasks.language_model.by_label import (
+    FEWEST,
+    MOST_READ,
+    PASSAGE,
+    PASSAGES,
+    label_temperature,
+    log_p_by_label,
+    passage_count,
+    passages,
+    spread,
+)
 from textseq.tasks.language_model.condition import TextConditions
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.encoded import EncodedText
@@ -75,6 +85,13 @@ def test_passages_are_parts_of_the_documents_of_their_label() -> None:
             assert rows[document] == label and 0 < len(passage) <= PASSAGE and passage[-1] < ends[document]
             assert (np.diff(passage) == 1).all()
     assert len({int(passage[0]) for passage, _ in found}) == len(found)
+
+
+def test_many_labels_are_read_no_longer() -> None:
+    for labels in (2, 13, 100, 1000):
+        assert passage_count(labels) * labels * PASSAGE <= MOST_READ and passage_count(labels) <= labels * PASSAGES
+    assert passage_count(2) == 2 * PASSAGES and passage_count(1000) >= FEWEST
+    assert spread([*range(100)], 3) == [0, 50, 99] and spread("ab", 5) == ["a", "b"] and spread("", 5) == []
 
 
 def test_a_model_that_knows_nothing_is_made_unsure() -> None:

@@ -9,7 +9,8 @@ Shapes: T tokens, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from textseq.tasks.language_model.condition import TextConditions
 from textseq.tasks.language_model.encoded import EncodedText
 from textseq.tasks.language_model.model import LanguageModel
 
+T = TypeVar("T")
+
 CHUNK = 512
 """Tokens read at a time under all labels; bounds the memory."""
 PASSAGE = 250
@@ -29,6 +32,8 @@ PASSAGES = 24
 """Passages of each label, at most."""
 FEWEST = 10
 """Passages of all labels from which a temperature is fitted."""
+MOST_READ = 4_000_000
+"""Tokens that are read for it at most; each passage is read once under every label."""
 
 
 def log_p_by_label(model: LanguageModel, start: Tensor, ids: np.ndarray) -> np.ndarray:
@@ -66,9 +71,10 @@ def label_temperature(
         text: whose documents have labels.
         progress: called with the number of tokens of each passage.
     """
-    assert text.conditions is not None
+    assert text.conditions is not None and model.condition is not None
+    count = passage_count(len(model.condition.table))
     log_ps, labels = [], []
-    for ids, label in passages(np.asarray(text.tokens.ids), text.conditions):
+    for ids, label in spread([*passages(np.asarray(text.tokens.ids), text.conditions)], count):
         log_ps.append(log_p_by_label(model, start, ids).sum(axis=1))
         labels.append(label)
         progress(len(ids))
@@ -85,5 +91,16 @@ def passages(ids: np.ndarray, conditions: TextConditions) -> Iterator[tuple[np.n
             if row == label
         ]
         cut = [ids[at : min(at + PASSAGE, end)] for start, end in own for at in range(start, end, PASSAGE)]
-        for chosen in np.unique(np.linspace(0, len(cut) - 1, min(PASSAGES, len(cut))).round().astype(int)):
-            yield cut[chosen].astype(np.int64), int(label)
+        yield from ((passage.astype(np.int64), int(label)) for passage in spread(cut, PASSAGES))
+
+
+def passage_count(labels: int) -> int:
+    """Passages that the temperature of so many labels is fitted on, at most."""
+    return min(PASSAGES * labels, MOST_READ // (PASSAGE * labels))
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items, evenly spread."""
+    return [
+        items[index] for index in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
+    ]

@@ -25,7 +25,7 @@ from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
-from textseq.tasks.language_model.by_label import PASSAGE, PASSAGES, label_temperature
+from textseq.tasks.language_model.by_label import PASSAGE, label_temperature, passage_count
 from textseq.tasks.language_model.condition import Conditioned, condition_count, condition_numbers
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
 from textseq.tasks.language_model.encoded import EncodedText, encoded
@@ -178,7 +178,7 @@ class LanguageModelRun(Run[Text, TextGenerator]):
         first = most if self.validation.conditions else FINAL_TOKENS  # whose beginning has only some of the conditions
         count = min(most, first)
         labels = len(self.info.labels)
-        with self.measuring(2 * count + (labels > 1) * labels * PASSAGES * PASSAGE) as bar:
+        with self.measuring(2 * count + (passage_count(labels) * PASSAGE if labels > 1 else 0)) as bar:
             metrics = [
                 self._measure(predictor.model, window=window, first=first, progress=bar.update)
                 for window in (None, self.batches.config.window)
