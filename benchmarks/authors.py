@@ -90,21 +90,25 @@ def main() -> None:
     who, corpus = GenerativeClassifier(model), model.info.corpus.name
     dataset = authors_of(TextData(corpus=corpus).open())
     letters = {author: len(text_of(dataset, author, "train")) for author in dataset.labels}
-    right = total = 0
+    right, sure = 0, []
     print(f"{'author':<14}{'characters':>12}{'nats':>8}{'alone':>8}  passages", flush=True)
     for author in o.authors or dataset.labels:
         text = text_of(dataset, author, o.split)
         own = model.score(text, condition=author).nats / len(text) if text else float("nan")
         guessed = who.classify(passages(text, o.passages)) if len(text) >= PASSAGE else []
         hits = sum(guess.label == author for guess in guessed)
-        right, total = right + hits, total + len(guessed)
+        right += hits
+        sure += [guess.probability for guess in guessed]
         alone = float("nan")
         if o.alone_minutes and text:
             minutes = o.alone_minutes * max(SHORTEST_SHARE, letters[author] / sum(letters.values()))
             source = OneAuthor(corpus=corpus, author=author)
             alone = trained_alone(model, source, minutes, o.dropout).score(text).nats / len(text)
         print(f"{author:<14}{letters[author]:>12,}{own:>8.3f}{alone:>8.3f}  {hits} of {len(guessed)}", flush=True)
-    print(f"passages of {PASSAGE} characters given to the right author: {right} of {total}, {right / total:.1%}")
+    print(
+        f"passages of {PASSAGE} characters given to the right author: {right} of {len(sure)}, {right / len(sure):.1%}"
+    )
+    print(f"mean probability of the author that a passage is given to: {np.mean(sure):.1%}")
     print_conditions()
 
 

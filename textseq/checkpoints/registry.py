@@ -114,7 +114,7 @@ def find_labels(labels: str) -> Path | None:
     Raises:
         TextseqError: shares of an unknown label (nearest match offered), or of labels of different models.
     """
-    names = [part.rpartition("=")[0].strip() or part.strip() for part in labels.split(",")]
+    names = label_names(labels)
     models = [entry for entry in list_models("language-model") if entry.info.labels]
     fitting = (entry.folder for entry in models if {*names} <= {*entry.info.labels})
     folder = next(fitting, None)
@@ -125,6 +125,27 @@ def find_labels(labels: str) -> Path | None:
                 raise unknown("author", name, known)
         raise TextseqError(f"expected shares of authors whom one model knows, got '{labels}'; see --list-authors")
     return folder
+
+
+def label_names(labels: str) -> list[str]:
+    """The labels that shares name; of a label alone itself.
+
+    Example:
+        >>> label_names("austen=0.7, poe=0.3")
+        ['austen', 'poe']
+    """
+    return [part.rpartition("=")[0].strip() or part.strip() for part in labels.split(",")]
+
+
+def find_model_or_labels(name: str) -> Path:
+    """``find_model``, and where that finds nothing ``find_labels``; errors are those of ``find_model``."""
+    try:
+        return find_model(name, labels=True)
+    except TextseqError:
+        folder = None if Path(name).exists() else find_labels(name)
+        if folder is None:
+            raise
+        return find_model(str(folder))
 
 
 def list_authors(*, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:

@@ -95,7 +95,7 @@ class Train:
     from_: str | None = option(None, metavar="MODEL")
     """Start from the weights of this model. Its sizes, tokenizer and labels are kept; characters, words and labels that
     are new in your data are added. A classifier may start from a language model: it takes its tokenizer, embedding and
-    layers."""
+    layers. A language model may start from an author of a model of several: --from austen."""
     new_vocabulary: bool = option(False, rare=True)
     """With --from: make a new tokenizer, and labels, from your data; only tokens and labels in both keep their
     weights."""
@@ -187,7 +187,7 @@ class Named:
     def info(self) -> ModelInfo | None:
         """Metadata of the run to resume, or of the model to start from."""
         from textseq.checkpoints.model_info import read_info
-        from textseq.checkpoints.registry import find_model, find_run, newest
+        from textseq.checkpoints.registry import find_model_or_labels, find_run, newest
 
         if self.resume is not None:
             last = newest(find_run(self.resume), "last")
@@ -195,7 +195,7 @@ class Named:
         if self.from_ is None:
             return None
         try:
-            return read_info(find_model(self.from_))
+            return read_info(find_model_or_labels(self.from_))
         except TextseqError as error:
             if self.from_ != self.recipe.get("from"):
                 raise

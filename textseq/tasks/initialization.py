@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from textseq.checkpoints import checkpoint
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
-from textseq.checkpoints.registry import find_model
+from textseq.checkpoints.registry import find_model, find_model_or_labels
 from textseq.config.base import Settings, flag_of
 from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.dataset import Dataset
@@ -45,7 +45,7 @@ def load_init_model(name: str | None, tasks: Sequence[str], *, vectors: str | No
     """The model to initialize from, if one is named.
 
     Args:
-        name: of the model.
+        name: of the model, or of a label that a language model is conditioned on, or shares of several.
         tasks: that it may be of.
         vectors: word vectors that the tokens would begin with instead.
 
@@ -56,7 +56,8 @@ def load_init_model(name: str | None, tasks: Sequence[str], *, vectors: str | No
         return None
     if vectors is not None:
         raise TextseqError("--vectors and --from both set the initial token vectors; leave one out")
-    saved = checkpoint.load_latest(lambda: find_model(name))
+    find = find_model_or_labels if "language-model" in tasks else find_model
+    saved = checkpoint.load_latest(lambda: find(name))
     if saved.info.task not in tasks:
         raise TextseqError(
             f"--from: expected a model for {' or '.join(tasks)}, got {saved.folder}, which is for {saved.info.task}; "

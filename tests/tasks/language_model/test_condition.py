@@ -515,6 +515,12 @@ def test_a_model_is_trained_further_on_data_without_its_condition(empty_home: Pa
     assert mean.score("abab" * 9).nats_per_token < 2 * poets.score("abab" * 9, condition="bert").nats_per_token
     named = trained("named", text="anna.txt", **plain)
     assert set(named.generate("ab", max_new_tokens=20, temperature=0).strip()) <= {"a", "b"}
+    bert = trained("bert's", text="else.txt", **(plain | {"init_from": "bert"}))
+    assert bert.info.init_from == "bert" and set(bert.generate("cd", max_new_tokens=20, temperature=0)) <= {*"cd\n"}
+    blended = trained("both", text="else.txt", **(plain | {"init_from": "anna=0,bert=1"}))
+    assert blended.score("cdcd").nats == pytest.approx(bert.score("cdcd").nats, rel=1e-3)
+    with pytest.raises(TextseqError, match="unknown model 'berta'; did you mean 'bert'"):
+        trained("berta", text="else.txt", **(plain | {"init_from": "berta"}))
     said.clear()
     more = trained("more", init_from="else", training=short, report=said.append)
     assert more.info.labels == ("anna", "bert") and any("no condition and your data have one" in line for line in said)

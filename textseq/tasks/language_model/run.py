@@ -12,7 +12,7 @@ from typing import Any, Unpack, cast
 from torch import Tensor
 
 from textseq.checkpoints.checkpoint import Checkpoint
-from textseq.checkpoints.registry import ModelEntry
+from textseq.checkpoints.registry import ModelEntry, label_names
 from textseq.data.in_memory import Column, text_files
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import TextData, file_names
@@ -251,11 +251,14 @@ class LanguageModelRun(Run[Text, TextGenerator]):
         """The weights of a model, without its condition or with a new one if this run has none or another."""
         have, want, vector_size = condition_count(other.info), condition_count(self.info), other.info.vector_size
         if have and not want:
-            labels, name = other.info.labels, self.dataset.name
+            labels, named = other.info.labels, (self.info.init_from or "", self.dataset.name)
             shares: Conditioned = [0.0] * vector_size
+            start = "a vector of zeros"
             if labels:
-                shares = name if name in labels else dict.fromkeys(labels, 1.0)
-            start = f"'{name}'" if name in labels else "the mean of its labels" if labels else "a vector of zeros"
+                label = next((name for name in named if {*label_names(name)} <= {*labels}), None)
+                shares, start = dict.fromkeys(labels, 1.0), "the mean of its labels"
+                if label is not None:
+                    shares, start = label, f"'{label}'"
             self.report(
                 f"note: {folder} has a condition and your data have none: {start} is where the new model begins"
             )
