@@ -84,14 +84,11 @@ def label_temperature(
 def passages(ids: np.ndarray, conditions: TextConditions) -> Iterator[tuple[np.ndarray, int]]:
     """Passages of the documents of each label, evenly spread, none longer than ``PASSAGE``, with their label."""
     ends = [*conditions.starts[1:], len(ids)]
-    for label in np.unique(conditions.rows):
-        own = [
-            (start, end)
-            for start, end, row in zip(conditions.starts, ends, conditions.rows, strict=True)
-            if row == label
-        ]
-        cut = [ids[at : min(at + PASSAGE, end)] for start, end in own for at in range(start, end, PASSAGE)]
-        yield from ((passage.astype(np.int64), int(label)) for passage in spread(cut, PASSAGES))
+    cut: dict[int, list[slice]] = {}
+    for start, end, label in zip(conditions.starts, ends, conditions.rows.tolist(), strict=True):
+        cut.setdefault(label, []).extend(slice(at, min(at + PASSAGE, end)) for at in range(start, end, PASSAGE))
+    for label, slices in cut.items():
+        yield from ((ids[part].astype(np.int64), label) for part in spread(slices, PASSAGES))
 
 
 def passage_count(labels: int) -> int:
