@@ -6,7 +6,9 @@ Exit codes: 0 done; 2 the user can fix it (one line on stderr); 130 Ctrl-C; 143 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import inspect
 import io
 import json
@@ -122,6 +124,7 @@ def terminable() -> Iterator[None]:
 
 def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> NoReturn:
     """Call a command and exit with its code; ``prog`` begins every error line."""
+    atexit.register(gc.freeze)  # at its end Python would search all objects of torch for garbage, a third of a second
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # characters that the terminal lacks are printed as escapes
             stream.reconfigure(errors="backslashreplace")
