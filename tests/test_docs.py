@@ -84,7 +84,8 @@ def test_the_readme_is_short_and_says_what_is_downloaded() -> None:
 
 
 TASKS = ("language-model", "translation", "classification", "tagging")
-FOREIGN = {"--nproc-per-node", "--gpu-step-ms", "--minutes", "--parameters", "--rm", "--strict", "--torch-backend"}
+FOREIGN = {"--nproc-per-node", "--rm", "--strict", "--torch-backend"}
+FOREIGN |= {"--alone-minutes", "--gpu-step-ms", "--minutes", "--parameters"}
 """Flags of other programs and of benchmarks."""
 
 
