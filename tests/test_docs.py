@@ -85,7 +85,7 @@ def test_the_readme_is_short_and_says_what_is_downloaded() -> None:
 
 TASKS = ("language-model", "translation", "classification", "tagging")
 FOREIGN = {"--nproc-per-node", "--rm", "--strict", "--torch-backend"}
-FOREIGN |= {"--alone-minutes", "--gpu-step-ms", "--minutes", "--parameters"}
+FOREIGN |= {"--alone-minutes", "--batches", "--gpu-step-ms", "--minutes", "--parameters", "--rounds", "--steps"}
 """Flags of other programs and of benchmarks."""
 
 
