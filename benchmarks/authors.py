@@ -20,6 +20,7 @@ from textseq.config.training import TrainingConfig
 from textseq.data.sources import TextData
 from textseq.data.text import ConditionalDataset, TextDataset
 from textseq.tasks.classification.generative import GenerativeClassifier
+from textseq.tasks.language_model.by_label import spread
 from textseq.tasks.language_model.config import DataConfig
 from textseq.tasks.language_model.generator import TextGenerator
 
@@ -54,9 +55,7 @@ def text_of(dataset: ConditionalDataset, author: str, split: str) -> str:
 
 def passages(text: str, most: int) -> list[str]:
     """Passages of a text that do not overlap, evenly spread: at most so many."""
-    starts = np.arange(0, len(text) - PASSAGE + 1, PASSAGE)
-    chosen = starts[np.unique(np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int))]
-    return [text[start : start + PASSAGE] for start in chosen]
+    return [text[start : start + PASSAGE] for start in spread(range(0, len(text) - PASSAGE + 1, PASSAGE), most)]
 
 
 def trained_alone(model: TextGenerator, source: OneAuthor, minutes: float, dropout: float) -> TextGenerator:
