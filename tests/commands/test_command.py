@@ -452,3 +452,13 @@ def test_the_only_model_need_not_be_named(command: Command) -> None:
         assert (code, err) == (0, f"note: no --model is named; {only} is the only one\n")
         assert out.startswith(answer)
     assert "got nothing; there are" in command("sample")[2], "several ship"
+
+
+def test_nothing_is_searched_for_garbage_at_the_end() -> None:
+    """What is registered first is called last, after the objects have been frozen."""
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000));"
+        "from textseq.commands.command import run; run('x', lambda arguments: print(gc.get_freeze_count()), [])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "True"]
