@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from textseq.tasks.language_model.config import DataConfig as DataConfig
     from textseq.tasks.language_model.config import GenerationConfig as GenerationConfig
     from textseq.tasks.language_model.config import LanguageModelConfig as LanguageModelConfig
+    from textseq.tasks.language_model.config import LanguageModelTrainingConfig as LanguageModelTrainingConfig
     from textseq.tasks.language_model.generator import TextGenerator as TextGenerator
     from textseq.tasks.language_model.memorization import Memorization as Memorization
     from textseq.tasks.language_model.memorization import memorization_of as memorization_of
@@ -100,6 +101,7 @@ _MODULE_OF = {
             "DataConfig",
             "GenerationConfig",
             "LanguageModelConfig",
+            "LanguageModelTrainingConfig",
         ),
         "textseq.tasks.language_model.generator": ("TextGenerator",),
         "textseq.tasks.language_model.memorization": ("Memorization", "memorization_of"),

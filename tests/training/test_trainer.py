@@ -256,7 +256,7 @@ def test_a_penalty_enters_the_gradient_and_no_figure() -> None:
     def penalised(batch: WindowBatch, state: State | None) -> Loss:
         return replace(plain(batch, state), penalty=3 * model.output.bias.sum())
 
-    model.loss = penalised  # type: ignore[method-assign]
+    model.loss = penalised  # type: ignore[method-assign, assignment]
     nats, count = Trainer(model, batches, settings(accumulate=2, clip_norm=None)).step()
     without, same = Trainer(twin, batches, settings(accumulate=2, clip_norm=None)).step()
     assert (nats, count) == (without, same)
@@ -542,7 +542,7 @@ def test_a_signal_abandons_a_step_of_many_batches_and_the_run_goes_on_as_if_it_h
             signal.raise_signal(signal.SIGTERM)
         return plain(batch, state)
 
-    stopped.loss = loss  # type: ignore[method-assign]
+    stopped.loss = loss  # type: ignore[method-assign, assignment]
     with pytest.raises(Interrupted, match="stopped at step 3 and saved") as interrupted:
         Trainer(stopped, streams(), config, folder=run).fit()
     assert (interrupted.value.code, calls) == (143, 5 * 3 + 2)

@@ -183,8 +183,12 @@ def save_with_card(
         {name: value for name, value in table.items() if name != "command"}
         for table in (info.made_with, info.resumed_with)
     )
+    training = dict(info.training)
+    if isinstance(teachers := training.get("distil_from"), list | tuple):
+        training["distil_from"] = [Path(str(name)).name for name in teachers]
     info = replace(
         info,
+        training=training,
         source={name: value for name, value in info.source.items() if name.endswith("_column")},
         init_from=info.init_from and Path(info.init_from).name,
         results=(*results, *info.results),

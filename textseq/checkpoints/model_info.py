@@ -73,7 +73,9 @@ class ModelInfo:
     init_from: str | None = None
     """Model whose weights the training began with."""
     init_corpora: tuple[str, ...] = ()
-    """Corpora that this model was trained on."""
+    """Corpora that this model, or one that it was distilled from, was trained on."""
+    teachers: tuple[str, ...] = ()
+    """SHA-256 of the weights of the models that it was distilled from."""
     made_with: Table = field(default_factory=dict)
     """Versions, machine and command of the training."""
     resumed_with: Table = field(default_factory=dict)

@@ -44,6 +44,7 @@ METAVARS: Mapping[str, str] = {
     "target": "LANGUAGE",
     "vectors": "FILE|NAME",
     "encoding": "ENCODING",
+    "distil_from": "MODEL...",
 }
 """What values of settings are called, where the type does not say enough."""
 

@@ -14,7 +14,7 @@ from textseq.commands.flags import Listing, flags_of, option, scan
 from textseq.commands.renamed import TASKS as OTHER_NAMES
 from textseq.config.base import Settings, flag_of
 from textseq.config.recipes import read_recipe, recipes
-from textseq.config.training import TrainingConfig
+from textseq.config.training import DistillationConfig, TrainingConfig
 from textseq.data.corpora.catalog import JOINED, CorpusRecipe, list_corpora
 from textseq.data.corpora.download import on_disk
 from textseq.data.readers.exported import EXPORTED, HUB
@@ -242,6 +242,21 @@ class Named:
                 raise TextseqError(f"{why} asks for {nouns[0]}, {other} for {nouns[1]}; leave one of them out")
         return registry.task_named(name), why
 
+    def teacher(self) -> str | None:
+        """The first model to learn from."""
+        named = self.values.get("--distil-from") or self.recipe.get("training", {}).get("distil_from")
+        return str(named[0]) if isinstance(named, list) and named else None
+
+    def _check_tokenizer_flags(self, kept: Mapping[str, object], model: str | None, kept_by: str) -> None:
+        """Raise a TextseqError if a flag asks for another tokenizer than that which is kept."""
+        from textseq.tasks.initialization import other_tokenizer
+
+        for name, value in kept.items():
+            flag = flag_of(name)
+            written = str(value) if not isinstance(value, bool) else flag if value else f"--no-{flag[2:]}"
+            if (asked := self.value(flag)) not in (None, written):
+                raise other_tokenizer(flag, model, value, asked, kept_by=kept_by)
+
     def defaults(self, task: Task) -> Train:
         """The defaults for the flags: settings of a run to resume, of a model to start from, of a recipe.
 
@@ -253,17 +268,18 @@ class Named:
             tables = {"model": info.model, "data": info.data, "training": info.training}
             return options.over(tables, f"the run {self.resume}")
         if info is not None:
-            from textseq.tasks.initialization import other_tokenizer
-
             model, batches = task.run_class().init_settings(info)
             if "--new-vocabulary" in self.values:
                 batches = {}
-            for name, value in batches.items():
-                flag = flag_of(name)
-                kept = str(value) if not isinstance(value, bool) else flag if value else f"--no-{flag[2:]}"
-                if (asked := self.value(flag)) not in (None, kept):
-                    raise other_tokenizer(flag, self.from_, value, asked)
+            self._check_tokenizer_flags(batches, self.from_, "--from")
             options = options.over({"model": model, "data": batches}, f"the model {self.from_}")
+        elif issubclass(task.training_config, DistillationConfig) and (teacher := self.teacher()) is not None:
+            from textseq.tasks.distillation import load_teacher
+            from textseq.tasks.initialization import tokenizer_settings
+
+            batches = tokenizer_settings(load_teacher(teacher, task).info.data)
+            self._check_tokenizer_flags(batches, teacher, "--distil-from")
+            options = options.over({"data": batches}, f"the model {teacher}")
         options = replace(options.over(self.recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
         corpus = self.recipe.get("corpus")
         own_files = any(f"--{task.source.own_files}" in self.values for task in registry.TASKS)

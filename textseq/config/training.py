@@ -132,3 +132,14 @@ class TrainingConfig(Settings):
         if self.max_epochs is None and self.max_steps is None and self.max_minutes is None:
             return self.DEFAULT_EPOCHS
         return self.max_epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig(TrainingConfig):
+    """Training of the tasks whose models can learn from other models."""
+
+    distil_from: tuple[str, ...] = ()
+    """Distillation: learn from these models, the teachers, as well as from the data: the mean of the probabilities that
+    they give to every next token (Hinton et al. 2015). Their tokenizer is kept; sizes may differ."""
+    distil_share: float = ranged(0.5, above=0, at_most=1)
+    """Share of the teachers in what the model is trained on; the rest is the correct token."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from textseq.nn.dropout import Dropout as Dropout
     from textseq.nn.dropout import DropoutMasks as DropoutMasks
     from textseq.nn.embedding import Embedding as Embedding
+    from textseq.nn.kernels.linear_cross_entropy import OutputLayer as OutputLayer
+    from textseq.nn.kernels.linear_cross_entropy import Teachers as Teachers
     from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
     from textseq.nn.losses import Loss as Loss
     from textseq.nn.pooling import Pooling as Pooling
@@ -46,7 +48,7 @@ _NAMES = {
     "crf": ("ConditionalRandomField",),
     "dropout": ("Dropout", "DropoutMasks"),
     "embedding": ("Embedding",),
-    "kernels.linear_cross_entropy": ("linear_cross_entropy",),
+    "kernels.linear_cross_entropy": ("OutputLayer", "Teachers", "linear_cross_entropy"),
     "losses": ("Loss",),
     "pooling": ("Pooling",),
     "recurrent": ("Recurrent",),

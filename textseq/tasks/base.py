@@ -19,11 +19,13 @@ from textseq.checkpoints.provenance import changes, made_with
 from textseq.checkpoints.registry import ModelEntry, find_model, list_models
 from textseq.checkpoints.size_limits import build_within_memory
 from textseq.config.base import Settings
+from textseq.config.training import DistillationConfig
 from textseq.data.batching import Cursor
 from textseq.data.dataset import Dataset
 from textseq.errors import Interrupted
 from textseq.io.files import replacing
 from textseq.io.progress import ProgressBar
+from textseq.tasks.distillation import Distillable, Distillation, fingerprints, load_teachers, teacher_names
 from textseq.tasks.initialization import keep_tokenizer, tokenizer_settings
 from textseq.tasks.predictor import AnyPredictor, Metrics
 from textseq.tasks.run_length import FEW_STEPS, note_few_steps, with_enough_steps
@@ -100,6 +102,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
             refuse_unmeasured(self.training)
         torch.manual_seed(self.training.seed)
         self.model: nn.Module = build_within_memory(self.make_model).to(self.device)
+        self.objective = self._objective()
         rows = self._batch_size()
         self.batches: Batches = self.make_batches(rows)
         if self.measured:
@@ -116,6 +119,9 @@ class Run(ABC, Generic[DataT, PredictorT]):
     def info_of(cls, dataset: DataT) -> dict[str, Any]:
         """What the model's metadata take from the dataset."""
         return {name: getattr(dataset, name) for name in cls.dataset_info}
+
+    def check_teacher(self, teacher: Checkpoint) -> None:
+        """Raise a TextseqError if a model to learn from has another tokenizer, or does not fit data or settings."""
 
     @classmethod
     def init_settings(cls, info: ModelInfo) -> tuple[Table, Table]:
@@ -243,9 +249,8 @@ class Run(ABC, Generic[DataT, PredictorT]):
         """
         if not self.process_group.leads:
             with deterministic(self.device, self.training.deterministic):
-                TrainStep(self.model, self.batches, self.training, self.process_group).follow(
-                    self.folder, resume=resume
-                )
+                step = TrainStep(self.model, self.batches, self.training, self.process_group, objective=self.objective)
+                step.follow(self.folder, resume=resume)
             return self._open(checkpoint.load(self._best()))
         with alone(self.folder, keep=resume, overwrite=overwrite):
             saved = self._train(resume)
@@ -266,6 +271,22 @@ class Run(ABC, Generic[DataT, PredictorT]):
         """The progress bar of a measurement of so many texts or tokens."""
         return ProgressBar(count, "measuring the best model", show=self.progress, report=self.report)
 
+    def _objective(self) -> nn.Module:
+        """What is trained on: the model's own loss, or that with teachers."""
+        names = teacher_names(self.training)
+        if not names:
+            return self.model
+        assert isinstance(self.training, DistillationConfig)
+        saved = load_teachers(names, self.task, self.folder, known=self.info.teachers)
+        for teacher in saved:
+            self.check_teacher(teacher)
+        corpora = (corpus for teacher in saved for corpus in teacher.info.corpora)
+        known = tuple(dict.fromkeys((*self.info.init_corpora, *corpora)))
+        self.info = replace(self.info, teachers=fingerprints(saved), init_corpora=known)
+        opened = [self.task.predictor_class().open(teacher, device=str(self.device)) for teacher in saved]
+        models = [cast(Distillable, predictor.model) for predictor in opened]
+        return Distillation(cast(Distillable, self.model), models, self.training.distil_share)
+
     def _best(self) -> Path:
         return find_model(str(self.folder.resolve()))
 
@@ -276,7 +297,9 @@ class Run(ABC, Generic[DataT, PredictorT]):
         """The batch size, found by trying for ``--batch-size auto``; the number is kept with the run."""
         rows = self.info.data["batch_size"]
         if rows == "auto":
-            fit = auto_batch_size(self.model, self.make_batches, self.training) if self.process_group.leads else None
+            fit = None
+            if self.process_group.leads:
+                fit = auto_batch_size(self.model, self.make_batches, self.training, objective=self.objective)
             # Each process takes so many rows; the first has tried for all.
             rows = int(self.process_group.total(fit.rows if fit else 0)) * self.process_group.count
             self.info = replace(self.info, data={**self.info.data, "batch_size": rows})
@@ -303,6 +326,7 @@ class Run(ABC, Generic[DataT, PredictorT]):
             sample=self.sample,
             resume=resume,
             process_group=self.process_group,
+            objective=self.objective,
         )
         if resume:
             seconds = trainer.progress.seconds

@@ -83,7 +83,7 @@ def tokenizer_settings(data: Mapping[str, object]) -> Table:
     return {name: value for name, value in data.items() if name in TOKENIZER_SETTINGS}
 
 
-def keep_tokenizer(folder: Path, kept: Table, data: SettingsT) -> SettingsT:
+def keep_tokenizer(folder: Path, kept: Table, data: SettingsT, *, flag: str = "--from") -> SettingsT:
     """The data settings with those of the tokenizer of a model.
 
     Raises:
@@ -92,15 +92,15 @@ def keep_tokenizer(folder: Path, kept: Table, data: SettingsT) -> SettingsT:
     asked, defaults = data.to_dict(), type(data)().to_dict()
     for name, value in kept.items():
         if asked[name] not in (value, defaults[name]):
-            raise other_tokenizer(flag_of(name), folder, value, asked[name])
+            raise other_tokenizer(flag_of(name), folder, value, asked[name], kept_by=flag)
     return type(data).from_dict({**asked, **kept}, where=str(folder))
 
 
-def other_tokenizer(flag: str, model: object, value: object, asked: object) -> TextseqError:
+def other_tokenizer(flag: str, model: object, value: object, asked: object, *, kept_by: str = "--from") -> TextseqError:
     """The error for a setting of the tokenizer that is not that of the model to start from."""
     return TextseqError(
-        f"{flag}: the tokenizer of {model} has {value}, got {asked}; leave it out, as --from keeps the tokenizer, or "
-        "add --new-vocabulary"
+        f"{flag}: the tokenizer of {model} has {value}, got {asked}; leave it out, as {kept_by} keeps the tokenizer"
+        + (", or add --new-vocabulary" if kept_by == "--from" else "")
     )
 
 

@@ -21,7 +21,14 @@ from textseq.errors import TextseqError
 from textseq.io.counting import showing_counts
 from textseq.io.progress import write_line
 from textseq.tasks.base import Report
-from textseq.tasks.initialization import fill_with_vectors, keep_labels, load_init_model
+from textseq.tasks.distillation import load_teacher, teacher_names
+from textseq.tasks.initialization import (
+    fill_with_vectors,
+    keep_labels,
+    keep_tokenizer,
+    load_init_model,
+    tokenizer_settings,
+)
 from textseq.tasks.predictor import AnyPredictor
 from textseq.tasks.registry import task_named
 from textseq.tasks.task import Task
@@ -100,11 +107,16 @@ def train(
         init = load_init_model(init_from, (task.name, *run_class.init_tasks), vectors=vectors)
         if new_vocabulary and init is None:
             raise TextseqError("--new-vocabulary: expected --from MODEL, got none; leave it out")
+        training = checked_training(task, training or task.training_config())
+        teachers = teacher_names(training)
+        first = load_teacher(teachers[0], task) if teachers and not init else None
+        if first:
+            asked = data or task.data_config()
+            data = keep_tokenizer(first.folder, tokenizer_settings(first.info.data), asked, flag="--distil-from")
         model, data = run_class.settings(task, dataset, init, model, data, new_vocabulary=new_vocabulary)
-        kept = None if new_vocabulary else init
+        kept = None if new_vocabulary else init or first
         if kept:
             dataset = keep_labels(dataset, kept.info)
-        training = checked_training(task, training or task.training_config())
         for note in dataset.notes:
             report(note)
         info = ModelInfo(
@@ -125,7 +137,15 @@ def train(
             tokenizer, added = run_class.make_tokenizer(dataset, data, report), ""
         else:
             tokenizer, added = run_class.extend_tokenizer(dataset, data, kept)
+        if first and added:
+            raise TextseqError(
+                f"--distil-from: expected data that {first.folder} knows, got {added}; train it further on your data "
+                "first (--from), or leave it out"
+            )
         run = run_class(task, folder, info, dataset, tokenizer, report, progress=progress)
+        if teachers:
+            kept_too = f"; the tokenizer of {teachers[0]} is kept" if first else ""
+            report(f"learning from {' and '.join(teachers)} as well as from the data{kept_too}")
         if init:
             known = run.init_weights(init)
             if kept:
@@ -179,11 +199,12 @@ def resume(
             )
         before = task.training_config.from_dict(saved.info.training, where=where)
         training = checked_training(task, training or before)
-        for setting in ("optimizer", "best_by"):
-            value, asked = getattr(before, setting), getattr(training, setting)
+        for setting in ("optimizer", "best_by", "distil_from"):
+            value, asked = (getattr(settings, setting, ()) for settings in (before, training))
             if value != asked:
                 flag = setting.replace("_", "-")
-                raise TextseqError(f"--{flag}: {folder} was started with {value}, got {asked}; leave it out")
+                was, got = (" ".join(one) or "none" if isinstance(one, tuple) else one for one in (value, asked))
+                raise TextseqError(f"--{flag}: {folder} was started with {was}, got {got}; leave it out")
         run_class = task.run_class()
         dataset = keep_labels(dataset, saved.info)
         info = replace(saved.info, training=training.to_dict())

@@ -46,6 +46,7 @@ def auto_batch_size(
     make_batches: Callable[[int], Batches | Iterable[object]],
     training: TrainingConfig,
     *,
+    objective: nn.Module | None = None,
     free: Callable[[torch.device], float] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> BatchSize:
@@ -56,6 +57,7 @@ def auto_batch_size(
         make_batches: returns batches of a number of rows, as for ``Trainer``. If they have a method ``largest()``, it
             returns the ``Cursor`` of the batch that takes the most memory; else the first batch is tried.
         training: precision and optimizer.
+        objective: as of ``Trainer``.
         free: bytes that are free on a device; by default asks the system.
         clock: seconds.
 
@@ -75,7 +77,7 @@ def auto_batch_size(
     before = _start_measuring(device)
     while 2 * taken <= room:
         batches = as_batches(make_batches(rows), training.seed)
-        step = TrainStep(model, batches, training)
+        step = TrainStep(model, batches, training, objective=objective)
         seconds = _time_gradients(step, getattr(batches, "largest", Cursor)(), clock)
         taken = max(_peak(device) - before, taken)
         if not seconds and not best:

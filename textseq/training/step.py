@@ -70,6 +70,7 @@ class TrainStep:
         batches: the source of its batches.
         config: optimizer, limits, seed.
         process_group: the processes that train together; all must have the same model.
+        objective: as of ``Trainer``.
 
     Example:
         >>> group = join_process_group("cpu")  # in a process that torchrun has started
@@ -78,10 +79,17 @@ class TrainStep:
     """
 
     def __init__(
-        self, model: nn.Module, batches: Batches, config: TrainingConfig, process_group: ProcessGroup = SINGLE_PROCESS
+        self,
+        model: nn.Module,
+        batches: Batches,
+        config: TrainingConfig,
+        process_group: ProcessGroup = SINGLE_PROCESS,
+        *,
+        objective: nn.Module | None = None,
     ) -> None:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        if not self.parameters or not callable(getattr(model, "loss", None)):
+        objective = objective or model
+        if not self.parameters or not callable(getattr(objective, "loss", None)):
             raise TextseqError(
                 f"model: expected a module with weights and a method loss(batch, state), got {type(model).__name__}"
             )
@@ -94,12 +102,12 @@ class TrainStep:
         self.token_vectors = [parameter for table in tables for parameter in table.parameters()]
         self.layer_groups = layer_groups(model, self.parameters, config)
         self.optimizer = OPTIMIZERS[config.optimizer](grouped(self.layer_groups, config), config)
-        self.objective: nn.Module = Objective(model)
+        self.objective: nn.Module = Objective(objective)
         if process_group.count > 1:
             with process_group.connection_errors(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has a new name since torch 2.12
                 self.objective = DistributedDataParallel(
-                    Objective(model, spare=True), broadcast_buffers=False, find_unused_parameters=True
+                    Objective(objective, spare=True), broadcast_buffers=False, find_unused_parameters=True
                 )
         self.stopping: Callable[[], bool] = lambda: False
         """Whether a signal asks to stop; a single process then abandons a step of several batches."""

@@ -62,6 +62,7 @@ class Trainer:
         sample: text to show after each evaluation, and after about 20 seconds, 1, 2, 4... minutes of training.
         resume: continue from the last checkpoint in the folder.
         process_group: of which this process is the first; the others run ``TrainStep.follow``.
+        objective: a module around the model that has ``loss`` in its place and no weights of its own.
 
     Raises:
         TextseqError: settings that do not fit the model or the data; with ``resume``, no valid checkpoint.
@@ -93,6 +94,7 @@ class Trainer:
         sample: Callable[[], str] | None = None,
         resume: bool = False,
         process_group: ProcessGroup = SINGLE_PROCESS,
+        objective: nn.Module | None = None,
     ) -> None:
         self.config = config = config or TrainingConfig()
         self.folder = None if folder is None else Path(folder)
@@ -105,7 +107,7 @@ class Trainer:
         if self.folder is not None:
             check_folder(self.folder, resume=resume)
         self.batches = as_batches(batches, config.seed)
-        self.train_step = TrainStep(model, self.batches, config, process_group)
+        self.train_step = TrainStep(model, self.batches, config, process_group, objective=objective)
         self.parameters = self.train_step.parameters
         self.samples = Samples(sample, report, self.train_step.device)
         self.averages = Averages(self.folder, self.parameters, config)

@@ -11,6 +11,7 @@ from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.model import RecurrentConfig
 from textseq.config.names import CELL_STATES
 from textseq.config.tokenizer import NormalizationName, TokenizerConfig
+from textseq.config.training import DistillationConfig
 from textseq.errors import TextseqError
 
 
@@ -124,6 +125,11 @@ class LanguageModelConfig(RecurrentConfig):
             )
         if self.zoneout_cell and CELL_STATES[self.cell] < 2:
             raise TextseqError(f"--zoneout-cell: expected an LSTM, got --cell {self.cell}; use --zoneout for its state")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelTrainingConfig(DistillationConfig):
+    """Training: optimizer, schedule, when to stop, what to write."""
 
 
 @dataclass(frozen=True, kw_only=True)

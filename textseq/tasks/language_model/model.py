@@ -21,7 +21,7 @@ from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.compiled.text_loop import with_loop
 from textseq.nn.kernels.inference_weights import preparation
-from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy, sampled_output
+from textseq.nn.kernels.linear_cross_entropy import OutputLayer, Teachers, linear_cross_entropy, sampled_output
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
@@ -87,6 +87,11 @@ class LanguageModel(nn.Module):
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.output.weight.device
+
+    @property
+    def state_parts(self) -> int:
+        """Number of tensors of its state."""
+        return self.recurrent.cell.states + (self.condition is not None)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters by layer, from the output down to the embedding; tied ones belong to the output."""
@@ -172,13 +177,45 @@ class LanguageModel(nn.Module):
         )
         return h, (*after, c[:, -1].unsqueeze(0))
 
-    def loss(self, batch: WindowBatch, state: State | None) -> Loss:
+    def loss(self, batch: WindowBatch, state: State | None, teachers: Teachers | None = None) -> Loss:
         """The loss of one window of truncated back-propagation through time.
 
         With ``batch.carry`` below T the next window overlaps this one (Williams and Peng 1990, step k1 and length k2):
         the returned state is that after ``carry`` tokens, and only the last ``batch.scored`` positions count. The loss
         of the backward stack is part of the penalty.
+
+        Args:
+            batch: the window.
+            state: after the previous one; None: the initial state.
+            teachers: what other models predict in this window, of ``predictions``.
         """
+        h, carried = self._read_window(batch, state)
+        outputs, targets = [h], [batch.targets[:, -batch.scored :].t().flatten()]
+        if self.reverse is not None and self.training:
+            h, previous = self._read_backwards(batch, self.reverse)
+            outputs, targets = [*outputs, h], [*targets, previous]
+        dropped = [self.dropout(h) for h in outputs]
+        layer: tuple[Tensor, Tensor, Tensor] = self.output.weight, self.output.bias, torch.cat(targets)
+        if self.training and self.config.sampled_softmax:
+            layer = sampled_output(*layer, self.config.sampled_softmax)
+        weight, bias, labels = layer
+        forward, *backward = zip(dropped, torch.split(labels, [len(part) for part in targets]), strict=True)
+        h, right = forward
+        nats, penalty = linear_cross_entropy(h.flatten(0, 1), weight, bias, right, teachers=teachers)
+        penalties = [] if penalty is None else [penalty]
+        for h, right in backward:
+            penalties.append(linear_cross_entropy(h.flatten(0, 1), weight, bias, right)[0] / len(right))
+        penalties += [penalty for pair in zip(outputs, dropped, strict=True) for penalty in self._penalties(*pair)]
+        state = tuple(part.detach() for part in carried)
+        return Loss(nats, len(targets[0]), state, torch.stack(penalties).sum() if penalties else None)
+
+    def predictions(self, batch: WindowBatch, state: State | None) -> tuple[OutputLayer, State]:
+        """What this model, as a teacher, predicts where a window is scored, and the state before the next window."""
+        h, carried = self._read_window(batch, state)
+        return OutputLayer(self.dropout(h).flatten(0, 1), self.output.weight, self.output.bias), carried
+
+    def _read_window(self, batch: WindowBatch, state: State | None) -> tuple[Tensor, State]:
+        """Outputs where a window is scored, (T, N, H), contiguous after the kernels; the state before the next one."""
         x = self._embed(batch.inputs)  # (N, T, E)
         masks = self.recurrent.sample_masks(x.shape[0])
         first, rest = slice(batch.carry), slice(batch.carry, None)
@@ -191,22 +228,7 @@ class LanguageModel(nn.Module):
         if batch.carry < x.shape[1]:
             tail, _ = read(rest, carried)
             h = torch.cat([h, tail], dim=1)
-        h = h[:, -batch.scored :].transpose(0, 1)  # (T, N, H), contiguous after the kernels
-        outputs, targets = [h], [batch.targets[:, -batch.scored :].t().flatten()]
-        if self.reverse is not None and self.training:
-            h, previous = self._read_backwards(batch, self.reverse)
-            outputs, targets = [*outputs, h], [*targets, previous]
-        dropped = [self.dropout(h) for h in outputs]
-        layer: tuple[Tensor, Tensor, Tensor] = self.output.weight, self.output.bias, torch.cat(targets)
-        if self.training and self.config.sampled_softmax:
-            layer = sampled_output(*layer, self.config.sampled_softmax)
-        weight, bias, labels = layer
-        directions = zip(dropped, torch.split(labels, [len(part) for part in targets]), strict=True)
-        nats, *backward = [linear_cross_entropy(h.flatten(0, 1), weight, bias, y)[0] for h, y in directions]
-        penalties = [part / len(targets[1]) for part in backward]
-        penalties += [penalty for pair in zip(outputs, dropped, strict=True) for penalty in self._penalties(*pair)]
-        state = tuple(part.detach() for part in carried)
-        return Loss(nats, len(targets[0]), state, torch.stack(penalties).sum() if penalties else None)
+        return h[:, -batch.scored :].transpose(0, 1), carried
 
     def _read_backwards(self, batch: WindowBatch, stack: Recurrent) -> tuple[Tensor, Tensor]:
         """Outputs of a stack that reads a window from its end, and the token before each: (T, N, H) and (T*N,).

@@ -23,6 +23,7 @@ from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
 from textseq.tasks import run
 from textseq.tasks.base import Report, Run
+from textseq.tasks.distillation import check_tokenizer
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.language_model.batches import Streams
 from textseq.tasks.language_model.by_label import PASSAGE, label_temperature, passage_count
@@ -234,6 +235,18 @@ class LanguageModelRun(Run[Text, TextGenerator]):
             first=first,
             progress=progress,
         )
+
+    def check_teacher(self, teacher: Checkpoint) -> None:
+        """One with the run's tokenizer, and without a condition or with the run's."""
+        check_tokenizer(teacher, teacher.tokenizer.fingerprint, self.tokenizer.fingerprint)
+        if self.model.config.sampled_softmax:
+            raise TextseqError("--distil-from and --sampled-softmax exclude one another; leave one out")
+        theirs, ours = ((info.labels, info.vector_size) for info in (teacher.info, self.info))
+        if condition_count(teacher.info) and theirs != ours:
+            raise TextseqError(
+                f"--distil-from: expected models without a condition or with that of your data, got {teacher.folder} "
+                "with another; leave it out"
+            )
 
     def init_weights(self, init: Checkpoint) -> str:
         other = TextGenerator.open(init)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from textseq.config.training import TrainingConfig
 from textseq.data.sources import TextData
-from textseq.tasks.language_model.config import DataConfig, LanguageEvaluationConfig, LanguageModelConfig
+from textseq.tasks.language_model.config import (
+    DataConfig,
+    LanguageEvaluationConfig,
+    LanguageModelConfig,
+    LanguageModelTrainingConfig,
+)
 from textseq.tasks.task import Task
 
 LANGUAGE_MODEL = Task(
@@ -18,7 +22,7 @@ textseq-train --text more.txt --from mine         train a model further""",
     source=TextData,
     data_config=DataConfig,
     model_config=LanguageModelConfig,
-    training_config=TrainingConfig,
+    training_config=LanguageModelTrainingConfig,
     evaluation_config=LanguageEvaluationConfig,
     accepts=lambda recipe: bool(recipe.labels),
     predictor="textseq.tasks.language_model.generator:TextGenerator",

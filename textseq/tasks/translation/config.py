@@ -10,7 +10,7 @@ from textseq.config.base import Settings, ranged, rate
 from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.names import AttentionName, CellName
 from textseq.config.tokenizer import NormalizationName, TokenizerConfig, TokenizerName
-from textseq.config.training import TrainingConfig
+from textseq.config.training import DistillationConfig
 from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError
 
@@ -166,6 +166,9 @@ class TranslationModelConfig(Settings):
     """Fraction of the tokens of source and target whose whole embeddings are dropped."""
     label_smoothing: float = rate(0.1)
     """Label smoothing: share of the target probability spread evenly over the vocabulary (Szegedy et al. 2016)."""
+    r_drop: float = ranged(0.0, at_least=0, training_only=True)
+    """R-Drop: read each pair twice, with different dropout, and train both predictions to agree. The value is the
+    weight alpha of their divergence (Liang et al. 2021: 5 for translation). A step takes twice as long. 0: off."""
     scheduled_sampling: float = ranged(0.0, at_least=0, at_most=1, training_only=True)
     """Scheduled sampling: fraction of the decoder's inputs that are its own predictions instead of the reference
     (Bengio et al. 2015; predicted in one pass over the reference, as in Duckworth et al. 2019)."""
@@ -181,7 +184,7 @@ class TranslationModelConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslatorTrainingConfig(TrainingConfig):
+class TranslatorTrainingConfig(DistillationConfig):
     """Training: optimizer, schedule, when to stop, what to write."""
 
     learning_rate: float = ranged(2e-3, above=0)

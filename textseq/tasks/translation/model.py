@@ -26,7 +26,7 @@ from textseq.nn.cells import State, Step, Weights
 from textseq.nn.dropout import Dropout, keep_mask
 from textseq.nn.embedding import Embedding
 from textseq.nn.kernels.inference_weights import Prepare, preparation
-from textseq.nn.kernels.linear_cross_entropy import linear_cross_entropy
+from textseq.nn.kernels.linear_cross_entropy import OutputLayer, Teachers, linear_cross_entropy
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.losses import Loss
 from textseq.nn.recurrent import Recurrent
@@ -101,6 +101,11 @@ class TranslationModel(nn.Module):
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.dropout = Dropout(config.dropout)
 
+    @property
+    def state_parts(self) -> int:
+        """Number of tensors of the decoder's state."""
+        return self.decoder.cell.states
+
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
         """Encode sources.
 
@@ -162,23 +167,44 @@ class TranslationModel(nn.Module):
         logits = self.logits(read.outputs, read.contexts, words)
         return logits.transpose(0, 1), read.attention.transpose(0, 1)
 
-    def loss(self, batch: PairBatch, state: State | None) -> Loss:
-        """The loss of one window of the targets; ``state`` is the decoder's after the previous window."""
+    def loss(self, batch: PairBatch, state: State | None, teachers: Teachers | None = None) -> Loss:
+        """The loss of one window of the targets.
+
+        Args:
+            batch: the window.
+            state: the decoder's after the previous window; not used in a first window.
+            teachers: what other models predict in this window, of ``predictions``.
+        """
+        config, passes = self.config, 1
+        smoothing, r_drop = (config.label_smoothing, config.r_drop) if self.training else (0.0, 0.0)
+        if r_drop:  # both passes of a pair are rows, one after the other
+            passes = 2
+            batch = batch.repeat_rows(passes)
+            state = state and tuple(part.repeat_interleave(passes, dim=1) for part in state)
+            teachers = teachers and teachers.repeated(passes)
+        layer, after = self._read_window(batch, state, scheduled_sampling=self.training)
+        targets = batch.targets.t()[batch.real.t()]
+        nats, penalty = linear_cross_entropy(*layer, targets, smoothing, teachers=teachers, r_drop=r_drop)
+        carried = tuple(part[:, ::passes].detach() for part in after)
+        return Loss(nats / passes, batch.count // passes, carried, penalty)
+
+    def predictions(self, batch: PairBatch, state: State | None) -> tuple[OutputLayer, State]:
+        """What this model, as a teacher, predicts of the targets of a window, and the state before the next window."""
+        return self._read_window(batch, state)
+
+    def _read_window(
+        self, batch: PairBatch, state: State | None, *, scheduled_sampling: bool = False
+    ) -> tuple[OutputLayer, State]:
+        """The output layer with its input at every real target, ordered (T, N); the state before the next window."""
         memory, start = self.encode(batch.source, batch.source_lengths)
         if not batch.first and state:
             start = state
         inputs = batch.inputs
-        if self.training and self.config.scheduled_sampling:
+        if scheduled_sampling and self.config.scheduled_sampling:
             inputs = self._sample_inputs(batch, memory, start)
         words, read = self.decode(inputs, memory, start)
-        real = batch.real.t()
-        read_out = self.read_out(read.outputs, read.contexts, words)[real]
-        smoothing = self.config.label_smoothing if self.training else 0.0
-        nats, penalty = linear_cross_entropy(
-            read_out, self.output.weight, self.output.bias, batch.targets.t()[real], smoothing
-        )
-        carried = () if batch.last else tuple(part.detach() for part in read.state)
-        return Loss(nats, batch.count, carried, penalty)
+        x = self.read_out(read.outputs, read.contexts, words)[batch.real.t()]
+        return OutputLayer(x, self.output.weight, self.output.bias), () if batch.last else read.state
 
     @torch.no_grad()
     def _sample_inputs(self, batch: PairBatch, memory: Memory, state: State) -> Tensor:

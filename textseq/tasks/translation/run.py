@@ -27,6 +27,7 @@ from textseq.io.paths import cache_folder
 from textseq.metrics.translation import bleu
 from textseq.tasks import run
 from textseq.tasks.base import Report, Run
+from textseq.tasks.distillation import check_tokenizer
 from textseq.tasks.initialization import Rows, check_shape, copy_weights
 from textseq.tasks.predictor import Metrics
 from textseq.tasks.translation.augment import Augmentation
@@ -213,6 +214,17 @@ class TranslationRun(Run[PairDataset, Translator]):
     def _translated(self, sentences: Sequence[str]) -> list[str]:
         with _without_notes():
             return [one.text for one in self.predictor().translate(sentences, attention=False, num_beams=1)]
+
+    def check_teacher(self, teacher: Checkpoint) -> None:
+        """One with the run's vocabularies and languages."""
+        check_tokenizer(teacher, self.load_tokenizer(teacher).fingerprint, self.tokenizer.fingerprint)
+        theirs, ours = ((info.source_language, info.target_language) for info in (teacher.info, self.info))
+        if theirs != ours:
+            raise TextseqError(
+                "--distil-from: expected translators from {} to {}, got {} from {} to {}; name another".format(
+                    *ours, teacher.folder, *theirs
+                )
+            )
 
     def init_weights(self, init: Checkpoint) -> str:
         other = Translator.open(init)

@@ -28,6 +28,11 @@ class Vocabularies:
         return self.source is self.target
 
     @property
+    def fingerprint(self) -> str:
+        """Those of both tokenizers: equal for vocabularies that encode alike."""
+        return f"{self.source.fingerprint} {self.target.fingerprint}"
+
+    @property
     def eos_ids(self) -> tuple[int, int]:
         """The end-of-sentence ids of source and target: the first id after each vocabulary."""
         return self.source.size, self.target.size
