@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, linear
+from torch.nn.functional import cross_entropy, linear
 
 from textseq.nn.kernels import linear_cross_entropy as losses
 from textseq.nn.kernels.linear_cross_entropy import (
@@ -115,37 +115,26 @@ def others(rows: int, share: float) -> Teachers:
     )
 
 
-def plain_loss(
-    given: tuple[Tensor, ...], targets: Tensor, smoothing: float, teachers: Teachers | None, r_drop: float
-) -> Tensor:
+def plain_loss(given: tuple[Tensor, ...], targets: Tensor, smoothing: float, teachers: Teachers | None) -> Tensor:
     """The mean loss from the papers' equations, with all logits."""
     logits = linear(*given)
     loss = cross_entropy(logits, targets, label_smoothing=smoothing)
     if teachers is not None:
         p = torch.stack([linear(*layer).softmax(dim=1) for layer in teachers.layers]).mean(dim=0)
         loss = (1 - teachers.share) * loss + teachers.share * cross_entropy(logits, p)
-    if r_drop:
-        log_p = logits.log_softmax(dim=1)
-        one, two = log_p[::2], log_p[1::2]
-        both = kl_div(one, two, reduction="sum", log_target=True) + kl_div(two, one, reduction="sum", log_target=True)
-        # the paper's loss is the sum of both passes, here it is their mean
-        loss = loss + r_drop * both / 2 / len(targets)
     return loss
 
 
 @SMOOTHING
 @pytest.mark.parametrize("share", [None, 0.4, 1.0])
-@pytest.mark.parametrize("r_drop", [0.0, 3.0])
 @pytest.mark.parametrize("rows", [2, losses.BLOCK + 2 * losses.ROWS + 4])
-def test_teachers_and_a_second_pass_are_learned_as_the_papers_say(
-    rows: int, smoothing: float, share: float | None, r_drop: float
-) -> None:
+def test_teachers_are_learned_as_the_papers_say(rows: int, smoothing: float, share: float | None) -> None:
     given, targets = drawn(rows)
     teachers = None if share is None else others(rows, share)
-    nats, penalty = linear_cross_entropy(*given, targets, smoothing, teachers=teachers, r_drop=r_drop)
+    nats, penalty = linear_cross_entropy(*given, targets, smoothing, teachers=teachers)
     torch.testing.assert_close(nats, cross_entropy(linear(*given), targets, reduction="sum"))
-    assert (penalty is None) == (not smoothing and share is None and not r_drop)
-    found, wanted = mean(nats, penalty, rows), plain_loss(given, targets, smoothing, teachers, r_drop)
+    assert (penalty is None) == (not smoothing and share is None)
+    found, wanted = mean(nats, penalty, rows), plain_loss(given, targets, smoothing, teachers)
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(torch.autograd.grad(found, given), torch.autograd.grad(wanted, given))
 
@@ -158,25 +147,14 @@ def test_of_a_teacher_that_is_the_model_itself_there_is_nothing_to_learn() -> No
         assert gradient.abs().max() < 1e-12
 
 
-def test_two_equal_passes_have_nothing_to_agree_on() -> None:
-    (x, weight, bias), targets = drawn(5)
-    given, twice = (x.repeat_interleave(2, dim=0), weight, bias), targets.repeat_interleave(2)
-    nats, penalty = linear_cross_entropy(*given, twice, r_drop=5.0)
-    assert penalty is not None and penalty.item() == pytest.approx(0, abs=1e-12)
-    torch.testing.assert_close(
-        torch.autograd.grad(nats / 10 + penalty, (x, weight, bias)),
-        torch.autograd.grad(cross_entropy(linear(x, weight, bias), targets), (x, weight, bias)),
-    )
-
-
-def test_with_teachers_and_a_second_pass_bfloat16_is_nearly_the_same() -> None:
+def test_with_teachers_bfloat16_is_nearly_the_same() -> None:
     torch.set_default_dtype(torch.float32)
     rows = MANY + 1
     given, targets = drawn(rows)
     teachers = others(rows, 0.5)
-    exact = mean(*linear_cross_entropy(*given, targets, 0.1, teachers=teachers, r_drop=1.0), rows)
+    exact = mean(*linear_cross_entropy(*given, targets, 0.1, teachers=teachers), rows)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = mean(*linear_cross_entropy(*given, targets, 0.1, teachers=teachers, r_drop=1.0), rows)
+        rough = mean(*linear_cross_entropy(*given, targets, 0.1, teachers=teachers), rows)
     assert rough.item() == pytest.approx(exact.item(), rel=0.01)
     for one, other in zip(*(torch.autograd.grad(total, given) for total in (rough, exact)), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0.03 * float(other.abs().max()))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear, nll_loss
+from torch.nn.functional import cross_entropy
 
 import textseq
 from textseq.errors import TextseqError
@@ -125,10 +125,8 @@ def pairs_batch() -> PairBatch:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("r_drop", [0.0, 2.0])
-def test_teachers_of_a_translator_keep_their_state_from_window_to_window(r_drop: float) -> None:
-    """Also where each pair is read twice."""
-    student = translation_model(1, r_drop=r_drop)
+def test_teachers_of_a_translator_keep_their_state_from_window_to_window() -> None:
+    student = translation_model(1)
     teachers = [translation_model(2, num_decoder_layers=2).eval(), translation_model(3, cell="lstm").eval()]
     batch = pairs_batch()
     parts = [window(batch, *cut) for cut in ((0, 3), (3, 4), (4, None))]
@@ -161,38 +159,6 @@ def test_teachers_learn_nothing_and_are_no_part_of_the_module() -> None:
     torch.autograd.backward(loss.nats / loss.count + loss.penalty)
     assert all(weight.grad is None for weight in teacher.parameters())
     assert all(weight.grad is not None for weight in student.parameters())
-
-
-# R-Drop
-
-
-@pytest.mark.usefixtures("float64")
-def test_r_drop_without_dropout_changes_nothing() -> None:
-    batch = pairs_batch()
-    once, twice = (translation_model(1, r_drop=r_drop).loss(batch, None) for r_drop in (0.0, 5.0))
-    assert once.penalty is None and twice.penalty is not None
-    assert twice.penalty.item() == pytest.approx(0, abs=1e-12) and twice.count == once.count
-    torch.testing.assert_close(twice.nats, once.nats)
-
-
-@pytest.mark.usefixtures("float64")
-def test_r_drop_reads_each_pair_with_two_dropouts_and_measures_their_divergence() -> None:
-    batch = pairs_batch()
-    model = translation_model(1, r_drop=4.0, dropout=0.5)
-    torch.manual_seed(5)
-    loss = model.loss(batch, None)
-    torch.manual_seed(5)
-    layer, _ = model.predictions(batch.repeat_rows(2), None)
-    log_p = linear(*layer).log_softmax(dim=1)
-    one, two = log_p[::2], log_p[1::2]
-    assert not torch.equal(one, two)
-    both = (one.exp() - two.exp()) * (one - two)
-    assert loss.penalty is not None
-    torch.testing.assert_close(loss.penalty, 4.0 / 4 * both.sum() / batch.count)
-    right = batch.targets.t()[batch.real.t()]
-    torch.testing.assert_close(loss.nats, sum(nll_loss(part, right, reduction="sum") for part in (one, two)) / 2)
-    model.eval()
-    assert model.loss(batch, None).penalty is None
 
 
 # Runs
@@ -352,7 +318,7 @@ def test_translators_learn_from_translators(home: Path) -> None:
             "pairs": ["toy.en", "toy.de"],
             "source": "en",
             "target": "de",
-            "model": replace(TRANSLATION, r_drop=1.0, dropout=0.1),
+            "model": TRANSLATION,
             "data": PairConfig(tokenizer="word", batch_size=8),
             "training": TranslatorTrainingConfig(distil_from=teachers, max_steps=3, **QUICK),
             "report": lambda line: None,

@@ -1,7 +1,7 @@
 """Output layer and cross-entropy in one, without all logits in memory; and the sampled softmax.
 
-Besides the correct token a row can be trained on the distribution of other models (distillation) and on agreement with
-a second pass (R-Drop); both need the logits too, and are computed while they are in the cache.
+Besides the correct token a row can be trained on the distribution of other models (distillation), which is computed
+while the logits are in the cache.
 """
 
 from __future__ import annotations
@@ -43,12 +43,6 @@ class Teachers(NamedTuple):
     share: float
     """Of the probability that the model is trained on: the rest is the text's."""
 
-    def repeated(self, times: int) -> Teachers:
-        """The same with every row so many times, one after the other."""
-        return self._replace(
-            layers=tuple(layer._replace(x=layer.x.repeat_interleave(times, dim=0)) for layer in self.layers)
-        )
-
 
 def linear_cross_entropy(
     x: Tensor,
@@ -56,9 +50,7 @@ def linear_cross_entropy(
     bias: Tensor,
     targets: Tensor,
     smoothing: float = 0.0,
-    *,
     teachers: Teachers | None = None,
-    r_drop: float = 0.0,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute an output layer and its cross-entropy in one, without the logits of all rows in memory.
 
@@ -73,12 +65,9 @@ def linear_cross_entropy(
             section 7).
         teachers: models whose mean distribution is learned as well as the targets, by its share (Hinton et al. 2015,
             section 2, at temperature 1; the word-level distillation of Kim and Rush 2016, section 3.1).
-        r_drop: alpha of R-Drop (Liang et al. 2021, section 2), where rows 2i and 2i + 1 are two passes over the
-            same input, with different dropout: alpha / 4 times the sum of both Kullback-Leibler divergences is added to
-            the mean of both cross-entropies.
 
     Returns:
-        The summed cross-entropy in nats, and with any of the last three a penalty, else None: the mean loss that is
+        The summed cross-entropy in nats, and with either of the last two a penalty, else None: the mean loss that is
         trained on is the mean of the first plus the penalty, and the gradient is right only for this sum.
 
     Example::
@@ -92,9 +81,9 @@ def linear_cross_entropy(
         chunks = zip(*(torch.split(whole, _rows(x.device, len(weight))) for whole in (x, targets)), strict=True)
         return torch.stack([summed_nats(linear(part, weight, bias), correct) for part, correct in chunks]).sum(), None
     rest = 1 - teachers.share if teachers else 1.0
-    aims = _Aims(targets, smoothing * rest, teachers, r_drop)
+    aims = _Aims(targets, smoothing * rest, teachers)
     nats, penalty = _LinearCrossEntropy.apply(x, weight, bias, aims)  # type: ignore[no-untyped-call]
-    return nats, penalty if smoothing or teachers or r_drop else None
+    return nats, penalty if smoothing or teachers else None
 
 
 def sampled_output(weight: Tensor, bias: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,7 +133,6 @@ class _Aims(NamedTuple):
     smoothing: float
     """Share of the whole probability."""
     teachers: Teachers | None
-    r_drop: float
 
 
 class _Context(FunctionCtx):
@@ -155,16 +143,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, aims: _Aims) -> tuple[Tensor, Tensor]:
         dtype, size, count = product_dtype(weight), len(weight), len(x)
-        smoothing, r_drop = aims.smoothing, aims.r_drop
+        smoothing = aims.smoothing
         layers, share = aims.teachers or Teachers((), 0.0)
         group = _rows(x.device, size)
         narrow, narrow_bias = weight.to(dtype), bias.to(dtype)
         inputs, correct = _padded(x.to(dtype)), _padded(aims.targets).unsqueeze(1)
         teachers = [OutputLayer(_padded(x.to(dtype)), w.to(dtype), b.to(dtype)) for x, w, b in layers]
         d_x, d_weight, d_bias = torch.empty_like(inputs), torch.zeros_like(weight), torch.zeros_like(bias)
-        target_logit, target_p, taught_logit, divergence = (
-            torch.zeros_like(correct, dtype=dtype) for _ in range(4)
-        )  # logit and probability of the target; mean logit under the teachers; both divergences of two passes
+        target_logit, target_p, taught_logit = (
+            torch.empty_like(correct, dtype=dtype) for _ in range(3)
+        )  # logit and probability of the target; the share of the teachers times the mean logit under them
         with torch.autocast(x.device.type, enabled=False):
             for start in range(0, len(inputs), BLOCK):
                 end = min(start + BLOCK, len(inputs))
@@ -177,15 +165,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     torch.softmax(logits, dim=1, out=p)
                     target_logit[rows] = logits.gather(1, correct[rows])
                     target_p[rows] = p.gather(1, correct[rows])
-                    if r_drop:
-                        pull, divergence[rows] = _pull_together(logits, p)
                     if share:
                         taught = share * _mean_p(teachers, rows)
                         taught_logit[rows] = (taught * logits).sum(dim=1, keepdim=True)
                         p -= taught
                     p.scatter_(1, correct[rows], p.gather(1, correct[rows]) + (smoothing + share - 1))
-                    if r_drop:
-                        p.add_(pull, alpha=r_drop / 2)
                 gradient[max(count - start, 0) :] = 0
                 d_x[block] = gradient @ narrow
                 d_weight += gradient.t() @ inputs[block]
@@ -193,7 +177,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             exact = _exact(x)
             log_p = target_p[:count].to(exact).clamp_min(TINY).log()
             nats, total = -log_p.sum(), target_logit[:count].to(exact) - log_p  # log of the softmax's sum
-            penalty = r_drop / 4 * divergence[:count].to(exact).sum()
+            penalty = torch.zeros_like(nats)
             if share:
                 penalty += (share * (total + log_p) - taught_logit[:count].to(exact)).sum()
             d_x = d_x[:count].to(x.dtype)
@@ -221,19 +205,3 @@ def _padded(rows: Tensor) -> Tensor:
 def _mean_p(layers: Sequence[OutputLayer], rows: slice) -> Tensor:
     """The mean of the distributions of several models for some rows."""
     return torch.stack([torch.addmm(b, x[rows], weight.t()).softmax(dim=1) for x, weight, b in layers]).mean(dim=0)
-
-
-def _pull_together(logits: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of KL(p, p') + KL(p', p) for the logits of each of two passes (M, V), and its sum (M, 1).
-
-    Rows 2i and 2i + 1 are the passes. With z - z' = d, log p - log p' is d minus a constant of the row, so that the
-    gradient of KL(p, p') is p (d - E_p d), and that of KL(p', p) is p - p'.
-    """
-
-    def other(rows: Tensor) -> Tensor:
-        return rows.view(-1, 2, rows.shape[1]).flip(1).view_as(rows)
-
-    apart, p_other = logits - other(logits), other(p)
-    gap = p - p_other
-    pull = p * (apart - (p * apart).sum(dim=1, keepdim=True)) + gap
-    return pull, (gap * apart).sum(dim=1, keepdim=True)

@@ -81,11 +81,6 @@ class PairBatch(RowBatch):
             count=int(real.sum()),
         )
 
-    def repeat_rows(self, times: int) -> PairBatch:
-        """Every pair so many times, one after the other."""
-        whole = {name: getattr(self, name).repeat_interleave(times, dim=0) for name in (*self.MOVED, "source_lengths")}
-        return replace(self, **whole, count=self.count * times)
-
 
 def pair_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], eos_ids: tuple[int, int]) -> PairBatch:
     """The batch of some sentence pairs, with their whole targets.

@@ -166,9 +166,6 @@ class TranslationModelConfig(Settings):
     """Fraction of the tokens of source and target whose whole embeddings are dropped."""
     label_smoothing: float = rate(0.1)
     """Label smoothing: share of the target probability spread evenly over the vocabulary (Szegedy et al. 2016)."""
-    r_drop: float = ranged(0.0, at_least=0, training_only=True)
-    """R-Drop: read each pair twice, with different dropout, and train both predictions to agree. The value is the
-    weight alpha of their divergence (Liang et al. 2021: 5 for translation). A step takes twice as long. 0: off."""
     scheduled_sampling: float = ranged(0.0, at_least=0, at_most=1, training_only=True)
     """Scheduled sampling: fraction of the decoder's inputs that are its own predictions instead of the reference
     (Bengio et al. 2015; predicted in one pass over the reference, as in Duckworth et al. 2019)."""

@@ -175,18 +175,11 @@ class TranslationModel(nn.Module):
             state: the decoder's after the previous window; not used in a first window.
             teachers: what other models predict in this window, of ``predictions``.
         """
-        config, passes = self.config, 1
-        smoothing, r_drop = (config.label_smoothing, config.r_drop) if self.training else (0.0, 0.0)
-        if r_drop:  # both passes of a pair are rows, one after the other
-            passes = 2
-            batch = batch.repeat_rows(passes)
-            state = state and tuple(part.repeat_interleave(passes, dim=1) for part in state)
-            teachers = teachers and teachers.repeated(passes)
         layer, after = self._read_window(batch, state, scheduled_sampling=self.training)
         targets = batch.targets.t()[batch.real.t()]
-        nats, penalty = linear_cross_entropy(*layer, targets, smoothing, teachers=teachers, r_drop=r_drop)
-        carried = tuple(part[:, ::passes].detach() for part in after)
-        return Loss(nats / passes, batch.count // passes, carried, penalty)
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        nats, penalty = linear_cross_entropy(*layer, targets, smoothing, teachers)
+        return Loss(nats, batch.count, tuple(part.detach() for part in after), penalty)
 
     def predictions(self, batch: PairBatch, state: State | None) -> tuple[OutputLayer, State]:
         """What this model, as a teacher, predicts of the targets of a window, and the state before the next window."""
