@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -244,7 +245,7 @@ def test_teachers_that_do_not_fit_are_refused(home: Path) -> None:
     judge = ClassifierConfig(hidden_size=4, embedding_size=4)
     textseq.train_classifier(labelled="texts.csv", name="judge", model=judge, training=quick, report=lambda line: None)
     cases: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
-        (("nobody",), {}, "nobody"),
+        (("nobody",), {}, "--distil-from: unknown model 'nobody'"),
         (("judge",), {}, "--distil-from: expected a language model, got .*judge.*, which is for classification"),
         (("few",), {}, "--distil-from: expected data that .*few.* knows, got .*; train it further"),
         (("cats", "words"), {}, "expected models with the tokenizer of this run, got .*words.*, which has another"),
@@ -297,6 +298,9 @@ def test_a_teacher_that_has_changed_or_is_gone_is_missed_when_the_run_is_resumed
         textseq.resume("student", training=replace(longer, distil_from=()))
     train("teacher", steps=4, overwrite=True)
     with pytest.raises(TextseqError, match=r"learns from \(teacher\) are not those that it began with; restore them"):
+        textseq.resume("student", training=longer)
+    shutil.rmtree(home / "runs/teacher")
+    with pytest.raises(TextseqError, match="--distil-from: unknown model 'teacher'"):
         textseq.resume("student", training=longer)
 
 

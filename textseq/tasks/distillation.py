@@ -89,7 +89,10 @@ def load_teacher(name: str, task: Task) -> Checkpoint:
     Raises:
         TextseqError: there is no such model, or it is of another task.
     """
-    saved = checkpoint.load_latest(lambda: find_model(name))
+    try:
+        saved = checkpoint.load_latest(lambda: find_model(name))
+    except TextseqError as error:
+        raise TextseqError(f"--distil-from: {error}") from error
     if saved.info.task != task.name:
         raise TextseqError(
             f"--distil-from: expected {task.noun}, got {saved.folder}, which is for {saved.info.task}; name another"
