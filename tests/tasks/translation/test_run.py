@@ -21,7 +21,6 @@ from textseq.checkpoints.checkpoint import read_tensors
 from textseq.checkpoints.model_card import model_card
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo, read_info, read_json
 from textseq.checkpoints.registry import newest
-from textseq.config.training import TrainingConfig
 from textseq.data.sources import PairData
 from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
@@ -426,7 +425,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_replaced(
             name="mine",
             model=model,
             data=batching,
-            training=TrainingConfig.from_dict({**training(2).to_dict(), **settings}, where="here"),
+            training=TranslatorTrainingConfig.from_dict({**training(2).to_dict(), **settings}, where="here"),
             overwrite=True,
         )
     assert [path.name for path in (home / "runs" / "mine").iterdir()] == ["old.txt"]

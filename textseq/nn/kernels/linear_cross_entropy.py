@@ -25,7 +25,13 @@ def summed_nats(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class OutputLayer(NamedTuple):
-    """An output layer and what it reads."""
+    """An output layer and what it reads.
+
+    Example::
+
+        layer = nn.OutputLayer(y.flatten(0, 1), output.weight, output.bias)  # of y (N, T, H)
+        logits = linear(*layer)  # (N * T, V)
+    """
 
     x: Tensor
     """(M, E)."""
@@ -36,7 +42,15 @@ class OutputLayer(NamedTuple):
 
 
 class Teachers(NamedTuple):
-    """Other models over the same vocabulary that a model learns from (distillation)."""
+    """Other models over the same vocabulary that a model learns from (distillation).
+
+    Example::
+
+        with torch.no_grad():
+            y, _ = large(x)
+        layer = nn.OutputLayer(y.flatten(0, 1), large_output.weight, large_output.bias)
+        nats, penalty = nn.linear_cross_entropy(h, weight, bias, targets, teachers=nn.Teachers((layer,), share=0.5))
+    """
 
     layers: tuple[OutputLayer, ...]
     """Each with its own E; no gradient goes through them."""
