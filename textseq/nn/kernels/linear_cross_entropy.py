@@ -47,7 +47,7 @@ class Teachers(NamedTuple):
     Example::
 
         with torch.no_grad():
-            y, _ = large(x)
+            y, _ = large(x)  # (N, T, H)
         layer = nn.OutputLayer(y.flatten(0, 1), large_output.weight, large_output.bias)
         nats, penalty = nn.linear_cross_entropy(h, weight, bias, targets, teachers=nn.Teachers((layer,), share=0.5))
     """
