@@ -60,6 +60,8 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
     mean = f", the mean of the weights of steps {', '.join(map(str, info.average_of))}" if info.average_of else ""
     name = visible(name).replace("\n", " ")
     text = describe(name, info)
+    teachers = info.training.get("distil_from")
+    taught_by = ", ".join(map(str, teachers)) if isinstance(teachers, list | tuple) else ""
     tables = {"model": info.model, "data": info.data, "training": info.training}
     lines = [
         *front_matter(name, info, text.pipeline),
@@ -80,6 +82,7 @@ def model_card(name: str, info: ModelInfo, model: nn.Module, describe: Describe)
         "## Training data",
         f"- Corpus: {markdown(info.corpus.name)}. Licence of the text: {markdown(info.corpus.licence)}.",
         *map(markdown, text.trained_on),
+        *([f"- It learned from other models too: {markdown(taught_by)}."] if taught_by else []),
         f"- Steps of this checkpoint: {info.step}{mean}.",
         *_made_with(info.made_with),
         "",

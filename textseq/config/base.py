@@ -89,6 +89,9 @@ class Settings:
             if key not in names:
                 raise unknown(f"setting in {where}", key, names)
         hints = _hints(cls)
+        for key, value in values.items():
+            if typing.get_origin(hints[key]) is tuple and not isinstance(value, (list, tuple)):
+                raise TextseqError(f"{flag_of(key)} in {where}: expected a list, got {_shown(value)}")
         return cls(**{key: _converted(value, hints[key]) for key, value in values.items()})
 
     def to_dict(self) -> dict[str, object]:

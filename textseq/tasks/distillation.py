@@ -110,16 +110,25 @@ def load_teachers(names: Sequence[str], task: Task, run: Path, *, known: Sequenc
         known: fingerprints of the models that it began with; none for a new run.
 
     Raises:
-        TextseqError: as ``load_teacher``; the run itself is among them, or one has changed since it began.
+        TextseqError: as ``load_teacher``; the run itself is among them, or they are not those that it began with.
     """
-    saved = [load_teacher(name, task) for name in names]
+    saved = []
+    for name in names:
+        try:
+            saved.append(load_teacher(name, task))
+        except TextseqError as error:
+            if not known:
+                raise
+            raise TextseqError(
+                f"{error}; {run} learns from it: name it with --distil-from where it is now, or start a new run"
+            ) from error
     for name, teacher in zip(names, saved, strict=True):
         if run.resolve() in teacher.folder.resolve().parents:
             raise TextseqError(f"--distil-from: expected other models than the run itself, got {name}; set --name")
     if known and fingerprints(saved) != tuple(known):
         raise TextseqError(
-            f"the models that {run} learns from ({', '.join(names)}) are not those that it began with; restore them, "
-            "or start a new run"
+            f"--distil-from: expected the models that {run} began with, got {' '.join(names)} with other weights; name "
+            "those, or start a new run"
         )
     return saved
 
@@ -133,6 +142,7 @@ def check_tokenizer(teacher: Checkpoint, theirs: str, ours: str) -> None:
     """Raise a TextseqError if the tokenizer of a teacher has another fingerprint than that of the run."""
     if theirs != ours:
         raise TextseqError(
-            f"--distil-from: expected models with the tokenizer of this run, got {teacher.folder}, which has another; "
-            "leave it out, or train it with the same data and tokenizer"
+            f"--distil-from: expected models with the tokens of this run, got {teacher.folder}, whose tokens differ; "
+            "leave it out, or train it with the same data and tokenizer (--from adds tokens that are new in your data, "
+            "and --new-vocabulary replaces them)"
         )

@@ -199,12 +199,15 @@ def resume(
             )
         before = task.training_config.from_dict(saved.info.training, where=where)
         training = checked_training(task, training or before)
-        for setting in ("optimizer", "best_by", "distil_from"):
-            value, asked = (getattr(settings, setting, ()) for settings in (before, training))
+        for setting in ("optimizer", "best_by"):
+            value, asked = getattr(before, setting), getattr(training, setting)
             if value != asked:
                 flag = setting.replace("_", "-")
-                was, got = (" ".join(one) or "none" if isinstance(one, tuple) else one for one in (value, asked))
-                raise TextseqError(f"--{flag}: {folder} was started with {was}, got {got}; leave it out")
+                raise TextseqError(f"--{flag}: {folder} was started with {value}, got {asked}; leave it out")
+        names = teacher_names(training)
+        if len(names) != len(saved.info.teachers):  # others must have the same weights
+            was, got = " ".join(teacher_names(before)) or "none", " ".join(names) or "none"
+            raise TextseqError(f"--distil-from: {folder} was started with {was}, got {got}; leave it out")
         run_class = task.run_class()
         dataset = keep_labels(dataset, saved.info)
         info = replace(saved.info, training=training.to_dict())
