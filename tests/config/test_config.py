@@ -301,3 +301,55 @@ def test_shapes_keep_what_weights_depend_on(kind: type[ClassifierConfig] | type[
     fields = {item.name: bool(item.metadata.get("training_only")) for item in dataclasses.fields(kind)}
     assert {name for name, training_only in fields.items() if not training_only} == weights & set(fields)
     assert kind(hidden_size=7, dropout=0.9).shape() == kind(hidden_size=7).shape() != kind().shape()
+
+
+SETTINGS_THAT_NEED_OTHERS = [
+    (TrainingConfig(plateau_patience=5), "--plateau-patience has no effect without --schedule plateau"),
+    (TrainingConfig(average_count=3), "--average-count has no effect without --average last or --average best"),
+    (TrainingConfig(optimizer="adagrad", beta2=0.9),
+     "--beta2 has no effect without --optimizer adamw or --optimizer rmsprop"),
+    (TranslatorTrainingConfig(distil_share=0.9), "--distil-share has no effect without --distil-from"),
+    (PairConfig(augment_rate=0.5), "--augment-rate has no effect without --augment"),
+    (PairConfig(batch_tokens=100, batch_size=7), "--batch-size has no effect with --batch-tokens 100"),
+    (TranslationModelConfig(attention="general", attention_size=7),
+     "--attention-size has no effect without --attention additive"),
+    (TaggerConfig(output="crf", frames=2), "--frames has no effect without --output ctc or --output auto"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "sentence"), SETTINGS_THAT_NEED_OTHERS, ids=lambda value: str(value)[:40])
+def test_a_setting_without_the_one_that_it_needs_is_named(settings: Settings, sentence: str) -> None:
+    assert settings.without_effect() == [sentence]
+    name = sentence.split()[0].removeprefix("--").replace("-", "_")
+    usual = {item.name: item.default for item in dataclasses.fields(settings)}[name]
+    assert dataclasses.replace(settings, **{name: usual}).without_effect() == []
+
+
+def test_a_setting_with_the_one_that_it_needs_is_not_named() -> None:
+    acting: list[Settings] = [
+        TrainingConfig(schedule="plateau", plateau_patience=5, average="last", average_count=3),
+        TrainingConfig(optimizer="sgd", momentum=0.5),
+        TranslatorTrainingConfig(distil_from=("mine",), distil_share=0.9),
+        PairConfig(augment=("lower",), augment_rate=0.5, batch_size=7),
+        TranslationModelConfig(attention_size=7),
+        TaggerConfig(frames=2),
+    ]
+    assert [settings.without_effect() for settings in acting] == [[]] * len(acting)
+
+
+@EVERY_CLASS
+def test_settings_need_others_that_there_are(kind: type[Settings]) -> None:
+    items = {item.name: item for item in dataclasses.fields(kind)}
+    for item in items.values():
+        other, values = item.metadata.get("only_with", (item.name, ()))
+        for value in values:
+            assert getattr(make(kind, items[other], value), other) == value
+
+
+def test_a_list_is_as_good_as_a_tuple() -> None:
+    names = ["upper", "lower"]
+    assert PairConfig(augment=names) == PairConfig(augment=("upper", "lower"))  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match="value of --augment"):
+        PairConfig(augment=["loud"])  # type: ignore[arg-type]
+    with pytest.raises(TextseqError, match="--augment: expected tuple, got 'lower'"):
+        PairConfig(augment="lower")  # type: ignore[arg-type]

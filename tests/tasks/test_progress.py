@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -82,6 +83,15 @@ def test_lines_go_to_stderr_by_default_and_a_resumed_run_says_where_it_goes_on(
     assert "the model is in" in err
     textseq.resume("text", training=TrainingConfig(max_steps=3))
     assert "resumed at step 2, after 0.0 minutes of training" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("train", TRAIN, ids=lambda train: train.__name__)
+def test_settings_without_effect_are_named(train: Callable[..., None]) -> None:
+    lines: list[str] = []
+    train(training=replace(TRAINING, plateau_patience=5), report=lines.append)
+    assert [line for line in lines if "has no effect" in line] == [
+        "note: --plateau-patience has no effect without --schedule plateau"
+    ]
 
 
 def test_progress_can_be_silenced(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

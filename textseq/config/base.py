@@ -39,9 +39,20 @@ def ranged(
     above: float | None = None,
     below: float | None = None,
     training_only: bool = False,
+    only_with: tuple[str, tuple[object, ...]] | None = None,
 ) -> Value:
-    """A field with a default, the bounds that ``Settings`` checks, and whether it acts in training only."""
-    metadata = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
+    """A field of ``Settings``.
+
+    Args:
+        default: its default.
+        at_least: a bound that ``Settings`` checks, as are the next three.
+        at_most: another.
+        above: another.
+        below: another.
+        training_only: whether it acts in training only.
+        only_with: another field and those of its values with which this one has an effect; () for any but an empty one.
+    """
+    metadata = {"at_least": at_least, "at_most": at_most, "above": above, "below": below, "only_with": only_with}
     metadata["training_only"] = training_only or None
     item: Value = field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
     return item
@@ -57,7 +68,7 @@ class Settings:
     """The base of every settings class: checks its fields, and reads and writes plain data."""
 
     def __post_init__(self) -> None:
-        """Check types, choices and ranges.
+        """Make tuples of lists where they are meant, and check types, choices and ranges.
 
         Raises:
             TextseqError: a value of the wrong type, not among the choices, or out of range.
@@ -65,6 +76,9 @@ class Settings:
         hints = _hints(type(self))
         for item in dataclasses.fields(self):
             value, flag = getattr(self, item.name), flag_of(item.name)
+            if isinstance(value, list) and typing.get_origin(hints[item.name]) is tuple:
+                value = tuple(value)
+                object.__setattr__(self, item.name, value)
             choices = choices_of(hints[item.name])
             if choices is not None:
                 if not isinstance(value, Hashable) or value not in choices:
@@ -92,11 +106,25 @@ class Settings:
         for key, value in values.items():
             if typing.get_origin(hints[key]) is tuple and not isinstance(value, (list, tuple)):
                 raise TextseqError(f"{flag_of(key)} in {where}: expected a list, got {_shown(value)}")
-        return cls(**{key: _converted(value, hints[key]) for key, value in values.items()})
+        return cls(**{key: _as_float(value, hints[key]) for key, value in values.items()})
 
     def to_dict(self) -> dict[str, object]:
         """The settings as plain data, for JSON."""
         return dataclasses.asdict(self)
+
+    def without_effect(self) -> list[str]:
+        """What was changed and does nothing, as another setting is not as it would have to be; a sentence for each."""
+        sentences = []
+        for item in dataclasses.fields(self):
+            other, values = item.metadata.get("only_with", ("", ()))
+            if not other or getattr(self, item.name) == item.default:
+                continue
+            got = getattr(self, other)
+            if got not in values if values else not got:
+                wanted = " or ".join(f"{flag_of(other)} {value}" for value in values) or flag_of(other)
+                needs = f"with {flag_of(other)} {got}" if None in values else f"without {wanted}"
+                sentences.append(f"{flag_of(item.name)} has no effect {needs}")
+        return sentences
 
     def shape(self) -> Self:
         """The settings with training-only fields at their defaults: equal if the weights have equal shapes."""
@@ -124,10 +152,8 @@ def choices_of(hint: object) -> Collection[object] | None:
     return typing.get_args(hint) if typing.get_origin(hint) is Literal else REGISTERED.get(hint)
 
 
-def _converted(value: object, hint: object) -> object:
-    """Convert an integer for a float field (``dropout = 0`` in a recipe), and a list for a tuple."""
-    if isinstance(value, list) and typing.get_origin(hint) is tuple:
-        return tuple(value)
+def _as_float(value: object, hint: object) -> object:
+    """The float for an integer where a float is meant, such as ``dropout = 0`` in a recipe."""
     wants_float = hint is float or float in typing.get_args(hint)
     return float(value) if wants_float and type(value) is int and abs(value) <= LARGEST else value
 
@@ -136,12 +162,13 @@ def _check_type(flag: str, value: object, hint: object) -> None:
     if typing.get_origin(hint) is Mapping:
         _check_numbers(flag, value)
         return
-    words = [word for part in typing.get_args(hint) for word in typing.get_args(part)]  # such as "auto" for a number
-    if value in words:
-        return
+    words: list[str] = []
     if typing.get_origin(hint) is tuple:
         types: tuple[type, ...] = (tuple,)
     else:
+        words = [word for part in typing.get_args(hint) for word in typing.get_args(part)]  # "auto" for a number
+        if value in words:
+            return
         types = tuple(t for t in (typing.get_args(hint) or (hint,)) if isinstance(t, type))
     if float in types:
         types += (int,)

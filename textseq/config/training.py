@@ -40,16 +40,16 @@ class TrainingConfig(Settings):
     """Peak learning rate, reached at the end of the warm-up."""
     weight_decay: float = ranged(0.0, at_least=0)
     """Weight decay (decoupled in AdamW)."""
-    momentum: float = ranged(0.9, at_least=0, below=1)
+    momentum: float = ranged(0.9, at_least=0, below=1, only_with=("optimizer", ("adamw", "sgd", "rmsprop")))
     """Momentum of SGD and RMSprop; beta1 of AdamW."""
-    beta2: float = ranged(0.99, at_least=0, below=1)
+    beta2: float = ranged(0.99, at_least=0, below=1, only_with=("optimizer", ("adamw", "rmsprop")))
     """Decay of the average of squared gradients in AdamW and RMSprop."""
     schedule: ScheduleName = "linear"
     """Learning rate after warm-up: cosine or linear decay to zero, constant, or halved when the validation loss stops
     improving (plateau)."""
     warmup_steps: int = ranged(100, at_least=0)
     """Steps of linear warm-up to the peak learning rate; with cosine and linear at most a tenth of the run."""
-    plateau_patience: int = ranged(2, at_least=1)
+    plateau_patience: int = ranged(2, at_least=1, only_with=("schedule", ("plateau",)))
     """plateau: evaluations without improvement (see --best-by) before the learning rate is halved."""
     clip_norm: float | None = ranged(1.0, above=0)
     """Clip the norm of the whole gradient to this."""
@@ -100,7 +100,7 @@ class TrainingConfig(Settings):
     average: Literal["none", "last", "best"] = "none"
     """At the end of the run also evaluate the average of the weights at the last or best evaluations; it becomes the
     best model if it is better than each of them."""
-    average_count: int = ranged(5, at_least=2)
+    average_count: int = ranged(5, at_least=2, only_with=("average", ("last", "best")))
     """Number of checkpoints for --average; that many copies of the weights are kept in the run's folder."""
     precision: TrainingPrecision = "auto"
     """Number format of the matrix products in training. auto: bfloat16 where the device has units for it (two to three
@@ -141,5 +141,5 @@ class DistillationConfig(TrainingConfig):
     distil_from: tuple[str, ...] = ()
     """Distillation: learn from these models, the teachers, as well as from the data: the mean of the probabilities that
     they give to every next token (Hinton et al. 2015). Their tokenizer is kept; sizes may differ."""
-    distil_share: float = ranged(0.5, above=0, at_most=1)
+    distil_share: float = ranged(0.5, above=0, at_most=1, only_with=("distil_from", ()))
     """Share of the teachers in what the model is trained on; the rest is the correct token."""

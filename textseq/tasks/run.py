@@ -119,6 +119,9 @@ def train(
             dataset = keep_labels(dataset, kept.info)
         for note in dataset.notes:
             report(note)
+        for settings in (model, data, training):
+            for sentence in settings.without_effect():
+                report(f"note: {sentence}")
         info = ModelInfo(
             task=task.name,
             textseq=__version__,

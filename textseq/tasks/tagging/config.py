@@ -46,7 +46,7 @@ class TaggerConfig(RecurrentConfig):
     """Output layer: an independent softmax for each word; a linear-chain conditional random field over the sentence
     (crf, Lample et al. 2016); or connectionist temporal classification for tags that are not aligned with the input
     (ctc, Graves et al. 2006). auto: ctc for unaligned tags, otherwise softmax."""
-    frames: int = ranged(3, at_least=1)
+    frames: int = ranged(3, at_least=1, only_with=("output", ("ctc", "auto")))
     """ctc: output steps per input character; more than 1 allows more tags than characters."""
     dropout: float = rate(0.4)
     """Dropout between layers and before the output layer. All dropout acts in training only."""

@@ -34,9 +34,9 @@ class PairConfig(TokenizerConfig):
     The source is written in capitals (upper), in small letters (lower), without its final mark (no-final-mark), without
     apostrophes, or with other ones and other spaces before marks (typographic); names and numbers that are the same on
     both sides are exchanged for others on both sides (exchange). In training only."""
-    augment_rate: float = ranged(0.1, above=0, at_most=1)
+    augment_rate: float = ranged(0.1, above=0, at_most=1, only_with=("augment", ()))
     """Share of the pairs that each way of --augment changes."""
-    batch_size: int | Literal["auto"] = ranged(80, at_least=1)
+    batch_size: int | Literal["auto"] = ranged(80, at_least=1, only_with=("batch_tokens", (None,)))
     """Batch size N, sentence pairs of similar length. auto: the largest that fits the device, as long as doubling it
     makes training faster; the number is saved with the run."""
     batch_tokens: int | None = ranged(None, at_least=1)
@@ -150,7 +150,7 @@ class TranslationModelConfig(Settings):
     attention: AttentionName = "additive"
     """Attention score: additive (Bahdanau et al. 2015), general or dot (multiplicative, with or without a weight
     matrix; Luong et al. 2015), or none: one fixed context, the encoder's final states."""
-    attention_size: int = ranged(512, at_least=1)
+    attention_size: int = ranged(512, at_least=1, only_with=("attention", ("additive",)))
     """Hidden size A of additive attention."""
     readout: Literal["tanh", "maxout"] = "tanh"
     """Activation of the layer before the output layer, which combines state, context and previous token: tanh, or the
