@@ -43,6 +43,17 @@ def no_curve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(tasks, "learning_curve", lambda log, picture, loss_unit: picture.touch())
 
 
+@pytest.fixture(autouse=True)
+def no_new_cells() -> Iterator[None]:
+    """Cells that a test registers, such as those of the guides, are forgotten after it."""
+    from textseq.config.names import CELL_STATES
+
+    known = {*CELL_STATES}
+    yield
+    for name in {*CELL_STATES} - known:
+        del CELL_STATES[name], sys.modules["textseq.nn.cell_registry"].CELLS[name]
+
+
 @pytest.fixture
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder and TEXTSEQ_HOME: an empty folder, without TEXTSEQ_DATA and shipped models."""
