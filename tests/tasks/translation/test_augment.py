@@ -67,11 +67,36 @@ def epoch(batches: PairBatches, tokenizer: CharTokenizer, number: int) -> list[P
         ("no-final-mark", "At 3.15 he left...", {"At 3.15 he left"}),
         ("no-apostrophes", "I don't say 'no'.", {"I dont say 'no'."}),
         ("typographic", 'C\'est "ça" ?', {f"C’est “ça”{space}?" for space in ("", "\u00a0", "\u202f")}),
+        ("misspell", "I am Tomas, 12345.", {"I am Tomas, 12345."}),
         ("exchange", "Tom", {"Tom"}),
     ],
 )
 def test_each_way_of_writing(way: AugmentName, text: str, expected: set[str]) -> None:
     assert {varied(text, way, np.random.default_rng(seed)) for seed in range(20)} == expected
+
+
+def slips(word: str, letters: str) -> set[str]:
+    """A word with one slip after its first letter."""
+    spelled = set()
+    for place in range(1, len(word) - 1):
+        before, letter, following, after = word[:place], word[place], word[place + 1], word[place + 2 :]
+        middles = {following, letter + letter + following, following + letter, *(one + following for one in letters)}
+        spelled |= {before + middle + after for middle in middles}
+    return spelled
+
+
+@pytest.mark.parametrize("text", ["Tom has another cousin.", "TOM HAS ANOTHER COUSIN."])
+def test_one_or_two_long_words_are_misspelled(text: str) -> None:
+    letters = {*filter(str.isalpha, text)} - ({"T"} if "a" in text else set())
+    seen: set[str] = set()
+    for seed in range(2000):
+        typed = varied(text, "misspell", np.random.default_rng(seed))
+        assert typed == varied(text, "misspell", np.random.default_rng(seed))
+        words = dict(zip(text.rstrip(".").split(), typed.rstrip(".").split(), strict=True))
+        assert typed[-1] == "." and all(word == typed for word, typed in words.items() if len(word) < 4)
+        seen |= {typed for word, typed in words.items() if typed != word}
+    possible = set().union(*(slips(word, "".join(letters)) - {word} for word in text.rstrip(".").split()[2:]))
+    assert seen <= possible and len(seen) > 0.9 * len(possible)
 
 
 def test_names_and_numbers_are_exchanged_on_both_sides() -> None:

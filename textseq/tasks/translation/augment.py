@@ -20,6 +20,8 @@ WORD = re.compile(r"[^\W_]+")
 
 FINAL_MARK = re.compile(r"\s*[.!?…。！？]+\s*$")
 
+LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+
 SPACE_BEFORE_MARK = re.compile(r"\s+(?=[!?;:»])|(?<=«)\s+")
 
 SPACES = ("", "\u00a0", "\u202f")
@@ -85,6 +87,26 @@ def varied(text: str, way: AugmentName, rng: np.random.Generator) -> str:
         text = re.sub(r"'", "’", text)
         text = re.sub(r'"([^"]*)"', "“\\1”", text).replace("...", "…")
         return SPACE_BEFORE_MARK.sub(SPACES[rng.integers(len(SPACES))], text)
+    if way == "misspell":
+        return misspelled(text, rng)
+    return text
+
+
+def misspelled(text: str, rng: np.random.Generator) -> str:
+    """A sentence with a slip in one or two of its words of four letters or more.
+
+    A letter after the first is left out, doubled, exchanged with the next one, or replaced by another one of the
+    sentence. Words with a capital among small letters are taken for names, and left as they are.
+    """
+    words = [word for word in LONG_WORD.finditer(text) if word[0].islower() or word[0].isupper()]
+    chosen = rng.permutation(len(words))[: rng.integers(1, 3)]
+    for word in (words[number] for number in sorted(chosen, reverse=True)):
+        place = word.start() + int(rng.integers(1, len(word[0]) - 1))
+        before, letter, following, after = text[:place], text[place], text[place + 1], text[place + 2 :]
+        letters = [other for other in text if other.isalpha() and other.islower() == letter.islower()]
+        another = letters[rng.integers(len(letters))]
+        slips = (following, letter + letter + following, following + letter, another + following)
+        text = before + slips[rng.integers(len(slips))] + after
     return text
 
 

@@ -14,7 +14,7 @@ from textseq.config.training import DistillationConfig
 from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError
 
-AugmentName = Literal["upper", "lower", "no-final-mark", "no-apostrophes", "typographic", "exchange"]
+AugmentName = Literal["upper", "lower", "no-final-mark", "no-apostrophes", "typographic", "misspell", "exchange"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,9 @@ class PairConfig(TokenizerConfig):
     augment: tuple[AugmentName, ...] = ()
     """Vary the training pairs, differently in each epoch, so that untidy sentences are translated as well as tidy ones.
     The source is written in capitals (upper), in small letters (lower), without its final mark (no-final-mark), without
-    apostrophes, or with other ones and other spaces before marks (typographic); names and numbers that are the same on
-    both sides are exchanged for others on both sides (exchange). In training only."""
+    apostrophes, with other ones and other spaces before marks (typographic), or with a wrong letter in one or two words
+    (misspell); names and numbers that are the same on both sides are exchanged for others on both sides (exchange). In
+    training only."""
     augment_rate: float = ranged(0.1, above=0, at_most=1, only_with=("augment", ()))
     """Share of the pairs that each way of --augment changes."""
     batch_size: int | Literal["auto"] = ranged(80, at_least=1, only_with=("batch_tokens", (None,)))
