@@ -21,6 +21,7 @@ class Export:
 
     Examples:
       textseq-export --model shakespeare --output shakespeare-onnx
+      textseq-export --model poets --condition Keats
 
     Writes graphs for one text at a time, model.json (vocabulary, labels, shapes) and the tokenizer: a text generator is
     one step, a translator an encoder and a step, a tagger of words what spells a word and the tagger. Needs the extra
@@ -28,7 +29,11 @@ class Export:
     """
 
     model: str | None = option(None, metavar="NAME", alias="--author")
-    """A model that ships with textseq, the name of a run, or a model's folder."""
+    """A model that ships with textseq, the name of a run, a model's folder, or an author whom a conditional model knows
+    by name."""
+    condition: str | None = option(None, metavar="CONDITION")
+    """The condition under which a conditional model writes: a label, shares of several (austen=0.7,poe=0.3), or a
+    vector (0.3,-1.2)."""
     output: Path | None = option(None, metavar="FOLDER")
     """Folder to write, which must not exist. Default: the model's name with -onnx after it."""
     format: Literal["onnx"] = "onnx"
@@ -42,10 +47,14 @@ def export(arguments: Sequence[str]) -> None:
         raise TextseqError(f"--model: expected the name of a model, got nothing; {PROG} --help shows an example")
     log_to_stderr()
     from textseq.tasks.export.onnx import export_onnx
-    from textseq.tasks.registry import load
+    from textseq.tasks.registry import load, load_generator
 
     folder = options.output or Path(f"{Path(options.model).name}-{options.format}")
-    for path in export_onnx(load(options.model), folder):
+    if options.condition is None:
+        predictor = load(options.model)
+    else:
+        predictor = load_generator(options.model).under(options.condition)
+    for path in export_onnx(predictor, folder):
         print(path)
 
 

@@ -20,6 +20,7 @@ from textseq.tasks.classification.classifier import Classifier, padded_text
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.export.onnx import export_onnx
+from textseq.tasks.language_model.condition import Conditioned
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
@@ -38,6 +39,7 @@ from textseq.tokenizers.characters import CharTokenizer
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
 
+Command = Callable[..., tuple[int, str, str]]
 Array = npt.NDArray[np.float32]
 LETTERS = CharTokenizer.train([["abcdefg hij"]])
 
@@ -74,6 +76,35 @@ def test_generators(tmp_path: Path, cell: CellName) -> None:
     run, ids = session(tmp_path / "out", "step"), torch.randint(LETTERS.size, (3, 5))
     state = [np.zeros((layers, 3, hidden), np.float32) for layers, _, hidden in about["state"]]
     expected, _ = model(ids)
+    for t in range(5):
+        logits, *state = run(tokens=ids[:, t].numpy(), **{f"state{n}": part for n, part in enumerate(state)})
+        near(logits, expected[:, t])
+
+
+@pytest.mark.parametrize(
+    ("info", "condition"),
+    [
+        (ModelInfo(task="language-model", labels=("keats", "blake")), "keats=0.7,blake=0.3"),
+        (ModelInfo(task="language-model", vector_size=2), (0.5, -1.0)),
+    ],
+    ids=["labels", "vector"],
+)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_conditional_generators(tmp_path: Path, cell: CellName, info: ModelInfo, condition: Conditioned) -> None:
+    config = LanguageModelConfig(cell=cell, hidden_size=7, embedding_size=4, num_layers=2, condition_size=3)
+    model = LanguageModel(config, LETTERS.size, 2)
+    filled(model)
+    generator = TextGenerator(model, LETTERS, info)
+    with pytest.raises(TextseqError, match="--condition"):
+        export_onnx(generator, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    generator = generator.under(condition)
+    export_onnx(generator, tmp_path / "out")
+    about = json.loads((tmp_path / "out" / "model.json").read_text())
+    run, ids = session(tmp_path / "out", "step"), torch.randint(LETTERS.size, (1, 5))
+    expected, _ = model(ids, generator.initial_state(1))
+    pairs = zip(about["start"], about["state"], strict=True)
+    state = [np.array(part, np.float32).reshape(shape) for part, shape in pairs]
     for t in range(5):
         logits, *state = run(tokens=ids[:, t].numpy(), **{f"state{n}": part for n, part in enumerate(state)})
         near(logits, expected[:, t])
@@ -143,6 +174,17 @@ def test_translators(tmp_path: Path, attention: AttentionName, cell: CellName) -
         logits, weights, *rows = step(tokens=np.array([token] * 2), values=values, keys=keys, **given)
         near(logits, expected[t].expand(2, -1))
         near(weights, reading.attention[t].expand(2, -1))
+
+
+def test_the_command_exports_an_author(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("export", "--model", "blake")[:2] == (0, "blake-onnx/step.onnx\n")
+    blend = ("--model", "english-authors", "--condition", "blake=0.5,poe=0.5", "--output", "both")
+    assert command("export", *blend)[:2] == (0, "both/step.onnx\n")
+    starts = [json.loads((tmp_path / name / "model.json").read_text())["start"] for name in ("blake-onnx", "both")]
+    assert starts[0] != starts[1]
+    code, out, err = command("export", "--model", "english-authors", "--output", "none")
+    assert (code, out) == (2, "") and "name one with --condition" in err and not (tmp_path / "none").exists()
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,19 @@ def test_settings_without_effect_are_named(train: Callable[..., None]) -> None:
     ]
 
 
+def test_settings_that_make_another_run_of_one_that_is_resumed_are_named() -> None:
+    train_language_model(training=TRAINING)
+    for changed, notes in (
+        ({"save_every": 1, "max_epochs": 3}, []),
+        ({"learning_rate": 0.001}, ["note: --learning-rate is 0.001 from here on; it was 0.004"]),
+    ):
+        lines: list[str] = []
+        textseq.resume(
+            "text", training=TrainingConfig.from_dict({"max_steps": 3, **changed}, where=""), report=lines.append
+        )
+        assert [line for line in lines if line.startswith("note: --")] == notes
+
+
 def test_progress_can_be_silenced(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     train_language_model(training=TRAINING, progress=False)

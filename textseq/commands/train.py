@@ -91,7 +91,8 @@ class Train:
     overwrite: bool = option(False, rare=True)
     """Replace the run of this name."""
     resume: str | None = option(None, metavar="RUN")
-    """Continue this run, by name or folder. Only limits (--max-...) and --device may change."""
+    """Continue this run, by name or folder. Its data and model stay as they are; limits (--max-...), --device and other
+    settings of training may change."""
     from_: str | None = option(None, metavar="MODEL")
     """Start from the weights of this model. Its sizes, tokenizer and labels are kept; characters, words and labels that
     are new in your data are added. A classifier may start from a language model: it takes its tokenizer, embedding and

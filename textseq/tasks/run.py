@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypedDict, TypeVar, cast
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.checkpoints.registry import find_run
-from textseq.config.base import Settings
+from textseq.config.base import Settings, flag_of
 from textseq.config.training import TrainingConfig
 from textseq.data.sources import DataSource
 from textseq.errors import TextseqError
@@ -42,6 +42,9 @@ log = logging.getLogger("textseq")
 
 
 SourceT = TypeVar("SourceT", bound=DataSource)
+
+SAME_RUN = frozenset({"max_epochs", "max_steps", "max_minutes", "device", "save_every", "log_to", "distil_from"})
+"""Settings of training that may change when a run is resumed without making another run of it."""
 
 
 class TrainOptions(TypedDict, total=False):
@@ -178,7 +181,8 @@ def resume(
 
     Args:
         run: its name or folder.
-        training: other limits or another device; whatever else differs would make it another run.
+        training: other limits or another device. Other settings may change too, which is reported, as it makes another
+            run of it.
         data_dir: folder of the corpora; default: ``TEXTSEQ_DATA``.
         download: fetch what is not there.
         progress: as of ``train``.
@@ -207,6 +211,10 @@ def resume(
             if value != asked:
                 flag = setting.replace("_", "-")
                 raise TextseqError(f"--{flag}: {folder} was started with {value}, got {asked}; leave it out")
+        for item in fields(training):
+            was, now = getattr(before, item.name, None), getattr(training, item.name)
+            if now != was and item.name not in SAME_RUN:
+                report(f"note: {flag_of(item.name)} is {now} from here on; it was {was}")
         names = teacher_names(training)
         if len(names) != len(saved.info.teachers):  # others must have the same weights
             was, got = " ".join(teacher_names(before)) or "none", " ".join(names) or "none"

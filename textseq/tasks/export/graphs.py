@@ -38,7 +38,10 @@ class Graph:
 
 
 class WriterStep(nn.Module):
-    """One step of a text generator: tokens (N,) and the state before them -> logits (N, V) and the new state."""
+    """One step of a text generator: tokens (N,) and the state before them -> logits (N, V) and the new state.
+
+    The last part of a conditional model's state is the vector of its condition (1, N, C), which stays as it is.
+    """
 
     def __init__(self, model: LanguageModel) -> None:
         super().__init__()
@@ -46,8 +49,11 @@ class WriterStep(nn.Module):
 
     def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         vectors = self.model.embedding(tokens).unsqueeze(1)  # (N, 1, E)
-        h, after = self.model.recurrent.forward_reference(vectors, state)
-        return self.model.output(h[:, 0]), *after
+        states = self.model.recurrent.cell.states
+        condition = state[states:]
+        vectors = torch.cat([vectors, *(c.transpose(0, 1) for c in condition)], dim=2)  # (N, 1, E + C)
+        h, after = self.model.recurrent.forward_reference(vectors, state[:states])
+        return self.model.output(h[:, 0]), *after, *condition
 
 
 class TextClassifier(nn.Module):

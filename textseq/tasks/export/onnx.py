@@ -35,7 +35,8 @@ def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
     """Write a model as ONNX graphs, for one text at a time, with ``model.json`` and its tokenizer.
 
     A text generator is one step; a translator an encoder and a step; a tagger of words what spells a word, and the
-    tagger, whose scores go into the conditional random field in ``model.json``, if there is one.
+    tagger, whose scores go into the conditional random field in ``model.json``, if there is one. A conditional text
+    generator writes under the condition that ``under`` has set, which is part of the state before a text.
 
     Args:
         predictor: in float32, on the CPU.
@@ -45,7 +46,8 @@ def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
         The graphs' files.
 
     Raises:
-        TextseqError: the extra ``textseq[onnx]`` is not installed, the folder exists, or ONNX has no such layers.
+        TextseqError: the extra ``textseq[onnx]`` is not installed, the folder exists, ONNX has no such layers, or a
+            conditional model has no condition.
 
     Example:
         >>> textseq.export_onnx(textseq.load("shakespeare"), "shakespeare-onnx")
