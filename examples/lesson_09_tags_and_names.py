@@ -45,7 +45,7 @@ print("english-pos:", textseq.load_tagger("english-pos").tag("The slithy toves g
 #
 # Beware of a perfect score: what it has learned are five patterns. Only companies move in them, and before a full stop
 # the last name is mostly a person's; so much for Ms Miller of Lake Miller below. From tweets, in which most names
-# are new, even `textseq-train --recipe wnut17` learns to find one in eight only.
+# are new, even `textseq-train --recipe wnut17` finds few of them.
 
 # %%
 fake, rng = Faker("en_US"), random.Random(1)

@@ -158,7 +158,7 @@ def _serving(home: Path, models: Sequence[str]) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTSEQ_HOME", str(home))
         patch.delenv("TEXTSEQ_API_KEY", raising=False)
-        app = create_app(models, limits=Limits.from_dict(LIMITS, where="here"))
+        app = create_app(models, host="127.0.0.1", limits=Limits.from_dict(LIMITS, where="here"))
         listener = listen("127.0.0.1", 0)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

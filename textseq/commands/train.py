@@ -81,8 +81,9 @@ class Train:
     """The flags of every task."""
 
     corpus: str | None = option(None, metavar="CORPUS", positional=True)
-    """A corpus by name (see --list-corpora). Several corpora of sentence pairs are trained on together: A+B, or A+3*B
-    to count B three times. Validation and test are those of A, and none of their sentences is in training."""
+    """A corpus by name (see --list-corpora). Several corpora of sentence pairs or of labelled texts are trained on
+    together: A+B, or "A+3*B" to count B three times. Validation and test are those of A (of labelled texts, those of
+    all), and none of their texts is in training."""
     task: str | None = option(None, metavar="TASK")
     """What to train: language-model, translation, classification, tagging. Default: what the corpus, files, run, model
     or recipe is for."""

@@ -19,7 +19,7 @@ LARGEST_BIAS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig(Settings):
-    """Decoding: names and meanings as in Hugging Face's GenerationConfig."""
+    """Decoding: names and meanings of sampling as in Hugging Face's GenerationConfig."""
 
     max_new_tokens: int = ranged(500, at_least=0)
     """Maximum number of tokens to generate after the prompt."""
@@ -30,8 +30,8 @@ class DecodingConfig(Settings):
     top_p: float = ranged(1.0, above=0, at_most=1)
     """Nucleus sampling: sample from the smallest set of tokens whose probabilities sum to at least this."""
     min_p: float = ranged(0.1, at_least=0, at_most=1)
-    """Sample only from tokens at least this fraction as probable as the most probable one; 0 allows all. The default,
-    with that of the temperature, invents a third of the words that temperature 0.7 alone does, as varied."""
+    """Sample only from tokens at least this fraction as probable as the most probable one; 0 allows all. With the
+    default temperature it invents a third as many words as temperature 0.7 without it, and is as varied."""
     typical_p: float = ranged(1.0, above=0, at_most=1)
     """Locally typical sampling: sample from the tokens whose surprisal is closest to the entropy, until their
     probabilities sum to this."""

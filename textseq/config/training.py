@@ -95,8 +95,8 @@ class TrainingConfig(Settings):
     / (10 + t)), and evaluate and save the average as the best model. 0: no average."""
     average_after: int = ranged(0, at_least=0)
     """Once the validation loss has not improved for so many evaluations, keep the mean of the weights of all steps from
-    there on, and evaluate and save the mean as the best model. With --optimizer sgd, a constant rate and 5 this is
-    averaged SGD with a non-monotonic trigger (NT-ASGD, Merity et al. 2018, section 4). 0: never."""
+    there on, and evaluate and save the mean as the best model. 0: never. 5 with --optimizer sgd --schedule constant is
+    averaged SGD with a non-monotonic trigger (NT-ASGD, Merity et al. 2018, section 4)."""
     average: Literal["none", "last", "best"] = "none"
     """At the end of the run also evaluate the average of the weights at the last or best evaluations; it becomes the
     best model if it is better than each of them."""

@@ -40,7 +40,7 @@ inside, with recurrent networks. Errors are sentences."""
 def create_app(
     names: Sequence[str] = (),
     *,
-    host: str = "127.0.0.1",
+    host: str = "",
     device: str = "cpu",
     precision: Precision = "float32",
     limits: Limits | None = None,
@@ -50,7 +50,7 @@ def create_app(
 
     Args:
         names: models to serve; none: all that ship and all runs.
-        host: address that the server listens on.
+        host: address that the server listens on; "": unknown, as under uvicorn, and no training can be started.
         device: where to compute.
         precision: number format of the matrix products, for the tasks that support it.
         limits: what a request may ask for.

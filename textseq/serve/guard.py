@@ -55,7 +55,7 @@ class Guard:
     ) -> None:
         self._app, self._access, self._metrics = app, access, metrics
         self._max_body_bytes, self._larger = max_body_bytes, larger
-        self._names = {"localhost", host.lower(), *map(str.lower, access.allowed_hosts)}
+        self._names = {"localhost", host.lower() or "localhost", *map(str.lower, access.allowed_hosts)}
         if host in WILDCARDS:
             self._names.add(socket.gethostname().lower())
 

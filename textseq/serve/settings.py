@@ -54,4 +54,4 @@ class Access(Settings):
     cors_origins: tuple[str, ...] = ()
     """Web pages elsewhere that may use the server from a browser, such as https://example.org. Default: none."""
     read_only: bool = False
-    """No training from the page. Always so on any other --host than 127.0.0.1."""
+    """No training from the page. Always so if --host is not this machine (127.0.0.1, localhost, ::1)."""

@@ -40,7 +40,7 @@ class LabelledData(VectorSource):
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of --labelled, or of the training split of a corpus without a validation split, that is kept for
     validation, stratified by label. 0: none, and a corpus's validation split is trained on too, for a final training
-    with settled settings; use it with --best-by loss, as nothing is measured."""
+    with settled settings, in which nothing is measured."""
     empty: Literal["refuse", "drop"] = "refuse"
     """What to do with empty texts of --labelled: refuse the file, or drop them."""
     overlong: Literal["refuse", "drop"] = "refuse"

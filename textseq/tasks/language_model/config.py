@@ -52,10 +52,10 @@ class DataConfig(TokenizerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig(DecodingConfig):
-    """Generation: names and meanings as in Hugging Face's GenerationConfig.
+    """Generation: names and meanings of sampling as in Hugging Face's GenerationConfig.
 
-    The defaults suit small recurrent models: a temperature below 1 and no truncation of the distribution,
-    for their distribution has a heavier tail of nonsense than a large model's; Hugging Face's are 1.0 and top_k 50.
+    The defaults suit small recurrent models, whose distribution has a heavier tail of nonsense than a large model's: a
+    temperature below 1, and min-p. Hugging Face's are 1.0 and top_k 50.
     """
 
     stop_strings: tuple[str, ...] = ()

@@ -288,8 +288,8 @@ class TextGenerator(Predictor[DocumentSet]):
             TextseqError: a count below 1, or a condition that does not fit the model.
 
         Example:
-            >>> writer.next("RO", 2)
-            [NextToken(text='M', probability=0.98), NextToken(text='S', probability=0.01)]
+            >>> [(token.text, round(token.probability, 2)) for token in writer.next("ROME", 2)]
+            [('O', 0.96), ('R', 0.01)]
         """
         if count < 1:
             raise TextseqError(f"next: expected a count of at least 1, got {count}; ask for more tokens")
