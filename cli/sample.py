@@ -14,7 +14,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, ClassVar
 
-from textseq.commands.command import log_to_stderr, parse, run, show, to_json
+from textseq.commands.command import log_to_stderr, note_without_effect, parse, run, show, to_json
 from textseq.commands.flags import option
 from textseq.commands.models import ModelOptions, show_authors
 from textseq.config.base import flag_of
@@ -110,6 +110,7 @@ def sample(arguments: Sequence[str]) -> None:
     model, inspection = options.single_model(PROG), options.inspection
     _check(options)
     log_to_stderr()
+    note_without_effect(options.generation)
     from textseq.tasks.registry import load_generator
 
     generator = load_generator(model, device=options.device, precision=options.precision)

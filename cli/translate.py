@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textseq.commands.command import log_to_stderr, parse, run
+from textseq.commands.command import log_to_stderr, note_without_effect, parse, run
 from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
 from textseq.config.base import flag_of
@@ -155,6 +155,7 @@ def _opened(options: Translate) -> Translator:
     from textseq.tasks.registry import load_translator
     from textseq.tasks.translation.translator import ensemble_of
 
+    note_without_effect(options.decoding)
     loaded: list[Translator] = []
     for place, name in enumerate(options.model):
         try:

@@ -149,6 +149,14 @@ def test_flags_change_the_text_and_the_seed_holds(command: Command, flags: list[
     assert text != written(command, "--seed", "2")
 
 
+def test_a_setting_without_effect_is_named(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    call = ("--author", "mine", "--max-new-tokens", "5", "--seed", "2")
+    text = command(*call)
+    assert not caplog.messages
+    assert command(*call, "--length-penalty", "1") == text
+    assert caplog.messages == ["note: --length-penalty has no effect with --num-beams 1"]
+
+
 def test_a_bias_bans_a_letter(command: Command) -> None:
     letter = written(command, "--seed", "1")[0]
     assert letter not in written(command, "--seed", "1", "--logit-bias", f"{letter}=-100").removesuffix("\n")

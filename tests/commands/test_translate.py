@@ -153,6 +153,13 @@ def test_the_best_few(command: Command) -> None:
     assert all(re.fullmatch(r"0 \|\|\| .* \|\|\| \S+ \|\|\| (\d+-\d+ ?)+", line) for line in aligned), aligned
 
 
+def test_a_setting_without_effect_is_named(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    text = command("a\n", "--num-beams", "1")
+    assert not [line for line in caplog.messages if "no effect" in line]
+    assert command("a\n", "--num-beams", "1", "--length-penalty", "2") == text
+    assert "note: --length-penalty has no effect with --num-beams 1" in caplog.messages
+
+
 def test_alignments_count_the_words_of_both_sides(command: Command) -> None:
     sentences = ["how are you", "i  am here, dear.", "", "Ж a"]
     lines = written(command("\n".join(sentences), "--alignment", "pharaoh"))

@@ -313,6 +313,8 @@ SETTINGS_THAT_NEED_OTHERS = [
     (PairConfig(batch_tokens=100, batch_size=7), "--batch-size has no effect with --batch-tokens 100"),
     (TranslationModelConfig(attention="general", attention_size=7),
      "--attention-size has no effect without --attention additive"),
+    (GenerationConfig(length_penalty=1.0), "--length-penalty has no effect with --num-beams 1"),
+    (TranslationConfig(num_beams=1, coverage_penalty=1.0), "--coverage-penalty has no effect with --num-beams 1"),
     (TaggerConfig(output="crf", frames=2), "--frames has no effect without --output ctc or --output auto"),
 ]  # fmt: skip
 
@@ -332,6 +334,7 @@ def test_a_setting_with_the_one_that_it_needs_is_not_named() -> None:
         TranslatorTrainingConfig(distil_from=("mine",), distil_share=0.9),
         PairConfig(augment=("lower",), augment_rate=0.5, batch_size=7),
         TranslationModelConfig(attention_size=7),
+        GenerationConfig(num_beams=2, length_penalty=1.0, early_stopping="never"),
         TaggerConfig(frames=2),
     ]
     assert [settings.without_effect() for settings in acting] == [[]] * len(acting)
@@ -341,9 +344,10 @@ def test_a_setting_with_the_one_that_it_needs_is_not_named() -> None:
 def test_settings_need_others_that_there_are(kind: type[Settings]) -> None:
     items = {item.name: item for item in dataclasses.fields(kind)}
     for item in items.values():
-        other, values = item.metadata.get("only_with", (item.name, ()))
-        for value in values:
-            assert getattr(make(kind, items[other], value), other) == value
+        for rule in {"only_with", "not_with"} & {*item.metadata}:
+            other, values = item.metadata[rule]
+            for value in values:
+                assert getattr(make(kind, items[other], value), other) == value
 
 
 def test_a_list_is_as_good_as_a_tuple() -> None:

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn, TextIO, TypeVar
 
 from textseq.commands.flags import Elsewhere, flags_of, read
+from textseq.config.base import Settings
 from textseq.errors import Interrupted, TextseqError, unknown
 from textseq.io.colored_text import visible
 from textseq.training.distributed.environment import DistributedEnvironment, environment, first_to_fail
@@ -102,6 +103,12 @@ def log_to_stderr(*, every_process: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def note_without_effect(settings: Settings) -> None:
+    """Warn of settings that do nothing."""
+    for sentence in settings.without_effect():
+        logging.getLogger("textseq").warning("note: %s", sentence)
 
 
 @contextlib.contextmanager

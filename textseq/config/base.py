@@ -40,6 +40,7 @@ def ranged(
     below: float | None = None,
     training_only: bool = False,
     only_with: tuple[str, tuple[object, ...]] | None = None,
+    not_with: tuple[str, tuple[object, ...]] | None = None,
 ) -> Value:
     """A field of ``Settings``.
 
@@ -50,10 +51,11 @@ def ranged(
         above: another.
         below: another.
         training_only: whether it acts in training only.
-        only_with: another field and those of its values with which this one has an effect; () for any but an empty one.
+        only_with: another field, and its values with which alone this one has an effect.
+        not_with: another field, and its values with which this one has none.
     """
-    metadata = {"at_least": at_least, "at_most": at_most, "above": above, "below": below, "only_with": only_with}
-    metadata["training_only"] = training_only or None
+    metadata: dict[str, object] = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
+    metadata |= {"training_only": training_only or None, "only_with": only_with, "not_with": not_with}
     item: Value = field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
     return item
 
@@ -116,14 +118,18 @@ class Settings:
         """What was changed and does nothing, as another setting is not as it would have to be; a sentence for each."""
         sentences = []
         for item in dataclasses.fields(self):
-            other, values = item.metadata.get("only_with", ("", ()))
-            if not other or getattr(self, item.name) == item.default:
-                continue
-            got = getattr(self, other)
-            if got not in values if values else not got:
-                wanted = " or ".join(f"{flag_of(other)} {value}" for value in values) or flag_of(other)
-                needs = f"with {flag_of(other)} {got}" if None in values else f"without {wanted}"
-                sentences.append(f"{flag_of(item.name)} has no effect {needs}")
+            for rule, acts in (("only_with", True), ("not_with", False)):
+                if rule not in item.metadata or getattr(self, item.name) == item.default:
+                    continue
+                other, values = item.metadata[rule]
+                flag, got = flag_of(other), getattr(self, other)
+                if (got in values) == acts:
+                    continue
+                if acts and None not in values:
+                    why = "without " + " or ".join(f"{flag} {value}" for value in values)
+                else:
+                    why = f"with {flag} {got}" if got else f"without {flag}"
+                sentences.append(f"{flag_of(item.name)} has no effect {why}")
         return sentences
 
     def shape(self) -> Self:

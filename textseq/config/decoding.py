@@ -47,10 +47,10 @@ class DecodingConfig(Settings):
     num_beams: int = ranged(1, at_least=1, at_most=1000)
     """Beam search with this many beams instead of sampling; 1: sample. Temperature and seed have no effect on beam
     search, and the text is printed once it is complete."""
-    length_penalty: float = ranged(0.0, at_least=0, at_most=10)
+    length_penalty: float = ranged(0.0, at_least=0, at_most=10, not_with=("num_beams", (1,)))
     """Beam search: the alpha of Wu et al. (2016), which divides the log-probability by ((5 + tokens) / 6) ** alpha.
     Higher values favor longer texts."""
-    early_stopping: Literal["heuristic", "never"] = "heuristic"
+    early_stopping: Literal["heuristic", "never"] = ranged("heuristic", not_with=("num_beams", (1,)))
     """When beam search stops. heuristic: when no unfinished beam would rank higher if it ended now. never: only when
     none can ever rank higher, which takes longer with a --length-penalty. With heuristic, a search for several texts
     runs longer and may find a better first text than a search for one."""

@@ -141,5 +141,5 @@ class DistillationConfig(TrainingConfig):
     distil_from: tuple[str, ...] = ()
     """Distillation: learn from these models, the teachers, as well as from the data: the mean of the probabilities that
     they give to every next token (Hinton et al. 2015). Their tokenizer is kept; sizes may differ."""
-    distil_share: float = ranged(0.5, above=0, at_most=1, only_with=("distil_from", ()))
+    distil_share: float = ranged(0.5, above=0, at_most=1, not_with=("distil_from", ((),)))
     """Share of the teachers in what the model is trained on; the rest is the correct token."""

@@ -35,7 +35,7 @@ class PairConfig(TokenizerConfig):
     apostrophes, with other ones and other spaces before marks (typographic), or with a wrong letter in one or two words
     (misspell); names and numbers that are the same on both sides are exchanged for others on both sides (exchange). In
     training only."""
-    augment_rate: float = ranged(0.1, above=0, at_most=1, only_with=("augment", ()))
+    augment_rate: float = ranged(0.1, above=0, at_most=1, not_with=("augment", ((),)))
     """Share of the pairs that each way of --augment changes."""
     batch_size: int | Literal["auto"] = ranged(80, at_least=1, only_with=("batch_tokens", (None,)))
     """Batch size N, sentence pairs of similar length. auto: the largest that fits the device, as long as doubling it
@@ -75,8 +75,8 @@ class TranslationConfig(DecodingConfig):
     """With one beam: 0 is greedy decoding, more samples from the distribution."""
     num_beams: int = ranged(5, at_least=1, at_most=1000)
     """Number of beams; 1 is greedy decoding, or sampling with a --temperature."""
-    length_penalty: float = ranged(1.0, at_least=0, at_most=10)
-    coverage_penalty: float = ranged(0.0, at_least=0, at_most=10)
+    length_penalty: float = ranged(1.0, at_least=0, at_most=10, not_with=("num_beams", (1,)))
+    coverage_penalty: float = ranged(0.0, at_least=0, at_most=10, not_with=("num_beams", (1,)))
     """Beam search: the beta of Wu et al. (2016), which favors translations whose attention covers the whole source.
     Needs attention."""
     tidy: bool = True
