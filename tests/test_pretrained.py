@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from itertools import islice
@@ -23,6 +24,7 @@ from textseq.data.sources import TextData
 from textseq.data.tagged import load_tagged
 from textseq.data.text import ConditionalDataset, load_corpus
 from textseq.data.token_files import token_file
+from textseq.errors import TextseqError
 from textseq.metrics.translation import bleu
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tokenizers.source_style import codes
@@ -460,3 +462,13 @@ def test_measuring_on_texts_that_a_model_may_know_is_told(
             run("textseq-evaluate", evaluate, [corpus, "--model", "sentiment", "--split", "validation"])
         out, err = capfd.readouterr()
         assert out.startswith("accuracy ") and (note in err) == (corpus == "sst2")
+
+
+def test_a_damaged_run_of_an_author_s_name_is_not_read_as_the_author(empty_home: Path) -> None:
+    shutil.copytree(SHIPPED / "shakespeare", empty_home / "runs" / "poe")
+    shutil.copytree(SHIPPED / "english-authors", empty_home / "shipped" / "english-authors")
+    assert textseq.load("austen").info.labels and not textseq.load("poe").info.labels
+    weights = empty_home / "runs" / "poe" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(TextseqError, match=r"runs/poe/model.safetensors is damaged"):
+        textseq.load("poe")

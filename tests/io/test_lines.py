@@ -26,11 +26,14 @@ def test_a_line_ends_at_a_line_feed() -> None:
 @pytest.mark.parametrize("length", [LONGEST - 1, LONGEST, LONGEST + 1, 10 * LONGEST])
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
 def test_only_what_is_too_long_is_cut_and_told(length: int, end: str, caplog: pytest.LogCaptureFixture) -> None:
-    if end == "\r\n" and length >= LONGEST:
-        pytest.skip("the carriage return counts, and is not seen where the line is cut")
     found = lines(f"a\n{'é' * length}{end}".encode() + (b"b" if end else b""))
     assert found == ["a", "é" * min(length, LONGEST)] + ["b"] * bool(end)
     assert ("line 2 of here has more than 20000 characters" in caplog.text) == (length > LONGEST)
+
+
+@pytest.mark.parametrize("length", range(LONGEST - 2, LONGEST + 3))
+def test_a_carriage_return_within_a_line_ends_none(length: int) -> None:
+    assert lines(f"{'x' * length}\ry\nlast\n".encode()) == [f"{'x' * length}\ry"[:LONGEST], "last"]
 
 
 def test_memory_is_bounded() -> None:

@@ -84,6 +84,8 @@ def test_long_runs_of_marks_take_no_quadratic_time() -> None:
     [{"tokenizer": kind} for kind in get_args(TokenizerName)]
     + [
         {"tokenizer": "word", "rare_words": "unknown", "lowercase": True},
+        {"tokenizer": "word", "lowercase": True},
+        {"tokenizer": "word", "stem": "german"},
         {"tokenizer": "word", "lowercase": True, "stem": "english", "punctuation": "merge"},
         {"tokenizer": "word", "minimum_count": 1, "punctuation": "drop", "words": "spaces"},
     ],
@@ -95,7 +97,16 @@ def test_spans_cover_the_text_as_given(name: NormalizationName, options: dict[st
     tokenizer = TOKENIZERS[config.tokenizer].train([LESSON], config)
 
     @given(
-        TEXTS | st.sampled_from(["Isn’t it ﬁne… “café”?", " caf\u0065\u0301, (so): «a»…!", "\ufeffIt\u00a0is\u200b"])
+        TEXTS
+        | st.sampled_from(
+            [
+                "Isn’t it ﬁne… “café”?",
+                " caf\u0065\u0301, (so): «a»…!",
+                "a İİ, İ",
+                "Spaß ist Spaß",
+                "\ufeffIt\u00a0is\u200b",
+            ]
+        )
     )
     def check(text: str) -> None:
         ids, spans = tokenizer.encode(text), tokenizer.spans(text)
@@ -109,6 +120,15 @@ def test_spans_cover_the_text_as_given(name: NormalizationName, options: dict[st
             assert sum(amount for _, amount in segments) == len(ids)
 
     check()
+
+
+def test_letters_that_a_stem_has_more_belong_to_its_word() -> None:
+    config = TokenizerConfig(tokenizer="word", stem="german", minimum_count=1)
+    tokenizer = TOKENIZERS["word"].train([["sap ist gut"]], config)
+    read = [tokenizer.vocabulary[token] for token in tokenizer.encode("Spaß ist gut")]
+    assert read == ["s", "p", "a", "s", "s", " ist", " gut"]
+    segments = align_to_text(tokenizer, "Spaß ist gut", [1, 2, 4, 8, 16, 32, 64])
+    assert segments == [("S", 1), ("p", 2), ("a", 4), ("ß", 24), (" ist", 32), (" gut", 64)]
 
 
 @pytest.mark.parametrize("kind", get_args(TokenizerName))

@@ -78,6 +78,17 @@ def test_a_word_stays_whole_where_nltk_would_rewrite_it(monkeypatch: pytest.Monk
     assert splitter(options())(" rewritten") == [" rewritten"]
 
 
+@given(st.text(st.sampled_from("""ab1.,;:!?'"`’“”()[]-–—%$&*/@… \u00a0\n"""), max_size=30))
+def test_the_words_of_a_sentence_are_its_characters_without_white_space(text: str) -> None:
+    assert "".join(words.words_by_sentence(text)) == "".join(text.split())
+
+
+def test_quotes_of_two_apostrophes_are_words() -> None:
+    expected = ["He", "said", "''", "hello", "''", "to", "me", "."]
+    assert words.words_by_sentence("He said ''hello'' to me.") == expected
+    assert words.words_by_sentence("(''") == ["(", "''"]
+
+
 def test_merged_and_dropped_marks() -> None:
     text = 'He said: "Why?!" (Well—"so"...) don\'t & 3.5% - "'
     merged, dropped = (train(text, punctuation=what) for what in ("merge", "drop"))

@@ -192,7 +192,7 @@ def save_with_card(
     info = replace(
         info,
         training=training,
-        source={name: value for name, value in info.source.items() if name.endswith("_column")},
+        source={name: value for name, value in info.source.items() if name.endswith(("_column", "_separator"))},
         init_from=info.init_from and Path(info.init_from).name,
         results=(*results, *info.results),
         made_with=made_with,

@@ -287,9 +287,8 @@ def check_labels(
 ) -> None:
     """Raise a TextseqError if training has fewer labels than it must, or validation has one that training lacks."""
     if len(labels) < fewest:
-        raise TextseqError(
-            f"expected at least {fewest} {kind}s, got only '{labels[0]}' in {names_of(training)}; {remedy}"
-        )
+        got = f"only '{labels[0]}'" if labels else "none"
+        raise TextseqError(f"expected at least {fewest} {kind}s, got {got} in {names_of(training)}; {remedy}")
     if unseen := sorted(set(held_out) - set(labels)):
         raise TextseqError(
             f"validation has the {kind} '{unseen[0]}', which training lacks; training has {', '.join(labels)}"

@@ -94,7 +94,7 @@ class Document:
                 number = 0
                 while line := text.readline(LONGEST_LINE):
                     number += 1
-                    if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+                    if len(line) == LONGEST_LINE and not line.endswith(text.ends):
                         raise TextseqError(
                             f"{self.name}: line {number} has more than {LONGEST_LINE:,} characters; divide it"
                         )
@@ -197,7 +197,13 @@ def python_name(encoding: str) -> str:
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
-def line_reader(file: IO[bytes], name: str, encoding: str, errors: str) -> io.TextIOWrapper:
+class LineReader(io.TextIOWrapper):
+    """A text that knows what its lines may end with."""
+
+    ends: tuple[str, ...] = ("\n",)
+
+
+def line_reader(file: IO[bytes], name: str, encoding: str, errors: str) -> LineReader:
     """The text of a file, to read line by line.
 
     A line ends at "\\n" alone, so aligned files stay aligned whatever they contain; where the first line ends at "\\r"
@@ -214,9 +220,12 @@ def line_reader(file: IO[bytes], name: str, encoding: str, errors: str) -> io.Te
             check_beginning(block, name, encoding)
         beginning += block
         text = text[-1:] + decoder.decode(block)
-    newline = "\n" if "\n" in text else ""
     buffer = io.BufferedReader(_Replayed(beginning, read))
-    return io.TextIOWrapper(buffer, python_name(encoding), errors=errors, newline=newline)
+    if "\n" in text:
+        return LineReader(buffer, python_name(encoding), errors=errors, newline="\n")
+    reader = LineReader(buffer, python_name(encoding), errors=errors, newline="")
+    reader.ends = ("\n", "\r")
+    return reader
 
 
 FIRST_END = re.compile(r"\n|\r.")  # a "\r" at the end may be half of "\r\n"

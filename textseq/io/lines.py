@@ -66,16 +66,18 @@ class Lines:
         try:
             with reading(self.name):
                 text = line_reader(self.file, self.name, self.encoding, errors="textseq-marked")
-                while line := text.readline(self.longest + 1):
+                while line := text.readline(self.longest + len("\r\n")):
                     number += 1
-                    if not line.endswith(("\n", "\r")) and len(line) > self.longest:
+                    ended = line.endswith(text.ends)
+                    line = line.removesuffix("\n").removesuffix("\r")
+                    if len(line) > self.longest:
                         log.warning(
                             "note: line %d of %s has more than %d characters, the rest is skipped; divide it",
                             *(number, self.name, self.longest),
                         )
                         line = line[: self.longest]
-                        while (rest := text.readline(SKIPPED)) and not rest.endswith(("\n", "\r")):
-                            pass
+                        while not ended and (rest := text.readline(SKIPPED)):
+                            ended = rest.endswith(text.ends)
                     if not line.isascii() and (match := NOT_TEXT.search(line)):
                         byte, place = ord(match[0]) - 0xDC00, match.start() + 1
                         message = (
@@ -86,7 +88,7 @@ class Lines:
                             raise TextseqError(message)
                         log.warning("%s", message)
                         line = ""
-                    yield line.removesuffix("\n").removesuffix("\r")
+                    yield line
         except UnicodeError as error:  # the encoding cannot resume after an error
             raise TextseqError(
                 f"{self.name} is not {self.encoding} text after line {number} ({error}); set --encoding"

@@ -206,7 +206,7 @@ def resume(
             )
         before = task.training_config.from_dict(saved.info.training, where=where)
         training = checked_training(task, training or before)
-        for setting in ("optimizer", "best_by"):
+        for setting in ("optimizer", "best_by", "seed"):
             value, asked = getattr(before, setting), getattr(training, setting)
             if value != asked:
                 flag = setting.replace("_", "-")

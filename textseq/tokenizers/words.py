@@ -114,7 +114,9 @@ class WordTokenizer(PretokenizingTokenizer):
                 begin = stop - len(form)
                 known = word in self._ids or self._options.rare_words == "unknown"
                 spelled = [] if known else self._speller._ends(word)[:-1]
-                ends += (offset + min(max(begin + end, at), stop) for end in (*spelled, len(form)))
+                # A word in small letters, or a stem, may be longer than what is written.
+                ends += (offset + min(max(begin + end, at), stop - 1) for end in spelled)
+                ends.append(offset + stop)
                 at = stop
             offset += len(pretoken)
         return ends
@@ -222,8 +224,8 @@ def words_by_sentence(text: str) -> list[str]:
     for sentence in split_sentences(text):
         plain, end = sentence.translate(_ASCII_MARKS), 0
         for token in _nltk_tokenize()(plain):
-            start = plain.index(token, end)  # NLTK only adds spaces
-            end = start + len(token)
+            start = end + len(_SPACE.match(plain, end)[0])  # type: ignore[index]
+            end = start + len(token)  # NLTK adds spaces, and changes '' to ``
             words.append(sentence[start:end])
     return words
 
@@ -236,6 +238,8 @@ class _AsciiMarks(dict[int, int]):
         self[code] = ord("”") if mark else code
         return self[code]
 
+
+_SPACE = re.compile(r"\s*")
 
 # NLTK rewrites the straight double quote, and knows only ASCII apostrophes and hyphens in words.
 _ASCII_MARKS = _AsciiMarks({ord('"'): ord("”"), ord("’"): ord("'"), ord("‐"): ord("-"), ord("‑"): ord("-")})

@@ -50,6 +50,18 @@ def test_a_run_is_kept_under_a_name_only_and_nothing_is_printed(home: Path, capf
     assert [path.name for path in (home / "runs").iterdir()] == ["kept"]
 
 
+def test_it_begins_with_a_model_and_keeps_its_labels(home: Path) -> None:
+    TextClassifier(**SMALL, name="first").fit(TEXTS, ["good", "good", "bad", "bad"] * 4)
+    brief = {"max_steps": 2, "batch_size": 8}
+    further = TextClassifier(init_from="first", **brief).fit(TEXTS, ["good", "good", " unsure", " unsure"] * 4)
+    assert further.classes_.tolist() == [" unsure", "bad", "good"]
+    assert further.classifier_.labels == ("bad", "good", "unsure")
+    proba, answer = further.predict_proba(["good song"])[0], further.classifier_.classify("good song")
+    assert proba.tolist() == pytest.approx([answer.probabilities[label] for label in ("unsure", "bad", "good")])
+    with pytest.raises(TextseqError, match="--from: expected a model of the same shape"):
+        TextClassifier(init_from="first", hidden_size=9, **brief).fit(TEXTS, LABELS)
+
+
 def test_parameters_are_set_told_and_checked() -> None:
     estimator = TextClassifier(hidden_size=8).set_params(max_epochs=2)
     assert estimator.get_params() == {"hidden_size": 8, "max_epochs": 2}

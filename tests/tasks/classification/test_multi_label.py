@@ -79,6 +79,7 @@ def test_labels_are_lists_or_between_separators() -> None:
         ("t.jsonl", '{"text": "one", "label": {"a": 1}}', "that is no string or number, nor a list of them"),
         ("t.jsonl", '{"text": "one", "label": ["a\\tb"]}', "with a tab in 'label'"),
         ("t.csv", 'text,label\none,a\ntwo,a\n', "expected at least 2 labels, got only 'a'"),
+        ("t.jsonl", '{"text": "one", "label": []}\n{"text": "two", "label": []}', "at least 2 labels, got none in t."),
     ],
 )  # fmt: skip
 def test_rows_without_clear_labels_are_refused(name: str, content: str, told: str) -> None:
@@ -202,6 +203,20 @@ def test_it_learns_and_gives_all_labels_above_the_threshold(command: Callable[..
     assert [len(json.loads(line)["labels"]) for line in out.splitlines()] == [3, 3, 3]
     code, out, err = command("classify", "--model", "mine", "--threshold", "2", stdin=texts)
     assert code == 2 and "--threshold: expected a probability above 0 and at most 1, got 2" in err
+
+
+def test_a_model_that_is_given_away_keeps_the_separator_of_its_labels(
+    command: Callable[..., Result], home: Path
+) -> None:
+    table = home / "news.csv"
+    rows = (f"the goal {number} a song,music;sport\na vote {number},politics\n" for number in range(20))
+    table.write_text("text,label\n" + "".join(rows))
+    source = LabelledData(labelled=(str(table),), multi_label=True, label_separator=";")
+    brief = replace(QUICK, max_steps=2)
+    textseq.train_classifier(data_source=source, model=SMALL, data=WORDS, training=brief, name="mine", progress=False)
+    textseq.load("mine").save("given")
+    mine, given = (command("evaluate", "--labelled", table, "--model", name) for name in ("mine", "given"))
+    assert mine == given and "labels:3" in given[1], given
 
 
 def test_data_in_memory_may_have_lists_of_labels(command: Callable[..., Result]) -> None:

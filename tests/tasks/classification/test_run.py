@@ -373,9 +373,10 @@ def test_a_classifier_remembers_the_columns_of_its_table(
     assert (tmp_path / "c.png").exists()
     code, out, err = command("train", "--resume", "mine", "--max-steps", "4")
     assert code == 0, err
-    code, out, err = command("train", "--labelled", reviews, "--folds", "2", *TINY)
+    code, out, err = command("train", "--labelled", reviews, "--folds", "2", "--name", "v1.2", *TINY)
     assert code == 0, err
     assert re.search(r"\n2 folds: accuracy [\d.]+% \+- [\d.]+%", err)
+    assert {f"v1.2-fold{number}of2" for number in (1, 2)} < {path.name for path in (tmp_path / "runs").iterdir()}
 
 
 def test_the_command_explains(command: Callable[..., Result], reviews: Path, tmp_path: Path) -> None:

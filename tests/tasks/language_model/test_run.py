@@ -115,6 +115,8 @@ def test_what_a_language_model_cannot_do_is_refused_before_anything_is_replaced(
             textseq.train(text=[text], model=model(), training=training, validation=validation, overwrite=True)
     with pytest.raises(TextseqError, match="--best-by: expected loss for a language model, got bleu"):
         textseq.resume("cats", training=TrainingConfig(best_by="bleu"))
+    with pytest.raises(TextseqError, match=r"--seed: .*cats was started with 1, got 9; leave it out"):
+        textseq.resume("cats", training=TrainingConfig(seed=9))
     assert sorted((home / "runs" / "cats").rglob("*")) == before
 
 

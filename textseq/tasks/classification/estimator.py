@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from textseq.checkpoints.model_info import read_info
+from textseq.checkpoints.registry import find_model
 from textseq.config.base import Settings
 from textseq.data.in_memory import Column, labelled_files
 from textseq.data.sources import LabelledData
@@ -17,7 +19,7 @@ from textseq.errors import TextseqError, unknown
 from textseq.io.paths import runs_folder
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
-from textseq.tasks.classification.run import train_classifier
+from textseq.tasks.classification.run import ClassificationRun, train_classifier
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -85,12 +87,14 @@ class TextClassifier:
         """
         values = [value.item() if isinstance(value, np.generic) else value for value in y]
         given = self._parameters
-        groups = {
-            group: settings.from_dict(
-                {item.name: given[item.name] for item in fields(settings) if item.name in given}, where="TextClassifier"
-            )
+        tables = {
+            group: {item.name: given[item.name] for item in fields(settings) if item.name in given}
             for group, settings in GROUPS.items()
         }
+        if init_from := given.get("init_from"):
+            shape, _ = ClassificationRun.init_settings(read_info(find_model(init_from)))
+            tables["model"] = {**shape, **tables["model"]}
+        groups = {group: GROUPS[group].from_dict(table, where="TextClassifier") for group, table in tables.items()}
         source: dict[str, Any] = {"labelled": labelled_files(X, values)}
         source |= {"validation": given["validation"]} if "validation" in given else {}
         name = given.get("name") or f"fit-{secrets.token_hex(6)}"
@@ -99,16 +103,16 @@ class TextClassifier:
                 data_source=LabelledData(**source),
                 name=name,
                 overwrite="name" in given,
-                init_from=given.get("init_from"),
+                init_from=init_from,
                 progress=False,
                 **groups,  # type: ignore[arg-type]
             )
         finally:
             if "name" not in given:
                 shutil.rmtree(runs_folder() / name, ignore_errors=True)
-        label_of = {str(value): value for value in values}
-        self.classes_ = np.unique(np.array([label_of[label] for label in self.classifier_.labels]))
-        self._columns = [self.classifier_.labels.index(str(label)) for label in self.classes_.tolist()]
+        label_of = {str(value).strip(): value for value in values}  # a model to begin with may know others
+        self.classes_ = np.unique(np.array([label_of.get(label, label) for label in self.classifier_.labels]))
+        self._columns = [self.classifier_.labels.index(str(label).strip()) for label in self.classes_.tolist()]
         return self
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
