@@ -48,6 +48,47 @@ def test_tagged_sentences_come_back_in_both_forms() -> None:
     assert [(list(one), list(two)) for one, two in dataset.sentences("train")] == [*zip(words, tags, strict=True)]
 
 
+FORMAT_LIKE = ["%PDF-1.4 was the first", "\ufeffmark", "\ufeff\ufefftwo", "a\0b\0c\0d\0", "nul\0text", "PK\x03\x04"]
+"""Texts that would be another format, or begin with a byte order mark, in a file."""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
+@pytest.mark.parametrize("texts", [["plain", *FORMAT_LIKE, "łódź"], *([text] for text in FORMAT_LIKE)])
+def test_all_of_a_text_is_text(texts: list[str], encoding: str) -> None:
+    dataset = TextData(text=text_files(texts), validation=0, encoding=encoding).open()
+    assert ["".join(chunks) for chunks in dataset.documents("train")] == texts
+
+
+def test_a_byte_order_mark_that_is_text_is_in_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\ufeffmark", encoding="utf-8")
+    files = (str(tmp_path / "a.txt"),), text_files(["\ufeffmark"])
+    assert len({TextData(text=text, validation=0).open().fingerprint for text in files}) == 2
+
+
+FIRST_WORDS = ["#", "#a=1", "#hashtag", "-DOCSTART-", "word", "%PDF-1", "\ufeffmark", "1", "'", "łódź"]
+"""Words that would be a comment, a header, a mark or another format in a file."""
+
+
+@pytest.mark.parametrize("first", FIRST_WORDS)
+def test_all_words_in_memory_are_words(first: str) -> None:
+    pairs = [[(first, "tag"), ("one", "NUM")], [("a", "DT"), (first, "NN"), ("c", "SYM")], [(first, "SYM")]]
+    dataset = TaggedData(tagged=tagged_files(pairs), validation=0, encoding="latin-1").open()
+    assert [[*zip(*sentence, strict=True)] for sentence in dataset.sentences("train")] == pairs
+    assert not dataset.notes
+
+
+def test_files_of_earlier_runs_are_read_as_before(tmp_path: Path) -> None:
+    texts, tagged = tmp_path / "texts.0123456789abcdef", tmp_path / "tagged.0123456789abcdef.conll"
+    texts.mkdir()
+    (texts / "000000000.txt").write_text("\ufeffmark", encoding="utf-8")
+    (texts / "000000001.txt").write_text("nul\0", encoding="utf-8")
+    dataset = TextData(text=(str(texts),), validation=0).open()
+    assert ["".join(chunks) for chunks in dataset.documents("train")] == ["mark"]
+    tagged.write_text("word\ttag\none\tNUM\n\na\tDT\n\n", encoding="utf-8")
+    sentences = [*TaggedData(tagged=(str(tagged),), validation=0).open().sentences("train")]
+    assert sentences == [(("one",), ("NUM",)), (("a",), ("DT",))]
+
+
 def columns(name: str) -> tuple[object, object]:
     """The same texts and numbers in the columns of a package."""
     data = {"text": ["a", "b", "c"], "label": [1, 0, 1]}
@@ -93,8 +134,11 @@ def test_the_same_data_is_written_once_and_other_data_elsewhere() -> None:
         (lambda: tagged_files([["a", "b"]], [["N"]]), "as many words of sentence 0 as tags, got 2 and 1"),
         (lambda: tagged_files([["a b"]], [["N"]]), "a word without white space, got 'a b' in sentence 0"),
         (lambda: tagged_files([["a"]], [[""]]), "a tag without white space, got '' in sentence 0"),
+        (lambda: text_files(["a", "b\ud800"]), r"texts: expected text that UTF-8 can encode, got the lone surrogate "
+                                               r"'\ud800' in row 1; replace it"),
+        (lambda: tagged_files([["a\udcff"]], [["N"]]), r"got the lone surrogate '\udcff' in sentence 0"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_data_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(TextseqError) as caught:
         call()

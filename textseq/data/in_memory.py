@@ -1,7 +1,8 @@
 """Data in memory: lists and columns become files in the cache, named by their content, and are read like one's own.
 
-So a run can be resumed, and is fingerprinted, as if the data had been in files. A column is anything that yields its
-values: a list, a NumPy array, a pandas or polars series, a column of a Hugging Face dataset.
+So a run can be resumed, and is fingerprinted, as if the data had been in files; but all is data, as the files are read
+literally (``Document.literal``). A column is anything that yields its values: a list, a NumPy array, a pandas or polars
+series, a column of a Hugging Face dataset.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from textseq.data.readers.row_errors import SURROGATE
 from textseq.errors import TextseqError
 from textseq.io.files import replacing
 from textseq.io.paths import cache_folder
@@ -26,9 +28,11 @@ def text_files(texts: Column) -> tuple[str, ...]:
     """A folder with a file for each text, which is one document.
 
     Raises:
-        TextseqError: a value is not a string, or there is none.
+        TextseqError: a value is not a string, or cannot be encoded, or there is none.
     """
-    values = [_text(text, "texts", row) for row, text in enumerate(_column(texts, "texts"))]
+    values = _texts(texts, "texts")
+    for row, text in enumerate(values):
+        _check_encodable(text, "texts", f"row {row}")
     folder = _place("texts", values, "")
     for number, text in enumerate(values):
         _write(folder / f"{number:09}.txt", text.encode())
@@ -62,7 +66,8 @@ def tagged_files(sentences: Iterable[Column], tags: Iterable[Column] | None = No
         tags: for each sentence the tag of each word.
 
     Raises:
-        TextseqError: a sentence and its tags differ in length, or a word or tag is empty or has white space in it.
+        TextseqError: a sentence and its tags differ in length, or a word or tag is empty, has white space in it or
+            cannot be encoded.
     """
     rows = [list(_column(sentence, "sentences")) for sentence in _column(sentences, "sentences")]
     if tags is None:
@@ -96,7 +101,7 @@ def _place(kind: str, rows: Sequence[str], ending: str) -> Path:
     if not rows:
         raise TextseqError(f"{kind}: expected some data, got none; give at least one row")
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    return cache_folder() / "data" / f"{kind}.{digest[:16]}{ending}"
+    return cache_folder() / "data" / f"{kind}.literal-{digest[:16]}{ending}"
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -155,7 +160,16 @@ def _cell(value: object, name: str, sentence: int) -> str:
         raise TextseqError(
             f"sentences: expected a {name} without white space, got {text!r:.50} in sentence {sentence}; replace it"
         )
+    _check_encodable(text, "sentences", f"sentence {sentence}")
     return text
+
+
+def _check_encodable(text: str, name: str, where: str) -> None:
+    """Raise a TextseqError for a text with a lone surrogate."""
+    if not text.isascii() and (found := SURROGATE.search(text)):
+        raise TextseqError(
+            f"{name}: expected text that UTF-8 can encode, got the lone surrogate {found[0]!r} in {where}; replace it"
+        )
 
 
 def _check_lengths(first: str, one: int, second: str, two: int) -> None:

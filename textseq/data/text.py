@@ -212,7 +212,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
 
     Folders are searched recursively, in sorted order, except hidden files and folders and ``__pycache__``; files in
     them that are not text are skipped, with a note. Line ends are kept, with a note on CR, which ``--normalization``
-    makes LF; a byte order mark is removed.
+    makes LF; a byte order mark is removed. Of what textseq wrote (see ``Document.literal``) all is text.
 
     Args:
         paths: files and folders; a file that occurs twice is read once.
@@ -231,7 +231,7 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     for file, named in _own_files(paths).items():
         document = Document(file, encoding)
         try:
-            if not named and _looks_binary(document):
+            if not named and not document.literal and _looks_binary(document):
                 raise NotText
             length, has_returns = 0, False
             for chunk in document.chunks():
@@ -291,7 +291,9 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _hash(document: Document) -> str:
     """The SHA-256 of a whole file; its modification time is not reliable."""
     with reading(document.name):
-        return sha256(document.path)
+        digest = sha256(document.path)
+    marked = document.literal and next(document.chunks(), "").startswith("\ufeff")  # which is text, here only
+    return f"{digest} literal" if marked else digest
 
 
 def _looks_binary(document: Document) -> bool:

@@ -37,6 +37,9 @@ OTHER_FORMATS = re.compile(
 COMPRESSED = {"gzip": "gz", "bzip2": "bz2", "xz": "xz", "zstd": "zst", "zip": "zip", "7z": ""}
 """Compressions among them, and the endings by which they are read."""
 
+LITERAL = re.compile(r"\.literal-[0-9a-f]{16}\b")
+"""In the name of a file that textseq wrote, or of its folder: it is UTF-8, and all of it is data."""
+
 ZIP_FORMATS = {b"word/": "docx", b"epub+zip": "epub", b"xl/": "xlsx", b"ppt/": "pptx", b"opendocument": "odt"}
 """Formats that are ZIP archives, by what their beginning contains."""
 
@@ -60,8 +63,13 @@ class Document:
         """The name in errors."""
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
+    @property
+    def literal(self) -> bool:
+        """Whether its name has ``LITERAL``; its encoding is then ignored, and no mark or format is recognized."""
+        return any(map(LITERAL.search, self.path.parts[-2:]))
+
     def read(self) -> Iterator[str]:
-        """The unchanged characters of the whole file, in chunks, without a byte order mark."""
+        """See ``read_text``."""
         return read_text(self)
 
     def chunks(self) -> Iterator[str]:
@@ -90,7 +98,11 @@ class Document:
         """
         try:
             with reading(self.name), self.open() as file:
-                text = line_reader(file, self.name, self.encoding, errors="surrogateescape")
+                text: IO[str] = (
+                    io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="\n")
+                    if self.literal
+                    else line_reader(file, self.name, self.encoding, errors="surrogateescape")
+                )
                 number = 0
                 while line := text.readline(LONGEST_LINE):
                     number += 1
@@ -167,29 +179,33 @@ def _unreadable(path: Path | str, error: OSError) -> TextseqError:
 
 
 def read_text(document: Document) -> Iterator[str]:
-    """The unchanged characters of the whole file, in chunks, without a byte order mark."""
-    encoding = document.encoding
-    decoder = codecs.getincrementaldecoder(python_name(encoding))()
+    """The unchanged characters of the whole file, in chunks, without a byte order mark, which is text if literal."""
+    with reading(document.name), document.open() as file:
+        yield from decoded(file, document.name, document.encoding, literal=document.literal)
+
+
+def decoded(file: IO[bytes], name: str, encoding: str, *, literal: bool = False) -> Iterator[str]:
+    """The same of an open file; a NotText if it is not in its encoding, or another format."""
+    decoder = codecs.getincrementaldecoder("utf-8" if literal else python_name(encoding))()
     offset = 0
     try:
-        with reading(document.name), document.open() as file:
-            block = b"start"
-            while block:
-                block = file.read(CHUNK)
-                if not offset:
-                    check_beginning(block[:BEGINNING], document.name, encoding)
-                offset += len(block)
-                if text := decoder.decode(block, final=not block):
-                    yield text
+        block = b"start"
+        while block:
+            block = file.read(CHUNK)
+            if not offset and not literal:
+                check_beginning(block[:BEGINNING], name, encoding)
+            offset += len(block)
+            if text := decoder.decode(block, final=not block):
+                yield text
     except UnicodeDecodeError as error:
         # The decoder's input ends where reading has got to, and may begin in the previous block.
         offset += error.start - len(error.object)
         raise NotText(
-            f"{document.name} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {offset};"
+            f"{name} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {offset};"
             " set --encoding (latin-1, cp1252, utf-16...)"
         ) from error
     except UnicodeError as error:  # UTF-16 or UTF-32 without a byte order mark
-        raise NotText(f"{document.name} is not {encoding} text: {error}; try utf-16-le or utf-16-be") from error
+        raise NotText(f"{name} is not {encoding} text: {error}; try utf-16-le or utf-16-be") from error
 
 
 def python_name(encoding: str) -> str:

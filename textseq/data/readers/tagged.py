@@ -48,7 +48,8 @@ class TaggedFile(RowFile[Tagged]):
     Columns are separated by a tab if the line has one, or else by spaces. ``columns`` are the numbers of the word's and
     the tag's, from 1, or from -1 backwards. ``longest`` limits a sentence, in words. Word ranges and empty nodes of a
     ``universal`` file are skipped; in others a header and comments, which are lines that begin with "#" and have not as
-    many columns as the file, or a tag that no word has (also within a sentence). -DOCSTART- ends a sentence.
+    many columns as the file, or a tag that no word has (also within a sentence). -DOCSTART- ends a sentence. A literal
+    document has words and tags only.
     """
 
     unit: ClassVar[str] = "sentences"
@@ -93,19 +94,19 @@ class TaggedFile(RowFile[Tagged]):
         first, error = 0, None  # the line where the sentence begins, or has its first error
         words: list[str] = []
         tags: list[str] = []
-        has_header = self._has_header()
+        has_header, literal = self._has_header(), self.document.literal
         for number, line in enumerate(chain(self.document.lines(), [""]), start=1):
             cells = cells_of(line)
-            if not line.strip() or (cells[0] == DOCUMENT_START and not self.universal):
+            if not line.strip() or (cells[0] == DOCUMENT_START and not self.universal and not literal):
                 if words or error is not None:
                     yield first, error or (tuple(words), tuple(tags))
                 words, tags, error = [], [], None
                 continue
             if self.universal and (line.startswith("#") or not cells[0].strip().isdecimal()):
                 continue
-            if line.startswith("#") and NO_WORDS.match(line):
+            if line.startswith("#") and not literal and NO_WORDS.match(line):
                 continue
-            if line.startswith("#") and self._is_comment(line, cells):
+            if line.startswith("#") and not literal and self._is_comment(line, cells):
                 yield number, COMMENT
                 continue
             if has_header and tuple(cells) == self.first:
@@ -193,6 +194,8 @@ def own_tagged_file(
         what = "a folder" if path.is_dir() else "no file"
         raise TextseqError(f"expected a file with one word and its tag per line, got {what} at {path}")
     document = Document(path, encoding)
+    if document.literal and aligned:
+        return TaggedFile(document, (1, 2), longest, drop, tabs=True)
     lines = (line for line in document.lines() if line.strip() and not line.startswith(("#", DOCUMENT_START)))
     line = next(lines, "") if aligned else ""
     first = cells_of(line) if line else []
