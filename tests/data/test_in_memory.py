@@ -134,6 +134,10 @@ def test_the_same_data_is_written_once_and_other_data_elsewhere() -> None:
         (lambda: tagged_files([["a", "b"]], [["N"]]), "as many words of sentence 0 as tags, got 2 and 1"),
         (lambda: tagged_files([["a b"]], [["N"]]), "a word without white space, got 'a b' in sentence 0"),
         (lambda: tagged_files([["a"]], [[""]]), "a tag without white space, got '' in sentence 0"),
+        (lambda: tagged_files([["a"], ["b", None]], [["N"], ["N", "N"]]), "expected a word, got None in sentence 1"),
+        (lambda: tagged_files([[("a", float("nan"))]]), "sentences: expected a tag, got nan in sentence 0"),
+        (lambda: tagged_files([["a"], None], [["N"], ["N"]]), "sentence 1: expected a list or column, got NoneType"),  # type: ignore[list-item]
+        (lambda: tagged_files([["a"]], [None]), "tags of sentence 0: expected a list or column, got NoneType"),  # type: ignore[list-item]
         (lambda: text_files(["a", "b\ud800"]), r"texts: expected text that UTF-8 can encode, got the lone surrogate "
                                                r"'\ud800' in row 1; replace it"),
         (lambda: tagged_files([["a\udcff"]], [["N"]]), r"got the lone surrogate '\udcff' in sentence 0"),

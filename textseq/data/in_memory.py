@@ -23,6 +23,9 @@ Value = TypeVar("Value")
 Column = Iterable[object]
 """Texts, labels, words or tags."""
 
+NULLS = ("None", "nan", "<NA>", "NaT")
+"""How values that are missing are written, of Python, NumPy and pandas."""
+
 
 def text_files(texts: Column) -> tuple[str, ...]:
     """A folder with a file for each text, which is one document.
@@ -66,14 +69,14 @@ def tagged_files(sentences: Iterable[Column], tags: Iterable[Column] | None = No
         tags: for each sentence the tag of each word.
 
     Raises:
-        TextseqError: a sentence and its tags differ in length, or a word or tag is empty, has white space in it or
-            cannot be encoded.
+        TextseqError: a sentence and its tags differ in length, or a word or tag is missing, is empty, has white space
+            in it or cannot be encoded.
     """
-    rows = [list(_column(sentence, "sentences")) for sentence in _column(sentences, "sentences")]
+    rows = [list(_column(row, f"sentence {number}")) for number, row in enumerate(_column(sentences, "sentences"))]
     if tags is None:
         pairs = [list(map(_pair, row)) for row in rows]
     else:
-        named = [list(_column(row, "tags")) for row in _column(tags, "tags")]
+        named = [list(_column(row, f"tags of sentence {number}")) for number, row in enumerate(_column(tags, "tags"))]
         _check_lengths("sentences", len(rows), "tags", len(named))
         for number, (words, others) in enumerate(zip(rows, named, strict=True)):
             _check_lengths(f"words of sentence {number}", len(words), "tags", len(others))
@@ -156,6 +159,10 @@ def _pair(value: object) -> tuple[object, object]:
 
 def _cell(value: object, name: str, sentence: int) -> str:
     text = str(value)
+    if text in NULLS and not isinstance(value, str):
+        raise TextseqError(
+            f"sentences: expected a {name}, got {text} in sentence {sentence}; replace it or leave it out"
+        )
     if not text or text.split() != [text]:
         raise TextseqError(
             f"sentences: expected a {name} without white space, got {text!r:.50} in sentence {sentence}; replace it"

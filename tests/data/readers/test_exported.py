@@ -90,6 +90,35 @@ def test_texts_of_a_table_are_one_text(form: Callable[[list[dict[str, object]]],
     assert ["".join(document) for document in dataset.documents("train")] == ["one\n\ntwo\n"]
 
 
+@pytest.mark.parametrize("form", [parquet, saved_dataset])
+def test_rows_without_a_text_are_skipped(
+    form: Callable[[list[dict[str, object]]], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = form([{"text": "hello"}, {"text": None}, {"text": "\ufeffx\ny"}, {"text": None}])
+    dataset = TextData(text=(name,), validation=0, encoding="utf-16").open()
+    assert ["".join(document) for document in dataset.documents("train")] == ["hello\n\ufeffx\ny\n"]
+    assert f"note: skipped of {name}: 2 rows without a text (1, 3)" in caplog.text
+    with pytest.raises(TextseqError, match=r"t.parquet: expected strings, got 2 in row 0; convert it"):
+        TextData(text=(parquet([{"text": 2}]),)).open()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokens": ["a", None], "tags": ["N", "N"]}, "sentences: expected a word, got None in sentence 1"),
+        ({"tokens": ["a", "b"], "tags": ["N", None]}, "sentences: expected a tag, got None in sentence 1"),
+        ({"tokens": None, "tags": ["N"]}, "sentence 1: expected a list or column, got NoneType"),
+    ],
+)
+@pytest.mark.parametrize("form", [parquet, saved_dataset])
+def test_words_and_tags_that_are_null_are_refused(
+    form: Callable[[list[dict[str, object]]], str], row: dict[str, object], message: str
+) -> None:
+    name = form([{"tokens": ["None"], "tags": ["N"]}, row])
+    with pytest.raises(TextseqError, match=f"^{re.escape(f'{name}: {message}')}"):
+        TaggedData(tagged=(name,), validation=0).open()
+
+
 @pytest.mark.parametrize("form", [parquet, as_json([{"translation": {"en": "one", "fr": "un"}}])])
 def test_pairs_may_be_in_an_object_of_languages(form: Callable[[list[dict[str, object]]], str]) -> None:
     name = form([{"translation": {"en": "one", "fr": "un"}}])

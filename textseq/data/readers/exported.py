@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from textseq.data.in_memory import tagged_files
+from textseq.data.readers.row_errors import SHOWN, counted
 from textseq.data.readers.tables import TEXT_COLUMNS, ending_of, fields_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document
@@ -55,9 +56,7 @@ def text_file(name: str) -> Path:
     """The file or folder of text: itself, or the texts of a Parquet file or dataset, one after the other."""
     if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
         return Path(name)
-    return _kept(
-        name, ".txt", lambda rows: (str(text).removesuffix("\n") for (text,) in _columns(name, rows, TEXT_COLUMNS))
-    )
+    return _kept(name, ".txt", lambda rows: _texts(name, rows), mark="literal-")
 
 
 def sentence_file(name: str) -> Path:
@@ -65,7 +64,10 @@ def sentence_file(name: str) -> Path:
     if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
         return Path(name)
     words, tags = zip(*_columns(name, _rows(name)[1], WORDS, TAGS), strict=True)
-    return Path(*tagged_files(words, tags))
+    try:
+        return Path(*tagged_files(words, tags))
+    except TextseqError as error:
+        raise TextseqError(f"{name}: {error}") from error
 
 
 def title_of(name: str) -> str:
@@ -80,10 +82,11 @@ def absolute(name: str) -> str:
     return f"{HUB}{Path(place).absolute()}{name[len(HUB) + len(place) :]}" if Path(place).is_dir() else name
 
 
-def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]]) -> Path:
-    """The file in the cache with the lines that are made of a table's rows."""
+def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]], mark: str = "") -> Path:
+    """The file in the cache with the lines that are made of a table's rows; its name has ``mark`` before the hash."""
     key, rows = _rows(name)
-    path = cache_folder() / "data" / f"{title_of(name)}.{hashlib.sha256(key.encode()).hexdigest()[:16]}{ending}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    path = cache_folder() / "data" / f"{title_of(name)}.{mark}{digest}{ending}"
     if not path.exists():
         with replacing(path) as (file,):
             for line in lines(rows):
@@ -185,6 +188,21 @@ def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterat
     log.warning("note: reading %s of %s", " and ".join(f"'{column}'" for column in columns), name)
     for fields in chain([first], rows):
         yield tuple(fields.get(str(column)) for column in columns)
+
+
+def _texts(name: str, rows: Iterator[Fields]) -> Iterator[str]:
+    """The texts of the rows, without a line end; rows without a text are skipped, with a note."""
+    missing: list[int] = []
+    for row, (text,) in enumerate(_columns(name, rows, TEXT_COLUMNS)):
+        if isinstance(text, str):
+            yield text.removesuffix("\n")
+        elif text is None:
+            missing.append(row)
+        else:
+            raise TextseqError(f"{name}: expected strings, got {text!r:.50} in row {row}; convert it")
+    if missing:
+        numbers = ", ".join(map(str, missing[:SHOWN])) + ", ..." * (len(missing) > SHOWN)
+        log.warning("note: skipped of %s: %s without a text (%s)", name, counted(len(missing), "rows"), numbers)
 
 
 def _one_line(error: Exception) -> str:
