@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import re
@@ -247,15 +248,18 @@ def _training_text(generator: TextGenerator, inspection: Inspection) -> Document
 
 def _given(name: str, encoding: str, flag: str) -> str:
     """The text of a file, of a folder (its files joined), or of stdin, as ``flag`` names it."""
+    from textseq.commands.stdin import read_stdin
+    from textseq.data.dataset import check_encoding
     from textseq.data.text import own_text
+    from textseq.io.documents import decoded
 
     text, most = "", 4 * LONGEST + 4  # bytes of so many characters in any encoding, with a byte order mark
     if name == "-":
-        try:
-            data = sys.stdin.buffer.read(most + 1)
-            chunks: Iterable[str] = [data.decode(encoding) if len(data) <= most else "\0" * len(data)]
-        except (LookupError, UnicodeDecodeError) as error:
-            raise TextseqError(f"stdin is not {encoding} text ({error}); name its --encoding") from None
+        check_encoding(encoding)
+        data = read_stdin(flag, most + 1)
+        chunks: Iterable[str] = (
+            decoded(io.BytesIO(data), "stdin", encoding) if len(data) <= most else ["\0" * len(data)]
+        )
     else:
         chunks = chain.from_iterable(own_text([Path(name)], encoding=encoding, validation=0).documents("train"))
     for chunk in chunks:

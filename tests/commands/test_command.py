@@ -23,6 +23,7 @@ from configs import edit_config
 
 from textseq.commands.command import run
 from textseq.data.corpora.catalog import list_corpora
+from textseq.errors import TextseqError
 from textseq.version import __version__
 
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 30
@@ -114,13 +115,35 @@ def test_evaluate_prints_the_number_and_its_signature(command: Command, trained:
 
 
 def test_a_text_is_read_from_stdin(command: Command, tmp_path: Path, text: Path) -> None:
-    code, _, err = command("train", "--text", "-", *TINY[4:], stdin=text.read_bytes())
+    code, _, err = command("train", "--text", "-", *TINY[4:], stdin=text.read_bytes() + b"\0")
     assert code == 0 and "textseq-sample --author stdin" in err, err
     assert command("train", "--resume", "stdin", "--max-steps", "4")[0] == 0
     given = command("evaluate", "--text", text, "--model", "stdin")[1]
     read = command("evaluate", "--text", "-", "--model", "stdin", stdin=text.read_bytes())[1]
     assert read.splitlines()[0] == given.splitlines()[0] != ""
     refused(command("train", "--text", "-", text, stdin=b"x"), "--text -: expected stdin alone, got other files too")
+
+
+def test_stdin_is_decoded_as_a_file_is(command: Command, trained: Path, text: Path) -> None:
+    marked = b"\xef\xbb\xbf" + text.read_bytes()
+    given = command("evaluate", "--text", text, "--model", "mine")[1]
+    read = command("evaluate", "--text", "-", "--model", "mine", stdin=marked)[1]
+    assert read.splitlines()[0] == given.splitlines()[0] != ""
+    for data, message in (
+        (b"caf\xe9", "stdin is not utf-8 text: byte 0xe9 at offset 3; set --encoding"),
+        (TEXT.encode("utf-16-le"), "stdin is not utf-8 text but seems to be UTF-16: set --encoding utf-16-le"),
+        (b"%PDF-1.4", "stdin is a file of the format pdf, not text"),
+    ):
+        refused(command("train", "--text", "-", *TINY, stdin=data), message)
+    refused(command("train", "--text", "-", "--encoding", "hex", *TINY, stdin=b"x"), "unknown encoding 'hex'")
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_without_stdin(name: str, home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    main: Callable[[Sequence[str]], None] = getattr(import_module(f"textseq.cli.{name}"), name)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(TextseqError, match=r"^stdin is closed; name a file with --text$"):
+        main(["--text", "-", *(["--model", "shakespeare"] if name == "evaluate" else [])])
 
 
 def test_a_model_is_trained_further(command: Command, trained: Path, tmp_path: Path) -> None:

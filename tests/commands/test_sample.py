@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -22,6 +23,7 @@ from textseq.checkpoints.model_info import CorpusInfo, ModelInfo
 from textseq.data.sources import TextData
 from textseq.data.text import own_text
 from textseq.decoding.stopping import ended_well
+from textseq.errors import TextseqError
 from textseq.tasks.language_model.config import AdaptationConfig, GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.model import LanguageModel
@@ -282,6 +284,9 @@ def test_a_given_text_is_looked_at(command: Command, home: Path) -> None:
     assert out.splitlines()[0:4:2] == TEXT.splitlines()[:2]
     assert out.splitlines()[-1].endswith(f"{len(TEXT)} characters")
     assert command("--author", "mine", "--text", "-", "--show-surprisal", stdin=TEXT.encode())[1] == out
+    (home / "marked.txt").write_bytes(marked := b"\xef\xbb\xbf" + TEXT.encode())
+    for name in ("marked.txt", "-"):
+        assert command("--author", "mine", "--text", name, "--show-surprisal", stdin=marked)[1] == out
     (home / "latin.txt").write_bytes("na\u00efve".encode("latin-1"))
     refused(command("--author", "mine", "--text", "latin.txt", "--show-surprisal"), "--encoding")
     out = command("--author", "mine", "--text", "latin.txt", "--show-surprisal", "--encoding", "latin-1")[1]
@@ -290,6 +295,18 @@ def test_a_given_text_is_looked_at(command: Command, home: Path) -> None:
         command("--author", "mine", "--text", "-", "--show-surprisal", stdin=b"caf\xe9"),
         "stdin is not utf-8 text.*--encoding",
     )
+    refused(
+        command("--author", "mine", "--text", "-", "--show-surprisal", "--encoding", "hex", stdin=b"a"),
+        "unknown encoding 'hex'",
+    )
+
+
+@pytest.mark.parametrize("flags", [["--prompt-file", "-"], ["--text", "-", "--show-surprisal"]])
+def test_without_stdin(flags: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    sample: Callable[[Sequence[str]], None] = importlib.import_module("textseq.cli.sample").sample
+    with pytest.raises(TextseqError, match=rf"^stdin is closed; name a file with {flags[0]}$"):
+        sample(["--author", "mine", *flags])
 
 
 # Memorization
@@ -361,8 +378,9 @@ def test_a_prompt_comes_from_a_file_or_stdin_without_its_last_line_end(command: 
     asked = ["--seed", "1", "--max-new-tokens", "9"]
     expected = written(command, *asked, "--prompt", "To be,\r\nor not")
     assert written(command, *asked, "--prompt-file", "opening.txt") == expected
-    given = command("--author", "mine", *asked, "--prompt-file", "-", stdin=b"To be,\r\nor not")
-    assert given[1] == expected
+    for mark in (b"", b"\xef\xbb\xbf"):
+        given = command("--author", "mine", *asked, "--prompt-file", "-", stdin=mark + b"To be,\r\nor not")
+        assert given[1] == expected
     refused(command("--author", "mine", "--prompt", "a", "--prompt-file", "b"), "either --prompt or --prompt-file")
     refused(command("--author", "mine", "--prompt-file", "nowhere.txt"), r"no file or folder nowhere\.txt")
     refused(command("--author", "mine", "--prompt-file", "-"), "--prompt-file -: expected a text, got nothing")

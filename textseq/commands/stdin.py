@@ -1,27 +1,36 @@
-"""The text of stdin as a data source, for ``--text -``."""
+"""The text of stdin: its bytes, and as a data source for ``--text -``."""
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import replace
 
+from textseq.data.dataset import check_encoding
 from textseq.data.in_memory import text_files
 from textseq.data.sources import DataSource, TextData
 from textseq.errors import TextseqError
+from textseq.io.documents import decoded, reading
+
+
+def read_stdin(flag: str, most: int = -1) -> bytes:
+    """All bytes of stdin, or at most so many; a TextseqError, which names the flag, if it is closed."""
+    if sys.stdin is None:
+        raise TextseqError(f"stdin is closed; name a file with {flag}")
+    with reading("stdin"):
+        return sys.stdin.buffer.read(most)
 
 
 def with_stdin(source: DataSource) -> DataSource:
     """The data source with the text of stdin, which is kept in the cache, in place of the file "-".
 
     Raises:
-        TextseqError: other files are named too, or stdin is not text.
+        TextseqError: other files are named too, or stdin is closed or not text.
     """
     if not isinstance(source, TextData) or "-" not in source.text:
         return source
     if len(source.text) > 1:
         raise TextseqError("--text -: expected stdin alone, got other files too; leave them out")
-    try:
-        text = sys.stdin.buffer.read().decode(source.encoding)
-    except (LookupError, UnicodeDecodeError) as error:
-        raise TextseqError(f"stdin is not {source.encoding} text ({error}); name its --encoding") from None
+    check_encoding(source.encoding)
+    text = "".join(decoded(io.BytesIO(read_stdin("--text")), "stdin", source.encoding))
     return replace(source, text=text_files([text]), encoding="utf-8")
