@@ -32,7 +32,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def runnable(page: Path) -> list[str]:
     """The Python blocks of a page that need no download, no account and no run of the reader's."""
-    needs = ("download=True", 'load("mine")', "runs/")
+    needs = ("download=True", 'load("mine")', 'load("poets")', "runs/")
     return [code for code in blocks(page, "python") if not any(word in code for word in needs)]
 
 
