@@ -27,6 +27,13 @@ def test_terms_are_whole_words_and_the_longest_counts(sentence: str, targets: li
     assert Glossary({}).targets(sentence) == []
 
 
+@pytest.mark.parametrize("sentence", ["İstanbul", "ISTANBUL", "ıstanbul", "iſtanbul", "İſTANBUL"])
+def test_letters_that_match_in_any_case_find_their_term(sentence: str) -> None:
+    glossary = Glossary({"tan": "x", "Istanbul": "exact", "istanbul": "Istamboul", "σας": "you"})
+    assert glossary.targets(f"I live in {sentence}.") == ["Istamboul"]
+    assert glossary.targets("Istanbul; ΣΑΣ, σασ.") == ["exact", "you", "you"]
+
+
 def test_files_have_two_columns(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("house\tmaison\n\nit's \"so\"\tc'est ainsi\n")
     assert Glossary.read(tmp_path / "a.tsv").terms == {"house": "maison", 'it\'s "so"': "c'est ainsi"}

@@ -66,13 +66,27 @@ class Glossary:
         """The translations of the terms in a sentence, in its order; of overlapping terms the longest counts."""
         if not self.terms:
             return []
-        found = (match[0] for match in self._pattern.finditer(sentence))
-        return [self.terms[text] if text in self.terms else self._lower[text.lower()] for text in found]
+        return [self._target(match[0]) for match in self._pattern.finditer(sentence)]
+
+    def _target(self, text: str) -> str:
+        """The translation of a term as a sentence has it."""
+        if text in self.terms:
+            return self.terms[text]
+        if (lower := text.lower()) in self._lower:
+            return self._lower[lower]
+        match = self._variants.fullmatch(text)  # "İ" and "ſ" match "i" and "s" in any case, but not by ``lower``
+        assert match is not None and match.lastindex is not None
+        return [*self._lower.values()][match.lastindex - 1]
 
     @cached_property
     def _lower(self) -> dict[str, str]:
         """The terms that any capitals match."""
         return {source: target for source, target in self.terms.items() if source == source.lower()}
+
+    @cached_property
+    def _variants(self) -> re.Pattern[str]:
+        """The terms that any capitals match, each a group."""
+        return re.compile("|".join(f"({re.escape(term)})" for term in self._lower), re.IGNORECASE)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
