@@ -70,8 +70,9 @@ class Translate(LineOptions):
     prefix: str = ""
     """How every translation must begin."""
     glossary: Path | None = option(None, metavar="FILE")
-    """Terms and their translations, a pair per line with a tab between (.csv: a comma): where a sentence has the term,
-    its translation has the other (constrained beam search). More --num-beams (10, 20) give better sentences."""
+    """Terms and their translations, a pair per line with a tab between (.csv: a comma), in --encoding: where a sentence
+    has the term, its translation has the other (constrained beam search). More --num-beams (10, 20) give better
+    sentences."""
     keep: tuple[str, ...] = option((), metavar="WORD...")
     """Words that stay untouched, such as names."""
     document: Path | None = option(None, metavar="FILE")
@@ -199,7 +200,7 @@ def _glossary(options: Translate) -> Glossary | None:
     from textseq.data.readers.glossary import Glossary, kept
 
     if options.glossary is not None:
-        return Glossary.read(options.glossary, keep=options.keep)
+        return Glossary.read(options.glossary, keep=options.keep, encoding=options.encoding)
     return Glossary(kept(options.keep)) if options.keep else None
 
 

@@ -516,6 +516,10 @@ def test_a_glossary_is_met_and_words_are_kept(command: Command) -> None:
     several = written_lines(command("how are you\n", *ask, "--num-beams", "12", "--num-return-sequences", "3"))
     assert len(several) > 1 and all("sont ils" in line and "you" in line for line in several)
     refused(command("a", "--glossary", "no.tsv"), r"cannot read no\.tsv")
+    Path("latin.tsv").write_bytes("hôw\tcommént\n".encode("latin-1"))
+    refused(command("a", "--glossary", "latin.tsv"), r"latin\.tsv: line 1 is one with bytes that are not utf-8 text")
+    latin = ("--glossary", "latin.tsv", "--encoding", "latin-1", "--max-new-tokens", "30")
+    assert "commént" in written_lines(command("hôw are you\n".encode("latin-1"), *latin))[0]
     refused(
         command("a", "--keep", "a", "--num-beams", "1", "--temperature", "1"), "need beam search, got --temperature"
     )

@@ -43,17 +43,37 @@ def test_files_have_two_columns(tmp_path: Path) -> None:
     assert kept(["a b"]) == {"a b": "a b"}
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "latin-1"])
+def test_files_are_decoded(name: str, encoding: str, tmp_path: Path) -> None:
+    mark = "\ufeff" if encoding in ("utf-8", "utf-16-le") else ""
+    separator = "," if name == "a.csv" else "\t"
+    lines = [f"été{separator}summer", "", f"salt; pepper; cumin{separator}épices", f"{'x' * 140_000}{separator}long"]
+    (tmp_path / name).write_bytes((mark + "\r\n".join(lines) + "\r\n").encode(encoding))
+    glossary = Glossary.read(tmp_path / name, encoding=encoding)
+    assert glossary.terms == {"été": "summer", "salt; pepper; cumin": "épices", "x" * 140_000: "long"}
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("name", "content", "message"),
     [
-        ("house maison\n", r"a\.tsv: expected a term, a tab and its translation in line 1, got 'house maison'"),
-        ("a\tb\na\t\n", r"in line 2, got 'a\\t'"),
-        ("a\tb\n\na\tc\n", r"expected one translation of 'a', got 'b' and, in line 3, 'c'; remove one"),
+        ("a.tsv", "house maison\n", r"tsv: expected a term, a tab and its translation in line 1, got 'house maison'"),
+        ("a.tsv", "a\tb\na\t\n", r"in line 2, got 'a\\t'"),
+        ("a.tsv", "a\tb\n\na\tc\n", r"expected one translation of 'a', got 'b' and, in line 3, 'c'; remove one"),
+        ("a.tsv", "a\tb\nred\rapple\tpomme\n", r"expected a term, .* in line 2, got 'red\\rapple\\tpomme'; correct"),
+        ("a.csv", "a,b\nred\rapple,pomme\n", r"a\.csv: in the .* line 2 a cell without quotes has a carriage return"),
+        ("a.csv", 'a,b\n"red\napple",pomme\n', r"a\.csv: expected a term, .* in line 2, got 'red\\napple,pomme'"),
+        ("a.csv", 'a,"b\nc,d\n', r"a\.csv: in the record that begins in line 1 a quote is never closed"),
+        ("a.tsv", f"{'x' * 140_000}\n", r"a\.tsv: expected a term, .* in line 1, got '(xxxxx){20}\.\.\.'; correct"),
+        ("a.csv", f"a,b\n{'x' * 140_000}\n", r"a\.csv: expected a term, .* in line 2, got '(xxxxx){20}\.\.\.';"),
+        ("a.tsv", "a\tb\nc\0\td\n", r"a\.tsv: line 2 is one with a NUL character; correct it there"),
+        ("a.csv", "a,b\nc,d\0\n", r"a\.csv: line 2 is one with a NUL character; correct it there"),
+        ("a.tsv", b"a\tb\n\xe9t\xe9\tsummer\n", r"a\.tsv: line 2 is one with bytes that are not utf-8 text"),
     ],
-)
-def test_what_is_wrong_is_said(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "a.tsv").write_text(content)
+)  # fmt: skip
+def test_what_is_wrong_is_said(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(TextseqError, match=message):
-        Glossary.read(tmp_path / "a.tsv")
+        Glossary.read(tmp_path / name)
     with pytest.raises(TextseqError, match="cannot read"):
         Glossary.read(tmp_path / "b.tsv")

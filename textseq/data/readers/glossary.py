@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from textseq.data.readers.tables import ENDINGS, ending_of
-from textseq.errors import TextseqError
+from textseq.data.readers.row_errors import not_text
+from textseq.data.readers.tables import ENDINGS, ending_of, records
+from textseq.errors import LONGEST, TextseqError
 from textseq.io.documents import Document
 
 
@@ -38,21 +38,24 @@ class Glossary:
             encoding: of the file.
 
         Raises:
-            TextseqError: a line has not two columns, or a term has two translations.
+            TextseqError: the file is not text of this encoding, a line has not two columns, or a term has two
+                translations.
         """
-        separator = "," if ENDINGS.get(ending_of(path)) == "comma-separated" else "\t"
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+        layout = "comma-separated" if ENDINGS.get(ending_of(path)) == "comma-separated" else "tab-separated"
+        separator, between = {"comma-separated": (",", "comma"), "tab-separated": ("\t", "tab")}[layout]
         terms = kept(keep)
-        lines = Document(path, encoding).lines()
-        for number, cells in enumerate(csv.reader(lines, delimiter=separator, quoting=quoting), start=1):
-            columns = [cell.strip() for cell in cells]
+        for number, cells in records(Document(path, encoding), layout, delimiter=separator):
+            text = separator.join(cells)
+            if (error := not_text(text, encoding)) is not None:
+                raise TextseqError(f"{path}: line {number} is one {error.message}; correct it there")
+            columns = [cell.removeprefix("\ufeff" * (number == 1)).strip() for cell in cells]
             if not any(columns):
                 continue
-            if len(columns) != 2 or not all(columns):
-                between = "comma" if separator == "," else "tab"
+            if len(columns) != 2 or not all(columns) or re.search(r"[\r\n]", "".join(columns)):
+                shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
                 raise TextseqError(
-                    f"{path}: expected a term, a {between} and its translation in line {number}, got "
-                    f"{separator.join(cells)!r}; correct it there"
+                    f"{path}: expected a term, a {between} and its translation in line {number}, got {shown!r}; "
+                    "correct it there"
                 )
             source, target = columns
             if terms.setdefault(source, target) != target:

@@ -102,15 +102,19 @@ def column_names(document: Document, layout: str) -> list[str]:
     return [name.strip() for name in header]
 
 
-def records(document: Document, layout: str) -> Iterator[Record]:
-    """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing."""
+def records(document: Document, layout: str, *, delimiter: str | None = None) -> Iterator[Record]:
+    """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing.
+
+    In .csv the ``delimiter`` is a comma by default, or a semicolon if the first line has more of these.
+    """
     if layout == "tab-separated":
         yield from tab_separated(document.lines())
         return
     longest = documents.LONGEST_LINE
     csv.field_size_limit(max(csv.field_size_limit(), longest))  # of this process; longer cells are no text
-    first = next(iter(document.lines()), "")
-    delimiter = ";" if first.count(";") > first.count(",") else ","  # spreadsheets of some languages write semicolons
+    if delimiter is None:
+        first = next(iter(document.lines()), "")
+        delimiter = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some languages write
     reader = csv.reader((line + "\n" for line in document.lines()), delimiter=delimiter, strict=True)
     number = 1
     try:
@@ -122,6 +126,7 @@ def records(document: Document, layout: str) -> Iterator[Record]:
         if "field larger" in str(error):
             raise TextseqError(f"{where} a cell has more than {longest:,} characters; divide it") from error
         what = "a quote is never closed" if "unexpected end of data" in str(error) else str(error)
+        what = "a cell without quotes has a carriage return" if "new-line character" in what else what
         raise TextseqError(
             f"{where} {what}; put cells with commas, quotes or several lines in quotes, and double quotes within them "
             '("He said ""no""")'
