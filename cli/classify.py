@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 from textseq.commands.command import parse, run
 from textseq.commands.flags import option
 from textseq.commands.line_io import LineOptions
+from textseq.data.readers.exported import EXPORTED, row_file
 from textseq.data.readers.labelled import Texts, remembered_column
-from textseq.data.readers.tables import is_table
+from textseq.data.readers.tables import ending_of, is_table
 from textseq.errors import TextseqError, unknown
 from textseq.io.files import growing
 from textseq.io.lines import Lines
@@ -52,8 +53,8 @@ class Classify(LineOptions):
     Each text gives a line: its label and, after a tab, the label's probability, calibrated on the validation split; or
     "unsure" and the probability of the most probable label, if that is low (--unsure-below). A model that was trained
     with --multi-label gives all labels above its threshold, each with its probability, all separated by tabs; an empty
-    line if there are none. A text is a line, or a row of a table if --input ends in .csv, .tsv or .jsonl (perhaps
-    followed by .gz or another compression). Lines are cut after a million characters, with a warning.
+    line if there are none. A text is a line, or a row of a table if --input ends in .csv, .tsv, .jsonl, .json (perhaps
+    followed by .gz or another compression) or .parquet. Lines are cut after a million characters, with a warning.
     """
 
     task: ClassVar[str] = "classification"
@@ -87,14 +88,18 @@ def classify(arguments: Sequence[str]) -> None:
     options = parse(Classify(), PROG, arguments).with_text()
     model = options.single_model(PROG)
     options.check("texts", {"--explain-html": options.explain_html})
-    table = options.input is not None and is_table(options.input)
+    table = options.input is not None and (is_table(options.input) or ending_of(options.input) in EXPORTED)
     if options.text_column is not None and not table:
-        raise TextseqError("--text-column: expected a table with --input (.csv, .tsv or .jsonl), got none")
+        raise TextseqError(
+            "--text-column: expected a table with --input (.csv, .tsv, .jsonl, .json or .parquet), got none"
+        )
     explains = options.explain or options.explain_html is not None
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
     if options.unsure_below is not None and not 0 <= options.unsure_below <= 1:
         raise TextseqError(f"--unsure-below: expected a probability from 0 to 1, got {options.unsure_below}")
+    if options.input is not None and (file := row_file(str(options.input))) != options.input:
+        options = replace(options, input=file, encoding="utf-8")
     with options.reading(LONGEST) as lines:
         from textseq.tasks.classification.classifier import CHARACTERS
         from textseq.tasks.label_predictor import BUFFER

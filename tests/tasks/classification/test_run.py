@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -344,6 +345,14 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     (tmp_path / "rows.csv").write_text('n,body\n1,"lovely, and\nmore"\n2,awful\n')
     code, out, err = command("classify", "--model", "mine", "--input", "rows.csv", "--text-column", "body")
     assert (code, len(out.splitlines()), err) == (0, 2, "")
+    rows = [{"n": 1, "body": "lovely, and\nmore"}, {"n": 2, "body": "awful"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows, indent=2))
+    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(json.dumps({"data": rows}).encode()))
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+    for name in ("rows.json", "rows.json.gz", "rows.parquet"):
+        given = ("--input", name, "--text-column", "body", "--encoding", "utf-16")
+        assert command("classify", "--model", "mine", *given) == (0, out, ""), name
     assert (
         command("classify", "--model", "mine", "--input", "-", "--output", "-", stdin=b"lovely\n")[1].count("\n") == 1
     )
@@ -406,9 +415,15 @@ def test_mistakes_are_one_line(command: Callable[..., Result], reviews: Path, tm
     (tmp_path / "one.csv").write_text("label,text\ngood,x\ngood,y\n")
     (tmp_path / "strange.csv").write_text("label,text\nodd,x\n")
     (tmp_path / "quote.csv").write_text('label,text\ngood,"x\n')
+    (tmp_path / "strings.json").write_text('["lovely", "awful"]')
+    (tmp_path / "rows.json").write_text('[{"words": "lovely"}]')
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 damaged")
     cases: list[tuple[list[str], str]] = [
         (["classify", "--model", "nobody"], "unknown model 'nobody'"),
         (["classify", "--model", "mine", "--input", "none.txt"], "--input: expected a file of texts, got none.txt"),
+        (["classify", "--model", "mine", "--input", "strings.json"], "expected a list of JSON objects, or an object"),
+        (["classify", "--model", "mine", "--input", "rows.json"], "has the columns 'words'; say with --text-column"),
+        (["classify", "--model", "mine", "--input", "bad.parquet"], "bad.parquet is no Parquet file, or damaged"),
         (["classify", "--model", "mine", "--text-column", "x"], "--text-column: expected a table with --input"),
         (["classify", "--model", "mine", "--buffer", "0"], "--buffer: expected at least 1"),
         (["classify", "--model", "mine", "--explain-by", "gradient"], "need --explain or --explain-html FILE"),
