@@ -98,11 +98,10 @@ class Document:
         """
         try:
             with reading(self.name), self.open() as file:
-                text: IO[str] = (
-                    io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="\n")
-                    if self.literal
-                    else line_reader(file, self.name, self.encoding, errors="surrogateescape")
-                )
+                if self.literal:
+                    text = LineReader(file, "utf-8", errors="surrogateescape", newline="\n")
+                else:
+                    text = line_reader(file, self.name, self.encoding, errors="surrogateescape")
                 number = 0
                 while line := text.readline(LONGEST_LINE):
                     number += 1
