@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import html
+import io
+import itertools
+import operator
 import re
 import zipfile
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.errors import TextseqError
-from textseq.tasks.documents.formats import plain_parts, subtitle_parts, translate_document
+from textseq.tasks.documents.formats import FORMATS, plain_parts, translate_document
 from textseq.tasks.documents.markup import attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, translated
 from textseq.tasks.documents.word import box_parts, leaf, word_parts
@@ -111,21 +115,64 @@ def test_paragraphs_of_plain_text() -> None:
     text = "  Title\n\n" + "\n".join(page) + "\n\nA line\nAnother line\n"
     parts = [part for part in plain_parts(text) if isinstance(part, Paragraph)]
     assert [part.text for part in parts] == ["Title", " ".join(page), "A line", "Another line"]
-    same = "".join(part if isinstance(part, str) else part.layout(part.text) for part in plain_parts(text))
-    assert same == text
+    for same in (text, text.replace("\n", "\r\n")):
+        laid_out = (part if isinstance(part, str) else part.layout(part.text) for part in plain_parts(same))
+        assert "".join(laid_out) == same
 
 
 SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nThe white\n<i>house</i>.\n\n2\n00:00:03,000 --> 00:00:04,000\nBig\n"
 
 
-def test_subtitles_keep_times_and_lines() -> None:
-    parts = [*subtitle_parts(SUBTITLES)]
-    results = translated((part for part in parts if isinstance(part, Paragraph)), translate)
-    out = "".join(part if isinstance(part, str) else part.layout(next(results).render()) for part in parts)
-    assert (
-        out
-        == "1\n00:00:01,000 --> 00:00:02,500\nla <i>maison</i>\nblanche.\n\n2\n00:00:03,000 --> 00:00:04,000\ngrande\n"
-    )
+def of_file(path: Path, content: bytes, encoding: str = "utf-8") -> bytes:
+    """The content of a document after its translation."""
+    path.write_bytes(content)
+    file = io.BytesIO()
+    FORMATS[path.suffix](path, encoding, translate, file)
+    return file.getvalue()
+
+
+TRANSLATED = SUBTITLES.replace("The white\n<i>house</i>.", "la <i>maison</i>\nblanche.").replace("Big", "grande")
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t \u00a0"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "mixed"])
+def test_subtitles_keep_all_but_their_text(end: str, blank: str, tmp_path: Path) -> None:
+    def with_ends(text: str) -> bytes:
+        ends = itertools.cycle(["\r\n", "\n", "\r"] if end == "mixed" else [end])
+        lines = text.replace("\n\n", f"\n{blank}\n").split("\n")
+        return "".join(map(operator.add, lines, [*itertools.islice(ends, len(lines) - 1), ""])).encode()
+
+    assert of_file(tmp_path / "a.srt", with_ends(SUBTITLES)) == with_ends(TRANSLATED)
+    assert of_file(tmp_path / "a.srt", BOM_UTF8 + with_ends(SUBTITLES)) == BOM_UTF8 + with_ends(TRANSLATED)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_cue_ends_where_the_next_begins(end: str, tmp_path: Path) -> None:
+    source, target = (text.replace("\n\n", "\n").replace("\n", end) for text in (SUBTITLES, TRANSLATED))
+    assert of_file(tmp_path / "a.srt", source.encode()) == target.encode()
+    unnumbered = source.replace(f"{end}2{end}", end)
+    assert of_file(tmp_path / "a.srt", unnumbered.encode()) == target.replace(f"{end}2{end}", end).encode()
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ('<font color="red">the house</font>\nis', '<font color="red">la maison</font>\nest'),
+        ("<i>the\nhouse</i>\nis", "<i>la\nmaison</i>\nest"),
+        ("the <font color = 'a b'>house\nis\nbig</font>", "la <font color = 'a b'>maison\nest\ngrande</font>"),
+    ],
+)
+def test_lines_of_subtitles_break_at_no_tag(source: str, target: str, tmp_path: Path) -> None:
+    head = "1\n00:00:01,000 --> 00:00:02,500\n"
+    assert of_file(tmp_path / "a.srt", f"{head}{source}\n".encode()).decode() == f"{head}{target}\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_documents_keep_their_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    content = "\ufeffthe house\r\n" if encoding != "utf-16" else "the house\r\n"  # which this codec adds itself
+    out = content.replace("the house", "la maison").encode()
+    assert of_file(tmp_path / "a.txt", content.encode(encoding), encoding) == out
+    assert of_file(tmp_path / "a.html", content.encode(encoding), encoding) == out
 
 
 def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:

@@ -177,21 +177,24 @@ def _unreadable(path: Path | str, error: OSError) -> TextseqError:
     return TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable")
 
 
-def read_text(document: Document) -> Iterator[str]:
-    """The unchanged characters of the whole file, in chunks, without a byte order mark, which is text if literal."""
+def read_text(document: Document, *, mark: bool = False) -> Iterator[str]:
+    """The unchanged characters of the whole file, in chunks, with a byte order mark of UTF-8 only if ``mark`` or literal."""
     with reading(document.name), document.open() as file:
-        yield from decoded(file, document.name, document.encoding, literal=document.literal)
+        encoding = "utf-8" if document.literal else document.encoding
+        yield from decoded(file, document.name, encoding, mark=mark or document.literal, any_format=document.literal)
 
 
-def decoded(file: IO[bytes], name: str, encoding: str, *, literal: bool = False) -> Iterator[str]:
-    """The same of an open file; a NotText if it is not in its encoding, or another format."""
-    decoder = codecs.getincrementaldecoder("utf-8" if literal else python_name(encoding))()
+def decoded(
+    file: IO[bytes], name: str, encoding: str, *, mark: bool = False, any_format: bool = False
+) -> Iterator[str]:
+    """The same of an open file; a NotText if it is not in its encoding, or another format unless ``any_format``."""
+    decoder = codecs.getincrementaldecoder(encoding if mark else python_name(encoding))()
     offset = 0
     try:
         block = b"start"
         while block:
             block = file.read(CHUNK)
-            if not offset and not literal:
+            if not offset and not any_format:
                 check_beginning(block[:BEGINNING], name, encoding)
             offset += len(block)
             if text := decoder.decode(block, final=not block):

@@ -9,14 +9,15 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import add
 from pathlib import Path
 from typing import BinaryIO, Unpack
 
 from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import Document, archive_of, reading
+from textseq.io.documents import Document, archive_of, read_text, reading
 from textseq.io.files import check_outputs, replacing
-from textseq.tasks.documents.markup import attribute_parts, parts_of
+from textseq.tasks.documents.markup import TOKEN, attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
 from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
@@ -26,8 +27,21 @@ from textseq.tasks.translation.translator import Translator
 LARGEST = 2**24
 """Characters of a document, or bytes of a file in an archive, at most."""
 
-CUE = re.compile(r"^[ \t]*\d\d?:\d\d:\d\d[,.]\d{3} --> .*$", re.MULTILINE)
+BYTE_ORDER_MARK = "\ufeff"
+
+LINE_END = re.compile(r"\r\n|\r(?!\n)|\n")
+
+CUE = re.compile(r"(?:^|(?<=\r))[ \t]*\d\d?:\d\d:\d\d[,.]\d{3}[ \t]*-->[^\r\n]*", re.MULTILINE)
 """The line of subtitles with the times, after which the text begins."""
+
+CUE_END = re.compile(
+    rf"(?:{LINE_END.pattern})(?=[^\S\r\n]*(?:[\r\n]|\Z)|(?:[ \t]*\d+[ \t]*(?:{LINE_END.pattern}))?{CUE.pattern})",
+    re.MULTILINE,
+)
+"""The end of the line before a blank one, or before the number or the times of the next cue."""
+
+CHUNK = re.compile(rf"(?:{TOKEN.pattern}|[^ \t\n\r\f\v])+", TOKEN.flags)
+"""A word with the tags at it, within which no line is broken; a no-break space is no space."""
 
 WIDTHS = range(50, 101)
 """Widths of the longest line of a paragraph whose lines were broken to fill a page."""
@@ -87,7 +101,7 @@ def _of_text(*passes: Pass) -> Format:
 
     def convert(path: Path, encoding: str, translate: Translate, file: BinaryIO) -> None:
         text = ""
-        for chunk in Document(path, encoding).chunks():
+        for chunk in read_text(Document(path, encoding), mark=True):
             text += chunk
             if len(text) > LARGEST:
                 raise TextseqError(f"{path}: expected at most {LARGEST:,} characters, got more; divide it")
@@ -97,10 +111,12 @@ def _of_text(*passes: Pass) -> Format:
 
 
 def _passed(text: str, passes: Sequence[Pass], translate: Translate) -> str:
-    """A text with the paragraphs of one pass after the other translated."""
+    """A text with the paragraphs of one pass after the other translated; it keeps its byte order mark."""
+    mark = BYTE_ORDER_MARK * text.startswith(BYTE_ORDER_MARK)
+    text = text.removeprefix(mark)
     for parts, escape in passes:
         text = "".join(_written(parts(text), translate, escape))
-    return text
+    return mark + text
 
 
 def _written(parts: Iterable[str | Paragraph], translate: Translate, escape: Callable[[str], str]) -> Iterator[str]:
@@ -121,9 +137,10 @@ def plain_parts(text: str) -> Iterator[str | Paragraph]:
         lines = block.splitlines()
         width = max(map(len, lines), default=0)
         if len(lines) > 1 and width in WIDTHS and all(len(line) > 0.6 * width for line in lines[:-1]):
-            end = block[len(block.rstrip()) :]
-            yield Paragraph(" ".join(block.split()), layout=partial(textwrap.fill, width=width, break_long_words=False))
-            yield end
+            first = block.splitlines(keepends=True)[0]
+            layout = partial(_filled, width=width, end=first[len(lines[0]) :])
+            yield Paragraph(" ".join(block.split()), layout=layout)
+            yield block[len(block.rstrip()) :]
             continue
         for line in block.splitlines(keepends=True):
             words = line.strip()
@@ -135,31 +152,49 @@ def plain_parts(text: str) -> Iterator[str | Paragraph]:
                 yield line
 
 
+def _filled(text: str, width: int, end: str) -> str:
+    """A text in lines of at most so many characters, unless a word is longer."""
+    return end.join(textwrap.wrap(text, width, break_long_words=False))
+
+
 def subtitle_parts(text: str) -> Iterator[str | Paragraph]:
     """The cues of subtitles: each a paragraph, laid out in as many lines as before."""
     place = 0
     for cue in CUE.finditer(text):
         start = cue.end()
-        end = text.find("\n\n", start)
-        end = len(text) if end < 0 else end
-        words = text[start:end]
+        found = CUE_END.search(text, start)
+        words = text[start : found.start() if found else len(text)]
         body = words.strip()
         begin = start + len(words) - len(words.lstrip())
         yield text[place:begin]
         place = begin + len(body)
-        lines = len(body.splitlines())
-        layout = partial(_balanced, lines=lines)
+        layout = partial(_balanced, ends=LINE_END.findall(body))
         for part in parts_of(body):
             yield part if isinstance(part, str) else replace(part, layout=layout)
     yield text[place:]
 
 
-def _balanced(text: str, lines: int) -> str:
-    """A text in so many lines of similar length, or fewer."""
-    width = -(-len(text) // max(lines, 1))
-    while len(broken := textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)) > lines:
+def _balanced(text: str, ends: Sequence[str]) -> str:
+    """A text in lines of similar length, at most as many as these line ends make; tags have no length."""
+    words = [(match[0], len(TOKEN.sub("", match[0]))) for match in CHUNK.finditer(text)]
+    width = -(-sum(length + 1 for _, length in words) // (len(ends) + 1)) - 1
+    while len(lines := _wrapped(words, width)) > len(ends) + 1:
         width += 1
-    return "\n".join(broken)
+    return "".join(map(add, lines, [*ends[: len(lines) - 1], ""]))
+
+
+def _wrapped(words: Sequence[tuple[str, int]], width: int) -> list[str]:
+    """Words, each with its length, in lines of at most so many characters, unless a word is longer."""
+    lines: list[str] = []
+    left = 0
+    for word, length in words:
+        left -= length + 1
+        if lines and (left >= 0 or not length):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+            left = width - length
+    return lines
 
 
 def _of_archive(pages: re.Pattern[str], *passes: Pass) -> Format:
@@ -173,7 +208,7 @@ def _of_archive(pages: re.Pattern[str], *passes: Pass) -> Format:
                 data = archive.read(item)
                 if pages.fullmatch(item.filename):
                     try:
-                        page = data.decode("utf-8-sig")
+                        page = data.decode()
                     except UnicodeDecodeError as error:
                         raise TextseqError(f"{path}: {item.filename} is not UTF-8 text ({error})") from None
                     data = _passed(page, passes, translate).encode()
