@@ -178,7 +178,7 @@ def _unreadable(path: Path | str, error: OSError) -> TextseqError:
 
 
 def read_text(document: Document, *, mark: bool = False) -> Iterator[str]:
-    """The unchanged characters of the whole file, in chunks, with a byte order mark of UTF-8 only if ``mark`` or literal."""
+    """The unchanged characters of the whole file, in chunks, without a byte order mark unless ``mark`` or literal."""
     with reading(document.name), document.open() as file:
         encoding = "utf-8" if document.literal else document.encoding
         yield from decoded(file, document.name, encoding, mark=mark or document.literal, any_format=document.literal)
