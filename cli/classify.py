@@ -87,6 +87,7 @@ def classify(arguments: Sequence[str]) -> None:
     """Parse, load, and classify line by line."""
     options = parse(Classify(), PROG, arguments).with_text()
     model = options.single_model(PROG)
+    options = replace(options, model=(model,))
     options.check("texts", {"--explain-html": options.explain_html})
     table = options.input is not None and (is_table(options.input) or ending_of(options.input) in EXPORTED)
     if options.text_column is not None and not table:

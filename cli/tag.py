@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -51,6 +51,7 @@ def tag(arguments: Sequence[str]) -> None:
     """Parse, load, and tag line by line."""
     options = parse(Tag(), PROG, arguments).with_text()
     model = options.single_model(PROG)
+    options = replace(options, model=(model,))
     options.check("sentences", {})
     if options.num_beams < 1:
         raise TextseqError(f"--num-beams: expected at least 1, got {options.num_beams}")

@@ -29,6 +29,7 @@ from textseq.metrics.translation import bleu
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tokenizers.source_style import codes
 
+Command = Callable[..., tuple[int, str, str]]
 SEVERAL = {"english-authors": 13, "polish-authors": 2, "russian-authors": 3, "czech-authors": 2}
 """The models of several authors, and of how many."""
 WORDS = {
@@ -472,3 +473,13 @@ def test_a_damaged_run_of_an_author_s_name_is_not_read_as_the_author(empty_home:
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(TextseqError, match=r"runs/poe/model.safetensors is damaged"):
         textseq.load("poe")
+
+
+@pytest.mark.parametrize("program", ["classify", "tag"])
+def test_the_only_model_need_not_be_named(program: str, command: Command, empty_home: Path) -> None:
+    for name in ("sentiment", "english-pos"):
+        shutil.copytree(SHIPPED / name, empty_home / "shipped" / name)
+    page = ["--explain-html", "why.html"] if program == "classify" else []
+    code, out, err = command(program, "What a mess!", *page)
+    assert code == 0 and out and "is the only one" in err
+    assert not page or "Explanations by sentiment" in (empty_home / "why.html").read_text()

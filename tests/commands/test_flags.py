@@ -13,10 +13,10 @@ from typing import ClassVar
 
 import pytest
 
-from textseq.commands.flags import flags_of
+from textseq.commands.flags import flags_of, read
 from textseq.commands.help import COMMON, completions, wrapped
 from textseq.commands.renamed import NAMES, TASKS
-from textseq.commands.train import options_for
+from textseq.commands.train import Named, options_for
 from textseq.data.sources import TextData
 from textseq.data.text import TextDataset, own_text
 from textseq.tasks import registry
@@ -150,6 +150,17 @@ def test_every_name_that_is_offered_exists() -> None:
 def test_flags_may_be_written_in_other_ways(command: Command, flag: str, value: str) -> None:
     code, _, err = command("train", flag, *[value] * bool(value), "--learning-rate", "0")
     assert code == 2 and "--learning-rate" in err, "it came to the next flag"
+
+
+def test_a_list_that_is_given_twice_has_the_values_of_both() -> None:
+    options = options_for(LANGUAGE_MODEL)
+    arguments = ["--text", "a", "b", "--max-steps", "1", "--text=c", "--max-steps", "2"]
+    found, _ = read(options, flags_of(options), arguments, prog="x", elsewhere=lambda flag: None)
+    assert (found.source.files, found.training.max_steps) == (("a", "b", "c"), 2)
+    assert Named(["--distil-from", "a", "--distil-from", "b", "--name", "c", "--name", "d"]).values == {
+        "--distil-from": ["a", "b"],
+        "--name": ["d"],
+    }
 
 
 def test_completion_knows_every_flag() -> None:

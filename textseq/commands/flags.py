@@ -237,6 +237,7 @@ def read(
     names = {name: flag for flag in flags.values() for name in flag.names}
     positional = [flag for flag in flags.values() if flag.about.get("positional")]
     changes: dict[tuple[str, ...], object] = {}
+    lists: dict[str, list[str]] = {}
     named: list[Flag] = []
     for written, flag, values in scan(arguments, names):
         name = written.replace("_", "-")
@@ -248,6 +249,8 @@ def read(
                 rule = "put a value that has spaces in quotes" if before else "a value comes after its flag"
                 raise TextseqError(f"unexpected {_quoted(written)}; {rule}, see {prog} --help")
             flag, values = positional.pop(0), [written]
+        if flag.several:  # given twice, it has the values of both
+            values = lists[flag.name] = lists.get(flag.name, []) + values
         value = flag.value(values) if flag.hint is not bool else name in (flag.name, flag.about.get("alias"))
         named.append(flag)
         changes |= dict.fromkeys(flag.paths, value)

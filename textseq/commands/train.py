@@ -166,7 +166,11 @@ class Named:
         flags.sort(key=lambda flag: flag.hint is bool)  # what takes no value in one task takes none here
         names = {name: flag for flag in flags for name in flag.names}
         given = list(scan(arguments, names))
-        self.values = {flag.name: values or [written.replace("_", "-")] for written, flag, values in given if flag}
+        self.values: dict[str, list[str]] = {}
+        for written, flag, values in given:
+            if flag:
+                before = self.values.get(flag.name, []) if flag.several else []
+                self.values[flag.name] = before + (values or [written.replace("_", "-")])
         corpora = {recipe.name: recipe for recipe in list_corpora()}
         words = [word for word, flag, _ in given if flag is None]
         if words and words[0].startswith(HUB):
