@@ -315,6 +315,8 @@ SETTINGS_THAT_NEED_OTHERS = [
      "--attention-size has no effect without --attention additive"),
     (GenerationConfig(length_penalty=1.0), "--length-penalty has no effect with --num-beams 1"),
     (TranslationConfig(num_beams=1, coverage_penalty=1.0), "--coverage-penalty has no effect with --num-beams 1"),
+    (TranslationConfig(num_beams=1, top_k=5), "--top-k has no effect without --temperature"),
+    (TranslationConfig(seed=5), "--seed has no effect without --temperature"),
     (TaggerConfig(output="crf", frames=2), "--frames has no effect without --output ctc or --output auto"),
 ]  # fmt: skip
 

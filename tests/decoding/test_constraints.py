@@ -116,6 +116,13 @@ def test_forced_tokens_count_for_the_phrases_and_bans_do_not() -> None:
     assert 3 in search(table(1), [[(3,)]], beams=4, bias=banned)[0][0].tokens
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_text_that_has_its_phrases_may_not_end_too_early(beams: int) -> None:
+    for seed in range(20):
+        for best in search(table(seed), [[(1,)], [(0, 1)], [(2, 3)]], beams, 6, min_new_tokens=4):
+            assert best and min(len(hypothesis.tokens) - (hypothesis.tokens[-1] == END) for hypothesis in best) >= 4
+
+
 def test_progress_falls_back_as_a_reader_would() -> None:
     phrases = Phrases([(0, 0, 1), (2,), (2,)])
     progress = phrases.start

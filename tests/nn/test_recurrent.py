@@ -351,6 +351,28 @@ def test_zoneout_of_nearly_all_keeps_the_old_state(cell: CellName) -> None:
         torch.testing.assert_close(mode(x, state)[1], state, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [4, 6, 8, 10])
+def test_a_mogrifier_that_gates_nothing_is_a_normalised_lstm(size: int) -> None:
+    mogrifier, lstm = (Recurrent(name, size, H, num_layers=2, layer_norm=True) for name in ("lstm-mogrifier", "lstm"))
+    with torch.no_grad():
+        for name, weight in mogrifier.named_parameters():
+            if ".weight_q" in name or ".weight_r" in name:
+                weight.zero_()  # 2 sigma(0) = 1
+    parts = mogrifier.state_dict()
+    for name in lstm.state_dict():
+        if "gain" in name or "bias_c" in name:
+            parts[name].normal_()
+    lstm.load_state_dict({name: parts[name] for name in lstm.state_dict()})
+    x, state = torch.randn(N, T, size), random_state(lstm)
+    torch.testing.assert_close(mogrifier(x, state), lstm(x, state))
+    torch.testing.assert_close(mogrifier.forward_reference(x, state), lstm(x, state))
+
+
+def test_zoneout_needs_a_rate_for_each_part_of_the_state() -> None:
+    with pytest.raises(TextseqError, match="zoneout: expected 2 rates, one for each state tensor of lstm, got 1"):
+        Recurrent("lstm", E, H, zoneout=(0.1,))
+
+
 def test_state_keeps_its_number_format_under_autocast() -> None:
     torch.set_default_dtype(torch.float32)
     for cell in CELLS:

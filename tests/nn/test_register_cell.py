@@ -17,6 +17,8 @@ from textseq import nn
 from textseq.config.names import CELL_STATES
 from textseq.errors import TextseqError
 from textseq.nn.cells import State, Weights, lstm_mogrifier_step, mogrifier_weights
+from textseq.tasks.language_model.config import LanguageModelConfig
+from textseq.tasks.language_model.model import LanguageModel
 
 N, T, E, H = 3, 6, 4, 5
 
@@ -40,6 +42,19 @@ def lstm(x_gates: Tensor, state: State, weights: Weights, *, whole: bool) -> Sta
     if whole:
         return torch.sigmoid(o + c @ weights.extra["co"].t()) * torch.tanh(c), c
     return torch.sigmoid(o) * c, c
+
+
+def three(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """A state of three tensors."""
+    h, a, b = state
+    return torch.tanh(x_gates + weights.product(h) + b), h, a
+
+
+def test_a_state_of_three_may_have_zoneout() -> None:
+    nn.register_cell("three", gates="h", states=3)(three)
+    config = LanguageModelConfig(cell="three", hidden_size=4, embedding_size=4, zoneout=0.5)
+    logits, state = LanguageModel(config, 5).train()(torch.zeros(2, 3, dtype=torch.int64))
+    assert logits.shape == (2, 3, 5) and len(state) == 3
 
 
 @pytest.fixture(params=["mgu", "lstm-whole", "lstm-linear", "mogrifier-of-rank-2"])

@@ -355,6 +355,14 @@ def test_a_mean_that_nothing_can_measure_is_refused(run: Path, average: str) -> 
     assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "flag"), [({"schedule": "plateau"}, "--schedule plateau"), ({"patience": 3}, "--patience 3")]
+)
+def test_what_waits_for_an_evaluation_is_refused_without_one(run: Path, changes: dict[str, object], flag: str) -> None:
+    with pytest.raises(TextseqError, match=f"^{flag} needs validation data, and there are none; set a"):
+        Trial(run, settings(**changes), validation=False)
+
+
 # The mean since a trigger (NT-ASGD)
 
 

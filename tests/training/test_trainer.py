@@ -229,6 +229,13 @@ def test_the_rate_follows_the_length_of_a_window(run: Path) -> None:
     assert rates == pytest.approx([0.1, 0.05, 0.2])
 
 
+def test_the_rate_of_accumulated_windows_follows_their_mean_length(run: Path) -> None:
+    loop = Trainer(Stub(), Numbers([1.0, 0.5, 2.0, 1.0]), settings(max_steps=2, accumulate=2), folder=run)
+    rates, _ = watched(loop)
+    loop.fit()
+    assert rates == pytest.approx([0.075, 0.15])
+
+
 def test_accumulated_gradients_are_the_mean_over_the_batches() -> None:
     model, batches = language_model(), streams()
     twin = copy.deepcopy(model)
@@ -462,6 +469,39 @@ def test_a_loss_that_runs_away_rewinds(run: Path) -> None:
     assert [line["step"] for line in log] == [10, 20, 30, 40, 50, 60]  # what was taken back is in no log
     assert all(line["rows_per_second"] > 0 for line in log)
     assert "back to step 20 with half the learning rate, 0.05 (rollback 1 of 3)" in lines[0]
+
+
+def test_a_rewind_keeps_a_better_model_that_is_on_disk(run: Path) -> None:
+    model = Stub(lambda call: math.nan if call == 45 else 1.0)
+    config = settings(evaluate_every=10, save_every=60, max_steps=60)
+    measured = looks([5.0, 4.0, 3.0, 1.0, *[2.0] * 6])
+    loop = Trainer(model, Numbers(), config, folder=run, evaluate=measured, report=lambda line: None)
+    progress = loop.fit()
+    assert (progress.rollbacks, progress.best, progress.best_step) == (1, 1.0, 40)
+    loop.load_best()
+    assert model.weight.tolist() == pytest.approx([-40 * 0.1 / 2] * 3)
+
+
+@pytest.mark.parametrize("first", [math.nan, math.inf])
+def test_an_evaluation_that_is_no_number_is_never_the_best(run: Path, first: float) -> None:
+    config = settings(evaluate_every=10, max_steps=10)
+    Trainer(Stub(), Numbers(), config, folder=run, evaluate=looks([first]), report=lambda line: None).fit()
+    longer = replace(config, max_steps=30)
+    again = Trainer(
+        Stub(), Numbers(), longer, folder=run, evaluate=looks([2.0, 1.5]), resume=True, report=lambda line: None
+    )
+    assert (again.fit().best, again.progress.best_step) == (1.5, 30)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_frozen_weights_join_later_whatever_the_optimizer(run: Path, optimizer: str) -> None:
+    model = LanguageModel(LanguageModelConfig(hidden_size=8, embedding_size=8, tie_embeddings=True), TOKENIZER.size)
+    config = settings(optimizer=optimizer, momentum=0.9, frozen_steps=2, max_steps=4)
+    before = model.embedding.weight.detach().clone()
+    loop = Trainer(model, streams(), config)
+    for still in (True, True, False):
+        loop.step()
+        assert torch.equal(model.embedding.weight, before) == still
 
 
 def test_a_loss_that_only_wavers_does_not_rewind(run: Path) -> None:

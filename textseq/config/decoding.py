@@ -25,14 +25,14 @@ class DecodingConfig(Settings):
     """Maximum number of tokens to generate after the prompt."""
     temperature: float = ranged(0.9, at_least=0)
     """Divides the logits. Lower values give likelier, less varied text; 0 is greedy decoding."""
-    top_k: int | None = ranged(None, at_least=1)
+    top_k: int | None = ranged(None, at_least=1, not_with=("temperature", (0,)))
     """Sample from the k most probable tokens only."""
-    top_p: float = ranged(1.0, above=0, at_most=1)
+    top_p: float = ranged(1.0, above=0, at_most=1, not_with=("temperature", (0,)))
     """Nucleus sampling: sample from the smallest set of tokens whose probabilities sum to at least this."""
-    min_p: float = ranged(0.1, at_least=0, at_most=1)
+    min_p: float = ranged(0.1, at_least=0, at_most=1, not_with=("temperature", (0,)))
     """Sample only from tokens at least this fraction as probable as the most probable one; 0 allows all. With the
     default temperature it invents a third as many words as temperature 0.7 without it, and is as varied."""
-    typical_p: float = ranged(1.0, above=0, at_most=1)
+    typical_p: float = ranged(1.0, above=0, at_most=1, not_with=("temperature", (0,)))
     """Locally typical sampling: sample from the tokens whose surprisal is closest to the entropy, until their
     probabilities sum to this."""
     repetition_penalty: float = ranged(1.0, at_least=0.01, at_most=100)
@@ -56,7 +56,7 @@ class DecodingConfig(Settings):
     runs longer and may find a better first text than a search for one."""
     num_return_sequences: int = ranged(1, at_least=1, at_most=10_000)
     """Number of texts to return, generated in one batch; with beam search the best ones."""
-    seed: int | None = ranged(None, at_least=0, at_most=LARGEST_SEED)
+    seed: int | None = ranged(None, at_least=0, at_most=LARGEST_SEED, not_with=("temperature", (0,)))
     """Random seed; the same seed gives the same text. Default: a new seed each time."""
 
     def __post_init__(self) -> None:

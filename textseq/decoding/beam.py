@@ -155,7 +155,7 @@ def beam_search(
             unmet = beam.unmet(gains.device).flatten().nonzero().flatten()
             gains = gains.index_put((unmet, torch.full_like(unmet, end)), gains.new_tensor(-torch.inf))
         totals, rows, tokens, beam = _extend(
-            logits, gains, totals, required, beams, beam, most[texts].tolist() if beam else (), t
+            logits, gains, totals, required, beams, beam, most[texts].tolist() if beam else (), t, t > min_new_tokens
         )  # (M, K) each
         history = torch.cat([history.index_select(0, rows.flatten()), tokens.view(-1, 1)], dim=1)
         written = history[:, length:].view(*rows.shape, t)
@@ -209,13 +209,14 @@ def _extend(
     constrained: ConstrainedBeams | None = None,
     limits: Sequence[int] = (),
     length: int = 0,
+    may_end: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, ConstrainedBeams | None]:
     """Log-probabilities, rows and tokens of the K likeliest continuations of each text, (M, K) each, best first.
 
     ``logits`` and ``gains`` (rows, V) are those before and after bias and processors, ``totals`` (M, rows of each text)
     the log-probabilities of the rows, and ``required`` (M,) the forced tokens or -1. With ``constrained`` hypotheses
     the beam is shared as they say, and the chosen ones are returned; ``limits`` (M,) are the most tokens of the texts,
-    ``length`` those of the continuations.
+    ``length`` those of the continuations, which ``may_end`` or not.
     """
     texts, width = totals.shape
     # max() takes the first of equals, as greedy sampling does; topk() takes any.
@@ -230,7 +231,7 @@ def _extend(
         alone[:, :1] = log_p.gather(1, token.clamp(min=0))
         values, tokens = torch.where(token >= 0, alone, values), torch.where(token >= 0, token, tokens)
     if constrained is not None:
-        values, tokens = constrained.add(values, tokens, log_p, required)
+        values, tokens = constrained.add(values, tokens, log_p, required, may_end=may_end)
     each = values.shape[1]
     totals, tokens = (totals.view(-1, 1) + values).view(texts, -1), tokens.view(texts, -1)
     if constrained is None:

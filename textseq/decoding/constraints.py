@@ -129,15 +129,17 @@ class ConstrainedBeams:
         """Those of some texts, by their places."""
         return ConstrainedBeams([self.phrases[n] for n in texts], [self.progress[n] for n in texts], self.end)
 
-    def add(self, values: Tensor, tokens: Tensor, log_p: Tensor, required: Tensor | None) -> tuple[Tensor, Tensor]:
+    def add(
+        self, values: Tensor, tokens: Tensor, log_p: Tensor, required: Tensor | None, *, may_end: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """The candidates of each row, (rows, each) -> (rows, more): with tokens that advance a constraint.
 
-        Where the last one has just been met, with the end, for all others might continue its last word. These count
-        with their log-probability, whatever bias and processors say. ``log_p`` is (rows, V); ``required`` (M,) are
-        forced tokens, or -1.
+        Where the last one has just been met, with the end if it ``may_end``, for all others might continue its last
+        word. These count with their log-probability, whatever bias and processors say. ``log_p`` is (rows, V);
+        ``required`` (M,) are forced tokens, or -1.
         """
         lists = [
-            own.next_tokens(one) or ([self.end] if one.ended and self.end is not None else [])
+            own.next_tokens(one) or ([self.end] if may_end and one.ended and self.end is not None else [])
             for own, rows in zip(self.phrases, self.progress, strict=True)
             for one in rows
         ]

@@ -143,8 +143,8 @@ def register_cell(
         extra_weights: further weights by name, with their shapes in numbers, "H" and "E". They start as U(-1, 1) /
             sqrt(H), are trained and saved as ``weight_NAME``, and reach the step as ``weights.extra[NAME]``.
         bounded: whether h always lies between -1 and 1 (makes 8-bit products cheaper).
-        additive: whether the step uses ``x_gates`` and ``weights.product(h)`` only in their sum, the product over all
-            rows (saves a product per step in generation).
+        additive: whether the step uses ``x_gates`` and h only as ``x_gates + weights.product(h)``, over all rows (saves
+            a product per step in generation); not a leaky unit, which keeps a share of h.
         reads_input: whether the step is given the input (N, E) as ``x_gates``, and computes the input's share itself
             with ``weights.input.product(x)``.
 

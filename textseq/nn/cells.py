@@ -66,6 +66,8 @@ class Weights:
     """The input's weights W (G*H, E) and bias, for a cell whose step reads the input itself."""
     bounded: bool = False
     """Whether every h lies between -1 and 1, so that 8-bit products need not compute its scale."""
+    hidden_size: int | None = None
+    """H, for the input's weights, whose products are of another width; None: that of what they multiply."""
     trace: dict[str, list[Tensor]] | None = None
     """Where ``record`` keeps gates; None: nowhere."""
 
@@ -73,7 +75,7 @@ class Weights:
         """U h + b for some rows of U, the product normalized if the layer is: (N, H) -> (N, rows)."""
         if self.gain is None:
             return self._affine(h, rows)
-        return normalized(self.times(h, rows), self.gain[rows], h.shape[1]) + self.bias[rows]
+        return normalized(self.times(h, rows), self.gain[rows], self.hidden_size or h.shape[1]) + self.bias[rows]
 
     def _affine(self, h: Tensor, rows: slice) -> Tensor:
         """U h + b."""

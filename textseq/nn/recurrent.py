@@ -81,6 +81,10 @@ class Recurrent(nn.Module):
             raise TextseqError(
                 f"--weight-dropout: expected a cell with recurrent weights, got --cell {cell}; use --dropout"
             )
+        if any(zoneout) and len(zoneout) != self.cell.states:
+            raise TextseqError(
+                f"zoneout: expected {self.cell.states} rates, one for each state tensor of {cell}, got {len(zoneout)}"
+            )
         self.hidden_size = hidden_size
         self.directions = 2 if bidirectional else 1
         self.residual = residual

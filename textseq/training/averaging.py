@@ -160,6 +160,10 @@ def refuse_unmeasured(config: TrainingConfig) -> None:
         setting, instead = f"--average-after {config.average_after}", "average with --ema-decay"
     elif config.best_by != "loss":
         setting, instead = f"--best-by {config.best_by}", "--best-by loss"
+    elif config.schedule == "plateau":
+        setting, instead = "--schedule plateau", "another schedule"
+    elif config.patience is not None:
+        setting, instead = f"--patience {config.patience}", "leave it out"
     else:
         return
     raise TextseqError(f"{setting} needs validation data, and there are none; set a --validation, or {instead}")

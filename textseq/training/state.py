@@ -108,8 +108,8 @@ class Progress:
         return self.smoothed - self.lowest
 
     def update_best(self, cost: float, loss: float) -> bool:
-        """Whether an evaluation at this step is the best so far (lowest cost); if so, note it."""
-        if self.best is not None and not cost < self.best:
+        """Whether an evaluation at this step is the best so far (lowest finite cost); if so, note it."""
+        if not math.isfinite(cost) or (self.best is not None and not cost < self.best):
             return False
         self.best, self.best_loss, self.best_step = cost, loss, self.step
         return True

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -210,7 +211,7 @@ class TrainStep:
         """Compute the gradient of a step; returns None and uses smaller micro-batches if memory runs out.
 
         Returns:
-            Summed loss and count of this process's rows, count of all rows, and the factor of the learning rate.
+            Summed loss and count of this process's rows, count of all rows, and the mean factor of the learning rate.
 
         Raises:
             AbandonedStep: ``stopping`` asks for it between two batches.
@@ -218,6 +219,7 @@ class TrainStep:
         progress, state, self.sending = self.progress, self.state, False
         cursor, local_count, count, rows, accumulate = progress.cursor, 0, 0, 1, self.config.accumulate
         totals: list[Tensor] = []
+        factors: list[float] = []
         random = random_states(self.device) if accumulate > 1 else {}
         try:
             for left in reversed(range(accumulate)):
@@ -229,6 +231,7 @@ class TrainStep:
                 rows = batch.rows
                 total, part_count, state = self._learn(batch, state, last=left == 0)
                 totals.append(total)
+                factors.append(batch.learning_rate_factor)
                 local_count += part_count
                 count += batch.count
         except (RuntimeError, MemoryError) as error:
@@ -239,7 +242,7 @@ class TrainStep:
         self.state = state
         progress.epoch, progress.position = cursor
         progress.rows = rows
-        return torch.stack(totals).sum(), local_count, count, batch.learning_rate_factor
+        return torch.stack(totals).sum(), local_count, count, fmean(factors)
 
     def _learn(self, whole: BatchLike, state: State | None, *, last: bool) -> tuple[Tensor, int, State | None]:
         """Add the gradient of this process's rows of a batch; returns their summed loss, count and state."""

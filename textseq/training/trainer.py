@@ -270,6 +270,8 @@ class Trainer:
         progress = self.progress
         progress.rollbacks, progress.rate_factor = failed.rollbacks + 1, failed.rate_factor / 2
         progress.seconds = failed.seconds
+        if failed.best is not None and (progress.best is None or failed.best < progress.best):  # still on disk
+            progress.best, progress.best_loss, progress.best_step = failed.best, failed.best_loss, failed.best_step
         self._restart_clock()
         self.report(
             f"the loss diverged at step {failed.step} ({amount}): back to step {progress.step} with half the learning "

@@ -316,9 +316,26 @@ def test_a_generator_remembers_its_prompt() -> None:
         assert beam.startswith("Ada met")
 
 
+def test_a_cache_stays_with_a_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    generator, text = repeating()
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    dataset = own_text([path], validation=0)
+    strong: AdaptationSettings = {"cache": True, "cache_theta": 3.0, "cache_lambda": 0.5}
+    cached = generator.adapted(**strong)
+    assert cached.evaluate(dataset, "train") == generator.evaluate(dataset, "train", **strong)
+    without = cached.evaluate(dataset, "train", cache=False, cache_theta=0.5, cache_lambda=0.1)
+    assert without == generator.evaluate(dataset, "train")
+    expected = generator.adapted(text, **{**STRONG, **strong}).score(TEXT)
+    assert cached.adapted(text, **STRONG).score(TEXT).nats == expected.nats
+    assert expected.nats != generator.adapted(text, **STRONG).score(TEXT).nats
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"window": 8, "streams": 2}, "--streams: expected none with --window, got 2; leave one of them out"),
         ({"dynamic_decay": 0.5}, "--dynamic-decay is for --dynamic; add that"),
         ({"dynamic": True, "cache_size": 5}, "--cache-size is for --cache; add that"),
         ({"cache": True, "cache_size": 0}, "--cache-size: expected at least 1, got 0"),

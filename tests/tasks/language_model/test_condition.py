@@ -223,6 +223,7 @@ def test_conditions_as_numbers() -> None:
         ("anna=0.5,zed=0.5", "unknown label 'zed'"),
         ("anna=much", "shares such as"),
         ({"anna": -1}, "at least 0"),
+        ({"anna": "1"}, "at least 0, got anna='1'"),
         ({"anna": float("nan")}, "at least 0"),
         ("anna=0", "above 0"),
         ([1, 2, 3], "expected a label"),
@@ -312,6 +313,11 @@ def test_a_condition_may_change_within_a_text(empty_home: Path) -> None:
         writer.stream(condition="anna", changes={4: "bert"}, num_beams=2)
     with pytest.raises(TextseqError, match="unknown label"):
         writer.stream(condition="anna", changes={4: "berta"})
+    for wrong in ({"4": "bert"}, {-1: "bert"}):
+        with pytest.raises(TextseqError, match="changes: expected numbers of tokens, 0 or more, got"):
+            writer.stream(condition="anna", changes=wrong)  # type: ignore[arg-type]
+    cached = writer.adapted(cache=True)  # reads no text, and so needs no condition
+    assert cached.generate("a", condition="anna", max_new_tokens=3, temperature=0).startswith("a")
 
 
 def test_what_has_no_condition_refuses_one(empty_home: Path) -> None:

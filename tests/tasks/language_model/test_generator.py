@@ -206,6 +206,8 @@ def test_settings_are_checked_before_anything_is_written(writer: TextGenerator) 
         writer.stream(max_length=3)  # type: ignore[call-arg]
     with pytest.raises(TextseqError, match="--temperature: expected at least 0, got -1"):
         writer.stream(temperature=-1.0)
+    with pytest.raises(TextseqError, match="prompts: expected strings, got NoneType; an empty one is ''"):
+        writer.generate([None])  # type: ignore[list-item]
     with pytest.raises(TextseqError, match=r"num_return_sequences: expected 1, got 2; use generate_all\(\)"):
         writer.generate(num_return_sequences=2)
 

@@ -637,6 +637,34 @@ def test_names_stand_for_rare_ones_in_several_orders() -> None:
     assert alternatives("and Known and Tom") == alternatives("Siobhan Tom Anna Boston") == alternatives("") == []
 
 
+def test_codes_that_the_prefix_or_the_glossary_has_are_read_as_they_are() -> None:
+    words = WordTokenizer.train([["ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz0123456789- Tom"] * 2])
+    vocabularies, text = Vocabularies(words, words), "He has COVID-19"
+
+    def read(prefix: str = "", **terms: str) -> str:
+        glossary = Glossary({"COVID-19" if term == "code" else term: target for term, target in terms.items()})
+        sentence = tokenize_sentence(vocabularies, text, prefix, 1, glossary, None, ("Tom",))
+        assert words.decode(sentence.ids).strip() == sentence.read.strip()
+        return sentence.read
+
+    assert read() == read(has="a") == "He has Tom"
+    assert read(prefix="COVID-19") == read(code="COVID-19") == text
+
+
+def test_terms_may_be_a_mapping() -> None:
+    translator, terms = made("usual"), {"a": "b"}
+    assert translator.translate("a a", glossary=terms) == translator.translate("a a", glossary=Glossary(terms))
+
+
+def test_a_translation_that_is_aligned_is_read_as_it_is_translated() -> None:
+    plain = made("usual")
+    style = {"capital": True, "statement": ".", "question": "?", "question_words": []}
+    tidy = Translator(plain.models, plain.vocabularies, replace(plain.info, source_style=style))
+    found = tidy.translate("abc", max_new_tokens=5)
+    as_translated, as_given = (one.align(["abc"], [found.text])[0].source_tokens for one in (tidy, plain))
+    assert as_translated == found.source_tokens != as_given
+
+
 def test_without_attention_nothing_is_said_of_it() -> None:
     words = words_translator().vocabularies.source
     with pytest.raises(TextseqError, match="got a model without attention; leave it out"):

@@ -100,6 +100,10 @@ class Glossary:
         return re.compile(rf"(?<!\w)(?:{either})(?!\w)")
 
 
+Terms = Glossary | Mapping[str, str]
+"""A glossary, or just its terms with their translations."""
+
+
 def kept(words: Iterable[str]) -> dict[str, str]:
     """The terms of a glossary by which words stay as they are."""
     return {word.strip(): word.strip() for word in words if word.strip()}

@@ -81,8 +81,9 @@ def linear_cross_entropy(
             section 2, at temperature 1; the word-level distillation of Kim and Rush 2016, section 3.1).
 
     Returns:
-        The summed cross-entropy in nats, and with either of the last two a penalty, else None: the mean loss that is
-        trained on is the mean of the first plus the penalty, and the gradient is right only for this sum.
+        The summed cross-entropy in nats, and with either of the last two, where gradients are recorded, a penalty, else
+        None: the mean loss that is trained on is the mean of the first plus the penalty, and the gradient is right only
+        for this sum.
 
     Example::
 

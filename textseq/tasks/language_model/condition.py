@@ -119,8 +119,8 @@ def condition_numbers(given: Conditioned, labels: Sequence[str], vector_size: in
     for label, share in shares.items():
         if label not in labels:
             raise unknown("label", label, labels)
-        if not 0 <= share < float("inf"):
-            raise TextseqError(f"condition: expected shares of at least 0, got {label}={share}")
+        if not isinstance(share, (int, float)) or not 0 <= share < float("inf"):
+            raise TextseqError(f"condition: expected shares of at least 0, got {label}={share!r}")
         numbers[labels.index(label)] = share
     if not numbers.sum() > 0:
         raise TextseqError("condition: expected a label with a share above 0, got none; name one")

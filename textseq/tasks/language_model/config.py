@@ -212,6 +212,8 @@ class LanguageEvaluationConfig(AdaptationConfig):
     def __post_init__(self) -> None:
         """Check the ranges, and that dynamic evaluation reads one text from beginning to end."""
         super().__post_init__()
+        if self.window is not None and self.streams != 1:
+            raise TextseqError(f"--streams: expected none with --window, got {self.streams}; leave one of them out")
         for name, usual in (("window", None), ("streams", 1)):
             if self.dynamic and getattr(self, name) != usual:
                 raise TextseqError(

@@ -162,16 +162,22 @@ class TextGenerator(Predictor[DocumentSet]):
             >>> print(writer.generate("Shall I compare thee"))
         """
         config = AdaptationConfig.from_dict(settings, where="adapted")
-        model, numbers = self.model, self._numbers(condition)
+        model = self.model
         if config.dynamic:
+            numbers = self._numbers(condition)
             ids = torch.cat([self.start_token(), torch.from_numpy(self.tokenizer.encode(text)).to(self.device)])
             if len(ids) < 2:
                 raise TextseqError("--dynamic: expected a text to learn from, got none; give one as the prompt")
             model = learned(model, ids, config, numbers)
-        cache = config if config.cache else None
+        cache = config if config.cache else self._cache
         adapted = type(self)(model, self.tokenizer, self.info, precision=self.precision, cache=cache)
         adapted._default = self._default if condition is None else condition
         return adapted
+
+    @property
+    def _cache(self) -> AdaptationConfig | None:
+        """The settings of the neural cache with which it reads and writes, if any."""
+        return self._reader.config if isinstance(self._reader, NeuralCache) else None
 
     def _numbers(self, condition: Conditioned | None) -> torch.Tensor | None:
         """The numbers of a condition, (K,), or of the one set by ``under``; None if the model has none."""
@@ -238,6 +244,8 @@ class TextGenerator(Predictor[DocumentSet]):
             )
         context = self.context(prompt, condition)  # raises for invalid prompts before the first piece
         state = self.initial_state(1, condition)
+        if wrong := [count for count in changes or () if type(count) is not int or count < 0]:
+            raise TextseqError(f"changes: expected numbers of tokens, 0 or more, got {wrong[0]!r}; correct it")
         told = {count: self.initial_state(1, later)[-1] for count, later in (changes or {}).items()}
         if told and config.num_beams > 1:
             raise TextseqError(f"changes: expected sampling, got num_beams {config.num_beams}; leave one of them out")
@@ -324,16 +332,20 @@ class TextGenerator(Predictor[DocumentSet]):
             window: tokens read at a time.
             streams: parts of the text that are read in parallel.
             progress: called with the number of predictions of each forward pass.
-            adaptation: the fields of ``AdaptationConfig``: dynamic evaluation and a neural cache.
+            adaptation: the fields of ``AdaptationConfig``: dynamic evaluation and a neural cache; by default with the
+                cache that ``adapted`` has given it.
 
         Raises:
             TextseqError: the text lacks the split, or it has fewer than two tokens; its documents have other conditions
-                than the model; or invalid settings.
+                than the model; invalid settings; or a model that was loaded in 8 bits.
 
         Example:
             >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
         """
-        settings = {"window": window, "streams": streams, **adaptation}
+        if self.precision != "float32":
+            raise TextseqError(f"evaluate: expected a model in float32, got {self.precision}; load it in float32")
+        kept = {} if self._cache is None else {n: v for n, v in self._cache.to_dict().items() if n.startswith("cache")}
+        settings = {"window": window, "streams": streams, **kept, **adaptation}
         config = LanguageEvaluationConfig.from_dict(settings, where="evaluate")
         return measure_split(self.model, self.tokenizer, self.info, dataset, split, config, progress)
 
@@ -350,7 +362,9 @@ class TextGenerator(Predictor[DocumentSet]):
         return start.repeat(2) if bool(likely) and self.tokenizer.decode(start.cpu().numpy()) == START else start
 
     def context(self, prompt: str, condition: Conditioned | None = None) -> torch.Tensor:
-        """What precedes a text and its prompt as ids, (1, T)."""
+        """What precedes a text and its prompt as ids, (1, T); a TextseqError if the prompt is no string."""
+        if not isinstance(prompt, str):
+            raise TextseqError(f"prompts: expected strings, got {type(prompt).__name__}; an empty one is ''")
         if not prompt:
             return self._opening(condition).unsqueeze(0)
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).to(self.device)

@@ -332,5 +332,6 @@ def _joined(x: Tensor, c: Tensor) -> Tensor:
 
 def _stack(config: LanguageModelConfig, input_size: int) -> Recurrent:
     """The recurrent layers of one direction."""
-    zoneout = (config.zoneout, config.zoneout_cell)[: CELLS[config.cell].states]
+    states = CELLS[config.cell].states
+    zoneout = (config.zoneout, config.zoneout_cell, *[0.0] * states)[:states]
     return Recurrent.from_config(config, input_size=input_size, bidirectional=False, zoneout=zoneout)

@@ -11,7 +11,7 @@ from textseq.config.decoding import DecodingConfig, DecodingSettings
 from textseq.config.names import AttentionName, CellName
 from textseq.config.tokenizer import NormalizationName, TokenizerConfig, TokenizerName
 from textseq.config.training import DistillationConfig
-from textseq.data.readers.glossary import Glossary
+from textseq.data.readers.glossary import Terms
 from textseq.errors import TextseqError
 
 AugmentName = Literal["upper", "lower", "no-final-mark", "no-apostrophes", "typographic", "misspell", "exchange"]
@@ -128,7 +128,7 @@ class TranslateOptions(TranslationSettings, total=False):
     """Return the attention weights (T, S), if the model has attention; on by default."""
     prefixes: Sequence[str] | None
     """How each translation must begin; "" for no constraint."""
-    glossary: Glossary | None
+    glossary: Terms | None
     """Terms and their translations, which the translations of sentences with these terms contain."""
 
 

@@ -278,15 +278,19 @@ class TranslationEngine:
         return [(hypotheses[0], results) for hypotheses, results in zip(lists, translations, strict=True)]
 
     def known(
-        self, use: str, sources: Sequence[str], targets: Sequence[str]
+        self, use: str, sources: Sequence[str], targets: Sequence[str], *, tidy: bool = False
     ) -> Iterator[tuple[list[Sentence], SourceBatch, list[tuple[int, ...]]]]:
-        """Batches of known translations: their sentences, those encoded, and the tokens of the targets."""
+        """Batches of known translations: their sentences, those encoded, and the tokens of the targets.
+
+        ``tidy`` sentences are read as the sentences of the training are written, as ``translate`` does.
+        """
+        style = self._style if tidy else None
         if isinstance(sources, str) or isinstance(targets, str):
             raise TextseqError(f"{use}: expected two lists of sentences, got one string; put each text into a list")
         if len(sources) != len(targets):
             raise TextseqError(f"{use}: expected a target for each source, got {len(targets)} for {len(sources)}")
         pairs = [
-            tokenize_sentence(self.vocabularies, *pair, number)
+            tokenize_sentence(self.vocabularies, *pair, number, style=style)
             for number, pair in enumerate(zip(sources, targets, strict=True), 1)
         ]
         if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:

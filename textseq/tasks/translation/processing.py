@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -183,7 +183,7 @@ def tokenize_sentence(
     """Tokenize a sentence, put into a style, its prefix and the translations of its terms.
 
     More than ``LONGEST`` tokens are truncated, which is logged. Codes give way to the ``stand_ins``, as far as these
-    suffice.
+    suffice, unless the prefix or the glossary has them.
 
     Raises:
         TextseqError: not a string, or one that cannot be encoded.
@@ -195,7 +195,8 @@ def tokenize_sentence(
             )
     read = text if style is None else style.apply(text)
     names = unused_names(stand_ins, text, prefix)
-    given, read, copied = with_stand_ins(text, read, codes(text) if names else (), names)
+    places = _not_required(text, codes(text), prefix, glossary) if names else ()
+    given, read, copied = with_stand_ins(text, read, places, names)
     ids = _encode(vocabularies.source, read)
     if len(ids) > LONGEST and len(text) != LONGEST_LINE:  # the reader of lines reports those that it truncated
         log.warning(
@@ -218,12 +219,9 @@ def with_alternatives(
 
     Names in the prefix and in the glossary's terms stay.
     """
-    text, kept = sentence.text, [sentence.prefix, *(glossary.terms if glossary else ())]
-    places = [
-        (start, end)
-        for start, end in (rare_names(text, source, known) if stand_ins else ())
-        if not any(text[start:end] in term for term in kept)
-    ]
+    text = sentence.text
+    rare = rare_names(text, source, known) if stand_ins else ()
+    places = _not_required(text, rare, sentence.prefix, glossary)
     names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix) if places else []
     alternatives = []
     for first in range(min(len(names), STAND_IN_ORDERS)):
@@ -232,6 +230,14 @@ def with_alternatives(
             ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
             alternatives.append(replace(sentence, text=given, ids=ids, read=read, codes=copies))
     return replace(sentence, alternatives=tuple(alternatives)) if alternatives else sentence
+
+
+def _not_required(
+    text: str, places: Iterable[tuple[int, int]], prefix: str, glossary: Glossary | None
+) -> list[tuple[int, int]]:
+    """The places whose text neither the prefix nor a term of the glossary has; in any case, as terms match."""
+    kept = [part.lower() for part in (prefix, *(glossary.terms if glossary else ()))]
+    return [(start, end) for start, end in places if not any(text[start:end].lower() in part for part in kept)]
 
 
 def _phrase(target: Tokenizer, term: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ Shapes: N sentences, S source tokens, T target tokens, both with ``</s>``; V voc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -22,7 +22,7 @@ from textseq.checkpoints.model_info import ModelInfo
 from textseq.checkpoints.weight_formats import Bits
 from textseq.config.decoding import Precision
 from textseq.data.pairs import PairDataset
-from textseq.data.readers.glossary import Glossary
+from textseq.data.readers.glossary import Glossary, Terms
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
 from textseq.metrics.signature import data_signature
@@ -169,7 +169,7 @@ class Translator(Predictor[PairDataset]):
         *,
         attention: bool = True,
         prefixes: Sequence[str] | None = None,
-        glossary: Glossary | None = None,
+        glossary: Terms | None = None,
         truncated: TruncationLog | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> list[list[Translation]]:
@@ -193,7 +193,7 @@ class Translator(Predictor[PairDataset]):
         progress: Progress | None = None,
         first: int = 1,
         truncated: TruncationLog | None = None,
-        glossary: Glossary | None = None,
+        glossary: Terms | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> Iterator[list[Translation]]:
         """Translate a stream of sentences of any length, in order and in constant memory.
@@ -219,9 +219,14 @@ class Translator(Predictor[PairDataset]):
         return self.engine.stream(pairs, request, buffer, progress, first, truncated)
 
     def _request(
-        self, settings: TranslationSettings, attention: bool = False, glossary: Glossary | None = None
+        self,
+        settings: TranslationSettings,
+        attention: bool = False,
+        glossary: Terms | None = None,
     ) -> Request:
         config = TranslationConfig.from_dict(settings, where="translate")
+        if isinstance(glossary, Mapping):
+            glossary = Glossary(dict(glossary))
         return self.engine.request(config, attention, glossary, self.info.doubtful_below)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
@@ -252,7 +257,7 @@ class Translator(Predictor[PairDataset]):
             >>> result.score, result.alignment()
         """
         results, request = {}, self._request({})
-        for pairs, batch, tokens in self.engine.known("align", sources, targets):
+        for pairs, batch, tokens in self.engine.known("align", sources, targets, tidy=True):
             rows = range(len(pairs))
             weights = batch.attention(tokens, rows) if self.attends else [None] * len(pairs)
             scores = batch.scores(tokens, rows, TranslationConfig())
