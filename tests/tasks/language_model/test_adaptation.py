@@ -327,7 +327,8 @@ def test_a_cache_stays_with_a_generator(tmp_path: Path, monkeypatch: pytest.Monk
     assert cached.evaluate(dataset, "train") == generator.evaluate(dataset, "train", **strong)
     without = cached.evaluate(dataset, "train", cache=False, cache_theta=0.5, cache_lambda=0.1)
     assert without == generator.evaluate(dataset, "train")
-    expected = generator.adapted(text, **{**STRONG, **strong}).score(TEXT)
+    both: AdaptationSettings = {**STRONG, **strong}
+    expected = generator.adapted(text, **both).score(TEXT)
     assert cached.adapted(text, **STRONG).score(TEXT).nats == expected.nats
     assert expected.nats != generator.adapted(text, **STRONG).score(TEXT).nats
 
