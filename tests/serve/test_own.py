@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from serving import Running
 
 import textseq
 from textseq.data.text import own_text
+from textseq.errors import TextseqError
+from textseq.serve.errors import RequestError
+from textseq.serve.gathering import Gatherer, Operation
+from textseq.serve.inside import Inside
+from textseq.serve.metrics import Metrics
+from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Translate
+from textseq.serve.settings import Limits
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -38,6 +51,67 @@ def test_texts_are_classified_and_explained(running: Running) -> None:
     assert "unknown label 'great'" in running.refusal(
         "/classify", {"model": "mood", "texts": "a", "explain": True, "label": "great"}
     )
+
+
+@dataclass(frozen=True)
+class Slow(Operation[str]):
+    """A loop over texts that waits at each."""
+
+    batched: ClassVar[bool] = False
+    seen: list[str]
+    go: threading.Semaphore
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        for text in texts:
+            self.seen.append(text)
+            self.go.acquire(timeout=20)
+        return [*texts]
+
+
+class SlowTogether(Slow):
+    """A batch with an error, whose texts are then computed one by one."""
+
+    batched: ClassVar[bool] = True
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        if len(texts) > 1:
+            raise TextseqError("one at a time")
+        return super().__call__(texts)
+
+
+@pytest.mark.parametrize("kind", [Slow, SlowTogether])
+def test_work_ends_between_texts(kind: type[Slow]) -> None:
+    gatherer = Gatherer("slow", Limits(), Metrics())
+    cancelled, stopped = kind([], threading.Semaphore(0)), kind([], threading.Semaphore(0))
+
+    async def until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def run() -> None:
+        first = asyncio.ensure_future(gatherer.compute(["a", "b", "c"], cancelled))
+        await until(lambda: cancelled.seen == ["a"])
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        cancelled.go.release(3)
+        second = asyncio.ensure_future(gatherer.compute(["d", "e", "f"], stopped))
+        await until(lambda: stopped.seen == ["d"])
+        gatherer.stop()
+        begun = time.monotonic()
+        gatherer.join(0.1)
+        assert time.monotonic() - begun < 5
+        stopped.go.release(3)
+        with pytest.raises(RequestError, match="shutting down"):
+            await second
+
+    asyncio.run(run())
+    assert (cancelled.seen, stopped.seen) == (["a"], ["d"])
+
+
+@pytest.mark.parametrize("operation", [Explain, ScoreText, FindCopied, Inside])
+def test_what_loops_over_texts_takes_them_one_by_one(operation: type[Operation[object]]) -> None:
+    assert not operation.batched and Classify.batched and Translate.batched
 
 
 def test_words_are_tagged(running: Running) -> None:

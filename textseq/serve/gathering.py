@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import ClassVar, Generic, Protocol, TypeVar, cast
 
 from textseq.errors import TextseqError
 from textseq.serve.errors import RequestError, stopping, too_busy
@@ -63,11 +63,14 @@ class Worker(ABC, Generic[Item]):
             self._changed.notify()
 
     def stop(self) -> None:
-        """End the thread after the current step; what is not finished gets an error."""
+        """End the thread after the current step, without waiting for it; what is not finished gets an error."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join()
+
+    def join(self, timeout: float) -> None:
+        """Wait, for so many seconds at most, until the thread has ended."""
+        self._thread.join(timeout)
 
     def _enqueue(self, items: Sequence[Item], free: int) -> None:
         """Add to the queue; ``free`` of its items do not count as waiting.
@@ -86,6 +89,9 @@ class Worker(ABC, Generic[Item]):
 
 class Operation(Protocol[Result]):
     """What to do with texts; equal operations are done together (a frozen dataclass)."""
+
+    batched: ClassVar[bool] = True
+    """Whether texts are computed together; otherwise each is a call of its own, between which work can be ended."""
 
     def __call__(self, texts: Sequence[str]) -> Sequence[Result]:
         """A result for each text."""
@@ -162,7 +168,10 @@ class Gatherer(Worker[_Waiting[object]]):
             self._running = 0
 
     def _next_batch(self) -> list[_Waiting[object]]:
-        """Texts with the operation of the one that has waited longest; none when the thread is to end."""
+        """Texts with the operation of the one that has waited longest, if it is batched, or else that one alone.
+
+        None when the thread is to end.
+        """
         with self._changed:
             while True:
                 waiting = [call for call in self._waiting if not call.result.cancelled()]
@@ -172,7 +181,7 @@ class Gatherer(Worker[_Waiting[object]]):
                         call.send(stopping())
                     return []
                 same = [call for call in waiting if call.operation == waiting[0].operation]
-                batch = same[: self._limits.max_running]
+                batch = same[: self._limits.max_running if same and same[0].operation.batched else 1]
                 taken = set(map(id, batch))
                 self._waiting = deque(call for call in waiting if id(call) not in taken)
                 self._running = len(batch)
@@ -187,7 +196,13 @@ class Gatherer(Worker[_Waiting[object]]):
         except TextseqError as error:
             if len(batch) == 1:
                 return [error]
-            return [self._results([call])[0] for call in batch]  # the error of one is not that of all
+            return [self._result_alone(call) for call in batch]  # the error of one is not that of all
         except Exception:
             log.exception("computing with %s failed", self._name)
             return [RequestError(500, "the computation failed; the server's log says why") for _ in batch]
+
+    def _result_alone(self, call: _Waiting[object]) -> object:
+        """The result of a text, or its error; not computed if no one waits for it any more."""
+        if self._stopped or call.result.cancelled():
+            return stopping()
+        return self._results([call])[0]

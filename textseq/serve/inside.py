@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import torch
 
 from textseq.errors import TextseqError, unknown
 from textseq.nn.trace import RecurrentTrace
+from textseq.serve.gathering import Operation
 from textseq.tasks.language_model.generator import TextGenerator
 
 LONGEST = 2000
@@ -80,9 +82,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Inside:
+class Inside(Operation[View]):
     """Views of texts; without ``unit`` of the one that follows a feature best."""
 
+    batched: ClassVar[bool] = False
     generator: TextGenerator
     quantity: str
     layer: int

@@ -27,6 +27,9 @@ from textseq.tasks.translation.translator import Translator
 
 P = TypeVar("P", bound=AnyPredictor)
 
+STOP_SECONDS = 5.0
+"""Seconds that computations have to end when the server stops; threads are daemons, so none delays it for longer."""
+
 FRESH = 2.0
 """Seconds for which a list of models is used again; reading it takes some milliseconds for each run."""
 
@@ -48,19 +51,22 @@ class LoadedModel:
     @property
     def busy(self) -> bool:
         """Whether anything is computed or waits."""
-        return any(self.gatherer.load) or (self.engine is not None and any(self.engine.load))
+        return any(any(worker.load) for worker in self.workers)
+
+    @property
+    def workers(self) -> list[Gatherer | TextEngine]:
+        """Its threads with their queues."""
+        return [self.gatherer, *([self.engine] if self.engine else [])]
 
     def retire(self) -> None:
-        """End its threads when everything is done."""
-        self.gatherer.retire()
-        if self.engine is not None:
-            self.engine.retire()
+        """End its threads when everything is done; requests that still hold the model can go on using it."""
+        for worker in self.workers:
+            worker.retire()
 
     def stop(self) -> None:
-        """End its threads."""
-        self.gatherer.stop()
-        if self.engine is not None:
-            self.engine.stop()
+        """End its threads after their current steps."""
+        for worker in self.workers:
+            worker.stop()
 
 
 class ServedModels:
@@ -124,7 +130,7 @@ class ServedModels:
         """Texts that are running and waiting, for ``Metrics.text``."""
         loads: dict[tuple[str, str], float] = {}
         for model in self._loaded.values():
-            both = [model.gatherer.load, *([model.engine.load] if model.engine else [])]
+            both = [worker.load for worker in model.workers]
             for gauge, counts in zip(("textseq_running", "textseq_waiting"), zip(*both, strict=True), strict=True):
                 loads[gauge, model.name] = sum(counts)
         return loads
@@ -133,6 +139,9 @@ class ServedModels:
         """End all threads."""
         for model in self._loaded.values():
             model.stop()
+        end = time.monotonic() + STOP_SECONDS
+        for worker in [worker for model in self._loaded.values() for worker in model.workers]:
+            worker.join(max(0.0, end - time.monotonic()))
         self._loaded.clear()
 
     async def open(self, name: str) -> LoadedModel:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textseq.decoding.beam import length_factor
 from textseq.errors import TextseqError
+from textseq.serve.gathering import Operation
 from textseq.tasks.classification.classifier import Classification, Classifier
 from textseq.tasks.classification.explain import Explanation
 from textseq.tasks.language_model.generator import TextGenerator
@@ -19,7 +21,7 @@ from textseq.tasks.translation.translator import Translator
 
 
 @dataclass(frozen=True)
-class Translate:
+class Translate(Operation[list[Translation]]):
     """Translations of sentences, best first, ``count`` of each at most.
 
     The notes of a terminal are not logged: a sentence that would not be read whole is refused, and answers and metrics
@@ -47,7 +49,7 @@ class Translate:
 
 
 @dataclass(frozen=True)
-class Align:
+class Align(Operation[list[Translation]]):
     """A known translation of each text, in the shape of those of ``Translate``."""
 
     translator: Translator
@@ -58,7 +60,7 @@ class Align:
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(Operation[Classification]):
     """The label of each text."""
 
     classifier: Classifier
@@ -68,9 +70,10 @@ class Classify:
 
 
 @dataclass(frozen=True)
-class Explain:
+class Explain(Operation[Explanation]):
     """What each word contributes to a label, by default the most probable one."""
 
+    batched: ClassVar[bool] = False
     classifier: Classifier
     label: str | None = None
 
@@ -79,7 +82,7 @@ class Explain:
 
 
 @dataclass(frozen=True)
-class Tag:
+class Tag(Operation[Tagging]):
     """The tags of each sentence."""
 
     tagger: Tagger
@@ -90,9 +93,10 @@ class Tag:
 
 
 @dataclass(frozen=True)
-class ScoreText:
+class ScoreText(Operation[Score]):
     """The surprisal of each text."""
 
+    batched: ClassVar[bool] = False
     generator: TextGenerator
 
     def __call__(self, texts: Sequence[str]) -> list[Score]:
@@ -100,9 +104,10 @@ class ScoreText:
 
 
 @dataclass(frozen=True)
-class FindCopied:
+class FindCopied(Operation[Memorization]):
     """What each text copies from the model's training text, which must be on this machine."""
 
+    batched: ClassVar[bool] = False
     generator: TextGenerator
 
     def __call__(self, texts: Sequence[str]) -> list[Memorization]:
@@ -111,7 +116,7 @@ class FindCopied:
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Operation[float]):
     """Log-probability of each text, in nats, as one of a language model, or of a translator's target language.
 
     A translator does not know texts without a source; the text itself is given as one.
