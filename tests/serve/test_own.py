@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ from textseq.serve.inside import Inside
 from textseq.serve.metrics import Metrics
 from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Translate
 from textseq.serve.settings import Limits
+from textseq.tasks.classification.classifier import Classification, Classifier
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -51,6 +53,31 @@ def test_texts_are_classified_and_explained(running: Running) -> None:
     assert "unknown label 'great'" in running.refusal(
         "/classify", {"model": "mood", "texts": "a", "explain": True, "label": "great"}
     )
+
+
+def test_a_newer_checkpoint_ends_no_request(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    classify = Classifier.classify
+    retired: list[Gatherer] = []
+
+    def retire(classifier: Classifier, texts: list[str]) -> list[Classification]:
+        retired.append(running.server.models._loaded["mood"].gatherer)
+        retired[0].retire()
+        return classify(classifier, texts)
+
+    running.ask("/classify", {"model": "mood", "texts": ["a"]})
+    monkeypatch.setattr(Classifier, "classify", retire)
+    monkeypatch.setattr("textseq.serve.protocols.own.Explain", partial(_after_the_end, retired))
+    assert running.ask("/classify", {"model": "mood", "texts": ["a cat"], "explain": True})[0]["explanation"]
+    retired[0]._thread.join(20)
+    assert not retired[0]._thread.is_alive(), "the old checkpoint is let go"
+    monkeypatch.undo()
+    for _ in range(2):  # who still holds the model can go on
+        assert running.ask("/classify", {"model": "mood", "texts": ["a cat"]})
+
+
+def _after_the_end(retired: list[Gatherer], *arguments: object) -> object:
+    retired[0]._thread.join(20)
+    return Explain(*arguments)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -247,10 +247,10 @@ class TextEngine(Worker[_Text]):
             with self._changed:
                 while not (self._waiting or self._running or self._retired or self._stopped):
                     self._changed.wait()
-                self._stopped = self._stopped or not (self._waiting or self._running)
-                if self._stopped:
+                if self._stopped or not (self._waiting or self._running):
                     self._fail(stopping(), [*self._waiting])
                     self._waiting.clear()
+                    self._ended = True
                     return
                 joining: list[_Text] = []
                 while self._waiting and len(self._running) + len(joining) < self._limits.max_running:

@@ -36,11 +36,10 @@ class Worker(ABC, Generic[Item]):
     def __init__(self, name: str, limits: Limits, metrics: Metrics) -> None:
         self._name, self._limits, self._metrics = name, limits, metrics
         self._changed = threading.Condition()
-        """Guards the queue and the two flags."""
+        """Guards the queue, the flags and the thread."""
         self._waiting: deque[Item] = deque()
         self._retired = self._stopped = False
-        self._thread = threading.Thread(target=self._work, name=f"textseq-{name}", daemon=True)
-        self._thread.start()
+        self._start()
 
     @property
     @abstractmethod
@@ -49,7 +48,7 @@ class Worker(ABC, Generic[Item]):
 
     @abstractmethod
     def _work(self) -> None:
-        """Compute, in the thread, until it is stopped, or retired with nothing left."""
+        """Compute, in the thread, until it is stopped, or retired with nothing left; ``_ended`` is then set."""
 
     @property
     def load(self) -> tuple[int, int]:
@@ -57,7 +56,7 @@ class Worker(ABC, Generic[Item]):
         return self.running, len(self._waiting)
 
     def retire(self) -> None:
-        """End the thread when nothing is computed and nothing waits."""
+        """End the thread when nothing is computed and nothing waits; it is started again for what still comes."""
         with self._changed:
             self._retired = True
             self._changed.notify()
@@ -85,6 +84,13 @@ class Worker(ABC, Generic[Item]):
                 raise too_busy(len(self._waiting))
             self._waiting += items
             self._changed.notify()
+            if self._ended:
+                self._start()
+
+    def _start(self) -> None:
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name=f"textseq-{self._name}", daemon=True)
+        self._thread.start()
 
 
 class Operation(Protocol[Result]):
@@ -175,10 +181,11 @@ class Gatherer(Worker[_Waiting[object]]):
         with self._changed:
             while True:
                 waiting = [call for call in self._waiting if not call.result.cancelled()]
-                self._stopped = self._stopped or (self._retired and not waiting)
-                if self._stopped:
+                if self._stopped or (self._retired and not waiting):
                     for call in waiting:
                         call.send(stopping())
+                    self._waiting.clear()
+                    self._ended = True
                     return []
                 same = [call for call in waiting if call.operation == waiting[0].operation]
                 batch = same[: self._limits.max_running if same and same[0].operation.batched else 1]
