@@ -118,6 +118,11 @@ def test_a_body_that_is_none_gets_a_sentence(running: Running, body: bytes) -> N
     assert status == 400 and "expected a JSON object" in text
 
 
+def test_an_idle_server_translates_a_text_of_many_sentences(running: Running) -> None:
+    body = {"q": "A cat.\n" * 100, "source": "en", "target": "fr"}  # more than may wait and run
+    assert running.ask("/translate", body)["translatedText"].count("\n") == 100
+
+
 def test_forms_are_read(running: Running) -> None:
     form = urlencode({"q": "a cat", "source": "en", "target": "fr"}).encode()
     assert running.call("/translate", form, headers=FORM)[0] == 200

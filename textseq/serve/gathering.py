@@ -72,7 +72,7 @@ class Worker(ABC, Generic[Item]):
         self._thread.join(timeout)
 
     def _enqueue(self, items: Sequence[Item], free: int) -> None:
-        """Add to the queue; ``free`` of its items do not count as waiting.
+        """Add to the queue; ``free`` of its items do not count as waiting. An empty queue takes any number.
 
         Raises:
             RequestError: too many texts wait, or the server shuts down.
@@ -80,7 +80,7 @@ class Worker(ABC, Generic[Item]):
         with self._changed:
             if self._stopped:
                 raise stopping()
-            if len(self._waiting) + len(items) - free > self._limits.max_waiting:
+            if self._waiting and len(self._waiting) + len(items) - free > self._limits.max_waiting:
                 raise too_busy(len(self._waiting))
             self._waiting += items
             self._changed.notify()
