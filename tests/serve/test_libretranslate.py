@@ -10,6 +10,7 @@ import pytest
 from serving import Running
 
 import textseq
+from textseq.serve.protocols.markup import _Parser, joined, parts_of
 from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
 
@@ -55,6 +56,28 @@ def test_pages_keep_their_tags(running: Running, translator: Translator) -> None
     }
     expected = body["q"].replace("A cat.<br/>", f"{text}<br/>")
     assert running.ask("/translate", body) == {"translatedText": expected}
+
+
+@pytest.mark.parametrize(
+    "page", ["<![CDATA[x < y]]>", "<![if !IE]>1<![endif]>", "<!DOCTYPE html>", "<!--[if IE]>x<![endif]-->"]
+)
+def test_declarations_are_kept(page: str) -> None:
+    assert joined(parts_of(page, html=True)) == page
+
+
+@pytest.mark.parametrize("page", ["<![ x", "<![a[b]]>", "<![x", "<![a[b"])
+def test_pages_may_be_damaged(page: str) -> None:
+    assert joined(parts_of(page, html=True))
+
+
+@pytest.mark.parametrize("tag", ["title", "textarea"])
+def test_titles_are_translated_and_text_areas_kept_and_both_escaped(tag: str) -> None:
+    parser = _Parser()
+    parser.feed(f"<{tag}>")
+    parser.cdata_elem = tag  # as parsers do since 3.14 and in newer releases of earlier versions
+    parser.handle_data("A < B.")
+    assert joined(parser.parts) == f"<{tag}>A &lt; B."
+    assert parser.parts[-1].translate == (tag == "title")
 
 
 def test_the_source_is_found(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

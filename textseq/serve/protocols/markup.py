@@ -16,6 +16,9 @@ UNTOUCHED = frozenset({"script", "style", "code", "pre", "kbd", "samp", "textare
 VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
 """Elements without content."""
 
+SECTION = re.compile(r"\s*\w+\s*\[")
+"""Begin of a marked section, such as CDATA[, which ends in two brackets; conditions of Word end in one."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -82,7 +85,7 @@ class _Parser(HTMLParser):
                 pass
 
     def handle_data(self, data: str) -> None:
-        if self.cdata_elem is not None:
+        if self.cdata_elem in self.CDATA_CONTENT_ELEMENTS:
             self._keep(data)  # of scripts and styles, where nothing is escaped
         elif self._kept:
             self.parts.append(Part(data, escape=True))
@@ -98,8 +101,14 @@ class _Parser(HTMLParser):
     def handle_pi(self, data: str) -> None:
         self._keep(f"<?{data}>")
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:  # one of no known kind, which browsers read as a comment
+            return self.parse_bogus_comment(i, report)
+
     def unknown_decl(self, data: str) -> None:
-        self._keep(f"<![{data}]>")
+        self._keep(f"<![{data}]]>" if SECTION.match(data) else f"<![{data}]>")
 
     def _keep(self, text: str) -> None:
         self.parts.append(Part(text))
