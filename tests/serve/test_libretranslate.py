@@ -146,6 +146,18 @@ def test_an_idle_server_translates_a_text_of_many_sentences(running: Running) ->
     assert running.ask("/translate", body)["translatedText"].count("\n") == 100
 
 
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ("&".join(f"a{number}=b" for number in range(101)), "expected a form of at most 100 fields, got more"),
+        ("q=One.&q=Two.&source=en&target=fr", "q: expected one value, got several; send a list of texts as JSON"),
+    ],
+)
+def test_forms_that_cannot_be_meant_get_sentences(running: Running, form: str, sentence: str) -> None:
+    status, _, text = running.call("/translate", form.encode(), headers=FORM)
+    assert status == 400 and sentence in text
+
+
 def test_forms_are_read(running: Running) -> None:
     form = urlencode({"q": "a cat", "source": "en", "target": "fr"}).encode()
     assert running.call("/translate", form, headers=FORM)[0] == 200

@@ -38,6 +38,9 @@ DETECTED = 200
 
 MOST_ALTERNATIVES = 10
 
+MOST_FIELDS = 100
+"""Fields of a form."""
+
 
 class TranslateRequest(Strict):
     """A text to translate, or several."""
@@ -87,13 +90,26 @@ async def _fields(request: Request) -> dict[str, object]:
     """The fields of a body: JSON, or a form."""
     body = await request.body()
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+        return _form(body.decode("utf-8", "replace"))
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
         raise RequestError(400, "expected a JSON object or a form, got neither; see /docs") from None
     if not isinstance(fields, dict):
         raise RequestError(400, f"expected a JSON object, got {type(fields).__name__}; see /docs")
+    return fields
+
+
+def _form(body: str) -> dict[str, object]:
+    try:
+        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise RequestError(400, f"expected a form of at most {MOST_FIELDS} fields, got more; see /docs") from None
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise RequestError(400, f"{name:.60}: expected one value, got several; send a list of texts as JSON")
+        fields[name] = value
     return fields
 
 
