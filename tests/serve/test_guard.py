@@ -34,7 +34,9 @@ def test_other_names_are_refused(running: Running, host: str, status: int) -> No
     assert running.call("/models", headers={"Host": host})[0] == status
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "http://["]
+)
 def test_pages_elsewhere_are_refused(running: Running, origin: str) -> None:
     status, headers, text = running.call("/score", {"model": "author", "texts": "a"}, headers={"Origin": origin})
     assert status == 403 and f"pages of '{origin}' may not use this server" in json.loads(text)["error"]
@@ -83,6 +85,8 @@ def test_a_key_is_asked_for(running: Running, monkeypatch: pytest.MonkeyPatch) -
         assert running.call(path, body, headers={"Authorization": "Bearer secret"})[0] == 200
     assert "API key, got none" in running.refusal("/translate", {"q": "a", "source": "en", "target": "fr"}, 401)
     assert running.ask("/translate", {"q": "a", "source": "en", "target": "fr", "api_key": "secret"})
+    wrong = {"q": "a", "source": "en", "target": "fr", "api_key": "\ud800"}
+    assert "API key, got another" in running.refusal("/translate", wrong, 401)
     assert running.call("/healthz")[0] == 200
 
 
@@ -121,8 +125,9 @@ def test_mistakes_of_the_command(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, _, err = command("serve", "--port", str(taken.getsockname()[1]))
     assert code == 2 and "choose another --port" in err
-    code, _, err = command("serve", "--host", "no.such.host.invalid")
-    assert code == 2 and "--host: expected an address of this machine" in err
+    for host in ("no.such.host.invalid", "127..0.0.1"):
+        code, _, err = command("serve", "--host", host)
+        assert code == 2 and "--host: expected an address of this machine" in err
     monkeypatch.setitem(sys.modules, "fastapi", None)
     code, _, err = command("serve")
     assert code == 2

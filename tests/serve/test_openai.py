@@ -211,6 +211,7 @@ def test_a_full_queue_asks_to_come_back(running: Running) -> None:
         ({"prompt": [1, 2]}, "prompt"),
         ({"n": 10**9}, "expected at most 20 texts"),
         ({"logit_bias": {"99999": 1}}, "logit_bias: expected tokens below"),
+        ({"logit_bias": {"9" * 5_000: 1}}, "logit_bias: expected tokens below"),
         ({"logit_bias": {"cat": 1}}, "expected single tokens, got 'cat'"),
         ({"color": 1}, "color: extra inputs are not permitted"),
         ({"frequency_penalty": 0.5}, "frequency_penalty: not supported; use repetition_penalty"),

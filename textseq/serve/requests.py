@@ -54,9 +54,13 @@ def bearer_key(request: Request) -> str:
 def check_key(request: Request, key: str) -> None:
     """Refuse any key but the server's, if it has one."""
     expected = server_of(request).access.api_key
-    if expected is not None and not hmac.compare_digest(key.encode(), expected.encode()):
+    if expected is not None and not hmac.compare_digest(_bytes(key), _bytes(expected)):
         got = "another" if key else "none"
         raise RequestError(401, f"expected the server's API key, got {got}; send it as 'Authorization: Bearer KEY'")
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
 
 
 def check_texts(

@@ -50,6 +50,9 @@ router = APIRouter(
 
 MOST_ALTERNATIVES = 20
 
+MOST_DIGITS = 20
+"""Digits of a token's number."""
+
 STARTED = int(time.time())
 
 
@@ -266,7 +269,7 @@ def _texts(
     """The texts to generate, n for each prompt."""
     names, biases = generator.tokenizer.vocabulary, {}
     for key, bias in body.logit_bias.items():
-        if key.isdecimal() and int(key) >= len(names):
+        if key.isdecimal() and (len(key) > MOST_DIGITS or int(key) >= len(names)):
             raise RequestError(
                 400, f"logit_bias: expected tokens below {len(names):,}, got {key:.20}", param="logit_bias"
             )
