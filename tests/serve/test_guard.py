@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,7 +118,7 @@ def test_sigterm_ends_in_order(models_home: Path, tmp_path: Path) -> None:
 
 
 def test_mistakes_of_the_command(
-    command: Callable[..., tuple[int, str, str]], models_home: Path, monkeypatch: pytest.MonkeyPatch
+    command: Callable[..., tuple[int, str, str]], models_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TEXTSEQ_HOME", str(models_home))
     code, _, err = command("serve", "--models", "nobody")
@@ -128,6 +129,10 @@ def test_mistakes_of_the_command(
     for host in ("no.such.host.invalid", "127..0.0.1"):
         code, _, err = command("serve", "--host", host)
         assert code == 2 and "--host: expected an address of this machine" in err
+    for folder in ("a", "b"):
+        shutil.copytree(models_home / "runs" / "mood" / "best-1", tmp_path / folder / "m")
+    code, _, err = command("serve", "--models", str(tmp_path / "a" / "m"), str(tmp_path / "b" / "m"))
+    assert code == 2 and "--models: expected models of different names" in err
     monkeypatch.setitem(sys.modules, "fastapi", None)
     code, _, err = command("serve")
     assert code == 2

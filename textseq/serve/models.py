@@ -80,7 +80,7 @@ class ServedModels:
         precision: number format of the matrix products, for the tasks that support it.
 
     Raises:
-        TextseqError: an unknown name.
+        TextseqError: an unknown name, or two models of one name.
     """
 
     def __init__(
@@ -94,7 +94,14 @@ class ServedModels:
     ) -> None:
         self.limits, self.metrics = limits, metrics
         self._device, self._precision = device, precision
-        self._fixed = {entry.name: entry for entry in map(_entry, names)}
+        self._fixed: dict[str, ModelEntry] = {}
+        for entry in map(_entry, names):
+            other = self._fixed.setdefault(entry.name, entry)
+            if other.folder.resolve() != entry.folder.resolve():
+                raise TextseqError(
+                    f"--models: expected models of different names, got {other.folder} and {entry.folder}, both "
+                    f"{entry.name}; rename one of the folders"
+                )
         self._listed: tuple[float, Mapping[str, ModelEntry]] = (-FRESH, self._fixed)
         self._loaded: dict[str, LoadedModel] = {}
         self._lock = asyncio.Lock()
