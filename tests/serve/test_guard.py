@@ -133,6 +133,8 @@ def test_mistakes_of_the_command(
         shutil.copytree(models_home / "runs" / "mood" / "best-1", tmp_path / folder / "m")
     code, _, err = command("serve", "--models", str(tmp_path / "a" / "m"), str(tmp_path / "b" / "m"))
     assert code == 2 and "--models: expected models of different names" in err
+    code, _, err = command("serve", "--device", "cuda:99")
+    assert code == 2 and "--device cuda:99 cannot be used here" in err
     monkeypatch.setitem(sys.modules, "fastapi", None)
     code, _, err = command("serve")
     assert code == 2

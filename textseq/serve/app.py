@@ -25,6 +25,7 @@ from textseq.serve.protocols import libretranslate, openai, own, runs
 from textseq.serve.requests import Server, authorized, sentence, server_of
 from textseq.serve.settings import LOOPBACK, Access, Limits
 from textseq.serve.training import Trainings
+from textseq.training.devices import pick_device
 from textseq.version import __version__
 
 log = logging.getLogger("textseq")
@@ -57,8 +58,9 @@ def create_app(
         access: who may use it; the key may be in the environment variable ``TEXTSEQ_API_KEY``.
 
     Raises:
-        TextseqError: an unknown model.
+        TextseqError: an unknown model, or a device that this machine does not have.
     """
+    pick_device(device)
     access = access or Access()
     access = replace(access, api_key=access.api_key or os.environ.get(KEY_VARIABLE) or None)
     limits, metrics = limits or Limits(), Metrics()
