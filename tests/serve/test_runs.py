@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +16,7 @@ import pytest
 from serving import Running
 
 from textseq.serve.errors import RequestError
-from textseq.serve.training import MOST_POINTS, Trainings
+from textseq.serve.training import MOST_POINTS, MOST_SAID, Trainings
 
 BUSY = ["--hidden-size=8", "--max-minutes=5", "--window=8", "--batch-size=2", "--save-every=20", "--evaluate-every=20"]
 
@@ -57,6 +61,28 @@ def test_what_a_training_says_is_shown(trainings: Trainings) -> None:
     trainings.start("short", "ab", BUSY)
     wait(lambda: not trainings.state("short")[0])
     assert trainings.state("short")[1].splitlines()[-1].startswith("textseq-train: ")
+
+
+def test_what_is_said_is_read_while_it_is_written(trainings: Trainings) -> None:
+    code = "import os\nfor number in range(50_000): os.write(1, b'%05d\\n' % number)"
+    trainings._said, trainings._name = tempfile.TemporaryFile(), "mine"  # noqa: SIM115
+    trainings._child = subprocess.Popen([sys.executable, "-c", code], stdout=trainings._said)
+    while trainings.state("mine")[0]:
+        pass
+    lines = os.pread(trainings._said.fileno(), 1_000_000, 0).decode().split()
+    assert lines == [f"{number:05}" for number in range(50_000)]
+    said = trainings.state("mine")[1]
+    assert len(said) == MOST_SAID and said.endswith("49999\n")
+
+
+def test_what_is_said_waits_for_the_next_training_to_begin(trainings: Trainings) -> None:
+    reader = threading.Thread(target=trainings.state, args=("mine",))
+    with trainings._lock:  # as _spawn does, which closes the file
+        reader.start()
+        reader.join(0.2)
+        assert reader.is_alive()
+    reader.join(20)
+    assert not reader.is_alive()
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "a" * 51, "ż", "a.b", "con\n"])

@@ -5,6 +5,7 @@ A training is a process of its own, ``textseq-train``; SIGTERM saves and ends it
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -63,11 +64,13 @@ class Trainings:
 
     def state(self, name: str) -> tuple[bool, str]:
         """Whether a run is being trained by this server, and what its training has said, samples too."""
-        if name != self._name or self._child is None or self._said is None:
-            return False, ""
-        running = self._child.poll() is None
-        self._said.seek(0)
-        return running, self._said.read().decode(errors="replace")[-MOST_SAID:]
+        with self._lock:
+            if name != self._name or self._child is None or self._said is None:
+                return False, ""
+            running, file = self._child.poll() is None, self._said.fileno()
+            begin = max(0, os.fstat(file).st_size - 4 * MOST_SAID)
+            said = os.pread(file, 4 * MOST_SAID, begin)  # a seek would move the place where the child writes
+        return running, said.decode(errors="replace")[-MOST_SAID:]
 
     def log(self, name: str) -> RunLog:
         """The log of a run. A run that has just been started may have none yet.
@@ -129,12 +132,17 @@ class Trainings:
         Raises:
             RequestError: it is not being trained by this server.
         """
-        if not self.state(name)[0] or self._child is None:
-            raise RequestError(409, f"{name:.60} is not being trained by this server")
-        self._child.terminate()
+        with self._lock:
+            if name != self._name or self._child is None or self._child.poll() is not None:
+                raise RequestError(409, f"{name:.60} is not being trained by this server")
+            self._child.terminate()
 
     def close(self) -> None:
         """End the training, and wait until it is saved."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             self._child.wait()
@@ -149,7 +157,7 @@ class Trainings:
             raise RequestError(409, f"{self._name} is being trained; stop it, or wait until it ends")
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> None:
-        self.close()
+        self._close()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         command = [sys.executable, "-u", "-m", "textseq.cli.train", *arguments]
         self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said)

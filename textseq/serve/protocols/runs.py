@@ -57,7 +57,7 @@ async def get_run(request: Request, name: str) -> Run:
     """The curves and the model card of a run, and what its training says, samples too."""
     trainings = server_of(request).trainings
     log = await asyncio.to_thread(trainings.log, name)
-    running, said = trainings.state(name)
+    running, said = await asyncio.to_thread(trainings.state, name)
     return Run.model_validate(
         {
             "name": name,
@@ -82,7 +82,7 @@ async def start(request: Request, body: TrainRequest) -> Runs:
 @router.post("/{name}/stop", status_code=202)
 async def stop(request: Request, name: str) -> Runs:
     """Save and end the training that this server has started."""
-    server_of(request).trainings.stop(name)
+    await asyncio.to_thread(server_of(request).trainings.stop, name)
     return await runs(request)
 
 
