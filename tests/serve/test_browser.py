@@ -111,6 +111,26 @@ def test_authors_of_one_model_are_blended(browser: Browser, conditional: Running
     page.close()
 
 
+def test_offsets_count_characters_after_an_emoji(page: Page) -> None:
+    tokens = ["\U0001f600", "b", "c", "d"]
+    logprobs = {
+        "tokens": tokens,
+        "token_logprobs": [-1.0] * 4,
+        "top_logprobs": [{}] * 4,
+        "text_offset": [0, 1, 2, 3],
+    }
+    event = {"choices": [{"index": 0, "text": "".join(tokens), "logprobs": logprobs}]}
+    page.route("**/v1/completions", lambda route: route.fulfill(body=f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"))
+    page.get_by_label("How the text begins").fill("\U0001f600")
+    text = write(page, 4)
+    expect(text.locator("span.colored")).to_have_text(tokens)
+    copied = json.dumps({"spans": [[3, 4]], "longest": "c", "source": "a book"})
+    page.route("**/memorization", lambda route: route.fulfill(body=copied))
+    page.get_by_role("button", name="Underline what is copied").first.click()
+    expect(text.locator(".copied")).to_have_text(["c"])
+    expect(page.get_by_text("1 of 5 characters are copied")).to_be_visible()
+
+
 def test_writing_can_be_stopped(page: Page) -> None:
     page.get_by_label("Length in tokens").first.fill("4096")
     both = "document.getElementById('write-start').click(); document.getElementById('write-stop').click()"

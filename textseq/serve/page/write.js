@@ -72,14 +72,15 @@ class Pane {
       for await (const { choices: [choice] } of events("/v1/completions", body, abort.signal)) {
         if (this.abort !== abort) return;
         const { tokens, token_logprobs: logs, top_logprobs: tops, text_offset: offsets } = choice.logprobs;
+        const text = [...choice.text]; // offsets count code points
         // A token's text runs to the next token; tokens that spell one character together begin at one place.
         tokens.forEach((_, n) => {
-          const end = n + 1 < tokens.length ? offsets[n + 1] : from + choice.text.length;
-          this.add({ text: choice.text.slice(offsets[n] - from, end - from), nats: -logs[n], top: tops[n] });
+          const end = n + 1 < tokens.length ? offsets[n + 1] : from + text.length;
+          this.add({ text: text.slice(offsets[n] - from, end - from).join(""), nats: -logs[n], top: tops[n] });
           nats -= logs[n];
           count += 1;
         });
-        from += choice.text.length;
+        from += text.length;
         const rate = count / ((performance.now() - begun) / 1000);
         said = `${count} tokens, ${rate.toFixed(0)} per second, mean surprisal ${(nats / Math.max(1, count)).toFixed(2)} nats`;
         this.status.textContent = said;
@@ -147,14 +148,14 @@ class Pane {
     this.status.textContent = "Reading the training text…";
     try {
       const { spans, source } = await ask("/memorization", { model: this.author.value, text: this.text }, signal);
-      let place = 0;
+      let place = 0; // in code points, as spans are
       [...this.output.children].forEach((child, n) => {
         const here = place;
         child.classList.toggle("copied", spans.some(([start, end]) => start <= here && here < end));
-        place += this.tokens[n].text.length;
+        place += [...this.tokens[n].text].length;
       });
       const characters = spans.reduce((sum, [start, end]) => sum + end - start, 0);
-      this.status.textContent = `${characters} of ${this.text.length} characters are copied from ${source} in runs of 30 or more`;
+      this.status.textContent = `${characters} of ${place} characters are copied from ${source} in runs of 30 or more`;
     } catch (error) {
       this.status.textContent = "";
       throw error;
