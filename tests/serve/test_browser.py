@@ -15,7 +15,7 @@ from serving import Running
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect, sync_playwright
 
 expect.set_options(timeout=90_000)
 
@@ -129,6 +129,17 @@ def test_offsets_count_characters_after_an_emoji(page: Page) -> None:
     page.get_by_role("button", name="Underline what is copied").first.click()
     expect(text.locator(".copied")).to_have_text(["c"])
     expect(page.get_by_text("1 of 5 characters are copied")).to_be_visible()
+
+
+def test_a_file_that_is_not_utf_8_is_refused(page: Page) -> None:
+    page.get_by_role("tab", name="Train").click()
+    page.locator("#train-file").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"d\xe9j\xe0 vu"})
+    expect(page.get_by_role("alert")).to_contain_text("a.txt: expected a text in UTF-8")
+    expect(page.get_by_label("Text to learn from")).to_have_value("")
+    text: FilePayload = {"name": "b.txt", "mimeType": "text/plain", "buffer": "\ufeffd\xe9j\xe0 vu".encode()}
+    page.locator("#train-file").set_input_files(text)
+    expect(page.get_by_label("Text to learn from")).to_have_value("d\xe9j\xe0 vu")
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_writing_can_be_stopped(page: Page) -> None:

@@ -1,6 +1,6 @@
 // Train: runs with live curves, samples and cards; a training of one's own text, stopped and resumed.
 
-import { ask, element, offer, trying, working } from "/page/api.js";
+import { Refused, ask, element, offer, trying, working } from "/page/api.js";
 
 const EVERY = 2000; // milliseconds between two looks at a run
 const WIDTH = 320, HEIGHT = 160, LEFT = 44, BOTTOM = 18;
@@ -33,6 +33,15 @@ function curve(points, [title, line, dots]) {
   svg("text", { x: 2, y: 14 }, high.toPrecision(3)), svg("text", { x: 2, y: HEIGHT - BOTTOM }, low.toPrecision(3)),
   svg("text", { x: LEFT, y: HEIGHT - 4 }, `step ${first}`), svg("text", { x: WIDTH - 64, y: HEIGHT - 4 }, `step ${last}`));
   return element("figure", {}, element("figcaption", {}, title), picture);
+}
+
+/** The text of a file; of one in another encoding every letter with an accent would be lost. */
+function decoded(name, bytes) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Refused(`${name}: expected a text in UTF-8, got another encoding; save it as UTF-8 and choose it again.`);
+  }
 }
 
 export function setUpTrain() {
@@ -73,8 +82,10 @@ export function setUpTrain() {
   resume.onclick = () => change("resume");
   byId("train-file").onchange = async ({ target: { files: [file] } }) => {
     if (!file) return;
-    byId("train-text").value = await file.text();
-    if (!byId("train-name").value) byId("train-name").value = file.name.replace(/\.\w+$/, "").replace(/[^\w-]/g, "-").slice(0, 50);
+    await trying(async () => {
+      byId("train-text").value = decoded(file.name, await file.arrayBuffer());
+      if (!byId("train-name").value) byId("train-name").value = file.name.replace(/\.\w+$/, "").replace(/[^\w-]/g, "-").slice(0, 50);
+    });
   };
   form.onsubmit = (event) => {
     event.preventDefault();
