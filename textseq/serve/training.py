@@ -67,9 +67,7 @@ class Trainings:
         with self._lock:
             if name != self._name or self._child is None or self._said is None:
                 return False, ""
-            running, file = self._child.poll() is None, self._said.fileno()
-            begin = max(0, os.fstat(file).st_size - 4 * MOST_SAID)
-            said = os.pread(file, 4 * MOST_SAID, begin)  # a seek would move the place where the child writes
+            running, said = self._child.poll() is None, _end_of(self._said)
         return running, said.decode(errors="replace")[-MOST_SAID:]
 
     def log(self, name: str) -> RunLog:
@@ -170,3 +168,13 @@ def _card(run: Path) -> str:
         with suppress(OSError, ValueError, TextseqError):
             return read_text(folder / "README.md")
     return ""
+
+
+def _end_of(file: IO[bytes]) -> bytes:
+    """The last bytes of a file that another process writes."""
+    most, number = 4 * MOST_SAID, file.fileno()
+    begin = max(0, os.fstat(number).st_size - most)
+    if sys.platform == "win32":  # where reading moves the place at which the other process writes
+        file.seek(begin)
+        return file.read()
+    return os.pread(number, most, begin)
