@@ -9,8 +9,11 @@ import operator
 import re
 import zipfile
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -81,6 +84,13 @@ def of_html(document: str) -> str:
         ('<input data-title="the" PLACEHOLDER = the>', '<input data-title="the" PLACEHOLDER = "la">'),
         ('<a title="the &quot;big&quot;\nhouse">the</a>', '<a title="la &quot;BIG&quot; maison">la</a>'),
         ('<pre title="the"></pre><p title="1" x="title=the">', '<pre title="the"></pre><p title="1" x="title=the">'),
+        (
+            '<a href="x"><b>The house</b> is.<br>The house <i>is</i></a>',
+            '<a href="x"><b>la maison</b> est.<br>la maison <i>est</i></a>',
+        ),
+        ('<p><a href="x"><img/></a></p>', '<p><a href="x"><img/></a></p>'),
+        ('<p>the <a href="x"><img/></a> house</p>', '<p>la <a href="x"><img/></a> maison</p>'),
+        ("<p>&nbsp;</p> <p>\u00a0the</p>", "<p>&nbsp;</p> <p>\u00a0la</p>"),
         ("<h1>the</h1>\n  <br/>the. Big house<br>", "<h1>la</h1>\n  <br/>la. grande maison<br>"),
     ],
 )  # fmt: skip
@@ -104,6 +114,37 @@ def test_no_tag_is_lost_and_those_that_were_nested_are(pieces: list[str]) -> Non
                 ends.pop()
             assert mark.end <= ends[-1], "marks do not cross"
             ends.append(mark.end)
+
+
+TEXTS = st.sampled_from(["white ", "house", " ", "the. ", "(x), ", "<br/>", "<br/>", "<img/>", "<code>x</code>"])
+
+
+def elements(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(st.builds("<{0}>{1}</{0}>".format, st.sampled_from("abi"), inner) | TEXTS, max_size=6).map("".join)
+
+
+@given(elements(elements(elements(TEXTS))), st.randoms(use_true_random=False))
+def test_what_is_well_formed_stays_so(inner: str, random: Random) -> None:
+    def aligned(sentences: Iterator[str]) -> Iterator[list[Translation]]:
+        for sentence in sentences:
+            source = [f" {word}" for word in sentence.split()]
+            targets = [f" {random.choice(['a', 'b,', '(c)', '.'])}" for _ in range(random.randrange(6))]
+            owners = [random.randrange(len(source)) for _ in targets]
+            weights = np.eye(len(source) + 1, dtype=np.float32)[[*owners, len(source)]]
+            yield [
+                Translation(
+                    "".join(targets).strip(), 0.0, (*source, "</s>"), (*targets, "</s>") if targets else (), weights
+                )
+            ]
+
+    def shape(document: str) -> Counter[tuple[str, str]]:
+        tree = ElementTree.fromstring(f"<p>{document}</p>")
+        return Counter((parent.tag, child.tag) for parent in tree.iter() for child in parent if child.tag == "br")
+
+    parts = [*parts_of(inner)]
+    results = translated((part for part in parts if isinstance(part, Paragraph)), aligned)
+    out = "".join(part if isinstance(part, str) else next(results).render(html.escape) for part in parts)
+    assert shape(out) == shape(inner)
 
 
 def test_paragraphs_of_plain_text() -> None:

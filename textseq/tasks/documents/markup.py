@@ -34,6 +34,9 @@ INLINE_RAW = frozenset(["code", "kbd", "samp"])
 
 EMPTY = frozenset(("img", "wbr"))
 
+SPACE = " \t\r\n\f"
+"""White space of HTML, which a no-break space is not."""
+
 
 class Builder:
     """Collects a paragraph."""
@@ -46,14 +49,14 @@ class Builder:
 
     def add(self, text: str) -> None:
         """Add text; white space becomes single spaces."""
-        text = re.sub(r"[ \t\r\n\f]+", " ", html.unescape(text))
+        text = re.sub(f"[{SPACE}]+", " ", html.unescape(text))
         last = self.marks[-1] if self.marks else None
         if last and last.whole and last.start == len(self.text) and text[:1] == " " == self.text[-1:]:
             self.marks[-1] = replace(last, open=last.open + " ")  # it stands between two spaces
         self.text += text[1:] if text.startswith(" ") and self.text[-1:] in ("", " ") else text
 
     def tag(self, written: str, name: str, *, closing: bool, empty: bool) -> None:
-        """Add an inline tag; one without its partner stays at its place."""
+        """Add an inline tag; an element without text becomes one mark."""
         here = len(self.text)
         if not closing:
             if not empty:
@@ -61,7 +64,12 @@ class Builder:
             self.marks.append(Mark(here, here, written, whole=empty))
         elif self.open and self.open[-1][0] == name:
             place = self.open.pop()[1]
-            self.marks[place] = Mark(self.marks[place].start, here, self.marks[place].open, written)
+            first = self.marks[place]
+            if first.start < here:
+                self.marks[place] = Mark(first.start, here, first.open, written)
+            else:
+                whole = "".join(mark.open + mark.close for mark in self.marks[place:]) + written
+                self.marks[place:] = [Mark(here, here, whole, whole=True)]
         else:
             self.marks.append(Mark(here, here, written))
 
@@ -93,41 +101,41 @@ def attribute_parts(document: str) -> Iterator[str | Paragraph]:
 
 def parts_of(document: str) -> Iterator[str | Paragraph]:
     """Raw markup, and paragraphs to translate, in the order of the document."""
-    place, builder = 0, Builder()
+    begin, place, builder = 0, 0, Builder()
 
-    def flush() -> Iterator[str | Paragraph]:
-        nonlocal builder
+    def add(text: str, *, inline: bool) -> None:
+        """Add what is between two tags; a paragraph begins with white space only as a mark."""
+        if not builder.text and (words := text.lstrip()) != text:
+            builder.marks.append(Mark(0, 0, text[: len(text) - len(words)]))
+            text = words
+        if text.strip(SPACE) or (inline and builder.text):
+            builder.add(text)
+
+    def flush(stop: int) -> Iterator[str | Paragraph]:
+        """The paragraph that ends here, and the white space at its end."""
+        nonlocal begin, builder
         paragraph = builder.finish()
-        builder = Builder()
         if paragraph.text.strip():
             yield paragraph
+            between = document[place:stop]
+            yield between[len(between.rstrip(SPACE)) :]
         else:
-            yield "".join(mark.open + mark.close for mark in paragraph.marks)
+            yield document[begin:stop]
+        begin, builder = stop, Builder()
 
     for match in TOKEN.finditer(document):
-        before = document[place : match.start()]
-        place = match.end()
         name = (match["raw"] or match["name"] or "").lower().split(":")[-1]
         inline = name in INLINE or name in INLINE_RAW
-        if before.strip() or (inline and builder.text):
-            if not builder.text and (space := before[: len(before) - len(before.lstrip())]):
-                yield space
-            builder.add(before)
-        elif before and not builder.text:
-            builder.marks.append(Mark(0, 0, before))
-        elif before:
-            builder.add(before)
+        add(document[place : match.start()], inline=inline)
         if not inline:
-            space = before[len(before.rstrip()) :] if builder.text else ""
-            yield from flush()
-            yield space + match[0]
+            yield from flush(match.start())
+            yield match[0]
+            begin = match.end()
         elif match["raw"]:
             builder.marks.append(Mark(len(builder.text), len(builder.text), match[0], whole=True))
         else:
             empty = name in EMPTY or match["rest"].endswith("/")
             builder.tag(match[0], name, closing=bool(match["close"]), empty=empty)
-    rest = document[place:]
-    builder.add(rest)
-    space = rest[len(rest.rstrip()) :]
-    yield from flush()
-    yield space
+        place = match.end()
+    add(document[place:], inline=False)
+    yield from flush(len(document))

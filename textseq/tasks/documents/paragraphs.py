@@ -33,10 +33,15 @@ class Mark:
     whole: bool = False
     """Whether ``open`` is a whole element, which takes the place of a word."""
 
+    @property
+    def loose(self) -> bool:
+        """Whether it is white space, or a tag whose partner is in another paragraph."""
+        return self.start == self.end and not self.close and not self.whole
+
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A text with single spaces between words, and its marks: nested, outer ones before inner ones."""
+    """A text with single spaces between words, and its marks: nested, in the order in which they begin."""
 
     text: str
     marks: tuple[Mark, ...] = ()
@@ -88,9 +93,8 @@ def _joined(paragraph: Paragraph, sentences: Sequence[Translation]) -> Paragraph
         first = sum(word[1] <= start for word in sources)
         count = len(WORD.findall(paragraph.text[start:end]))
         owners += [first + owner for owner in _owners(sentence, count)]
-    return Paragraph(
-        text, _nested(paragraph.marks, [_moved(m, sources, targets, owners, text) for m in paragraph.marks])
-    )
+    moved = [_moved(mark, sources, targets, owners, text) for mark in paragraph.marks]
+    return Paragraph(text, _nested(paragraph.marks, moved, len(text)))
 
 
 def _owners(sentence: Translation, count: int) -> list[int]:
@@ -102,6 +106,9 @@ def _owners(sentence: Translation, count: int) -> list[int]:
 
 def _moved(mark: Mark, sources: Sequence[Word], targets: Sequence[Word], owners: Sequence[int], text: str) -> Mark:
     """A mark at its words in the translation."""
+    if mark.loose and mark.start and mark.open.startswith("</"):  # after the translation of all before it
+        place = _moved(replace(mark, start=0), sources, targets, owners, text).end
+        return replace(mark, start=place, end=place)
     if mark.start == mark.end:  # before the translation of the word after it
         after = sum(end <= mark.start for _, end in sources)
         place = next((targets[n][0] for n, owner in enumerate(owners) if owner >= after), len(text))
@@ -122,17 +129,18 @@ def _moved(mark: Mark, sources: Sequence[Word], targets: Sequence[Word], owners:
     return replace(mark, start=start, end=max(start, end))
 
 
-def _nested(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[Mark, ...]:
-    """Moved marks that do not cross: within those that enclosed them, and beside their neighbors."""
+def _nested(before: Sequence[Mark], after: Sequence[Mark], length: int) -> tuple[Mark, ...]:
+    """Moved marks that do not cross: within those that enclosed them, beside neighbors, between the same loose tags."""
+    pieces, after = _clipped(before, after, length)
     placed: list[Mark] = []
     parents: list[tuple[Mark, Mark]] = []
-    for old, new in zip(before, after, strict=True):
+    for n, (old, new) in enumerate(zip(before, after, strict=True)):
+        if n and pieces[n] > pieces[n - 1]:
+            parents.clear()
         while parents and not (old.start >= parents[-1][0].start and old.end <= parents[-1][0].end):
             parents.pop()
         if parents:
-            low, high = parents[-1][1].start, parents[-1][1].end
-            start = min(max(new.start, low), high)
-            new = replace(new, start=start, end=min(max(new.end, start), high))
+            new = _within(new, parents[-1][1].start, parents[-1][1].end)
         for other in placed:  # a neighbor that it would cross
             if other.start < new.start < other.end < new.end and other not in [parent for _, parent in parents]:
                 new = replace(new, start=other.end)
@@ -141,5 +149,28 @@ def _nested(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[Mark, ...]:
         placed.append(new)
         if old.end > old.start:
             parents.append((old, new))
-    numbered = sorted(enumerate(placed), key=lambda item: (item[1].start, -item[1].end, item[0]))
+    numbered = sorted(zip(pieces, placed, strict=True), key=lambda item: (item[0], item[1].start, -item[1].end))
     return tuple(mark for _, mark in numbered)
+
+
+def _clipped(before: Sequence[Mark], after: Sequence[Mark], length: int) -> tuple[list[int], list[Mark]]:
+    """The number of the piece of the text that each mark belongs to, and the moved marks within their pieces.
+
+    Loose tags, which are in no pair, cut a text into pieces, so that what was before one of them stays before it.
+    """
+    edges, pieces, reached = [0], list[int](), 0
+    for old, new in zip(before, after, strict=True):
+        cut = max(edges[-1], new.start)
+        if loose := old.loose and reached <= old.start:
+            edges.append(cut)
+        pieces.append(len(edges) - 1)
+        if loose:
+            edges.append(cut)
+        reached = max(reached, old.end)
+    edges.append(length)
+    return pieces, [_within(new, edges[n], edges[n + 1]) for n, new in zip(pieces, after, strict=True)]
+
+
+def _within(mark: Mark, low: int, high: int) -> Mark:
+    """A mark whose ends are between two places."""
+    return replace(mark, start=min(max(mark.start, low), high), end=min(max(mark.end, low), high))
