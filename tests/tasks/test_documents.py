@@ -243,6 +243,17 @@ def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "d.epub").exists()
 
 
+@pytest.mark.parametrize("name", ["a.epub", "a.docx"])
+def test_an_encrypted_archive_is_an_error(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as file:
+        file.writestr("x", "x")
+    data = bytearray((tmp_path / name).read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(signature) + flags] |= 1
+    with pytest.raises(TextseqError, match=rf"cannot read .*{name}/x: .*encrypted"):
+        of_file(tmp_path / name, bytes(data))
+
+
 def of_word(body: str) -> str:
     for parts_in in (box_parts, word_parts):
         parts = [*parts_in(body)]

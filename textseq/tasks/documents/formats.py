@@ -205,7 +205,8 @@ def _of_archive(pages: re.Pattern[str], *passes: Pass) -> Format:
             for item in archive.infolist():
                 if item.file_size > LARGEST:
                     raise TextseqError(f"{path}: expected files of at most {LARGEST:,} bytes, got {item.filename}")
-                data = archive.read(item)
+                with Document(path, encoding, item.filename).open_in(archive) as member:
+                    data = member.read()
                 if pages.fullmatch(item.filename):
                     try:
                         page = data.decode()
