@@ -91,6 +91,8 @@ def of_html(document: str) -> str:
         ('<p><a href="x"><img/></a></p>', '<p><a href="x"><img/></a></p>'),
         ('<p>the <a href="x"><img/></a> house</p>', '<p>la <a href="x"><img/></a> maison</p>'),
         ("<p>&nbsp;</p> <p>\u00a0the</p>", "<p>&nbsp;</p> <p>\u00a0la</p>"),
+        ("<code/>the <code>the</code>", "<code/>la <code>the</code>"),
+        ('<script src="a.js"/><p>the</p><script>the</script>', '<script src="a.js"/><p>la</p><script>the</script>'),
         ("<h1>the</h1>\n  <br/>the. Big house<br>", "<h1>la</h1>\n  <br/>la. grande maison<br>"),
     ],
 )  # fmt: skip

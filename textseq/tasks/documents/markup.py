@@ -11,7 +11,7 @@ from textseq.tasks.documents.paragraphs import Mark, Paragraph
 
 TOKEN = re.compile(
     r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<[!?][^>]*>"
-    r"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)\b(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*>.*?</(?P=raw)\s*>"
+    r"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)\b(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*(?<!/)>.*?</(?P=raw)\s*>"
     r"|<(?P<close>/?)(?P<name>[a-zA-Z][^\s/>]*)(?P<rest>(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*)>",
     re.DOTALL | re.IGNORECASE,
 )
