@@ -201,6 +201,8 @@ def test_a_cue_ends_where_the_next_begins(end: str, tmp_path: Path) -> None:
     ("source", "target"),
     [
         ('<font color="red">the house</font>\nis', '<font color="red">la maison</font>\nest'),
+        ("{\\an8}The white\nhouse is", "{\\an8}la maison\nblanche est"),
+        ("{\\pos(1, 2)}the {\\i1}house", "{\\pos(1, 2)}la {\\i1}maison"),
         ("<i>the\nhouse</i>\nis", "<i>la\nmaison</i>\nest"),
         ("the <font color = 'a b'>house\nis\nbig</font>", "la <font color = 'a b'>maison\nest\ngrande</font>"),
     ],

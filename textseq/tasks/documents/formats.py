@@ -17,7 +17,7 @@ from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, archive_of, read_text, reading
 from textseq.io.files import check_outputs, replacing
-from textseq.tasks.documents.markup import TOKEN, attribute_parts, parts_of
+from textseq.tasks.documents.markup import SUBTITLE_TOKEN, attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
 from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
@@ -40,7 +40,7 @@ CUE_END = re.compile(
 )
 """The end of the line before a blank one, or before the number or the times of the next cue."""
 
-CHUNK = re.compile(rf"(?:{TOKEN.pattern}|[^ \t\n\r\f\v])+", TOKEN.flags)
+CHUNK = re.compile(rf"(?:{SUBTITLE_TOKEN.pattern}|[^ \t\n\r\f\v])+", SUBTITLE_TOKEN.flags)
 """A word with the tags at it, within which no line is broken; a no-break space is no space."""
 
 WIDTHS = range(50, 101)
@@ -169,14 +169,14 @@ def subtitle_parts(text: str) -> Iterator[str | Paragraph]:
         yield text[place:begin]
         place = begin + len(body)
         layout = partial(_balanced, ends=LINE_END.findall(body))
-        for part in parts_of(body):
+        for part in parts_of(body, SUBTITLE_TOKEN):
             yield part if isinstance(part, str) else replace(part, layout=layout)
     yield text[place:]
 
 
 def _balanced(text: str, ends: Sequence[str]) -> str:
     """A text in lines of similar length, at most as many as these line ends make; tags have no length."""
-    words = [(match[0], len(TOKEN.sub("", match[0]))) for match in CHUNK.finditer(text)]
+    words = [(match[0], len(SUBTITLE_TOKEN.sub("", match[0]))) for match in CHUNK.finditer(text)]
     width = -(-sum(length + 1 for _, length in words) // (len(ends) + 1)) - 1
     while len(lines := _wrapped(words, width)) > len(ends) + 1:
         width += 1

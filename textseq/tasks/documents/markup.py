@@ -16,6 +16,9 @@ TOKEN = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
+SUBTITLE_TOKEN = re.compile(rf"\{{\\[^{{}}]*\}}|{TOKEN.pattern}", TOKEN.flags)
+"""The same in subtitles, with codes such as ``{\\an8}`` for the position."""
+
 _INLINE = """
 a abbr acronym b bdi bdo big cite data del dfn em font i img ins label mark q s small span strike strong sub sup time tt
 u var wbr
@@ -99,7 +102,7 @@ def attribute_parts(document: str) -> Iterator[str | Paragraph]:
     yield document[place:]
 
 
-def parts_of(document: str) -> Iterator[str | Paragraph]:
+def parts_of(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[str | Paragraph]:
     """Raw markup, and paragraphs to translate, in the order of the document."""
     begin, place, builder = 0, 0, Builder()
 
@@ -123,15 +126,16 @@ def parts_of(document: str) -> Iterator[str | Paragraph]:
             yield document[begin:stop]
         begin, builder = stop, Builder()
 
-    for match in TOKEN.finditer(document):
+    for match in token.finditer(document):
         name = (match["raw"] or match["name"] or "").lower().split(":")[-1]
-        inline = name in INLINE or name in INLINE_RAW
+        code = match[0].startswith("{")
+        inline = code or name in INLINE or name in INLINE_RAW
         add(document[place : match.start()], inline=inline)
         if not inline:
             yield from flush(match.start())
             yield match[0]
             begin = match.end()
-        elif match["raw"]:
+        elif code or match["raw"]:
             builder.marks.append(Mark(len(builder.text), len(builder.text), match[0], whole=True))
         else:
             empty = name in EMPTY or match["rest"].endswith("/")
