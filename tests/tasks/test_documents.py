@@ -93,6 +93,15 @@ def of_html(document: str) -> str:
         ("<p>&nbsp;</p> <p>\u00a0the</p>", "<p>&nbsp;</p> <p>\u00a0la</p>"),
         ("<code/>the <code>the</code>", "<code/>la <code>the</code>"),
         ('<script src="a.js"/><p>the</p><script>the</script>', '<script src="a.js"/><p>la</p><script>the</script>'),
+        (
+            'the <span translate="no">the <span>big</span></span> house',
+            'la <span translate="no">the <span>big</span></span> maison',
+        ),
+        (
+            "<div Translate=NO><p title='the'>the</p></div> the<img alt='the' translate='no'>",
+            "<div Translate=NO><p title='the'>the</p></div> la<img alt='the' translate='no'>",
+        ),
+        ('<p translate="no">the<p>the', '<p translate="no">la<p>la'),
         ("<h1>the</h1>\n  <br/>the. Big house<br>", "<h1>la</h1>\n  <br/>la. grande maison<br>"),
     ],
 )  # fmt: skip

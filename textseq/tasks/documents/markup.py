@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -87,11 +88,34 @@ class Builder:
         return Paragraph(text, tuple(marks))
 
 
+def _tokens(document: str, token: re.Pattern[str]) -> Iterator[tuple[re.Match[str], int, bool]]:
+    """Each tag with its end, and whether it has ``translate="no"``; its end is then that of its element."""
+    found = [*token.finditer(document)]
+    opened: defaultdict[str, list[int]] = defaultdict(list)
+    partners: dict[int, int] = {}
+    for n, tag in enumerate(found):
+        name = (tag["name"] or "").lower()
+        if name and not tag["close"]:
+            opened[name].append(n)
+        elif opened[name]:
+            partners[opened[name].pop()] = n
+    n = 0
+    while n < len(found):
+        tag = found[n]
+        kept = any(
+            attribute["name"].lower() == "translate" and attribute["value"].strip("\"'").lower() == "no"
+            for attribute in ATTRIBUTE.finditer(tag["rest"] or "")
+        )
+        n = partners.get(n, n) if kept else n
+        yield tag, found[n].end(), kept
+        n += 1
+
+
 def attribute_parts(document: str) -> Iterator[str | Paragraph]:
     """Raw markup, and the attributes to translate."""
     place = 0
-    for tag in TOKEN.finditer(document):
-        for found in ATTRIBUTE.finditer(tag["rest"] or ""):
+    for tag, _, kept in _tokens(document, TOKEN):
+        for found in ATTRIBUTE.finditer("" if kept else tag["rest"] or ""):
             text = " ".join(html.unescape(found["value"].strip("\"'")).split())
             if found["name"].lower() in READ and any(map(str.isalpha, text)):
                 start, end = (tag.start("rest") + edge for edge in found.span("value"))
@@ -126,20 +150,21 @@ def parts_of(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[str | Pa
             yield document[begin:stop]
         begin, builder = stop, Builder()
 
-    for match in token.finditer(document):
+    for match, end, kept in _tokens(document, token):
         name = (match["raw"] or match["name"] or "").lower().split(":")[-1]
         code = match[0].startswith("{")
         inline = code or name in INLINE or name in INLINE_RAW
         add(document[place : match.start()], inline=inline)
         if not inline:
             yield from flush(match.start())
-            yield match[0]
-            begin = match.end()
-        elif code or match["raw"]:
-            builder.marks.append(Mark(len(builder.text), len(builder.text), match[0], whole=True))
+            yield document[match.start() : end]
+            begin = end
+        elif code or match["raw"] or (kept and end > match.end()):
+            whole = document[match.start() : end]
+            builder.marks.append(Mark(len(builder.text), len(builder.text), whole, whole=True))
         else:
             empty = name in EMPTY or match["rest"].endswith("/")
             builder.tag(match[0], name, closing=bool(match["close"]), empty=empty)
-        place = match.end()
+        place = end
     add(document[place:], inline=False)
     yield from flush(len(document))
