@@ -229,6 +229,41 @@ def test_documents_keep_their_byte_order_mark(encoding: str, tmp_path: Path) -> 
     assert of_file(tmp_path / "a.html", content.encode(encoding), encoding) == out
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "<meta charset={}>",
+        "<META name='x' charset = ' {} '/>",
+        '<meta http-equiv="Content-Type" content="text/html; charset={}">',
+        "<meta content='text/html;charset={}' http-equiv=Content-Type>",
+        "<?xml version='1.0' encoding='{}'?><meta name='x' content='charset=latin1'>",
+    ],
+)
+def test_pages_declare_that_they_are_utf_8(head: str, tmp_path: Path) -> None:
+    page, out = (f"{head.format(name)}<p>the \u00e9</p>" for name in ("ISO-8859-1", "utf-8"))
+    out = out.replace("' utf-8 '", "'utf-8'").replace("the \u00e9", "la \u00c9")
+    assert of_file(tmp_path / "a.html", page.encode("latin-1"), "latin-1").decode() == out
+
+
+def in_book(path: Path, page: bytes) -> bytes:
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("a.xhtml", page)
+    with zipfile.ZipFile(io.BytesIO(of_file(path, path.read_bytes()))) as book:
+        return book.read("a.xhtml")
+
+
+def test_pages_of_a_book_are_read_in_the_encoding_they_declare(tmp_path: Path) -> None:
+    page = '<?xml version="1.0" encoding="{}"?>\n<p>{} \u00e9</p>'
+    out = page.format("utf-8", "la").replace("\u00e9", "\u00c9")
+    for encoding in ("iso-8859-1", "utf-16", "utf-8"):
+        assert in_book(tmp_path / "a.epub", page.format(encoding, "the").encode(encoding)).decode() == out
+    for encoding in ("x-none", "rot13"):
+        with pytest.raises(TextseqError, match=f"a.xhtml declares the unknown encoding '{encoding}'; save it as UTF-8"):
+            in_book(tmp_path / "a.epub", page.format(encoding, "the").encode())
+    with pytest.raises(TextseqError, match=r"a\.xhtml is not UTF-8 text"):
+        in_book(tmp_path / "a.epub", b"<p>\xe9</p>")
+
+
 def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:
     translator = load_translator(translators / "runs" / "mine")
     with zipfile.ZipFile(tmp_path / "a.epub", "w") as book:

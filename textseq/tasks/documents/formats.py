@@ -6,6 +6,7 @@ import html
 import re
 import textwrap
 import zipfile
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, archive_of, read_text, reading
 from textseq.io.files import check_outputs, replacing
-from textseq.tasks.documents.markup import SUBTITLE_TOKEN, attribute_parts, parts_of
+from textseq.tasks.documents.markup import DECLARATION, SUBTITLE_TOKEN, attribute_parts, parts_of, utf8_declared
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
 from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
@@ -96,8 +97,8 @@ def translate_document(
         FORMATS[ending](source, encoding, translate, file)
 
 
-def _of_text(*passes: Pass) -> Format:
-    """A format that is one text."""
+def _of_text(*passes: Pass, prepared: Callable[[str], str] = str) -> Format:
+    """A format that is one text, which is prepared before its passes."""
 
     def convert(path: Path, encoding: str, translate: Translate, file: BinaryIO) -> None:
         text = ""
@@ -105,7 +106,7 @@ def _of_text(*passes: Pass) -> Format:
             text += chunk
             if len(text) > LARGEST:
                 raise TextseqError(f"{path}: expected at most {LARGEST:,} characters, got more; divide it")
-        file.write(_passed(text, passes, translate).encode())
+        file.write(_passed(prepared(text), passes, translate).encode())
 
     return convert
 
@@ -208,14 +209,27 @@ def _of_archive(pages: re.Pattern[str], *passes: Pass) -> Format:
                 with Document(path, encoding, item.filename).open_in(archive) as member:
                     data = member.read()
                 if pages.fullmatch(item.filename):
-                    try:
-                        page = data.decode()
-                    except UnicodeDecodeError as error:
-                        raise TextseqError(f"{path}: {item.filename} is not UTF-8 text ({error})") from None
+                    page = utf8_declared(_decoded(data, path, item.filename))
                     data = _passed(page, passes, translate).encode()
                 copy.writestr(item, data, compress_type=item.compress_type)  # "mimetype" of a book stays uncompressed
 
     return convert
+
+
+def _decoded(data: bytes, path: Path, member: str) -> str:
+    """The text of a page: UTF-16 if it begins so, or else in the encoding that it declares as XML, or UTF-8."""
+    declared = DECLARATION.match(data[:1000].decode("latin-1"))
+    encoding = declared["encoding"] if declared else "utf-8"
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        encoding = "utf-16"
+    try:
+        return data.decode(encoding)
+    except LookupError:
+        raise TextseqError(
+            f"{path}: {member} declares the unknown encoding '{encoding}'; save it as UTF-8 and declare that"
+        ) from None
+    except UnicodeError as error:
+        raise TextseqError(f"{path}: {member} is not {encoding.upper()} text ({error})") from None
 
 
 HTML: tuple[Pass, ...] = (attribute_parts, html.escape), (parts_of, partial(html.escape, quote=False))
@@ -223,7 +237,7 @@ HTML: tuple[Pass, ...] = (attribute_parts, html.escape), (parts_of, partial(html
 FORMATS: Mapping[str, Format] = {
     ".txt": _of_text((plain_parts, str)),
     ".srt": _of_text((subtitle_parts, str)),
-    **dict.fromkeys((".html", ".htm", ".xhtml"), _of_text(*HTML)),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), _of_text(*HTML, prepared=utf8_declared)),
     ".epub": _of_archive(PAGES, *HTML),
     ".docx": _of_archive(MEMBERS, (box_parts, leaf), (word_parts, leaf)),
 }

@@ -30,6 +30,12 @@ INLINE = frozenset(_INLINE.split())
 
 ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'<>/=]+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
 
+DECLARATION = re.compile(r"\s*<\?xml\s[^<>]*?\bencoding\s*=\s*[\"'](?P<encoding>[\w.:-]+)")
+"""The beginning of XML that states its encoding."""
+
+CHARSET = re.compile(r"\bcharset\s*=\s*(?P<encoding>[\w.:-]+)", re.IGNORECASE)
+"""An encoding in the attribute ``content`` of ``<meta http-equiv="Content-Type">``."""
+
 READ = frozenset(("alt", "aria-label", "placeholder", "title"))
 """Attributes whose text people read."""
 
@@ -109,6 +115,28 @@ def _tokens(document: str, token: re.Pattern[str]) -> Iterator[tuple[re.Match[st
         n = partners.get(n, n) if kept else n
         yield tag, found[n].end(), kept
         n += 1
+
+
+def utf8_declared(document: str) -> str:
+    """HTML or XML with each declaration of its encoding changed to UTF-8."""
+    spans = [found.span("encoding") for found in [DECLARATION.match(document)] if found]
+    for tag in TOKEN.finditer(document):
+        if (tag["name"] or "").lower() != "meta":
+            continue
+        values = {found["name"].lower(): found for found in ATTRIBUTE.finditer(tag["rest"])}
+        if found := values.get("charset"):
+            quotes = found["value"][0] in "\"'"
+            start, end = found.span("value")
+            spans.append((tag.start("rest") + start + quotes, tag.start("rest") + end - quotes))
+        elif "http-equiv" in values and (content := values.get("content")):
+            start = tag.start("rest") + content.start("value")
+            spans += [
+                (start + m.start("encoding"), start + m.end("encoding")) for m in CHARSET.finditer(content["value"])
+            ]
+    for start, end in reversed(spans):
+        if document[start:end].strip().lower() != "utf-8":
+            document = f"{document[:start]}utf-8{document[end:]}"
+    return document
 
 
 def attribute_parts(document: str) -> Iterator[str | Paragraph]:
