@@ -257,6 +257,8 @@ def test_pages_of_a_book_are_read_in_the_encoding_they_declare(tmp_path: Path) -
     out = page.format("utf-8", "la").replace("\u00e9", "\u00c9")
     for encoding in ("iso-8859-1", "utf-16", "utf-8"):
         assert in_book(tmp_path / "a.epub", page.format(encoding, "the").encode(encoding)).decode() == out
+    assert in_book(tmp_path / "a.epub", page.format("UTF-16", "the").encode()).decode() == out, "it is UTF-8"
+    assert of_file(tmp_path / "a.html", f"\ufeff{page.format('UTF-16', 'the')}".encode()).decode() == f"\ufeff{out}"
     for encoding in ("x-none", "rot13"):
         with pytest.raises(TextseqError, match=f"a.xhtml declares the unknown encoding '{encoding}'; save it as UTF-8"):
             in_book(tmp_path / "a.epub", page.format(encoding, "the").encode())

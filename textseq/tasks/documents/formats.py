@@ -220,6 +220,8 @@ def _decoded(data: bytes, path: Path, member: str) -> str:
     """The text of a page: UTF-16 if it begins so, or else in the encoding that it declares as XML, or UTF-8."""
     declared = DECLARATION.match(data[:1000].decode("latin-1"))
     encoding = declared["encoding"] if declared else "utf-8"
+    if encoding.lower().startswith(("utf-16", "utf-32")):  # in which the declaration itself would be unreadable
+        encoding = "utf-8"
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         encoding = "utf-16"
     try:

@@ -30,7 +30,7 @@ INLINE = frozenset(_INLINE.split())
 
 ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'<>/=]+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
 
-DECLARATION = re.compile(r"\s*<\?xml\s[^<>]*?\bencoding\s*=\s*[\"'](?P<encoding>[\w.:-]+)")
+DECLARATION = re.compile(r"\ufeff?\s*<\?xml\s[^<>]*?\bencoding\s*=\s*[\"'](?P<encoding>[\w.:-]+)")
 """The beginning of XML that states its encoding."""
 
 CHARSET = re.compile(r"\bcharset\s*=\s*(?P<encoding>[\w.:-]+)", re.IGNORECASE)
