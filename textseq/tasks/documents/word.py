@@ -35,6 +35,12 @@ BOX_END = "</w:txbxContent>"
 TEXT = re.compile(r"(?:<w:t(?:\s[^<>]*)?>[^<>]*</w:t>|<w:lastRenderedPageBreak/>)+")
 """A run that is nothing but text."""
 
+SIMPLE = re.compile(r"<w:t(?:\s[^<>]*)?>[^<>]*</w:t>|<w:(?:br|cr|tab|ptab|lastRenderedPageBreak)\b[^<>]*/>")
+"""What a run of text and breaks consists of."""
+
+BREAKS = re.compile(r"(?:<w:(?:br|cr|tab|ptab|lastRenderedPageBreak)\b[^<>]*/>)+")
+"""A run that is nothing but breaks, between which each text is translated on its own."""
+
 BOX = re.compile(r"<w:txbxContent\b.*?</w:txbxContent>", re.DOTALL)
 """What is in a text box, which is within a run of a paragraph."""
 
@@ -76,29 +82,57 @@ def word_parts(document: str) -> Iterator[str | Paragraph]:
 
     document, place = BOX.sub(cover, document), 0
     for match in PARAGRAPH.finditer(document):
-        paragraph = None if NESTED.search(match["body"]) else _paragraph(match["body"], uncovered)
-        if paragraph is not None and paragraph.text.strip():
+        parts = [] if NESTED.search(match["body"]) else [*_parts(match["body"], uncovered)]
+        if any(isinstance(part, Paragraph) for part in parts):
             yield uncovered(document[place : match.start("body")])
-            yield paragraph
+            yield from parts
             place = match.end("body")
     yield uncovered(document[place:])
 
 
+def _parts(body: str, uncovered: Callable[[str], str]) -> Iterator[str | Paragraph]:
+    """Raw markup, and the paragraphs between the breaks of a paragraph of Word."""
+    body, begin = CHILD.sub(_apart, body), 0
+    for child in [*CHILD.finditer(body), None]:
+        if child is None or BREAKS.fullmatch(child["run"] or ""):
+            piece = body[begin : child.start() if child else len(body)]
+            paragraph = _paragraph(piece, uncovered)
+            yield paragraph if paragraph.text.strip() else uncovered(piece)
+            if child:
+                yield child[0]
+                begin = child.end()
+
+
+def _apart(child: re.Match[str]) -> str:
+    """A run of text and breaks as a run for each of them; any other child as it is."""
+    run = child["run"] or ""
+    parts = SIMPLE.findall(run)
+    if not parts or "".join(parts) != run or TEXT.fullmatch(run) or BREAKS.fullmatch(run):
+        return child[0]
+    begin = child[0][: child.start("run") - child.start()]
+    return "".join(f"{begin}{part}</w:r>" for part in parts)
+
+
 def _paragraph(body: str, uncovered: Callable[[str], str]) -> Paragraph:
-    """What is within a paragraph of Word."""
+    """What is within a paragraph of Word, or between two breaks of it."""
     formats: Counter[str] = Counter()
     runs: list[tuple[int, int, str]] = []
-    builder = Builder()
+    builder, place, apart = Builder(), 0, False
     for child in CHILD.finditer(body):
+        if (between := body[place : child.start()]).strip():  # of a formula
+            builder.marks.append(Mark(len(builder.text), len(builder.text), between, whole=True))
+        place = child.end()
         if child["run"] is None:
             if child["name"] != "w:proofErr":
+                apart = True
                 builder.tag(child[0], child["name"], closing=bool(child["close"]), empty=bool(child["empty"]))
         elif TEXT.fullmatch(child["run"]):
             start = len(builder.text)
             builder.add(re.sub(r"<[^<>]*>", "", child["run"]))
             formats[child["format"] or ""] += len(builder.text) - start
-            if runs and runs[-1][1:] == (start, child["format"] or ""):
+            if runs and not apart and runs[-1][1:] == (start, child["format"] or ""):
                 start = runs.pop()[0]  # Word cuts text at every correction
+            apart = False
             runs.append((start, len(builder.text), child["format"] or ""))
         else:
             builder.marks.append(Mark(len(builder.text), len(builder.text), child[0], whole=True))
@@ -123,6 +157,8 @@ def _runs(rendered: str, base: str, uncovered: Callable[[str], str]) -> str:
             formats.pop()
         elif part == "\x04":
             parts.append(f'<w:r>{formats[-1]}<w:t xml:space="preserve">')
+        elif part.endswith("> "):  # after an element; Word ignores a space that is in no run
+            parts.append(f'{part[:-1]}<w:r>{formats[-1]}<w:t xml:space="preserve"> </w:t></w:r>')
         else:
             parts.append("</w:t></w:r>" if part == "\x05" else part)
     return uncovered("".join(parts))
