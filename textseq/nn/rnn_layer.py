@@ -89,7 +89,7 @@ def input_weights(layer: nn.Module, suffix: str) -> Weights:
         hh=layer.get_parameter("weight_ih" + suffix),
         bias=layer.get_parameter("bias_ih" + suffix),
         gain=layer._parameters.get("gain_ih" + suffix),
-        hidden_size=layer.get_parameter("weight_hh" + suffix).shape[1] if isinstance(layer, Layer) else None,
+        hidden_size=layer.hidden_size if isinstance(layer, Layer) else None,
     )
 
 

@@ -105,13 +105,13 @@ def _load(name: str | Path, device: str, precision: Precision, wanted: Task | No
         return find_model(str(name), wanted.name if wanted else None, labels=writes)
 
     try:
-        find()
+        first = iter([find()])
     except TextseqError:
         folder = find_labels(str(name)) if writes and not Path(name).exists() else None
         if folder is None:
             raise
         return load_generator(folder, device=device, precision=precision).under(str(name))
-    saved = checkpoint.load_latest(find)
+    saved = checkpoint.load_latest(lambda: next(first, None) or find())
     task = task_named(saved.info.task, where=str(saved.folder / "config.json"))
     return task.predictor_class().open(saved, device=device, precision=precision)
 
