@@ -333,14 +333,22 @@ def linked(runs: str) -> str:
         ([run_of("The "), run_of("white", BOLD), run_of(" house")], [run_of("la maison "), run_of("blanche", BOLD)]),
         ([run_of("the house is", BOLD), run_of(" big")], [run_of("la maison est ", BOLD), run_of("grande")]),
         ([run_of("the &amp; "), TAB, run_of("house")], [run_of("la &amp;"), TAB, run_of("maison")]),
-        ([run_of("the house"), "<w:r><w:br/><w:t>the white house</w:t></w:r>"],
-         [run_of("la maison"), "<w:r><w:br/></w:r>", run_of("la maison blanche")]),
-        ([f"<w:r>{BOLD}<w:t>white</w:t><w:tab/><w:t>house</w:t></w:r>"],
-         [run_of("blanche", BOLD), f"<w:r>{BOLD}<w:tab/></w:r>", run_of("maison", BOLD)]),
-        ([linked(run_of("white") + "<w:r><w:br/><w:t>house</w:t></w:r>")],
-         [LINK[0] + run_of("blanche"), "<w:r><w:br/></w:r>", run_of("maison") + LINK[1]]),
-        ([run_of("the "), "<m:oMath><m:r><m:t>x</m:t></m:r></m:oMath>", run_of(" house")],
-         [run_of("la "), "<m:oMath><m:r><m:t>x</m:t></m:r></m:oMath>", run_of(" "), run_of("maison")]),
+        (
+            [run_of("the house"), "<w:r><w:br/><w:t>the white house</w:t></w:r>"],
+            [run_of("la maison"), "<w:r><w:br/></w:r>", run_of("la maison blanche")],
+        ),
+        (
+            [f"<w:r>{BOLD}<w:t>white</w:t><w:tab/><w:t>house</w:t></w:r>"],
+            [run_of("blanche", BOLD), f"<w:r>{BOLD}<w:tab/></w:r>", run_of("maison", BOLD)],
+        ),
+        (
+            [linked(run_of("white") + "<w:r><w:br/><w:t>house</w:t></w:r>")],
+            [LINK[0] + run_of("blanche"), "<w:r><w:br/></w:r>", run_of("maison") + LINK[1]],
+        ),
+        (
+            [run_of("the "), "<m:oMath><m:r><m:t>x</m:t></m:r></m:oMath>", run_of(" house")],
+            [run_of("la "), "<m:oMath><m:r><m:t>x</m:t></m:r></m:oMath>", run_of(" "), run_of("maison")],
+        ),
         (
             [linked(run_of("white", BOLD)), run_of(" house is big")],
             [run_of("maison "), linked(run_of("blanche", BOLD)), run_of(" est grande")],
