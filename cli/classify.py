@@ -58,6 +58,7 @@ class Classify(LineOptions):
     """
 
     task: ClassVar[str] = "classification"
+    reads_tables: ClassVar[bool] = True
 
     text_column: str | None = option(None, metavar="NAME")
     """Column or key of the texts if --input is a table. Default: that of the training table, or one that is

@@ -303,6 +303,14 @@ def test_sentences_flow_through(command: Command, monkeypatch: pytest.MonkeyPatc
     assert len(seen) == 50 and max(seen) == 7
 
 
+@pytest.mark.parametrize("name", ["in.jsonl", "in.JSON", "in.ndjson.gz", "in.parquet"])
+def test_json_is_no_text(command: Command, name: str) -> None:
+    Path(name).write_text('{"text": "here"}\n')
+    refused(
+        command("", "--input", name, "--num-beams", "1"), rf"--input: expected a text with a line .* got {name}; save"
+    )
+
+
 def test_a_line_without_end_is_cut(command: Command, caplog: pytest.LogCaptureFixture) -> None:
     long = "a b " * (LONGEST // 2)
     code, out, _ = command(f"here\n{long}\nhere\n{'x' * LONGEST}\n", "--num-beams", "1", "--max-new-tokens", "5")

@@ -20,6 +20,7 @@ from textseq.commands.models import ModelOptions
 from textseq.commands.shards import Answers, Shards, Texts, fingerprint
 from textseq.config.base import Settings, flag_of
 from textseq.data.dataset import check_encoding
+from textseq.data.readers.tables import ending_of
 from textseq.errors import TextseqError
 from textseq.io.compression import OPENERS
 from textseq.io.documents import Document, reading
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 ON_SCREEN = 64
 """Lines read ahead where the answers go to a terminal."""
 
+JSON = (".json", ".jsonl", ".ndjson", ".parquet")
+"""Endings of files whose lines are no text."""
+
 FEW_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 """oneDNN, which torch loads later, caches code for 1,024 shapes of batches by default: some 150 MB for a large file."""
 
@@ -47,6 +51,8 @@ class LineOptions(ModelOptions):
 
     takes_several: ClassVar[bool] = False
     """Whether ``--model`` may name several models."""
+    reads_tables: ClassVar[bool] = False
+    """Whether ``--input`` may be a table or JSON."""
 
     text: str | None = option(None, metavar="TEXT", positional=True)
     """A text, in quotes, instead of a file or stdin."""
@@ -143,6 +149,10 @@ class LineOptions(ModelOptions):
             return
         if self.input is None and sys.stdin is None:
             raise TextseqError("stdin is closed; name a file with --input")
+        if self.input is not None and not self.reads_tables and ending_of(self.input) in JSON:
+            raise TextseqError(
+                f"--input: expected a text with a line for each answer, got {self.input}; save it as one"
+            )
         opened = nullcontext(sys.stdin.buffer) if self.input is None else Document(self.input, "").open()
         with opened as file, terminable():
             yield Lines(file, str(self.input or "stdin"), self.encoding, typed=self.prompts, longest=longest)
