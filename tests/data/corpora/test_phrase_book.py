@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from textseq.data.corpora.phrase_book import LIMIT, SLOT, english_number, french_number, read_phrase_book
@@ -37,6 +39,11 @@ def sentences(phrase: str) -> list[tuple[str, str]]:
         ("{the thing}: lost | {le thing} : {thing:perdu/perdue}", ["The watch: lost = La montre : perdue"]),
         ("for {name} | avant {que name}", ["for Anna = avant qu'Anna"]),
         ("{2-9} or {words 2-9} | {2-9} ou {words 2-9}", ["7 or seven = 7 ou sept"]),
+        ("in {words 20-22} minutes | dans {une 20-22} minutes", ["in twenty-one minutes = dans vingt et une minutes"]),
+        (
+            "is {thing:he/she} a {thing}? | {thing:il/elle}, {thing}",
+            ["is he a book? = Il, livre", "is she a key? = Elle, clé"],
+        ),
     ],
 )
 def test_words_agree(phrase: str, expected: list[str]) -> None:
@@ -99,4 +106,6 @@ def test_the_phrase_book_that_ships_is_whole() -> None:
         for sentence in pair:
             assert sentence and sentence == sentence.strip() and "  " not in sentence and not SLOT.search(sentence)
             assert not set("{}|/[]#*") & set(sentence), sentence
+        assert not re.search(r"\b([Dd]e|[Qq]ue) [AEIOUÉ]", pair[1]), "unelided: " + pair[1]
+        assert not re.search(r"\bun (minute|personne|heure)s", pair[1]), pair[1]
     assert [*load_pairs("phrases-en-fr", source="fr").pairs("train")] == [(target, source) for source, target in pairs]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
 
-PHRASES_VERSION = 1  # raise when the same text gives other pairs than before
+PHRASES_VERSION = 2  # raise when the same text gives other pairs than before
 
 LIMIT = 30
 """Sentence pairs of a phrase, at most."""
@@ -191,15 +191,18 @@ def _filled(template: str, filling: Mapping[str, Entry], side: int) -> str:
     """A template with its slots filled in, with a capital if a slot begins it."""
 
     def text_of(slot: re.Match[str]) -> str:
-        noun, form = filling[slot["list"] + (slot["tag"] or "")][side], slot["form"]
-        if slot["m"] is not None:
-            return slot["f"] if noun.gender == "f" else slot["m"]
+        entry, form = filling[slot["list"] + (slot["tag"] or "")], slot["form"]
+        noun = entry[side]
+        if slot["m"] is not None:  # the gender in French, on both sides: Anna and her key
+            return slot["f"] if entry[1].gender == "f" else slot["m"]
         if form is None:
             return str(noun)
         if form == "s":
             return noun.plural
         if form == "words":
             return (english_number, french_number)[side](int(noun.singular))
+        if form == "une" and side == 1:
+            return re.sub(r"\bun$", "une", french_number(int(noun.singular)))
         if side == 0:
             text = _english(form, noun)
         elif (before := _french(form, noun)) is not None:
