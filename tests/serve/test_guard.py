@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from serving import Running
 
+from textseq.errors import TextseqError
+
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 
@@ -89,6 +91,14 @@ def test_a_key_is_asked_for(running: Running, monkeypatch: pytest.MonkeyPatch) -
     wrong = {"q": "a", "source": "en", "target": "fr", "api_key": "\ud800"}
     assert "API key, got another" in running.refusal("/translate", wrong, 401)
     assert running.call("/healthz")[0] == 200
+
+
+def test_a_key_that_no_header_can_carry_is_refused() -> None:
+    from textseq.serve.app import create_app
+    from textseq.serve.settings import Access
+
+    with pytest.raises(TextseqError, match="API key: expected letters and signs of ASCII"):
+        create_app(["author"], access=Access(api_key="clé"))
 
 
 def test_sigterm_ends_in_order(models_home: Path, tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def test_a_split_of_a_dataset_is_named() -> None:
         LabelledData(labelled=(f"{name}@tset",)).open()
 
 
+def test_a_class_of_minus_one_is_no_label() -> None:
+    name = saved_dataset([{"text": "unknown", "label": -1}, *({"text": text, "label": 1} for text in ("good", "fine"))])
+    with pytest.raises(TextseqError, match=r"1 of 3 lines with a 'label' that is no string or number"):
+        LabelledData(labelled=(name,), validation=0).open()
+
+
 @pytest.mark.parametrize("form", [parquet, saved_dataset])
 def test_texts_of_a_table_are_one_text(form: Callable[[list[dict[str, object]]], str]) -> None:
     name = form([{"id": number, "sentence": text} for number, text in enumerate(("one\n", "", "two"))])

@@ -59,6 +59,7 @@ def test_files_are_decoded(name: str, encoding: str, tmp_path: Path) -> None:
     [
         ("a.tsv", "house maison\n", r"tsv: expected a term, a tab and its translation in line 1, got 'house maison'"),
         ("a.tsv", "a\tb\na\t\n", r"in line 2, got 'a\\t'"),
+        ("a.tsv", "\n\n", r"a\.tsv: expected a term, a tab and its translation in a line, got an empty file"),
         ("a.tsv", "a\tb\n\na\tc\n", r"expected one translation of 'a', got 'b' and, in line 3, 'c'; remove one"),
         ("a.tsv", "a\tb\nred\rapple\tpomme\n", r"expected a term, .* in line 2, got 'red\\rapple\\tpomme'; correct"),
         ("a.csv", "a,b\nred\rapple,pomme\n", r"a\.csv: in the .* line 2 a cell without quotes has a carriage return"),

@@ -170,10 +170,12 @@ def _dataset(name: str) -> tuple[str, Iterator[Fields]]:
 
 
 def _named(value: object, names: Sequence[str]) -> object:
-    """The names of a class or of a list of classes; -1 is none."""
+    """The names of a class or of a list of classes; a number below 0, as in test splits without labels, is none."""
     if isinstance(value, list):
         return [_named(item, names) for item in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+    if not isinstance(value, int) or value >= len(names):
+        return value
+    return names[value] if value >= 0 else None
 
 
 def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterator[tuple[object, ...]]:

@@ -38,12 +38,12 @@ class Glossary:
             encoding: of the file.
 
         Raises:
-            TextseqError: the file is not text of this encoding, a line has not two columns, or a term has two
-                translations.
+            TextseqError: the file is not text of this encoding or has no term, a line has not two columns, or a term
+                has two translations.
         """
         layout = "comma-separated" if ENDINGS.get(ending_of(path)) == "comma-separated" else "tab-separated"
         separator, between = {"comma-separated": (",", "comma"), "tab-separated": ("\t", "tab")}[layout]
-        terms = kept(keep)
+        terms, empty = kept(keep), True
         for number, cells in records(Document(path, encoding), layout, delimiter=separator):
             text = separator.join(cells)
             if (error := not_text(text, encoding)) is not None:
@@ -57,12 +57,14 @@ class Glossary:
                     f"{path}: expected a term, a {between} and its translation in line {number}, got {shown!r}; "
                     "correct it there"
                 )
-            source, target = columns
+            (source, target), empty = columns, False
             if terms.setdefault(source, target) != target:
                 raise TextseqError(
                     f"{path}: expected one translation of '{source}', got '{terms[source]}' and, in line {number}, "
                     f"'{target}'; remove one"
                 )
+        if empty:
+            raise TextseqError(f"{path}: expected a term, a {between} and its translation in a line, got an empty file")
         return cls(terms)
 
     def targets(self, sentence: str) -> list[str]:
