@@ -64,7 +64,7 @@ def create_app(
     access = access or Access()
     access = replace(access, api_key=access.api_key or os.environ.get(KEY_VARIABLE) or None)
     if not (access.api_key or "").isascii():
-        raise TextseqError("API key: expected letters and signs of ASCII, as headers carry no others; choose another key")
+        raise TextseqError("API key: expected letters and signs of ASCII, as headers carry no others; take another")
     limits, metrics = limits or Limits(), Metrics()
     trainings = Trainings(read_only=access.read_only or host not in LOOPBACK)
     served = ServedModels(names, limits, metrics, device=device, precision=precision)
