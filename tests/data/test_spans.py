@@ -43,6 +43,10 @@ def marked(draw: st.DrawFn) -> tuple[Spans, int]:
     return spans, place + draw(st.integers(0, 2))
 
 
+def test_a_tag_that_marks_no_span_is_outside_of_all() -> None:
+    assert read_spans(["B-place", "NOUN", "I-place", "-x", "B", "O"]) == [("place", 0, 1), ("place", 2, 3)]
+
+
 @given(sentence=marked(), scheme=st.sampled_from(["BIO", "IOB1", "BIOES", "BILOU"]))
 def test_spans_come_back_from_their_tags_and_break_no_rule(sentence: tuple[Spans, int], scheme: str) -> None:
     spans, length = sentence

@@ -217,6 +217,21 @@ def test_columns_of_universal_dependencies_are_known_by_their_looks(name: str, t
     assert [*file] == [(("The", "dogs"), ("DET", "NOUN"))] * 3
 
 
+def test_ten_columns_are_universal_only_if_the_first_counts_the_words(tmp_path: Path) -> None:
+    columns = " a b c d e f g h "
+    for first in ("1990", "1st", "1"):
+        file = own_tagged_file(write(tmp_path, f"{first}{columns}O\nAda{columns}B\n"), longest=10)
+        assert [*file] == [((first, "Ada"), ("O", "B"))]
+    file = own_tagged_file(write(tmp_path, f"1990{columns}O\nAda{columns}B\n".replace(" ", "\t")), longest=10)
+    assert [*file] == [(("1990", "Ada"), ("O", "B"))]
+
+
+def test_a_broken_line_of_universal_dependencies_is_an_error(tmp_path: Path) -> None:
+    broken = UNIVERSAL.replace("2\tdogs", "dogs") + UNIVERSAL
+    with pytest.raises(TextseqError, match="line 5 is one without the number of a word in its first column"):
+        list(own_tagged_file(write(tmp_path, broken, "a.conllu"), longest=10))
+
+
 def test_comments_before_a_sentence_are_no_words(tmp_path: Path) -> None:
     text = "# newdoc\n# text = The dog\nThe DET\ndog NOUN\n\n# SYM\n1 NUM\n# SYM\n\n"
     file = own_tagged_file(write(tmp_path, text), longest=10)

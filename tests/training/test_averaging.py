@@ -252,6 +252,14 @@ def test_the_mean_is_that_of_the_weights_that_were_measured(
     assert trial.kept() == [f"averaged-{step}.safetensors" for step in steps]
 
 
+@pytest.mark.parametrize("cost", [math.nan, -math.inf])
+def test_what_cannot_be_measured_is_not_averaged(run: Path, cost: float) -> None:
+    trial = Trial(
+        run, settings(average="best", average_count=2), costs=told([3.0, cost, 2.0, 4.0, 9.0, 8.0, 5.0])
+    ).train()
+    assert trial.said[-2].startswith("mean of steps 10, 30: ")
+
+
 @pytest.mark.parametrize("cost", [2.0, 2.5, 100.0])
 def test_a_mean_that_is_no_better_is_told_and_not_taken(run: Path, cost: float) -> None:
     trial = Trial(run, settings(average="best"), costs=told([*COSTS, cost])).train()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import textseq.training as training
-from textseq.config.training import TrainingConfig
+from textseq.config.training import OptimizerName, TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.errors import TextseqError
 from textseq.nn.cells import State
@@ -257,3 +259,40 @@ def test_what_cannot_be_trained_is_refused() -> None:
     model.loss = lambda batch, state: model.linear(batch[0])  # type: ignore[method-assign]
     with pytest.raises(TextseqError, match=r"expected a scalar tensor or a textseq\.nn\.Loss, got a tensor of shape"):
         Trainer(model, as_list()).fit()
+    with pytest.raises(TextseqError, match="expected at least one batch, got none"):
+        Trainer(Stateless(), []).fit()
+    with pytest.raises(TextseqError, match="expected rows in every batch, got none in batch 2"):
+        Trainer(Stateless(), [as_list()[0], (torch.zeros(0, 3), torch.zeros(0, 1))]).fit()
+
+
+class TwoHeads(nn.Module):
+    """Batches go to one head or the other, and may have no target."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
+
+    def loss(self, batch: tuple[int, Tensor, Tensor], state: State | None) -> Loss:
+        head, x, y = batch
+        wanted = ~y.isnan()
+        error = self.heads[head](x)[wanted] - y[wanted]
+        return Loss(error.square().sum(), int(wanted.sum()), ())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop", "adagrad"])
+def test_weights_may_wait_for_their_first_gradient(optimizer: OptimizerName) -> None:
+    model, (x, y) = TwoHeads(), data().tensors
+    before = [parameter.clone() for parameter in model.parameters()]
+    batches = [(0, x, y), (1, x, y), (0, x, torch.full_like(y, math.nan))]
+    Trainer(model, batches, TrainingConfig(optimizer=optimizer, max_steps=6)).fit()
+    assert all(new.isfinite().all() and not new.equal(old) for new, old in zip(model.parameters(), before, strict=True))
+
+
+def test_results_may_be_numbers_of_numpy_and_torch(tmp_path: Path) -> None:
+    def evaluate() -> Evaluation:
+        results = {"a": np.float32(0.5), "b": torch.tensor(2), "c": "words"}
+        return Evaluation(torch.tensor(1.5), results, criterion=np.float32(-0.5))  # type: ignore[arg-type]
+
+    Trainer(Stateless(), as_list(), TrainingConfig(max_steps=3), folder=tmp_path / "run", evaluate=evaluate).fit()
+    (line,) = (json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines() if "_a" in line)
+    assert [line[f"validation_{name}"] for name in ("loss", "a", "b", "c")] == [1.5, 0.5, 2, "words"]

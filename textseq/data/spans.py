@@ -77,13 +77,15 @@ def read_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     """The spans in tags of any scheme: kind, number of the first word, and of the word after the last.
 
     Tags that break their scheme are read as conlleval reads them: I- without a span of its kind before it begins one.
+    A tag that marks no span, such as NOUN, is read as O.
 
     Example:
         >>> read_spans(["O", "B-place", "I-place", "B-place"])
         [('place', 1, 3), ('place', 3, 4)]
     """
     spans, start = [], 0
-    for place, (tag, following) in enumerate(pairwise((*tags, "O"))):
+    marks = (tag if SPAN_TAG.fullmatch(tag) else "O" for tag in (*tags, "O"))
+    for place, (tag, following) in enumerate(pairwise(marks)):
         (prefix, kind), (next_prefix, next_kind) = _parts(tag), _parts(following)
         if not (next_prefix in "IE" and prefix in "BI" and kind == next_kind):
             if prefix != "O":

@@ -140,7 +140,8 @@ def choose_threshold(probabilities: npt.NDArray[np.float64], true: Marks) -> tup
     if not len(hits) or not hits[-1]:
         return 0.5, 0.0
     below = np.append(p[1:], 0.0)
-    f1 = np.where(p > below, 2 * hits / (np.arange(1, len(p) + 1) + hits[-1]), -1.0)
+    apart = np.append(p[:-1] > p[1:], True)
+    f1 = np.where(apart, 2 * hits / (np.arange(1, len(p) + 1) + hits[-1]), -1.0)
     best = int(f1.argmax())
     middle = (p[best] + below[best]) / 2
     return float(middle if middle > below[best] else p[best]), float(f1[best])

@@ -74,11 +74,15 @@ def measure_tags(
     """
     metrics = measure_labels(log_probabilities, targets, labels, predictions=predictions, setup=setup)
     hits, unknown, counts = np.asarray(targets) == np.asarray(predictions), ~np.asarray(known), np.asarray(lengths)
-    correct = np.add.reduceat(hits.astype(np.int64), np.cumsum(counts) - counts)  # of each sentence
+    ends = np.cumsum(counts)
+    hits_before = np.append(0, np.cumsum(hits))
+    correct = hits_before[ends] - hits_before[ends - counts]  # of each sentence
     # Errors within a sentence are correlated, so whole sentences are resampled.
-    interval = percentile_interval(correct[sample].sum() / counts[sample].sum() for sample in resampled(len(counts)))
-    names, ends = np.asarray(labels), np.cumsum(counts)[:-1]
-    tags = ([part.tolist() for part in np.split(names[some], ends)] for some in (targets, predictions))
+    interval = percentile_interval(
+        correct[sample].sum() / max(counts[sample].sum(), 1) for sample in resampled(len(counts))
+    )
+    names = np.asarray(labels)
+    tags = ([part.tolist() for part in np.split(names[some], ends[:-1])] for some in (targets, predictions))
     return TaggingMetrics(
         metrics.labels,
         metrics.confusion,

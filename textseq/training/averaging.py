@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Averages:
         if self.config.average == "none":
             return {}
         new = str(step)
-        known = {**costs, new: cost}
+        known = {**costs, new: cost if math.isfinite(cost) else math.inf}
         order = reversed(known) if self.config.average == "last" else sorted(known, key=known.__getitem__)
         chosen = list(order)[: self.config.average_count]
         if new in chosen:

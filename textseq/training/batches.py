@@ -93,7 +93,7 @@ class IterableBatches:
 
     What the source draws from torch's global generator (or from the ``generator`` of a ``DataLoader``) depends on the
     seed and the epoch alone, so that a resumed run sees the same batches. To resume, earlier batches are read and
-    skipped. A source that can be read only once raises a TextseqError.
+    skipped. A source that can be read only once, or has no batch or a batch without rows, raises a TextseqError.
 
     Example:
         >>> batches = IterableBatches([torch.zeros(4, 3), torch.ones(4, 3)])
@@ -125,6 +125,8 @@ class IterableBatches:
                 self._start(cursor)
             assert self._ahead is not None
             self._batch, self._cursor = PlainBatch(self._ahead[0]), cursor
+            if not self._batch.rows:
+                raise TextseqError(f"batches: expected rows in every batch, got none in batch {cursor.position + 1}")
             self._next, self._ahead = cursor._replace(position=cursor.position + 1), self._read()
             if self._ahead is None:
                 self._next, self._iterator = Cursor(cursor.epoch + 1), None
@@ -145,6 +147,8 @@ class IterableBatches:
         for _ in range(cursor.position + 1):
             self._ahead = self._read()
         if self._ahead is None:
+            if cursor == Cursor():
+                raise TextseqError("batches: expected at least one batch, got none; check what the source gives")
             raise ValueError(f"batches: epoch {cursor.epoch + 1} has no batch {cursor.position + 1}")
 
     def _read(self) -> tuple[object] | None:
@@ -202,7 +206,7 @@ class Objective(nn.Module):
         if not isinstance(loss, Loss):
             got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise TextseqError(f"model.loss(batch, state): expected a scalar tensor or a textseq.nn.Loss, got {got}")
-        total = loss.nats if data is batch else loss.nats * (batch.count / loss.count)
+        total = loss.nats if data is batch else loss.nats * (batch.count / max(loss.count, 1))
         return total, loss.penalty, tuple(tensor.detach() for tensor in loss.state)
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from torch import Tensor
+
 from textseq.config.training import TrainingConfig
 from textseq.training.optimizers import clipped_norm
 from textseq.training.step import StepResult
@@ -30,6 +33,12 @@ class Evaluation:
     criterion: float | None = None
     """The best checkpoint has the lowest; by default the loss. Negate what is better when higher."""
 
+    def __post_init__(self) -> None:
+        """Turn NumPy's and torch's numbers into Python's, which JSON has."""
+        object.__setattr__(self, "loss", float(self.loss))
+        object.__setattr__(self, "criterion", None if self.criterion is None else float(self.criterion))
+        object.__setattr__(self, "results", {name: _plain(value) for name, value in self.results.items()})
+
     @property
     def cost(self) -> float:
         """The criterion, or the loss without one: lower is better."""
@@ -37,6 +46,10 @@ class Evaluation:
 
     def __str__(self) -> str:
         return self.words or f"loss {self.loss:.4f}"
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, (np.generic, Tensor)) else value
 
 
 @dataclass(frozen=True)

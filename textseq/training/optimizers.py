@@ -29,12 +29,8 @@ OPTIMIZERS: dict[OptimizerName, Callable[[Groups, TrainingConfig], torch.optim.O
     "adamw": lambda groups, c: torch.optim.AdamW(
         groups, c.learning_rate, (c.momentum, c.beta2), weight_decay=c.weight_decay, fused=_fused(groups)
     ),
-    "sgd": lambda groups, c: torch.optim.SGD(
-        groups,
-        c.learning_rate,
-        c.momentum,
-        weight_decay=c.weight_decay,
-        fused=_fused(groups) and not c.frozen_steps,  # it refuses parameters that join later
+    "sgd": lambda groups, c: torch.optim.SGD(  # the fused one refuses parameters without a gradient in the first step
+        groups, c.learning_rate, c.momentum, weight_decay=c.weight_decay
     ),
     "rmsprop": lambda groups, c: torch.optim.RMSprop(
         groups, c.learning_rate, alpha=c.beta2, momentum=c.momentum, weight_decay=c.weight_decay

@@ -2,7 +2,8 @@
 
 With W processes, process r reads rows r, r + W, r + 2W... of every batch, and DistributedDataParallel (Li et al. 2020)
 sums their gradients. With micro-batches, a process takes its rows one part after the other, which needs less memory.
-Either way the gradient is that of the whole batch, each prediction with the same weight.
+Either way the gradient is that of the whole batch: each prediction has the same weight, or in plain batches, whose
+predictions are not counted beforehand, each row.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ class Trainer:
         if self.progress.micro_batches > micro_batches:
             self.report(
                 f"step {self.progress.step} did not fit into memory: batches are cut into {self.progress.micro_batches}"
-                " micro-batches from now on, which gives the same gradient and takes longer"
+                " micro-batches from now on, which takes longer"
             )
         self.averages.update(self.progress.step, self.progress.averaging_since)
         return result.total, result.total_count
@@ -240,7 +240,7 @@ class Trainer:
         """Read the losses since the last call, and log them; after divergence, roll back and return False.
 
         At a step without a line in the log (the run is about to stop) the sums are kept for the next line, so that the
-        log of a resumed run equals that of an uninterrupted one.
+        log of a resumed run equals that of an uninterrupted one, but for the rounding of sums.
         """
         progress, unit = self.progress, self.unit
         progress.add_unlogged(self.train_step.read())

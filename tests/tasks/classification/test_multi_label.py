@@ -155,6 +155,7 @@ def test_no_threshold_has_a_higher_micro_f1(seed: int, peer: Any) -> None:
     assert f1 == pytest.approx(peer.f1_score(true, p >= threshold, average="micro")) == pytest.approx(max(tried))
     assert np.abs(p - threshold).min() > 1e-6
     assert choose_threshold(p, np.zeros_like(true)) == (0.5, 0.0)
+    assert choose_threshold(np.zeros_like(p), true) == (0.0, peer.f1_score(true, np.ones_like(true), average="micro"))
 
 
 def test_labels_that_a_model_does_not_know_count_as_missed() -> None:

@@ -153,6 +153,8 @@ def test_the_measures_are_those_of_the_definitions() -> None:
     again = measure_tags(more, right, given, [True] * 5, [2, 3], ("A", "B", "C"))
     assert again.macro_f1 == found.macro_f1 == pytest.approx((0.8 + 0.8) / 2)
     assert " words" in found.table().splitlines()[0]
+    for lengths in ([2, 0, 3], [0, 2, 3], [2, 3, 0]):  # a sentence without a word has nothing wrong
+        assert measure_tags(p, right, given, [True] * 5, lengths, ("A", "B")).sentences == (2, 3)
 
 
 def test_another_tagger_gives_its_words_letters_and_tags(sentences: Path) -> None:

@@ -25,6 +25,14 @@ NO_WORD = RowError("unreadable", "with a word or a tag that is empty")
 
 INVISIBLE = RowError("unreadable", "with a tag that has an invisible character")
 
+NO_NUMBER = RowError("unreadable", "without the number of a word in its first column")
+
+FIRST_NUMBER = re.compile(r"1|1-\d+|0\.1")
+"""Of the first line of a sentence in Universal Dependencies."""
+
+NO_WORD_NUMBER = re.compile(r"\d+[-.]\d+")
+"""Word ranges and empty nodes of Universal Dependencies."""
+
 NO_WORDS = re.compile(r"#(\s+(newdoc|newpar)\b|\s*[\w.:-]+\s*=(\s|$)|(begin|end) document\b)")
 """Comments of Universal Dependencies and of CoNLL-2012."""
 
@@ -102,7 +110,7 @@ class TaggedFile(RowFile[Tagged]):
                     yield first, error or (tuple(words), tuple(tags))
                 words, tags, error = [], [], None
                 continue
-            if self.universal and (line.startswith("#") or not cells[0].strip().isdecimal()):
+            if self.universal and (line.startswith("#") or NO_WORD_NUMBER.fullmatch(cells[0].strip())):
                 continue
             if line.startswith("#") and not literal and NO_WORDS.match(line):
                 continue
@@ -114,7 +122,7 @@ class TaggedFile(RowFile[Tagged]):
                 continue
             if not words and error is None:
                 first = number
-            pair = self._pair(cells)
+            pair = self._pair(cells) if not self.universal or cells[0].strip().isdecimal() else NO_NUMBER
             if not isinstance(pair, RowError):
                 words.append(pair[0])
                 tags.append(pair[1])
@@ -199,7 +207,8 @@ def own_tagged_file(
     lines = (line for line in document.lines() if line.strip() and not line.startswith(("#", DOCUMENT_START)))
     line = next(lines, "") if aligned else ""
     first = cells_of(line) if line else []
-    universal = aligned and (ending_of(path) == ".conllu" or (len(first) == 10 and first[0][:1].isdecimal()))
+    looks_universal = "\t" in line and len(first) == 10 and FIRST_NUMBER.fullmatch(first[0])
+    universal = aligned and bool(ending_of(path) == ".conllu" or looks_universal)
     usual = CONLL_U if universal else (1, -1)
     word, tag = (default if asked is None else asked for asked, default in zip(columns, usual, strict=True))
     if 0 in (word, tag) or word == tag:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from zlib import crc32
@@ -18,6 +19,9 @@ COLORS = (
 
 PLAIN = "#dddddd"
 """That of words with tags that mark no spans."""
+
+
+BREAKS = re.compile(r"[\t\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class Tagging:
         return " ".join(f"{word}/{tag}" for word, tag in zip(self.words, self.tags, strict=True))
 
     def to_conll(self) -> str:
-        """A word, a tab and its tag per line, and an empty line at the end."""
-        return "".join(f"{word}\t{tag}\n" for word, tag in zip(self.words, self.tags, strict=True))
+        """A word, a tab and its tag per line; tabs and line ends in a word become spaces."""
+        lines = zip(self.words, self.tags, strict=True)
+        return "".join(f"{re.sub(BREAKS, ' ', word)}\t{tag}\n" for word, tag in lines)
 
     def to_dict(self) -> Table:
         """Words, tags, their probabilities and spans, for JSON."""
