@@ -35,7 +35,7 @@ lessons: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
-# The speeds in docs/results.md: 15 minutes on an otherwise idle machine.
+# Most of the speeds in docs/results.md: 20 minutes on an otherwise idle machine.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py cpu
 

@@ -37,7 +37,7 @@ JOBS = {
         "training_step.py --rounds 5 --steps 2 --precision bfloat16",
         "cell_speed.py --rounds 3",
         "classifier_speed.py sst2 --rounds 3",
-        "classifier_speed.py imdb --batches 2 --rounds 3",
+        "classifier_speed.py imdb --batches 4 --rounds 3",
         "translation.py --peers .peers --work .peers/work --only speed --steps 20 --rounds 3",
         "translation.py --peers .peers --work .peers/work --only translate --sentences 400 --rounds 3",
         "company.py",

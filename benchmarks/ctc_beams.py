@@ -28,7 +28,7 @@ SHARPNESS = {"nearly all labels": 2.0, "half": 6.0, "one": 40.0}
 
 
 def log_probabilities(frames: int, labels: int, sharpness: float) -> npt.NDArray[np.float64]:
-    """(T, C), with the blank as likely as all labels together."""
+    """(T, C), with the blank as the likeliest label of every other frame."""
     logits = np.random.default_rng(1).normal(scale=sharpness, size=(frames, labels))
     logits[::2, 0] = logits[::2].max(axis=1) + 1
     normalized: npt.NDArray[np.float64] = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)

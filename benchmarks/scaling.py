@@ -47,13 +47,14 @@ class Link:
 
     name: str
     bandwidth: float
-    """Bytes per second and GPU, one way, of which about so many arrive in a ring."""
+    """Bytes per second, one way, of which about so many arrive: of each GPU, or of a machine, which has one
+    neighbour in a ring on either side."""
     latency: float
     """Seconds for a message of a few bytes."""
 
 
 NVLINK = Link("NVLink", 300e9, 5e-6)
-NETWORKS = [Link("400 Gbit/s per GPU", 40e9, 10e-6), Link("100 Gbit/s per machine of 8", 1.25e9, 30e-6)]
+NETWORKS = [Link("400 Gbit/s per GPU", 40e9, 10e-6), Link("100 Gbit/s per machine of 8", 10e9, 30e-6)]
 
 
 @dataclass(frozen=True)

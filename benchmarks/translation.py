@@ -250,7 +250,7 @@ def main() -> None:
             flags = [f"--{name}={getattr(o, name)}" for name in ("sentences", "batch", "single")]
             found = rounds(able, "translate", work, o.rounds, *flags, *threads)
             if found:
-                print_speeds(found, f"translating, {o.batch} at once", REACH["translate"])
+                print_speeds(found, f"translating, at most {o.batch} at once (ours: 64)", REACH["translate"])
                 print_translations(found, lines(data, "test", "de"))
             ran |= found
     print(f"Multi30k en-de, joint BPE {VOCABULARY:,}; embedding {driver.EMBEDDING}, encoder GRU 2x{driver.ENCODER},")
