@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from textseq.config.names import CellName
-from textseq.nn.cell_registry import CELLS
+from textseq.nn.cell_registry import CELLS, Cell
 from textseq.nn.cells import State, Weights
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
 
@@ -79,6 +80,27 @@ def test_weights_that_take_no_part_get_a_gradient_of_zero() -> None:
     y, _ = unroll(CELLS["lstm"], x_gates[:1], tuple(torch.zeros_like(part) for part in state), deferred(weights))
     (gradient,) = torch.autograd.grad(y.sum(), weights.hh)
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["directly", "in a product too"])
+@pytest.mark.parametrize(
+    "read",
+    [lambda h, hh: h @ hh.t(), lambda h, hh: hh.diagonal() * h],
+    ids=["full matrix", "IndRNN"],  # Li et al. (2018), equation 2
+)
+def test_weights_that_a_cell_reads_directly_get_their_gradient(
+    read: Callable[[Tensor, Tensor], Tensor], both: bool
+) -> None:
+    def step(x_gates: Tensor, state: State, weights: Weights) -> State:
+        product = weights.product(state[0]) if both else weights.bias
+        return (torch.tanh(x_gates + read(state[0], weights.hh) + product),)
+
+    x_gates, state, weights = drawn("rnn", normalise=False)
+    found = []
+    for way in (weights, deferred(weights)):
+        y, _ = unroll(Cell(gates="h", states=1, step=step), x_gates, state, way)
+        found.append(torch.autograd.grad(y.sum(), [weights.hh, x_gates, *state]))
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_products_are_in_the_format_of_autocast() -> None:

@@ -143,8 +143,9 @@ class _GradientOfWeights(torch.autograd.Function):
         return hh.to(product_dtype(hh), copy=True)
 
     @staticmethod
-    def backward(ctx: _Context, _: Tensor | None) -> tuple[Tensor, None]:
-        gradient = torch.zeros_like(ctx.like)
+    def backward(ctx: _Context, direct: Tensor | None) -> tuple[Tensor, None]:
+        """``direct`` is the gradient from everything but the products, in cells that read U itself."""
+        gradient = torch.zeros_like(ctx.like) if direct is None else direct.to(ctx.like.dtype, copy=True)
         by_rows = ctx.operands.entries
         ctx.operands.clear()  # frees the window's tensors
         for (first, last), entries in by_rows.items():
