@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -214,3 +215,21 @@ def test_padding_gets_no_gradient_and_no_look(cell: CellName) -> None:
         layer.word_gates(words), replace(memory, values=garbage, keys=layer.attention.project_keys(garbage)), state
     )
     assert torch.equal(other[0], outcome[0])
+
+
+@EVERY_CELL
+@EVERY_ATTENTION
+def test_second_derivatives_are_right_or_refused(cell: CellName, attention: AttentionName) -> None:
+    layer, words, memory, state = made(cell, attention)
+
+    def second(run: Callable[..., Outcome]) -> tuple[Tensor, ...]:
+        number = total(run(layer.word_gates(words), memory, state))
+        (gradient,) = torch.autograd.grad(number, words, create_graph=True)
+        return gradients(gradient.square().sum(), leaves(layer, words, memory, state))
+
+    wanted = second(layer.forward_reference)
+    if attention == "none" and not layer.cell.recurrent:  # a word's gradient then goes through autograd alone
+        torch.testing.assert_close(second(layer), wanted)
+    else:
+        with pytest.raises(RuntimeError, match="no second derivatives: use forward_reference"):
+            second(layer)

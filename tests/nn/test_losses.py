@@ -73,6 +73,12 @@ def test_gradient_follows_what_is_made_of_the_sum() -> None:
         torch.testing.assert_close(found, wanted / 7)
 
 
+def test_second_derivatives_are_refused() -> None:
+    given, targets = drawn(3)
+    with pytest.raises(RuntimeError, match="no second derivatives"):
+        torch.autograd.grad(linear_cross_entropy(*given, targets)[0], given, create_graph=True)
+
+
 @SMOOTHING
 def test_without_a_gradient_the_nats_are_the_same_and_nothing_is_smoothed(smoothing: float) -> None:
     given, targets = drawn(MANY)

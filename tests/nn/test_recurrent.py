@@ -445,3 +445,21 @@ def test_cells_without_recurrent_weights_take_all_steps_at_once(
         resets = torch.zeros(N, T, dtype=torch.bool)
         resets[1, 3] = True
         stack(torch.randn(N, T, E), resets=resets)
+
+
+@EVERY_CELL
+@EVERY_KIND
+def test_second_derivatives_are_right_or_refused(cell: CellName, kind: str) -> None:
+    stack = KINDS[kind](cell, E, H)
+    x = torch.randn(N, T, E, requires_grad=True)
+
+    def second(run: Callable[..., tuple[Tensor, State]]) -> tuple[Tensor, ...]:
+        (gradient,) = torch.autograd.grad(run(x)[0].square().sum(), x, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), [x, stack.layers[0].get_parameter("weight_ih_l0")])
+
+    wanted = second(stack.forward_reference)
+    if stack.cell.recurrent and cell != "gru" and isinstance(stack.layers[0], nn.RNNBase):
+        torch.testing.assert_close(second(stack), wanted)
+    else:
+        with pytest.raises(RuntimeError, match="no second derivatives: use forward_reference"):
+            second(stack)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from textseq.nn.cells import Weights
+from textseq.nn.kernels.autograd import refuse_second_derivatives
 from textseq.nn.kernels.unroll import Accumulator, deferred
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward
@@ -154,6 +155,7 @@ class _GradientOfMemory(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, *_: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        refuse_second_derivatives()
         keys, values, score = ctx.saved_tensors
         d_keys, d_score, steps = ctx.sums.keys, ctx.sums.score, ctx.sums.steps
         ctx.sums.clear()  # frees the window's tensors
@@ -181,6 +183,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        refuse_second_derivatives()
         query, keys, weights, values, score = ctx.saved_tensors
         sums = ctx.sums
         sums.open()

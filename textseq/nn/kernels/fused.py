@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from textseq.nn.cells import State
+from textseq.nn.kernels.autograd import product_dtype
 from textseq.nn.kernels.gru import gru_layer
 from textseq.nn.kernels.lstm import lstm_over_padding, lstm_with_resets
-from textseq.nn.kernels.precision import product_dtype
 
 
 def fused_layer(

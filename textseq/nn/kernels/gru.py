@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from textseq.nn.kernels.additive_attention import exp_2x, fastest_kernels
+from textseq.nn.kernels.autograd import product_dtype, refuse_second_derivatives
 from textseq.nn.kernels.cuda_graphs import Recorded, Slot
-from textseq.nn.kernels.precision import product_dtype
 from textseq.nn.rnn_layer import SUFFIXES, input_gates
 
 tanh_backward = torch.ops.aten.tanh_backward
@@ -137,6 +137,7 @@ class _Gru(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        refuse_second_derivatives()
         outputs, gates, h_n, state, hh = ctx.saved_tensors
         dx, dp = torch.empty_like(gates), torch.empty_like(gates)
         dh = torch.zeros_like(state)
@@ -240,6 +241,7 @@ class _AttentionGru(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, d_outputs: Tensor, d_contexts: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivatives()
         outputs, contexts, weights, _, _, _, state, both, _, score, _, _ = ctx.saved_tensors
         run = _backward_recorded if state.is_cuda else _attention_backward
         dx, dp, d_context, dh, d_keys, d_score = run(d_outputs, d_contexts, *ctx.saved_tensors)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear, pad
 
-from textseq.nn.kernels.precision import product_dtype
+from textseq.nn.kernels.autograd import product_dtype, refuse_second_derivatives
 
 
 def summed_nats(logits: Tensor, targets: Tensor) -> Tensor:
@@ -208,6 +208,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, d_nats: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivatives("torch.nn.functional.cross_entropy")
         d_x, d_weight, d_bias = ctx.saved_tensors
         return d_x * d_nats, d_weight * d_nats, d_bias * d_nats, None
 

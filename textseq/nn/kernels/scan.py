@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from textseq.nn.kernels.autograd import refuse_second_derivatives
+
 SHORT = 4
 """Windows of at most so many steps are not worth combining."""
 
@@ -64,6 +66,7 @@ class _LinearRecurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        refuse_second_derivatives()
         a, y, h = ctx.saved_tensors
         # d_t = gradient_t + a_(t+1) d_(t+1); the first coefficient meets a state of zero.
         d_b = states(a.roll(-1, 0).flip(0), gradient.flip(0), torch.zeros_like(h)).flip(0)

@@ -19,7 +19,7 @@ from torch.autograd.function import FunctionCtx
 from textseq.nn.cell_registry import Cell
 from textseq.nn.cells import ALL, State, Weights
 from textseq.nn.dropout import keep_mask
-from textseq.nn.kernels.precision import product_dtype
+from textseq.nn.kernels.autograd import product_dtype, refuse_second_derivatives
 
 
 def unroll(
@@ -145,6 +145,7 @@ class _GradientOfWeights(torch.autograd.Function):
     @staticmethod
     def backward(ctx: _Context, direct: Tensor | None) -> tuple[Tensor, None]:
         """``direct`` is the gradient from everything but the products, in cells that read U itself."""
+        refuse_second_derivatives()
         gradient = torch.zeros_like(ctx.like) if direct is None else direct.to(ctx.like.dtype, copy=True)
         by_rows = ctx.operands.entries
         ctx.operands.clear()  # frees the window's tensors
@@ -166,6 +167,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        refuse_second_derivatives()
         state, hh = ctx.saved_tensors
         narrow = gradient.to(hh.dtype)
         ctx.operands.open()
