@@ -75,15 +75,21 @@ def test_the_marginals_are_those_of_all_sequences(field: ConditionalRandomField,
         torch.testing.assert_close(field.float().marginals(scores.float(), LENGTHS), found)
 
 
-def test_padding_changes_nothing(field: ConditionalRandomField, scores: Tensor) -> None:
+@pytest.mark.parametrize("garbage", [1e4, -torch.inf, torch.nan])
+def test_padding_changes_nothing(field: ConditionalRandomField, scores: Tensor, garbage: float) -> None:
     labels = torch.randint(0, C, (len(LENGTHS), T), generator=torch.Generator().manual_seed(2))
     together = field.nats(scores, labels, LENGTHS)
     other = scores.clone()
     for row, length in enumerate(LENGTHS.tolist()):
-        other[row, length:] = 1e4
+        other[row, length:] = garbage
         alone = field.nats(scores[row : row + 1, :length], labels[row : row + 1, :length], LENGTHS[row : row + 1])
         assert together[row].item() == pytest.approx(alone.item())
-    torch.testing.assert_close(field.nats(other, labels, LENGTHS), together)
+    again = field.nats(other.requires_grad_(), labels, LENGTHS)
+    torch.testing.assert_close(again, together)
+    learned = [*field.parameters()]
+    wanted = torch.autograd.grad(together.sum(), learned)
+    torch.testing.assert_close(torch.autograd.grad(again.sum(), learned, retain_graph=True), wanted)
+    assert torch.autograd.grad(again.sum(), other)[0].isfinite().all()
 
 
 def test_without_transitions_it_is_a_softmax(scores: Tensor) -> None:

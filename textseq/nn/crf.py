@@ -100,7 +100,7 @@ class ConditionalRandomField(nn.Module):
         emissions = scores.gather(2, labels.unsqueeze(2)).squeeze(2)  # (N, T)
         follows = transitions[labels[:, :-1], labels[:, 1:]]  # (N, T-1)
         last = labels.gather(1, (lengths - 1).unsqueeze(1)).squeeze(1)
-        total = (emissions * inside).sum(dim=1) + (follows * inside[:, 1:]).sum(dim=1)
+        total = emissions.masked_fill(~inside, 0.0).sum(dim=1) + (follows * inside[:, 1:]).sum(dim=1)
         score: Tensor = total + begin[labels[:, 0]] + end[last]
         return score
 
