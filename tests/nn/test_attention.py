@@ -106,6 +106,17 @@ def test_one_query_and_values_without_keys_will_do(kind: AttentionName) -> None:
     torch.testing.assert_close(whole, context[1:2])
 
 
+@LOOKING_KINDS
+@pytest.mark.parametrize(("sentences", "positions"), [(0, S), (N, 0), (0, 0)])
+def test_without_sentences_or_positions_there_is_nothing_to_see(
+    kind: AttentionName, sentences: int, positions: int
+) -> None:
+    attention = ATTENTIONS[kind](H, H, A)
+    memory, query = Memory(torch.randn(sentences, positions, H)), torch.randn(sentences, K, H)
+    for contexts, weights in (attention(query, memory), attention.over(memory)(attention.project_query(query))):
+        assert torch.equal(contexts, torch.zeros(sentences, K, H)) and weights.shape == (sentences, K, positions)
+
+
 def test_additive_attention_is_the_papers() -> None:
     attention, memory, h = made("additive")
     assert isinstance(attention, AdditiveAttention)

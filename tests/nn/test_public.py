@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import doctest
 import importlib
 import inspect
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from textseq import nn
+from textseq.config.names import PoolingName
 from textseq.data.word_vectors import Vectors
 
 SHAPED = [name for name in nn.__all__ if name not in {"CELLS", "Cell", "reference"}]
@@ -77,11 +79,29 @@ def test_the_designs_example_runs() -> None:
     assert not weights[1, 3:].any()
 
 
+@pytest.mark.parametrize("kind", ["last", "mean", "max", "all", "attention"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pooling_of_long_texts_in_half_precision(kind: PoolingName, dtype: torch.dtype) -> None:
+    """Neither the number of tokens nor the sums are rounded to the outputs' dtype."""
+    pooling = nn.Pooling(kind, 4)
+    y, h = torch.rand(1, 5000, 4) + 0.5, torch.rand(1, 1, 4)
+    y[0, -1, 0] = 5
+    narrow = copy.deepcopy(pooling).to(dtype)
+    vector = narrow(y.to(dtype), (h.to(dtype),))
+    assert vector.dtype == dtype
+    torch.testing.assert_close(vector.float(), pooling(y, (h,)), rtol=0.01, atol=0.01)
+
+
 def test_an_embedding_starts_with_word_vectors() -> None:
     table = torch.randn(2, 3).numpy()
     embedding = nn.Embedding.from_word_vectors(["cat", "dog", " the"], Vectors(("the", "cat"), table))
     assert embedding.weight.shape == (3, 3) and embedding.weight.requires_grad
     assert torch.equal(embedding(torch.tensor([2, 0])), torch.from_numpy(table))
+
+
+def test_the_vector_of_padding_is_zero() -> None:
+    embedding = nn.Embedding(5, 3, padding_idx=0)
+    assert not embedding.weight[0].any() and (embedding.weight[1:] != 0).all()
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

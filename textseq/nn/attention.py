@@ -175,7 +175,7 @@ class AdditiveAttention(Attention):
     def _compare(function: Callable[[Tensor, Tensor], Tensor], score: Tensor, query: Tensor, keys: Tensor) -> Tensor:
         """Compare a few sentences at a time: a comparison is K times as large as the keys."""
         limit = CHUNK if keys.device.type == "cpu" else CHUNK_ON_GPU
-        rows = max(1, limit // (query.shape[1] * keys[0].numel()))
+        rows = max(1, limit // max(1, query.shape[1] * keys.shape[1] * keys.shape[2]))
         parts = zip(torch.split(query, rows), torch.split(keys, rows), strict=True)
         return torch.cat([function(q.unsqueeze(2), k.unsqueeze(1)) @ score for q, k in parts])
 

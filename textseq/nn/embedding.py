@@ -32,7 +32,7 @@ class WordVectors(Protocol):
 class Embedding(nn.Embedding):
     """A table of V vectors of width E, initialized from N(0, 1) / sqrt(E), so that a vector's length is about 1.
 
-    Token ids (N, T) -> vectors (N, T, E).
+    Token ids (N, T) -> vectors (N, T, E). As in torch, the vector of a ``padding_idx`` is zero.
 
     Args:
         num_embeddings: V.
@@ -66,6 +66,7 @@ class Embedding(nn.Embedding):
     def reset_parameters(self) -> None:
         """Initialize the vectors."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
+        self._fill_padding_idx_with_zero()
 
 
 @torch.no_grad()

@@ -73,48 +73,53 @@ class Pooling(nn.Module):
             One vector for each text, (N, size).
         """
         h = state[0][-(outputs.shape[2] // state[0].shape[2]) :]  # (D, N, H), of the last layer
-        ends = outputs.new_full(outputs.shape[:1], outputs.shape[1]) if lengths is None else lengths.to(outputs.device)
-        real = torch.arange(outputs.shape[1], device=outputs.device) < ends.unsqueeze(1)
+        places = torch.arange(outputs.shape[1], device=outputs.device)
+        ends = places.new_full(outputs.shape[:1], len(places)) if lengths is None else lengths.to(outputs.device)
+        real = places < ends.unsqueeze(1)
         return self.finish(self.add(self.begin(outputs), outputs, real, torch.cat([*h], dim=1)))
 
     def begin(self, outputs: Tensor) -> PooledSums:
-        """Sums of nothing, for the rows of ``outputs`` (N, T, W)."""
-        wide, narrow = outputs.new_zeros(outputs.shape[0], outputs.shape[2]), outputs.new_zeros(outputs.shape[0], 1)
+        """Sums of nothing, for the rows of ``outputs`` (N, T, W); in float32 at least."""
+        exact = torch.promote_types(outputs.dtype, torch.float32)
+        wide, narrow = (outputs.new_zeros(outputs.shape[0], size, dtype=exact) for size in (outputs.shape[2], 1))
         return PooledSums(wide, wide, narrow, wide + LOWEST, wide, narrow, narrow + LOWEST)
 
     def add(self, before: PooledSums, outputs: Tensor, real: Tensor, last: Tensor) -> PooledSums:
         """Add a window: outputs (N, T, W), ``real`` (N, T), false at padding, and the last states (N, W)."""
         inside = real.unsqueeze(2)
         weighted, weight, peak = before.weighted, before.weight, before.peak
+        exact = outputs.to(before.total.dtype)
         if self.kind == "attention":
-            scores = self._scores(outputs).masked_fill(~real, LOWEST)  # (N, T)
+            scores = self._scores(outputs).to(exact.dtype).masked_fill(~real, LOWEST)  # (N, T)
             peak = torch.maximum(before.peak, scores.amax(dim=1, keepdim=True))
             factors = (scores - peak).exp() * real  # (N, T)
             scale = (before.peak - peak).exp()
-            weighted = before.weighted * scale + (factors.unsqueeze(1) @ outputs).squeeze(1)
+            weighted = before.weighted * scale + (factors.unsqueeze(1) @ exact).squeeze(1)
             weight = before.weight * scale + factors.sum(dim=1, keepdim=True)
         return PooledSums(
             last,
-            before.total + (outputs * inside).sum(dim=1),
+            before.total + (exact * inside).sum(dim=1),
             before.count + real.sum(dim=1, keepdim=True),
-            torch.maximum(before.highest, outputs.masked_fill(~inside, LOWEST).amax(dim=1)),
+            torch.maximum(before.highest, exact.masked_fill(~inside, LOWEST).amax(dim=1)),
             weighted,
             weight,
             peak,
         )
 
     def finish(self, sums: PooledSums) -> Tensor:
-        """The pooled vectors, (N, size)."""
+        """The pooled vectors, (N, size), in the dtype of the states."""
         mean = sums.total / sums.count
         if self.kind == "last":
-            return sums.last
-        if self.kind == "mean":
-            return mean
-        if self.kind == "max":
-            return sums.highest
-        if self.kind == "all":
-            return torch.cat([sums.last, mean, sums.highest], dim=1)
-        return sums.weighted / sums.weight
+            pooled = sums.last
+        elif self.kind == "mean":
+            pooled = mean
+        elif self.kind == "max":
+            pooled = sums.highest
+        elif self.kind == "all":
+            pooled = torch.cat([sums.last, mean, sums.highest], dim=1)
+        else:
+            pooled = sums.weighted / sums.weight
+        return pooled.to(sums.last.dtype)
 
     def _scores(self, outputs: Tensor) -> Tensor:
         """(N, T, W) -> (N, T)."""
