@@ -142,13 +142,14 @@ def test_padded_batch_is_its_rows_alone(cell: CellName, bidirectional: bool, pla
 
 @EVERY_CELL
 @DIRECTIONS
-def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: bool) -> None:
+@pytest.mark.parametrize("anything", [1e9, torch.nan, torch.inf])
+def test_garbage_in_the_padding_changes_nothing(cell: CellName, bidirectional: bool, anything: float) -> None:
     stack = Recurrent(cell, E, H, num_layers=2, bidirectional=bidirectional)
     lengths = torch.tensor([T, 3, 5])
     padding = torch.arange(T) >= lengths.unsqueeze(1)
     x = torch.randn(N, T, E)
     garbage = x.clone()
-    garbage[padding] = 1e9
+    garbage[padding] = anything
     for run in (stack, stack.forward_reference):
         y, final = run(x, lengths=lengths)
         again, final_again = run(garbage, lengths=lengths)

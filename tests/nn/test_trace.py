@@ -134,3 +134,12 @@ def test_a_trace_follows_masks_zoneout_and_layer_norm_and_refuses_resets() -> No
     torch.testing.assert_close((trace.h[-1, 0], stack(x)[0]), (y, y))
     with pytest.raises(ValueError, match="resets"):
         stack(x, resets=torch.zeros(N, T, dtype=torch.bool), return_trace=True)
+
+
+def test_a_trace_begins_where_the_outputs_do() -> None:
+    """At the state that is given at a restart, where the text has no state of its own."""
+    stack, x = nn.Recurrent("lstm", E, H, num_layers=L), torch.randn(N, T, E)
+    start = tuple(torch.randn_like(part) for part in stack.initial_state(N))
+    y, state, trace = stack(x, restart=lambda _: start, return_trace=True)
+    torch.testing.assert_close((y, state), stack(x, start))
+    torch.testing.assert_close(trace.h[-1, 0], y)

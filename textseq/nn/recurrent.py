@@ -157,8 +157,8 @@ class Recurrent(nn.Module):
         Args:
             x: input vectors, (N, T, E).
             state: the state before the first step, each tensor (L*D, N, H); None is the initial state.
-            lengths: real steps of each row, (N,), each from 1 to T, on the CPU. The rest is padding: it changes
-                neither the outputs before it nor the state, and its own outputs are zero.
+            lengths: real steps of each row, (N,), each from 1 to T, on the CPU. The rest is padding: whatever it is, it
+                changes neither the outputs before it nor the state, and its own outputs are zero.
             resets: (N, T) booleans on the CPU, true where a row restarts from the initial state before that step; one
                 direction only, without ``lengths``.
             restart: gives the initial state of all rows at a step, where it is not the same in every text.
@@ -174,6 +174,8 @@ class Recurrent(nn.Module):
         """
         if resets is not None and (lengths is not None or self.directions == 2 or return_trace):
             raise ValueError("resets: expected whole windows of one direction, without lengths or a trace")
+        if state is None:
+            state = restart(0) if restart else self.initial_state(x.shape[0])
         if return_trace:
             trace = TraceBuilder(len(self.layers), self.directions, lengths)
             return (*self.forward_reference(x, state, lengths=lengths, masks=masks, trace=trace), trace.build())
@@ -183,12 +185,10 @@ class Recurrent(nn.Module):
         return self._forward(x, state, lengths, resets, restart, masks)
 
     def _forward(
-        self, x: Tensor, state: State | None, lengths: Tensor | None, resets: Tensor | None, restart: Restart | None,
+        self, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None, restart: Restart | None,
         masks: DropoutMasks | None,
     ) -> tuple[Tensor, State]:  # fmt: skip
         started: Restart = restart or (lambda step: self.initial_state(x.shape[0]))
-        if state is None:
-            state = started(0)
         masks = masks or self.sample_masks(x.shape[0])
         if resets is not None and resets[:, 0].any():
             state = _reset(state, resets[:, 0], started(0))
@@ -219,10 +219,13 @@ class Recurrent(nn.Module):
     def _run(
         self, x: Tensor, state: State, lengths: Tensor | None, masks: DropoutMasks | None, run: RunLayer
     ) -> tuple[Tensor, State]:
-        """Run the layers one above the other, each by ``run``."""
+        """Run the layers one above the other, each by ``run``; the padding that they get is zero."""
         finals: list[State] = []
         d = self.directions
         y = x.transpose(0, 1)  # (T, N, E)
+        if lengths is not None:
+            padding = torch.arange(len(y), device=lengths.device).unsqueeze(1) >= lengths  # (T, N)
+            y = y.masked_fill(padding.unsqueeze(2).to(x.device), 0.0)
         for index in range(len(self.layers)):
             below = y
             if index > 0:
