@@ -464,3 +464,24 @@ def test_second_derivatives_are_right_or_refused(cell: CellName, kind: str) -> N
     else:
         with pytest.raises(RuntimeError, match="no second derivatives: use forward_reference"):
             second(stack)
+
+
+@EVERY_CELL
+@EVERY_KIND
+@DIRECTIONS
+def test_functional_call_uses_the_weights_that_it_gives(cell: CellName, kind: str, bidirectional: bool) -> None:
+    """Weights that are not parameters, as in meta-learning, with their gradient."""
+    options = {
+        "num_layers": 2,
+        "bidirectional": bidirectional,
+        "learn_initial_state": True,
+        "weight_dropout": weight_rate(cell, 0.3),
+    }
+    stack, other = KINDS[kind](cell, E, H, **options), KINDS[kind](cell, E, H, **options)
+    x, masks = torch.randn(N, T, E), stack.sample_masks(N)
+    weights = {name: part.detach().clone().requires_grad_() for name, part in other.named_parameters()}
+    y, state = torch.func.functional_call(stack, weights, (x,), {"masks": masks})
+    wanted = other(x, masks=masks)
+    torch.testing.assert_close((y, state), wanted)
+    found = torch.autograd.grad(y.square().sum(), [*weights.values()])
+    torch.testing.assert_close(found, torch.autograd.grad(wanted[0].square().sum(), [*other.parameters()]))

@@ -18,7 +18,7 @@ from textseq.nn.cells import State, Weights, gru_step
 from textseq.nn.kernels.additive_attention import deferred_attention
 from textseq.nn.kernels.gru import attention_gru_window
 from textseq.nn.kernels.unroll import deferred
-from textseq.nn.rnn_layer import SUFFIXES, make_layer, step_weights
+from textseq.nn.rnn_layer import SUFFIXES, make_layer, step_weights, weight_of
 
 SUFFIX = SUFFIXES[0]
 
@@ -60,7 +60,7 @@ class AttentionDecoder(nn.Module):
         """The words' share of the gates, for all steps at once, (..., E) -> (..., G*H); or the words: see ``join``."""
         if self.cell.reads_input:
             return words
-        weight, bias = self.layer.get_parameter("weight_ih" + SUFFIX), self.layer.get_parameter("bias_ih" + SUFFIX)
+        weight, bias = weight_of(self.layer, "weight_ih" + SUFFIX), weight_of(self.layer, "bias_ih" + SUFFIX)
         return linear(words, weight[:, : self.embedding_size], bias).to(bias.dtype)
 
     def join(self, words: Tensor, context: Tensor, from_context: Weights) -> Tensor:
@@ -74,7 +74,7 @@ class AttentionDecoder(nn.Module):
 
     def context_weights(self) -> Weights:
         """The context's weights, (G*H, C): ``Weights.times`` makes the context's share of the gates."""
-        weight = self.layer.get_parameter("weight_ih" + SUFFIX)[:, self.embedding_size :]
+        weight = weight_of(self.layer, "weight_ih" + SUFFIX)[:, self.embedding_size :]
         return Weights(weight, torch.zeros_like(weight[:, 0]))
 
     def forward(self, gates: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, Tensor, State]:

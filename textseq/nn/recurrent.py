@@ -26,7 +26,7 @@ from textseq.nn.kernels.fused import fused_layer
 from textseq.nn.kernels.scan import scan
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
-from textseq.nn.rnn_layer import SUFFIXES, input_gates, input_weights, make_layer, step_weights
+from textseq.nn.rnn_layer import SUFFIXES, input_gates, input_weights, make_layer, step_weights, weight_of
 from textseq.nn.trace import RecurrentTrace, TraceBuilder
 
 
@@ -138,7 +138,7 @@ class Recurrent(nn.Module):
         layers, suffixes = range(len(self.layers)), SUFFIXES[: self.directions]
         activations = [keep_mask(like.new_empty(1, batch, width), p) if p and index else None for index in layers]
         names = [("weight_hh" + suffix, layer) for layer in self.layers for suffix in suffixes if weight_p]
-        weights = (keep_mask(layer.get_parameter(name), weight_p) for name, layer in names)
+        weights = (keep_mask(weight_of(layer, name), weight_p) for name, layer in names)
         return DropoutMasks(tuple(activations), tuple(weights))
 
     def forward(

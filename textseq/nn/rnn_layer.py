@@ -71,9 +71,15 @@ def make_layer(cell: Cell, input_size: int, hidden_size: int, *, bidirectional: 
     return layer
 
 
+def weight_of(layer: nn.Module, name: str) -> Tensor:
+    """A parameter of a layer, or the tensor that ``torch.func.functional_call`` puts in its place."""
+    weight: Tensor = getattr(layer, name)
+    return weight
+
+
 def input_gates(layer: nn.Module, suffix: str, x: Tensor) -> Tensor:
     """The input's share of the pre-activations, (..., E) -> (..., G*H), or the input, in the weights' dtype."""
-    weight, bias = layer.get_parameter("weight_ih" + suffix), layer.get_parameter("bias_ih" + suffix)
+    weight, bias = weight_of(layer, "weight_ih" + suffix), weight_of(layer, "bias_ih" + suffix)
     if isinstance(layer, Layer) and layer.cell.reads_input:
         return x.to(bias.dtype)
     gain = layer._parameters.get("gain_ih" + suffix)
@@ -86,8 +92,8 @@ def input_gates(layer: nn.Module, suffix: str, x: Tensor) -> Tensor:
 def input_weights(layer: nn.Module, suffix: str) -> Weights:
     """The input weights as ``Weights``: ``product`` then computes the input gates from the output of a layer below."""
     return Weights(
-        hh=layer.get_parameter("weight_ih" + suffix),
-        bias=layer.get_parameter("bias_ih" + suffix),
+        hh=weight_of(layer, "weight_ih" + suffix),
+        bias=weight_of(layer, "bias_ih" + suffix),
         gain=layer._parameters.get("gain_ih" + suffix),
         hidden_size=layer.hidden_size if isinstance(layer, Layer) else None,
     )
@@ -98,13 +104,13 @@ def step_weights(layer: nn.Module, suffix: str, mask: Tensor | None = None) -> W
     parameters = layer._parameters
     cell = layer.cell if isinstance(layer, Layer) else None
     if cell is not None and not cell.recurrent:
-        none = layer.get_parameter("bias_ih" + suffix)[:0]
+        none = weight_of(layer, "bias_ih" + suffix)[:0]
         return Weights(hh=none.view(0, 1), bias=none)
-    hh = layer.get_parameter("weight_hh" + suffix)
+    hh = weight_of(layer, "weight_hh" + suffix)
     return Weights(
         hh=hh if mask is None else hh * mask,
-        bias=layer.get_parameter("bias_hh" + suffix),
-        extra={name: layer.get_parameter(f"weight_{name}{suffix}") for name in (cell.extra_weights if cell else ())},
+        bias=weight_of(layer, "bias_hh" + suffix),
+        extra={name: weight_of(layer, f"weight_{name}{suffix}") for name in (cell.extra_weights if cell else ())},
         input=input_weights(layer, suffix) if cell and cell.reads_input else None,
         gain=parameters.get("gain_hh" + suffix),
         cell_gain=parameters.get("gain_c" + suffix),

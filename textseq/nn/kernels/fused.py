@@ -17,6 +17,7 @@ from textseq.nn.cells import State
 from textseq.nn.kernels.autograd import product_dtype
 from textseq.nn.kernels.gru import gru_layer
 from textseq.nn.kernels.lstm import lstm_over_padding, lstm_with_resets
+from textseq.nn.rnn_layer import weight_of
 
 
 def fused_layer(
@@ -36,7 +37,7 @@ def fused_layer(
     Returns:
         Outputs (T, N, H*D), zero at padding, and the state after the last real step.
     """
-    dtype = product_dtype(layer.get_parameter("weight_hh_l0"))
+    dtype = product_dtype(weight_of(layer, "weight_hh_l0"))
     if isinstance(layer, nn.GRU) and x.device.type == "cpu" and torch.is_grad_enabled():
         y, final = gru_layer(layer, x, state[0], lengths, masks)  # where torch has no fused kernel
         return y, (final,)

@@ -20,7 +20,7 @@ from torch.autograd.function import FunctionCtx
 from textseq.nn.kernels.additive_attention import exp_2x, fastest_kernels
 from textseq.nn.kernels.autograd import product_dtype, refuse_second_derivatives
 from textseq.nn.kernels.cuda_graphs import Recorded, Slot
-from textseq.nn.rnn_layer import SUFFIXES, input_gates
+from textseq.nn.rnn_layer import SUFFIXES, input_gates, weight_of
 
 tanh_backward = torch.ops.aten.tanh_backward
 
@@ -52,8 +52,8 @@ def gru_layer(
     reverse = torch.where(times < ends, ends - 1 - times, times).to(x.device).unsqueeze(2)  # (T, N, 1)
     inputs = [x, x.gather(0, reverse.expand(-1, -1, x.shape[2]))] if len(suffixes) == 2 else [x]
     x_gates = torch.stack([input_gates(layer, suffix, y) for suffix, y in zip(suffixes, inputs, strict=True)], dim=1)
-    hh = torch.stack([layer.get_parameter("weight_hh" + suffix) for suffix in suffixes])
-    bias = torch.stack([layer.get_parameter("bias_hh" + suffix) for suffix in suffixes])
+    hh = torch.stack([weight_of(layer, "weight_hh" + suffix) for suffix in suffixes])
+    bias = torch.stack([weight_of(layer, "bias_hh" + suffix) for suffix in suffixes])
     outputs = gru_window(x_gates, state, hh * torch.stack([*masks]) if masks else hh, bias)
     last = (ends - 1).to(x.device).view(1, 1, batch, 1).expand(1, *state.shape)
     final = outputs.gather(0, last).squeeze(0)
