@@ -127,9 +127,6 @@ CACHED = 2**19
 BLOCK = 1024
 """Rows whose share of the weight's gradient, of the size of the weight, is computed at a time."""
 
-TINY = 1e-38
-"""Smallest probability above zero, 87.5 nats."""
-
 
 def _rows(device: torch.device, size: int) -> int:
     """Rows whose logits of ``size`` tokens are computed at a time."""
@@ -165,9 +162,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         inputs, correct = _padded(x.to(dtype)), _padded(aims.targets).unsqueeze(1)
         teachers = [OutputLayer(_padded(x.to(dtype)), w.to(dtype), b.to(dtype)) for x, w, b in layers]
         d_x, d_weight, d_bias = torch.empty_like(inputs), torch.zeros_like(weight), torch.zeros_like(bias)
-        target_logit, target_p, taught_logit = (
-            torch.empty_like(correct, dtype=dtype) for _ in range(3)
-        )  # logit and probability of the target; the share of the teachers times the mean logit under them
+        target_logit, highest_logit, highest_p, taught_logit = (
+            torch.empty_like(correct, dtype=dtype) for _ in range(4)
+        )  # of the target; of the likeliest token, with its probability; the mean under the teachers, times their share
         with torch.autocast(x.device.type, enabled=False):
             for start in range(0, len(inputs), BLOCK):
                 end = min(start + BLOCK, len(inputs))
@@ -179,7 +176,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     p = gradient[rows.start - start : rows.stop - start]
                     torch.softmax(logits, dim=1, out=p)
                     target_logit[rows] = logits.gather(1, correct[rows])
-                    target_p[rows] = p.gather(1, correct[rows])
+                    highest_logit[rows], highest_p[rows] = (part.amax(dim=1, keepdim=True) for part in (logits, p))
                     if share:
                         taught = share * _mean_p(teachers, rows)
                         taught_logit[rows] = (taught * logits).sum(dim=1, keepdim=True)
@@ -190,11 +187,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 d_weight += gradient.t() @ inputs[block]
                 d_bias += gradient.sum(dim=0)  # with dtype float32 it would first copy the whole gradient
             exact = _exact(x)
-            log_p = target_p[:count].to(exact).clamp_min(TINY).log()
-            nats, total = -log_p.sum(), target_logit[:count].to(exact) - log_p  # log of the softmax's sum
+            target, highest, p = (part[:count].to(exact) for part in (target_logit, highest_logit, highest_p))
+            total = highest - p.log()  # log of the softmax's sum; the highest probability does not underflow
+            nats = (highest - target - p.log()).sum()
             penalty = torch.zeros_like(nats)
             if share:
-                penalty += (share * (total + log_p) - taught_logit[:count].to(exact)).sum()
+                penalty += (share * target - taught_logit[:count].to(exact)).sum()
             d_x = d_x[:count].to(x.dtype)
             if smoothing:  # cross-entropy with the uniform distribution, without a loop over tokens
                 mean_weight = weight.mean(dim=0)
