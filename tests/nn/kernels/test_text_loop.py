@@ -111,6 +111,8 @@ def test_states_and_logits_are_those_of_the_reference_step(
         {"temperature": 0.0},
         {"temperature": 0.004},
         {"temperature": 1e31},
+        {"temperature": 1e7, "top_k": 1},
+        {"temperature": 1e7, "top_p": 0.05},
         {"temperature": 2.0, "top_p": 1e-45},
     ],
     ids=str,

@@ -159,35 +159,38 @@ def gru(x_gates, gates, h):
 
 
 @jit
-def before(v, w, p):
-    return p[v] > p[w] or (p[v] == p[w] and v < w)
+def before(v, w, z):
+    return z[v] > z[w] or (z[v] == z[w] and v < w)
 
 
 @jit
-def sift(heap, root, size, p):
+def sift(heap, root, size, z):
     """Restore the order of a heap of tokens below a root: the likeliest first, of equals the first."""
     while 2 * root + 1 < size:
         child = 2 * root + 1
-        if child + 1 < size and before(heap[child + 1], heap[child], p):
+        if child + 1 < size and before(heap[child + 1], heap[child], z):
             child += 1
-        if before(heap[root], heap[child], p):
+        if before(heap[root], heap[child], z):
             return
         heap[root], heap[child] = heap[child], heap[root]
         root = child
 
 
 @jit
-def likeliest(p, count):
-    """The likeliest tokens in order. An own heap, because numba's sort takes seconds to compile."""
-    size = len(p)
+def likeliest(z, count):
+    """The tokens of the highest logits z in order: probabilities can be equal where logits are not.
+
+    An own heap, because numba's sort takes seconds to compile.
+    """
+    size = len(z)
     heap, order = np.arange(size), np.empty(count, np.int64)
     for root in range(size // 2 - 1, -1, -1):
-        sift(heap, root, size, p)
+        sift(heap, root, size, z)
     for rank in range(count):
         order[rank] = heap[0]
         size -= 1
         heap[0] = heap[size]
-        sift(heap, 0, size, p)
+        sift(heap, 0, size, z)
     return order
 
 
@@ -206,10 +209,11 @@ def choose(logits, noise, choice):
     by = min(choice.temperature, FLAT)
     top = (z[best] - shift) / by
     for v in range(vocabulary):
-        below = (z[v] - shift) / by - top
+        z[v] = (z[v] - shift) / by
+        below = z[v] - top
         p[v] = exp(below) if below > LOWEST else ZERO
     kept = min(vocabulary, choice.top_k)
-    order = likeliest(p, kept) if kept < vocabulary or choice.top_p < ONE else np.arange(vocabulary)
+    order = likeliest(z, kept) if kept < vocabulary or choice.top_p < ONE else np.arange(vocabulary)
     if choice.top_p < ONE:
         total, reached = 0.0, 0.0
         for rank in range(kept):
