@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
 
+from textseq.errors import TextseqError
 from textseq.nn.dropout import Dropout, keep_mask
+from textseq.nn.recurrent import Recurrent
 
 
 @pytest.mark.parametrize("p", [0.001, 0.1, 0.5, 0.9])
@@ -71,3 +76,18 @@ def test_locked_dropout_drops_the_same_at_every_step() -> None:
 def test_the_mask_is_made_on_the_activations_device(device: str) -> None:
     mask = keep_mask(torch.empty(3, 4, device=device), 0.5)
     assert (mask.device.type, mask.shape) == (device, torch.Size((3, 4)))
+
+
+@pytest.mark.parametrize("rate", [-0.5, 1.0, 1.5, float("nan")])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("dropout", Dropout),
+        ("dropout", lambda p: Recurrent("lstm", 2, 2, dropout=p)),
+        ("weight_dropout", lambda p: Recurrent("lstm", 2, 2, weight_dropout=p)),
+        ("zoneout", lambda p: Recurrent("lstm", 2, 2, zoneout=(0.0, p))),
+    ],
+)
+def test_rates_out_of_range_are_refused(name: str, make: Callable[[float], nn.Module], rate: float) -> None:
+    with pytest.raises(TextseqError, match=f"{name}: expected at least 0 and less than 1, got {rate}"):
+        make(rate)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from textseq.errors import TextseqError
+
 BITS = 16
 
 
@@ -21,6 +23,9 @@ class Dropout(nn.Module):
         p: from 0 to below 1; on the CPU it is rounded to the next 1/65536.
         locked: drop the same activations at every step (variational dropout, Gal and Ghahramani 2016, section 4).
 
+    Raises:
+        TextseqError: p out of range.
+
     Example:
         >>> Dropout(0.5).eval()(torch.ones(3))
         tensor([1., 1., 1.])
@@ -28,6 +33,7 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float, *, locked: bool = False) -> None:
         super().__init__()
+        check_rate("dropout", p)
         self.p = p
         self.locked = locked
 
@@ -55,6 +61,12 @@ class DropoutMasks:
     """For each layer, the mask of its input, (1, N, H*D); None: not the same at every step."""
     weights: tuple[Tensor, ...]
     """For each layer and direction, the mask of its recurrent weights, (G*H, H); empty: none are dropped."""
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Refuse a share outside of 0 to below 1."""
+    if not 0 <= rate < 1:
+        raise TextseqError(f"{name}: expected at least 0 and less than 1, got {rate}")
 
 
 def keep_mask(x: Tensor, p: float) -> Tensor:

@@ -21,7 +21,7 @@ from textseq.config.names import CellName
 from textseq.errors import TextseqError
 from textseq.nn.cell_registry import find_cell
 from textseq.nn.cells import State, Step, Weights
-from textseq.nn.dropout import Dropout, DropoutMasks, keep_mask
+from textseq.nn.dropout import Dropout, DropoutMasks, check_rate, keep_mask
 from textseq.nn.kernels.fused import fused_layer
 from textseq.nn.kernels.scan import scan
 from textseq.nn.kernels.threads import threads_for
@@ -50,7 +50,8 @@ class Recurrent(nn.Module):
         learn_initial_state: make the state at the start of a text a parameter; otherwise it is zero.
 
     Raises:
-        TextseqError: an unknown cell, or weight dropout in a cell without recurrent weights.
+        TextseqError: an unknown cell, weight dropout in a cell without recurrent weights, or a rate that is not from 0
+            to below 1.
 
     Example:
         >>> encoder = Recurrent("lstm", input_size=4, hidden_size=8, num_layers=2, bidirectional=True)
@@ -85,6 +86,9 @@ class Recurrent(nn.Module):
             raise TextseqError(
                 f"zoneout: expected {self.cell.states} rates, one for each state tensor of {cell}, got {len(zoneout)}"
             )
+        check_rate("weight_dropout", weight_dropout)
+        for rate in zoneout:
+            check_rate("zoneout", rate)
         self.hidden_size = hidden_size
         self.directions = 2 if bidirectional else 1
         self.residual = residual
