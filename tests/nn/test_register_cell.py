@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import operator
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -182,3 +183,47 @@ def test_what_is_no_cell_is_refused(name: str, options: dict[str, object]) -> No
     with pytest.raises(TextseqError, match="cell"):
         nn.register_cell(name, **options)  # type: ignore[arg-type]
     assert name == "lstm" or name not in nn.CELLS
+
+
+def leaky(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """A unit that keeps a share of h."""
+    return (0.5 * state[0] + 0.5 * torch.tanh(x_gates + weights.product(state[0])),)
+
+
+def of_last(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """A step that sees the last unit of h besides."""
+    return (torch.tanh(x_gates + weights.product(state[0]) + state[0][:, -1:] + state[0][:, :1]),)
+
+
+def of_one_size(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """A step for a hidden size of five."""
+    return (torch.tanh(x_gates + weights.product(state[0])) * torch.ones(H),)
+
+
+def with_noise(x_gates: Tensor, state: State, weights: Weights) -> State:
+    """A step that samples."""
+    return (torch.nn.functional.dropout(torch.tanh(x_gates + weights.product(state[0]))),)
+
+
+def test_a_step_that_uses_h_elsewhere_is_not_additive() -> None:
+    for step in (leaky, of_last, mgu):
+        gates = "fg" if step is mgu else "h"
+        with pytest.raises(TextseqError, match="cell 'mine': expected a step that uses x_gates and h only as"):
+            nn.register_cell("mine", gates=gates, additive=True)(step)
+        assert "mine" not in nn.CELLS
+        nn.register_cell("mine", gates=gates)(step)
+        del nn.CELLS["mine"], CELL_STATES["mine"]
+    random_state = torch.get_rng_state()
+    for step in (of_one_size, with_noise):
+        nn.register_cell("mine", gates="h", additive=True)(step)
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("name", [name for name, cell in nn.CELLS.items() if cell.recurrent and not cell.reads_input])
+def test_built_in_cells_are_additive_where_the_table_says_so(name: str) -> None:
+    cell = nn.CELLS[name]
+    register = nn.register_cell(
+        "mine", gates=cell.gates, states=cell.states, extra_weights=cell.extra_weights, additive=True
+    )
+    with nullcontext() if cell.additive else pytest.raises(TextseqError, match="leave additive out"):
+        register(cell.step)

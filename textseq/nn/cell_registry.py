@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from textseq.config.names import CELL_STATES
 from textseq.errors import TextseqError, unknown
 from textseq.nn.cells import (
     CellStep,
+    State,
     Weights,
     gru_reset_before_step,
     gru_step,
@@ -152,7 +154,8 @@ def register_cell(
         A decorator for the step, a ``CellStep``: ``x_gates`` (N, G*H), state and ``Weights`` -> new state.
 
     Raises:
-        TextseqError: a malformed or built-in name, no gates or a letter twice, or a shape that is none.
+        TextseqError: a malformed or built-in name, no gates or a letter twice, a shape that is none, or ``additive``
+            for a step that is not.
 
     Example:
         The minimal gated unit (Zhou et al. 2016), with one gate and a candidate::
@@ -183,10 +186,40 @@ def register_cell(
             raise TextseqError(f"cell '{name}': expected the shape of '{key}' in numbers, 'H' and 'E', got {shape!r}")
 
     def register(step: OwnStep) -> OwnStep:
-        CELLS[name] = Cell(
+        cell = Cell(
             gates, states, step, extra_weights=extra, bounded=bounded, additive=additive, reads_input=reads_input
         )
+        if additive and not reads_input and _uses_h_elsewhere(cell):
+            raise TextseqError(f"cell '{name}': expected a step that uses x_gates and h only as x_gates + "
+                               "weights.product(h), as additive says; leave additive out")  # fmt: skip
+        CELLS[name] = cell
         CELL_STATES[name] = states
         return step
 
     return register
+
+
+@torch.no_grad()
+def _uses_h_elsewhere(cell: Cell) -> bool:
+    """Whether a step of [y h] by [W U], as in generation, is not that of h by U with W y as the input's share."""
+    size, rows = 3, 3 * len(cell.gates)
+
+    def run(x_gates: Tensor, h: Tensor, hh: Tensor) -> State:
+        torch.manual_seed(2)  # for a step with dropout
+        return cell.step(x_gates, (h, *others), Weights(hh, bias, extra))
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        y, h, *others = torch.randn(1 + cell.states, 2, size)
+        w, u, bias = torch.randn(rows, size), torch.randn(rows, size), torch.randn(rows)
+        extra = {name: torch.randn(shape) for name, shape in cell.extra_shapes(size, size).items()}
+        try:
+            wanted = run(y @ w.t(), h, u)
+        except RuntimeError:  # a step of one hidden size only
+            return False
+        try:
+            found = run(torch.zeros(rows), torch.cat([y, h], dim=1), torch.cat([w, u], dim=1))
+        except (RuntimeError, IndexError, ValueError):  # of shapes that do not match
+            return True
+    pairs = zip(found, wanted, strict=True)
+    return not all(one.shape == other.shape and torch.allclose(one, other, atol=1e-4) for one, other in pairs)
