@@ -84,7 +84,7 @@ def test_a_split_of_a_dataset_is_named() -> None:
 
 
 def test_a_class_of_minus_one_is_no_label() -> None:
-    name = saved_dataset([{"text": "unknown", "label": -1}, *({"text": text, "label": 1} for text in ("good", "fine"))])
+    name = saved_dataset([{"text": "unknown", "label": -1}, {"text": "good", "label": 1}, {"text": "fine", "label": 1}])
     with pytest.raises(TextseqError, match=r"1 of 3 lines with a 'label' that is no string or number"):
         LabelledData(labelled=(name,), validation=0).open()
 
