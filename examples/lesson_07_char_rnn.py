@@ -24,13 +24,14 @@ SHORT = "TEXTSEQ_SHORT" in os.environ  # for the tests, a few seconds
 # ## Temperature
 #
 # The logits are divided by the temperature before a letter is drawn. A low one is careful and repeats itself, 1 is what
-# the model learnt, a high one is wild.
+# the model learnt, a high one is wild. (By default `min_p=0.1` also leaves out every letter less than a tenth as
+# probable as the likeliest one, which tames the high temperatures. Here it is off, elsewhere in this lesson on.)
 
 # %%
 writer = textseq.load_generator("shakespeare")
 for temperature in (0.2, 0.7, 1.3):
     print(f"--- temperature {temperature}")
-    print(writer.generate("ROMEO:\n", max_new_tokens=30 if SHORT else 180, temperature=temperature, seed=1))
+    print(writer.generate("ROMEO:\n", max_new_tokens=30 if SHORT else 180, temperature=temperature, min_p=0, seed=1))
 
 # %% [markdown]
 # ## Surprisal
@@ -65,8 +66,9 @@ except TextseqError as error:
 # %% [markdown]
 # ## Source code
 #
-# Any text will do. After a minute or two with Python's own library a small network of letters knows indentation,
-# underscores and `self.`, and not yet any grammar. Four spaces are made one tab, so that it need not count them.
+# Any text will do. After a minute or two with Python's own library a small network of letters writes indented lines,
+# underscores and `self.`, and does not know any grammar yet. Four spaces are made one tab, so that it need not count
+# them.
 
 # %%
 library = "\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(os.__file__).parent.glob("[a-d]*.py")))
