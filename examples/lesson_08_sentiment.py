@@ -68,9 +68,10 @@ for word in ("good", "boring"):
 
 # %% [markdown]
 # GloVe (Pennington, Socher and Manning 2014) learnt its vectors from which words stand near one another in six billion
-# words of text. Directions mean something there: king - man + woman is nearest to queen. The file is large and does not
-# come with the package: unpack `glove.6B.50d.txt` from `glove.6B.zip` (https://nlp.stanford.edu/projects/glove/), or
-# name another in the variable `GLOVE`. The picture shows pairs of words on the two main axes of their vectors.
+# words of text. Directions mean something there: king - man + woman is nearest to queen, apart from the three words
+# themselves. The file is large and does not come with the package: unpack `glove.6B.50d.txt` from `glove.6B.zip`
+# (https://nlp.stanford.edu/projects/glove/), or name another in the variable `GLOVE`. The picture shows pairs of words
+# on the two main axes of their vectors.
 
 # %%
 analogies = [("man", "king", "woman"), ("france", "paris", "poland"), ("good", "better", "bad"), ("he", "his", "she")]
