@@ -5,8 +5,8 @@
 # value, and for whom the flat is, a label. One network reads both inputs and gives both outputs; the trainer needs
 # nothing but the sum of the losses.
 #
-# Both outputs need both inputs: a word changes the rent of a square metre, and "no lift" matters on the fifth floor
-# only.
+# Both outputs need both inputs: a word changes the rent of a square metre, and "no lift" matters from the third floor
+# up.
 
 # %%
 import math
