@@ -2,8 +2,9 @@
 # # Beside the recurrent
 #
 # Four networks predict the next character of Shakespeare, with about as many parameters, in the same training loop: a
-# window of 16 characters (Bengio et al. 2003), dilated convolutions over time (a TDNN, Waibel et al. 1989), a small
-# Transformer (Vaswani et al. 2017), and an LSTM, whose state goes on from window to window.
+# window of 16 characters (Bengio et al. 2003), convolutions over time (a TDNN, Waibel et al. 1989; dilated, as in
+# WaveNet, van den Oord et al. 2016), a small Transformer (Vaswani et al. 2017), and an LSTM, whose state goes on from
+# window to window.
 
 # %%
 import math
@@ -39,7 +40,7 @@ batches, held_out = windows(ids[:-20_000]), windows(ids[-20_000:])
 #
 # A convolution that sees the present and the past only makes both the window and the TDNN: one layer of width 16 and
 # one of width 1 are a multilayer perceptron over 16 characters, and six layers of width 3, with dilations of 1, 2, 4,
-# 8, 16 and 32, see 127. The Transformer sees the window that it is trained on.
+# 8, 16 and 32, can see 127. Here they see at most the 64 of a training window, as the Transformer does.
 
 
 # %%
@@ -118,7 +119,8 @@ for name, model in models.items():
 # %% [markdown]
 # In 15 seconds three come out alike, and the Transformer needs more time. But they differ in what they keep to write
 # the next character: the window the vectors of 15 characters, the convolutions what they still see of their inputs, the
-# LSTM its state. The Transformer keeps the keys and values of everything before, 384 numbers for each character.
+# LSTM its state. A Transformer keeps the keys and values of the characters before, 384 numbers for each. This one
+# takes no more than 64 characters; the picture shows what one with an unlimited window would keep.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
