@@ -92,14 +92,24 @@ def _picture() -> Image.Image:
 
 def main(names: list[str]) -> None:
     """Run the lessons of these names, or all; the models that they train are not kept."""
+    lessons = _find(names)
     matplotlib.use("agg")
     PAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, TEXTSEQ_HOME=home):
-        _store(names)
+        _store(lessons)
 
 
-def _store(names: list[str]) -> None:
-    for lesson in [EXAMPLES / f"{name}.py" for name in names] or sorted(EXAMPLES.glob("lesson_*.py")):
+def _find(names: list[str]) -> list[Path]:
+    """The lessons of these names, with or without folder and ``.py``, or all."""
+    lessons = {lesson.stem: lesson for lesson in sorted(EXAMPLES.glob("lesson_*.py"))}
+    stems = [Path(name).name.removesuffix(".py") for name in names]
+    if unknown := [stem for stem in stems if stem not in lessons]:
+        sys.exit(f"no lesson {', '.join(unknown)}; the lessons are {', '.join(lessons)}")
+    return [lessons[stem] for stem in stems] or [*lessons.values()]
+
+
+def _store(lessons: list[Path]) -> None:
+    for lesson in lessons:
         started = time.process_time()
         result = run(lesson)
         (PAGES / f"{lesson.stem}.txt").write_text("".join(f"# %%\n{text}" for text in result.outputs), encoding="utf-8")
