@@ -4,10 +4,17 @@ python examples/own_author.py my_text.txt
 """
 
 import sys
+from pathlib import Path
 
 import textseq
 from textseq.config.training import TrainingConfig
 from textseq.tasks.language_model.config import DataConfig, LanguageModelConfig
+
+if len(sys.argv) < 2:
+    sys.exit("usage: python examples/own_author.py my_text.txt")
+for path in sys.argv[1:]:
+    if not Path(path).exists():
+        sys.exit(f"no file {path}; usage: python examples/own_author.py my_text.txt")
 
 textseq.train(
     text=sys.argv[1:],
