@@ -94,7 +94,9 @@ plt.show()
 # A dialogue model translates what was said into the reply (Vinyals and Le 2015). Its source holds two turns: the bot's
 # last line, a bar, and the line of the person; without the first nobody could answer "What is my name?". The dialogues
 # are generated ones about names, and the small talk of `chatterbot-corpus` (`pip install chatterbot-corpus pyyaml`).
-# That is very little: it learns to copy a name, knows by heart what it has read, and elsewhere says something.
+# Each name is left out of one way to tell it and one way to ask for it, and these are the test. (No Oscar says "I am
+# Oscar." or asks "Who am I?" in the training.) That is very little to read: the bot learns to copy a name into its
+# reply, and on other matters it says something, sensible or not.
 
 # %%
 NAMES = (
@@ -103,9 +105,13 @@ NAMES = (
 )
 TELLING = ("My name is {}.", "I am {}.", "Call me {}.")
 ASKING = ("What is my name?", "Who am I?", "Do you know my name?")
-dialogues = []
-for name, telling, asking in itertools.product(NAMES, TELLING, ASKING):
-    dialogues.append([telling.format(name), f"Nice to meet you, {name}!", asking, f"You are {name}."])
+dialogues, unread = [], []
+for (number, name), telling, asking in itertools.product(enumerate(NAMES), range(3), range(3)):
+    turns = [TELLING[telling].format(name), f"Nice to meet you, {name}!", ASKING[asking], f"You are {name}."]
+    if number % 3 not in (telling, asking):
+        dialogues.append(["Hello", "Hi"] * rng.randint(0, 1) + turns)
+    elif telling == asking:
+        unread.append(turns)
 try:
     import yaml
 
@@ -115,20 +121,26 @@ except ImportError:
 else:
     for topic in ("greetings", "conversations"):
         dialogues += yaml.safe_load((folder / f"{topic}.yml").read_text(encoding="utf-8"))["conversations"]
-pairs = [(f"{a} | {b}", c) for turns in dialogues for a, b, c in zip(["", *turns], turns, turns[1:], strict=False)]
+pairs = []
+for turns in dialogues:
+    said, answered = turns[::2], turns[1::2]  # by the person, by the bot
+    pairs += [(f"{a} | {b}", c) for a, b, c in zip(["", *answered], said, answered, strict=False)]
 sources, replies = zip(*((said, reply) for said, reply in pairs if len(reply.split()) <= 12), strict=True)
 model_config = TranslationModelConfig(
     embedding_size=64, encoder_size=64, hidden_size=96, attention_size=48,
-    dropout=0, embedding_dropout=0, label_smoothing=0,
+    dropout=0.2, embedding_dropout=0, label_smoothing=0,
 )  # fmt: skip
 bot = textseq.train_translator(
     sources=sources, targets=replies, model=model_config, data=PairConfig(tokenizer="word", batch_size=64),
     training=TranslatorTrainingConfig(
-        max_steps=5 if SHORT else 900, learning_rate=8e-3, warmup_steps=50, ema_decay=0.98
+        max_steps=5 if SHORT else 600, learning_rate=8e-3, warmup_steps=50, ema_decay=0.98
     ),
     name="lesson-bot", overwrite=True, progress=False,
 )  # fmt: skip
+test_pairs = [pair for a, b, c, d in unread for pair in ((f" | {a}", b), (f"{b} | {c}", d))]
+correct = sum(bot.translate(said, tidy=False).text == reply for said, reply in test_pairs)
+print(f"names in wordings in which they were not read: {correct} of {len(test_pairs)} right")
 reply = ""
-for line in ("Hello", "My name is Oscar.", "What is my name?", "What is your favorite book?"):
+for line in ("Hello", "I am Oscar.", "Who am I?", "What is your favorite book?"):
     reply = bot.translate(f"{reply} | {line}", tidy=False).text
     print(f"> {line}\n  {reply}")

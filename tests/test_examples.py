@@ -232,7 +232,11 @@ def test_lesson_13_questions_and_answers(lesson: Lesson) -> None:
     assert text[max(place for place, word in enumerate(text) if word == asked) :][4] == answer
     assert names["losses"][-1] < names["losses"][0]
     asked = [pair for pair in zip(names["sources"], names["replies"], strict=True) if pair[1].startswith("You are ")]
-    assert len(asked) > 100 and all(reply[len("You are ") : -1] in source for source, reply in asked)
+    assert len(asked) > 50 and all(reply[len("You are ") : -1] in source for source, reply in asked)
+    read = {source.split(" | ")[1] for source in names["sources"]}
+    assert len(names["test_pairs"]) == 40 and not {*names["sources"]} & {said for said, _ in names["test_pairs"]}
+    assert names["unread"][13] == ["I am Oscar.", "Nice to meet you, Oscar!", "Who am I?", "You are Oscar."]
+    assert "My name is Oscar." in read and "I am Oscar." not in read
 
 
 def test_lesson_14_several_inputs_and_outputs(lesson: Lesson) -> None:
