@@ -92,14 +92,14 @@ def _picture() -> Image.Image:
 
 def main(names: list[str]) -> None:
     """Run the lessons of these names, or all; the models that they train are not kept."""
-    lessons = _find(names)
+    lessons = find(names)
     matplotlib.use("agg")
     PAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, TEXTSEQ_HOME=home):
         _store(lessons)
 
 
-def _find(names: list[str]) -> list[Path]:
+def find(names: list[str]) -> list[Path]:
     """The lessons of these names, with or without folder and ``.py``, or all."""
     lessons = {lesson.stem: lesson for lesson in sorted(EXAMPLES.glob("lesson_*.py"))}
     stems = [Path(name).name.removesuffix(".py") for name in names]

@@ -59,6 +59,13 @@ def test_own_author(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert "rose" in out.splitlines()[-1]
 
 
+@pytest.mark.parametrize("files", [[], ["missing.txt"]])
+def test_own_author_without_a_text(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["own_author.py", *files])
+    with pytest.raises(SystemExit, match="usage: python examples/own_author"):
+        runpy.run_path(str(EXAMPLES / "own_author.py"), run_name="__main__")
+
+
 # Lessons
 
 Lesson = Callable[[str], dict[str, Any]]
@@ -93,6 +100,14 @@ def test_lessons_are_pages() -> None:
             *(f"{path.stem}-{number}" for number in range(2, path.read_text().count("plt.show()") + 1)),
         ]
         assert all((run_lessons.PAGES / f"{name}.png").exists() for name in pictures)
+
+
+def test_lessons_are_found_by_name() -> None:
+    whole = run_lessons.find([])
+    assert len(whole) == len([*EXAMPLES.glob("lesson_*.py")])
+    assert run_lessons.find(["lesson_01_by_hand"]) == run_lessons.find(["examples/lesson_01_by_hand.py"]) == whole[:1]
+    with pytest.raises(SystemExit, match="no lesson lesson_99; the lessons are lesson_01_by_hand, "):
+        run_lessons.find(["lesson_99"])
 
 
 def test_lesson_01_by_hand(lesson: Lesson) -> None:
