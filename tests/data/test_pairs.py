@@ -62,7 +62,7 @@ def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
 
 
 SIZES = {
-    "phrases-en-fr": {"train": 18348},
+    "phrases-en-fr": {"train": 18344},
     "multi30k": {"train": 29_000, "validation": 1_014, "test": 1_000, "test_2017_flickr": 1_000},
     "tatoeba-deu-eng": {"train": 164_121, "validation": 1_692, "test": 3_384},
     "tatoeba-fra-eng": {"train": 138_503, "validation": 1_428, "test": 2_856},
@@ -70,7 +70,7 @@ SIZES = {
     "tatoeba-pol-eng": {"train": 41_759, "validation": 430, "test": 861},
 }
 BEGINS = {
-    "phrases-en-fr": ("Good morning, Bruno!", "Bonjour, Bruno !"),
+    "phrases-en-fr": ("Good morning, Oscar!", "Bonjour, Oscar !"),
     "multi30k": ("A man in an orange hat starring at something.", "Ein Mann mit einem orangefarbenen Hut, der etwas"),
     "tatoeba-deu-eng": ("Run!", "Lauf!"),
     "tatoeba-fra-eng": ("I see.", "Je comprends."),

@@ -114,18 +114,18 @@ def test_addresses_and_numbers_are_codes_and_times_and_prices_are_not(sentence: 
 def test_names_that_targets_copy_stand_for_codes() -> None:
     pairs = [("Tom met Anna.", "Tom a vu Anna."), ("Mary met Anna.", "Marie a vu Anna.")] * FAMILIAR
     pairs += [("Rare met us.", "Rare nous a vus.")]
-    assert learn_names(pairs, {"Tom", "Mary", "Anna", "Rare"}) == (("Anna", "Tom"), True)
-    assert learn_names(pairs, {"Tom"})[0] == ("Tom",) and learn_names([], {"Tom"})[0] == ()
-    style = replace(STYLE, stand_ins=("Anna", "Tom"))
+    style = learn_names(replace(STYLE, proper=frozenset({"Tom", "Mary", "Anna", "Rare"})), pairs)
+    assert style.stand_ins == ("Anna", "Tom") and style.copied == {"Anna", "Tom", "Rare"} and style.names
     assert SourceStyle.from_dict(style.to_dict()) == style
+    only_tom = replace(STYLE, proper=frozenset({"Tom"}))
+    assert learn_names(only_tom, pairs).stand_ins == ("Tom",) and learn_names(only_tom, []).stand_ins == ()
 
 
 def test_where_all_nouns_have_capitals_a_capital_is_no_sign_of_a_name() -> None:
     nouns = ["Haus", "Zeit", "Jahr", "Hund", "Buch", "Wald", "Tisch", "Weg", "Kind", "Brot", "Stadt", "Berg"]
     pairs = [("Tom ist hier.", "Tom is here."), *((f"Das {noun} ist hier.", "It is here.") for noun in nouns)]
-    stand_ins, names = learn_names(pairs * FAMILIAR, {"Tom", *nouns})
-    assert stand_ins == ("Tom",) and not names
-    style = replace(STYLE, stand_ins=stand_ins, names=names)
+    style = learn_names(replace(STYLE, proper=frozenset({"Tom", *nouns})), pairs * FAMILIAR)
+    assert style.stand_ins == ("Tom",) and style.copied == {"Tom"} and not style.names
     assert SourceStyle.from_dict(style.to_dict()) == style
     older = {key: value for key, value in style.to_dict().items() if key != "names"}
     assert SourceStyle.from_dict(older).names
@@ -157,3 +157,10 @@ WORDS = WordTokenizer.train(
 def test_rare_names_have_a_capital_and_several_tokens(sentence: str, found: list[str]) -> None:
     assert [sentence[start:end] for start, end in rare_names(sentence, WORDS)] == found
     assert rare_names(sentence, WORDS, known=set(found) | {"Winston", "Featherstone"}) == []
+
+
+def test_names_that_are_copied_count_wherever_they_stand_if_they_have_several_tokens() -> None:
+    sentence = "Bo said: Wil is here and Wil, Anna, Captain."
+    assert [sentence[start:end] for start, end in rare_names(sentence, WORDS)] == ["Wil", "Wil"]
+    found = rare_names(sentence, WORDS, known={"Bo", "Wil", "Anna"}, copied={"Bo", "Anna"})
+    assert [sentence[start:end] for start, end in found] == ["Bo"]

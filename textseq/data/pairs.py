@@ -81,8 +81,7 @@ class PairDataset(RowDataset[Pair]):
         """How the sources of training are written; see ``SourceStyle``. Reads them."""
         pairs = [*islice(self.pairs("train"), SOURCES)]
         style = learn_style(source for source, _ in pairs)
-        stand_ins, names = learn_names(pairs, style.proper)
-        return replace(style, stand_ins=stand_ins, names=names).to_dict()
+        return learn_names(style, pairs).to_dict()
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a split in the order of the file, without white space around the sentences.

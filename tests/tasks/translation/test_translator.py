@@ -46,6 +46,7 @@ from textseq.tasks.translation.translator import Translator, ensemble_of
 from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
 from textseq.tokenizers.base import END, Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
+from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.subwords import SubwordTokenizer
 from textseq.tokenizers.words import UNKNOWN, WordTokenizer
 
@@ -615,10 +616,11 @@ def test_unknown_words_are_written_as_they_stand_in_the_source() -> None:
 def test_names_stand_for_rare_ones_in_several_orders() -> None:
     words = WordTokenizer.train([["ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz Tom and Anna in Boston"] * 2])
     vocabularies, stand_ins = Vocabularies(words, words), ("Tom", "Anna", "Boston")
+    style = SourceStyle(proper=frozenset({"Known"}))
 
     def alternatives(text: str, prefix: str = "", glossary: Glossary | None = None) -> list[tuple[str, dict[str, str]]]:
         sentence = tokenize_sentence(vocabularies, text, prefix, 1, None, None, stand_ins)
-        several = with_alternatives(sentence, words, ["Known"], stand_ins, glossary).alternatives
+        several = with_alternatives(sentence, words, style, stand_ins, glossary).alternatives
         for one in several:
             assert one.restored(one.text) == one.restored(one.read) == text
             assert words.decode(one.ids).strip() == one.text.strip() and one.copied_once(text)

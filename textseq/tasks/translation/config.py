@@ -86,8 +86,8 @@ class TranslationConfig(DecodingConfig):
     """Copy addresses, telephone numbers and words with digits, such as "AF1234", into the translation: the model reads
     a name that it knows well instead."""
     copy_names: bool = True
-    """Copy rare names, such as "Siobhan", that the model would garble: it reads a name that it knows well instead, if
-    that makes the translation far more likely. Not when sampling."""
+    """Copy names that the model would garble, rare ones such as "Siobhan" and those that training always copies: it
+    reads a name that it knows well instead, if that makes the translation far more likely. Not when sampling."""
     shortlist: bool = False
     """Consider only tokens that training associated with the source's words: faster, occasionally with other words."""
     replace_unknown: bool = False

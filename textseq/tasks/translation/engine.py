@@ -212,7 +212,7 @@ class TranslationEngine:
         sentence = tokenize_sentence(self.vocabularies, *pair, number, glossary, style, stand_ins)
         if not (config.copy_names and self._style.names) or request.samples:
             return sentence
-        return with_alternatives(sentence, self.vocabularies.source, self._style.proper, self._stand_ins, glossary)
+        return with_alternatives(sentence, self.vocabularies.source, self._style, self._stand_ins, glossary)
 
     def _batch(self, batch: Sequence[Sentence], request: Request) -> list[list[Translation]]:
         """The translations of sentences, none of them empty."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -211,7 +211,7 @@ def tokenize_sentence(
 def with_alternatives(
     sentence: Sentence,
     source: Tokenizer,
-    known: Collection[str],
+    style: SourceStyle,
     stand_ins: Sequence[str],
     glossary: Glossary | None = None,
 ) -> Sentence:
@@ -220,7 +220,7 @@ def with_alternatives(
     Names in the prefix and in the glossary's terms stay.
     """
     text = sentence.text
-    rare = rare_names(text, source, known) if stand_ins else ()
+    rare = rare_names(text, source, style.proper, style.copied) if stand_ins else ()
     places = _not_required(text, rare, sentence.prefix, glossary)
     names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix) if places else []
     alternatives = []
