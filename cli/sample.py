@@ -116,6 +116,10 @@ def sample(arguments: Sequence[str]) -> None:
 
     generator = load_generator(model, device=options.device, precision=options.precision)
     if options.condition is not None:
+        if generator.condition is not None:
+            raise TextseqError(
+                f"--condition: expected none beside --author {model}, got {options.condition}; leave out one of them"
+            )
         generator = generator.under(options.condition)
     training = _training_text(generator, inspection) if inspection.memorization else None
     if options.prompt_file is not None:
@@ -124,7 +128,8 @@ def sample(arguments: Sequence[str]) -> None:
     if options.adaptation != AdaptationConfig():
         generator = generator.adapted(options.prompt, **vars(options.adaptation))
     settings = options.generation
-    tell_seed = settings.seed is None and settings.num_beams == 1 and inspection.text is None and not options.json
+    draws = settings.num_beams == 1 and settings.temperature > 0
+    tell_seed = settings.seed is None and draws and inspection.text is None and not options.json
     if tell_seed:
         options = replace(options, generation=replace(settings, seed=random.randrange(10_000)))
     normalization, scored = generator.tokenizer.normalization, []
@@ -243,7 +248,12 @@ def _training_text(generator: TextGenerator, inspection: Inspection) -> Document
         return own_text(inspection.training_text, encoding=inspection.encoding, validation=0)
     if inspection.corpus is not None:
         return load_text(inspection.corpus, data_dir=inspection.data, download=inspection.download)
-    return training_text(generator.info, data_dir=inspection.data, download=inspection.download)
+    try:
+        return training_text(generator.info, data_dir=inspection.data, download=inspection.download)
+    except TextseqError as error:
+        if "--training-text" in str(error):
+            raise
+        raise TextseqError(f"{error}; if it is elsewhere, give it with --training-text") from error
 
 
 def _given(name: str, encoding: str, flag: str) -> str:

@@ -76,10 +76,10 @@ print(f"largest difference between the two gradients of U: {error:.0e}")
 # Karpathy's program of 2015, on the English side of the phrase book that comes with the package. It predicts the next
 # character, reads 25 at a time, clips each entry of the gradient to $\pm 5$ and learns with Adagrad. The state goes on
 # from one window to the next; the gradient does not go back: truncated back-propagation. Samples start from the state
-# of the text just read, as in the original. 20,000 steps read the book about once.
+# of the text just read, as in the original. 15,000 steps read most of the book once.
 
 # %%
-H, T, STEPS = 100, 25, 500 if SHORT else 20_000
+H, T, STEPS = 100, 25, 500 if SHORT else 15_000
 sentences = sorted({english for english, _ in PairData(corpus="phrases-en-fr").open().pairs("train")})
 text = "\n".join(rng.permutation(sentences))
 characters = sorted(set(text))

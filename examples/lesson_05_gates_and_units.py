@@ -100,7 +100,7 @@ plt.show()
 # start, and is measured on a tenth of it that it has not read. Greff et al. (2015, section 5) did this at large, and
 # found the forget gate and the output activation to matter the most, and coupled gates to cost little. So few steps
 # and such short windows ask for little memory, and the differences are small: here the tanh of the candidate, the
-# output gate and the forget gate are missed a little, the input gate is not, and coupled gates cost nothing.
+# output gate and the forget gate are missed a little, the input gate is not, and coupled gates cost next to nothing.
 
 # %%
 VARIANTS = ("lstm", "no input gate", "no forget gate", "no output gate", "coupled gates", "sigmoid candidate",

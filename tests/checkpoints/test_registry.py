@@ -12,7 +12,15 @@ import pytest
 
 from textseq.checkpoints import registry
 from textseq.checkpoints.model_info import ModelInfo, read_json
-from textseq.checkpoints.registry import find_labels, find_model, list_models, model_folder, newest, numbered
+from textseq.checkpoints.registry import (
+    find_labels,
+    find_model,
+    find_model_or_labels,
+    list_models,
+    model_folder,
+    newest,
+    numbered,
+)  # fmt: skip
 from textseq.errors import TextseqError
 from textseq.io.paths import runs_folder
 
@@ -113,6 +121,11 @@ def test_labels_find_their_model_and_unknown_ones_the_nearest(home: Path) -> Non
         find_model("austin", "language-model", labels=True)
     with pytest.raises(TextseqError, match="known: english, russian "):
         find_model("austin", "language-model")
+    with pytest.raises(TextseqError, match="known: english, russian "):
+        find_model("austin", "classification")  # who wrote a text
+    (home / "here" / "austen").mkdir()  # his texts
+    (home / "here" / "pushkin").write_text("his verses")
+    assert find_model_or_labels("austen") == english and find_model_or_labels("pushkin").name == "russian"
 
 
 def test_recipes_and_corpora_that_are_no_models_yet_say_how_to_train_one() -> None:
@@ -122,6 +135,9 @@ def test_recipes_and_corpora_that_are_no_models_yet_say_how_to_train_one() -> No
         find_model("treebank", "tagging")
     with pytest.raises(TextseqError, match=r"'trec' is a corpus to train one on: textseq-train trec$"):
         find_model("trec")
+    for name, task in (("trec", "language-model"), ("treebank", "translation"), ("tatoeba-fr-en", "tagging")):
+        with pytest.raises(TextseqError, match=r"what ships with textseq\)$"):
+            find_model(name, task)
 
 
 def test_a_run_that_cannot_be_read_hides_no_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,7 @@ def test_the_seed_of_a_text_is_told_and_writes_it_again(command: Command) -> Non
     assert code == 0 and found
     assert command("--author", "mine", "--max-new-tokens", "60", "--seed", found[1]) == (0, out, "")
     assert not command("--author", "mine", "--json")[2], "nothing beside JSON"
+    assert not command("--author", "mine", "--temperature", "0", "--max-new-tokens", "60")[2], "no seed decides"
 
 
 def test_the_next_command_goes_on_from_the_first_line(command: Command) -> None:
@@ -234,6 +235,13 @@ def test_what_makes_no_sense_is_refused(command: Command, flags: list[str], mess
     if "text.txt/a.html" in flags:
         out = ""  # the text had been written by then
     refused((code, out, err), message)
+
+
+def test_an_author_is_no_condition_beside_another(command: Command, home: Path) -> None:
+    (home / "austen").write_text("a file hides no author")
+    assert command("--author", "austen", "--max-new-tokens", "5")[0] == 0
+    message = "--condition: expected none beside --author austen, got poe; leave out one of them"
+    refused(command("--author", "austen", "--condition", "poe"), message)
 
 
 # Surprise

@@ -14,7 +14,8 @@ from typing import Literal
 
 from textseq.checkpoints.hub import download_model, is_hub_name
 from textseq.checkpoints.model_info import ModelInfo, read_info
-from textseq.config.recipes import recipes
+from textseq.config.recipes import read_recipe, recipes
+from textseq.data.corpora.catalog import read_recipe as read_corpus_recipe
 from textseq.data.corpora.catalog import recipe_files
 from textseq.errors import TextseqError, unknown
 from textseq.io.paths import runs_folder
@@ -99,21 +100,40 @@ def find_model(name: str, task: str | None = None, *, labels: bool = False) -> P
     if os.sep in name:
         raise TextseqError(f"no model folder at {name}; give a run's name, a shipped name or the path of a folder")
     names = {entry.name for entry in [*list_models(task), *(list_authors() if labels else ())]}
+    if task == "classification":  # who wrote a text
+        names |= {entry.name for entry in list_models("language-model") if entry.info.labels}
     known = unknown("model", name, names)
     error = f"{known} (searched: this folder, {runs_folder()}, what ships with textseq)"
-    if name in recipes():
+    if name in recipes() and task in (None, _task_of_recipe(name)):
         raise TextseqError(f"{error}; the recipe '{name}' trains one: textseq-train --recipe {name} --name {name}")
-    if name in recipe_files():
+    if name in recipe_files() and task in (None, _task_of_corpus(name)):
         raise TextseqError(f"{error}; '{name}' is a corpus to train one on: textseq-train {name}")
     raise TextseqError(error)
+
+
+def _task_of_corpus(name: str) -> str | None:
+    """The task of a corpus, or of the first of several ("a+2*b")."""
+    first = name.partition("+")[0].rpartition("*")[2]
+    text = recipe_files().get(first)
+    return None if text is None else read_corpus_recipe(first, text).task
+
+
+def _task_of_recipe(name: str) -> str | None:
+    """The task of a shipped recipe: its own, or that of its corpus."""
+    recipe = read_recipe(name)
+    return recipe.get("task") or _task_of_corpus(recipe.get("corpus", ""))
 
 
 def find_labels(labels: str) -> Path | None:
     """Folder of the language model that is conditioned on a label, or on all of shares such as "austen=0.7,poe=0.3".
 
+    None for other names, and for a path: "./austen" is one, "austen" is an author even where a file has this name.
+
     Raises:
         TextseqError: shares of an unknown label (nearest match offered), or of labels of different models.
     """
+    if labels in {".", ".."} or (os.sep in labels and Path(labels).exists()):
+        return None
     names = label_names(labels)
     models = [entry for entry in list_models("language-model") if entry.info.labels]
     fitting = (entry.folder for entry in models if {*names} <= {*entry.info.labels})
@@ -142,7 +162,7 @@ def find_model_or_labels(name: str) -> Path:
     try:
         return find_model(name, labels=True)
     except TextseqError:
-        folder = None if Path(name).exists() else find_labels(name)
+        folder = find_labels(name)
         if folder is None:
             raise
         return find_model(str(folder))

@@ -144,7 +144,7 @@ class LineOptions(ModelOptions):
         if self.text is not None:
             with terminable():
                 yield Lines(
-                    io.BytesIO(os.fsencode(self.text)), "the text", sys.getfilesystemencoding(), longest=longest
+                    io.BytesIO(os.fsencode(self.text or "\n")), "the text", sys.getfilesystemencoding(), longest=longest
                 )
             return
         if self.input is None and sys.stdin is None:

@@ -15,7 +15,7 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.checkpoints.registry import find_model, find_model_or_labels
 from textseq.config.base import Settings, flag_of
-from textseq.config.tokenizer import TokenizerConfig
+from textseq.config.tokenizer import TOKENIZER_OPTIONS, TokenizerConfig
 from textseq.data.dataset import Dataset
 from textseq.data.readers.word_vectors import find_vectors, read_vectors
 from textseq.errors import TextseqError
@@ -79,8 +79,10 @@ def check_shape(folder: Path, saved: Settings, asked: Settings) -> None:
 
 
 def tokenizer_settings(data: Mapping[str, object]) -> Table:
-    """The tokenizer's part of the data settings of a model."""
-    return {name: value for name, value in data.items() if name in TOKENIZER_SETTINGS}
+    """The tokenizer's part of the data settings of a model: those that its kind uses, if it is known."""
+    used = TOKENIZER_OPTIONS.get(str(data.get("tokenizer")))
+    names = TOKENIZER_SETTINGS if used is None else {"vocabulary", "tokenizer", *used}
+    return {name: value for name, value in data.items() if name in names}
 
 
 def keep_tokenizer(folder: Path, kept: Table, data: SettingsT, *, flag: str = "--from") -> SettingsT:

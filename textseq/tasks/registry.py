@@ -107,7 +107,7 @@ def _load(name: str | Path, device: str, precision: Precision, wanted: Task | No
     try:
         first = iter([find()])
     except TextseqError:
-        folder = find_labels(str(name)) if writes and not Path(name).exists() else None
+        folder = find_labels(str(name)) if writes else None
         if folder is None:
             raise
         return load_generator(folder, device=device, precision=precision).under(str(name))

@@ -19,6 +19,7 @@ import textseq
 from textseq.checkpoints.checkpoint import read_tensors, set_info
 from textseq.checkpoints.model_info import read_info
 from textseq.checkpoints.registry import newest
+from textseq.config.tokenizer import TokenizerName
 from textseq.config.training import TrainingConfig
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData
@@ -334,6 +335,7 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     assert len(found) == 3
     for label, probability in found:
         assert label in ("good", "bad") and 0.5 <= float(probability) <= 1
+    assert len(command("classify", "", "--model", "mine")[1].splitlines()) == 1, "an empty text is a text"
     code, out, err = command("classify", "--model", "mine", "--json", stdin=b"lovely\n")
     record = json.loads(out)
     assert record["label"] == found[0][0]
@@ -497,6 +499,19 @@ def test_a_classifier_begins_with_the_stack_and_the_tokens_of_a_language_model(w
         textseq.train_classifier(
             labelled=[reviews], model=replace(config, bidirectional=True), init_from="novel", name="x"
         )
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "byte"])
+def test_a_classifier_begins_with_a_language_model_of_letters(tokenizer: TokenizerName, reviews: Path) -> None:
+    textseq.train(
+        texts=["the lovely film is an awful story of time. " * 40],
+        model=LanguageModelConfig(hidden_size=8),
+        data=DataConfig(tokenizer=tokenizer, batch_size=2, window=16),
+        training=TrainingConfig(max_steps=1, max_epochs=None),
+        name="letters",
+    )
+    new = textseq.train_classifier(labelled=[reviews], training=QUICK, init_from="letters", name="from-letters")
+    assert new.info.data["tokenizer"] == tokenizer
 
 
 def test_a_second_direction_begins_anew_beside_that_of_a_language_model(reviews: Path, tmp_path: Path) -> None:

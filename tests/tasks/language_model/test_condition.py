@@ -226,6 +226,7 @@ def test_conditions_as_numbers() -> None:
         ({"anna": "1"}, "at least 0, got anna='1'"),
         ({"anna": float("nan")}, "at least 0"),
         ("anna=0", "above 0"),
+        ("anna=1,bert=1,anna=2", "one share of each label"),
         ([1, 2, 3], "expected a label"),
     ],
 )

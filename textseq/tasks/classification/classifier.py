@@ -34,7 +34,7 @@ from textseq.tasks.classification.config import ClassifierConfig, ExplanationMet
 from textseq.tasks.classification.explain import Explanation, contributions
 from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
-from textseq.tasks.label_predictor import BUFFER, LabelPredictor, labelled_info, row_blocks, text_blocks
+from textseq.tasks.label_predictor import BUFFER, LabelPredictor, labelled_info, note_unseen, row_blocks, text_blocks
 from textseq.tasks.predictor import batches_by_length, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
@@ -273,6 +273,9 @@ class Classifier(LabelPredictor[LabelledDataset]):
         """
         if dataset.label_sets and self.threshold is None:
             raise TextseqError(f"expected a model of several labels for '{dataset.name}', got one that gives a label")
+        where = f"{split} split of '{dataset.name}'"
+        if self.threshold is None and not {*self.labels} & {*dataset.labels}:
+            note_unseen("label", dataset.labels, self.labels, where)  # fail before the work
         rows, truth = {}, []
         for turn, block in row_blocks(dataset.examples(split), progress):
             if process_group.turn(turn):
@@ -281,7 +284,6 @@ class Classifier(LabelPredictor[LabelledDataset]):
         log_p = torch.cat([torch.zeros(0, len(self.labels)), *process_group.collect(rows)]).numpy()
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         setup += f"|precision:{self.precision}" if self.precision != "float32" else ""
-        where = f"{split} split of '{dataset.name}'"
         if self.threshold is None:
             labels, targets = self.with_unseen("label", truth, where)
             return measure_labels(log_p, targets, labels, setup=setup)

@@ -113,8 +113,10 @@ def condition_numbers(given: Conditioned, labels: Sequence[str], vector_size: in
     elif given in labels or "=" not in given:
         shares = {given: 1.0}
     else:
-        pairs = (part.rpartition("=") for part in given.split(","))
+        pairs = [part.rpartition("=") for part in given.split(",")]
         shares = {label.strip(): _number(share, given) for label, _, share in pairs}
+        if len(shares) < len(pairs):
+            raise TextseqError(f"condition: expected one share of each label, got '{given}'; name each once")
     numbers = torch.zeros(len(labels))
     for label, share in shares.items():
         if label not in labels:

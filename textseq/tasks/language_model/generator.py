@@ -130,6 +130,11 @@ class TextGenerator(Predictor[DocumentSet]):
         """One step of the model for decoding. Built on first use: it holds a table with a row per token."""
         return self._reader.stepper(self.precision)
 
+    @property
+    def condition(self) -> Conditioned | None:
+        """What it reads and writes under unless another is given; see ``under``."""
+        return self._default
+
     def under(self, condition: Conditioned) -> Self:
         """The same generator, which reads and writes under a condition unless another is given.
 
@@ -343,7 +348,7 @@ class TextGenerator(Predictor[DocumentSet]):
             >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
         """
         if self.precision != "float32":
-            raise TextseqError(f"evaluate: expected a model in float32, got {self.precision}; load it in float32")
+            raise TextseqError(f"evaluate: expected a model in float32, got {self.precision}; leave out the precision")
         kept = {} if self._cache is None else {n: v for n, v in self._cache.to_dict().items() if n.startswith("cache")}
         settings = {"window": window, "streams": streams, **kept, **adaptation}
         config = LanguageEvaluationConfig.from_dict(settings, where="evaluate")

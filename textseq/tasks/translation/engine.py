@@ -39,7 +39,7 @@ from textseq.tasks.translation.processing import (
 from textseq.tasks.translation.search import SourceBatch, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import BYTES
-from textseq.tokenizers.source_style import SourceStyle
+from textseq.tokenizers.source_style import WORD, SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 
 BUFFER = 512
@@ -47,8 +47,8 @@ BUFFER = 512
 and an interruption loses more of them."""
 
 FAR_MORE_LIKELY = 3.0
-"""Nats by which well-known names in the place of rare ones must make a translation more likely. With less, more words
-that the model translates rightly ("Romania") would be copied too."""
+"""Nats by which well-known names in the place of rare ones must make a translation more likely; none for names that
+training always copies. With less, more words that the model translates rightly ("Romania") would be copied too."""
 
 REMAINS = 0.5
 """Share of the nats that may remain then; more have other reasons than the names."""
@@ -228,10 +228,14 @@ class TranslationEngine:
             others = self._likeliest([batch[n] for n in rare], [results[n][0] for n in rare])
             for n, sentence, result in zip(rare, others, self._decoded(others, request), strict=True):
                 before, after = (best.log_p(request.config.length_penalty) for best, _ in (results[n], result))
-                likely = after > max(before + FAR_MORE_LIKELY, REMAINS * before)
-                if likely and sentence.copied_once(result[1][0].text):
+                needed = before if self._surely(sentence) else max(before + FAR_MORE_LIKELY, REMAINS * before)
+                if after > needed and sentence.copied_once(result[1][0].text):
                     results[n] = result
         return [translations for _, translations in results]
+
+    def _surely(self, sentence: Sentence) -> bool:
+        """Whether training always copies the names that others stand for in a sentence."""
+        return self._style.copied.issuperset(part for name in sentence.codes.values() for part in WORD.findall(name))
 
     def _likeliest(self, batch: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Sentence]:
         """For each sentence the alternative that makes its best hypothesis most likely: a person or a town, say."""
