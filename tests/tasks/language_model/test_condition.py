@@ -357,6 +357,8 @@ def test_a_vector_becomes_a_text(empty_home: Path) -> None:
     ]
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     writer = trained(labelled="rows.jsonl", condition="vector")
+    given = writer.evaluation_source(TextData(labelled=("rows.jsonl",)))
+    assert isinstance(given, TextData) and given.condition == "vector"
     assert (writer.info.labels, writer.info.vector_size) == ((), 2)
     texts = [writer.generate(condition=[x, 1], max_new_tokens=12, temperature=0).strip() for x in (-0.8, 0.8)]
     assert [set(text) for text in texts] == [set("zw"), set("xy")]

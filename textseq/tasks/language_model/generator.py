@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from shlex import quote
@@ -18,6 +19,7 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, result_table
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
+from textseq.data.sources import DataSource, TextData
 from textseq.data.token_files import DocumentSet
 from textseq.decoding.texts import TextDecoder
 from textseq.errors import TextseqError
@@ -129,6 +131,12 @@ class TextGenerator(Predictor[DocumentSet]):
     def step(self) -> Step:
         """One step of the model for decoding. Built on first use: it holds a table with a row per token."""
         return self._reader.stepper(self.precision)
+
+    def evaluation_source(self, source: DataSource) -> DataSource:
+        """With vectors as conditions, if the model has such."""
+        if self.info.vector_size and isinstance(source, TextData) and source.labelled and source.condition == "auto":
+            return replace(source, condition="vector")
+        return source
 
     @property
     def condition(self) -> Conditioned | None:
