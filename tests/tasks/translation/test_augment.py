@@ -163,3 +163,12 @@ def test_a_run_keeps_its_ways_and_resumes_to_the_same_weights(tmp_path: Path, mo
     assert weights[0] == weights[1]
     config = json.loads(next((tmp_path / "runs" / "whole").glob("last-*/config.json")).read_text(encoding="utf-8"))
     assert config["data"]["augment"] == list(WAYS) and config["data"]["augment_rate"] == 0.5
+
+
+def test_a_way_that_is_named_twice_has_two_chances() -> None:
+    shares = []
+    for ways in (("lower",), ("lower",) * 4):
+        made = batches(ways, rate=0.2)
+        changed = [sum(source.islower() for source, _ in epoch(*made, number)) for number in range(20)]
+        shares.append(sum(changed) / 20 / len(PAIRS))
+    assert shares == pytest.approx([0.2, 1 - 0.8**4], abs=0.08)

@@ -36,7 +36,7 @@ class PairConfig(TokenizerConfig):
     (misspell); names and numbers that are the same on both sides are exchanged for others on both sides (exchange). In
     training only."""
     augment_rate: float = ranged(0.1, above=0, at_most=1, not_with=("augment", ((),)))
-    """Share of the pairs that each way of --augment changes."""
+    """Share of the pairs that each way of --augment changes. A way that is named twice has two chances."""
     batch_size: int | Literal["auto"] = ranged(80, at_least=1, only_with=("batch_tokens", (None,)))
     """Batch size N, sentence pairs of similar length. auto: the largest that fits the device, as long as doubling it
     makes training faster; the number is saved with the run."""
