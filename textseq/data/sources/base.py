@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from textseq.config.base import Settings, ranged
+from textseq.config.base import Settings, flag_of, ranged
 from textseq.data.dataset import Dataset, ReadOptions
 from textseq.data.readers.exported import HUB, absolute, title_of
 from textseq.data.readers.row_errors import OnError
@@ -29,6 +29,15 @@ class DataSource(Settings):
     """Encoding of your own files."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
     """Share of your own files that is kept for validation."""
+
+    def __post_init__(self) -> None:
+        """Check the settings; a TextseqError for an empty name of a file, which would mean the current folder."""
+        super().__post_init__()
+        for name in self._path_fields():
+            if "" in getattr(self, name):
+                raise TextseqError(
+                    f"{flag_of(name)}: expected a file or folder, got an empty name; name one, or leave the flag out"
+                )
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -54,15 +63,17 @@ class DataSource(Settings):
 
     def resolved(self) -> Self:
         """A copy with absolute paths, which hold wherever the run is resumed from."""
-        names = (self.own_files, f"validation_{self.own_files}", "labelled")
-        paths: dict[str, Any] = {
-            name: tuple(map(_absolute, getattr(self, name))) for name in names if hasattr(self, name)
-        }
+        paths: dict[str, Any] = {name: tuple(map(_absolute, getattr(self, name))) for name in self._path_fields()}
         return replace(self, **paths)
 
     def default_name(self, dataset: Dataset) -> str:
         """The run's name unless one is given: the corpus's, or the first file's up to its first dot."""
         return title_of(self.files[0]).split(".")[0] if self.files else dataset.name
+
+    def _path_fields(self) -> list[str]:
+        """The fields that name files and folders."""
+        names = (self.own_files, f"validation_{self.own_files}", "labelled")
+        return [name for name in names if hasattr(self, name)]
 
     def _check(self) -> None:
         """Raise a TextseqError unless exactly one of a corpus and one's own files is named."""
