@@ -307,8 +307,10 @@ def test_ones_own_texts_are_parted(tmp_path: Path) -> None:
     assert list(corpus.documents("validation")) == [(text,) for text, _ in validation]
     assert own_labelled([path], validation=0).splits == ("train",)
     assert own_labelled([path], validation=0.2).fingerprint != corpus.fingerprint == own_labelled([path]).fingerprint
-    held_out = write(tmp_path / "held.tsv", EXAMPLES[:5])
-    assert list(own_labelled([path], validation_paths=[held_out]).examples("validation")) == EXAMPLES[:5]
+    held_out = write(tmp_path / "held.tsv", [(EXAMPLES[0][0].upper(), "a"), ("quite new", "b")])
+    separate = own_labelled([path], validation_paths=[held_out])
+    assert list(separate.examples("validation")) == [(EXAMPLES[0][0].upper(), "a"), ("quite new", "b")]
+    assert separate.notes[-1] == "Validation texts that are also in training, which flatters: 1."
     path.write_text("label\ttext\na\tone\n", encoding="utf-8")
     with pytest.raises(TextseqError, match="has changed since it was split: expected 300 rows, got 1;"):
         list(corpus.examples("train"))

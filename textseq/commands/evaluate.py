@@ -161,7 +161,7 @@ def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
         raise TextseqError(f"{task.noun} is evaluated by one process, got {count} (torchrun); start one")
     source = predictor.evaluation_source(with_stdin(options.source(task)))
     dataset = source.open_whole(data_dir=options.data, download=options.download)
-    print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset))])
+    print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset, source))])
     split = options.split or default_split(dataset.splits)
     shown = showing_counts(write_line, show=environment().leads)
     with shown, counting(f"{predictor.unit} of {dataset.name} measured") as progress:

@@ -267,9 +267,12 @@ def own_labelled(
     )
     counts: Counter[str] = Counter()
     sets: set[str] = set()
+    trained_on: set[bytes] = set()
 
     def counted(examples: Iterator[Example]) -> Iterator[Example]:
         for text, label in examples:
+            if held_out:
+                trained_on.add(text_key(text))
             if separator is not None:
                 counts.update(split_labels(label))
                 sets.add(label)
@@ -280,7 +283,13 @@ def own_labelled(
 
     split_of = split_by_hash(counted(survey.rows(training, "train")), [1 - survey.validation, survey.validation])
     labels = tuple(sorted(counts, key=_by_number))
-    held_out_labels = {label for _, label in survey.rows(held_out, "validation")} if held_out else set()
+    held_out_labels: set[str] = set()
+    leaked = 0
+    for text, label in survey.rows(held_out, "validation") if held_out else ():
+        held_out_labels.add(label)
+        leaked += text_key(text) in trained_on
+    if leaked:
+        notes.append(f"Validation texts that are also in training, which flatters: {leaked:,}.")
     if vectors:
         named = survey.result(paths, training, held_out, split_of, LABELLED_VERSION)
         return LabelledDataset(**named, labels=tuple(sorted({*labels, *held_out_labels})), notes=tuple(notes))

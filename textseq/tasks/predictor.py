@@ -97,9 +97,15 @@ class Predictor(ABC, Generic[Dataset]):
         """The data source with what the model knows of it, for ``evaluate``."""
         return source
 
-    def warnings(self, dataset: Dataset) -> list[str]:
+    def warnings(self, dataset: Dataset, source: DataSource) -> list[str]:
         """What a user should know of an evaluation on a dataset; a sentence each, without its subject, the model."""
-        return []
+        lists = [self.info.source.get(name) for name in (source.own_files, "labelled")]
+        trained_on = {path for paths in lists if isinstance(paths, list | tuple) for path in paths}
+        return [
+            f"was trained on {path}: metrics on it say little about new texts"
+            for path in source.resolved().files
+            if path in trained_on
+        ]
 
     @property
     def has_confusion(self) -> bool:

@@ -376,8 +376,10 @@ def test_a_classifier_remembers_the_columns_of_its_table(
     textseq.load("mine").save("given")
     mine, given = (command("evaluate", "--labelled", table, "--model", name)[1] for name in ("mine", "given"))
     assert mine == given != asked[0]
+    said = command("evaluate", "--labelled", table, "--model", "mine")[2]
+    assert f"was trained on {table}: metrics on it say little about new texts" in said
     code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine")  # has other columns
-    assert code == 0 and "accuracy" in out, err
+    assert code == 0 and "accuracy" in out and "was trained on" not in err, err
     code, out, err = command("evaluate", "--labelled", reviews, "--model", "mine", "--plot-confusion", "c.png")
     assert code == 0, err
     assert out.startswith("accuracy ") and "labels:2" in out and "true/pred." in out

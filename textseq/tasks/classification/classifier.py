@@ -246,10 +246,10 @@ class Classifier(LabelPredictor[LabelledDataset]):
             label_separator=str(separator or source.label_separator),
         )
 
-    def warnings(self, dataset: LabelledDataset) -> list[str]:
+    def warnings(self, dataset: LabelledDataset, source: DataSource) -> list[str]:
         """A warning if the model was trained on texts of the dataset."""
         corpus = leak(self.info, dataset)
-        return [] if corpus is None else [leak_warning(corpus, dataset)]
+        return super().warnings(dataset, source) + ([] if corpus is None else [leak_warning(corpus, dataset)])
 
     def evaluate(
         self,
