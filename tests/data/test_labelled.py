@@ -321,7 +321,11 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     for examples, told in (
         ([], "no texts in"),
         ([("x", "a"), ("y", "a")], "expected at least 2 labels, got only 'a' in"),
-        ([("x", "a"), ("y", "b")], "too few texts in .* to keep some for validation"),
+        ([("x", "a"), ("y", "b")], r"too few texts in .* to keep some for validation \(2\); give"),
+        (
+            [("x", "a"), ("y", "b"), ("Y!", "b")],
+            r"for validation \(3, but only 2 without those that differ in case and",
+        ),
     ):
         with pytest.raises(TextseqError, match=told):
             own_labelled([write(path, examples)])

@@ -237,6 +237,8 @@ class Survey(Generic[Checked]):
         held_out: Sequence[RowFile[Checked]],
         split_of: bytes,
         version: int,
+        *,
+        key: Callable[[Checked], object] | None = None,
     ) -> _OwnRows[Checked]:
         """The fields of the dataset, once all rows are read.
 
@@ -246,6 +248,7 @@ class Survey(Generic[Checked]):
             held_out: separate files for validation, if any.
             split_of: the split number of each row of ``training``, 1 for validation.
             version: of the splits and rows, for the fingerprint.
+            key: equal for rows that are kept in one split as they differ in case and punctuation only, for the error.
 
         Raises:
             TextseqError: there are too few rows to keep some for validation.
@@ -255,8 +258,11 @@ class Survey(Generic[Checked]):
             contents["validation"] = ConcatDataset(tuple(held_out))
         elif self.validation:
             if len(set(split_of)) < 2:
+                count = f"{len(split_of)}"
+                if key is not None and (different := len(set(map(key, whole)))) < len(split_of):
+                    count += f", but only {different} without those that differ in case and punctuation at most"
                 raise TextseqError(
-                    f"too few {self.unit} in {names_of(training)} to keep some for validation ({len(split_of)}); give "
+                    f"too few {self.unit} in {names_of(training)} to keep some for validation ({count}); give "
                     "separate validation files, or --validation 0"
                 )
             self.digests["validation"].update(split_of)

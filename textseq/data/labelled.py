@@ -291,7 +291,7 @@ def own_labelled(
     if leaked:
         notes.append(f"Validation texts that are also in training, which flatters: {leaked:,}.")
     if vectors:
-        named = survey.result(paths, training, held_out, split_of, LABELLED_VERSION)
+        named = survey.result(paths, training, held_out, split_of, LABELLED_VERSION, key=_key)
         return LabelledDataset(**named, labels=tuple(sorted({*labels, *held_out_labels})), notes=tuple(notes))
     if fewest_labels > 1 and MANY_LABELS < len(labels) > len(split_of) / 2:
         raise TextseqError(
@@ -305,11 +305,16 @@ def own_labelled(
         held_out_labels = {label for joined in held_out_labels for label in split_labels(joined)}
     check_labels(labels, held_out_labels, fewest_labels, training, kind="label", remedy=remedy)
     return LabelledDataset(
-        **survey.result(paths, training, held_out, split_of, LABELLED_VERSION),
+        **survey.result(paths, training, held_out, split_of, LABELLED_VERSION, key=_key),
         labels=labels,
         label_sets=tuple(sorted(sets)),
         notes=tuple(notes),
     )
+
+
+def _key(example: Example) -> bytes:
+    """``text_key`` of an example's text."""
+    return text_key(example[0])
 
 
 def _by_number(label: str) -> tuple[float, str]:

@@ -94,13 +94,17 @@ def test_columns_are_known_by_their_names_or_named(write: Write) -> None:
     ):
         with pytest.raises(TextseqError, match=told):
             opened(path, columns)
-    with pytest.raises(TextseqError, match=r"has the columns 'a', 'b'; say with --text-column which is meant"):
+    told = r"has the columns 'a', 'b'; say with --text-column which is meant"
+    with pytest.raises(TextseqError, match=f"{told}; if they are a row of data, add a line with the names of"):
         opened(write("b.csv", "a,b\n1,2\n"))
+    with pytest.raises(TextseqError, match=f"{told}$"):
+        opened(write("b.jsonl", '{"a": "1", "b": "2"}\n'))
     for empty in ("", "\n", ","):
         with pytest.raises(TextseqError, match="begins without a header; the first line must name the columns"):
             opened(write("c.csv", empty))
-    with pytest.raises(TextseqError, match="holds no JSON object"):
-        opened(write("d.jsonl", "\n"))
+    for empty in ("\n", '[\n  {\n    "text": "x"\n  }\n]\n'):
+        with pytest.raises(TextseqError, match=r"holds no JSON object on any line; .*name it \.json if it is a list"):
+            opened(write("d.jsonl", empty))
 
 
 def test_labels_of_json_may_be_numbers(write: Write) -> None:
@@ -142,7 +146,12 @@ def test_labels_of_json_may_be_numbers(write: Write) -> None:
         ),
         ("a.jsonl", '{"text": "fine", "label": "a"}\n{"text": 1, "label": "a"}\n', "'text' that is no string", "unr"),
         ("a.jsonl", '{"text": "fine", "label": "a"}\n{"text": "x"}\n', "without the key 'label' (line 2)", "unr"),
-        ("a.jsonl", '{"text": "fine", "label": "a"}\n{"text": "x", "label": []}\n', "that is no string or n", "unr"),
+        (
+            "a.jsonl",
+            '{"text": "fine", "label": "a"}\n{"text": "x", "label": []}\n',
+            "with a list in 'label', which a classifier reads with --multi-label",
+            "unr",
+        ),
     ],
 )
 def test_a_faulty_row_is_refused_or_left_out(

@@ -75,6 +75,8 @@ def find_column(document: Document, names: Sequence[str], asked: str | None, kno
         shown = ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
         tabs = len(names) == 1 and "\t" in names[0]
         remedy = "name it .tsv if the columns are separated by tabs" if tabs else f"say with {flag} which is meant"
+        if ENDINGS[ending_of(document.path)] != "json-lines" and not tabs:
+            remedy += "; if they are a row of data, add a line with the names of the columns before it"
         raise TextseqError(f"{document.name} has the columns {shown}; {remedy}")
     if (count := names.count(column)) > 1:
         raise TextseqError(f"{document.name} has {count} columns called '{column}'; give each its own name")
@@ -93,7 +95,10 @@ def column_names(document: Document, layout: str) -> list[str]:
         for line in document.lines():
             if (fields := fields_of(line)) is not None:
                 return list(fields)
-        raise TextseqError(f"{document.name} holds no JSON object on any line; it is empty, or in another format")
+        raise TextseqError(
+            f"{document.name} holds no JSON object on any line; it is empty, or in another format (name it .json if it "
+            "is a list, or an object of several lines)"
+        )
     _, header = next(records(document, layout), (1, []))
     if not any(map(str.strip, header)):
         raise TextseqError(f"{document.name} begins without a header; the first line must name the columns")
@@ -196,6 +201,11 @@ def json_rows(
             yield number, NO_OBJECT
         elif isinstance(first := _string(fields, keys[0]), RowError):
             yield number, first
+        elif numbers and not lists and isinstance(fields.get(keys[1]), list):
+            yield (
+                number,
+                RowError("unreadable", f"with a list in '{keys[1]}', which a classifier reads with --multi-label"),
+            )
         elif isinstance(second := _string(fields, keys[1], numbers, lists), RowError):
             yield number, second
         else:
