@@ -234,6 +234,9 @@ def test_the_list_of_corpora_marks_what_is_here(
         (here / file.path).touch()
     lines = command("train", "--list-corpora", "--data", here)[1].splitlines()
     marked = [line.split()[1] for line in lines if line.startswith("* ")]
+    for named in ([], ["austen"]):
+        records = map(json.loads, command("train", *named, "--list-corpora", "--json", "--data", here)[1].splitlines())
+        assert [record["on_disk"] for record in records if record["name"] == "austen"] == [True]
     assert marked == ["austen", "phrases-en-fr", "praise-and-blame"], "phrase books come with textseq"
 
 

@@ -42,8 +42,10 @@ def _corpora(options: Train) -> Listing:
     """The corpora in a table for each task; all about the one that is named."""
     recipes = list_corpora()
     if options.corpus is not None:
-        if named := [_described(recipe) for recipe in recipes if recipe.name == options.corpus]:
-            return named
+        for recipe in recipes:
+            if recipe.name == options.corpus:
+                described, record = _described(recipe)
+                return [(described, {**record, "on_disk": on_disk(recipe, data_dir=options.data)})]
         raise unknown("corpus", options.corpus, [recipe.name for recipe in recipes])
     width = max(len(recipe.name) for recipe in recipes)
     rows: list[tuple[str, Mapping[str, object]]] = []
