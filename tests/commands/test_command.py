@@ -133,6 +133,7 @@ def test_stdin_is_decoded_as_a_file_is(command: Command, trained: Path, text: Pa
         (b"caf\xe9", "stdin is not utf-8 text: byte 0xe9 at offset 3; set --encoding"),
         (TEXT.encode("utf-16-le"), "stdin is not utf-8 text but seems to be UTF-16: set --encoding utf-16-le"),
         (b"%PDF-1.4", "stdin is a file of the format pdf, not text"),
+        (b"", "--text -: expected a text on stdin, got none; check the command before the pipe"),
     ):
         refused(command("train", "--text", "-", *TINY, stdin=data), message)
     refused(command("train", "--text", "-", "--encoding", "hex", *TINY, stdin=b"x"), "unknown encoding 'hex'")

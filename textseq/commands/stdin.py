@@ -25,7 +25,7 @@ def with_stdin(source: DataSource) -> DataSource:
     """The data source with the text of stdin, which is kept in the cache, in place of the file "-".
 
     Raises:
-        TextseqError: other files are named too, or stdin is closed or not text.
+        TextseqError: other files are named too, or stdin is closed, empty or not text.
     """
     if not isinstance(source, TextData) or "-" not in source.text:
         return source
@@ -33,4 +33,6 @@ def with_stdin(source: DataSource) -> DataSource:
         raise TextseqError("--text -: expected stdin alone, got other files too; leave them out")
     check_encoding(source.encoding)
     text = "".join(decoded(io.BytesIO(read_stdin("--text")), "stdin", source.encoding))
+    if not text:
+        raise TextseqError("--text -: expected a text on stdin, got none; check the command before the pipe")
     return replace(source, text=text_files([text]), encoding="utf-8")

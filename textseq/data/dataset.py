@@ -17,7 +17,7 @@ from textseq.data.readers.row_errors import OnError, RowFile, kinds_to_drop
 from textseq.data.splits import ConcatDataset, Subset
 from textseq.errors import TextseqError, unknown
 from textseq.io.counting import counted
-from textseq.io.documents import Document
+from textseq.io.documents import Document, shown_name
 
 SPLITS = ("train", "validation", "test")
 
@@ -267,9 +267,10 @@ class Survey(Generic[Checked]):
                 )
             self.digests["validation"].update(split_of)
             contents = {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}
+        names = [Path(shown_name(path)).name for path in paths]
         return {
-            "name": " and ".join(path.name for path in paths),
-            "title": ", ".join(path.name for path in paths),
+            "name": " and ".join(names),
+            "title": ", ".join(names),
             "purpose": f"your own {self.unit}",
             "encoding": self.encoding,
             "contents": contents,

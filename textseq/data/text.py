@@ -30,7 +30,7 @@ from textseq.data.dataset import (
 )
 from textseq.data.rows import Example
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import Document, NotText, reading
+from textseq.io.documents import Document, NotText, reading, shown_name
 from textseq.io.files import sha256
 
 # Endings that are never text; other binary files are recognized by their content.
@@ -244,18 +244,23 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
             if named:
                 raise
             skipped.append(file)
-    where = ", ".join(map(str, paths))
+    where = ", ".join(map(shown_name, paths))
     if not lengths:
         raise TextseqError(f"no text in '{where}': all files are empty or not {encoding} text; name other files")
     notes: tuple[str, ...] = ()
     if returns:
-        several = f" {len(returns)} files (the first is {returns[0]})" if len(returns) > 1 else f" {returns[0]}"
+        several = (
+            f" {len(returns)} files (the first is {shown_name(returns[0])})"
+            if len(returns) > 1
+            else f" {shown_name(returns[0])}"
+        )
         notes = (f"Line ends CRLF or CR in{several}: they are read as LF, unless --normalization none asks not to.",)
     if skipped:
         notes += (f"Skipped files that are not {encoding} text: {len(skipped)} (the first is {skipped[0]}).",)
+    names = [Path(shown_name(path)).name for path in paths]
     return TextDataset(
-        name=paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
-        title=", ".join(path.name for path in paths),
+        name=names[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
+        title=", ".join(names),
         purpose="your own text",
         encoding=encoding,
         notes=notes,

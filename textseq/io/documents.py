@@ -40,6 +40,9 @@ COMPRESSED = {"gzip": "gz", "bzip2": "bz2", "xz": "xz", "zstd": "zst", "zip": "z
 LITERAL = re.compile(r"\.literal-[0-9a-f]{16}\b")
 """In the name of a file that textseq wrote, or of its folder: it is UTF-8, and all of it is data."""
 
+MADE = re.compile(r"(.+)\.(?:rows-[0-9a-f]{16}\.jsonl|literal-[0-9a-f]{16}\.txt)")
+"""The name of a file that textseq wrote from the rows of another, whose name comes first."""
+
 ZIP_FORMATS = {b"word/": "docx", b"epub+zip": "epub", b"xl/": "xlsx", b"ppt/": "pptx", b"opendocument": "odt"}
 """Formats that are ZIP archives, by what their beginning contains."""
 
@@ -61,7 +64,12 @@ class Document:
     @property
     def name(self) -> str:
         """The name in errors."""
-        return f"{self.path}/{self.member}" if self.member else str(self.path)
+        return f"{self.path}/{self.member}" if self.member else shown_name(self.path)
+
+    @property
+    def line_unit(self) -> str:
+        """What a line is to the user, in errors: a line, or a row of the file that it was made from (see ``MADE``)."""
+        return "row" if MADE.fullmatch(self.path.name) else "line"
 
     @property
     def literal(self) -> bool:
@@ -137,6 +145,12 @@ class Document:
             raise TextseqError(f"cannot read {self.name}: {error}; decompress it first") from error
         except UnicodeDecodeError as error:  # its name in the archive is not the UTF-8 it claims to be
             raise _damaged(self.name, error) from error
+
+
+def shown_name(path: Path) -> str:
+    """The name of a file in errors: its path or, if textseq made it, the name of the file it was made from."""
+    made = MADE.fullmatch(path.name)
+    return made[1] if made else str(path)
 
 
 class NotText(TextseqError):

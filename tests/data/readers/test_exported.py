@@ -85,7 +85,7 @@ def test_a_split_of_a_dataset_is_named() -> None:
 
 def test_a_class_of_minus_one_is_no_label() -> None:
     name = saved_dataset([{"text": "unknown", "label": -1}, {"text": "good", "label": 1}, {"text": "fine", "label": 1}])
-    with pytest.raises(TextseqError, match=r"1 of 3 lines with a 'label' that is no string or number"):
+    with pytest.raises(TextseqError, match=r"^saved: 1 of 3 rows with a 'label' that is no string or number"):
         LabelledData(labelled=(name,), validation=0).open()
 
 
@@ -154,7 +154,7 @@ def unreachable(*names: object) -> None:
                               "item 1; correct it"),
         ("t.json", b'{"text": "a"}', "got something else as item 1"),
         ("t.json", b"{", "got something else as item 1"),
-        ("t.json", b"", "is empty, or in another format"),
+        ("t.json", b"", "t.json has no rows; name another"),
         ("t.parquet", b"PAR1 damaged", "t.parquet is no Parquet file, or damaged ("),
         ("none.parquet", b"", "expected a file, got none at none.parquet; correct the path"),
         ("hf://no/such-dataset", b"", "cannot load hf://no/such-dataset ("),
@@ -194,3 +194,24 @@ def test_a_dataset_given_bare_is_answered_with_the_flags(empty_home: Path) -> No
 
     with pytest.raises(TextseqError, match="--labelled hf://imdb"):
         Named(["hf://imdb"])
+
+
+@pytest.mark.parametrize("form", [parquet, as_json(json.dumps(TABLE, indent=1).replace('"neg"', "null"))])
+def test_errors_and_notes_name_the_file_of_the_user(form: Callable[[list[dict[str, object]]], str]) -> None:
+    rows: list[dict[str, object]] = [{**row, "label": None if row["label"] == "neg" else row["label"]} for row in TABLE]
+    name = form(rows)
+    told = rf"^{name}: 1 of 3 rows with a 'label' that is no string or number \(row 2\); correct them"
+    with pytest.raises(TextseqError, match=told):
+        LabelledData(labelled=(name,)).open()
+    dataset = LabelledData(labelled=(name,), unreadable="drop", validation=0).open_whole()
+    assert dataset.name == dataset.title == name
+    assert dataset.notes[0] == f"Reading texts from column 'text' of {name}, labels from 'label'."
+    with pytest.raises(
+        TextseqError, match=rf"^{name}: 3 of 3 rows without the key 'source' \(rows 1, 2, 3\); row 1 has"
+    ):
+        PairData(pairs=(name,)).open()
+
+
+def test_texts_that_are_empty_name_the_file_of_the_user() -> None:
+    with pytest.raises(TextseqError, match=r"^no text in 't\.parquet': all files are empty"):
+        TextData(text=(parquet([{"text": None}, {"text": None}]),)).open()

@@ -49,7 +49,7 @@ def row_file(name: str) -> Path:
     """
     if not name.startswith(HUB) and ending_of(Path(name)) not in EXPORTED:
         return Path(name)
-    return _kept(name, ".jsonl", lambda rows: (json.dumps(fields, default=str) for fields in rows))
+    return _kept(name, ".jsonl", lambda rows: (json.dumps(fields, default=str) for fields in rows), mark="rows-")
 
 
 def text_file(name: str) -> Path:
@@ -82,8 +82,11 @@ def absolute(name: str) -> str:
     return f"{HUB}{Path(place).absolute()}{name[len(HUB) + len(place) :]}" if Path(place).is_dir() else name
 
 
-def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]], mark: str = "") -> Path:
-    """The file in the cache with the lines that are made of a table's rows; its name has ``mark`` before the hash."""
+def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]], mark: str) -> Path:
+    """The file in the cache with the lines that are made of a table's rows.
+
+    Its name has ``mark`` before the hash, so that errors give the table's name (see ``documents.MADE``).
+    """
     key, rows = _rows(name)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = cache_folder() / "data" / f"{title_of(name)}.{mark}{digest}{ending}"

@@ -65,6 +65,11 @@ class LabelledFile(RowFile[Example]):
         """The name in errors."""
         return self.document.name
 
+    @property
+    def place(self) -> str:
+        """What the numbers of rows count, in errors."""
+        return self.document.line_unit
+
     def cells(self) -> Iterator[Columns]:
         """The line number of each row, and its text and label, unchecked; the other columns are not read."""
         if self.layout == "json-lines":
@@ -231,10 +236,10 @@ def read_own_file(
     usual, flag = (VECTOR_COLUMNS, "--vector-column") if vectors else (LABEL_COLUMNS, "--label-column")
     label = find_column(document, names, columns[1], usual, flag)
     if text == label:
-        raise TextseqError(f"text and label must be two columns of {path}, got '{text}' for both")
+        raise TextseqError(f"text and label must be two columns of {document.name}, got '{text}' for both")
     if columns == (None, None) or not {*columns} <= {text, label, None}:
         kind = "vectors" if vectors else "labels"
-        notes.append(f"Reading texts from column '{text}' of {path}, {kind} from '{label}'.")
+        notes.append(f"Reading texts from column '{text}' of {document.name}, {kind} from '{label}'.")
     return LabelledFile(document, layout, (text, label), longest, drop, separator, vectors)
 
 
@@ -266,7 +271,9 @@ class Texts:
                 text = "" if isinstance(row, RowError) else row[0]
                 error = row if isinstance(row, RowError) else not_text(text, self.file.document.encoding)
                 if error is not None and error.kind not in ("empty", "no row"):
-                    raise TextseqError(f"{self.file.name}: line {number} is one {error.message}; correct it")
+                    raise TextseqError(
+                        f"{self.file.name}: {self.file.place} {number} is one {error.message}; correct it"
+                    )
                 yield text
         except TextseqError as error:
             self.error = error

@@ -18,7 +18,7 @@ from textseq.data.readers.tables import EMPTY, ending_of, fields_of, json_rows, 
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
 from textseq.io.compression import plain_name
-from textseq.io.documents import Document
+from textseq.io.documents import Document, shown_name
 
 Columns = tuple[int, int] | tuple[str, str]
 
@@ -92,6 +92,11 @@ class PairFile(RowFile[Pair]):
         """The name in errors."""
         return " and ".join(document.name for document in self.documents)
 
+    @property
+    def place(self) -> str:
+        """What the numbers of rows count, in errors."""
+        return self.documents[0].line_unit
+
     def rows(self) -> Iterator[tuple[int, Pair | RowError]]:
         """The number of each line that should hold a pair, from 1, and the pair or its error."""
         for number, row in self._cells():
@@ -133,7 +138,8 @@ class PairFile(RowFile[Pair]):
         keys = ", ".join(map(repr, [*fields][:SHOWN])) + ", ..." * (len(fields) > SHOWN)
         texts = [repr(key) for key, value in fields.items() if isinstance(value, str)]
         source, target = texts if len(texts) == 2 else ("KEY", "KEY")
-        return f"line {number} has the keys {keys}; say which with --source-column {source} --target-column {target}"
+        flags = f"--source-column {source} --target-column {target}"
+        return f"{self.place} {number} has the keys {keys}; say which with {flags}"
 
     def _checked(self, source: str, target: str) -> Pair | RowError:
         if not source or not target:
@@ -168,7 +174,7 @@ def read_own_file(
             raise TextseqError(f"no file {path}; name two aligned text files, or one .tsv, .txt or .jsonl of pairs")
     endings = [ending_of(path) for path in paths]
     layouts = [ENDINGS.get(ending, "aligned") for ending in endings]
-    names = ", ".join(map(str, paths))
+    names = ", ".join(map(shown_name, paths))
     if len(paths) == 2 and "json-lines" not in layouts and endings != [".tsv", ".tsv"]:
         layout = "aligned"
         if paths[0].samefile(paths[1]):

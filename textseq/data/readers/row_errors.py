@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 from textseq.errors import TextseqError, unknown
 
@@ -71,8 +71,6 @@ def not_text(text: str, encoding: str) -> RowError | None:
 class RowFile(ABC, Generic[Row]):
     """Rows of one's own files, read from disk each time; the base of the readers."""
 
-    unit: ClassVar[str] = "lines"
-    """What a row is, in the plural."""
     drop: frozenset[RowErrorKind]
     """The kinds of row errors whose rows are dropped."""
 
@@ -80,6 +78,16 @@ class RowFile(ABC, Generic[Row]):
     @abstractmethod
     def name(self) -> str:
         """The name in errors."""
+
+    @property
+    def place(self) -> str:
+        """What the numbers of rows count, in errors."""
+        return "line"
+
+    @property
+    def unit(self) -> str:
+        """What a row is in errors, in the plural."""
+        return f"{self.place}s"
 
     @abstractmethod
     def rows(self) -> Iterator[tuple[int, Row | RowError]]:
@@ -91,7 +99,7 @@ class RowFile(ABC, Generic[Row]):
             if not isinstance(row, RowError):
                 yield row
             elif row.kind not in (*self.drop, "no row"):
-                raise TextseqError(f"{self.name}: line {number} is one {row.message}; correct or remove it")
+                raise TextseqError(f"{self.name}: {self.place} {number} is one {row.message}; correct or remove it")
 
     def surveyed(self, notes: list[str]) -> Iterator[Row]:
         """The rows, read for the first time; row errors are raised together at the end or, if dropped, noted."""
@@ -113,9 +121,13 @@ class RowFile(ABC, Generic[Row]):
         for error, many in times.items():
             numbers = ", ".join(lines[error]) + ", ..." * (many > SHOWN)
             if error.kind == "no row":
-                skipped.append(f"Skipped in {self.name}: {error.message} ({counted(many, 'lines')}: {numbers}).")
+                skipped.append(
+                    f"Skipped in {self.name}: {error.message} ({counted(many, f'{self.place}s')}: {numbers})."
+                )
                 continue
-            reports[error] = f"{many:,} of {count:,} {self.unit} {error.message} (line{'s' * (many > 1)} {numbers})"
+            reports[error] = (
+                f"{many:,} of {count:,} {self.unit} {error.message} ({self.place}{'s' * (many > 1)} {numbers})"
+            )
             if error.kind in self.drop:
                 dropped.append(f"Dropped from {self.name}: {reports[error]}.")
             else:

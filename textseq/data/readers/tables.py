@@ -95,6 +95,8 @@ def column_names(document: Document, layout: str) -> list[str]:
         for line in document.lines():
             if (fields := fields_of(line)) is not None:
                 return list(fields)
+        if document.line_unit == "row":
+            raise TextseqError(f"{document.name} has no rows; name another")
         raise TextseqError(
             f"{document.name} holds no JSON object on any line; it is empty, or in another format (name it .json if it "
             "is a list, or an object of several lines)"

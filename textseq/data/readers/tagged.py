@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
 
 from textseq.data.readers.row_errors import COMMENT, RowError, RowErrorKind, RowFile, not_text
 from textseq.data.readers.tables import TOO_FEW, ending_of
@@ -60,8 +59,6 @@ class TaggedFile(RowFile[Tagged]):
     document has words and tags only.
     """
 
-    unit: ClassVar[str] = "sentences"
-
     document: Document
     columns: tuple[int, int]
     longest: int
@@ -79,6 +76,11 @@ class TaggedFile(RowFile[Tagged]):
     def name(self) -> str:
         """The name in errors."""
         return self.document.name
+
+    @property
+    def unit(self) -> str:
+        """What a row is in errors, in the plural."""
+        return "sentences"
 
     def rows(self) -> Iterator[tuple[int, Tagged | RowError]]:
         """The number of the line where each sentence begins, or has an error, and the sentence or the error."""
