@@ -153,7 +153,10 @@ def unreachable(*names: object) -> None:
         ("t.json", b"[1, 2]", "t.json: expected a list of JSON objects, or an object per line, got something else as "
                               "item 1; correct it"),
         ("t.json", b'{"text": "a"}', "got something else as item 1"),
-        ("t.json", b"{", "got something else as item 1"),
+        ("t.json", b"{", "t.json is no valid JSON: it ends too early, without '}'; write it again"),
+        ("t.json", b'[{"text": "a", "label": "b"},\n{"text"', "it ends too early, without ']'; write it again"),
+        ("t.json", b'[{"text": "a" "label": "b"}]', "no valid JSON: Expecting ',' delimiter: line 1 column 15"),
+        ("t.json", b'{"text": "a", "label": "b"}\n[', "got something else as item 2"),
         ("t.json", b"", "t.json has no rows; name another"),
         ("t.parquet", b"PAR1 damaged", "t.parquet is no Parquet file, or damaged ("),
         ("none.parquet", b"", "expected a file, got none at none.parquet; correct the path"),

@@ -37,6 +37,9 @@ WORDS = ("tokens", "words", "token", "word", "form")
 TAGS = ("ner_tags", "ner", "tags", "tag", "labels", "label", "pos_tags", "upos", "pos")
 """The same for their tags."""
 
+CLOSING = {"[": "]", "{": "}"}
+"""What a JSON list or object ends with."""
+
 Fields = dict[str, object]
 """The values of a row by column."""
 
@@ -122,10 +125,16 @@ def _parquet(path: Path) -> Iterator[Fields]:
 def _json(path: Path) -> Iterator[Fields]:
     """The objects of a list, of a list that is the only value of an object, of an object of lists, or one per line."""
     document = Document(path, "utf-8")
+    text = "".join(document.chunks())
     try:
-        value = json_of("".join(document.chunks()))
-    except ValueError:
+        value = json_of(text)
+    except ValueError as error:
         objects = [fields_of(line) for line in document.lines() if line.strip()]
+        closing = CLOSING.get(text.strip()[:1])
+        if closing and objects[0] is None:  # not an object per line
+            early = not text.rstrip().endswith(closing)
+            what = f"it ends too early, without '{closing}'" if early else str(error)
+            raise TextseqError(f"{path} is no valid JSON: {what}; write it again, or correct it") from error
     else:
         columns = value if isinstance(value, dict) else {"": value}
         lists = [column for column in columns.values() if isinstance(column, list)]
