@@ -79,10 +79,8 @@ def check_shape(folder: Path, saved: Settings, asked: Settings) -> None:
 
 
 def tokenizer_settings(data: Mapping[str, object]) -> Table:
-    """The tokenizer's part of the data settings of a model: those that its kind uses, if it is known."""
-    used = TOKENIZER_OPTIONS.get(str(data.get("tokenizer")))
-    names = TOKENIZER_SETTINGS if used is None else {"vocabulary", "tokenizer", *used}
-    return {name: value for name, value in data.items() if name in names}
+    """The tokenizer's part of the data settings of a model."""
+    return {name: value for name, value in data.items() if name in TOKENIZER_SETTINGS}
 
 
 def keep_tokenizer(folder: Path, kept: Table, data: SettingsT, *, flag: str = "--from") -> SettingsT:
@@ -95,7 +93,8 @@ def keep_tokenizer(folder: Path, kept: Table, data: SettingsT, *, flag: str = "-
     for name, value in kept.items():
         if asked[name] not in (value, defaults[name]):
             raise other_tokenizer(flag_of(name), folder, value, asked[name], kept_by=flag)
-    return type(data).from_dict({**asked, **kept}, where=str(folder))
+    used = {"vocabulary", "tokenizer", *TOKENIZER_OPTIONS[str({**asked, **kept}["tokenizer"])]}
+    return type(data).from_dict({**asked, **{name: kept[name] for name in used & kept.keys()}}, where=str(folder))
 
 
 def other_tokenizer(flag: str, model: object, value: object, asked: object, *, kept_by: str = "--from") -> TextseqError:
