@@ -93,7 +93,8 @@ def keep_tokenizer(folder: Path, kept: Table, data: SettingsT, *, flag: str = "-
     for name, value in kept.items():
         if asked[name] not in (value, defaults[name]):
             raise other_tokenizer(flag_of(name), folder, value, asked[name], kept_by=flag)
-    used = {"vocabulary", "tokenizer", *TOKENIZER_OPTIONS[str({**asked, **kept}["tokenizer"])]}
+    options = TOKENIZER_OPTIONS.get(str(kept.get("tokenizer")))
+    used = TOKENIZER_SETTINGS if options is None else {"vocabulary", "tokenizer", *options}
     return type(data).from_dict({**asked, **{name: kept[name] for name in used & kept.keys()}}, where=str(folder))
 
 
