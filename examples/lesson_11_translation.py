@@ -9,7 +9,8 @@
 #
 # Two translators learn to write dates in the order of ISO 8601, one to four of them in a row, and to add two numbers
 # digit by digit, from the units on, as by hand: "2 1 + 9 0" is 12 + 9. They differ in the attention only. The sums of
-# the test are not in the training.
+# the test are not in the training; they are learned last, and how many come out right after so few steps depends on the
+# seed.
 
 # %%
 import datetime
@@ -45,7 +46,7 @@ pairs = [dates(rng.randint(1, 4)) for _ in range(500 if SHORT else 12_000)] + su
 rng.shuffle(pairs)
 sources, targets = zip(*pairs, strict=True)
 training = TranslatorTrainingConfig(
-    max_steps=10 if SHORT else 1500, learning_rate=1e-2, warmup_steps=50, ema_decay=0, evaluate_every=10_000,
+    max_steps=10 if SHORT else 1500, learning_rate=5e-3, warmup_steps=50, ema_decay=0, evaluate_every=10_000,
 )  # fmt: skip
 
 
