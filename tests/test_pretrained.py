@@ -245,6 +245,20 @@ NAMES = {
 RARE = ("Siobhan", "Szczecin", "Eskişehir", "Tadeusz", "Małgorzata", "Chukwuemeka", "Jean-Baptiste")
 
 
+COMMON = {
+    "tatoeba-en-fr": {"Peter": "Peter is waiting for you in the kitchen."},
+    "tatoeba-fr-en": {"Nancy": "Nancy t'attend dans la cuisine.", "Julia": "Julia a trois ans de plus que Tom."},
+}
+
+
+@EVERY_TRANSLATOR
+def test_names_that_training_always_copies_are_copied_where_they_are_first(name: str) -> None:
+    translator = textseq.load_translator(name)
+    for person, sentence in COMMON[name].items():
+        assert person in translator.translate(sentence, num_beams=5).text
+        assert person not in translator.translate(sentence, num_beams=5, copy_names=False).text, "it needs the copying"
+
+
 @EVERY_TRANSLATOR
 def test_rare_names_are_copied_and_other_sentences_translated_as_without(name: str) -> None:
     translator = textseq.load_translator(name)
