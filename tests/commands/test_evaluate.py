@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from textseq.cli.train import main as train_main
 from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
 from textseq.tasks.registry import load_translator
@@ -92,6 +93,23 @@ def test_long_sentences_are_measured_too(command: Command) -> None:
     refused(
         command("--pairs", "long.en", "long.fr", "--model", "mine"), "with a sentence of more than 20,000 characters"
     )
+
+
+def test_a_model_that_was_trained_on_the_pairs_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
+    files, sizes = ["--pairs", "test.en", "test.fr"], "--embedding-size 8 --encoder-size 8 --hidden-size 16"
+    flags = f"--name taught --tokenizer char --validation 0 --max-steps 1 --seed 1 {sizes}".split()
+    with pytest.raises(SystemExit, match="0"):
+        train_main([*files, *flags])
+    load_translator("taught").save("copy")  # which does not say what it was trained on
+    note = f"was trained on {Path('test.en').resolve()}: metrics on it say little about new texts\n"
+    for models in (["taught"], ["copy", "--compare", "taught"], ["taught", "copy"]):
+        code, _, err = command(*files, *QUICK, "--model", *models)
+        assert code == 0 and err.count(note) == 1 and "runs/taught/" in err and "copy was" not in err, err
+    Path("other.en").write_text("one\n")
+    assert "was trained on" not in command("--pairs", "other.en", "test.fr", *QUICK, "--model", "taught")[2]
 
 
 def test_two_models_are_compared(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,17 +29,21 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
     from textseq.io.files import replacing
     from textseq.metrics.translation import bleu_by_length, compare, measure_translations
     from textseq.tasks.translation.plots import bleu_by_length_plot, distinct_names
+    from textseq.tasks.translation.translator import ensemble_of
 
     _check(options, folders)
     comparison, tokenize = options.comparison, options.comparison.bleu_tokenizer
-    translator = _opened([folders[name] for name in options.model], options)
-    baseline = _opened([folders[name] for name in comparison.compare], options) if comparison.compare else None
+    opened = partial(_opened, folders=folders, options=options)
+    loaded, others = opened(options.model), opened(comparison.compare)
+    translator, baseline = ensemble_of(loaded), ensemble_of(others) if others else None
     if baseline is not None and baseline.languages != translator.languages:
         languages = " and ".join(" to ".join(one.languages) for one in (translator, baseline))
         raise TextseqError(f"--compare: expected a model of the same languages, got {languages}; name another")
-    dataset = _dataset(options, *translator.languages)
+    source, dataset = _dataset(options, *translator.languages)
     split = options.split or default_split(dataset.splits)
-    print_notes(dataset.notes)
+    folders_of = [folders[name] for name in (*options.model, *comparison.compare)]
+    warnings = {folder: one.warnings(dataset, source) for folder, one in zip(folders_of, [*loaded, *others], strict=True)}
+    print_notes([*dataset.notes, *(f"note: {folder} {warning}" for folder, each in warnings.items() for warning in each)])
     sources, references = (list(side) for side in zip(*dataset.pairs(split), strict=True))
     path = comparison.compare_translations
     theirs: Sequence[str] = _lines(path, options.source(TRANSLATION).encoding, len(sources)) if path else []
@@ -86,16 +90,14 @@ def _show(
     show("\n".join(lines))
 
 
-def _opened(folders: Sequence[Path], options: Evaluate) -> Translator:
-    """A translator, or several as one."""
+def _opened(names: Sequence[str], folders: Mapping[str, Path], options: Evaluate) -> list[Translator]:
+    """The translators of models."""
     from textseq.tasks.registry import load_translator
-    from textseq.tasks.translation.translator import ensemble_of
 
-    loaded = [load_translator(folder, device=options.device, precision=options.precision) for folder in folders]
-    return ensemble_of(loaded)
+    return [load_translator(folders[name], device=options.device, precision=options.precision) for name in names]
 
 
-def _dataset(options: Evaluate, source: str, target: str) -> PairDataset:
+def _dataset(options: Evaluate, source: str, target: str) -> tuple[PairData, PairDataset]:
     """The pairs, in the languages of the model unless others are named."""
     asked = cast(PairData, options.source(TRANSLATION))
     wanted = replace(asked, source=asked.source or source, target=asked.target or target)
@@ -106,7 +108,7 @@ def _dataset(options: Evaluate, source: str, target: str) -> PairDataset:
         if has and asked.source is asked.target is None and not {source, target} <= set(has):
             got = f"{', '.join(has)}, and the model translates {source} to {target}"
             raise TextseqError(f"corpus '{options.corpus}' has {got}; name another corpus")
-    return wanted.open_whole(data_dir=options.data, download=options.download)
+    return wanted, wanted.open_whole(data_dir=options.data, download=options.download)
 
 
 def _lines(path: Path, encoding: str, count: int) -> list[str]:
