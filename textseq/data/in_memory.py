@@ -61,12 +61,15 @@ def pair_files(sources: Column, targets: Column) -> tuple[str, ...]:
     return _json_lines("pairs", {"source": _texts(sources, "sources"), "target": _texts(targets, "targets")})
 
 
-def tagged_files(sentences: Iterable[Column], tags: Iterable[Column] | None = None) -> tuple[str, ...]:
+def tagged_files(
+    sentences: Iterable[Column], tags: Iterable[Column] | None = None, *, name: str = "tagged"
+) -> tuple[str, ...]:
     """A file with one word, a tab and its tag per line.
 
     Args:
         sentences: for each its words; or, without ``tags``, its pairs of word and tag, as NLTK's corpora give them.
         tags: for each sentence the tag of each word.
+        name: of the data, in errors and as the default name of the run.
 
     Raises:
         TextseqError: a sentence and its tags differ in length, or a word or tag is missing, is empty, has white space
@@ -85,7 +88,7 @@ def tagged_files(sentences: Iterable[Column], tags: Iterable[Column] | None = No
         "\n".join(f"{_cell(word, 'word', number)}\t{_cell(tag, 'tag', number)}" for word, tag in sentence)
         for number, sentence in enumerate(pairs)
     ]
-    path = _place("tagged", lines, ".conll")
+    path = _place(name, lines, ".conll")
     _write(path, "\n\n".join([*lines, ""]).encode())
     return (str(path),)
 

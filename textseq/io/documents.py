@@ -40,7 +40,7 @@ COMPRESSED = {"gzip": "gz", "bzip2": "bz2", "xz": "xz", "zstd": "zst", "zip": "z
 LITERAL = re.compile(r"\.literal-[0-9a-f]{16}\b")
 """In the name of a file that textseq wrote, or of its folder: it is UTF-8, and all of it is data."""
 
-MADE = re.compile(r"(.+)\.(?:rows-[0-9a-f]{16}\.jsonl|literal-[0-9a-f]{16}\.txt)")
+MADE = re.compile(r"(.+)\.(?:rows-[0-9a-f]{16}\.jsonl|literal-[0-9a-f]{16}\.(?:txt|conll))")
 """The name of a file that textseq wrote from the rows of another, whose name comes first."""
 
 ZIP_FORMATS = {b"word/": "docx", b"epub+zip": "epub", b"xl/": "xlsx", b"ppt/": "pptx", b"opendocument": "odt"}
@@ -69,7 +69,8 @@ class Document:
     @property
     def line_unit(self) -> str:
         """What a line is to the user, in errors: a line, or a row of the file that it was made from (see ``MADE``)."""
-        return "row" if MADE.fullmatch(self.path.name) else "line"
+        made = MADE.fullmatch(self.path.name)
+        return "row" if made and self.path.suffix != ".conll" else "line"
 
     @property
     def literal(self) -> bool:

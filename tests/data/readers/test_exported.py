@@ -142,6 +142,12 @@ def test_tagged_sentences_are_columns_of_lists(caplog: pytest.LogCaptureFixture)
     assert "note: reading 'tokens' and 'ner_tags' of hf://saved" in caplog.text
 
 
+def test_errors_about_tagged_sentences_name_the_table() -> None:
+    name = parquet([{"tokens": ["In", "Rome"], "tags": ["O", "O"]}, {"tokens": ["Here"], "tags": ["O"]}])
+    with pytest.raises(TextseqError, match=f"expected at least 2 tags, got only 'O' in {name};"):
+        TaggedData(tagged=(name,), validation=0).open()
+
+
 def unreachable(*names: object) -> None:
     """``datasets.load_dataset`` without a network."""
     raise ConnectionError("no network")

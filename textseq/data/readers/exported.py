@@ -68,7 +68,7 @@ def sentence_file(name: str) -> Path:
         return Path(name)
     words, tags = zip(*_columns(name, _rows(name)[1], WORDS, TAGS), strict=True)
     try:
-        return Path(*tagged_files(words, tags))
+        return Path(*tagged_files(words, tags, name=title_of(name)))
     except TextseqError as error:
         raise TextseqError(f"{name}: {error}") from error
 
