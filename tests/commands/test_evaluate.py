@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
 from textseq.cli.train import main as train_main
+
 from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
 from textseq.tasks.registry import load_translator

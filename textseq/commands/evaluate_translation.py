@@ -41,9 +41,10 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
         raise TextseqError(f"--compare: expected a model of the same languages, got {languages}; name another")
     source, dataset = _dataset(options, *translator.languages)
     split = options.split or default_split(dataset.splits)
-    folders_of = [folders[name] for name in (*options.model, *comparison.compare)]
-    warnings = {folder: one.warnings(dataset, source) for folder, one in zip(folders_of, [*loaded, *others], strict=True)}
-    print_notes([*dataset.notes, *(f"note: {folder} {warning}" for folder, each in warnings.items() for warning in each)])
+    notes = [*dataset.notes]
+    for name, one in zip((*options.model, *comparison.compare), [*loaded, *others], strict=True):
+        notes += [f"note: {folders[name]} {warning}" for warning in one.warnings(dataset, source)]
+    print_notes(dict.fromkeys(notes))
     sources, references = (list(side) for side in zip(*dataset.pairs(split), strict=True))
     path = comparison.compare_translations
     theirs: Sequence[str] = _lines(path, options.source(TRANSLATION).encoding, len(sources)) if path else []

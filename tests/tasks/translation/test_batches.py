@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,8 +47,9 @@ def made(
     longest: int | None = None,
     seed: int = 1,
     resegment: tuple[Resegment, Resegment] | None = None,
+    **settings: Any,
 ) -> PairBatches:
-    config = PairConfig(batch_size=batch_size, batch_tokens=batch_tokens, window=window, longest=longest)
+    config = PairConfig(batch_size=batch_size, batch_tokens=batch_tokens, window=window, longest=longest, **settings)
     return PairBatches(text(source), text(target), (SOURCE_END, END), config, seed, resegment)
 
 
@@ -260,6 +262,16 @@ def test_fresh_segmentations_differ_from_epoch_to_epoch_and_are_the_same_text() 
     assert all(seen[0][key] != seen[1][key] != seen[2][key] for key in seen[0] if len(seen[0][key]) > 60)
     other = made(*lengths, batch_size=4, window=25, resegment=(doubled, doubled), seed=2)
     assert not any(same(one, two) for (_, one), (_, two) in zip(epoch(other), epoch(batches), strict=False))
+
+
+def test_fresh_segmentations_end_after_their_epochs() -> None:
+    lengths = np.random.default_rng(1).integers(0, 30, size=(2, 40))
+    whole, plain = made(*lengths, resegment=(doubled, doubled)), made(*lengths)
+    ending = made(*lengths, resegment=(doubled, doubled), subword_sampling_epochs=2)
+    for number in range(4):
+        found, wanted = epoch(ending, number), epoch(whole if number < 2 else plain, number)
+        assert len(found) == len(wanted)
+        assert all(same(one, two) for (_, one), (_, two) in zip(found, wanted, strict=True))
 
 
 @pytest.mark.parametrize(("batch_size", "batch_tokens"), [(32, None), (1, 1000)])

@@ -127,7 +127,8 @@ class PairBatches(LengthBatches[Place]):
         eos_ids: end-of-sentence ids of source and target; that of the target is also its first input.
         config: sizes.
         seed: of the order and the segmentations.
-        resegment: for either side, segments a sentence differently in every epoch; None: never.
+        resegment: for either side, segments a sentence differently in every epoch (of
+            ``config.subword_sampling_epochs`` only); None: never.
         augment: changes a pair differently in every epoch; None: never.
 
     Raises:
@@ -185,16 +186,21 @@ class PairBatches(LengthBatches[Place]):
         source, target = document(self.sources, pair), document(self.targets, pair)
         if self.augment is not None:
             source, target = self.augment(source, target, np.random.default_rng([self.seed, epoch, pair, 2]))
-        if self.resegment is not None:
+        if (both := self._resegment_in(epoch)) is not None:
             source, target = (
                 resegment(ids, np.random.default_rng([self.seed, epoch, pair, side]))
-                for side, (resegment, ids) in enumerate(zip(self.resegment, (source, target), strict=True))
+                for side, (resegment, ids) in enumerate(zip(both, (source, target), strict=True))
             )
         return source, target
 
+    def _resegment_in(self, epoch: int) -> tuple[Resegment, Resegment] | None:
+        """What segments the sentences of an epoch."""
+        last = self.config.subword_sampling_epochs
+        return self.resegment if last is None or epoch < last else None
+
     def _lengths_in(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of every source and every target, as changed and segmented in an epoch."""
-        if self.resegment is None and self.augment is None:
+        if self._resegment_in(epoch) is None and self.augment is None:
             return self.source_lengths, self.target_lengths
         sources, targets = np.zeros_like(self.source_lengths), np.zeros_like(self.target_lengths)
         for pair in self.kept.tolist():
