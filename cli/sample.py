@@ -191,7 +191,8 @@ def _texts(generator: TextGenerator, options: Sample) -> Iterator[Iterator[str]]
         yield pieces if options.prompt else ended_well(pieces, settings.max_new_tokens)
         return
     for text in generator.generate_all(options.prompt, **vars(settings)):
-        yield iter([text]) if options.prompt else ended_well(iter(text), len(text))
+        written = [text[start:end] for start, end in dict.fromkeys(generator.tokenizer.spans(text))]
+        yield iter([text]) if options.prompt else ended_well(written, settings.max_new_tokens)
 
 
 def _tell_seed(options: Sample, text: str) -> None:

@@ -226,6 +226,29 @@ def test_codes_are_copied(name: str, beams: int) -> None:
     assert "555-1234" not in translator.translate(CODES[name][0], num_beams=beams, copy_codes=False).text
 
 
+def test_a_name_that_stands_for_a_code_is_no_part_of_another_word() -> None:
+    translator = textseq.load_translator("tatoeba-fr-en")
+    for sentence in ("Demain, je prendrai le vol AF1234.", "Demain, appelle le 555-1234."):
+        one = translator.translate(sentence)
+        assert one.text.startswith("Tomorrow") and one.tokens[0] == " Tomorrow"
+        assert translator.align([sentence], [one.text])[0].text == one.text
+
+
+def test_names_of_two_words_are_aligned_word_by_word() -> None:
+    one = textseq.load_translator("tatoeba-en-fr").translate("Do you know Wojciech Kowalczyk?", attention=True)
+    assert one.text.split()[-3:] == ["Wojciech", "Kowalczyk", "?"]
+    assert {(3, 1), (4, 2)} <= {*one.alignment()} and len(one.alignment()) == len(one.text.split())
+
+
+@EVERY_TRANSLATOR
+def test_known_translations_with_names_and_codes_are_scored_as_they_are_found(name: str) -> None:
+    translator = textseq.load_translator(name)
+    found = translator.translate([*CODES[name][:1], *NAMES[name][1:3], UNTIDY[name][2]])
+    sentences = [CODES[name][0], *NAMES[name][1:3], UNTIDY[name][2]]
+    for one, again in zip(found, translator.align(sentences, [one.text for one in found]), strict=True):
+        assert again.text == one.text and again.score > one.score - 0.05 and again.doubtful == one.doubtful
+
+
 NAMES = {
     "tatoeba-en-fr": (
         "Siobhan's brother lives in Szczecin.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from textseq.cli.train import main as train_main
 
 from textseq.data.pairs import PairDataset, own_pairs
 from textseq.metrics.translation import LengthBLEU, bleu_by_length
@@ -102,7 +102,7 @@ def test_a_model_that_was_trained_on_the_pairs_is_named(
     files, sizes = ["--pairs", "test.en", "test.fr"], "--embedding-size 8 --encoder-size 8 --hidden-size 16"
     flags = f"--name taught --tokenizer char --validation 0 --max-steps 1 --seed 1 {sizes}".split()
     with pytest.raises(SystemExit, match="0"):
-        train_main([*files, *flags])
+        importlib.import_module("textseq.cli.train").main([*files, *flags])
     load_translator("taught").save("copy")  # which does not say what it was trained on
     note = f"was trained on {Path('test.en').resolve()}: metrics on it say little about new texts\n"
     for models in (["taught"], ["copy", "--compare", "taught"], ["taught", "copy"]):

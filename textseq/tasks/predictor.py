@@ -6,7 +6,7 @@ A predictor takes a list and gives a list; a single text is taken as one and giv
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args
@@ -156,9 +156,17 @@ class Predictor(ABC, Generic[Dataset]):
 AnyPredictor = Predictor[Any]
 
 
-def each(items: str | Sequence[Item], use: Callable[[Sequence[Item | str]], list[Result]]) -> Result | list[Result]:
-    """Apply a function of lists to a list, or to a single string as to a list of one."""
-    return use([items])[0] if isinstance(items, str) else use(items)
+def each(items: str | Iterable[Item], use: Callable[[Sequence[Item | str]], list[Result]]) -> Result | list[Result]:
+    """Apply a function of lists to a list or column, or to a single string as to a list of one.
+
+    Raises:
+        TextseqError: neither.
+    """
+    if isinstance(items, str):
+        return use([items])[0]
+    if not isinstance(items, Iterable):
+        raise TextseqError(f"expected a string or a list of strings, got {items!r:.50}; give one")
+    return use([*items])
 
 
 def batches_by_length(lengths: Mapping[int, int], limit: int) -> Iterator[list[int]]:

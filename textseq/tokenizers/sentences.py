@@ -1,8 +1,8 @@
 """Paragraphs split into sentences, by rules that need no data.
 
 A sentence ends at . ! ? … or their relatives in other scripts, and closing quotes, before white space and no small
-letter. A full stop does not end one after a known abbreviation, a single letter (an initial) or a
-number of one or two digits (a list, a German date).
+letter. A full stop does not end one after a known abbreviation (one of numbers before a number only), a single letter
+(an initial) or a number of one or two digits (a list, a German date).
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ mgr doc judr mudr sra srta sig dott
 """
 
 OTHERS = """
-no nos nr vol vols fig figs eq eqs ch chap sec art pp ed eds cf vs viz al approx ca circa ave blvd rd mt dept est ul pl
-str bd rys tab poz bzw vgl sog ggf evtl zzgl inkl bspw usf resp tzn tzv tj np ok godz tel e.g i.e z.b d.h u.a o.ä z.t
-u.u s.o s.u m.in t.j p.ex n.b ph.d
+cf vs viz al ave blvd rd mt dept ul pl bd bzw vgl sog ggf evtl zzgl inkl bspw usf resp tzn tzv tj np e.g i.e z.b d.h u.a
+o.ä z.t u.u s.o s.u m.in t.j p.ex n.b ph.d
 """
 
 ABBREVIATIONS = frozenset(TITLES.split() + OTHERS.split())
 """Words, in small letters and without their last full stop, that a name or number follows."""
+
+NUMBERED = """
+no nos nr vol vols fig figs eq eqs ch chap sec art pp ed eds approx ca circa est str rys tab poz ok godz tel
+"""
+
+OF_NUMBERS = frozenset(NUMBERED.split())
+"""The same that a number follows; before anything else most of them are words ("He said no.")."""
 
 END = re.compile(
     r"""(?:(?<![.!?…‽؟۔।॥])[.!?…‽؟۔।॥]++["'”’»›)\]}]*+(?=\s)   # before white space; in time linear in the text
@@ -77,7 +83,8 @@ def _ends(text: str, match: re.Match[str]) -> bool:
         return True
     last = word[0].lower()
     number = last.isdecimal() and len(last) <= MOST_DIGITS
-    return not (last in ABBREVIATIONS or number or (len(last) == 1 and last.isalpha()))
+    short = last in ABBREVIATIONS or (last in OF_NUMBERS and following.isdecimal())
+    return not (short or number or (len(last) == 1 and last.isalpha()))
 
 
 def by_sentence(texts: Iterable[str], use: Callable[[Iterator[str]], Iterator[Result]]) -> Iterator[list[Result]]:

@@ -551,6 +551,9 @@ def test_what_cannot_translate_together() -> None:
         ((" a", END), (END,), [[1, 9]], []),
         ((" a", END), (" ", " ", END), [[1, 9]] * 3, []),
         (("a", " a", END), ("x", "x", " x"), [[9, 1, 0], [9, 1, 0], [0, 9, 1]], [(0, 0), (1, 1)]),
+        # A copied name of two words is one token.
+        ((" a", " N M", "."), (" x", " N M"), [[9, 1, 0], [1, 9, 0]], [(0, 0), (1, 1), (2, 2)]),
+        ((" a", " N M"), (" x", " y"), [[9, 1], [1, 9]], [(0, 0), (1, 1)]),
     ],
 )
 def test_words_are_aligned_as_by_hand(

@@ -28,6 +28,15 @@ class Glossary:
 
     terms: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        """Raise a TextseqError for a term or translation that is empty or not a string."""
+        for pair in self.terms.items():
+            if not all(isinstance(text, str) and text.strip() for text in pair):
+                raise TextseqError(
+                    f"glossary: expected terms with their translations, got {pair[0]!r} with {pair[1]!r}; correct or "
+                    "remove it"
+                )
+
     @classmethod
     def read(cls, path: Path, *, keep: Iterable[str] = (), encoding: str = "utf-8") -> Self:
         """The glossary of a file with two columns: separated by tabs, or by commas in a .csv file.

@@ -39,7 +39,7 @@ from textseq.tasks.translation.processing import (
 from textseq.tasks.translation.search import SourceBatch, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import BYTES
-from textseq.tokenizers.source_style import WORD, SourceStyle
+from textseq.tokenizers.source_style import WORD, SourceStyle, unused_names
 from textseq.tokenizers.words import UNKNOWN
 
 BUFFER = 512
@@ -286,23 +286,36 @@ class TranslationEngine:
     ) -> Iterator[tuple[list[Sentence], SourceBatch, list[tuple[int, ...]]]]:
         """Batches of known translations: their sentences, those encoded, and the tokens of the targets.
 
-        ``tidy`` sentences are read as the sentences of the training are written, as ``translate`` does.
+        ``tidy`` sentences are read as ``translate`` reads them, in all ways that it may choose from: as the sentences
+        of the training are written, and with well-known names in the place of codes and rare ones.
         """
-        style = self._style if tidy else None
         if isinstance(sources, str) or isinstance(targets, str):
             raise TextseqError(f"{use}: expected two lists of sentences, got one string; put each text into a list")
         if len(sources) != len(targets):
             raise TextseqError(f"{use}: expected a target for each source, got {len(targets)} for {len(sources)}")
+        style = self._style if tidy else None
         pairs = [
             tokenize_sentence(self.vocabularies, *pair, number, style=style)
             for number, pair in enumerate(zip(sources, targets, strict=True), 1)
         ]
         if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:
             raise TextseqError(f"{use}: expected sentences to translate, got an empty one (number {empty[0]})")
+        if tidy:
+            for number, pair in enumerate(zip(sources, targets, strict=True), 1):
+                pairs += self._with_names(*pair, number)
         for rows in decoding_batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
             batch = [pairs[n] for n in rows]
             tokens = [(*pair.forced_prefix, self.vocabularies.target.size) for pair in batch]
             yield batch, SourceBatch(self.models, [pair.ids for pair in batch]), tokens
+
+    def _with_names(self, source: str, target: str, number: int) -> Iterator[Sentence]:
+        """A sentence and its translation with well-known names in the place of codes and rare ones that both have."""
+        names = unused_names(self._stand_ins, target)
+        sentence = tokenize_sentence(self.vocabularies, source, "", number, style=self._style, stand_ins=names)
+        with_names = with_alternatives(sentence, self.vocabularies.source, self._style, names)
+        for one in (sentence, *with_names.alternatives):
+            if one.codes and (pair := one.with_translation(target, self.vocabularies.target)) is not None:
+                yield pair
 
     @cached_property
     def _inner(self) -> frozenset[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +74,10 @@ class Sentence:
 
     def copied_once(self, translation: str) -> bool:
         """Whether a translation has all codes as often as the sentence."""
-        return all(translation.count(code) == self.text.count(name) for name, code in self.codes.items())
+        return all(
+            len(_whole(code).findall(translation)) == len(_whole(name).findall(self.text))
+            for name, code in self.codes.items()
+        )
 
     def lacks_names(self, translation: str) -> bool:
         """Whether a translation lacks one of the rare names."""
@@ -83,10 +88,28 @@ class Sentence:
         return *self.phrases, *(_phrase(target, name) for name in self.codes)
 
     def restored(self, text: str) -> str:
-        """A text with the codes in place of their stand-ins."""
+        """A text with the codes in place of their stand-ins, where these are whole words: "Tomorrow" has no "Tom"."""
         for name, code in self.codes.items():
-            text = text.replace(name, code)
+            text = code.join(_whole(name).split(text))
         return text
+
+    def restored_tokens(self, tokens: Sequence[str]) -> tuple[str, ...]:
+        """The same for tokens: one that a letter follows is the beginning of a word."""
+        following = [*tokens, ""][1:]
+        return tuple(
+            token if then[:1].isalnum() else self.restored(token) for token, then in zip(tokens, following, strict=True)
+        )
+
+    def with_translation(self, text: str, target: Tokenizer) -> Sentence | None:
+        """The sentence with a known translation as its prefix, in which names stand for the codes, too.
+
+        None if the text has not all codes as whole words.
+        """
+        for name, code in self.codes.items():
+            text, count = _whole(code).subn(name, text)
+            if not count:
+                return None
+        return replace(self, prefix=text, forced_prefix=tuple(_encode(target, text).tolist()))
 
 
 @dataclass(frozen=True)
@@ -127,8 +150,13 @@ class Translation:
         source, target = word_numbers(self.source_surfaces or self.source_tokens), word_numbers(self.tokens)
         if not source or not target:
             return []
-        weights = np.zeros((target[-1] + 1, source[-1] + 1))
-        np.add.at(weights, np.ix_(target, source), self._weights("alignment")[: len(target), : len(source)])
+        rows, columns = ([n for n, words in enumerate(side) for _ in words] for side in (target, source))
+        weights = np.zeros((target[-1][-1] + 1, source[-1][-1] + 1))
+        places = np.ix_([*chain.from_iterable(target)], [*chain.from_iterable(source)])
+        np.add.at(weights, places, self._weights("alignment")[np.ix_(rows, columns)])
+        several = [(one, other) for one in target if len(one) > 1 for other in source if len(other) == len(one)]
+        for one, other in several:  # a name of two words that is copied as one token: its first belongs to the first
+            weights[np.ix_(one, other)] *= np.eye(len(one))
         return [(int(best), word) for word, best in enumerate(weights.argmax(axis=1))]
 
     def plot(self) -> Picture:
@@ -154,20 +182,24 @@ class Translation:
         return f"{text}\n{attention_table(self.attention, self.source_tokens, self.tokens)}"
 
 
-def word_numbers(tokens: Sequence[str]) -> list[int]:
-    """The number of the word that each token belongs to; spaces belong to the word after them.
+def word_numbers(tokens: Sequence[str]) -> list[list[int]]:
+    """The numbers of the words that each token belongs to; spaces belong to the word after them.
 
-    Tokens after the last word, ``</s>`` or spaces, get no number.
+    Tokens have one word or a part of it; copied names, which stand for one token, may have several. Tokens after the
+    last word, ``</s>`` or spaces, get no number.
     """
     texts = [token.replace("<0x20>", " ") for token in tokens]  # of byte models
     while texts and (texts[-1] in ("", END) or not texts[-1].strip(" ")):
         texts.pop()
-    numbers, word, begun = [], 0, False
+    numbers: list[list[int]] = []
+    word, begun = 0, False
     for text in texts:
         if begun and text.startswith(" "):
             word, begun = word + 1, False
         begun = begun or bool(text.strip(" "))
-        numbers.append(word)
+        more = len(text.split()[1:])
+        numbers.append([*range(word, word + more + 1)])
+        word += more
     return numbers
 
 
@@ -240,6 +272,11 @@ def _not_required(
     return [(start, end) for start, end in places if not any(text[start:end].lower() in part for part in kept)]
 
 
+def _whole(words: str) -> re.Pattern[str]:
+    """Finds words that are no part of others."""
+    return re.compile(rf"(?<!\w){re.escape(words)}(?!\w)")
+
+
 def _phrase(target: Tokenizer, term: str) -> tuple[int, ...]:
     """The tokens of a term that a translation must contain; a TextseqError if the model cannot write it."""
     ids = _encode(target, term)
@@ -281,9 +318,9 @@ def detokenize(
     return Translation(
         text=restored(written_sentence(read_sentence(sentence.prefix) + text)),
         score=hypothesis.score,
-        source_tokens=(*(restored(source.vocabulary[token]) for token in sentence.ids.tolist()), END),
+        source_tokens=(*sentence.restored_tokens([source.vocabulary[token] for token in sentence.ids.tolist()]), END),
         source_surfaces=(*surfaces, "") if surfaces else (),
-        tokens=(*map(restored, names), *[END] * (len(ids) < len(hypothesis.tokens))),
+        tokens=(*sentence.restored_tokens(names), *[END] * (len(ids) < len(hypothesis.tokens))),
         attention=attention,
     )
 

@@ -247,7 +247,8 @@ class Translator(Predictor[PairDataset]):
         """Each text as the translation of its sentence: its score, attention weights and word alignment.
 
         The results are those that ``translate`` would give if it had found these texts, ``doubtful`` included. The
-        text is segmented in the most probable way.
+        text is segmented in the most probable way. Names and codes that both have are read as copied ones if the text
+        is likelier so.
 
         Raises:
             TextseqError: unequal numbers, or an empty source.
@@ -256,12 +257,15 @@ class Translator(Predictor[PairDataset]):
             >>> [result] = textseq.load_translator("tatoeba-en-fr").align(["Good night."], ["Bonne nuit."])
             >>> result.score, result.alignment()
         """
-        results, request = {}, self._request({})
+        results: dict[int, Translation] = {}
+        request = self._request({})
         for pairs, batch, tokens in self.engine.known("align", sources, targets, tidy=True):
             rows = range(len(pairs))
             weights = batch.attention(tokens, rows) if self.attends else [None] * len(pairs)
             scores = batch.scores(tokens, rows, TranslationConfig())
             for pair, ids, score, array in zip(pairs, tokens, scores, weights, strict=True):
+                if pair.number in results and results[pair.number].score >= score:
+                    continue
                 pair_read = replace(pair, prefix="", forced_prefix=())  # all of the target is the translation
                 result = detokenize(self.vocabularies, pair_read, Hypothesis(ids, score), array)
                 results[pair.number] = replace(result, has_attention=self.attends, doubtful=request.is_doubtful(score))
