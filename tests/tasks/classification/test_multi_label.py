@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Callable
@@ -69,6 +71,15 @@ def test_labels_are_lists_or_between_separators() -> None:
     assert opened('{"text": "one", "label": ["a, b", 1]}', "t.jsonl") == [("one", ["1", "a, b"])]
 
 
+@pytest.mark.parametrize("form", [repr, json.dumps])
+def test_a_cell_may_have_a_list_as_python_or_json_write_it(form: Callable[[list[object]], str]) -> None:
+    rows: list[list[object]] = [["b", "a"], ["it's", 'say "no", [x]'], [1, 2.5], []]
+    written = io.StringIO()
+    csv.writer(written).writerows([("text", "labels"), *((f"t{n}", form(row)) for n, row in enumerate(rows))])
+    assert [labels for _, labels in opened(written.getvalue())] == [sorted(map(str, row)) for row in rows]
+    assert opened(f"text\tlabels\none\t {form(['b;', 'a'])} \n", "t.tsv", label_separator=";") == [("one", ["a", "b;"])]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -78,6 +89,10 @@ def test_labels_are_lists_or_between_separators() -> None:
         ("t.jsonl", '{"text": "one", "label": [["a"]]}', "that is no string or number"),
         ("t.jsonl", '{"text": "one", "label": {"a": 1}}', "that is no string or number, nor a list of them"),
         ("t.jsonl", '{"text": "one", "label": ["a\\tb"]}', "with a tab in 'label'"),
+        ("t.csv", "text,label\none,['a' 'b']\n", "with labels in [ ] that are no list of strings or numbers (line 2)"),
+        ("t.csv", "text,label\none,[a]\n", "with labels in [ ] that are no list of strings or numbers (line 2)"),
+        ("t.csv", "text,label\none,[['a']]\n", "with labels in [ ] that are no list of strings or numbers (line 2)"),
+        ("t.csv", "text,label\none,['']\n", "with an empty label among others (line 2)"),
         ("t.csv", 'text,label\none,a\ntwo,a\n', "expected at least 2 labels, got only 'a'"),
         ("t.jsonl", '{"text": "one", "label": []}\n{"text": "two", "label": []}', "at least 2 labels, got none in t."),
     ],

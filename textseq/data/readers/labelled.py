@@ -5,13 +5,15 @@ A text is a cell, a string or a whole file, without white space around it; line 
 
 from __future__ import annotations
 
+import ast
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from textseq.data.readers.row_errors import SURROGATE, RowError, RowErrorKind, RowFile, bad_bytes, not_text
+from textseq.data.readers.row_errors import RowError, RowErrorKind, RowFile, bad_bytes, not_text
 from textseq.data.readers.tables import (
     EMPTY,
     ENDINGS,
@@ -32,6 +34,7 @@ from textseq.data.readers.tables import (
 from textseq.data.rows import Example, join_labels
 from textseq.errors import TextseqError
 from textseq.io.documents import LONGEST_LINE, Document, NotText
+from textseq.io.files import json_of
 
 NO_VECTOR = RowError("unreadable", "without a vector of finite numbers")
 
@@ -39,7 +42,13 @@ NO_LABEL = RowError("unreadable", "without a label")
 
 EMPTY_LABEL = RowError("unreadable", "with an empty label among others")
 
+NO_LIST = RowError("unreadable", "with labels in [ ] that are no list of strings or numbers")
+
 INVISIBLE = RowError("unreadable", "with a label that has a line end, a tab or another invisible character")
+
+
+ADJACENT = re.compile(r"['\"]\s+['\"]")
+"""Strings without a comma between them, as NumPy writes them, which Python reads as one."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,9 @@ class LabelledFile(RowFile[Example]):
 
     ``layout`` is one of ``tables.ENDINGS``. ``columns`` are the text's and the label's: names in the header of a table,
     or keys of JSON. ``longest`` limits a text, in characters. With a ``separator`` each text has several labels or
-    none: those between separators in a cell or string, or a list in JSON. With ``vectors`` the label is a vector of
-    numbers, written in one of these ways, which is given with single spaces between the numbers.
+    none: those between separators in a cell or string, or a list, in JSON or as JSON or Python write it in a cell. With
+    ``vectors`` the label is a vector of numbers, written in one of these ways, which is given with single spaces
+    between the numbers.
     """
 
     document: Document
@@ -92,21 +102,53 @@ class LabelledFile(RowFile[Example]):
         if self.vectors:
             vector = _vector(label)
             return NO_VECTOR if vector is None else self._within_limits(text, vector)
-        listed = self.separator is not None and self.layout == "json-lines" and label.startswith(LISTED)
-        if not listed and not label.strip():
-            return NO_LABEL
-        parts = label.split(LISTED if listed else self.separator)[listed:] if self.separator is not None else [label]
-        labels = [part.strip() for part in parts] if label != LISTED else []
+        if (error := not_text(label, self.document.encoding)) is not None:
+            return error
+        labels = self._labels(label)
+        if isinstance(labels, RowError):
+            return labels
         if "" in labels:
             return EMPTY_LABEL
-        if any(not one.isprintable() and not SURROGATE.search(one) for one in labels):
+        if not all(map(str.isprintable, labels)):
             return INVISIBLE
         return self._within_limits(text, join_labels(labels))
+
+    def _labels(self, written: str) -> list[str] | RowError:
+        """The labels of a row, without white space around them."""
+        if self.separator is not None and self.layout == "json-lines" and written.startswith(LISTED):
+            labels = written.split(LISTED)[1:] if written != LISTED else []
+        elif not written.strip():
+            return NO_LABEL
+        elif self.separator is None:
+            labels = [written]
+        elif written.strip().startswith("[") and written.strip().endswith("]"):
+            if (listed := _list(written.strip())) is None:
+                return NO_LIST
+            labels = listed
+        else:
+            labels = written.split(self.separator)
+        return [label.strip() for label in labels]
 
     def _within_limits(self, text: str, label: str) -> Example | RowError:
         if (error := not_text(text, self.document.encoding) or not_text(label, self.document.encoding)) is not None:
             return error
         return _overlong(self.longest) if self.longest is not None and len(text) > self.longest else (text, label)
+
+
+def _list(written: str) -> list[str] | None:
+    """The items of a list of strings and numbers, as JSON or Python write it; None if something else is written."""
+    try:
+        items = json_of(written)
+    except ValueError:
+        if ADJACENT.search(written):
+            return None
+        try:
+            items = ast.literal_eval(written)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    if not isinstance(items, list) or not all(isinstance(item, str | int | float) for item in items):
+        return None
+    return [*map(str, items)]
 
 
 def _vector(written: str) -> str | None:

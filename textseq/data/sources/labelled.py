@@ -32,9 +32,9 @@ class LabelledData(VectorSource):
     label_column: str | None = None
     """The same for the labels. Default: one that is called label, class, sentiment, category..."""
     multi_label: bool = False
-    """Each text has several labels: a list in JSON, which may be empty, or a cell with separators between them. Each
-    label has a probability of its own, and those above a threshold are given, which is chosen on the validation
-    split."""
+    """Each text has several labels: a list in JSON or in a cell (['a', 'b']), which may be empty, or a cell with
+    separators between them. Each label has a probability of its own, and those above a threshold are given, which is
+    chosen on the validation split."""
     label_separator: str = ","
     """What separates the labels of a cell with --multi-label."""
     validation: float = ranged(0.1, at_least=0, at_most=0.5)
