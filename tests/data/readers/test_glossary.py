@@ -43,6 +43,21 @@ def test_files_have_two_columns(tmp_path: Path) -> None:
     assert kept(["a b"]) == {"a b": "a b"}
 
 
+@pytest.mark.parametrize("header", ["source,target", "Term,Translation", "English,French", "en,fr", "src,trg"])
+def test_a_header_is_no_term(header: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\nen,fr\nhouse,maison\n")
+    assert Glossary.read(tmp_path / "a.csv").terms == {"en": "fr", "house": "maison"}
+    source, target = header.split(",")
+    assert f"a.csv is read as a header: '{source}', '{target}'" in caplog.text
+
+
+@pytest.mark.parametrize("line", ["German,Deutsch", "no,no", "cat,chat", "source,fontaine"])
+def test_a_first_line_of_a_term_is_no_header(line: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{line}\nhouse,maison\nen,fr\n")
+    source, target = line.split(",")
+    assert Glossary.read(tmp_path / "a.csv").terms == {source: target, "house": "maison", "en": "fr"}
+
+
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "latin-1"])
 def test_files_are_decoded(name: str, encoding: str, tmp_path: Path) -> None:
@@ -60,6 +75,8 @@ def test_files_are_decoded(name: str, encoding: str, tmp_path: Path) -> None:
         ("a.tsv", "house maison\n", r"tsv: expected a term, a tab and its translation in line 1, got 'house maison'"),
         ("a.tsv", "a\tb\na\t\n", r"in line 2, got 'a\\t'"),
         ("a.tsv", "\n\n", r"a\.tsv: expected a term, a tab and its translation in a line, got an empty file"),
+        ("a.tsv", "en\tfr\n", r"a\.tsv: expected a term, .* in a line, got only a header"),
+        ("a.csv", "target,source\nmaison,house\n", r"got 'target' and 'source'; exchange the columns"),
         ("a.tsv", "a\tb\n\na\tc\n", r"expected one translation of 'a', got 'b' and, in line 3, 'c'; remove one"),
         ("a.tsv", "a\tb\nred\rapple\tpomme\n", r"expected a term, .* in line 2, got 'red\\rapple\\tpomme'; correct"),
         ("a.csv", "a,b\nred\rapple,pomme\n", r"a\.csv: in the .* line 2 a cell without quotes has a carriage return"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from textseq.data.readers.pairs import HEADERS, LANGUAGE_NAMES
 from textseq.data.readers.row_errors import not_text
 from textseq.data.readers.tables import ENDINGS, ending_of, records
 from textseq.errors import LONGEST, TextseqError
 from textseq.io.documents import Document
+
+log = logging.getLogger("textseq")
+
+GLOSSARY_HEADERS = (*HEADERS, ("term", "translation"))
+"""Usual names of the two columns."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,18 @@ class Glossary:
         """The glossary of a file with two columns: separated by tabs, or by commas in a .csv file.
 
         Args:
-            path: a term and its translation per line; empty lines are skipped.
+            path: a term and its translation per line; empty lines are skipped, and so is a first line of the usual
+                names of columns or of two languages, with a note.
             keep: words that stay as they are, besides.
             encoding: of the file.
 
         Raises:
-            TextseqError: the file is not text of this encoding or has no term, a line has not two columns, or a term
-                has two translations.
+            TextseqError: the file is not text of this encoding or has no term, a line has not two columns, a term has
+                two translations, or the columns are the wrong way round.
         """
         layout = "comma-separated" if ENDINGS.get(ending_of(path)) == "comma-separated" else "tab-separated"
         separator, between = {"comma-separated": (",", "comma"), "tab-separated": ("\t", "tab")}[layout]
-        terms, empty = kept(keep), True
+        terms, header, empty = kept(keep), False, True
         for number, cells in records(Document(path, encoding), layout, delimiter=separator):
             text = separator.join(cells)
             if (error := not_text(text, encoding)) is not None:
@@ -66,14 +74,19 @@ class Glossary:
                     f"{path}: expected a term, a {between} and its translation in line {number}, got {shown!r}; "
                     "correct it there"
                 )
-            (source, target), empty = columns, False
+            source, target = columns
+            if empty and not header and _is_header(path, source, target):
+                header = True
+                continue
+            empty = False
             if terms.setdefault(source, target) != target:
                 raise TextseqError(
                     f"{path}: expected one translation of '{source}', got '{terms[source]}' and, in line {number}, "
                     f"'{target}'; remove one"
                 )
         if empty:
-            raise TextseqError(f"{path}: expected a term, a {between} and its translation in a line, got an empty file")
+            got = "only a header" if header else "an empty file"
+            raise TextseqError(f"{path}: expected a term, a {between} and its translation in a line, got {got}")
         return cls(terms)
 
     def targets(self, sentence: str) -> list[str]:
@@ -109,6 +122,24 @@ class Glossary:
             f"(?i:{re.escape(term)})" if term in self._lower else re.escape(term) for term in longest_first
         )
         return re.compile(rf"(?<!\w)(?:{either})(?!\w)")
+
+
+def _is_header(path: Path, source: str, target: str) -> bool:
+    """Whether the cells of a first line are names of columns, or names or codes of two languages, in any case.
+
+    Notes it if they are; a TextseqError if they are the names of exchanged columns.
+    """
+    names = source.casefold(), target.casefold()
+    if names[::-1] in GLOSSARY_HEADERS:
+        raise TextseqError(
+            f"{path}: expected terms in the first column and translations in the second, got '{source}' and "
+            f"'{target}'; exchange the columns"
+        )
+    codes = {LANGUAGE_NAMES.get(name, name) for name in names}
+    if names in GLOSSARY_HEADERS or (len(codes) == 2 and codes <= {*LANGUAGE_NAMES.values()}):
+        log.warning("note: the first line of %s is read as a header: '%s', '%s'", path, source, target)
+        return True
+    return False
 
 
 Terms = Glossary | Mapping[str, str]
