@@ -21,6 +21,9 @@ from textseq.io.documents import Document, shown_name
 
 SPLITS = ("train", "validation", "test")
 
+VALIDATION = 0.1
+"""Default share of one's own rows or text that is kept for validation."""
+
 Row = TypeVar("Row", covariant=True)
 
 Checked = TypeVar("Checked")
@@ -196,7 +199,7 @@ class Survey(Generic[Checked]):
         content: Callable[[Checked], str],
         *,
         encoding: str = "utf-8",
-        validation: float = 0.1,
+        validation: float = VALIDATION,
         validation_paths: Sequence[Path] = (),
         longest: int = 1,
         empty: OnError = "refuse",

@@ -18,6 +18,7 @@ from textseq.data.corpora.download import find
 from textseq.data.corpora.labelled_formats import FORMATS, NESTED, LabelledPhrases
 from textseq.data.corpora.phrase_book import PHRASES_VERSION
 from textseq.data.dataset import (
+    VALIDATION,
     ReadOptions,
     RowDataset,
     Survey,
@@ -93,7 +94,7 @@ class LabelledDataset(RowDataset[Example]):
             contents["train"] = ConcatDataset((whole, contents.pop("validation")))
         return replace(self, contents=contents, fingerprint=fingerprint_of(self.fingerprint, share))
 
-    def fold(self, number: int, folds: int, *, validation: float = 0.1) -> LabelledDataset:
+    def fold(self, number: int, folds: int, *, validation: float = VALIDATION) -> LabelledDataset:
         """The dataset for one round of cross-validation: all its examples, split again.
 
         Every example is in the test split of one fold. Texts that differ only in case, spaces and punctuation are in

@@ -36,6 +36,9 @@ PAIRS_VERSION = 1  # raise when a corpus's files give other pairs, or sentences 
 LONGEST = 1000
 """Default limit on the characters of a sentence; longer ones are mostly mistakes in the file."""
 
+VALIDATION = 0.02
+"""Default share of one's own pairs that is kept for validation."""
+
 MOST_VALIDATION = 2000
 """The most of one's own pairs that are kept for validation, whatever the share: enough to compare models."""
 
@@ -276,14 +279,14 @@ def own_pairs(
             else "source".
         target_language: the same for the target.
         empty: "drop" drops pairs with an empty sentence instead of refusing the file.
-        options: see ``ReadOptions``. Validation, by default a share of 0.02, has no sentence of training (see
+        options: see ``ReadOptions``. Validation, by default a share of ``VALIDATION``, has no sentence of training (see
             ``splits.split_pairs``): at most 2,000 pairs, and at least 50, or a tenth of all where that is less.
 
     Raises:
         TextseqError: an option is invalid; a file is missing, damaged or of an unknown kind; aligned files differ in
             length; rows have errors that are not to be dropped; there are no pairs, or too few that share no sentence.
     """
-    options = {"longest": LONGEST, "validation": 0.02, **options}
+    options = {"longest": LONGEST, "validation": VALIDATION, **options}
     survey = Survey("pairs", content_of, empty=empty, **options)
     languages = languages_of(paths, source_language, target_language)
     training, *held_out = (

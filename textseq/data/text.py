@@ -22,6 +22,7 @@ from textseq.data.corpora.catalog import CorpusRecipe, author_part, recipe_files
 from textseq.data.corpora.download import LocalFile, find
 from textseq.data.corpora.text_formats import FORMATS, FORMATS_VERSION
 from textseq.data.dataset import (
+    VALIDATION,
     RowDataset,
     check_options,
     corpus_fields,
@@ -207,7 +208,7 @@ def load_corpus(name: str, *, data_dir: Path | None = None, download: bool = Fal
     )
 
 
-def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: float = 0.1) -> TextDataset:
+def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: float = VALIDATION) -> TextDataset:
     """Open one's own files and folders as a dataset, each file one document.
 
     Folders are searched recursively, in sorted order, except hidden files and folders and ``__pycache__``; files in

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from textseq.config.base import Settings, flag_of, ranged
-from textseq.data.dataset import Dataset, ReadOptions
+from textseq.data.dataset import VALIDATION, Dataset, ReadOptions
 from textseq.data.readers.exported import HUB, absolute, title_of
 from textseq.data.readers.row_errors import OnError
 from textseq.errors import TextseqError
@@ -27,7 +27,7 @@ class DataSource(Settings):
     """A corpus by name."""
     encoding: str = "utf-8"
     """Encoding of your own files."""
-    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    validation: float = ranged(VALIDATION, at_least=0, at_most=0.5)
     """Share of your own files that is kept for validation."""
 
     def __post_init__(self) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
-from textseq.data.labelled import LabelledDataset, load_labelled, own_labelled
+from textseq.data.dataset import VALIDATION
+from textseq.data.labelled import LONGEST, LabelledDataset, load_labelled, own_labelled
 from textseq.data.readers.exported import row_file
 from textseq.data.sources.base import VectorSource, read_options
 from textseq.errors import TextseqError
@@ -37,7 +38,7 @@ class LabelledData(VectorSource):
     chosen on the validation split."""
     label_separator: str = ","
     """What separates the labels of a cell with --multi-label."""
-    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    validation: float = ranged(VALIDATION, at_least=0, at_most=0.5)
     """Share of --labelled, or of the training split of a corpus without a validation split, that is kept for
     validation, stratified by label. 0: none, and a corpus's validation split is trained on too, for a final training
     with settled settings, in which nothing is measured."""
@@ -45,7 +46,7 @@ class LabelledData(VectorSource):
     """What to do with empty texts of --labelled: refuse the file, or drop them."""
     overlong: Literal["refuse", "drop"] = "refuse"
     """The same for texts of more than --longest-text characters."""
-    longest_text: int = ranged(1_000_000, at_least=1)
+    longest_text: int = ranged(LONGEST, at_least=1)
     """Characters of a text of --labelled; longer ones are mostly mistakes in the file."""
     unreadable: Literal["refuse", "drop"] = "refuse"
     """The same for rows without a label or with too few columns, damaged JSON, bytes that are not text."""

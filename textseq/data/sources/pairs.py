@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
 from textseq.data.dataset import Dataset
-from textseq.data.pairs import PairDataset, load_pairs, own_pairs
+from textseq.data.pairs import LONGEST, VALIDATION, PairDataset, load_pairs, own_pairs
 from textseq.data.readers.exported import row_file
 from textseq.data.sources.base import DataSource, read_options
-from textseq.io.lines import LONGEST
+from textseq.io.lines import LONGEST as LONGEST_LINE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class PairData(DataSource):
     Default: the one named after the language, or "source"; without such a header, the first that is not all numbers."""
     target_column: str | None = None
     """The same for the targets ("target", the second such column)."""
-    validation: float = ranged(0.02, at_least=0, at_most=0.5)
+    validation: float = ranged(VALIDATION, at_least=0, at_most=0.5)
     """Share of --pairs kept for validation; none of its sentences is in training. At most 2,000 pairs, and at least 50,
     or a tenth of all pairs where that is less; none with 0."""
     empty: Literal["refuse", "drop"] = "refuse"
     """What to do with pairs in which a sentence is empty: refuse the file, or drop them."""
     overlong: Literal["refuse", "drop"] = "refuse"
     """The same for pairs with a sentence of more than --longest-sentence characters."""
-    longest_sentence: int = ranged(1000, at_least=1)
+    longest_sentence: int = ranged(LONGEST, at_least=1)
     """Characters of a sentence of --pairs; longer ones are mostly mistakes in the file."""
     unreadable: Literal["refuse", "drop"] = "refuse"
     """The same for lines without a tab, damaged JSON, bytes that are not text."""
@@ -71,7 +71,7 @@ class PairData(DataSource):
 
     def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> PairDataset:
         """``open``, with one's own files as a single split of sentences of any length that a translator reads."""
-        source = replace(self, validation=0.0, longest_sentence=LONGEST)
+        source = replace(self, validation=0.0, longest_sentence=LONGEST_LINE)
         return source.open(data_dir=data_dir, download=download)
 
     def default_name(self, dataset: Dataset) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
+from textseq.data.dataset import VALIDATION
 from textseq.data.readers.exported import sentence_file
 from textseq.data.sources.base import VectorSource, read_options
-from textseq.data.tagged import TaggedDataset, load_tagged, own_tagged
+from textseq.data.tagged import LONGEST, TaggedDataset, load_tagged, own_tagged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,11 @@ class TaggedData(VectorSource):
     unaligned: bool = False
     """The tags of --tagged are not aligned with words: every line is a text, a tab and its tags between spaces. The
     letters of the text are read."""
-    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    validation: float = ranged(VALIDATION, at_least=0, at_most=0.5)
     """Share of --tagged that is kept for validation; equal sentences stay together."""
     overlong: Literal["refuse", "drop"] = "refuse"
     """What to do with sentences of more than --longest-sentence words: refuse the file, or drop them."""
-    longest_sentence: int = ranged(1000, at_least=1)
+    longest_sentence: int = ranged(LONGEST, at_least=1)
     """Words of a sentence of --tagged; longer ones are mostly mistakes, such as missing empty lines."""
     unreadable: Literal["refuse", "drop"] = "refuse"
     """The same for sentences with a line of too few columns, or bytes that are not text."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
-from textseq.data.dataset import Dataset
+from textseq.data.dataset import VALIDATION, Dataset
 from textseq.data.labelled import LabelledDataset, load_text, own_labelled
 from textseq.data.readers.exported import row_file, text_file, title_of
 from textseq.data.sources.base import VectorSource
@@ -39,7 +39,7 @@ class TextData(VectorSource):
     vector_column: str | None = None
     """The same for the vectors: lists of numbers in JSON, or cells with spaces or commas between them. Default: one
     that is called vector, condition, features, embedding."""
-    validation: float = ranged(0.1, at_least=0, at_most=0.5)
+    validation: float = ranged(VALIDATION, at_least=0, at_most=0.5)
     """Share of --text, from its end, or of the texts of --labelled, that is kept for validation instead of training."""
 
     @property
