@@ -246,7 +246,7 @@ def test_help_shows_the_flags_of_the_task(command: Command) -> None:
     assert "textseq-train --task language-model --help" in translators
     for flag, here in (("--text", writers), ("--reset-probability", writers), ("--pairs", translators)):
         assert flag in here
-    for flag in ("--attention", "--subword-sampling", "--label-smoothing", "--source-column", "--empty"):
+    for flag in ("--attention", "--subword-sampling", "--label-smoothing", "--source-column", "--overlong"):
         assert f"{flag} " in translators
         assert f"{flag} " not in writers
     assert "--stride" not in translators

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from textseq.config.base import flag_of
-from textseq.data.sources import DataSource
+from textseq.data.sources import DataSource, LabelledData, TextData
 from textseq.errors import TextseqError
 from textseq.tasks.registry import TASKS
 
@@ -21,3 +24,37 @@ PATHS = [
 def test_an_empty_name_is_not_the_current_folder(source: type[DataSource], name: str) -> None:
     with pytest.raises(TextseqError, match=f"^{flag_of(name)}: expected a file or folder, got an empty name; name one"):
         source.from_dict({name: ["a.txt", ""]}, where="a recipe")
+
+
+def test_a_folder_of_novels_is_for_a_language_model(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "novel.txt").write_text(name * 300_000)
+    dataset = TextData(labelled=(str(tmp_path),), condition="label", validation=0).open()
+    assert [sum(map(len, chunks)) for chunks in dataset.documents("train")] == [1_200_001] * 2
+
+
+@pytest.mark.parametrize("source", [TextData, LabelledData])
+@pytest.mark.parametrize("form", ["folder", "table"])
+@pytest.mark.parametrize("row", [b"", b"\xff", b"long"])
+def test_what_an_error_about_rows_offers_can_be_said(
+    source: type[DataSource], form: str, row: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textseq.data.readers.labelled.LONGEST_LINE", 10)
+    row = row * 4
+    for label in ("a", "b"):
+        (tmp_path / "folder" / label).mkdir(parents=True)
+        (tmp_path / "folder" / label / "1.txt").write_text(label)
+    (tmp_path / "folder" / "a" / "2.txt").write_bytes(row)
+    (tmp_path / "table.csv").write_bytes(b"text,label\na,a\nb,b\n" + row + b",a\n")
+    files = {"labelled": [str(tmp_path / ("folder" if form == "folder" else "table.csv"))], "validation": 0}
+    files |= {"condition": "label"} if source is TextData else {"longest_text": 10}
+    try:
+        source.from_dict(files, where="test").open()
+    except TextseqError as error:
+        offered = re.findall(r"--(\w+) drop", str(error))
+        assert offered
+        dataset = source.from_dict({**files, **dict.fromkeys(offered, "drop")}, where="test").open()
+        assert "ropped" in dataset.notes[-1]
+    else:
+        assert row == b"long" * 4 and source is TextData and form == "table"

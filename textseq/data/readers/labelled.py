@@ -42,6 +42,8 @@ NO_LABEL = RowError("unreadable", "without a label")
 
 EMPTY_LABEL = RowError("unreadable", "with an empty label among others")
 
+TOO_LONG = RowError("unreadable", f"with a text of more than {LONGEST_LINE:,} characters, which must be divided")
+
 NO_LIST = RowError("unreadable", "with labels in [ ] that are no list of strings or numbers")
 
 INVISIBLE = RowError("unreadable", "with a label that has a line end, a tab or another invisible character")
@@ -214,8 +216,9 @@ class LabelledFolder(RowFile[Example]):
             return EMPTY
         if (error := not_text(text, self.encoding)) is not None:
             return error
-        longest = LONGEST_LINE if self.longest is None else min(self.longest, LONGEST_LINE)
-        return _overlong(longest) if len(text) > longest else (text, label)
+        if self.longest is not None and len(text) > self.longest:
+            return _overlong(self.longest)
+        return TOO_LONG if len(text) > LONGEST_LINE else (text, label)
 
 
 def _overlong(longest: int) -> RowError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -41,6 +42,10 @@ class TextData(VectorSource):
     that is called vector, condition, features, embedding."""
     validation: float = ranged(VALIDATION, at_least=0, at_most=0.5)
     """Share of --text, from its end, or of the texts of --labelled, that is kept for validation instead of training."""
+    empty: Literal["refuse", "drop"] = "refuse"
+    """What to do with empty texts of --labelled: refuse the file, or drop them."""
+    unreadable: Literal["refuse", "drop"] = "refuse"
+    """The same for rows without a label or vector or with too few columns, damaged JSON, bytes that are not text."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -74,6 +79,9 @@ class TextData(VectorSource):
             label_column=self.vector_column if vectors else self.label_column,
             vectors=vectors,
             fewest_labels=1,
+            longest=sys.maxsize,
+            empty=self.empty,
+            unreadable=self.unreadable,
             encoding=self.encoding,
             validation=self.validation,
         )
