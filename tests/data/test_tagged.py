@@ -241,3 +241,12 @@ def test_comments_before_a_sentence_are_no_words(tmp_path: Path) -> None:
 def test_a_validation_file_without_a_sentence_is_named(tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match=r"no sentences for validation in .*v\.txt: .*; name other files"):
         own_tagged([write(tmp_path, MANY)], validation_paths=[write(tmp_path, "\n", "v.txt")])
+
+
+def test_validation_sentences_that_are_in_training_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("A X\ncat Y\n\nNo X\n\nA X\ndog Y\n")
+    (tmp_path / "new.conll").write_text("A X\nbird Y\n")
+    (tmp_path / "old.conll").write_text("a X\nCat Y\n\nA X\nbird Y\n")
+    for name, notes in (("new", ()), ("old", ("Validation sentences that are also in training, which flatters: 1.",))):
+        data = own_tagged([tmp_path / "train.conll"], validation_paths=[tmp_path / f"{name}.conll"])
+        assert data.notes == notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from textseq.data.dataset import ReadOptions, RowDataset, Survey, check_labels, 
 from textseq.data.readers.tagged import own_tagged_file
 from textseq.data.rows import Example, Tagged
 from textseq.data.spans import find_scheme
-from textseq.data.splits import recipe_splits, split_by_hash
+from textseq.data.splits import recipe_splits, split_by_hash, text_key
 
 TAGGED_VERSION = 2  # raise when a corpus's files give other sentences, or other splits, than before
 
@@ -112,15 +111,24 @@ def own_tagged(
         for some in (paths, survey.validation_paths)
     )
 
-    def keys(split: str) -> Iterator[Example]:
-        """Each sentence as one text, without a label."""
+    def texts(split: str) -> Iterator[str]:
+        """Each sentence as one text."""
         for words, sentence_tags in survey.rows(training if split == "train" else held_out, split):
             tags[split].update(sentence_tags)
-            yield (" " if aligned else "").join(words), ""
+            yield (" " if aligned else "").join(words)
 
-    split_of = split_by_hash(keys("train"), [1 - survey.validation, survey.validation])
-    if held_out:
-        deque(keys("validation"), maxlen=0)
+    trained_on: set[bytes] = set()
+
+    def examples() -> Iterator[Example]:
+        """The texts of training, without a label."""
+        for text in texts("train"):
+            if held_out:
+                trained_on.add(text_key(text))
+            yield text, ""
+
+    split_of = split_by_hash(examples(), [1 - survey.validation, survey.validation])
+    if held_out and (leaked := sum(text_key(text) in trained_on for text in texts("validation"))):
+        survey.notes.append(f"Validation sentences that are also in training, which flatters: {leaked:,}.")
     labels = tuple(sorted(tags["train"]))
     remedy = "say with --tag-column where the tags are"
     check_labels(labels, tags["validation"], fewest_tags, training, kind="tag", remedy=remedy)
