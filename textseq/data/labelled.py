@@ -140,7 +140,8 @@ def load_labelled(name: str, *, data_dir: Path | None = None, download: bool = F
     ``split_by_hash`` compares them. With a number, "first+3*second", a corpus's training texts count so many times.
 
     Raises:
-        TextseqError: see ``load_corpus``; or the corpora have different labels.
+        TextseqError: see ``load_corpus``; or the corpora have different labels, or one has phrases of sentences that
+            another tests.
     """
     load = cache(partial(_load_labelled, data_dir=data_dir, download=download))
     first, *others = map(load, joined_names(name))
@@ -155,6 +156,12 @@ def _joined(name: str, corpora: Sequence[LabelledDataset]) -> LabelledDataset:
         if {*corpus.labels} != {*first.labels}:
             expected, got = (", ".join(one.labels) for one in (first, corpus))
             raise TextseqError(f"corpus '{corpus.name}': expected the labels of '{first.name}' ({expected}), got {got}")
+        shared = [other for other in once if other in {*corpus.overlaps} - {*corpus.same_split}]
+        if corpus.nested and shared:  # training would have parts of test sentences, which no hash finds
+            raise TextseqError(
+                f"corpus '{corpus.name}': expected corpora without sentences in common, got '{shared[0]}', whose test "
+                f"sentences have phrases there; use '{corpus.name.removesuffix('-phrases')}'"
+            )
     held_out = {
         split: ConcatDataset(tuple(corpus.contents[split] for corpus in once.values() if split in corpus.contents))
         for split in ("validation", "test")
