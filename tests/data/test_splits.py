@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import re
+import unicodedata
 from collections import Counter
 from itertools import permutations
 
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.data.rows import Pair
-from textseq.data.splits import normalized, shared, split_pairs
+from textseq.data.splits import SIGN, normalized, shared, split_pairs, text_key
 
 SHARES = {"validation": 0.1, "test": 0.2}
 
@@ -32,6 +35,27 @@ def test_what_counts_in_a_sentence() -> None:
     assert normalized("e\u0301te\u0301") == normalized("\u00e9t\u00e9")  # composed or not
     assert normalized("snake_case") == "snake case"
     assert normalized("?!") == normalized("") == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("दिन", "दान"), ("कि", "का"), ("ที่", "ทำ"), ("কো", "কে"), ("\U00011013\U00011038", "\U00011013\U0001103a")],
+)
+def test_vowel_signs_tell_words_apart(one: str, other: str) -> None:
+    assert normalized(one) != normalized(other) and text_key(one) != text_key(other)
+    for word in (one, other):
+        assert normalized(f"({word}) a_1!") == f"{unicodedata.normalize('NFKC', word)} a 1" and text_key(f"({word}) A!") == text_key(f"{word}a")
+        assert text_key(unicodedata.normalize("NFD", word)) == text_key(word)
+
+
+@given(st.text(st.characters() | st.sampled_from("é́❤️☺︎1️⃣שָׁאَب")))
+def test_keys_of_texts_without_vowel_signs_are_those_of_their_letters_and_digits(text: str) -> None:
+    text = SIGN.sub("", text).encode("utf-8", "ignore").decode()
+    letters = "".join(filter(str.isalnum, text)).casefold() or text
+    assert text_key(text) == hashlib.sha256(letters.encode()).digest()[:16]
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not SIGN.search(folded):  # as that of U+0E33 has
+        assert normalized(text) == " ".join(re.findall(r"[^\W_]+", folded))
 
 
 sentences = st.text("abAB ?!.é", max_size=4)

@@ -27,7 +27,17 @@ from textseq.io.documents import matches_any, texts_of
 
 Row = TypeVar("Row")
 
-WORDS = re.compile(r"[^\W_]+")
+SPELLING = (0x780, 0x7C0), (0x900, 0x1AB0), (0x1B00, 0x1D00), (0xA800, 0xAC00), (0x11000, 0x12000)
+"""Blocks of Unicode whose scripts write vowels as combining marks: of South and Southeast Asia, and Thaana."""
+
+SIGNS = "".join(
+    sign for block in SPELLING for sign in map(chr, range(*block)) if unicodedata.category(sign).startswith("M")
+)
+"""These marks. Accents of other scripts, and those of emoji, are none."""
+
+SIGN = re.compile(f"[{SIGNS}]")
+
+WORDS = re.compile(rf"[^\W_]+(?:[{SIGNS}]+[^\W_]*)*")
 
 WORDLESS = 0
 """The key of a sentence without a letter or digit."""
@@ -132,17 +142,19 @@ def recipe_splits(
 
 
 def text_key(text: str) -> bytes:
-    """A hash of a text's letters and digits, ignoring case; of a text without any, of all of it."""
-    letters = "".join(filter(str.isalnum, text)).casefold() or text  # text may be emoji only
+    """A hash of a text's letters, vowel signs and digits, ignoring case; of a text without any, of all of it."""
+    if SIGN.search(text):
+        text = unicodedata.normalize("NFC", text)  # some are written as one character or as two
+    letters = "".join(WORDS.findall(text)).casefold() or text  # text may be emoji only
     return hashlib.sha256(letters.encode()).digest()[:16]
 
 
 def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction], *, start: Fraction = ZERO) -> bytes:
     """Assign examples to splits, stratified by label: the split number of each, the same on every machine.
 
-    The texts of each label are ordered by a hash of their letters and digits, ignoring case (or of the whole text, if
-    it has neither), and the splits are consecutive ranges of that order. So texts that differ only in case, spaces and
-    punctuation are in one split, and every split has its share of each label.
+    The texts of each label are ordered by a hash of their letters, vowel signs and digits, ignoring case (or of the
+    whole text, if it has none), and the splits are consecutive ranges of that order. So texts that differ only in case,
+    spaces and punctuation are in one split, and every split has its share of each label.
 
     Args:
         examples: texts and labels.
@@ -173,7 +185,7 @@ def split_by_hash(examples: Iterable[Example], sizes: Sequence[float | Fraction]
 
 
 def normalized(sentence: str) -> str:
-    """A sentence as it is compared with others: casefolded letters and digits, with single spaces between words."""
+    """A sentence as it is compared with others: casefolded words with single spaces between them."""
     return " ".join(WORDS.findall(unicodedata.normalize("NFKC", sentence).casefold()))
 
 
