@@ -33,7 +33,10 @@ def _read_word_list(text: str, name: str, labels: Labels) -> Iterator[Example]:
 
 
 def _read_marked_lines(text: str, name: str, labels: Labels) -> Iterator[Example]:
-    """The same between marks (<Pros>easy to use</Pros>), with HTML's entities."""
+    """The same between marks (<Pros>easy to use</Pros>), with HTML's entities.
+
+    A remark with line ends among the entities (&#10;) gives a text for each of its lines.
+    """
     yield from _read_lines("\n".join(map(html.unescape, re.findall(r"<\w+>(.*)</\w+>", text))), name, labels)
 
 
