@@ -216,6 +216,20 @@ def test_lines_without_anything_are_none(ending: str, write: Write) -> None:
     assert opened(write(f"a.{ending}", f"{head}{row}\n\n{row}\n\n\n")) == [("x", "a")] * 2
 
 
+def test_spaces_after_commas_are_no_part_of_a_cell(write: Write) -> None:
+    assert opened(write("a.csv", 'text, label\n"a, b", "pos"\nc,  neg\n')) == [("a, b", "pos"), ("c", "neg")]
+
+
+def test_quotes_of_a_tab_separated_file_stay_with_a_note(write: Write) -> None:
+    notes: list[str] = []
+    said = ('"He said ""hi"", 0"', '"Good" and "bad"', '""', '"', 'plain ""x""')
+    path = write("a.tsv", "text\tlabel\n" + "".join(f"{text}\ta\n" for text in said))
+    assert opened(path, notes=notes) == [(text, "a") for text in said]
+    assert notes[1].startswith(f'1 row of {path} with a text in quotes and "" within: quotes mean nothing in')
+    opened(write("b.jsonl", json.dumps({"text": said[0], "label": "a"})), notes=(others := []))
+    assert len(others) == 1
+
+
 def test_trailing_commas_are_no_columns(write: Write) -> None:
     assert opened(write("a.csv", "text,label\nfine,a,,\n")) == [("fine", "a")]
 

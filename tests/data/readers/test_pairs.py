@@ -343,3 +343,11 @@ def test_files_that_are_no_pairs(write: Write, tmp_path: Path) -> None:
         opened(table, columns=("en", None))
     with pytest.raises(TextseqError, match=r"columns are for.*; got 'de' with .*a\.en"):
         opened(text, write("a.de", "b"), columns=("en", "de")[::-1])
+
+
+def test_quotes_of_a_tab_separated_file_stay_with_a_note(write: Write) -> None:
+    notes: list[str] = []
+    path = write("a.tsv", 'house\t"la ""maison"" "\n"a" b\tc\n')
+    file = opened(path)
+    assert [*file.surveyed(notes)] == [("house", '"la ""maison"" "'), ('"a" b', "c")]
+    assert notes[0].startswith(f'1 row of {path} with a text in quotes and "" within')

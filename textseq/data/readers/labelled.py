@@ -30,6 +30,7 @@ from textseq.data.readers.tables import (
     numbered,
     records,
     table_rows,
+    with_note_on_quotes,
 )
 from textseq.data.rows import Example, join_labels
 from textseq.errors import TextseqError
@@ -97,6 +98,11 @@ class LabelledFile(RowFile[Example]):
         """The line number of each example, and the example or its error."""
         for number, row in self.cells():
             yield number, row if isinstance(row, RowError) else self._checked(row[0].strip(), row[1])
+
+    def surveyed(self, notes: list[str]) -> Iterator[Example]:
+        """The rows, read for the first time; see ``RowFile.surveyed``."""
+        rows = super().surveyed(notes)
+        return with_note_on_quotes(rows, self.name, notes) if self.layout == "tab-separated" else rows
 
     def _checked(self, text: str, label: str) -> Example | RowError:
         if not text:

@@ -14,7 +14,16 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 from textseq.data.readers.row_errors import SHOWN, RowError, RowErrorKind, RowFile, not_text
-from textseq.data.readers.tables import EMPTY, ending_of, fields_of, json_rows, numbered, tab_separated, table_rows
+from textseq.data.readers.tables import (
+    EMPTY,
+    ending_of,
+    fields_of,
+    json_rows,
+    numbered,
+    tab_separated,
+    table_rows,
+    with_note_on_quotes,
+)
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
 from textseq.io.compression import plain_name
@@ -101,6 +110,11 @@ class PairFile(RowFile[Pair]):
         """The number of each line that should hold a pair, from 1, and the pair or its error."""
         for number, row in self._cells():
             yield number, row if isinstance(row, RowError) else self._checked(cleaned(row[0]), cleaned(row[1]))
+
+    def surveyed(self, notes: list[str]) -> Iterator[Pair]:
+        """The rows, read for the first time; see ``RowFile.surveyed``."""
+        rows = super().surveyed(notes)
+        return with_note_on_quotes(rows, self.name, notes) if self.layout == "tab-separated" else rows
 
     def _cells(self) -> Iterator[tuple[int, Pair | RowError]]:
         if self.layout == "aligned":

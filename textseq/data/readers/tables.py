@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from textseq.data.readers.row_errors import HEADER_AGAIN, SHOWN, RowError, not_text
+from textseq.data.readers.row_errors import HEADER_AGAIN, SHOWN, RowError, counted, not_text
 from textseq.errors import TextseqError, unknown
 from textseq.io import documents
 from textseq.io.compression import plain_name
@@ -41,6 +42,8 @@ TOO_FEW = RowError("unreadable", "with too few columns")
 TOO_MANY = RowError("unreadable", "with more columns than the header")
 
 NO_OBJECT = RowError("unreadable", "without a JSON object")
+
+Cells = TypeVar("Cells", bound=tuple[str, ...])
 
 Record = tuple[int, list[str]]
 """The line that a record begins in, from 1, and its cells."""
@@ -112,7 +115,7 @@ def column_names(document: Document, layout: str) -> list[str]:
 def records(document: Document, layout: str, *, delimiter: str | None = None) -> Iterator[Record]:
     """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing.
 
-    In .csv the ``delimiter`` is a comma by default, or a semicolon if the first line has more of these.
+    In .csv spaces after a ``delimiter`` are ignored, and the ``delimiter`` is a comma by default, or a semicolon if the first line has more of these.
     """
     if layout == "tab-separated":
         yield from tab_separated(document.lines())
@@ -122,7 +125,7 @@ def records(document: Document, layout: str, *, delimiter: str | None = None) ->
     if delimiter is None:
         first = next(iter(document.lines()), "")
         delimiter = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some languages write
-    reader = csv.reader((line + "\n" for line in document.lines()), delimiter=delimiter, strict=True)
+    reader = csv.reader((line + "\n" for line in document.lines()), delimiter=delimiter, skipinitialspace=True, strict=True)
     number = 1
     try:
         for cells in reader:
@@ -138,6 +141,25 @@ def records(document: Document, layout: str, *, delimiter: str | None = None) ->
             f"{where} {what}; put cells with commas, quotes or several lines in quotes, and double quotes within them "
             '("He said ""no""")'
         ) from error
+
+
+def with_note_on_quotes(rows: Iterator[Cells], name: str, notes: list[str]) -> Iterator[Cells]:
+    """The rows of a tab-separated file; notes those with a cell that another program has put in quotes."""
+    count = 0
+    for row in rows:
+        count += any(map(_is_quoted, row))
+        yield row
+    if count:
+        notes.append(
+            f'{counted(count, "rows")} of {name} with a text in quotes and "" within: quotes mean nothing in '
+            "tab-separated files, so they stay. If another program put them there, write the file without, or as .jsonl."
+        )
+
+
+def _is_quoted(cell: str) -> bool:
+    """Whether a cell has quotes around it, and quotes within it that are doubled."""
+    within = cell[1:-1]
+    return cell[:1] == cell[-1:] == '"' and '""' in within and '"' not in within.replace('""', "")
 
 
 def tab_separated(lines: Iterable[str]) -> Iterator[Record]:
