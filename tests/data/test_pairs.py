@@ -433,7 +433,7 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
         TextseqError, match=r"too few pairs in .*own\.tsv to keep some for validation \(2\); give separate val"
     ):
         own_pairs([path])
-    with pytest.raises(TextseqError, match=r"too few pairs .* \(1\); give"):
+    with pytest.raises(TextseqError, match=r"too few pairs .* \(1\); add more pairs$"):
         own_pairs([own(tmp_path, ["one\teins"])])
     for content in ([], ["", ""]):
         with pytest.raises(TextseqError, match=r"no pairs in .*own\.tsv"):

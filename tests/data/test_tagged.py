@@ -168,7 +168,8 @@ def test_own_sentences_are_parted_and_none_is_lost(tmp_path: Path) -> None:
         (MANY + "x NOUN\n" * 11, r"1 of 61 sentences with more than 10 words \(line 191\).*--overlong drop"),
         ("a NOUN\n\nb NOUN\n", "expected at least 2 tags, got only 'NOUN'"),
         ("a NOUN\nb\tVE\x1bRB\n", r"with a tag that has an invisible character \(line 2\)"),
-        ("a NOUN\nb VERB\n", "too few sentences in .* to keep some for validation"),
+        ("a NOUN\nb VERB\n", r"too few sentences in .* to keep some for validation \(1\); add more sentences$"),
+        ("a NOUN\nb VERB\n\nA NOUN\nB VERB\n", r"\(2, but only 1 without those that differ in case .*\); give sep"),
     ],
 )
 def test_faults_are_told(text: str, says: str, tmp_path: Path) -> None:

@@ -264,9 +264,10 @@ class Survey(Generic[Checked]):
                 count = f"{len(split_of)}"
                 if key is not None and (different := len(set(map(key, whole)))) < len(split_of):
                     count += f", but only {different} without those that differ in case and punctuation at most"
+                several = "give separate validation files, or --validation 0"
+                remedy = several if len(split_of) > 1 else f"add more {self.unit}"
                 raise TextseqError(
-                    f"too few {self.unit} in {names_of(training)} to keep some for validation ({count}); give "
-                    "separate validation files, or --validation 0"
+                    f"too few {self.unit} in {names_of(training)} to keep some for validation ({count}); {remedy}"
                 )
             self.digests["validation"].update(split_of)
             contents = {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}

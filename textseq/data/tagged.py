@@ -111,11 +111,13 @@ def own_tagged(
         for some in (paths, survey.validation_paths)
     )
 
+    def text_of(sentence: Tagged) -> str:
+        return (" " if aligned else "").join(sentence[0])
+
     def texts(split: str) -> Iterator[str]:
-        """Each sentence as one text."""
-        for words, sentence_tags in survey.rows(training if split == "train" else held_out, split):
-            tags[split].update(sentence_tags)
-            yield (" " if aligned else "").join(words)
+        for sentence in survey.rows(training if split == "train" else held_out, split):
+            tags[split].update(sentence[1])
+            yield text_of(sentence)
 
     trained_on: set[bytes] = set()
 
@@ -133,7 +135,7 @@ def own_tagged(
     remedy = "say with --tag-column where the tags are"
     check_labels(labels, tags["validation"], fewest_tags, training, kind="tag", remedy=remedy)
     return TaggedDataset(
-        **survey.result(paths, training, held_out, split_of, TAGGED_VERSION),
+        **survey.result(paths, training, held_out, split_of, TAGGED_VERSION, key=lambda row: text_key(text_of(row))),
         labels=labels,
         notes=tuple(survey.notes),
         aligned=aligned,
