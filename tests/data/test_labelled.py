@@ -109,7 +109,7 @@ def test_corpora_with_different_labels_are_not_joined(data_folder: Path) -> None
 @pytest.mark.parametrize("name", ["sentence_polarity+sst2-phrases", "sst2-phrases+2*film_reviews"])
 def test_phrases_of_sentences_that_are_tested_are_not_joined(name: str, data_folder: Path) -> None:
     """The sentences themselves are, as those in training are recognized by their hash."""
-    with pytest.raises(TextseqError, match="'sst2-phrases': expected corpora without sentences in common.* use 'sst2'"):
+    with pytest.raises(TextseqError, match=r"'sst2-phrases': expected corpora without sentences in .* use 'sst2'"):
         load_labelled(name, data_dir=data_folder)
     load_labelled(name.replace("-phrases", ""), data_dir=data_folder)
     load_labelled("sst2+sst2-phrases+uci-sentences", data_dir=data_folder)

@@ -44,7 +44,9 @@ def test_what_counts_in_a_sentence() -> None:
 def test_vowel_signs_tell_words_apart(one: str, other: str) -> None:
     assert normalized(one) != normalized(other) and text_key(one) != text_key(other)
     for word in (one, other):
-        assert normalized(f"({word}) a_1!") == f"{unicodedata.normalize('NFKC', word)} a 1" and text_key(f"({word}) A!") == text_key(f"{word}a")
+        assert normalized(f"({word}) a_1!") == f"{unicodedata.normalize('NFKC', word)} a 1" and text_key(
+            f"({word}) A!"
+        ) == text_key(f"{word}a")
         assert text_key(unicodedata.normalize("NFD", word)) == text_key(word)
 
 

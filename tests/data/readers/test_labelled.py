@@ -226,7 +226,8 @@ def test_quotes_of_a_tab_separated_file_stay_with_a_note(write: Write) -> None:
     path = write("a.tsv", "text\tlabel\n" + "".join(f"{text}\ta\n" for text in said))
     assert opened(path, notes=notes) == [(text, "a") for text in said]
     assert notes[1].startswith(f'1 row of {path} with a text in quotes and "" within: quotes mean nothing in')
-    opened(write("b.jsonl", json.dumps({"text": said[0], "label": "a"})), notes=(others := []))
+    others: list[str] = []
+    opened(write("b.jsonl", json.dumps({"text": said[0], "label": "a"})), notes=others)
     assert len(others) == 1
 
 

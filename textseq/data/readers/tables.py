@@ -115,7 +115,8 @@ def column_names(document: Document, layout: str) -> list[str]:
 def records(document: Document, layout: str, *, delimiter: str | None = None) -> Iterator[Record]:
     """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing.
 
-    In .csv spaces after a ``delimiter`` are ignored, and the ``delimiter`` is a comma by default, or a semicolon if the first line has more of these.
+    In .csv spaces after a ``delimiter`` are ignored, which is a comma by default, or a semicolon if the first line has
+    more of these.
     """
     if layout == "tab-separated":
         yield from tab_separated(document.lines())
@@ -125,7 +126,9 @@ def records(document: Document, layout: str, *, delimiter: str | None = None) ->
     if delimiter is None:
         first = next(iter(document.lines()), "")
         delimiter = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some languages write
-    reader = csv.reader((line + "\n" for line in document.lines()), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(
+        (line + "\n" for line in document.lines()), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
     number = 1
     try:
         for cells in reader:
@@ -152,7 +155,7 @@ def with_note_on_quotes(rows: Iterator[Cells], name: str, notes: list[str]) -> I
     if count:
         notes.append(
             f'{counted(count, "rows")} of {name} with a text in quotes and "" within: quotes mean nothing in '
-            "tab-separated files, so they stay. If another program put them there, write the file without, or as .jsonl."
+            "tab-separated files, so they stay. If another program put them there, write the file without, or .jsonl."
         )
 
 
