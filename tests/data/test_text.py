@@ -354,6 +354,26 @@ def test_folder_of_source_code(tmp_path: Path) -> None:
     assert corpus.notes == (f"Skipped files that are not utf-8 text: 3 (the first is {tmp_path / 'data.xyz'}).",)
 
 
+def test_runs_and_models_within_a_folder_are_no_text_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that learns from the folder it lies in can be resumed, from anywhere."""
+    monkeypatch.delenv("TEXTSEQ_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "main.py").write_text("print('hi')\n")
+    before = own_text([Path()], validation=0)
+    for name in ("runs/code/log.jsonl", "runs/code/last-2/model.safetensors", "runs/begun/log.jsonl", "copy/README.md",
+                 "copy/model.safetensors"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no text\n")
+    during = own_text([Path()], validation=0)
+    assert texts(during, "train") == ["print('hi')\n"] and during.fingerprint == before.fingerprint
+    assert during.notes == ("Skipped folders of textseq's own files: 2 (the first is copy).",)
+    monkeypatch.chdir(tmp_path / "copy")
+    (tmp_path / "runs/begun/log.jsonl").unlink()
+    assert own_text([tmp_path], validation=0).fingerprint == before.fingerprint
+    assert texts(own_text([tmp_path / "runs/code"], validation=0), "train") == ["no text\n"]  # as it was named
+
+
 def test_text_is_kept_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n\xef\xbb\xbf")

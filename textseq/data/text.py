@@ -33,6 +33,7 @@ from textseq.data.rows import Example
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading, shown_name
 from textseq.io.files import sha256
+from textseq.io.paths import cache_folder, runs_folder
 
 # Endings that are never text; other binary files are recognized by their content.
 BINARY = re.compile(
@@ -211,8 +212,8 @@ def load_corpus(name: str, *, data_dir: Path | None = None, download: bool = Fal
 def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: float = VALIDATION) -> TextDataset:
     """Open one's own files and folders as a dataset, each file one document.
 
-    Folders are searched recursively, in sorted order, except hidden files and folders and ``__pycache__``; files in
-    them that are not text are skipped, with a note. Line ends are kept, with a note on CR, which ``--normalization``
+    Folders are searched recursively, in sorted order, except hidden files and folders, ``__pycache__`` and, with a
+    note, runs and models of textseq; files in them that are not text are skipped, with a note. Line ends are kept, with a note on CR, which ``--normalization``
     makes LF; a byte order mark is removed. Of what textseq wrote (see ``Document.literal``) all is text.
 
     Args:
@@ -229,7 +230,8 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     lengths: dict[Document, int] = {}
     returns: list[Path] = []
     skipped: list[Path] = []
-    for file, named in _own_files(paths).items():
+    left_out: list[Path] = []
+    for file, named in _own_files(paths, left_out).items():
         document = Document(file, encoding)
         try:
             if not named and not document.literal and _looks_binary(document):
@@ -258,6 +260,8 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         notes = (f"Line ends CRLF or CR in{several}: they are read as LF, unless --normalization none asks not to.",)
     if skipped:
         notes += (f"Skipped files that are not {encoding} text: {len(skipped)} (the first is {skipped[0]}).",)
+    if left_out:
+        notes += (f"Skipped folders of textseq's own files: {len(left_out)} (the first is {left_out[0]}).",)
     names = [Path(shown_name(path)).name for path in paths]
     return TextDataset(
         name=names[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
@@ -270,28 +274,43 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     )
 
 
-def _own_files(paths: Sequence[Path]) -> dict[Path, bool]:
-    """Each file once, in order, and whether it was named directly, not found in a folder."""
+def _own_files(paths: Sequence[Path], left_out: list[Path]) -> dict[Path, bool]:
+    """Each file once, in order, and whether it was named directly, not found in a folder; see ``_walk``."""
     files: dict[Path, bool] = {}
     for path in paths:
         if os.path.isfile(path):
             files[path.resolve()] = True
         elif os.path.isdir(path):
-            for file in _walk(path):
+            for file in _walk(path, left_out):
                 files.setdefault(file.resolve(), False)
         else:
             raise TextseqError(f"no file or folder {path}; name text files, or folders with text files")
     return files
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
+    """The files in a folder; folders in it that textseq wrote are added to ``left_out`` instead.
+
+    A run of ``--text .`` is written into its own text, which must still be the same when the run is resumed.
+    """
+
     def refuse(error: OSError) -> None:
         raise TextseqError(f"cannot read {error.filename}: {error.strerror}; make it readable")
 
+    homes = {runs_folder().resolve(), cache_folder().resolve()}
     for here, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
+        visible = [Path(here, name) for name in sorted(folders) if not name.startswith(".") and name != "__pycache__"]
+        ours = [path for path in visible if path.resolve() in homes or _holds_model(path)]
+        left_out += ours
+        folders[:] = [path.name for path in visible if path not in ours]
         files = (Path(here, name) for name in sorted(names) if not name.startswith("."))
         yield from filter(os.path.isfile, files)  # reading a pipe or socket would block
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder is a model, or a run with a checkpoint."""
+    places = (folder, *folder.glob("best-*"), *folder.glob("last-*"))
+    return any((place / "model.safetensors").is_file() for place in places)
 
 
 def _hash(document: Document) -> str:

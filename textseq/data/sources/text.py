@@ -23,8 +23,8 @@ class TextData(VectorSource):
     own_files: ClassVar[str] = "text"
 
     text: tuple[str, ...] = ()
-    """Your own text: files, or folders to search for text files (a folder of source code works as well), or - for
-    stdin; or a .parquet file or hf://DATASET, whose text column is read."""
+    """Your own text: files, or folders to search for text files (a folder of source code works as well; runs and models
+    of textseq in it are skipped), or - for stdin; or a .parquet file or hf://DATASET, whose text column is read."""
     labelled: tuple[str, ...] = ()
     """Your own texts, each with a label or a vector of numbers, which the model is conditioned on (see --condition): a
     .csv, .tsv or .jsonl file, or a folder for each label. A text is a document of its own."""
