@@ -128,6 +128,35 @@ def test_a_header_is_known_by_the_languages(
         assert "h.tsv is read as a header" in note and f"source '{cells[source]}', target '{cells[target]}'" in note
 
 
+@pytest.mark.parametrize("count", [2, 300])
+@pytest.mark.parametrize(
+    ("header", "languages", "columns"),
+    [
+        ("id\tsentence\ttranslation", UNKNOWN, (1, 2)),
+        ("\ten\tfr", UNKNOWN, (1, 2)),  # pandas' index has no name
+        ("id\ten\tfr", ("source", "fr"), (1, 2)),
+        ("id\ten\tfr", ("source", "en"), (2, 1)),
+        ("id\ten\tfr", ("fr", "target"), (2, 1)),
+        ("7\ten\tfr", UNKNOWN, None),
+    ],
+)
+def test_a_header_is_known_by_a_column_of_numbers(
+    header: str, languages: tuple[str, str], columns: tuple[int, int] | None, count: int, write: Write
+) -> None:
+    rows = [[f"{number}", f"hello {number}", f"bonjour {number}"] for number in range(count)]
+    path, notes = write("h.tsv", "\n".join([header, *map("\t".join, rows)])), list[str]()
+    pairs = surveyed(opened(path, languages=languages, notes=notes))
+    if columns is None:
+        assert pairs == [("en", "fr"), *((row[1], row[2]) for row in rows)]
+        return
+    source, target = columns
+    assert pairs == [(row[source], row[target]) for row in rows]
+    names = header.split("\t")
+    told = f"as only numbers follow in column 1: source '{names[source]}', target '{names[target]}'; if these are others"
+    assert len(notes) == 1 and told in notes[0]
+    assert surveyed(opened(path, columns=("2", "3"))) == [(row[1], row[2]) for row in rows]
+
+
 def test_named_columns_need_no_guess(write: Write) -> None:
     path, notes = write("h.tsv", "en\tfr\tde\nGo.\tVa.\tGeh.\n"), list[str]()
     assert surveyed(opened(path, columns=("de", "fr"), languages=("en", "fr"), notes=notes)) == [("Geh.", "Va.")]

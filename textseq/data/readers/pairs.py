@@ -180,7 +180,8 @@ def read_own_file(
 
     Columns of a tab-separated file may be given by name, or by number from 1. It has a header if its first line has
     those names, or two cells that are the languages, as codes or ``LANGUAGE_NAMES``, or one of ``HEADERS``, in any case
-    and order; a note says so. Without columns and header, the first two columns are read that are not all numbers. JSON
+    and order, or if it has no number and a column has only numbers below it; a note says so. Without columns and such
+    names, the first two columns are read that are not all numbers. JSON
     without columns has the keys "source" and "target" or, if its first object lacks these, the languages.
     """
     for path in paths:
@@ -245,33 +246,54 @@ def _columns_of(
     """The numbers of the source's and the target's column, from 0, and the header, or () without one."""
     rows = [[cell.strip() for cell in line.split("\t")] for line in islice(document.lines(), SAMPLED_LINES)] or [[""]]
     first, found = rows[0], _header(rows[0], languages)
+    below = [row for row in rows[1:] if len(row) >= len(first)]
+    numbers = [all(map(NUMBER.fullmatch, column)) for column in zip(*below, strict=False)]
+    numbers_named = len(below) > 1 and _names_numbers(first, numbers)
     source, target = columns
     if source and target:
         places = _place(document, source, first), _place(document, target, first)
-        return places, tuple(first) if found or not {source, target}.isdisjoint(first) else ()
+        has_header = found or numbers_named or not {source, target}.isdisjoint(first)
+        return places, tuple(first) if has_header else ()
     if found:
         shown = f"source '{first[found[0]]}', target '{first[found[1]]}'"
         notes.append(f"The first line of {document.name} is read as a header: {shown}.")
         return found, tuple(first)
+    others = "if these are others, say with --source-column and --target-column."
+    if numbers_named:
+        place, other = [place for place, all_numbers in enumerate(numbers) if not all_numbers][:2]
+        if first[place].casefold() == languages[1].casefold() or first[other].casefold() == languages[0].casefold():
+            place, other = other, place
+        notes.append(
+            f"The first line of {document.name} is read as a header, as only numbers follow in column "
+            f"{numbers.index(True) + 1}: source '{first[place]}', target '{first[other]}'; {others}"
+        )
+        return (place, other), tuple(first)
     if len(first) > 1 and all(map(CODE.fullmatch, first[:2])):
         notes.append(
             f"The first line of {document.name}, '{first[0]}' and '{first[1]}', is read as a pair; if it is a header, "
             f"say --source {first[0]} --target {first[1]}."
         )
-    rows = [row for row in rows if len(row) >= len(first)]
-    numbers = [all(NUMBER.fullmatch(cell) for cell in column) for column in zip(*rows, strict=False)]
+    numbers = [all_numbers and bool(NUMBER.fullmatch(cell)) for all_numbers, cell in zip(numbers, first, strict=False)]
     texts = [place for place, all_numbers in enumerate(numbers) if not all_numbers]
-    if not any(numbers[:2]) or len(rows) < 2:
+    if not any(numbers[:2]):
         return (0, 1), ()
     skipped = f"Column {numbers.index(True) + 1} of {document.name} holds only numbers"
     if len(texts) < 2:
         notes.append(f"{skipped}, and is read as sentences; say with --source-column and --target-column if it is not.")
         return (0, 1), ()
     notes.append(
-        f"{skipped}: sources are read from column {texts[0] + 1}, targets from column {texts[1] + 1}; if these are "
-        "others, say with --source-column and --target-column."
+        f"{skipped}: sources are read from column {texts[0] + 1}, targets from column {texts[1] + 1}; {others}"
     )
     return (texts[0], texts[1]), ()
+
+
+def _names_numbers(cells: Sequence[str], numbers: Sequence[bool]) -> bool:
+    """Whether a first line is a header by what follows: ``numbers`` says which columns hold only numbers there.
+
+    At least one does and two do not. The first name may be empty, as that of the index of a pandas table.
+    """
+    named = all(cells[1:]) and not any(map(NUMBER.fullmatch, cells))
+    return named and any(numbers) and numbers.count(False) > 1
 
 
 def _place(document: Document, asked: str, cells: Sequence[str]) -> int:
