@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from textseq.data.readers import exported
 from textseq.data.sources import LabelledData, PairData, TaggedData, TextData
 from textseq.errors import TextseqError
 
@@ -87,6 +88,34 @@ def test_a_class_of_minus_one_is_no_label() -> None:
     name = saved_dataset([{"text": "unknown", "label": -1}, {"text": "good", "label": 1}, {"text": "fine", "label": 1}])
     with pytest.raises(TextseqError, match=r"^saved: 1 of 3 rows with a 'label' that is no string or number"):
         LabelledData(labelled=(name,), validation=0).open()
+
+
+@pytest.mark.parametrize("form", [parquet, saved_dataset])
+def test_binary_columns_are_text(form: Callable[[list[dict[str, object]]], str], home: Path) -> None:
+    rows = [(f"caf\u00e9 {number}", "pos" if number % 2 else "neg") for number in range(4)]
+    name = form([{"text": text.encode(), "label": label, "picture": b"\x89PNG"} for text, label in rows])
+    dataset = LabelledData(labelled=(name,), validation=0).open()
+    assert [*dataset.examples("train")] == rows
+    text = TextData(text=(name,), validation=0).open()
+    assert ["".join(document) for document in text.documents("train")] == ["".join(f"{text}\n" for text, _ in rows)]
+    name = form([{"tokens": [b"In", b"Rome"], "tags": [b"O", b"B"]}])
+    tagged = TaggedData(tagged=(name,), validation=0).open()
+    assert [*tagged.sentences("train")] == [(("In", "Rome"), ("O", "B"))]
+
+
+def test_bytes_that_are_no_text_are_said_by_row() -> None:
+    name = parquet([{"text": text, "label": label} for text, label in ((b"good", "a"), (b"caf\xe9", "b"))])
+    with pytest.raises(TextseqError, match=rf"^{name}: 1 of 2 rows with bytes that are not utf-8 text .*\(row 2\)"):
+        LabelledData(labelled=(name,)).open()
+
+
+def test_rows_are_not_those_that_another_version_wrote(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = LabelledData(labelled=(as_json(TABLE)(TABLE),), validation=0)
+    source.open()
+    (kept,) = (home / "cache" / "data").iterdir()
+    kept.write_text('{"text": "b\'old\'", "label": "pos"}\n{"text": "b\'old\'", "label": "neg"}\n')
+    monkeypatch.setattr(exported, "ROWS_VERSION", exported.ROWS_VERSION + 1)
+    assert [*source.open().examples("train")] == ROWS
 
 
 @pytest.mark.parametrize("form", [parquet, saved_dataset])

@@ -40,6 +40,8 @@ TAGS = ("ner_tags", "ner", "tags", "tag", "labels", "label", "pos_tags", "upos",
 CLOSING = {"[": "]", "{": "}"}
 """What a JSON list or object ends with."""
 
+ROWS_VERSION = 2  # raise when the same file or dataset gives other rows than before
+
 Fields = dict[str, object]
 """The values of a row by column."""
 
@@ -91,7 +93,7 @@ def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[s
     Its name has ``mark`` before the hash, so that errors give the table's name (see ``documents.MADE``).
     """
     key, rows = _rows(name)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{ROWS_VERSION} {key}".encode()).hexdigest()[:16]
     path = cache_folder() / "data" / f"{title_of(name)}.{mark}{digest}{ending}"
     if not path.exists():
         with replacing(path) as (file,):
@@ -117,7 +119,7 @@ def _parquet(path: Path) -> Iterator[Fields]:
     try:
         with parquet.ParquetFile(path) as table:
             for batch in table.iter_batches():
-                yield from batch.to_pylist()
+                yield from map(_with_text, batch.to_pylist())
     except Exception as error:  # pyarrow has many, most of them without a common base
         raise TextseqError(f"{path} is no Parquet file, or damaged ({_one_line(error)}); write it again") from error
 
@@ -176,9 +178,24 @@ def _dataset(name: str) -> tuple[str, Iterator[Fields]]:
 
     def rows() -> Iterator[Fields]:
         for row in loaded:
-            yield {column: _named(value, names[column]) if column in names else value for column, value in row.items()}
+            named = {column: _named(value, names[column]) if column in names else value for column, value in row.items()}
+            yield _with_text(named)
 
     return f"{name} {loaded._fingerprint}", rows()
+
+
+def _with_text(fields: Fields) -> Fields:
+    """The values of a row with text in place of bytes."""
+    return {column: _text(value) for column, value in fields.items()}
+
+
+def _text(value: object) -> object:
+    """A value with bytes, also within lists and objects, as UTF-8; those that are not become lone surrogates."""
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    if isinstance(value, list):
+        return [*map(_text, value)]
+    return _with_text(value) if isinstance(value, dict) else value
 
 
 def _named(value: object, names: Sequence[str]) -> object:
