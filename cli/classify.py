@@ -100,7 +100,7 @@ def classify(arguments: Sequence[str]) -> None:
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
     if options.unsure_below is not None and not 0 <= options.unsure_below <= 1:
         raise TextseqError(f"--unsure-below: expected a probability from 0 to 1, got {options.unsure_below}")
-    if options.input is not None and (file := row_file(str(options.input))) != options.input:
+    if options.input is not None and (file := row_file(str(options.input), options.encoding)) != options.input:
         options = replace(options, input=file, encoding="utf-8")
     with options.reading(LONGEST) as lines:
         from textseq.tasks.classification.classifier import CHARACTERS

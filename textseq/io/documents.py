@@ -37,7 +37,7 @@ OTHER_FORMATS = re.compile(
 COMPRESSED = {"gzip": "gz", "bzip2": "bz2", "xz": "xz", "zstd": "zst", "zip": "zip", "7z": ""}
 """Compressions among them, and the endings by which they are read."""
 
-LITERAL = re.compile(r"\.literal-[0-9a-f]{16}\b")
+LITERAL = re.compile(r"\.(?:literal|rows)-[0-9a-f]{16}\b")
 """In the name of a file that textseq wrote, or of its folder: it is UTF-8, and all of it is data."""
 
 MADE = re.compile(r"(.+)\.(?:rows-[0-9a-f]{16}\.jsonl|literal-[0-9a-f]{16}\.(?:txt|conll))")

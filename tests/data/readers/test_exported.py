@@ -109,6 +109,25 @@ def test_bytes_that_are_no_text_are_said_by_row() -> None:
         LabelledData(labelled=(name,)).open()
 
 
+@pytest.mark.parametrize(
+    "layout", [json.dumps, lambda rows, **options: "\n".join(json.dumps(row, **options) for row in rows)]
+)
+def test_the_encoding_is_that_of_json(layout: Callable[..., str]) -> None:
+    Path("t.json").write_text(layout(TABLE, ensure_ascii=False), "cp1252")
+    with pytest.raises(TextseqError, match=r"^t.json is not utf-8 text: byte 0x96 .*set --encoding"):
+        LabelledData(labelled=("t.json",)).open()
+    dataset = LabelledData(labelled=("t.json",), encoding="cp1252", validation=0).open()
+    assert [*dataset.examples("train")] == ROWS
+    with pytest.raises(TextseqError, match=r"^unknown encoding 'cp-1252'"):
+        LabelledData(labelled=("t.json",), encoding="cp-1252").open()
+
+
+@pytest.mark.parametrize("form", [parquet, saved_dataset])
+def test_an_encoding_does_not_change_what_is_text_already(form: Callable[[list[dict[str, object]]], str]) -> None:
+    dataset = LabelledData(labelled=(form(TABLE),), encoding="utf-16", validation=0).open()
+    assert [*dataset.examples("train")] == ROWS
+
+
 def test_rows_are_not_those_that_another_version_wrote(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = LabelledData(labelled=(as_json(TABLE)(TABLE),), validation=0)
     source.open()

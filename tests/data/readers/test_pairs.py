@@ -152,7 +152,9 @@ def test_a_header_is_known_by_a_column_of_numbers(
     source, target = columns
     assert pairs == [(row[source], row[target]) for row in rows]
     names = header.split("\t")
-    told = f"as only numbers follow in column 1: source '{names[source]}', target '{names[target]}'; if these are others"
+    told = (
+        f"as only numbers follow in column 1: source '{names[source]}', target '{names[target]}'; if these are others"
+    )
     assert len(notes) == 1 and told in notes[0]
     assert surveyed(opened(path, columns=("2", "3"))) == [(row[1], row[2]) for row in rows]
 

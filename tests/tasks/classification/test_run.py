@@ -348,8 +348,8 @@ def test_from_a_table_to_labels(command: Callable[..., Result], reviews: Path, t
     code, out, err = command("classify", "--model", "mine", "--input", "rows.csv", "--text-column", "body")
     assert (code, len(out.splitlines()), err) == (0, 2, "")
     rows = [{"n": 1, "body": "lovely, and\nmore"}, {"n": 2, "body": "awful"}]
-    (tmp_path / "rows.json").write_text(json.dumps(rows, indent=2))
-    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(json.dumps({"data": rows}).encode()))
+    (tmp_path / "rows.json").write_text(json.dumps(rows, indent=2), "utf-16")
+    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(json.dumps({"data": rows}).encode("utf-16")))
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
     for name in ("rows.json", "rows.json.gz", "rows.parquet"):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from textseq.data.dataset import check_encoding
 from textseq.data.in_memory import tagged_files
 from textseq.data.readers.row_errors import SHOWN, counted
 from textseq.data.readers.tables import TEXT_COLUMNS, ending_of, fields_of
@@ -46,29 +47,33 @@ Fields = dict[str, object]
 """The values of a row by column."""
 
 
-def row_file(name: str) -> Path:
+def row_file(name: str, encoding: str) -> Path:
     """The file of rows: itself, or JSON lines in the cache.
+
+    Args:
+        name: a file in any format, or a dataset.
+        encoding: of JSON, and of binary columns.
 
     Raises:
         TextseqError: it cannot be read, or a package for it is not installed.
     """
     if not name.startswith(HUB) and ending_of(Path(name)) not in EXPORTED:
         return Path(name)
-    return _kept(name, ".jsonl", lambda rows: (json.dumps(fields, default=str) for fields in rows), mark="rows-")
+    return _kept(name, encoding, ".jsonl", _json_lines, mark="rows-")
 
 
-def text_file(name: str) -> Path:
+def text_file(name: str, encoding: str) -> Path:
     """The file or folder of text: itself, or the texts of a Parquet file or dataset, one after the other."""
     if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
         return Path(name)
-    return _kept(name, ".txt", lambda rows: _texts(name, rows), mark="literal-")
+    return _kept(name, encoding, ".txt", lambda rows: _texts(name, rows), mark="literal-")
 
 
-def sentence_file(name: str) -> Path:
+def sentence_file(name: str, encoding: str) -> Path:
     """The file of tagged sentences: itself, or the words and tags of a Parquet file or dataset."""
     if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
         return Path(name)
-    words, tags = zip(*_columns(name, _rows(name)[1], WORDS, TAGS), strict=True)
+    words, tags = zip(*_columns(name, _rows(name, encoding)[1], WORDS, TAGS), strict=True)
     try:
         return Path(*tagged_files(words, tags, name=title_of(name)))
     except TextseqError as error:
@@ -87,13 +92,13 @@ def absolute(name: str) -> str:
     return f"{HUB}{Path(place).absolute()}{name[len(HUB) + len(place) :]}" if Path(place).is_dir() else name
 
 
-def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]], mark: str) -> Path:
+def _kept(name: str, encoding: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[str]], mark: str) -> Path:
     """The file in the cache with the lines that are made of a table's rows.
 
     Its name has ``mark`` before the hash, so that errors give the table's name (see ``documents.MADE``).
     """
-    key, rows = _rows(name)
-    digest = hashlib.sha256(f"{ROWS_VERSION} {key}".encode()).hexdigest()[:16]
+    key, rows = _rows(name, encoding)
+    digest = hashlib.sha256(f"{ROWS_VERSION} {encoding} {key}".encode()).hexdigest()[:16]
     path = cache_folder() / "data" / f"{title_of(name)}.{mark}{digest}{ending}"
     if not path.exists():
         with replacing(path) as (file,):
@@ -102,31 +107,37 @@ def _kept(name: str, ending: str, lines: Callable[[Iterator[Fields]], Iterable[s
     return path
 
 
-def _rows(name: str) -> tuple[str, Iterator[Fields]]:
+def _json_lines(rows: Iterator[Fields]) -> Iterator[str]:
+    return (json.dumps(fields, default=str) for fields in rows)
+
+
+def _rows(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:
     """A key that differs for different content, and the rows."""
+    check_encoding(encoding)
     if name.startswith(HUB):
-        return _dataset(name)
+        return _dataset(name, encoding)
     path = Path(name)
     if not path.is_file():
         raise TextseqError(
             f"expected a file, got {'a folder' if path.is_dir() else 'none'} at {path}; correct the path"
         )
-    return sha256(path), (_json if ending_of(path) == ".json" else _parquet)(path)
+    return sha256(path), (_json if ending_of(path) == ".json" else _parquet)(path, encoding)
 
 
-def _parquet(path: Path) -> Iterator[Fields]:
+def _parquet(path: Path, encoding: str) -> Iterator[Fields]:
     parquet = optional("pyarrow.parquet", "data", needed_for=f"reading {path}")
     try:
         with parquet.ParquetFile(path) as table:
             for batch in table.iter_batches():
-                yield from map(_with_text, batch.to_pylist())
+                for row in batch.to_pylist():
+                    yield _with_text(row, encoding)
     except Exception as error:  # pyarrow has many, most of them without a common base
         raise TextseqError(f"{path} is no Parquet file, or damaged ({_one_line(error)}); write it again") from error
 
 
-def _json(path: Path) -> Iterator[Fields]:
+def _json(path: Path, encoding: str) -> Iterator[Fields]:
     """The objects of a list, of a list that is the only value of an object, of an object of lists, or one per line."""
-    document = Document(path, "utf-8")
+    document = Document(path, encoding)
     text = "".join(document.chunks())
     try:
         value = json_of(text)
@@ -154,7 +165,7 @@ def _json(path: Path) -> Iterator[Fields]:
         yield fields
 
 
-def _dataset(name: str) -> tuple[str, Iterator[Fields]]:
+def _dataset(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:
     """The key and rows of a Hugging Face dataset; numbers of classes become their names."""
     datasets = optional("datasets", "data", needed_for=name)
     place, _, split = name.removeprefix(HUB).partition("@")
@@ -178,24 +189,29 @@ def _dataset(name: str) -> tuple[str, Iterator[Fields]]:
 
     def rows() -> Iterator[Fields]:
         for row in loaded:
-            named = {column: _named(value, names[column]) if column in names else value for column, value in row.items()}
-            yield _with_text(named)
+            named = {
+                column: _named(value, names[column]) if column in names else value for column, value in row.items()
+            }
+            yield _with_text(named, encoding)
 
     return f"{name} {loaded._fingerprint}", rows()
 
 
-def _with_text(fields: Fields) -> Fields:
+def _with_text(fields: Fields, encoding: str) -> Fields:
     """The values of a row with text in place of bytes."""
-    return {column: _text(value) for column, value in fields.items()}
+    return {column: _text(value, encoding) for column, value in fields.items()}
 
 
-def _text(value: object) -> object:
-    """A value with bytes, also within lists and objects, as UTF-8; those that are not become lone surrogates."""
+def _text(value: object, encoding: str) -> object:
+    """A value with bytes, also within lists and objects, decoded; those that cannot be become lone surrogates."""
     if isinstance(value, bytes):
-        return value.decode(errors="surrogateescape")
+        try:
+            return value.decode(encoding)
+        except UnicodeDecodeError:
+            return value.decode("ascii", errors="surrogateescape")
     if isinstance(value, list):
-        return [*map(_text, value)]
-    return _with_text(value) if isinstance(value, dict) else value
+        return [_text(item, encoding) for item in value]
+    return _with_text(value, encoding) if isinstance(value, dict) else value
 
 
 def _named(value: object, names: Sequence[str]) -> object:

@@ -92,7 +92,7 @@ class VectorSource(DataSource):
 
 def read_options(
     source: DataSource,
-    read: Callable[[str], Path],
+    read: Callable[[str, str], Path],
     *,
     longest: int,
     overlong: OnError,
@@ -103,16 +103,17 @@ def read_options(
 
     Args:
         source: names the files.
-        read: gives the file that has the rows of a name.
+        read: gives the file that has the rows of a name, in an encoding.
         longest: characters or words of a row.
         overlong: what to do with longer ones.
         unreadable: what to do with faulty ones.
         whole: read the rows as a single split.
     """
+    held_out = getattr(source, f"validation_{source.own_files}")
     return {
         "encoding": source.encoding,
         "validation": 0 if whole else source.validation,
-        "validation_paths": [*map(read, getattr(source, f"validation_{source.own_files}"))],
+        "validation_paths": [read(name, source.encoding) for name in held_out],
         "longest": longest,
         "overlong": overlong,
         "unreadable": unreadable,

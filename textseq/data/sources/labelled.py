@@ -78,7 +78,7 @@ class LabelledData(VectorSource):
             dataset = load_labelled(self.corpus, data_dir=data_dir, download=download)
         else:
             dataset = own_labelled(
-                [*map(row_file, self.labelled)],
+                [row_file(name, self.encoding) for name in self.labelled],
                 text_column=self.text_column,
                 label_column=self.label_column,
                 empty=self.empty,

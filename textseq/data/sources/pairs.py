@@ -54,7 +54,7 @@ class PairData(DataSource):
         if self.corpus is not None:
             return load_pairs(self.corpus, source=self.source, target=self.target, data_dir=data_dir, download=download)
         return own_pairs(
-            [*map(row_file, self.pairs)],
+            [row_file(name, self.encoding) for name in self.pairs],
             source_column=self.source_column,
             target_column=self.target_column,
             source_language=self.source,

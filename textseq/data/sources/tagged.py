@@ -52,7 +52,7 @@ class TaggedData(VectorSource):
         if self.corpus is not None:
             return load_tagged(self.corpus, data_dir=data_dir, download=download)
         return own_tagged(
-            [*map(sentence_file, self.tagged)],
+            [sentence_file(name, self.encoding) for name in self.tagged],
             word_column=self.word_column,
             tag_column=self.tag_column,
             fewest_tags=1 if whole else 2,

@@ -72,9 +72,13 @@ class TextData(VectorSource):
                 return dataset.unconditional()
             return dataset
         if self.text:
-            return own_text([*map(text_file, self.text)], encoding=self.encoding, validation=self.validation)
+            return own_text(
+                [text_file(name, self.encoding) for name in self.text],
+                encoding=self.encoding,
+                validation=self.validation,
+            )
         labelled = own_labelled(
-            [*map(row_file, self.labelled)],
+            [row_file(name, self.encoding) for name in self.labelled],
             text_column=self.text_column,
             label_column=self.vector_column if vectors else self.label_column,
             vectors=vectors,

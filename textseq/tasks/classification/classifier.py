@@ -233,7 +233,9 @@ class Classifier(LabelPredictor[LabelledDataset]):
         if not isinstance(source, LabelledData) or not source.labelled:
             return source
         text, label = (
-            remembered_column(row_file(source.labelled[0]), self.info.source.get(name), source.encoding)
+            remembered_column(
+                row_file(source.labelled[0], source.encoding), self.info.source.get(name), source.encoding
+            )
             for name in ("text_column", "label_column")
         )
         several = self.threshold is not None
