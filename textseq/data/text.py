@@ -213,8 +213,9 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     """Open one's own files and folders as a dataset, each file one document.
 
     Folders are searched recursively, in sorted order, except hidden files and folders, ``__pycache__`` and, with a
-    note, runs and models of textseq; files in them that are not text are skipped, with a note. Line ends are kept, with a note on CR, which ``--normalization``
-    makes LF; a byte order mark is removed. Of what textseq wrote (see ``Document.literal``) all is text.
+    note, runs and models of textseq; files in them that are not text are skipped, with a note. Line ends are kept, with
+    a note on CR, which ``--normalization`` makes LF; a byte order mark is removed. Of what textseq wrote (see
+    ``Document.literal``) all is text.
 
     Args:
         paths: files and folders; a file that occurs twice is read once.

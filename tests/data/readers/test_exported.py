@@ -57,7 +57,11 @@ FORMS: dict[str, Callable[[list[dict[str, object]]], str]] = {
     "dataset": saved_dataset,
     "a list": as_json(TABLE),
     "a list in an object": as_json({"data": TABLE}),
+    "a list beside other values": as_json({"version": 1, "labels": ["neg", "pos"], "data": TABLE}),
     "columns": as_json({key: [row[key] for row in TABLE] for key in TABLE[0]}),
+    "columns of pandas": as_json({key: {str(i): row[key] for i, row in enumerate(TABLE)} for key in TABLE[0]}),
+    "rows of pandas": as_json({str(i): row for i, row in enumerate(TABLE)}),
+    "objects of several lines": as_json("\n".join(json.dumps(row, indent=2) for row in TABLE)),
     "lines": as_json("\n".join(map(json.dumps, TABLE))),
 }
 
@@ -75,6 +79,11 @@ def test_labelled_texts_are_those_of_the_table(form: str, home: Path, monkeypatc
     monkeypatch.chdir(home / "elsewhere")  # as a run that is resumed from there
     assert resolved.open().fingerprint == dataset.fingerprint
     assert kept.stat() == before
+
+
+def test_a_single_object_is_a_row() -> None:
+    name = as_json({"translation": {"en": "one", "fr": "un"}})([])
+    assert [*PairData(pairs=(name,), source="en", target="fr").open_whole().rows("train")] == [("one", "un")]
 
 
 def test_a_split_of_a_dataset_is_named() -> None:
@@ -204,13 +213,17 @@ def unreachable(*names: object) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("t.json", b"[1, 2]", "t.json: expected a list of JSON objects, or an object per line, got something else as "
-                              "item 1; correct it"),
-        ("t.json", b'{"text": "a"}', "got something else as item 1"),
+        ("t.json", b"[1, 2]", "expected a list of JSON objects, or an object per line, got 1 as item 1"),
+        ("t.json", b'{"text": "a"}', "t.json has the columns 'text'; say with --label-column which is meant"),
+        ("t.json", b'{"a": [{}], "n": 1, "b": [{}]}', "expected one list of JSON objects, got a, b; keep one of them"),
+        ("t.json", b'{"text": ["a", "b"], "label": ["x"]}', "same length, got one of 1 and one of 2 values"),
         ("t.json", b"{", "t.json is no valid JSON: it ends too early, without '}'; write it again"),
         ("t.json", b'[{"text": "a", "label": "b"},\n{"text"', "it ends too early, without ']'; write it again"),
         ("t.json", b'[{"text": "a" "label": "b"}]', "no valid JSON: Expecting ',' delimiter: line 1 column 15"),
-        ("t.json", b'{"text": "a", "label": "b"}\n[', "got something else as item 2"),
+        ("t.json", b'{"text": "a", "label": "b"}\n[', "it ends too early, without ']'; write it again"),
+        ("t.json", b'{"text": "a", "label": "b"}\n[1]', "got [1] as item 2"),
+        ("t.json", b'{"text": "a"}\ntext\n{"text": "b"}', "t.json is no valid JSON: Expecting value: line 2 column 1"),
+        ("t.json", b"[" * 100_000, "no valid JSON: it "),
         ("t.json", b"", "t.json has no rows; name another"),
         ("t.parquet", b"PAR1 damaged", "t.parquet is no Parquet file, or damaged ("),
         ("none.parquet", b"", "expected a file, got none at none.parquet; correct the path"),

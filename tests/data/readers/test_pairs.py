@@ -261,6 +261,10 @@ def test_leaving_out_all_lines_is_no_advice(write: Write) -> None:
     sound_at_last = ['{"en": "a"}', '{"source": "a", "target": "b"}']
     with pytest.raises(TextseqError, match=r"1 of 2 lines without the key 'source' .*; correct them, or drop them"):
         surveyed(opened(write("c.jsonl", "\n".join(sound_at_last))))
+    with pytest.raises(
+        TextseqError, match=r"4 of 4 lines without a JSON object .*; correct them, or name it \.json if it"
+    ):
+        surveyed(opened(write("e.jsonl", json.dumps({"source": "a", "target": "b"}, indent=1))))
     with pytest.raises(TextseqError, match=r"; correct them$"):  # the keys are right
         surveyed(opened(write("d.jsonl", '{"source": "a", "target": null}')))
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from textseq.data.dataset import check_encoding
 from textseq.data.in_memory import tagged_files
+from textseq.data.readers.json_layouts import Fields, json_objects
 from textseq.data.readers.row_errors import SHOWN, counted
-from textseq.data.readers.tables import TEXT_COLUMNS, ending_of, fields_of
+from textseq.data.readers.tables import TEXT_COLUMNS, ending_of
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import Document
 from textseq.io.extras import optional
-from textseq.io.files import json_of, replacing, sha256
+from textseq.io.files import replacing, sha256
 from textseq.io.paths import cache_folder
 
 log = logging.getLogger("textseq")
@@ -38,13 +38,7 @@ WORDS = ("tokens", "words", "token", "word", "form")
 TAGS = ("ner_tags", "ner", "tags", "tag", "labels", "label", "pos_tags", "upos", "pos")
 """The same for their tags."""
 
-CLOSING = {"[": "]", "{": "}"}
-"""What a JSON list or object ends with."""
-
 ROWS_VERSION = 2  # raise when the same file or dataset gives other rows than before
-
-Fields = dict[str, object]
-"""The values of a row by column."""
 
 
 def row_file(name: str, encoding: str) -> Path:
@@ -121,7 +115,7 @@ def _rows(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:
         raise TextseqError(
             f"expected a file, got {'a folder' if path.is_dir() else 'none'} at {path}; correct the path"
         )
-    return sha256(path), (_json if ending_of(path) == ".json" else _parquet)(path, encoding)
+    return sha256(path), (json_objects if ending_of(path) == ".json" else _parquet)(path, encoding)
 
 
 def _parquet(path: Path, encoding: str) -> Iterator[Fields]:
@@ -133,36 +127,6 @@ def _parquet(path: Path, encoding: str) -> Iterator[Fields]:
                     yield _with_text(row, encoding)
     except Exception as error:  # pyarrow has many, most of them without a common base
         raise TextseqError(f"{path} is no Parquet file, or damaged ({_one_line(error)}); write it again") from error
-
-
-def _json(path: Path, encoding: str) -> Iterator[Fields]:
-    """The objects of a list, of a list that is the only value of an object, of an object of lists, or one per line."""
-    document = Document(path, encoding)
-    text = "".join(document.chunks())
-    try:
-        value = json_of(text)
-    except ValueError as error:
-        objects = [fields_of(line) for line in document.lines() if line.strip()]
-        closing = CLOSING.get(text.strip()[:1])
-        if closing and objects[0] is None:  # not an object per line
-            early = not text.rstrip().endswith(closing)
-            what = f"it ends too early, without '{closing}'" if early else str(error)
-            raise TextseqError(f"{path} is no valid JSON: {what}; write it again, or correct it") from error
-    else:
-        columns = value if isinstance(value, dict) else {"": value}
-        lists = [column for column in columns.values() if isinstance(column, list)]
-        if len(lists) == len(columns) > 1 and len({*map(len, lists)}) == 1:
-            objects = [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
-        else:
-            items = lists[0] if len(lists) == len(columns) == 1 else [None]
-            objects = [item if isinstance(item, dict) else None for item in items]
-    for number, fields in enumerate(objects, start=1):
-        if fields is None:
-            raise TextseqError(
-                f"{path}: expected a list of JSON objects, or an object per line, got something else as item {number}; "
-                "correct it"
-            )
-        yield fields
 
 
 def _dataset(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from textseq.data.readers.row_errors import SHOWN, RowError, RowErrorKind, RowFile, not_text
 from textseq.data.readers.tables import (
     EMPTY,
+    NO_LINES,
     ending_of,
     fields_of,
     json_rows,
@@ -146,8 +147,12 @@ class PairFile(RowFile[Pair]):
 
     def _remedy(self) -> str:
         """What to do if no line is valid; JSON may have its sentences under other keys."""
-        number, fields = _first_object(self.documents[0]) if self.layout == "json-lines" else (0, {})
-        if not fields or fields.keys() >= set(self.columns):
+        if self.layout != "json-lines":
+            return super()._remedy()
+        number, fields = _first_object(self.documents[0])
+        if not fields:
+            return f"{super()._remedy()}, or {NO_LINES}"
+        if fields.keys() >= set(self.columns):
             return super()._remedy()
         keys = ", ".join(map(repr, [*fields][:SHOWN])) + ", ..." * (len(fields) > SHOWN)
         texts = [repr(key) for key, value in fields.items() if isinstance(value, str)]

@@ -45,6 +45,9 @@ NO_OBJECT = RowError("unreadable", "without a JSON object")
 
 Cells = TypeVar("Cells", bound=tuple[str, ...])
 
+NO_LINES = "name it .json if it is a list, or its objects have several lines"
+"""What to do with JSON that is not in lines."""
+
 Record = tuple[int, list[str]]
 """The line that a record begins in, from 1, and its cells."""
 
@@ -101,8 +104,7 @@ def column_names(document: Document, layout: str) -> list[str]:
         if document.line_unit == "row":
             raise TextseqError(f"{document.name} has no rows; name another")
         raise TextseqError(
-            f"{document.name} holds no JSON object on any line; it is empty, or in another format (name it .json if it "
-            "is a list, or an object of several lines)"
+            f"{document.name} holds no JSON object on any line; it is empty, or in another format ({NO_LINES})"
         )
     _, header = next(records(document, layout), (1, []))
     if not any(map(str.strip, header)):
