@@ -112,6 +112,13 @@ def test_labels_of_json_may_be_numbers(write: Write) -> None:
     assert opened(path) == [("a", "1"), ("b", "True"), ("c", "x")]
 
 
+def test_the_first_object_may_lack_a_key(write: Write) -> None:
+    path = write("a.jsonl", '{"text": "new"}\n{"text": "good", "label": "a"}\n{"text": "bad", "label": "b"}\n')
+    with pytest.raises(TextseqError, match=r"1 of 3 lines without the key 'label' \(line 1\); .* --unreadable drop"):
+        opened(path)
+    assert opened(path, drop=("unreadable",)) == [("good", "a"), ("bad", "b")]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fault", "kind"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,9 @@ TOO_MANY = RowError("unreadable", "with more columns than the header")
 NO_OBJECT = RowError("unreadable", "without a JSON object")
 
 Cells = TypeVar("Cells", bound=tuple[str, ...])
+
+SAMPLED_OBJECTS = 100
+"""The first JSON objects, whose keys are the columns; some may lack a key."""
 
 NO_LINES = "name it .json if it is a list, or its objects have several lines"
 """What to do with JSON that is not in lines."""
@@ -96,11 +100,11 @@ def numbered(asked: str, names: Sequence[str]) -> str:
 
 
 def column_names(document: Document, layout: str) -> list[str]:
-    """The header of a table, or the keys of the first JSON object; a TextseqError without any."""
+    """The header of a table, or the keys of the first JSON objects; a TextseqError without any."""
     if layout == "json-lines":
-        for line in document.lines():
-            if (fields := fields_of(line)) is not None:
-                return list(fields)
+        objects = (fields for line in document.lines() if (fields := fields_of(line)) is not None)
+        if sample := [*islice(objects, SAMPLED_OBJECTS)]:
+            return [*dict.fromkeys(chain.from_iterable(sample))]
         if document.line_unit == "row":
             raise TextseqError(f"{document.name} has no rows; name another")
         raise TextseqError(
