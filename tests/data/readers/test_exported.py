@@ -199,6 +199,34 @@ def test_tagged_sentences_are_columns_of_lists(caplog: pytest.LogCaptureFixture)
     assert "note: reading 'tokens' and 'ner_tags' of hf://saved" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("t.json", json.dumps),
+        ("t.jsonl", lambda rows: "\n".join(map(json.dumps, rows))),
+        ("t.ndjson", lambda rows: "\n".join(map(json.dumps, rows))),
+    ],
+)
+def test_tagged_sentences_may_be_json(name: str, layout: Callable[[object], str]) -> None:
+    rows = [{"tokens": ["In", "Rome"], "tags": ["O", "B-place"]}, {"tokens": ["Here"], "tags": ["O"]}]
+    Path(name).write_text(layout(rows))
+    dataset = TaggedData(tagged=(name,), validation=0).open()
+    assert [*dataset.sentences("train")] == [(("In", "Rome"), ("O", "B-place")), (("Here",), ("O",))]
+    assert dataset.name == name
+    with pytest.raises(TextseqError, match="without a text, a tab and tags after it"):
+        TaggedData(tagged=(name,), unaligned=True).open()
+
+
+def test_a_table_of_words_is_refused() -> None:
+    Path("ner.csv").write_text("Sentence #,Word,Tag\nSentence: 1,London,B-geo\n,is,O\n")
+    with pytest.raises(TextseqError, match=r"^expected one word and its tag per line .*, got the table ner.csv; conv"):
+        TaggedData(tagged=("ner.csv",)).open()
+    Path("tabs.csv").write_text("London\tB-geo\nis\tO\n")
+    assert [*TaggedData(tagged=("tabs.csv",), validation=0).open().sentences("train")] == [
+        (("London", "is"), ("B-geo", "O"))
+    ]
+
+
 def test_errors_about_tagged_sentences_name_the_table() -> None:
     name = parquet([{"tokens": ["In", "Rome"], "tags": ["O", "O"]}, {"tokens": ["Here"], "tags": ["O"]}])
     with pytest.raises(TextseqError, match=f"expected at least 2 tags, got only 'O' in {name};"):

@@ -11,14 +11,14 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from textseq.data.dataset import check_encoding
 from textseq.data.in_memory import tagged_files
 from textseq.data.readers.json_layouts import Fields, json_objects
 from textseq.data.readers.row_errors import SHOWN, counted
-from textseq.data.readers.tables import TEXT_COLUMNS, ending_of
+from textseq.data.readers.tables import SAMPLED_OBJECTS, TEXT_COLUMNS, ending_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.extras import optional
 from textseq.io.files import replacing, sha256
@@ -31,6 +31,9 @@ HUB = "hf://"
 
 EXPORTED = (".json", ".parquet")
 """Endings of the files that are written to the cache."""
+
+JSON_LINES = (".jsonl", ".ndjson")
+"""Endings of files of a JSON object per line, which are read as they are unless they are of tagged sentences."""
 
 WORDS = ("tokens", "words", "token", "word", "form")
 """Usual names of the column of a sentence's words, in order of preference."""
@@ -64,8 +67,8 @@ def text_file(name: str, encoding: str) -> Path:
 
 
 def sentence_file(name: str, encoding: str) -> Path:
-    """The file of tagged sentences: itself, or the words and tags of a Parquet file or dataset."""
-    if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
+    """The file of tagged sentences: itself, or the words and tags of a Parquet or JSON file or dataset."""
+    if not name.startswith(HUB) and ending_of(Path(name)) not in (*EXPORTED, *JSON_LINES):
         return Path(name)
     words, tags = zip(*_columns(name, _rows(name, encoding)[1], WORDS, TAGS), strict=True)
     try:
@@ -115,7 +118,7 @@ def _rows(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:
         raise TextseqError(
             f"expected a file, got {'a folder' if path.is_dir() else 'none'} at {path}; correct the path"
         )
-    return sha256(path), (json_objects if ending_of(path) == ".json" else _parquet)(path, encoding)
+    return sha256(path), (_parquet if ending_of(path) == ".parquet" else json_objects)(path, encoding)
 
 
 def _parquet(path: Path, encoding: str) -> Iterator[Fields]:
@@ -189,15 +192,16 @@ def _named(value: object, names: Sequence[str]) -> object:
 
 def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterator[tuple[object, ...]]:
     """For each row its values of the columns with usual names."""
-    if (first := next(rows, None)) is None:
+    if not (sample := [*islice(rows, SAMPLED_OBJECTS)]):
         raise TextseqError(f"{name} has no rows; name another")
-    folded = {column.casefold(): column for column in reversed(first)}
+    names = [*dict.fromkeys(chain.from_iterable(sample))]
+    folded = {column.casefold(): column for column in reversed(names)}
     columns = [next((folded[one] for one in known if one in folded), None) for known in usual]
     for column, known in zip(columns, usual, strict=True):
         if column is None:
-            raise TextseqError(f"{name} has the columns {', '.join(first)}; call one of them '{known[0]}'")
+            raise TextseqError(f"{name} has the columns {', '.join(names)}; call one of them '{known[0]}'")
     log.warning("note: reading %s of %s", " and ".join(f"'{column}'" for column in columns), name)
-    for fields in chain([first], rows):
+    for fields in chain(sample, rows):
         yield tuple(fields.get(str(column)) for column in columns)
 
 

@@ -208,6 +208,11 @@ def own_tagged_file(
         return TaggedFile(document, (1, 2), longest, drop, tabs=True)
     lines = (line for line in document.lines() if line.strip() and not line.startswith(("#", DOCUMENT_START)))
     line = next(lines, "") if aligned else ""
+    if ending_of(path) == ".csv" and "\t" not in line:
+        raise TextseqError(
+            f"expected one word and its tag per line with a tab or spaces between them, got the table {path}; convert "
+            "it, or write an object per line (.jsonl) with the lists 'tokens' and 'tags'"
+        )
     first = cells_of(line) if line else []
     looks_universal = "\t" in line and len(first) == 10 and FIRST_NUMBER.fullmatch(first[0])
     universal = aligned and bool(ending_of(path) == ".conllu" or looks_universal)

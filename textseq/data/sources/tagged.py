@@ -22,8 +22,8 @@ class TaggedData(VectorSource):
     tagged: tuple[str, ...] = ()
     """Your own sentences: files with one word per line, its tag in another column (separated by a tab or spaces, as in
     CoNLL), and an empty line after each sentence. Files may be compressed (.gz, .bz2, .xz, .zst, .zip);
-    of .conllu the universal parts of speech are read. Or a .parquet file or hf://DATASET with columns of lists, such as
-    tokens and ner_tags."""
+    of .conllu the universal parts of speech are read. Or a .parquet, .json or .jsonl file or hf://DATASET with columns
+    of lists, such as tokens and ner_tags."""
     validation_tagged: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --tagged."""
     word_column: int | None = None
@@ -51,18 +51,24 @@ class TaggedData(VectorSource):
         self._check()
         if self.corpus is not None:
             return load_tagged(self.corpus, data_dir=data_dir, download=download)
+        read = _as_it_is if self.unaligned else sentence_file
         return own_tagged(
-            [sentence_file(name, self.encoding) for name in self.tagged],
+            [read(name, self.encoding) for name in self.tagged],
             word_column=self.word_column,
             tag_column=self.tag_column,
             fewest_tags=1 if whole else 2,
             aligned=not self.unaligned,
             **read_options(
                 self,
-                sentence_file,
+                read,
                 longest=self.longest_sentence,
                 overlong=self.overlong,
                 unreadable=self.unreadable,
                 whole=whole,
             ),
         )
+
+
+def _as_it_is(name: str, encoding: str) -> Path:
+    """The file of texts with unaligned tags."""
+    return Path(name)
