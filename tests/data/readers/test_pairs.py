@@ -325,7 +325,13 @@ def test_lengths_that_differ_are_said(write: Write) -> None:
         ("a.jsonl", b'{"source": "a"}', "unreadable", "without the key 'target' \\(line 1\\)"),
         ("a.jsonl", b'{"source": "a", "target": null}', "unreadable", "with a 'target' that is no string"),
         ("a.jsonl", b'{"source": "a", "target": " "}', "empty", "1 of 1 lines with an empty text"),
-        ("a.jsonl", b'{"source": "\\ud83d", "target": "a"}', "unreadable", "with bytes that are not utf-8 text"),
+        (
+            "a.jsonl",
+            b'{"source": "\\ud83d", "target": "a"}',
+            "unreadable",
+            "with half a character .a lone surrogate, such as",
+        ),
+        ("a.jsonl", b'{"source": "\xff", "target": "a"}', "unreadable", "with bytes that are not utf-8 text"),
     ],
 )
 def test_faulty_lines_are_refused_or_left_out(

@@ -33,6 +33,8 @@ class RowError:
 
 NUL = RowError("unreadable", "with a NUL character")
 
+HALF_CHARACTER = RowError("unreadable", "with half a character (a lone surrogate, such as \\ud83d in JSON)")
+
 COMMENT = RowError("no row", "comments, which begin with #")
 
 HEADER_AGAIN = RowError("no row", "the header again")
@@ -60,12 +62,13 @@ def bad_bytes(encoding: str) -> RowError:
 
 
 def not_text(text: str, encoding: str) -> RowError | None:
-    """The error of a text that has a NUL character or undecodable bytes."""
+    """The error of a text that has a NUL character, undecodable bytes or a lone surrogate."""
     if "\0" in text:
         return NUL
-    if not text.isascii() and SURROGATE.search(text):
-        return bad_bytes(encoding)
-    return None
+    if text.isascii() or (found := SURROGATE.search(text)) is None:
+        return None
+    is_byte = "\udc80" <= found[0] <= "\udcff"  # as "surrogateescape" marks them
+    return bad_bytes(encoding) if is_byte else HALF_CHARACTER
 
 
 class RowFile(ABC, Generic[Row]):
