@@ -120,7 +120,7 @@ def test_the_same_data_is_written_once_and_other_data_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: labelled_files(["a", None], [1, 2]), "texts: expected strings, got None in row 1"),
+        (lambda: labelled_files(["a", None], [1, 2]), "texts: expected strings, got None in row 2"),
         (lambda: labelled_files(["a"], [1, 2]), "as many texts as labels, got 1 and 2"),
         (
             lambda: labelled_files(["a", "b"], [1, float("nan")]),
@@ -131,16 +131,16 @@ def test_the_same_data_is_written_once_and_other_data_elsewhere() -> None:
         (lambda: pair_files(["a"], []), "as many sources as targets, got 1 and 0"),
         (lambda: text_files(3), "texts: expected a list or column, got int"),  # type: ignore[arg-type]
         (lambda: tagged_files([["a", "b"]]), "expected pairs of word and tag, got 'a'"),
-        (lambda: tagged_files([["a", "b"]], [["N"]]), "as many words of sentence 0 as tags, got 2 and 1"),
-        (lambda: tagged_files([["a b"]], [["N"]]), "a word without white space, got 'a b' in sentence 0"),
-        (lambda: tagged_files([["a"]], [[""]]), "a tag without white space, got '' in sentence 0"),
-        (lambda: tagged_files([["a"], ["b", None]], [["N"], ["N", "N"]]), "expected a word, got None in sentence 1"),
-        (lambda: tagged_files([[("a", float("nan"))]]), "sentences: expected a tag, got nan in sentence 0"),
-        (lambda: tagged_files([["a"], None], [["N"], ["N"]]), "sentence 1: expected a list or column, got NoneType"),  # type: ignore[list-item]
-        (lambda: tagged_files([["a"]], [None]), "tags of sentence 0: expected a list or column, got NoneType"),  # type: ignore[list-item]
+        (lambda: tagged_files([["a", "b"]], [["N"]]), "as many words of sentence 1 as tags, got 2 and 1"),
+        (lambda: tagged_files([["a b"]], [["N"]]), "a word without white space, got 'a b' in sentence 1"),
+        (lambda: tagged_files([["a"]], [[""]]), "a tag without white space, got '' in sentence 1"),
+        (lambda: tagged_files([["a"], ["b", None]], [["N"], ["N", "N"]]), "expected a word, got None in sentence 2"),
+        (lambda: tagged_files([[("a", float("nan"))]]), "sentences: expected a tag, got nan in sentence 1"),
+        (lambda: tagged_files([["a"], None], [["N"], ["N"]]), "sentence 2: expected a list or column, got NoneType"),  # type: ignore[list-item]
+        (lambda: tagged_files([["a"]], [None]), "tags of sentence 1: expected a list or column, got NoneType"),  # type: ignore[list-item]
         (lambda: text_files(["a", "b\ud800"]), r"texts: expected text that UTF-8 can encode, got the lone surrogate "
-                                               r"'\ud800' in row 1; replace it"),
-        (lambda: tagged_files([["a\udcff"]], [["N"]]), r"got the lone surrogate '\udcff' in sentence 0"),
+                                               r"'\ud800' in row 2; replace it"),
+        (lambda: tagged_files([["a\udcff"]], [["N"]]), r"got the lone surrogate '\udcff' in sentence 1"),
     ],
 )  # fmt: skip
 def test_what_is_no_data_is_refused(call: Callable[[], object], message: str) -> None:

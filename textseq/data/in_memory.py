@@ -2,7 +2,7 @@
 
 So a run can be resumed, and is fingerprinted, as if the data had been in files; but all is data, as the files are read
 literally (``Document.literal``). A column is anything that yields its values: a list, a NumPy array, a pandas or polars
-series, a column of a Hugging Face dataset.
+series, a column of a Hugging Face dataset. Errors count rows and sentences from 1, as those about files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def text_files(texts: Column) -> tuple[str, ...]:
         TextseqError: a value is not a string, or cannot be encoded, or there is none.
     """
     values = _texts(texts, "texts")
-    for row, text in enumerate(values):
+    for row, text in enumerate(values, start=1):
         _check_encodable(text, "texts", f"row {row}")
     folder = _place("texts", values, "")
     for number, text in enumerate(values):
@@ -75,18 +75,23 @@ def tagged_files(
         TextseqError: a sentence and its tags differ in length, or a word or tag is missing, is empty, has white space
             in it or cannot be encoded.
     """
-    rows = [list(_column(row, f"sentence {number}")) for number, row in enumerate(_column(sentences, "sentences"))]
+    rows = [
+        list(_column(row, f"sentence {number}")) for number, row in enumerate(_column(sentences, "sentences"), start=1)
+    ]
     if tags is None:
         pairs = [list(map(_pair, row)) for row in rows]
     else:
-        named = [list(_column(row, f"tags of sentence {number}")) for number, row in enumerate(_column(tags, "tags"))]
+        named = [
+            list(_column(row, f"tags of sentence {number}"))
+            for number, row in enumerate(_column(tags, "tags"), start=1)
+        ]
         _check_lengths("sentences", len(rows), "tags", len(named))
-        for number, (words, others) in enumerate(zip(rows, named, strict=True)):
+        for number, (words, others) in enumerate(zip(rows, named, strict=True), start=1):
             _check_lengths(f"words of sentence {number}", len(words), "tags", len(others))
         pairs = [list(zip(words, others, strict=True)) for words, others in zip(rows, named, strict=True)]
     lines = [
         "\n".join(f"{_cell(word, 'word', number)}\t{_cell(tag, 'tag', number)}" for word, tag in sentence)
-        for number, sentence in enumerate(pairs)
+        for number, sentence in enumerate(pairs, start=1)
     ]
     path = _place(name, lines, ".conll")
     _write(path, "\n\n".join([*lines, ""]).encode())
@@ -124,7 +129,7 @@ def _column(values: Iterable[Value], name: str) -> Iterator[Value]:
 
 
 def _texts(values: Column, name: str) -> list[str]:
-    return [_text(value, name, row) for row, value in enumerate(_column(values, name))]
+    return [_text(value, name, row) for row, value in enumerate(_column(values, name), start=1)]
 
 
 def _text(value: object, name: str, row: int) -> str:
@@ -140,7 +145,7 @@ def is_list(value: object) -> bool:
 
 def _labels(values: Column, name: str) -> list[str | list[str]]:
     labels: list[str | list[str]] = []
-    for row, value in enumerate(_column(values, name)):
+    for row, value in enumerate(_column(values, name), start=1):
         if is_list(value) and isinstance(value, Iterable):
             labels.append([str(label) for label in _labels(value, f"{name} of row {row}")])
             continue

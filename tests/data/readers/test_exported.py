@@ -160,17 +160,17 @@ def test_rows_without_a_text_are_skipped(
     name = form([{"text": "hello"}, {"text": None}, {"text": "\ufeffx\ny"}, {"text": None}])
     dataset = TextData(text=(name,), validation=0, encoding="utf-16").open()
     assert ["".join(document) for document in dataset.documents("train")] == ["hello\n\ufeffx\ny\n"]
-    assert f"note: skipped of {name}: 2 rows without a text (1, 3)" in caplog.text
-    with pytest.raises(TextseqError, match=r"t.parquet: expected strings, got 2 in row 0; convert it"):
+    assert f"note: skipped of {name}: 2 rows without a text (2, 4)" in caplog.text
+    with pytest.raises(TextseqError, match=r"t.parquet: expected strings, got 2 in row 1; convert it"):
         TextData(text=(parquet([{"text": 2}]),)).open()
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"tokens": ["a", None], "tags": ["N", "N"]}, "sentences: expected a word, got None in sentence 1"),
-        ({"tokens": ["a", "b"], "tags": ["N", None]}, "sentences: expected a tag, got None in sentence 1"),
-        ({"tokens": None, "tags": ["N"]}, "sentence 1: expected a list or column, got NoneType"),
+        ({"tokens": ["a", None], "tags": ["N", "N"]}, "sentences: expected a word, got None in sentence 2"),
+        ({"tokens": ["a", "b"], "tags": ["N", None]}, "sentences: expected a tag, got None in sentence 2"),
+        ({"tokens": None, "tags": ["N"]}, "sentence 2: expected a list or column, got NoneType"),
     ],
 )
 @pytest.mark.parametrize("form", [parquet, saved_dataset])

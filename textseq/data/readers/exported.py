@@ -208,7 +208,7 @@ def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterat
 def _texts(name: str, rows: Iterator[Fields]) -> Iterator[str]:
     """The texts of the rows, without a line end; rows without a text are skipped, with a note."""
     missing: list[int] = []
-    for row, (text,) in enumerate(_columns(name, rows, TEXT_COLUMNS)):
+    for row, (text,) in enumerate(_columns(name, rows, TEXT_COLUMNS), start=1):
         if isinstance(text, str):
             yield text.removesuffix("\n")
         elif text is None:
