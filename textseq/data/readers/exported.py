@@ -63,18 +63,32 @@ def text_file(name: str, encoding: str) -> Path:
     """The file or folder of text: itself, or the texts of a Parquet file or dataset, one after the other."""
     if not name.startswith(HUB) and ending_of(Path(name)) != ".parquet":
         return Path(name)
-    return _kept(name, encoding, ".txt", lambda rows: _texts(name, rows), mark="literal-")
+    notes: list[str] = []
+    path = _kept(name, encoding, ".txt", lambda rows: _texts(name, rows, notes), mark="literal-")
+    beside = path.with_suffix(".notes")  # for when it is not written again
+    if notes:
+        with replacing(beside) as (file,):
+            file.write("\n".join(notes).encode())
+    _log(notes or (beside.read_text("utf-8").splitlines() if beside.is_file() else []))
+    return path
 
 
 def sentence_file(name: str, encoding: str) -> Path:
     """The file of tagged sentences: itself, or the words and tags of a Parquet or JSON file or dataset."""
     if not name.startswith(HUB) and ending_of(Path(name)) not in (*EXPORTED, *JSON_LINES):
         return Path(name)
-    words, tags = zip(*_columns(name, _rows(name, encoding)[1], WORDS, TAGS), strict=True)
+    notes: list[str] = []
+    words, tags = zip(*_columns(name, _rows(name, encoding)[1], notes, WORDS, TAGS), strict=True)
+    _log(notes)
     try:
         return Path(*tagged_files(words, tags, name=title_of(name)))
     except TextseqError as error:
         raise TextseqError(f"{name}: {error}") from error
+
+
+def _log(notes: Sequence[str]) -> None:
+    for note in notes:
+        log.warning("note: %s", note)
 
 
 def title_of(name: str) -> str:
@@ -190,7 +204,9 @@ def _named(value: object, names: Sequence[str]) -> object:
     return names[value] if value >= 0 else None
 
 
-def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterator[tuple[object, ...]]:
+def _columns(
+    name: str, rows: Iterator[Fields], notes: list[str], *usual: Sequence[str]
+) -> Iterator[tuple[object, ...]]:
     """For each row its values of the columns with usual names."""
     if not (sample := [*islice(rows, SAMPLED_OBJECTS)]):
         raise TextseqError(f"{name} has no rows; name another")
@@ -200,15 +216,16 @@ def _columns(name: str, rows: Iterator[Fields], *usual: Sequence[str]) -> Iterat
     for column, known in zip(columns, usual, strict=True):
         if column is None:
             raise TextseqError(f"{name} has the columns {', '.join(names)}; call one of them '{known[0]}'")
-    log.warning("note: reading %s of %s", " and ".join(f"'{column}'" for column in columns), name)
+    read = " and ".join(f"'{column}'" for column in columns)
+    notes.append(f"reading {read} of {name}")
     for fields in chain(sample, rows):
         yield tuple(fields.get(str(column)) for column in columns)
 
 
-def _texts(name: str, rows: Iterator[Fields]) -> Iterator[str]:
+def _texts(name: str, rows: Iterator[Fields], notes: list[str]) -> Iterator[str]:
     """The texts of the rows, without a line end; rows without a text are skipped, with a note."""
     missing: list[int] = []
-    for row, (text,) in enumerate(_columns(name, rows, TEXT_COLUMNS), start=1):
+    for row, (text,) in enumerate(_columns(name, rows, notes, TEXT_COLUMNS), start=1):
         if isinstance(text, str):
             yield text.removesuffix("\n")
         elif text is None:
@@ -217,7 +234,7 @@ def _texts(name: str, rows: Iterator[Fields]) -> Iterator[str]:
             raise TextseqError(f"{name}: expected strings, got {text!r:.50} in row {row}; convert it")
     if missing:
         numbers = ", ".join(map(str, missing[:SHOWN])) + ", ..." * (len(missing) > SHOWN)
-        log.warning("note: skipped of %s: %s without a text (%s)", name, counted(len(missing), "rows"), numbers)
+        notes.append(f"skipped of {name}: {counted(len(missing), 'rows')} without a text ({numbers})")
 
 
 def _one_line(error: Exception) -> str:
