@@ -65,6 +65,20 @@ def test_a_byte_order_mark_that_is_text_is_in_the_fingerprint(tmp_path: Path) ->
     assert len({TextData(text=text, validation=0).open().fingerprint for text in files}) == 2
 
 
+def test_errors_and_notes_speak_of_rows_not_of_a_file_in_the_cache() -> None:
+    labelled = LabelledData(labelled=labelled_files(["a", "", "b"], ["x", "y", "z"]))
+    with pytest.raises(TextseqError, match=r"^labelled: 1 of 3 rows with an empty text \(row 2\); correct them, or"):
+        labelled.open()
+    with pytest.raises(TextseqError, match=r"^pairs: 1 of 2 rows with an empty text \(row 1\); correct them, or"):
+        PairData(pairs=pair_files(["", "b"], ["x", "y"])).open()
+    tagged = TaggedData(tagged=tagged_files([["a"], ["b", "c"], ["d"]], [["N"], ["V", "N"], ["N"]]), longest_sentence=1)
+    with pytest.raises(TextseqError, match=r"^tagged: 1 of 3 sentences with more than 1 words \(sentence 2\); correct"):
+        tagged.open()
+    dataset = TextData(text=text_files(["one", "two\r\n"]), validation=0).open()
+    assert dataset.name == "texts"
+    assert dataset.notes[0].startswith("Line ends CRLF or CR in row 2 of texts: ")
+
+
 FIRST_WORDS = ["#", "#a=1", "#hashtag", "-DOCSTART-", "word", "%PDF-1", "\ufeffmark", "1", "'", "łódź"]
 """Words that would be a comment, a header, a mark or another format in a file."""
 

@@ -40,8 +40,9 @@ COMPRESSED = {"gzip": "gz", "bzip2": "bz2", "xz": "xz", "zstd": "zst", "zip": "z
 LITERAL = re.compile(r"\.(?:literal|rows)-[0-9a-f]{16}\b")
 """In the name of a file that textseq wrote, or of its folder: it is UTF-8, and all of it is data."""
 
-MADE = re.compile(r"(.+)\.(?:rows-[0-9a-f]{16}\.jsonl|literal-[0-9a-f]{16}\.(?:txt|conll))")
-"""The name of a file that textseq wrote from the rows of another, whose name comes first."""
+MADE = re.compile(r"(.+)\.(?:rows-[0-9a-f]{16}\.jsonl|literal-[0-9a-f]{16}(?:\.(?:jsonl|txt|conll))?)")
+"""The name of a file that textseq wrote from the rows of another or of data in memory, or of a folder with a file for
+each row; the name of the other, or of the data, comes first."""
 
 ZIP_FORMATS = {b"word/": "docx", b"epub+zip": "epub", b"xl/": "xlsx", b"ppt/": "pptx", b"opendocument": "odt"}
 """Formats that are ZIP archives, by what their beginning contains."""
@@ -149,9 +150,11 @@ class Document:
 
 
 def shown_name(path: Path) -> str:
-    """The name of a file in errors: its path or, if textseq made it, the name of the file it was made from."""
-    made = MADE.fullmatch(path.name)
-    return made[1] if made else str(path)
+    """The name of a file in errors: its path or, if textseq made it, the name of what it was made from."""
+    if made := MADE.fullmatch(path.name):
+        return made[1]
+    made = MADE.fullmatch(path.parent.name)  # the texts in memory, which are counted from 0 there
+    return f"row {int(path.stem) + 1} of {made[1]}" if made and path.stem.isdecimal() else str(path)
 
 
 class NotText(TextseqError):

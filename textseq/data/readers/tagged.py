@@ -78,12 +78,22 @@ class TaggedFile(RowFile[Tagged]):
         return self.document.name
 
     @property
+    def place(self) -> str:
+        """What the numbers of rows count, in errors."""
+        return "sentence" if self.document.literal and self.aligned else "line"
+
+    @property
     def unit(self) -> str:
         """What a row is in errors, in the plural."""
         return "sentences"
 
     def rows(self) -> Iterator[tuple[int, Tagged | RowError]]:
-        """The number of the line where each sentence begins, or has an error, and the sentence or the error."""
+        """The number of the line where each sentence begins, or has an error, and the sentence or the error.
+
+        The lines of a literal document are not the user's: there it is the number of the sentence.
+        """
+        if self.document.literal and self.aligned:
+            return enumerate((sentence for _, sentence in self._columns()), start=1)
         return self._columns() if self.aligned else self._unaligned()
 
     def _unaligned(self) -> Iterator[tuple[int, Tagged | RowError]]:
