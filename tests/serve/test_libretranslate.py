@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
@@ -10,7 +11,8 @@ import pytest
 from serving import Running
 
 import textseq
-from textseq.serve.protocols.markup import _Parser, joined, parts_of
+from textseq.serve.protocols.markup import joined, parts_of
+from textseq.tasks.documents.markup import attribute_parts
 from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
 
@@ -65,19 +67,26 @@ def test_declarations_are_kept(page: str) -> None:
     assert joined(parts_of(page, html=True)) == page
 
 
-@pytest.mark.parametrize("page", ["<![ x", "<![a[b]]>", "<![x", "<![a[b"])
+@pytest.mark.parametrize("page", ["<![ x", "<![a[b]]>", "<![x", "<![a[b", "<!-- x", "<script>x", "<a x='y", "</"])
 def test_pages_may_be_damaged(page: str) -> None:
-    assert joined(parts_of(page, html=True))
+    assert joined(parts_of(page, html=True)) in (page, page.replace("<", "&lt;"))
 
 
-@pytest.mark.parametrize("tag", ["title", "textarea"])
-def test_titles_are_translated_and_text_areas_kept_and_both_escaped(tag: str) -> None:
-    parser = _Parser()
-    parser.feed(f"<{tag}>")
-    parser.cdata_elem = tag  # as parsers do since 3.14 and in newer releases of earlier versions
-    parser.handle_data("A < B.")
-    assert joined(parser.parts) == f"<{tag}>A &lt; B."
-    assert parser.parts[-1].translate == (tag == "title")
+def test_titles_are_translated_and_text_areas_kept() -> None:
+    parts = parts_of("<title>A < B.</title><textarea>A < B.</textarea>", html=True)
+    assert joined(parts) == "<title>A &lt; B.</title><textarea>A < B.</textarea>"
+    assert [part.text for part in parts if part.translate] == ["A < B."]
+
+
+@pytest.mark.parametrize(
+    "unit", ["<a ", "<a x='", "<!--", "<![CDATA[", "<?", "<!", "</", "<a/ ", "<script>", "<textarea>", "<a<", "<a\"'"]
+)
+def test_pages_are_read_in_time_linear_in_them(unit: str) -> None:
+    begun = time.process_time()
+    for text in (unit * 10_000, f"<{unit[1:] * 20_000}", f"<a {unit[1:] * 20_000}>"):
+        parts_of(text, html=True)
+        assert [*attribute_parts(text)]
+    assert time.process_time() - begun < 5  # in quadratic time, 10 to 600
 
 
 def test_the_source_is_found(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

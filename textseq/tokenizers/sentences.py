@@ -43,6 +43,9 @@ END = re.compile(
 )
 """The end of a sentence, if what is around it agrees."""
 
+OPENING = re.compile(r"[\"'“‘«„(\[¿¡–—-]*")
+"""What may come before the first letter of a sentence."""
+
 LAST_WORD = re.compile(r"[^\s(\[\"'“‘«„]+$")
 
 MOST_DIGITS = 2
@@ -73,8 +76,9 @@ def split_sentences(text: str) -> list[str]:
 
 def _ends(text: str, match: re.Match[str]) -> bool:
     """Whether a sentence ends at a match of ``END``."""
-    following = text[match.end() :].lstrip("\"'“‘«„([¿¡-–—")[:1]
-    if following.islower():
+    opening = OPENING.match(text, match.end())
+    assert opening is not None
+    if text[opening.end() : opening.end() + 1].islower():
         return False
     if match[0].rstrip() != ".":
         return True

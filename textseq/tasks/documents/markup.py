@@ -10,12 +10,18 @@ from dataclasses import replace
 
 from textseq.tasks.documents.paragraphs import Mark, Paragraph
 
+_REST = r"(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*+"
+
 TOKEN = re.compile(
-    r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<[!?][^>]*>"
-    r"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)\b(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*(?<!/)>.*?</(?P=raw)\s*>"
-    r"|<(?P<close>/?)(?P<name>[a-zA-Z][^\s/>]*)(?P<rest>(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*)>",
+    r"<!--(?:-?>|.*?(?:-->|\Z))|<!\[CDATA\[.*?(?:\]\]>|\Z)|<[!?][^>]*(?:>|\Z)"
+    rf"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)(?=[\s/>]){_REST}(?<!/)>.*?(?:</(?P=raw)\s*>|\Z)"
+    rf"|<(?P<close>/?)(?P<name>[a-zA-Z][^\s/<>]*+)(?P<rest>{_REST})>",
     re.DOTALL | re.IGNORECASE,
 )
+"""A tag, or an element or comment that stays as it is; to the end of the document if it is not closed, as in browsers.
+
+Found in time linear in the document: a search for an end never fails, and a tag stops at the next ``<`` outside quotes.
+"""
 
 SUBTITLE_TOKEN = re.compile(rf"\{{\\[^{{}}]*\}}|{TOKEN.pattern}", TOKEN.flags)
 """The same in subtitles, with codes such as ``{\\an8}`` for the position."""
@@ -28,7 +34,7 @@ u var wbr
 INLINE = frozenset(_INLINE.split())
 """Elements within a sentence; every other one ends a paragraph."""
 
-ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'<>/=]+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
+ATTRIBUTE = re.compile(r"(?<![^\s\"'<>/=])(?P<name>[^\s\"'<>/=]++)\s*+=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
 
 DECLARATION = re.compile(r"\ufeff?\s*<\?xml\s[^<>]*?\bencoding\s*=\s*[\"'](?P<encoding>[\w.:-]+)")
 """The beginning of XML that states its encoding."""
@@ -94,7 +100,7 @@ class Builder:
         return Paragraph(text, tuple(marks))
 
 
-def _tokens(document: str, token: re.Pattern[str]) -> Iterator[tuple[re.Match[str], int, bool]]:
+def tokens(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[tuple[re.Match[str], int, bool]]:
     """Each tag with its end, and whether it has ``translate="no"``; its end is then that of its element."""
     found = [*token.finditer(document)]
     opened: defaultdict[str, list[int]] = defaultdict(list)
@@ -142,7 +148,7 @@ def utf8_declared(document: str) -> str:
 def attribute_parts(document: str) -> Iterator[str | Paragraph]:
     """Raw markup, and the attributes to translate."""
     place = 0
-    for tag, _, kept in _tokens(document, TOKEN):
+    for tag, _, kept in tokens(document):
         for found in ATTRIBUTE.finditer("" if kept else tag["rest"] or ""):
             text = " ".join(html.unescape(found["value"].strip("\"'")).split())
             if found["name"].lower() in READ and any(map(str.isalpha, text)):
@@ -178,7 +184,7 @@ def parts_of(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[str | Pa
             yield document[begin:stop]
         begin, builder = stop, Builder()
 
-    for match, end, kept in _tokens(document, token):
+    for match, end, kept in tokens(document, token):
         name = (match["raw"] or match["name"] or "").lower().split(":")[-1]
         code = match[0].startswith("{")
         inline = code or name in INLINE or name in INLINE_RAW
