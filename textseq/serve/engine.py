@@ -240,6 +240,7 @@ class TextEngine(Worker[_Text]):
                 self._metrics.add("textseq_cancelled_total", unfinished, model=self._name)
                 for text in texts:
                     text.gone = True
+                self._withdraw(texts)
 
     def _work(self) -> None:
         batch = self._new_batch()

@@ -87,6 +87,12 @@ class Worker(ABC, Generic[Item]):
             if self._ended:
                 self._start()
 
+    def _withdraw(self, items: Sequence[Item]) -> None:
+        """Take out of the queue what no one waits for any more."""
+        gone = set(map(id, items))
+        with self._changed:
+            self._waiting = deque(item for item in self._waiting if id(item) not in gone)
+
     def _start(self) -> None:
         self._ended = False
         self._thread = threading.Thread(target=self._work, name=f"textseq-{self._name}", daemon=True)
@@ -154,12 +160,15 @@ class Gatherer(Worker[_Waiting[object]]):
         """
         loop = asyncio.get_running_loop()
         calls = [_Waiting(text, operation, loop.create_future(), loop) for text in texts]
-        self._enqueue(cast("list[_Waiting[object]]", calls), self._limits.max_running)
+        items = cast("list[_Waiting[object]]", calls)
+        self._enqueue(items, self._limits.max_running)
         try:
             results = await asyncio.gather(*(call.result for call in calls), return_exceptions=True)
         finally:
             for call in calls:
                 call.result.cancel()
+            if any(call.result.cancelled() for call in calls):
+                self._withdraw(items)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
