@@ -85,6 +85,16 @@ def test_what_is_said_waits_for_the_next_training_to_begin(trainings: Trainings)
     assert not reader.is_alive()
 
 
+def test_a_file_of_the_user_is_never_replaced(trainings: Trainings, empty_home: Path) -> None:
+    mine = empty_home / "texts" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("my own text")
+    with pytest.raises(RequestError, match=r"mine\.txt exists and has another text; choose another name"):
+        trainings.start("mine", "text", BUSY)
+    assert mine.read_text() == "my own text"
+    trainings.start("mine", "my own text", BUSY)
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "a" * 51, "ż", "a.b", "con\n"])
 def test_names_stay_in_the_folder(trainings: Trainings, name: str) -> None:
     with pytest.raises(RequestError, match="expected 1 to 50 letters"):

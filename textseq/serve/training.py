@@ -97,7 +97,8 @@ class Trainings:
         """Train a language model on a text.
 
         Raises:
-            RequestError: trainings are off, one is running, the name is taken or not allowed.
+            RequestError: trainings are off, one is running, the name is taken or not allowed, or a file of that name in
+                ``texts`` has another text.
         """
         if NAME.fullmatch(name) is None:
             raise RequestError(400, f"name: expected 1 to 50 letters, digits, - or _, got {name!r:.60}", param="name")
@@ -105,11 +106,11 @@ class Trainings:
             raise RequestError(409, f"name: a run is called {name} already; choose another name", param="name")
         with self._lock:
             self._check()
-            folder = runs_folder().parent / "texts"
-            path = folder / f"{name}.txt"
-            folder.mkdir(parents=True, exist_ok=True)
+            path, data = runs_folder().parent / "texts" / f"{name}.txt", text.encode()
+            _check_own(path, data)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as (file,):
-                file.write(text.encode())
+                file.write(data)
             self._spawn(name, ["--text", str(path), "--name", name, *flags])
 
     def resume(self, name: str) -> None:
@@ -160,6 +161,15 @@ class Trainings:
         command = [sys.executable, "-u", "-m", "textseq.cli.train", *arguments]
         self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said)
         self._name = name
+
+
+def _check_own(path: Path, data: bytes) -> None:
+    """Refuse to replace a file that has something else."""
+    with suppress(FileNotFoundError):
+        with path.open("rb") as file:
+            same = file.read(len(data) + 1) == data
+        if not same:
+            raise RequestError(409, f"name: {path} exists and has another text; choose another name", param="name")
 
 
 def _card(run: Path) -> str:
