@@ -43,6 +43,7 @@ def test_sentences_are_translated_one_by_one(running: Running, translator: Trans
     one, two = (translator.translate(text).text for text in ("A cat.", "A mat!"))
     body = {"q": "A cat.  A mat!\n\nA cat.", "source": "en", "target": "fr"}
     assert running.ask("/translate", body) == {"translatedText": f"{one}  {two}\n\n{one}"}
+    assert running.ask("/translate", {**body, "target": "en"}) == {"translatedText": body["q"]}
     several = running.ask("/translate", {**body, "q": ["A cat.", "", "A mat!"], "alternatives": 2})
     assert several["translatedText"] == [one, "", two]
     assert [len(row) <= 2 and len(set(row)) == len(row) for row in several["alternatives"]] == [True] * 3
@@ -131,6 +132,7 @@ def test_together_is_one_by_one(running: Running) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        ({"source": "xx", "target": "xx"}, "expected one of the directions en to fr, fr to en; got xx to xx"),
         ({"target": "pl"}, "expected one of the directions en to fr, fr to en; got en to pl"),
         ({"q": "a" * 2_001}, "q: expected at most 2,000 characters, got 2,001"),
         ({"q": ["a"] * 21}, "q: expected at most 20 texts, got 21"),

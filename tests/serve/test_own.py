@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +21,7 @@ from textseq.serve.errors import RequestError
 from textseq.serve.gathering import Gatherer, Operation
 from textseq.serve.inside import Inside
 from textseq.serve.metrics import Metrics
+from textseq.serve.models import LoadedModel, ServedModels
 from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Translate
 from textseq.serve.settings import Limits
 from textseq.tasks.classification.classifier import Classification, Classifier
@@ -134,6 +135,53 @@ def test_work_ends_between_texts(kind: type[Slow]) -> None:
 
     asyncio.run(run())
     assert (cancelled.seen, stopped.seen) == (["a"], ["d"])
+
+
+def test_texts_of_a_call_that_ends_no_longer_wait() -> None:
+    gatherer = Gatherer("slow", Limits(max_running=1, max_waiting=4), Metrics())
+    slow = Slow([], threading.Semaphore(0))
+
+    async def begun(running: int, waiting: int) -> asyncio.Future[list[str]]:
+        call = asyncio.ensure_future(gatherer.compute(["a", "b", "c"], slow))
+        async with asyncio.timeout(20):
+            while gatherer.load != (running, waiting):
+                await asyncio.sleep(0.01)
+        return call
+
+    async def run() -> None:
+        first, second = await begun(1, 2), await begun(1, 5)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert gatherer.load == (1, 2)
+        slow.go.release(4)
+        assert await gatherer.compute(["d"], slow) == ["d"]  # not too busy
+        await first
+
+    asyncio.run(run())
+    gatherer.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/classify", {"model": "mood", "texts": "a", "explain": True}),
+        ("/translate", {"q": "a cat", "source": "auto", "target": "fr"}),
+        ("/v1/completions", {"model": "author", "prompt": "a"}),
+    ],
+)
+def test_the_time_of_a_request_is_that_of_all_its_work(
+    running: Running, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, object]
+) -> None:
+    opened = ServedModels.open
+
+    async def slowly(models: ServedModels, name: str) -> LoadedModel:
+        await asyncio.sleep(0.7)
+        return await opened(models, name)
+
+    changed = replace(running.server, limits=replace(running.server.limits, max_seconds=0.5))
+    monkeypatch.setattr("textseq.serve.requests.server_of", lambda request: changed)
+    monkeypatch.setattr(ServedModels, "open", slowly)
+    assert "took more than 0.5 seconds" in running.refusal(path, body, 503)
 
 
 @pytest.mark.parametrize("operation", [Explain, ScoreText, FindCopied, Inside])

@@ -163,12 +163,17 @@ class ServedModels:
         folder = model_folder(entry.folder)
         loaded = self._loaded.get(name)
         if loaded is None or loaded.folder != folder:
-            async with self._lock:
-                loaded = self._loaded.get(name)
-                if loaded is None or loaded.folder != folder:
-                    loaded = await asyncio.to_thread(self._load, entry, folder)
+            loaded = await asyncio.shield(self._in_turn(entry, folder))  # others wait for it if this request ends
         loaded.used = time.monotonic()
         return loaded
+
+    async def _in_turn(self, entry: ModelEntry, folder: Path | None) -> LoadedModel:
+        """A model, loaded after those that are being loaded, unless it is one of them."""
+        async with self._lock:
+            loaded = self._loaded.get(entry.name)
+            if loaded is None or loaded.folder != folder:
+                loaded = await asyncio.to_thread(self._load, entry, folder)
+            return loaded
 
     async def _open(self, name: str, kind: type[P]) -> tuple[LoadedModel, P]:
         """A model of a task; a RequestError for any other name."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import hmac
 import reprlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from textseq.serve.errors import RequestError, out_of_time
-from textseq.serve.gathering import Operation
 from textseq.serve.metrics import Metrics
-from textseq.serve.models import LoadedModel, ServedModels
+from textseq.serve.models import ServedModels
 from textseq.serve.settings import Access, Limits
 from textseq.serve.training import Trainings
 from textseq.tokenizers.base import encode_unicode
@@ -81,6 +81,20 @@ def check_texts(
         )
 
 
+class TimedRoute(APIRoute):
+    """A route whose whole work, loading a model too, ends with its client, or when its time is over."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function that answers a request."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            await request.body()  # what is received after it is that the client is gone
+            return await while_connected(request, handle(request))
+
+        return answer
+
+
 async def while_connected(request: Request, work: Coroutine[object, object, R]) -> R:
     """The result of work that is cancelled when its client goes away, or its time is over.
 
@@ -101,11 +115,6 @@ async def while_connected(request: Request, work: Coroutine[object, object, R]) 
         for future in (task, gone):
             future.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def compute(request: Request, model: LoadedModel, texts: Sequence[str], operation: Operation[R]) -> list[R]:
-    """The results of an operation on texts, computed together with those of other requests."""
-    return await while_connected(request, model.gatherer.compute(texts, operation))
 
 
 def sentence(errors: Sequence[Mapping[str, object]]) -> str:

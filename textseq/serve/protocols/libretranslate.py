@@ -5,9 +5,10 @@ Bodies are JSON or forms. Model folders know languages by code (translators) or 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,14 +19,15 @@ from textseq.serve.errors import RequestError
 from textseq.serve.operations import Likelihood, Translate
 from textseq.serve.protocols.markup import Part, joined, parts_of
 from textseq.serve.protocols.openai import Strict
-from textseq.serve.requests import bearer_key, check_key, check_texts, compute, sentence, server_of
+from textseq.serve.requests import TimedRoute, bearer_key, check_key, check_texts, sentence, server_of
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.translation.config import TranslationConfig
+from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
 
 Body = TypeVar("Body", bound=BaseModel)
 
-router = APIRouter(tags=["LibreTranslate"])
+router = APIRouter(route_class=TimedRoute, tags=["LibreTranslate"])
 
 NAMES: Mapping[str, str] = {
     "cs": "Czech", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch",
@@ -158,7 +160,7 @@ async def detect(request: Request, fields: Fields) -> list[Detected]:
     body = _validated(DetectRequest, fields)
     check_key(request, body.api_key or bearer_key(request))
     check_texts(request, [body.q], param="q")
-    return await _detected(request, body.q, _recognizers(request))
+    return (await _detected(request, [body.q], _recognizers(request)))[0]
 
 
 @router.post(
@@ -172,13 +174,11 @@ async def translate(request: Request, fields: Fields) -> Translated:
     check_texts(request, several, param="q")
     found: list[Detected] = []
     if body.source == "auto":
-        candidates = _candidates(request, body.target)
-        found = [(await _detected(request, text, candidates))[0] for text in several]
-    sources_of = [detected.language for detected in found] or [body.source] * len(several)
-    texts = [
-        [text] if source == body.target or not text.strip() else await _translated(request, text, source, body)
-        for text, source in zip(several, sources_of, strict=True)
-    ]
+        found = [rows[0] for rows in await _detected(request, several, _candidates(request, body.target))]
+    else:
+        _check_languages(request, body.source, body.target)
+    sources = [detected.language for detected in found] or [body.source] * len(several)
+    texts = await _translated(request, several, sources, body)
     best, others = [options[0] for options in texts], [options[1:] for options in texts]
     wants = body.alternatives > 0
     if isinstance(body.q, list):
@@ -187,16 +187,30 @@ async def translate(request: Request, fields: Fields) -> Translated:
     return Translated(translatedText=best[0], alternatives=alternatives, detectedLanguage=found[0] if found else None)
 
 
-async def _translated(request: Request, text: str, source: str, body: TranslateRequest) -> list[str]:
-    """A text translated, and alternatives; all different."""
-    loaded, translator = await server_of(request).models.translator(_direction(request, source, body.target))
-    parts = parts_of(text, html=body.format == "html")
-    sentences = [part.text for part in parts if part.translate]
-    count = body.alternatives + 1
+async def _translated(
+    request: Request, texts: Sequence[str], sources: Sequence[str], body: TranslateRequest
+) -> list[list[str]]:
+    """Each text translated, and alternatives, all different. What is in the target language, or blank, stays."""
+    server, count, to_html = server_of(request), body.alternatives + 1, body.format == "html"
     beams = max(TranslationConfig().num_beams, count)
-    results = await compute(request, loaded, sentences, Translate(translator, beams, count)) if sentences else []
-    cut_off = sum(not translations[0].finished for translations in results)
-    server_of(request).metrics.add("textseq_truncated_total", cut_off, model=loaded.name)
+    stays = [not text.strip() or source == body.target for text, source in zip(texts, sources, strict=True)]
+    pages = await asyncio.to_thread(lambda: [parts_of(text, html=to_html) for text in texts])
+    answers = [[text] for text in texts]
+    for source in {source for source, kept in zip(sources, stays, strict=True) if not kept}:
+        loaded, translator = await server.models.translator(_direction(request, source, body.target))
+        chosen = [n for n, other in enumerate(sources) if other == source and not stays[n]]
+        sentences = [part.text for n in chosen for part in pages[n] if part.translate]
+        results = await loaded.gatherer.compute(sentences, Translate(translator, beams, count))
+        cut_off = sum(not translations[0].finished for translations in results)
+        server.metrics.add("textseq_truncated_total", cut_off, model=loaded.name)
+        rest = iter(results)
+        for n in chosen:
+            answers[n] = _options(pages[n], [next(rest) for part in pages[n] if part.translate], count)
+    return answers
+
+
+def _options(parts: Sequence[Part], results: Sequence[Sequence[Translation]], count: int) -> list[str]:
+    """Texts from the translations of their sentences: of the best ones, of the second best ones..."""
     options = []
     for number in range(count):
         chosen = iter([translations[min(number, len(translations) - 1)].text for translations in results])
@@ -228,18 +242,26 @@ def _candidates(request: Request, target: str) -> dict[str, str]:
     return {source: recognizers[source] for source in sources if source in recognizers} or {sources[0]: ""}
 
 
-async def _detected(request: Request, text: str, candidates: Mapping[str, str]) -> list[Detected]:
-    """Candidates by their probability given the text, with equal probabilities before."""
-    models = server_of(request).models
-    begin = " ".join(text[:DETECTED].split())
-    if len(candidates) == 1 or not begin:
-        return [Detected(language=code, confidence=100.0 if begin else 0.0) for code in sorted(candidates)]
-    log_p = {}
-    for code, name in candidates.items():
-        loaded = await models.open(name)
+async def _detected(request: Request, texts: Sequence[str], candidates: Mapping[str, str]) -> list[list[Detected]]:
+    """Candidates by their probability given each text, with equal probabilities before."""
+    begins = [" ".join(text[:DETECTED].split()) for text in texts]
+    log_ps: list[dict[str, float]] = [{} for _ in texts]
+    for code, name in candidates.items() if len(candidates) > 1 else ():
+        loaded = await server_of(request).models.open(name)
         assert isinstance(loaded.predictor, Translator | TextGenerator)
-        (log_p[code],) = await compute(request, loaded, [begin], Likelihood(loaded.predictor))
-    best = max(log_p.values(), default=0.0)
+        known = [n for n, begin in enumerate(begins) if begin]
+        values = await loaded.gatherer.compute([begins[n] for n in known], Likelihood(loaded.predictor))
+        for n, value in zip(known, values, strict=True):
+            log_ps[n][code] = value
+    alone = [
+        [Detected(language=code, confidence=100.0 * bool(begin)) for code in sorted(candidates)] for begin in begins
+    ]
+    return [_ranked(log_p) if log_p else rows for log_p, rows in zip(log_ps, alone, strict=True)]
+
+
+def _ranked(log_p: Mapping[str, float]) -> list[Detected]:
+    """Languages by the log-probability of a text in each, the likeliest first."""
+    best = max(log_p.values())
     total = sum(math.exp(value - best) for value in log_p.values())
     return [
         Detected(language=code, confidence=round(100 * math.exp(value - best) / total, 1))
@@ -263,6 +285,12 @@ def _direction(request: Request, source: str, target: str) -> str:
         known = ", ".join(f"{one} to {other}" for one, other in sorted(directions)) or "none"
         raise RequestError(400, f"expected one of the directions {known}; got {source:.20} to {target:.20}")
     return directions[source, target]
+
+
+def _check_languages(request: Request, source: str, target: str) -> None:
+    """Refuse a direction that there is not; a language of some direction may be its own target."""
+    if source != target or source not in {code for direction in _directions(request) for code in direction}:
+        _direction(request, source, target)
 
 
 def _validated(model: type[Body], fields: Mapping[str, object]) -> Body:

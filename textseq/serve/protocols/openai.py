@@ -19,7 +19,7 @@ from textseq.config.decoding import LARGEST_BIAS
 from textseq.serve.engine import Delivery, TextEngine, TextRequest, TokenReport
 from textseq.serve.errors import RequestError
 from textseq.serve.models import LoadedModel
-from textseq.serve.requests import authorized, check_texts, server_of, while_connected
+from textseq.serve.requests import TimedRoute, authorized, check_texts, server_of
 from textseq.tasks.language_model.config import GenerationConfig
 from textseq.tasks.language_model.generator import TextGenerator
 
@@ -42,6 +42,7 @@ class Refused(BaseModel):
 
 
 router = APIRouter(
+    route_class=TimedRoute,
     prefix="/v1",
     tags=["OpenAI"],
     dependencies=[Depends(authorized)],
@@ -189,9 +190,9 @@ async def complete(request: Request, body: CompletionRequest) -> Completion | St
     answer = _Answer(body, texts, generator)
     assert loaded.engine is not None
     if not body.stream:
-        return await while_connected(request, answer.whole(loaded.engine))
+        return await answer.whole(loaded.engine)
     events = answer.events(loaded.engine)
-    first = await while_connected(request, anext(events))  # an error before the text begins still has a status
+    first = await anext(events)  # an error before the text begins still has a status
     return StreamingResponse(
         _resumed(first, events), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )

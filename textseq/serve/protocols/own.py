@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from textseq.serve.inside import Inside
 from textseq.serve.operations import Align, Classify, Explain, FindCopied, ScoreText, Tag, Translate, log_p_per_token
 from textseq.serve.protocols.openai import Strict
-from textseq.serve.requests import authorized, check_texts, compute, server_of
+from textseq.serve.requests import TimedRoute, authorized, check_texts, server_of
 from textseq.tasks.translation.config import TranslationConfig
 
-router = APIRouter(tags=["textseq"], dependencies=[Depends(authorized)])
+router = APIRouter(route_class=TimedRoute, tags=["textseq"], dependencies=[Depends(authorized)])
 
 MOST_BEAMS = 50
 
@@ -232,7 +232,7 @@ async def classify(request: Request, body: ClassifyRequest) -> list[Classified]:
     """The label of each text, with calibrated probabilities."""
     check_texts(request, body.several, param="texts")
     loaded, classifier = await server_of(request).models.classifier(body.model)
-    results = await compute(request, loaded, body.several, Classify(classifier))
+    results = await loaded.gatherer.compute(body.several, Classify(classifier))
     answers = [
         Classified(
             label=result.label,
@@ -243,7 +243,7 @@ async def classify(request: Request, body: ClassifyRequest) -> list[Classified]:
         for result in results
     ]
     if body.explain:
-        explanations = await compute(request, loaded, body.several, Explain(classifier, body.label))
+        explanations = await loaded.gatherer.compute(body.several, Explain(classifier, body.label))
         for answer, explanation in zip(answers, explanations, strict=True):
             words = [Contribution(text=word, nats=nats) for word, nats in explanation.words]
             answer.explanation = Explained(
@@ -257,7 +257,7 @@ async def tag(request: Request, body: TagRequest) -> list[Tagged]:
     """The tag of each word of each sentence."""
     check_texts(request, body.several, param="texts")
     loaded, tagger = await server_of(request).models.tagger(body.model)
-    results = await compute(request, loaded, body.several, Tag(tagger, body.words))
+    results = await loaded.gatherer.compute(body.several, Tag(tagger, body.words))
     return [
         Tagged(
             words=[*result.words],
@@ -275,7 +275,7 @@ async def score(request: Request, body: TextsRequest) -> list[Scored]:
     """The surprisal of each text."""
     check_texts(request, body.several, param="texts")
     loaded, generator = await server_of(request).models.generator(body.model)
-    results = await compute(request, loaded, body.several, ScoreText(generator))
+    results = await loaded.gatherer.compute(body.several, ScoreText(generator))
     return [
         Scored(
             nats=result.nats,
@@ -297,7 +297,7 @@ async def attention(request: Request, body: AttentionRequest) -> Attention:
         if body.target is None
         else Align(translator, body.target)
     )
-    (results,) = await compute(request, loaded, [body.text], operation)
+    (results,) = await loaded.gatherer.compute([body.text], operation)
     return Attention(
         source=[*(results[0].source_surfaces or results[0].source_tokens)],
         candidates=[
@@ -318,7 +318,7 @@ async def memorization(request: Request, body: CopiedRequest) -> Copied:
     """What a text copies from the training text of a model, if that is on the server's machine."""
     check_texts(request, [body.text], param="text")
     loaded, generator = await server_of(request).models.generator(body.model)
-    (found,) = await compute(request, loaded, [body.text], FindCopied(generator))
+    (found,) = await loaded.gatherer.compute([body.text], FindCopied(generator))
     return Copied(spans=[[*span] for span in found.copied_spans], longest=found.run, source=found.source)
 
 
@@ -327,7 +327,7 @@ async def inside(request: Request, body: InsideRequest) -> InsideAnswer:
     """A unit of a language model over a text, and the units that follow something nameable."""
     check_texts(request, [body.text], param="text")
     loaded, generator = await server_of(request).models.generator(body.model)
-    (view,) = await compute(request, loaded, [body.text], Inside(generator, body.quantity, body.layer, body.unit))
+    (view,) = await loaded.gatherer.compute([body.text], Inside(generator, body.quantity, body.layer, body.unit))
     followers = [Follower(what=what, unit=unit, correlation=value) for what, unit, value in view.followers]
     return InsideAnswer(
         quantities=[*view.quantities],
