@@ -17,6 +17,7 @@ import pytest
 from serving import Running
 
 from textseq.errors import TextseqError
+from textseq.serve.settings import Access
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -93,12 +94,43 @@ def test_a_key_is_asked_for(running: Running, monkeypatch: pytest.MonkeyPatch) -
     assert running.call("/healthz")[0] == 200
 
 
-def test_a_key_that_no_header_can_carry_is_refused() -> None:
-    from textseq.serve.app import create_app
-    from textseq.serve.settings import Access
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (
+            {"api_key": "clé"},
+            "--api-key or TEXTSEQ_API_KEY: expected ASCII characters without white space around them, got one with",
+        ),
+        (
+            {"api_key": ""},
+            "--api-key or TEXTSEQ_API_KEY: expected ASCII characters without white space around them, got an empty one",
+        ),
+        ({"api_key": " key"}, "--api-key"),
+        ({"api_key": "key\n"}, "--api-key"),
+        ({"cors_origins": ["*"]}, "--cors-origins: expected origins without a path, .* got '\\*'; name each"),
+        ({"cors_origins": ["example.org"]}, "--cors-origins"),
+        ({"cors_origins": ["https://example.org/page"]}, "--cors-origins"),
+        ({"cors_origins": ["https://Example.org"]}, "--cors-origins"),
+        ({"allowed_hosts": ["example.org:8124"]}, "--allowed-hosts: expected names without scheme, port or"),
+        ({"allowed_hosts": ["https://example.org"]}, "--allowed-hosts"),
+        ({"allowed_hosts": ["*"]}, "--allowed-hosts"),
+    ],
+)
+def test_settings_of_access_that_could_never_match_are_refused(setting: dict[str, object], sentence: str) -> None:
+    with pytest.raises(TextseqError, match=sentence):
+        Access.from_dict(setting, where="here")
 
-    with pytest.raises(TextseqError, match="API key: expected letters and signs of ASCII"):
-        create_app(["author"], access=Access(api_key="clé"))
+
+def test_settings_of_access_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from textseq.serve.app import create_app
+
+    origins = ("https://example.org/", "http://localhost:3000", "http://[::1]:80", "chrome-extension://abc")
+    access = Access(api_key="two words", allowed_hosts=("Example.org", "box"), cors_origins=origins)
+    assert access.cors_origins[0] == "https://example.org" and access.cors_origins[1:] == origins[1:]
+    monkeypatch.setenv("TEXTSEQ_API_KEY", "")  # as from an unset variable in a script
+    with pytest.raises(TextseqError, match="got an empty one"):
+        create_app(["shakespeare"])
+    assert create_app(["shakespeare"], access=access).state.server.access.api_key == "two words"
 
 
 def test_sigterm_ends_in_order(models_home: Path, tmp_path: Path) -> None:

@@ -58,13 +58,12 @@ def create_app(
         access: who may use it; the key may be in the environment variable ``TEXTSEQ_API_KEY``.
 
     Raises:
-        TextseqError: an unknown model, a device that this machine does not have, or a key that is not ASCII.
+        TextseqError: an unknown model, a device that this machine does not have, or a key that no header can carry.
     """
     pick_device(device)
     access = access or Access()
-    access = replace(access, api_key=access.api_key or os.environ.get(KEY_VARIABLE) or None)
-    if not (access.api_key or "").isascii():
-        raise TextseqError("API key: expected letters and signs of ASCII, as headers carry no others; take another")
+    if access.api_key is None:
+        access = replace(access, api_key=os.environ.get(KEY_VARIABLE))
     limits, metrics = limits or Limits(), Metrics()
     trainings = Trainings(read_only=access.read_only or host not in LOOPBACK)
     served = ServedModels(names, limits, metrics, device=device, precision=precision)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from textseq.config.base import Settings, ranged
+from textseq.errors import TextseqError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts that only programs of this machine reach."""
 
 WILDCARDS = ("0.0.0.0", "::", "")
 """Hosts that stand for every address of this machine."""
+
+KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
+"""What a header carries as a key."""
+
+HOST = re.compile(r"[^\s*/:]+")
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\sA-Z*/:?#@]+)(:\d+)?")
+"""As browsers write it: scheme, host, port."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +65,29 @@ class Access(Settings):
     """Web pages elsewhere that may use the server from a browser, such as https://example.org. Default: none."""
     read_only: bool = False
     """No training from the page. Always so if --host is not this machine (127.0.0.1, localhost, ::1)."""
+
+    def __post_init__(self) -> None:
+        """Check what could never match; a final / of an origin is removed.
+
+        Raises:
+            TextseqError: an empty key or one that no header can carry, a host with a port, or what is no origin.
+        """
+        super().__post_init__()
+        if self.api_key is not None and not KEY.fullmatch(self.api_key):
+            got = "an empty one" if not self.api_key else "one with other characters"
+            raise TextseqError(
+                "--api-key or TEXTSEQ_API_KEY: expected ASCII characters without white space around them, "
+                f"got {got}; take another key"
+            )
+        for host in self.allowed_hosts:
+            if not HOST.fullmatch(host):
+                raise TextseqError(
+                    f"--allowed-hosts: expected names without scheme, port or *, such as example.org, got {host!r:.100}"
+                )
+        object.__setattr__(self, "cors_origins", tuple(origin.removesuffix("/") for origin in self.cors_origins))
+        for origin in self.cors_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise TextseqError(
+                    "--cors-origins: expected origins without a path, such as https://example.org or "
+                    f"http://localhost:3000, got {origin!r:.100}; name each"
+                )
