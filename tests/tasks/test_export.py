@@ -15,8 +15,9 @@ from torch import nn
 
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.names import AttentionName, CellName, PoolingName
+from textseq.data.pairs import read_sentence
 from textseq.errors import TextseqError
-from textseq.tasks.classification.classifier import Classifier, padded_text
+from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.export.onnx import export_onnx
@@ -73,6 +74,7 @@ def test_generators(tmp_path: Path, cell: CellName) -> None:
     export_onnx(TextGenerator(model, LETTERS, ModelInfo(task="language-model")), tmp_path / "out")
     about = json.loads((tmp_path / "out" / "model.json").read_text())
     assert about["tokens"] == list(LETTERS.vocabulary) and about["graphs"]["step"]["inputs"][0] == "tokens"
+    assert about["input"]["before"] == [0]  # these letters have no line end
     run, ids = session(tmp_path / "out", "step"), torch.randint(LETTERS.size, (3, 5))
     state = [np.zeros((layers, 3, hidden), np.float32) for layers, _, hidden in about["state"]]
     expected, _ = model(ids)
@@ -119,11 +121,49 @@ def test_classifiers(tmp_path: Path, pooling: PoolingName) -> None:
     info = ModelInfo(task="classification", labels=("a", "b", "c"), temperature=1.7)
     classifier = Classifier(model, LETTERS, info)
     export_onnx(classifier, tmp_path / "out")
-    run = session(tmp_path / "out", "classifier")
-    for text in ("a", "bad hag face", "hi"):
+    run, about = session(tmp_path / "out", "classifier"), json.loads((tmp_path / "out" / "model.json").read_text())
+    assert (about["multi_label"], about["threshold"]) == (False, None)
+    for text in ("a", "bad hag face", " hi\n", ""):
         probabilities = classifier.classify(text).probabilities
-        (found,) = run(ids=LETTERS.encode(padded_text(text))[None])
+        ids = [about["tokens"].index(letter) for letter in about["input"]["prefix"] + text.strip()]
+        (found,) = run(ids=np.array([ids or about["input"]["empty"]]))
         near(found, torch.tensor([[probabilities[label] for label in info.labels]]))
+
+
+def test_classifiers_of_several_labels_say_so(tmp_path: Path) -> None:
+    config = ClassifierConfig(cell="gru", hidden_size=6, embedding_size=4)
+    model = ClassifierModel(config, LETTERS.size, 2, multi_label=True)
+    info = ModelInfo(task="classification", labels=("a", "b"), threshold=0.3)
+    export_onnx(Classifier(model, LETTERS, info), tmp_path / "out")
+    about = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert (about["multi_label"], about["threshold"]) == (True, 0.3)
+
+
+def test_taggers_say_how_words_are_read(tmp_path: Path) -> None:
+    lexicon = Lexicon.train([["a", "n", "New York"]] * 2, TaggedConfig())
+    config = TaggerConfig(hidden_size=6, embedding_size=5, letter_size=4, letter_hidden_size=3, output="softmax")
+    tagger = Tagger(
+        TaggerModel(config, lexicon.size, lexicon.letters.size, 1), lexicon, ModelInfo(task="tagging", labels=("N",))
+    )
+    export_onnx(tagger, tmp_path / "out")
+    about = json.loads((tmp_path / "out" / "model.json").read_text())
+    rules = about["input"]
+    rows: dict[str, int] = {word: row for row, word in enumerate(about["words"])}
+    unknown: int = rules["unknown"]
+
+    def row_of(word: str) -> int:
+        word = rules["prefix"] + rules["white_space"].join(word.split())
+        return rows.get(word, rows.get(word.lower(), unknown))
+
+    def letters_of(word: str) -> list[int]:
+        most = rules["spelled_ends"]
+        word = word if len(word) <= 2 * most else word[:most] + word[-most:]
+        return [about["letters"].index(letter) for letter in word or rules["no_letters"]]
+
+    words = ["a", "N", "New  York", "nowhere", "a" * 70 + "N", ""]
+    assert [row_of(word) for word in words] == lexicon.encode(words).tolist()
+    for word in ("New York", "a" * 70 + "N", ""):
+        assert letters_of(word) == lexicon.spell(word).tolist()
 
 
 @pytest.mark.parametrize("output", ["crf", "softmax", "ctc"])
@@ -161,8 +201,13 @@ def test_translators(tmp_path: Path, attention: AttentionName, cell: CellName) -
     info = ModelInfo(task="translation", source_language="en", target_language="fr")
     export_onnx(Translator([model], Vocabularies(LETTERS, LETTERS), info), tmp_path / "out")
     encode, step = session(tmp_path / "out", "encoder"), session(tmp_path / "out", "decoder")
-    source = LETTERS.encode("bad hag")
-    values, keys, *state = encode(source=np.append(source, model.source_end)[None])
+    source = LETTERS.encode(read_sentence(" bad\nhag "))
+    about = json.loads((tmp_path / "out" / "model.json").read_text())
+    given = [
+        about["source_tokens"].index(letter)
+        for letter in about["input"]["prefix"] + " bad\nhag ".strip().replace("\n", " ")
+    ]
+    values, keys, *state = encode(source=np.array([[*given, about["source_end"]]]))
     batch, target = SourceBatch([model.eval()], [source]), [3, 1, 4, 1]
     memory, start = batch.encoded[0]
     with torch.inference_mode():
@@ -170,8 +215,8 @@ def test_translators(tmp_path: Path, attention: AttentionName, cell: CellName) -
         expected = model.logits(reading.outputs, reading.contexts, words)  # (T, 1, V+1)
     rows = [np.repeat(part, 2, axis=1) for part in state]  # two hypotheses
     for t, token in enumerate([model.end, *target]):
-        given = {f"state{n}": part for n, part in enumerate(rows)}
-        logits, weights, *rows = step(tokens=np.array([token] * 2), values=values, keys=keys, **given)
+        state_before = {f"state{n}": part for n, part in enumerate(rows)}
+        logits, weights, *rows = step(tokens=np.array([token] * 2), values=values, keys=keys, **state_before)
         near(logits, expected[t].expand(2, -1))
         near(weights, reading.attention[t].expand(2, -1))
 

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from textseq.data.batching import Cursor, RowBatch, RowBatches, Tokens, document, document_lengths, pad
 
+EMPTY = 0
+"""The token of a text without tokens."""
+
 
 @dataclass(frozen=True)
 class TextBatch(RowBatch):
@@ -36,8 +39,8 @@ class TextBatch(RowBatch):
 
 
 def text_batch(texts: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray) -> TextBatch:
-    """The batch of some texts; a text without tokens is read as the single token 0."""
-    texts = [ids if len(ids) else np.zeros(1, np.int64) for ids in texts]
+    """The batch of some texts; a text without tokens is read as the single token ``EMPTY``."""
+    texts = [ids if len(ids) else np.array([EMPTY]) for ids in texts]
     return TextBatch(pad(texts, 0), torch.tensor([len(ids) for ids in texts]), torch.from_numpy(np.array(labels)))
 
 

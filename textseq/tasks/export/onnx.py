@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from textseq.data.pairs import read_sentence
 from textseq.errors import TextseqError
 from textseq.io.extras import optional
 from textseq.io.files import whole_folder
-from textseq.tasks.classification.classifier import Classifier
+from textseq.tasks.classification.batches import EMPTY
+from textseq.tasks.classification.classifier import Classifier, padded_text
 from textseq.tasks.export.graphs import (
     Graph,
     classifier_graphs,
@@ -23,6 +25,7 @@ from textseq.tasks.export.graphs import (
 )
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.predictor import AnyPredictor
+from textseq.tasks.tagging.lexicon import HALF, NO_LETTERS, PREFIX, SPACE
 from textseq.tasks.tagging.tagger import Tagger
 from textseq.tasks.translation.translator import Translator
 from textseq.tokenizers.base import Tokenizer
@@ -74,14 +77,32 @@ def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
         state = [list(part.shape) for part in predictor.initial_state(1)]
         start = [part.flatten().tolist() for part in predictor.initial_state(1)]
         about |= {"tokens": _tokens(predictor.tokenizer), "state": state, "start": start}
+        before = {"before": predictor.start_token().tolist(), "without_prompt": predictor.context("")[0].tolist()}
+        about["input"] = {"normalization": predictor.tokenizer.normalization, **before}
         return generator_graphs(predictor.model), about | {"never": list(predictor.tokenizer.fallback)}
     if isinstance(predictor, Classifier):
         about |= {"tokens": _tokens(predictor.tokenizer), "labels": list(predictor.labels)}
+        about |= {"multi_label": predictor.threshold is not None, "threshold": predictor.threshold}
+        about["input"] = {
+            "normalization": predictor.tokenizer.normalization,
+            "strip": True,
+            "prefix": padded_text(""),
+            "empty": [EMPTY],
+        }
         return classifier_graphs(predictor.model, predictor.temperature), about
     if isinstance(predictor, Tagger):
         lexicon, crf = predictor.tokenizer, predictor.model.crf
         about |= {"words": _tokens(lexicon.words), "letters": _tokens(lexicon.letters)}
         about |= {"labels": list(predictor.labels), "scheme": predictor.info.scheme}
+        about["input"] = {
+            "normalization": predictor.tokenizer.normalization,
+            "prefix": PREFIX,
+            "white_space": SPACE,
+            "unknown_words": "lowercase",
+            "unknown": lexicon.unknown,
+            "spelled_ends": HALF,
+            "no_letters": NO_LETTERS,
+        }
         if crf is not None:
             parts = {"transitions": crf.transitions, "begin": crf.begin, "end": crf.end}
             about["crf"] = {name: part.tolist() for name, part in parts.items()}
@@ -92,6 +113,13 @@ def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
         source, target = predictor.vocabularies.source, predictor.vocabularies.target
         about |= {"source_tokens": _tokens(source), "tokens": _tokens(target)}
         about |= {"source_end": predictor.model.source_end, "end": predictor.model.end}
+        about["input"] = {
+            "normalization": source.normalization,
+            "strip": True,
+            "line_ends": " ",
+            "prefix": read_sentence(""),
+        }
+        about["source_style"] = dict(predictor.info.source_style)
         return translator_graphs(predictor.model), about
     raise TextseqError(f"export: expected a model of a built-in task, got {type(model).__name__}")
 

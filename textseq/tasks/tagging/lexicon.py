@@ -27,6 +27,15 @@ LETTERS_FILE = "letters-tokenizer.json"
 HALF = 30
 """Characters read at each end of a long word."""
 
+PREFIX = " "
+"""Stands before each word in the vocabulary."""
+
+SPACE = "␣"
+"""Stands for white space within a word."""
+
+NO_LETTERS = " "
+"""How a word without letters is spelled."""
+
 
 @dataclass(frozen=True)
 class Lexicon:
@@ -66,13 +75,13 @@ class Lexicon:
         """The ids (T,) of words; unknown words are looked up in lower case."""
         row_of, unknown = self._row_of, self.unknown
         solid = (_solid(word, self.normalization) for word in words)
-        rows = (row_of.get(f" {word}", row_of.get(f" {word.lower()}", unknown)) for word in solid)
+        rows = (row_of.get(PREFIX + word, row_of.get(PREFIX + word.lower(), unknown)) for word in solid)
         return np.fromiter(rows, np.int64, len(words))
 
     def spell(self, word: str) -> Ids:
         """The ids of a word's characters, at least one; of a long word those at both ends."""
         word = normalize(word, self.normalization)
-        return self.letters.encode(word if 0 < len(word) <= 2 * HALF else (word[:HALF] + word[-HALF:] or " "))
+        return self.letters.encode(word if 0 < len(word) <= 2 * HALF else (word[:HALF] + word[-HALF:] or NO_LETTERS))
 
     @property
     def normalization(self) -> NormalizationName:
@@ -119,7 +128,7 @@ def _word_config(options: TaggedConfig) -> TokenizerConfig:
 
 def _solid(word: str, normalization: NormalizationName) -> str:
     """The normalized word with white space replaced, as in "New York", which would be split."""
-    return "␣".join(normalize(word, normalization).split())
+    return SPACE.join(normalize(word, normalization).split())
 
 
 def normalized_letters(letters: Sequence[str], normalization: NormalizationName) -> tuple[str, ...]:
