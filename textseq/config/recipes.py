@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TypedDict, cast, get_args, get_origin, get_type_hints
 
@@ -13,6 +15,16 @@ from textseq.io.files import read_text, toml_of
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
+YAML_TYPES = {
+    "tag:yaml.org,2002:float": (
+        re.compile(
+            r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?$|[-+]?\d+[eE][-+]?\d+$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+        ),
+        "-+.0123456789",
+    ),
+    "tag:yaml.org,2002:bool": (re.compile(r"(true|True|TRUE|false|False|FALSE)$"), "tTfF"),
+}
+"""Types that YAML 1.2 writes otherwise than YAML 1.1: how, and with which first characters."""
 
 TrainingRecipe = TypedDict(
     "TrainingRecipe",
@@ -71,16 +83,29 @@ def read_recipe(name: str) -> TrainingRecipe:
 
 
 def _yaml_parser() -> Callable[[str], dict[str, object]]:
-    """What parses a table in YAML; an error in the text is a ValueError."""
+    """What parses a table in YAML 1.2, where 4e-3 is a number and "on" a string; an error in it is a ValueError."""
     yaml = optional("yaml", "yaml", needed_for="a recipe in YAML")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        """PyYAML's, which reads YAML 1.1, with the numbers and booleans of YAML 1.2."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in pairs if tag not in YAML_TYPES]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for tag, (pattern, first) in YAML_TYPES.items():
+        Loader.add_implicit_resolver(tag, pattern, list(first))
 
     def parse(text: str) -> dict[str, object]:
         try:
-            table = yaml.safe_load(text)
+            table = yaml.load(text, Loader)
         except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(" ".join(str(error).split())) from None
         if not isinstance(table, dict):
             raise ValueError(f"a table of settings was expected, got {table!r:.50}")
+        for key in chain(table, *(value for value in table.values() if isinstance(value, dict))):
+            if not isinstance(key, str):
+                raise ValueError(f"a name was expected as key, got {key!r:.50}")
         return table
 
     return parse

@@ -589,6 +589,19 @@ def test_a_recipe_in_yaml_is_that_in_toml(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('title = "T"\n[model]\nhidden_size = 6\n[training]\nlearning_rate = 1e-3\n')
     (tmp_path / "mine.yaml").write_text("title: T\nmodel:\n  hidden_size: 6\ntraining: {learning_rate: 1.0e-3}\n")
     assert read_recipe(str(tmp_path / "mine.yaml")) == read_recipe(str(tmp_path / "mine.toml"))
+    (tmp_path / "types.yaml").write_text(
+        "model: {a: 4e-3, b: on, c: true, d: 5, e: -1.5E+2, f: '4e-3', g: .inf, h: 1.2.3}"
+    )
+    types = {"a": 0.004, "b": "on", "c": True, "d": 5, "e": -150.0, "f": "4e-3", "g": float("inf"), "h": "1.2.3"}
+    assert read_recipe(str(tmp_path / "types.yaml")) == {"model": types}
+
+
+@pytest.mark.parametrize("content", ["1: 2", "model: {1: 2}", "null: 2", "training: {true: 1}"])
+def test_keys_of_a_recipe_in_yaml_are_names(tmp_path: Path, content: str) -> None:
+    pytest.importorskip("yaml", reason="needs PyYAML (the extra yaml)")
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(TextseqError, match="a name was expected as key, got"):
+        read_recipe(str(tmp_path / "mine.yaml"))
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "!!python/object:os.system x", "&a [*a]" * 3, "\t"])
