@@ -135,6 +135,14 @@ def test_what_is_no_model_is_refused(hub: Hub) -> None:
             textseq.load(name)
 
 
+@pytest.mark.parametrize("name", ["mine", "me/", "/mine", "", "me/mine/more", "hf://me/mine", "me/my model"])
+def test_only_names_that_can_be_loaded_are_pushed(hub: Hub, translators: Path, name: str) -> None:
+    model = textseq.load_translator(translators / "runs" / "mine")
+    with pytest.raises(TextseqError, match=f"push_to_hub: expected USER/MODEL, got '{name}'; name both"):
+        textseq.push_to_hub(model, name)
+    assert not hub.files
+
+
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(TextseqError, match=r'hf://me/model needs .* pip install "textseq\[hub\]"'):

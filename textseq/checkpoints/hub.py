@@ -6,6 +6,7 @@ Only the files that ``config.json`` lists with their hashes travel, and their mo
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -46,8 +47,7 @@ def download_model(name: str) -> Path:
     """
     hub = _hub(name)
     repository, _, revision = name.removeprefix(SCHEME).partition("@")
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise TextseqError(f"expected hf://USER/MODEL, got {name}; copy the name from the model's page")
+    _check_repository(repository, f"expected {SCHEME}USER/MODEL, got {name}; copy the name from the model's page")
 
     def fetch(file: str, commit: str | None) -> Path:
         try:
@@ -80,7 +80,7 @@ def push_to_hub(
         The name to load the model by.
 
     Raises:
-        TextseqError: huggingface_hub is not installed, or the upload failed.
+        TextseqError: huggingface_hub is not installed, the name is not ``USER/MODEL``, or the upload failed.
 
     Example:
         >>> textseq.push_to_hub(textseq.load("mine"), "me/mine")
@@ -88,6 +88,7 @@ def push_to_hub(
         >>> textseq.load("hf://me/mine")
     """
     hub = _hub("push_to_hub")
+    _check_repository(repository, f"push_to_hub: expected USER/MODEL, got {repository!r}; name both")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / repository.split("/")[-1]
         model.save(folder, bits=bits)
@@ -119,6 +120,12 @@ def model_files(folder: Path) -> list[str]:
         if Path(name).name != name or not name.endswith(ENDINGS):
             raise TextseqError(f"{folder}: expected files of data ({', '.join(ENDINGS)}), got {name!r}; name another")
     return [*hashes]
+
+
+def _check_repository(repository: str, message: str) -> None:
+    """Refuse what is not USER/MODEL."""
+    if re.fullmatch(r"[^\s/@:]+/[^\s/@:]+", repository) is None:
+        raise TextseqError(message)
 
 
 def _hub(what: str) -> ModuleType:
