@@ -44,6 +44,11 @@ export function setUpInside(models) {
   walkable(byId("inside-out"), { show: ({ dataset: { n } }) => {
     byId("inside-value").textContent = `after “${view.pieces[n]}”: ${view.values[n].toFixed(3)}`;
   } });
-  for (const field of [model, quantity, layer]) field.onchange = () => { unit.value = ""; };
+  for (const field of [quantity, layer]) field.onchange = () => { unit.value = ""; };
+  model.onchange = () => { // another network may lack the quantity and the layer
+    offer(quantity, ["h"], [NAMES.h]);
+    layer.value = 0;
+    unit.value = "";
+  };
   unit.onchange = lookAtUnit;
 }
