@@ -74,7 +74,7 @@ def test_it_writes_and_writes_on_from_another_choice(page: Page) -> None:
     place = click_letter(text, 9)
     choices = page.get_by_role("dialog").get_by_role("button")
     expect(choices).to_have_count(10)
-    choices.nth(1).click()
+    page.get_by_role("dialog").get_by_role("button", disabled=False).nth(1).click()
     expect(text.locator("span.colored")).to_have_count(place + 40)
     page.get_by_label("Two settings side by side").check()
     page.get_by_role("button", name="Write", exact=True).click()
@@ -86,6 +86,7 @@ def test_the_end_of_a_line_is_colored_and_clicked_too(page: Page) -> None:
         "tokens": ["a", "\n"],
         "token_logprobs": [-1, -1],
         "top_logprobs": [{"a": -1}, {"\n": -1}],
+        "top_texts": [{}, {}],
         "text_offset": [0, 1],
     }
     event = json.dumps({"choices": [{"text": "a\n", "logprobs": logprobs}]})
@@ -93,6 +94,26 @@ def test_the_end_of_a_line_is_colored_and_clicked_too(page: Page) -> None:
     text = write(page, 2)
     text.locator("span.colored").nth(1).click()
     expect(page.get_by_role("dialog").get_by_role("button")).to_have_text(["line end36.8 %"])
+
+
+def test_parts_of_a_character_are_no_choice(page: Page) -> None:
+    logprobs = {
+        "tokens": ["a"],
+        "token_logprobs": [-1],
+        "top_logprobs": [{"a": -1, "<0x2>": -2, "<unk>": -3}],
+        "top_texts": [{"<0x2>": None, "<unk>": "?"}],
+        "text_offset": [0],
+    }
+    event = json.dumps({"choices": [{"text": "a", "logprobs": logprobs}]})
+    page.route("**/v1/completions", lambda route: route.fulfill(status=200, body=f"data: {event}\n\n"))
+    text = write(page, 1)
+    text.locator("span.colored").click()
+    choices = page.get_by_role("dialog").get_by_role("button")
+    expect(choices.nth(1)).to_be_disabled()
+    with page.expect_request("**/v1/completions") as asked:
+        choices.nth(2).click()
+    sent = asked.value.post_data_json
+    assert sent is not None and sent["prompt"].endswith("?")
 
 
 def test_authors_of_one_model_are_blended(browser: Browser, conditional: Running, running: Running) -> None:
@@ -117,6 +138,7 @@ def test_offsets_count_characters_after_an_emoji(page: Page) -> None:
         "tokens": tokens,
         "token_logprobs": [-1.0] * 4,
         "top_logprobs": [{}] * 4,
+        "top_texts": [{}] * 4,
         "text_offset": [0, 1, 2, 3],
     }
     event = {"choices": [{"index": 0, "text": "".join(tokens), "logprobs": logprobs}]}
@@ -161,9 +183,10 @@ def test_it_works_by_keyboard_alone(page: Page) -> None:
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog").get_by_role("button").first).to_be_focused()
+    choices = page.get_by_role("dialog").get_by_role("button", disabled=False)
+    expect(choices.first).to_be_focused()
     page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("dialog").get_by_role("button").nth(1)).to_be_focused()
+    expect(choices.nth(1)).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(text).to_be_focused()
@@ -197,7 +220,7 @@ def test_another_choice_replaces_a_text_that_is_being_written(page: Page) -> Non
     expect(text.locator("span.colored").nth(40)).to_be_attached()
     place = click_letter(text, 20)
     page.get_by_label("Length in tokens").first.fill("5")
-    page.get_by_role("dialog").get_by_role("button").first.click()
+    page.get_by_role("dialog").get_by_role("button", disabled=False).first.click()
     expect(text.locator("span.colored")).to_have_count(place + 5)
     expect(text).to_be_focused()
     expect(page.get_by_role("button", name="Stop", exact=True)).to_be_disabled()
@@ -228,6 +251,9 @@ def test_it_classifies_tags_and_looks_inside(page: Page) -> None:
     page.get_by_role("button", name="Look", exact=True).click()
     page.locator("#followers button").nth(1).click()
     expect(page.locator("#inside-about")).to_contain_text("of 24, hidden state h")
+    page.get_by_label("Show", exact=True).select_option("c")
+    page.locator("#inside-model").dispatch_event("change")  # another author may have no cell
+    expect(page.get_by_label("Show", exact=True)).to_have_value("h")
 
 
 @pytest.mark.usefixtures("forked_trainings")

@@ -14,8 +14,10 @@ from serving import Running
 
 import textseq
 from textseq.nn.kernels.compiled import text_loop
+from textseq.serve.engine import text_of_tokens
 from textseq.tasks.language_model.config import GenerationSettings
 from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tokenizers.characters import CharTokenizer
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -134,6 +136,9 @@ def test_log_probabilities_are_those_of_score(running: Running, author: TextGene
     assert [-log_p for log_p in logprobs["token_logprobs"]] == pytest.approx(score.surprisal, abs=1e-3)
     assert logprobs["text_offset"] == [*range(len(choice["text"]))]
     assert all(len(row) == 3 for row in logprobs["top_logprobs"])
+    assert all(
+        row.keys() <= top.keys() for row, top in zip(logprobs["top_texts"], logprobs["top_logprobs"], strict=True)
+    )
     streamed = running.call("/v1/completions", {**body, "stream": True})[2]
     chunks = [json.loads(line[6:]) for line in streamed.split("\n\n")[:-2]]
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == choice["text"]
@@ -167,6 +172,12 @@ def test_company_changes_no_text(running: Running, author: TextGenerator) -> Non
     with ThreadPoolExecutor(12) as pool:
         together = [*pool.map(write, range(24))]
     assert together == [write(number) for number in range(24)]
+
+
+def test_the_text_of_a_token_is_told_where_its_name_is_another() -> None:
+    letters = CharTokenizer.train([["ab"]])
+    text_of = text_of_tokens(letters)
+    assert [text_of(token) for token in range(letters.size)] == ["a", "b", *[None] * 16]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Protocol
 
 import torch
@@ -31,6 +32,9 @@ PAUSE = 0.03
 
 DELIVERIES = 500
 """Deliveries in a second to all texts together: with more texts than these allow, ``PAUSE`` is longer."""
+
+INVALID = "\ufffd"
+"""What a part of a character is decoded as."""
 
 Reason = Literal["length", "stop"]
 
@@ -76,6 +80,8 @@ class TokenReport:
     """Its log-probability in nats, before temperature, bias and other settings."""
     likeliest: tuple[tuple[str, float], ...]
     """The likeliest tokens at its place, best first."""
+    texts: Mapping[str, str | None]
+    """The text of those whose name is not their text; None: a part of a character."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,21 @@ class Delivery:
     """Why the text ends with this part; None if it goes on."""
 
 
+TextOf = Callable[[int], str | None]
+
+
+def text_of_tokens(tokenizer: Tokenizer) -> TextOf:
+    """A function that gives the text of a token; None for a part of a character."""
+
+    @cache
+    def text_of(token: int) -> str | None:
+        decoder = tokenizer.stream()
+        text = decoder.feed(token) + decoder.finish()
+        return None if INVALID in text else text
+
+    return text_of
+
+
 class _Text:
     """A text on its way; all but ``gone`` belongs to the engine's thread."""
 
@@ -98,6 +119,7 @@ class _Text:
         number: int,
         request: TextRequest,
         model: TextModel,
+        text_of: TextOf,
         usual_bias: torch.Tensor | None,
         outbox: _Outbox,
         queue: asyncio.Queue[_Sent],
@@ -113,7 +135,7 @@ class _Text:
         self.last_sent = 0.0
         self.generated = 0
         self._outbox, self._queue, self._loop = outbox, queue, asyncio.get_running_loop()
-        self._names = model.tokenizer.vocabulary
+        self._names, self._text_of = model.tokenizer.vocabulary, text_of
         self._decoder = model.tokenizer.stream()
         self._stops = StopStrings(request.config.stop_strings)
         self._ready = request.prompt if request.echo else ""
@@ -138,8 +160,10 @@ class _Text:
             self._decoded += len(piece)
             self._show(self._stops.feed(piece))
         if self.request.alternatives is not None:
-            likeliest = tuple((self._names[token], log_p) for token, log_p in choice.likeliest)
-            self._reports.append(TokenReport(self._names[choice.token], offset, choice.log_p, likeliest))
+            named = {token: self._names[token] for token, _ in choice.likeliest}
+            likeliest = tuple((named[token], log_p) for token, log_p in choice.likeliest)
+            texts = {name: text for token, name in named.items() if (text := self._text_of(token)) != name}
+            self._reports.append(TokenReport(self._names[choice.token], offset, choice.log_p, likeliest, texts))
 
     def end(self) -> None:
         """Deliver the rest."""
@@ -202,6 +226,7 @@ class TextEngine(Worker[_Text]):
 
     def __init__(self, name: str, model: TextModel, limits: Limits, metrics: Metrics) -> None:
         self.model = model
+        self._text_of = text_of_tokens(model.tokenizer)
         self._bias = token_bias({}, model.tokenizer, model.device)
         self._running: dict[BatchRow, _Text] = {}
         self._outbox = _Outbox()
@@ -222,7 +247,7 @@ class TextEngine(Worker[_Text]):
         """
         sent: asyncio.Queue[_Sent] = asyncio.Queue()
         texts = [
-            _Text(number, request, self.model, self._bias, self._outbox, sent)
+            _Text(number, request, self.model, self._text_of, self._bias, self._outbox, sent)
             for number, request in enumerate(requests)
         ]
         self._enqueue(texts, max(0, self._limits.max_running - self.running))

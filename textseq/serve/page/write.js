@@ -71,12 +71,12 @@ class Pane {
     try {
       for await (const { choices: [choice] } of events("/v1/completions", body, abort.signal)) {
         if (this.abort !== abort) return;
-        const { tokens, token_logprobs: logs, top_logprobs: tops, text_offset: offsets } = choice.logprobs;
+        const { tokens, token_logprobs: logs, top_logprobs: tops, top_texts: texts, text_offset: offsets } = choice.logprobs;
         const text = [...choice.text]; // offsets count code points
         // A token's text runs to the next token; tokens that spell one character together begin at one place.
         tokens.forEach((_, n) => {
           const end = n + 1 < tokens.length ? offsets[n + 1] : from + text.length;
-          this.add({ text: text.slice(offsets[n] - from, end - from).join(""), nats: -logs[n], top: tops[n] });
+          this.add({ text: text.slice(offsets[n] - from, end - from).join(""), nats: -logs[n], top: tops[n], texts: texts[n] });
           nats -= logs[n];
           count += 1;
         });
@@ -117,14 +117,15 @@ class Pane {
 
   /** Show what else could have come at a token, to write on from there. */
   offerChoices(span) {
-    const at = Number(span.dataset.n), { top } = this.tokens[at], popup = document.getElementById("choices");
+    const at = Number(span.dataset.n), { top, texts } = this.tokens[at], popup = document.getElementById("choices");
     const list = element("ul", { class: "choices" });
     for (const [token, log] of Object.entries(top).sort((a, b) => b[1] - a[1])) {
-      const button = element("button", {}, element("code", {}, named(token)), `${(100 * Math.exp(log)).toFixed(1)} %`);
+      const text = token in texts ? texts[token] : token; // null: a part of a character, after which none can be put
+      const button = element("button", { ".disabled": text === null }, element("code", {}, named(token)), `${(100 * Math.exp(log)).toFixed(1)} %`);
       button.onclick = () => {
         popup.hidden = true;
         this.output.focus();
-        const kept = [...this.tokens.slice(0, at), { text: token, nats: -log, top }];
+        const kept = [...this.tokens.slice(0, at), { text, nats: -log, top, texts }];
         trying(() => this.write(kept.map((one) => one.text).join(""), kept));
       };
       list.append(element("li", {}, button));
@@ -134,9 +135,9 @@ class Pane {
     const { left, bottom } = span.getBoundingClientRect();
     popup.style.left = `${Math.max(8, Math.min(left, innerWidth - popup.offsetWidth - 8)) + scrollX}px`;
     popup.style.top = `${bottom + scrollY + 4}px`;
-    popup.querySelector("button").focus();
+    (popup.querySelector("button:enabled") ?? popup).focus();
     popup.onkeydown = (event) => {
-      const buttons = [...popup.querySelectorAll("button")], here = buttons.indexOf(document.activeElement);
+      const buttons = [...popup.querySelectorAll("button:enabled")], here = buttons.indexOf(document.activeElement);
       if (event.key === "Escape") { popup.hidden = true; this.output.focus(); }
       const to = { ArrowDown: here + 1, ArrowUp: here - 1 }[event.key];
       if (to !== undefined) { buttons[(to + buttons.length) % buttons.length].focus(); event.preventDefault(); }

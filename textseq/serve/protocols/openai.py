@@ -116,6 +116,8 @@ class Logprobs(BaseModel):
     tokens: list[str]
     token_logprobs: list[float]
     top_logprobs: list[dict[str, float]]
+    top_texts: list[dict[str, str | None]]
+    """The text of tokens in top_logprobs whose name is not their text; null: a part of a character."""
     text_offset: list[int]
     """Where each token begins in the text, in characters."""
 
@@ -260,6 +262,7 @@ class _Answer:
             tokens=[token.text for token in tokens],
             token_logprobs=[token.log_p for token in tokens],
             top_logprobs=[dict(token.likeliest) for token in tokens],
+            top_texts=[dict(token.texts) for token in tokens],
             text_offset=[token.offset for token in tokens],
         )
 
