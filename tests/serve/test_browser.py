@@ -251,9 +251,9 @@ def test_it_classifies_tags_and_looks_inside(page: Page) -> None:
     page.get_by_role("button", name="Look", exact=True).click()
     page.locator("#followers button").nth(1).click()
     expect(page.locator("#inside-about")).to_contain_text("of 24, hidden state h")
-    page.get_by_label("Show", exact=True).select_option("c")
+    page.locator("#quantity").select_option("c")
     page.locator("#inside-model").dispatch_event("change")  # another author may have no cell
-    expect(page.get_by_label("Show", exact=True)).to_have_value("h")
+    expect(page.locator("#quantity")).to_have_value("h")
 
 
 @pytest.mark.usefixtures("forked_trainings")

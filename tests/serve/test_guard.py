@@ -77,6 +77,12 @@ def test_what_is_not_there_gets_a_sentence(running: Running) -> None:
     assert running.call("/score", method="GET")[0] == 405
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/page/app.js", "/healthz"])
+def test_what_can_be_read_has_a_head(running: Running, path: str) -> None:
+    status, headers, text = running.call(path, method="HEAD")
+    assert (status, text) == (200, "") and int(headers["content-length"]) > 10
+
+
 def test_a_key_is_asked_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

@@ -175,6 +175,12 @@ def test_forms_are_read(running: Running) -> None:
     assert running.call("/translate", b"q=a", headers=FORM)[0] == 400
 
 
+def test_a_form_of_files_gets_a_sentence(running: Running) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, _, text = running.call("/translate", b"--x--", headers=headers)
+    assert status == 400 and "(curl -d, not -F), got multipart/form-data" in text
+
+
 def test_a_user_interface_gets_its_settings(running: Running) -> None:
     settings = running.ask("/frontend/settings")
     assert (settings["charLimit"], settings["keyRequired"], settings["batchLimit"]) == (2_000, False, 20)

@@ -137,6 +137,11 @@ def test_work_ends_between_texts(kind: type[Slow]) -> None:
     assert (cancelled.seen, stopped.seen) == (["a"], ["d"])
 
 
+def test_a_label_without_an_explanation_is_refused(running: Running) -> None:
+    body = {"model": "mood", "texts": "a", "label": "good"}
+    assert "label: expected only with explain" in running.refusal("/classify", body)
+
+
 def test_texts_of_a_call_that_ends_no_longer_wait() -> None:
     gatherer = Gatherer("slow", Limits(max_running=1, max_waiting=4), Metrics())
     slow = Slow([], threading.Semaphore(0))

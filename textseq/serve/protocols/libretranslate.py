@@ -90,9 +90,13 @@ class Translated(BaseModel):
 
 async def _fields(request: Request) -> dict[str, object]:
     """The fields of a body: JSON, or a form."""
-    body = await request.body()
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    body, kind = await request.body(), request.headers.get("content-type", "")
+    if kind.startswith("application/x-www-form-urlencoded"):
         return _form(body.decode("utf-8", "replace"))
+    if kind.startswith("multipart/"):
+        raise RequestError(
+            400, f"expected JSON or a form in application/x-www-form-urlencoded (curl -d, not -F), got {kind:.40}"
+        )
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from textseq.config.base import LARGEST_SEED
 from textseq.config.decoding import LARGEST_BIAS
@@ -63,6 +63,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def _default_for_null(cls: type[BaseModel], value: object, info: ValidationInfo) -> object:
+    """The default of a field that is null, as at OpenAI."""
+    assert info.field_name is not None
+    return cls.model_fields[info.field_name].default if value is None else value
+
+
 class StreamOptions(Strict):
     """Settings of a stream."""
 
@@ -108,6 +114,10 @@ class CompletionRequest(Strict):
     suffix: str | None = Field(None, description="Not supported: only null.")
     presence_penalty: float | None = Field(None, description="Not supported: only 0; see repetition_penalty.")
     frequency_penalty: float | None = Field(None, description="Not supported: only 0; see repetition_penalty.")
+
+    _null = field_validator("prompt", "max_tokens", "n", "logit_bias", "echo", "stream", mode="before")(
+        classmethod(_default_for_null)
+    )
 
 
 class Logprobs(BaseModel):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from textseq.serve.errors import RequestError
 from textseq.serve.inside import Inside
 from textseq.serve.operations import Align, Classify, Explain, FindCopied, ScoreText, Tag, Translate, log_p_per_token
 from textseq.serve.protocols.openai import Strict
@@ -231,6 +232,10 @@ async def models(request: Request) -> list[Entry]:
 async def classify(request: Request, body: ClassifyRequest) -> list[Classified]:
     """The label of each text, with calibrated probabilities."""
     check_texts(request, body.several, param="texts")
+    if body.label is not None and not body.explain:
+        raise RequestError(
+            400, "label: expected only with explain, which it is for; add explain or leave it out", param="label"
+        )
     loaded, classifier = await server_of(request).models.classifier(body.model)
     results = await loaded.gatherer.compute(body.several, Classify(classifier))
     answers = [
