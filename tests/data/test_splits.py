@@ -141,13 +141,23 @@ def test_a_file_that_grows_keeps_most_of_its_parts() -> None:
         assert kept > 0.85 * before.count(split)
 
 
-def test_sentences_without_words_glue_nothing_and_train() -> None:
+@pytest.mark.parametrize(
+    "wordless", [[("Say it", "?!")], [("...", "Sag es")], [("!", "?")], [("Say it", "Sag es"), ("Say it", "?!")]]
+)
+def test_a_group_with_a_sentence_without_words_trains(wordless: list[Pair]) -> None:
+    """Whatever its size: here it would fit into the validation pairs."""
+    pairs = [(f"one {number}", f"eins {number}") for number in range(100)]
+    part_of = split_pairs([*wordless, *pairs], {"validation": 0.95})
+    assert not any(part_of[: len(wordless)]) and sum(part_of) == round(0.95 * len(part_of))
+
+
+def test_many_sentences_without_words_leave_the_other_pairs_their_splits() -> None:
     pairs = [(f"Say {number}", "?!") for number in range(100)] + [("...", f"Sag {number}") for number in range(100)]
     pairs += [("?!", "...")] * 3 + [(f"one {number}", f"eins {number}") for number in range(100)]
     part_of = split_pairs(pairs, {"validation": 0.1})
     assert set(part_of[:203]) == {0} and sum(part_of[203:]) == 30
     alike = [("Say 1", f"Sag {number}") for number in range(5)]
-    assert split_pairs([*pairs, *alike], {"validation": 0.5})[-5:] == bytes(5)  # a group that has a "?!"
+    assert split_pairs([*pairs, *alike], {"validation": 0.5})[-5:] == bytes(5)  # "Say 1" is also beside a "?!"
 
 
 @pytest.mark.parametrize(

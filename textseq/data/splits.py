@@ -202,8 +202,8 @@ def split_pairs(
 
     Pairs that share a sentence form a group. The groups are ordered by the SHA-256 of the smallest of their sentences'
     SHA-256s, and each goes to the first split that it still fits into, or to training when the splits are full.
-    A sentence without a letter or digit ("?!") joins no pairs; every group that has one goes to training, so that it is
-    in no other split. Memory: about 150 bytes per pair, whatever its length.
+    Groups with a sentence without letters and digits ("?!") go to training, so that such a sentence is in no other
+    split. Memory: about 150 bytes per pair, whatever its length.
 
     Args:
         pairs: read once.
