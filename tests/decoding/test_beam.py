@@ -205,6 +205,20 @@ def test_early_stopping_says_whether_what_may_grow_better_is_waited_for() -> Non
     assert found == {"heuristic": ((1,), 1), "never": ((0,) * 40, 40)}
 
 
+def test_what_a_bias_may_still_raise_is_waited_for() -> None:
+    """The text that ends at once leads until the other one reaches the token that the bias favours."""
+    table = torch.full((V, V), -30.0)  # log-probabilities of the next token, by the token that is read
+    table[END, END], table[END, 0], table[0, 1], table[1, END] = math.log(0.6), math.log(0.4), 0.0, 0.0
+
+    def best(bias: list[float]) -> tuple[int, ...]:
+        step: Step = lambda tokens, state: (table[tokens], state)  # noqa: E731
+        config = GenerationConfig(num_beams=2, max_new_tokens=5)
+        return beam_search(step, starts(1), (), config, end=END, bias=torch.tensor(bias), wanted=1)[0][0].tokens
+
+    assert best([0, 0, 0, 0]) == (END,)
+    assert best([0, 5.0, 0, 0]) == (0, 1, END)
+
+
 @pytest.mark.parametrize("length", [3, 4])
 def test_rules_and_bias_hold_in_every_hypothesis(length: int) -> None:
     writer, prompt = model(), prompts(3)

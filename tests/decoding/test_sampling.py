@@ -153,6 +153,10 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(scores: list[int
         assert int(values.argmax()) in row
 
 
+def test_min_p_of_one_keeps_all_of_the_likeliest() -> None:
+    assert kept(only(min_p=1)(torch.tensor([[2.0, 2.0, 1.0]]))) == [{0, 1}]
+
+
 @given(different, st.floats(0.001, 0.999))
 def test_typical_p_keeps_the_nearest_to_the_entropy(scores: list[int], p: float) -> None:
     logits = torch.tensor([scores, scores[::-1]]) / 10

@@ -227,6 +227,23 @@ def test_micro_batches_of_plain_batches_give_the_gradient_of_the_whole() -> None
         torch.testing.assert_close(whole, cut)
 
 
+class ThreePerRow(Stateful):
+    """Counts three predictions in each row."""
+
+    def loss(self, batch: tuple[Tensor, Tensor], state: State | None) -> Loss:
+        loss = super().loss(batch, state)
+        return Loss(3 * loss.nats, 3 * loss.count, loss.state)
+
+
+def test_the_mean_over_what_the_model_counts_is_minimized() -> None:
+    results = []
+    for model in (Stateful(), ThreePerRow()):
+        Trainer(model, as_list(), settings(5, optimizer="sgd", momentum=0, clip_norm=None)).fit()
+        results.append(weights(model))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_plain_batches_are_a_function_of_the_place(source: Callable[[], list[object]]) -> None:
     batches, cursor, places = IterableBatches(source(), seed=3), Cursor(), []
@@ -241,6 +258,26 @@ def test_plain_batches_are_a_function_of_the_place(source: Callable[[], list[obj
         before = torch.get_rng_state()
         assert all(map(torch.equal, other.batch(place)[0].data, expected))  # type: ignore[call-overload]
         assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("source", [as_loader, as_loader_with_generator])
+def test_the_seed_decides_the_order_of_plain_batches(source: Callable[[], list[object]]) -> None:
+    def inputs(seed: int) -> list[Tensor]:
+        batches = IterableBatches(source(), seed)
+        return [batches.batch(Cursor(0, place))[0].data[0] for place in range(7)]  # type: ignore[index]
+
+    one, again, other = map(inputs, (1, 1, 2))
+    assert all(map(torch.equal, one, again)) and not any(map(torch.equal, one, other))
+
+
+def test_the_seed_decides_the_noise_of_a_model() -> None:
+    def trained(seed: int) -> list[Tensor]:
+        model = Stateless()
+        Trainer(model, as_list(), settings(3, seed=seed)).fit()
+        return weights(model)
+
+    one, again, other = map(trained, (1, 1, 2))
+    assert all(map(torch.equal, one, again)) and not any(map(torch.equal, one, other))
 
 
 def test_an_epoch_of_plain_batches_is_one_pass() -> None:

@@ -37,7 +37,7 @@ from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
 from textseq.training.events import Evaluation, Event
-from textseq.training.optimizers import OPTIMIZERS, learning_rate
+from textseq.training.optimizers import OPTIMIZERS, grouped, learning_rate
 from textseq.training.samples import next_sample
 from textseq.training.trainer import Trainer
 
@@ -160,6 +160,28 @@ def test_every_optimizer_learns(run: Path, optimizer: OptimizerName) -> None:
     assert losses[0] > 1.5
     assert losses[-1] < 0.1
     assert (progress.step, progress.rollbacks) == (150, 0)
+
+
+OF_TORCH: dict[OptimizerName, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
+    "adamw": lambda weights: torch.optim.AdamW(weights, 0.1, (0.7, 0.8), weight_decay=0.3),
+    "sgd": lambda weights: torch.optim.SGD(weights, 0.1, 0.7, weight_decay=0.3),
+    "rmsprop": lambda weights: torch.optim.RMSprop(weights, 0.1, alpha=0.8, momentum=0.7, weight_decay=0.3),
+    "adagrad": lambda weights: torch.optim.Adagrad(weights, 0.1, weight_decay=0.3),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizers_are_those_of_torch_with_the_settings_of_the_run(optimizer: OptimizerName) -> None:
+    config = settings(optimizer=optimizer, momentum=0.7, beta2=0.8, weight_decay=0.3)
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 5)) for _ in range(2))
+    made, wanted = OPTIMIZERS[optimizer](grouped([[ours]], config), config), OF_TORCH[optimizer]([theirs])
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(4):
+        gradient = torch.randn(5, generator=generator)
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        made.step()
+        wanted.step()
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_every_optimizer_and_schedule_is_known() -> None:
@@ -291,6 +313,13 @@ def test_clipping_bounds_the_whole_gradient(
     assert len(gradients) == 2
     for gradient in gradients:
         assert gradient.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_clipping_leaves_frozen_weights_out_of_the_norm() -> None:
+    loop = Trainer(language_model(), streams(), settings(frozen_steps=1, clip_norm=1e-3))
+    _, gradients = watched(loop)
+    loop.step()
+    assert float(gradients[0].norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_weights_stay_in_32_bits_where_the_forward_pass_has_16(run: Path) -> None:
@@ -507,6 +536,14 @@ def test_frozen_weights_join_later_whatever_the_optimizer(run: Path, optimizer: 
 def test_a_loss_that_only_wavers_does_not_rewind(run: Path) -> None:
     model = Stub(lambda call: 2.0 + (call // 10 % 2))
     assert Trainer(model, Numbers(), settings(max_steps=200), folder=run).fit().rollbacks == 0
+
+
+@pytest.mark.parametrize(("unit", "rollbacks"), [("nats per token", 1), ("points", 0)])
+def test_a_loss_in_other_units_has_diverged_only_if_it_has_doubled_too(run: Path, unit: str, rollbacks: int) -> None:
+    model = Stub(lambda call: 150.0 if 20 <= call < 30 else 100.0)
+    config = settings(save_every=10, max_steps=60)
+    loop = Trainer(model, Numbers(), config, folder=run, loss_unit=unit, report=lambda line: None)
+    assert loop.fit().rollbacks == rollbacks
 
 
 def test_a_step_that_spoils_the_weights_is_never_saved(run: Path) -> None:
