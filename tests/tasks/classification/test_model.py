@@ -73,7 +73,6 @@ def test_the_second_direction_sees_its_window_and_the_first_token_last() -> None
     early = (texts.ids[:, :4], texts.lengths.clamp(max=4))
     seen: list[Tensor] = []
     for made in (short, long):
-        made.pooling.register_forward_hook(lambda *_: None)
         made.output = nn.Identity()  # type: ignore[assignment]
         seen.append(made(texts.ids, texts.lengths))
     torch.testing.assert_close(seen[0][:, :6], seen[1][:, :6])
@@ -113,6 +112,44 @@ def test_no_gradient_goes_back_over_a_window() -> None:
         assert vectors.grad is not None
         assert bool(vectors.grad[0, :5].any()) is reaches
         assert bool(vectors.grad[0, 5:].any())
+
+
+@pytest.mark.parametrize("noise", ["dropout", "embedding_dropout", "word_dropout", "weight_dropout"])
+def test_every_noise_is_for_training_alone(noise: str) -> None:
+    plain, texts = model(), batch()
+    config = ClassifierConfig.from_dict({**plain.config.to_dict(), noise: 0.5}, where="here")
+    noisy = ClassifierModel(config, 20, 3).double()
+    noisy.load_state_dict(plain.state_dict())
+    assert not torch.equal(noisy(texts.ids, texts.lengths), noisy(texts.ids, texts.lengths))
+    assert torch.equal(noisy.eval()(texts.ids, texts.lengths), plain(texts.ids, texts.lengths))
+
+
+def test_dropped_words_are_dropped_whole_and_the_others_scaled_up() -> None:
+    made, texts = model(), batch()
+    made.config = replace(made.config, word_dropout=0.5)
+    seen: list[Tensor] = []
+    made.embedding_dropout.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    made(texts.ids, texts.lengths)
+    (vectors,) = seen
+    kept = (vectors != 0).all(dim=2)
+    assert torch.equal(kept, (vectors != 0).any(dim=2)) and kept.any() and not kept.all()
+    torch.testing.assert_close(vectors[kept], 2 * made.embedding(texts.ids)[kept])
+
+
+def test_the_readout_is_rectified_with_dropout_before_and_after_it() -> None:
+    made, texts = model(readout=40), batch()
+    assert made.readout is not None
+    seen: list[Tensor] = []
+    for layer in (made.readout, made.output):
+        layer.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    made(texts.ids, texts.lengths)
+    pooled, read = seen
+    torch.testing.assert_close(read, made.readout(pooled).relu())
+    assert (pooled != 0).all() and (read == 0).any() and (read != 0).any()
+    made.dropout.p = 0.9
+    seen.clear()
+    made(texts.ids, texts.lengths)
+    assert all((inputs == 0).double().mean() > 0.8 for inputs in seen)
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,15 @@ def test_data_in_memory_may_have_lists_of_labels(command: Callable[..., Result])
         )
 
 
+def test_the_best_checkpoint_is_the_one_of_the_highest_micro_f1(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.5, 0.9, 0.7, 0.7])  # of three evaluations and the last one
+    monkeypatch.setattr("textseq.tasks.classification.run._best_threshold", lambda logits, marks: (0.5, next(scores)))
+    source = LabelledData(labelled=(str(news(home / "news.jsonl")),), multi_label=True)
+    training = replace(QUICK, max_steps=6, evaluate_every=2)
+    classifier = textseq.train_classifier(data_source=source, model=SMALL, data=WORDS, training=training)
+    assert classifier.info.step == 4
+
+
 def test_marks_have_a_row_for_each_text() -> None:
     assert marks_of([["b"], [], ["a", "b"]], "ab").tolist() == [[False, True], [False, False], [True, True]]
     assert marks_of([], "ab").shape == (0, 2)

@@ -24,7 +24,7 @@ from textseq.config.training import TrainingConfig
 from textseq.data.labelled import LabelledDataset
 from textseq.data.sources import LabelledData
 from textseq.errors import Interrupted, TextseqError
-from textseq.metrics.classification import ClassificationMetrics, combine
+from textseq.metrics.classification import ClassificationMetrics, combine, measure_labels
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig, ClassifierTrainingConfig, LabelledConfig
 from textseq.tasks.classification.leakage import leak
@@ -117,6 +117,35 @@ def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> No
     ours, theirs = (last(home / "runs" / name) for name in ("halves", "whole"))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(("best_by", "step"), [("accuracy", 4), ("loss", 6)])
+def test_the_best_checkpoint_is_chosen_by_accuracy_or_loss(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch, best_by: str, step: int
+) -> None:
+    results = iter([(5, 3.0), (9, 2.0), (7, 1.0)])  # right of ten, and nats, after 2, 4 and 6 steps
+
+    def measured(log_p: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> ClassificationMetrics:
+        right, nats = next(results)
+        confusion = np.array([[right, 10 - right], [0, 0]])
+        return replace(measure_labels(log_p, labels, names), confusion=confusion, nats=nats)
+
+    monkeypatch.setattr("textseq.tasks.classification.run.measure_labels", measured)
+    training = ClassifierTrainingConfig.from_dict({**QUICK.to_dict(), "max_steps": 6, "best_by": best_by}, where="here")
+    assert train(reviews, training=training).info.step == step
+
+
+def test_texts_are_truncated_in_training_alone(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    logits_of = Classifier.logits_of
+
+    def watched(self: Classifier, ids: Sequence[np.ndarray], *rest: Callable[[int], object]) -> np.ndarray:
+        lengths.extend(map(len, ids))
+        return logits_of(self, ids, *rest)
+
+    monkeypatch.setattr(Classifier, "logits_of", watched)
+    textseq.train_classifier(labelled=[reviews], model=SMALL, data=replace(LETTERS, longest=5), training=QUICK)
+    assert min(lengths) > 5
 
 
 def test_balanced_weights_count_rare_labels_more() -> None:

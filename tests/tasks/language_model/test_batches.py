@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,6 +37,7 @@ def made(
     stride: int | None = None,
     reset_probability: float = 0.0,
     random_window: bool = False,
+    shuffle_block: int | None = None,
     seed: int = 1,
     documents: tuple[int, ...] = (0,),
 ) -> Streams:
@@ -45,6 +47,7 @@ def made(
         stride=stride,
         reset_probability=reset_probability,
         random_window=random_window,
+        shuffle_block=shuffle_block,
     )
     return Streams(Text(length, np.array(documents)), config, seed)
 
@@ -162,6 +165,17 @@ def test_every_epoch_is_cut_elsewhere() -> None:
     assert first[0] == 0 and len(set(first)) == 10
     other = [int(made(1000, seed=2).batch(Cursor(number))[0].inputs[0, 0]) for number in range(10)]
     assert first[1:] != other[1:]
+
+
+def test_blocks_are_read_in_a_random_order_that_differs_between_epochs() -> None:
+    """By the distances between the blocks, which do not depend on where an epoch cuts the text."""
+    streams, orders = made(1000, batch_size=2, shuffle_block=10), []
+    for number in range(2):
+        begins = [batch.inputs[:, 0] for cursor, batch in epoch(streams, number) if cursor.position % 10 == 0]
+        places = torch.cat(begins).tolist()
+        orders.append([(after - before) % 1000 for before, after in itertools.pairwise(places)])
+        assert len(places) == 100 and len(set(orders[-1])) > 20
+    assert orders[0] != orders[1]
 
 
 def test_random_windows_have_lengths_around_the_window() -> None:

@@ -228,15 +228,31 @@ def test_dropped_words_are_dropped_whole_and_everywhere_in_the_window() -> None:
     assert (seen[0] != 0).all()
 
 
-@pytest.mark.parametrize("kind", ["embedding_dropout", "word_dropout", "weight_dropout", "zoneout", "zoneout_cell"])
+@pytest.mark.parametrize(
+    "kind", ["dropout", "embedding_dropout", "word_dropout", "weight_dropout", "zoneout", "zoneout_cell"]
+)
 @pytest.mark.parametrize("locked", [False, True])
 def test_every_noise_is_for_training_alone(kind: str, locked: bool) -> None:
+    """With a single layer, so that ``dropout`` is that before the output layer."""
     noisy = LanguageModelConfig.from_dict({**PLAIN.to_dict(), "locked_dropout": locked, kind: 0.5}, where="here")
-    model = made(num_layers=2, base=noisy)
-    ids = torch.randint(V, (N, T))
-    assert not torch.equal(model(ids)[0], model(ids)[0])
+    model, batch = made(base=noisy), random_batch()
+
+    def outputs() -> tuple[Tensor, Tensor]:
+        return model(batch.inputs)[0], model.loss(batch, None).nats
+
+    assert not any(map(torch.equal, outputs(), outputs()))
     model.eval()
-    assert torch.equal(model(ids)[0], model(ids)[0])
+    assert all(map(torch.equal, outputs(), outputs()))
+
+
+def test_locked_noise_is_the_same_at_every_step() -> None:
+    model = made(base=replace(PLAIN, dropout=0.5, embedding_dropout=0.5, locked_dropout=True))
+    seen: list[Tensor] = []
+    for noise in (model.embedding_dropout, model.dropout):
+        noise.register_forward_hook(lambda module, given, out: seen.append(out == 0))
+    model.loss(random_batch(), None)
+    for dropped in seen:  # (T, N, E) and (T, N, H)
+        assert torch.equal(dropped, dropped[:1].expand_as(dropped)) and dropped.any() and not dropped.all()
 
 
 def test_a_sampled_softmax_is_for_training_alone() -> None:
@@ -343,3 +359,13 @@ def test_penalties_are_those_of_the_paper() -> None:
     assert made().loss(batch, None).penalty is None
     one = WindowBatch(batch.inputs, batch.targets, None, carry=1, scored=1)
     assert made(base=replace(PLAIN, temporal_penalty=1.0)).loss(one, None).penalty is None
+
+
+def test_the_activation_penalty_is_of_the_outputs_after_dropout() -> None:
+    model = made(base=replace(PLAIN, dropout=0.5, activation_penalty=2.0))
+    seen: list[Tensor] = []
+    model.dropout.register_forward_hook(lambda module, given, out: seen.append(out))
+    loss = model.loss(random_batch(), None)
+    (dropped,) = seen
+    assert loss.penalty is not None and (dropped == 0).any()
+    torch.testing.assert_close(loss.penalty.double(), 2 * dropped.square().mean(), rtol=1e-5, atol=0)

@@ -108,6 +108,12 @@ def test_the_lexicon_knows_frequent_words_and_every_letter(lexicon: Lexicon, tmp
         Lexicon.train(WORDS, TaggedConfig(minimum_count=9))
 
 
+def test_unknown_words_are_looked_up_in_lower_case(lexicon: Lexicon) -> None:
+    assert lexicon.encode(["The", "DOG", "Zebra"]).tolist() == lexicon.encode(["the", "dog", "zebra"]).tolist()
+    both = Lexicon.train([("Turkey", "turkey")] * 2, TaggedConfig())
+    assert len(set(both.encode(["Turkey", "turkey"]).tolist())) == 2
+
+
 def test_every_epoch_has_every_sentence_once_in_another_order(lexicon: Lexicon) -> None:
     many = [(("the", *["dog"] * (n % 7)), ("DET", *["NOUN"] * (n % 7))) for n in range(50)]
     batches = TagBatches(many, lexicon, TAGS, batch_size=8, seed=1)
@@ -139,6 +145,16 @@ def test_it_learns(lexicon: Lexicon, output: TagOutput) -> None:
         torch.autograd.backward(model.loss(batch, None).nats)
         optimizer.step()
     assert model.eval().read(batch)[0] == NUMBERS
+
+
+@pytest.mark.parametrize("noise", ["dropout", "embedding_dropout", "word_dropout"])
+def test_every_noise_is_for_training_alone(lexicon: Lexicon, noise: str) -> None:
+    quiet = replace(SMALL, dropout=0.0, embedding_dropout=0.0, word_dropout=0.0)
+    noisy = TaggerConfig.from_dict({**quiet.to_dict(), noise: 0.5}, where="here")
+    model, batch = model_of(lexicon, noisy), tag_batch(lexicon, WORDS, NUMBERS)
+    torch.testing.assert_close(model(batch), model_of(lexicon, quiet)(batch))
+    model.train()
+    assert not torch.equal(model(batch), model(batch))
 
 
 def test_word_dropout_hides_words_in_training_only(lexicon: Lexicon) -> None:

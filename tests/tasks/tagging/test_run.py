@@ -281,6 +281,18 @@ def test_sequences_that_cannot_be_written_are_told_and_not_counted(home: Path) -
         textseq.train_tagger(data_source=TaggedData(tagged=(str(path),), unaligned=True), name="x", **how)  # type: ignore[arg-type]
 
 
+def test_the_loss_of_sequences_is_the_mean_over_their_tags(sounds: Path) -> None:
+    source = TaggedData(tagged=(str(sounds),), unaligned=True)
+    said: list[str] = []
+    training = replace(QUICK, max_steps=1, evaluate_every=1)
+    tagger = textseq.train_tagger(data_source=source, model=SMALL, training=training, report=said.append)
+    texts, tags = zip(*source.open().sentences("validation"), strict=True)
+    batch = tag_batch(tagger.tokenizer, texts, [[tagger.labels.index(tag) for tag in some] for some in tags])
+    with torch.no_grad():
+        nats = float(tagger.model.loss(batch, None).nats) / sum(map(len, tags))
+    assert any(f"{nats:.4f} nats per tag" in line for line in said)
+
+
 def test_ctc_is_computed_where_it_can_be_deterministic(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = TaggerModel(replace(SMALL, output="ctc"), 5, 5, 3)

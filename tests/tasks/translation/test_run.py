@@ -140,6 +140,13 @@ def test_a_run_of_few_steps_is_told_to_be_short(
     assert any("steps of so little data" in line for line in said) == told
 
 
+def test_few_of_the_validation_translations_are_doubtful(learned: tuple[Path, list[str]]) -> None:
+    translator = textseq.load_translator(str(learned[0]))
+    dataset = PairData.from_dict(translator.info.source, where="here").open()
+    doubtful = [one.doubtful for one in translator.translate([source for source, _ in dataset.pairs("validation")])]
+    assert 0 < sum(doubtful) <= 0.1 * len(doubtful) + 1
+
+
 def test_the_folder_is_whole_and_of_its_task(learned: tuple[Path, list[str]]) -> None:
     folder, _ = learned
     names = {path.name.split("-")[0] for path in folder.iterdir()}
