@@ -78,7 +78,8 @@ def _ends(text: str, match: re.Match[str]) -> bool:
     """Whether a sentence ends at a match of ``END``."""
     opening = OPENING.match(text, match.end())
     assert opening is not None
-    if text[opening.end() : opening.end() + 1].islower():
+    following = text[opening.end() : opening.end() + 1]
+    if following.islower():
         return False
     if match[0].rstrip() != ".":
         return True
