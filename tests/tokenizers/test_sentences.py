@@ -24,7 +24,8 @@ from textseq.tokenizers.sentences import by_sentence, sentence_spans, split_sent
         "Przyszedł np. Jan.|Potem wyszedł.",
         "¿Quién es?|¡No lo sé!|Nada.",
         "1. First we begin.|2. Then we end.",
-        "He said no.|Then he left.|We met Ed.|Je sais ce que c'est.|Il part.|It is ok.|See no. 5, fig. 12 and vol. 3.",
+        "He said no.|Then he left.|We met Ed.|Je sais ce que c'est.|Il part.|It is ok.|See no. 5 and vol. III.",
+        "Call tel. +33 1 23 45 678.|It cost approx. $500, see no. #5.|He said no.|I left.",
         "www.example.org is a page.|Look at v2.0 now.",
     ],
 )

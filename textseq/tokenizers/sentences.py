@@ -21,19 +21,18 @@ mgr doc judr mudr sra srta sig dott
 """
 
 OTHERS = """
-cf vs viz al ave blvd rd mt dept ul pl bd bzw vgl sog ggf evtl zzgl inkl bspw usf resp tzn tzv tj np e.g i.e z.b d.h u.a
-o.ä z.t u.u s.o s.u m.in t.j p.ex n.b ph.d
+nos nr vols figs eq eqs ch chap pp eds cf vs viz al approx ca ave blvd rd mt dept ul pl str bd rys poz bzw vgl sog ggf
+evtl zzgl inkl bspw usf resp tzn tzv tj np godz tel e.g i.e z.b d.h u.a o.ä z.t u.u s.o s.u m.in t.j p.ex n.b ph.d
 """
 
 ABBREVIATIONS = frozenset(TITLES.split() + OTHERS.split())
 """Words, in small letters and without their last full stop, that a name or number follows."""
 
-NUMBERED = """
-no nos nr vol vols fig figs eq eqs ch chap sec art pp ed eds approx ca circa est str rys tab poz ok godz tel
-"""
+OF_NUMBERS = frozenset(["no", "vol", "fig", "sec", "art", "ed", "circa", "est", "tab", "ok"])
+"""The same before a number; before anything else they are words ("He said no.")."""
 
-OF_NUMBERS = frozenset(NUMBERED.split())
-"""The same that a number follows; before anything else most of them are words ("He said no.")."""
+NUMBER = re.compile(r"[\"'“‘(\[–—-]*[#+$€£<>]?\d|[IVXLC]{2,}\b")
+"""What begins a number: digits, or two Roman ones ("I" is a word)."""
 
 END = re.compile(
     r"""(?:(?<![.!?…‽؟۔।॥])[.!?…‽؟۔।॥]++["'”’»›)\]}]*+(?=\s)   # before white space; in time linear in the text
@@ -78,8 +77,7 @@ def _ends(text: str, match: re.Match[str]) -> bool:
     """Whether a sentence ends at a match of ``END``."""
     opening = OPENING.match(text, match.end())
     assert opening is not None
-    following = text[opening.end() : opening.end() + 1]
-    if following.islower():
+    if text[opening.end() : opening.end() + 1].islower():
         return False
     if match[0].rstrip() != ".":
         return True
@@ -88,7 +86,7 @@ def _ends(text: str, match: re.Match[str]) -> bool:
         return True
     last = word[0].lower()
     number = last.isdecimal() and len(last) <= MOST_DIGITS
-    short = last in ABBREVIATIONS or (last in OF_NUMBERS and following.isdecimal())
+    short = last in ABBREVIATIONS or (last in OF_NUMBERS and NUMBER.match(text, match.end()))
     return not (short or number or (len(last) == 1 and last.isalpha()))
 
 

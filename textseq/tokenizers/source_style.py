@@ -55,10 +55,14 @@ CODE = re.compile(
         https?://[^\s<>"]+ | www\.[^\s<>"]+ | [\w.+-]+@[\w-]+(?:\.[\w-]+)+  # addresses
         | [A-Za-z]+\d\w*(?:-\w+)* | [A-Z][A-Za-z]*-\d+  # AF1234, B12, MP3; COVID-19
         | \d{2,}(?:-\d{2,})+ | \d{7,}  # 555-1234, 4839201
-        | \+\d{1,3}(?:[ .-]\d{1,4}){2,} | 0\d(?:[ .]\d\d){4} | 0\d{2,4}(?:[ ]\d{3,4}){2}  # +33 1 23 45 67 89
+        | \+\d{1,3}(?:[ .-](?:\(0\)[ ]?)?\d{1,8}){1,5} | 0\d(?:[ .]\d\d){4} 
+        | (?<!\d[ ])0\d{2,4}(?:[ ]\d{3,8}){1,2}  # telephones
     )(?![\w@])""",
     re.VERBOSE,
 )
+
+PHONE_DIGITS = 8
+"""Digits of a number with + from which on it is that of a telephone."""
 
 NAME = re.compile(r"(?<![\w@-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@-])")
 
@@ -171,7 +175,11 @@ def codes(sentence: str) -> list[tuple[int, int]]:
         >>> [sentence[start:end] for start, end in codes(sentence)]
         ['jan@example.org', 'AF1234']
     """
-    return [(match.start(), match.start() + len(match[0].rstrip(".,;:!?)'"))) for match in CODE.finditer(sentence)]
+    return [
+        (match.start(), match.start() + len(match[0].rstrip(".,;:!?)'")))
+        for match in CODE.finditer(sentence)
+        if not match[0].startswith("+") or sum(map(str.isdigit, match[0])) >= PHONE_DIGITS
+    ]
 
 
 def rare_names(

@@ -225,6 +225,10 @@ def test_a_table_of_words_is_refused() -> None:
     with pytest.raises(TextseqError, match=r"^expected one word and its tag per line .*, got the table ner.csv; conv"):
         TaggedData(tagged=("ner.csv",)).open()
     Path("tabs.csv").write_text("London\tB-geo\nis\tO\n")
+    Path("spaces.csv").write_text("London B-geo\nis O\n")
+    assert [*TaggedData(tagged=("spaces.csv",), validation=0).open().sentences("train")] == [
+        (("London", "is"), ("B-geo", "O"))
+    ]
     assert [*TaggedData(tagged=("tabs.csv",), validation=0).open().sentences("train")] == [
         (("London", "is"), ("B-geo", "O"))
     ]

@@ -159,6 +159,14 @@ def test_a_header_is_known_by_a_column_of_numbers(
     assert surveyed(opened(path, columns=("2", "3"))) == [(row[1], row[2]) for row in rows]
 
 
+@pytest.mark.parametrize("header", ["sentence\ttranslation", "en\tfr", "English sentence\tFrench sentence"])
+def test_numbers_of_rows_may_have_no_name_as_r_writes_them(header: str, write: Write) -> None:
+    path = write("r.tsv", f"{header}\n1\tHello.\tSalut.\n2\tBye.\tAdieu.\n")
+    assert surveyed(opened(path)) == [("Hello.", "Salut."), ("Bye.", "Adieu.")]
+    wider = write("w.tsv", "Hi there.\tSalut.\nScore\t5\tx\nNo.\t6\ty\n")
+    assert surveyed(opened(wider))[0] == ("Hi there.", "Salut.")
+
+
 def test_named_columns_need_no_guess(write: Write) -> None:
     path, notes = write("h.tsv", "en\tfr\tde\nGo.\tVa.\tGeh.\n"), list[str]()
     assert surveyed(opened(path, columns=("de", "fr"), languages=("en", "fr"), notes=notes)) == [("Geh.", "Va.")]

@@ -125,7 +125,9 @@ class Glossary:
 
 
 def _is_header(path: Path, source: str, target: str) -> bool:
-    """Whether the cells of a first line are names of columns, or names or codes of two languages, in any case.
+    """Whether the cells of a first line are names of columns, or names of two languages, in any case.
+
+    Codes of languages are not meant: "it", "no" and "es" are words.
 
     Notes it if they are; a TextseqError if they are the names of exchanged columns.
     """
@@ -135,8 +137,8 @@ def _is_header(path: Path, source: str, target: str) -> bool:
             f"{path}: expected terms in the first column and translations in the second, got '{source}' and "
             f"'{target}'; exchange the columns"
         )
-    codes = {LANGUAGE_NAMES.get(name, name) for name in names}
-    if names in GLOSSARY_HEADERS or (len(codes) == 2 and codes <= {*LANGUAGE_NAMES.values()}):
+    languages = {LANGUAGE_NAMES[name] for name in names if name in LANGUAGE_NAMES}
+    if names in GLOSSARY_HEADERS or len(languages) == 2:
         log.warning("note: the first line of %s is read as a header: '%s', '%s'", path, source, target)
         return True
     return False

@@ -50,6 +50,9 @@ NO_LIST = RowError("unreadable", "with labels in [ ] that are no list of strings
 INVISIBLE = RowError("unreadable", "with a label that has a line end, a tab or another invisible character")
 
 
+QUOTED_LIST = re.compile(r"\s*\[[\s\[]*['\"].*\]\s*\Z", re.DOTALL)
+"""What is meant as a list: brackets may be part of a label, too."""
+
 ADJACENT = re.compile(r"['\"]\s+['\"]")
 """Strings without a comma between them, as NumPy writes them, which Python reads as one."""
 
@@ -129,10 +132,10 @@ class LabelledFile(RowFile[Example]):
             return NO_LABEL
         elif self.separator is None:
             labels = [written]
-        elif written.strip().startswith("[") and written.strip().endswith("]"):
-            if (listed := _list(written.strip())) is None:
-                return NO_LIST
+        elif (listed := _list(written.strip())) is not None:
             labels = listed
+        elif QUOTED_LIST.match(written):
+            return NO_LIST
         else:
             labels = written.split(self.separator)
         return [label.strip() for label in labels]
@@ -145,6 +148,8 @@ class LabelledFile(RowFile[Example]):
 
 def _list(written: str) -> list[str] | None:
     """The items of a list of strings and numbers, as JSON or Python write it; None if something else is written."""
+    if not (written.startswith("[") and written.endswith("]")):
+        return None
     try:
         items = json_of(written)
     except ValueError:

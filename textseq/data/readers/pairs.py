@@ -250,8 +250,11 @@ def _columns_of(
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """The numbers of the source's and the target's column, from 0, and the header, or () without one."""
     rows = [[cell.strip() for cell in line.split("\t")] for line in islice(document.lines(), SAMPLED_LINES)] or [[""]]
-    first, found = rows[0], _header(rows[0], languages)
-    below = [row for row in rows[1:] if len(row) >= len(first)]
+    first = rows[0]
+    if rows[1:] and all(len(row) == len(first) + 1 and NUMBER.fullmatch(row[0]) for row in rows[1:]):
+        first = ["", *first]  # R gives the numbers of rows no name
+    found = _header(first, languages)
+    below = [row[: len(first)] for row in rows[1:] if len(row) >= len(first)]
     numbers = [all(map(NUMBER.fullmatch, column)) for column in zip(*below, strict=False)]
     numbers_named = len(below) > 1 and _names_numbers(first, numbers)
     source, target = columns

@@ -218,7 +218,7 @@ def own_tagged_file(
         return TaggedFile(document, (1, 2), longest, drop, tabs=True)
     lines = (line for line in document.lines() if line.strip() and not line.startswith(("#", DOCUMENT_START)))
     line = next(lines, "") if aligned else ""
-    if ending_of(path) == ".csv" and "\t" not in line:
+    if ending_of(path) == ".csv" and "\t" not in line and ("," in line or ";" in line):
         raise TextseqError(
             f"expected one word and its tag per line with a tab or spaces between them, got the table {path}; convert "
             "it, or write an object per line (.jsonl) with the lists 'tokens' and 'tags'"

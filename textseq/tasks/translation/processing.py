@@ -105,7 +105,7 @@ class Sentence:
 
         None if the text has not all codes as whole words.
         """
-        for name, code in self.codes.items():
+        for name, code in sorted(self.codes.items(), key=lambda pair: -len(pair[1])):  # one may be part of another
             text, count = _whole(code).subn(name, text)
             if not count:
                 return None
