@@ -60,7 +60,15 @@ FORMS: dict[str, Callable[[list[dict[str, object]]], str]] = {
     "a list beside other values": as_json({"version": 1, "labels": ["neg", "pos"], "data": TABLE}),
     "columns": as_json({key: [row[key] for row in TABLE] for key in TABLE[0]}),
     "columns of pandas": as_json({key: {str(i): row[key] for i, row in enumerate(TABLE)} for key in TABLE[0]}),
+    "columns beside a column of objects": as_json(
+        {**{key: [row[key] for row in TABLE] for key in TABLE[0]}, "meta": [{"k": i} for i in range(len(TABLE))]}
+    ),
+    "columns of pandas with an index of fractions": as_json(
+        {key: {str(i - 0.5): row[key] for i, row in enumerate(TABLE)} for key in TABLE[0]}
+    ),
     "rows of pandas": as_json({str(i): row for i, row in enumerate(TABLE)}),
+    "rows of pandas with an index of strings": as_json({f"r{i}": row for i, row in enumerate(TABLE)}),
+    "rows of pandas with an index of fractions": as_json({str(i - 0.5): row for i, row in enumerate(TABLE)}),
     "objects of several lines": as_json("\n".join(json.dumps(row, indent=2) for row in TABLE)),
     "lines": as_json("\n".join(map(json.dumps, TABLE))),
 }
@@ -173,7 +181,7 @@ def test_rows_without_a_text_are_skipped(
     [
         ({"tokens": ["a", None], "tags": ["N", "N"]}, "sentences: expected a word, got None in sentence 2"),
         ({"tokens": ["a", "b"], "tags": ["N", None]}, "sentences: expected a tag, got None in sentence 2"),
-        ({"tokens": None, "tags": ["N"]}, "sentence 2: expected a list or column, got NoneType"),
+        ({"tokens": None, "tags": ["N"]}, "1 of 2 rows without a list of words and one of as many tags (row 2)"),
     ],
 )
 @pytest.mark.parametrize("form", [parquet, saved_dataset])
@@ -218,6 +226,29 @@ def test_tagged_sentences_may_be_json(name: str, layout: Callable[[object], str]
     assert dataset.name == name
     with pytest.raises(TextseqError, match="without a text, a tab and tags after it"):
         TaggedData(tagged=(name,), unaligned=True).open()
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl"])
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        {"tokens": ["Paris", "is"], "tags": ["LOC", "O"]},
+        {"Tokens": ["Paris", "is"], "tags": ["LOC", "O"], "spans": [{"a": 1}]},
+        {"tokens": [["Paris", "is"]], "tags": [["LOC", "O"]]},
+    ],
+)
+def test_a_single_object_is_a_tagged_sentence_or_their_columns(name: str, sentence: dict[str, object]) -> None:
+    Path(name).write_text(json.dumps(sentence))
+    assert [*TaggedData(tagged=(name,), validation=0).open().sentences("train")] == [(("Paris", "is"), ("LOC", "O"))]
+
+
+def test_rows_that_are_no_tagged_sentences_are_refused_with_their_numbers() -> None:
+    row = {"tokens": ["In", "Rome"], "tags": ["O", "B"]}
+    wrong = [{"tokens": "In", "tags": "O"}, {"tokens": ["In"], "tags": None}, {**row, "tags": ["O"]}]
+    name = as_json([row, *wrong, row])([])
+    for unreadable in ("refuse", "drop"):
+        with pytest.raises(TextseqError, match=r"^t.json: 3 of 5 rows without a list .* \(rows 2, 3, 4\); correct"):
+            TaggedData(tagged=(name,), unreadable=unreadable).open()
 
 
 def test_a_table_of_words_is_refused() -> None:

@@ -41,7 +41,7 @@ WORDS = ("tokens", "words", "token", "word", "form")
 TAGS = ("ner_tags", "ner", "tags", "tag", "labels", "label", "pos_tags", "upos", "pos")
 """The same for their tags."""
 
-ROWS_VERSION = 2  # raise when the same file or dataset gives other rows than before
+ROWS_VERSION = 3  # raise when the same file or dataset gives other rows than before
 
 
 def row_file(name: str, encoding: str) -> Path:
@@ -78,12 +78,27 @@ def sentence_file(name: str, encoding: str) -> Path:
     if not name.startswith(HUB) and ending_of(Path(name)) not in (*EXPORTED, *JSON_LINES):
         return Path(name)
     notes: list[str] = []
-    words, tags = zip(*_columns(name, _rows(name, encoding)[1], notes, WORDS, TAGS), strict=True)
+    words, tags = zip(*_columns(name, _rows(name, encoding, words=WORDS)[1], notes, WORDS, TAGS), strict=True)
     _log(notes)
+    wrong = [row for row, pair in enumerate(zip(words, tags, strict=True), start=1) if not _is_sentence(*pair)]
+    if wrong:
+        raise TextseqError(
+            f"{name}: {len(wrong):,} of {counted(len(words), 'rows')} without a list of words and one of as many tags "
+            f"(row{'s' * (len(wrong) > 1)} {_numbers(wrong)}); correct or remove them"
+        )
     try:
         return Path(*tagged_files(words, tags, name=title_of(name)))
     except TextseqError as error:
         raise TextseqError(f"{name}: {error}") from error
+
+
+def _is_sentence(words: object, tags: object) -> bool:
+    return isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)
+
+
+def _numbers(rows: Sequence[int]) -> str:
+    """The first numbers of rows, with ``...`` for others."""
+    return ", ".join(map(str, rows[:SHOWN])) + ", ..." * (len(rows) > SHOWN)
 
 
 def _log(notes: Sequence[str]) -> None:
@@ -122,8 +137,8 @@ def _json_lines(rows: Iterator[Fields]) -> Iterator[str]:
     return (json.dumps(fields, default=str) for fields in rows)
 
 
-def _rows(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:
-    """A key that differs for different content, and the rows."""
+def _rows(name: str, encoding: str, *, words: Sequence[str] = ()) -> tuple[str, Iterator[Fields]]:
+    """A key that differs for different content, and the rows; for ``words`` see ``json_objects``."""
     check_encoding(encoding)
     if name.startswith(HUB):
         return _dataset(name, encoding)
@@ -132,7 +147,9 @@ def _rows(name: str, encoding: str) -> tuple[str, Iterator[Fields]]:
         raise TextseqError(
             f"expected a file, got {'a folder' if path.is_dir() else 'none'} at {path}; correct the path"
         )
-    return sha256(path), (_parquet if ending_of(path) == ".parquet" else json_objects)(path, encoding)
+    if ending_of(path) == ".parquet":
+        return sha256(path), _parquet(path, encoding)
+    return sha256(path), json_objects(path, encoding, words=words)
 
 
 def _parquet(path: Path, encoding: str) -> Iterator[Fields]:
@@ -233,8 +250,7 @@ def _texts(name: str, rows: Iterator[Fields], notes: list[str]) -> Iterator[str]
         else:
             raise TextseqError(f"{name}: expected strings, got {text!r:.50} in row {row}; convert it")
     if missing:
-        numbers = ", ".join(map(str, missing[:SHOWN])) + ", ..." * (len(missing) > SHOWN)
-        notes.append(f"skipped of {name}: {counted(len(missing), 'rows')} without a text ({numbers})")
+        notes.append(f"skipped of {name}: {counted(len(missing), 'rows')} without a text ({_numbers(missing)})")
 
 
 def _one_line(error: Exception) -> str:

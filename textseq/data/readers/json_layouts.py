@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from textseq.errors import TextseqError
@@ -15,12 +15,20 @@ CLOSING = {"[": "]", "{": "}"}
 
 VALUE_START = re.compile(r"\S")
 
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+"""A number that pandas wrote as the name of a row."""
+
 Fields = dict[str, object]
 """The values of a row by column."""
 
 
-def json_objects(path: Path, encoding: str) -> Iterator[Fields]:
+def json_objects(path: Path, encoding: str, *, words: Sequence[str] = ()) -> Iterator[Fields]:
     """The objects of a list, or one after the other; or the rows of a single object, see ``_rows_of``.
+
+    Args:
+        path: of the file.
+        encoding: of the file.
+        words: names of the columns whose cells are lists of strings: a single object with such a list is one row.
 
     Raises:
         TextseqError: the file is no valid JSON, or in another layout.
@@ -28,7 +36,10 @@ def json_objects(path: Path, encoding: str) -> Iterator[Fields]:
     values = list(_values(path, encoding))
     if len(values) == 1:
         (value,) = values
-        values = value if isinstance(value, list) else _rows_of(value, path) if isinstance(value, dict) else values
+        if isinstance(value, list):
+            values = value
+        elif isinstance(value, dict) and not any(_is_words(value[key]) for key in value if key.casefold() in words):
+            values = _rows_of(value, path)
     for number, fields in enumerate(values, start=1):
         if not isinstance(fields, dict):
             raise TextseqError(
@@ -55,32 +66,41 @@ def _values(path: Path, encoding: str) -> Iterator[object]:
         raise TextseqError(f"{path} is no valid JSON: {what}; write it again, or correct it") from error
 
 
-def _rows_of(value: Fields, path: Path) -> list[object]:
-    """The rows of a single object: its only list of objects, its columns, or itself.
+def _is_words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
-    Columns are lists, or objects with the same keys, as pandas writes them by default; with numbers as the names of the
-    columns, as pandas writes an index, they are the rows.
+
+def _rows_of(value: Fields, path: Path) -> list[object]:
+    """The rows of a single object: its columns, its only list of objects, its objects, or itself.
+
+    Columns are lists of the same length, or objects with the same keys, numbers, as pandas writes them by default.
+    Other objects with the same keys are rows, as pandas writes them by index.
     """
+    columns = [column for column in value.values() if isinstance(column, list)]
     tables = {
         key: rows
         for key, rows in value.items()
         if isinstance(rows, list) and any(isinstance(row, dict) for row in rows)
     }
+    lengths = sorted({*map(len, columns)})
+    if len(columns) == len(value) > max(1, len(tables)) and len(lengths) == 1:
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
     if len(tables) == 1:
         return next(iter(tables.values()))
     if tables:
         raise TextseqError(f"{path}: expected one list of JSON objects, got {', '.join(tables)}; keep one of them")
-    columns = [column for column in value.values() if isinstance(column, list)]
     if len(columns) == len(value) > 1:
-        if len(lengths := sorted({*map(len, columns)})) > 1:
-            raise TextseqError(
-                f"{path}: expected columns of the same length, got one of {lengths[0]} and one of "
-                f"{lengths[-1]} values; correct them"
-            )
-        return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
+        raise TextseqError(
+            f"{path}: expected columns of the same length, got one of {lengths[0]} and one of {lengths[-1]} values; "
+            "correct them"
+        )
     inner = [column for column in value.values() if isinstance(column, dict)]
-    if len(inner) == len(value) > 1 and all(column.keys() == inner[0].keys() for column in inner):
-        if all(map(str.isdecimal, value)):
+    if len(inner) == len(value) > 0 and all(column.keys() == inner[0].keys() for column in inner):
+        if _are_numbers(value) or not _are_numbers(inner[0]):
             return [*inner]
         return [{name: column[key] for name, column in zip(value, inner, strict=True)} for key in inner[0]]
     return [value]
+
+
+def _are_numbers(names: Iterable[str]) -> bool:
+    return all(map(NUMBER.fullmatch, names))

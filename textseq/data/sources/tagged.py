@@ -40,7 +40,8 @@ class TaggedData(VectorSource):
     longest_sentence: int = ranged(LONGEST, at_least=1)
     """Words of a sentence of --tagged; longer ones are mostly mistakes, such as missing empty lines."""
     unreadable: Literal["refuse", "drop"] = "refuse"
-    """The same for sentences with a line of too few columns, or bytes that are not text."""
+    """The same for sentences with a line of too few columns, or bytes that are not text. JSON, Parquet files
+    and datasets with such rows are always refused."""
 
     def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
         """``open``, with one's own files as a single split, which may have a single label."""
