@@ -10,17 +10,19 @@ from dataclasses import replace
 
 from textseq.tasks.documents.paragraphs import Mark, Paragraph
 
-_REST = r"(?:\"[^\"]*\"|'[^']*'|[^'\"<>])*+"
+_REST = r"(?:=\s*+(?:\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z))|[^>])*+"
+"""What follows the name of a tag; only after ``=`` do quotes enclose a ``>``, as in browsers."""
 
 TOKEN = re.compile(
     r"<!--(?:-?>|.*?(?:-->|\Z))|<!\[CDATA\[.*?(?:\]\]>|\Z)|<[!?][^>]*(?:>|\Z)"
-    rf"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)(?=[\s/>]){_REST}(?<!/)>.*?(?:</(?P=raw)\s*>|\Z)"
-    rf"|<(?P<close>/?)(?P<name>[a-zA-Z][^\s/<>]*+)(?P<rest>{_REST})>",
+    rf"|<(?P<raw>script|style|pre|textarea|svg|math|code|kbd|samp)(?=[\s/>]){_REST}"
+    r"(?<!/)(?:>.*?(?:</(?P=raw)\s*>|\Z)|\Z)"
+    rf"|<(?P<close>/?)(?P<name>[a-zA-Z][^\s/>]*+)(?P<rest>{_REST})(?:>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 """A tag, or an element or comment that stays as it is; to the end of the document if it is not closed, as in browsers.
 
-Found in time linear in the document: a search for an end never fails, and a tag stops at the next ``<`` outside quotes.
+Found in time linear in the document: a search for an end never fails.
 """
 
 SUBTITLE_TOKEN = re.compile(rf"\{{\\[^{{}}]*\}}|{TOKEN.pattern}", TOKEN.flags)
@@ -34,7 +36,9 @@ u var wbr
 INLINE = frozenset(_INLINE.split())
 """Elements within a sentence; every other one ends a paragraph."""
 
-ATTRIBUTE = re.compile(r"(?<![^\s\"'<>/=])(?P<name>[^\s\"'<>/=]++)\s*+=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
+ATTRIBUTE = re.compile(
+    r"(?<![^\s\"'<>/=])(?P<name>[^\s\"'<>/=]++)\s*+=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>][^\s>]*+)"
+)
 
 DECLARATION = re.compile(r"\ufeff?\s*<\?xml\s[^<>]*?\bencoding\s*=\s*[\"'](?P<encoding>[\w.:-]+)")
 """The beginning of XML that states its encoding."""
@@ -48,7 +52,10 @@ READ = frozenset(("alt", "aria-label", "placeholder", "title"))
 INLINE_RAW = frozenset(["code", "kbd", "samp"])
 """Elements within a sentence whose text is not translated."""
 
-EMPTY = frozenset(("img", "wbr"))
+_VOID = "area base br col embed hr img input link meta param source track wbr"
+
+VOID = frozenset(_VOID.split())
+"""Elements that have no closing tag."""
 
 SPACE = " \t\r\n\f"
 """White space of HTML, which a no-break space is not."""
@@ -101,7 +108,10 @@ class Builder:
 
 
 def tokens(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[tuple[re.Match[str], int, bool]]:
-    """Each tag with its end, and whether it has ``translate="no"``; its end is then that of its element."""
+    """Each tag with its end, and whether it has ``translate="no"``; its end is then that of its element.
+
+    An element without a closing tag ends before the next tag of its name, or where the element that it is in is closed.
+    """
     found = [*token.finditer(document)]
     opened: defaultdict[str, list[int]] = defaultdict(list)
     partners: dict[int, int] = {}
@@ -111,16 +121,26 @@ def tokens(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[tuple[re.M
             opened[name].append(n)
         elif opened[name]:
             partners[opened[name].pop()] = n
+    openers = {closing: opening for opening, closing in partners.items()}
     n = 0
     while n < len(found):
         tag = found[n]
+        name, rest = (tag["name"] or "").lower(), tag["rest"] or ""
         kept = any(
             attribute["name"].lower() == "translate" and attribute["value"].strip("\"'").lower() == "no"
-            for attribute in ATTRIBUTE.finditer(tag["rest"] or "")
+            for attribute in ATTRIBUTE.finditer(rest)
         )
-        n = partners.get(n, n) if kept else n
-        yield tag, found[n].end(), kept
-        n += 1
+        following, end = n + 1, tag.end()
+        if kept and n in partners:
+            following, end = partners[n] + 1, found[partners[n]].end()
+        elif kept and not (tag["close"] or name in VOID or rest.endswith("/")):  # its end is that of what it is in
+            while following < len(found) and not (
+                (found[following]["name"] or "").lower() == name or openers.get(following, n) < n
+            ):
+                following += 1
+            end = found[following].start() if following < len(found) else len(document)
+        yield tag, end, kept
+        n = following
 
 
 def utf8_declared(document: str) -> str:
@@ -197,7 +217,7 @@ def parts_of(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[str | Pa
             whole = document[match.start() : end]
             builder.marks.append(Mark(len(builder.text), len(builder.text), whole, whole=True))
         else:
-            empty = name in EMPTY or match["rest"].endswith("/")
+            empty = name in VOID or match["rest"].endswith("/")
             builder.tag(match[0], name, closing=bool(match["close"]), empty=empty)
         place = end
     add(document[place:], inline=False)
