@@ -22,6 +22,7 @@ YAML_TYPES = {
         ),
         "-+.0123456789",
     ),
+    "tag:yaml.org,2002:int": (re.compile(r"([-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+)$"), "-+0123456789"),
     "tag:yaml.org,2002:bool": (re.compile(r"(true|True|TRUE|false|False|FALSE)$"), "tTfF"),
 }
 """Types that YAML 1.2 writes otherwise than YAML 1.1: how, and with which first characters."""
@@ -95,6 +96,10 @@ def _yaml_parser() -> Callable[[str], dict[str, object]]:
     }
     for tag, (pattern, first) in YAML_TYPES.items():
         Loader.add_implicit_resolver(tag, pattern, list(first))
+    Loader.add_constructor(
+        "tag:yaml.org,2002:int",
+        lambda _, node: int(node.value, {"0o": 8, "0x": 16}.get(node.value[:2], 10)),
+    )
 
     def parse(text: str) -> dict[str, object]:
         try:

@@ -590,9 +590,11 @@ def test_a_recipe_in_yaml_is_that_in_toml(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("title: T\nmodel:\n  hidden_size: 6\ntraining: {learning_rate: 1.0e-3}\n")
     assert read_recipe(str(tmp_path / "mine.yaml")) == read_recipe(str(tmp_path / "mine.toml"))
     (tmp_path / "types.yaml").write_text(
-        "model: {a: 4e-3, b: on, c: true, d: 5, e: -1.5E+2, f: '4e-3', g: .inf, h: 1.2.3}"
+        "model: {a: 4e-3, b: on, c: true, d: 5, e: -1.5E+2, f: '4e-3', g: .inf, h: 1.2.3, "
+        "i: 010, j: 0o10, k: -0x10, l: 0x1F, m: 1:30, n: 1_000, o: -7}"
     )
     types = {"a": 0.004, "b": "on", "c": True, "d": 5, "e": -150.0, "f": "4e-3", "g": float("inf"), "h": "1.2.3"}
+    types |= {"i": 10, "j": 8, "k": "-0x10", "l": 31, "m": "1:30", "n": "1_000", "o": -7}
     assert read_recipe(str(tmp_path / "types.yaml")) == {"model": types}
 
 
