@@ -177,8 +177,9 @@ def test_company_changes_no_text(running: Running, author: TextGenerator) -> Non
 def test_null_is_the_default(running: Running) -> None:
     body = {"model": "author", "prompt": "a", "seed": 1, "temperature": 0}
     empty = dict.fromkeys(["max_tokens", "n", "echo", "stream", "logit_bias", "stop", "logprobs", "suffix", "best_of"])
-    answers = [running.ask("/v1/completions", body | more)["choices"] for more in ({}, empty)]
-    assert answers[0] == answers[1]
+    options = {"stream_options": {"include_usage": None}}
+    answers = [running.ask("/v1/completions", body | more)["choices"] for more in ({}, empty, options)]
+    assert answers[0] == answers[1] == answers[2]
 
 
 def test_the_text_of_a_token_is_told_where_its_name_is_another() -> None:

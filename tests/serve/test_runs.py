@@ -92,6 +92,9 @@ def test_a_file_of_the_user_is_never_replaced(trainings: Trainings, empty_home: 
     with pytest.raises(RequestError, match=r"mine\.txt exists and has another text; choose another name"):
         trainings.start("mine", "text", BUSY)
     assert mine.read_text() == "my own text"
+    (mine.parent / "folder.txt").mkdir()
+    with pytest.raises(RequestError, match=r"folder\.txt exists and is a folder; choose another name"):
+        trainings.start("folder", "text", BUSY)
     trainings.start("mine", "my own text", BUSY)
 
 

@@ -19,8 +19,11 @@ KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 HOST = re.compile(r"[^\s*/:]+")
 
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\sA-Z*/:?#@]+)(:\d+)?")
-"""As browsers write it: scheme, host, port."""
+ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?")
+"""As browsers write it: scheme, host, port; or null, of a page that is a file."""
+
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+"""Ports that browsers leave out of an origin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +65,21 @@ class Access(Settings):
     """Further names under which the server is reached, without port. A request for any other name is refused, so that
     a web page elsewhere cannot reach a local server under a name of its own. Addresses in numbers need no naming."""
     cors_origins: tuple[str, ...] = ()
-    """Web pages elsewhere that may use the server from a browser, such as https://example.org. Default: none."""
+    """Web pages elsewhere that may use the server from a browser, such as https://example.org; null
+    stands for every page that is a file. Default: none."""
     read_only: bool = False
     """No training from the page. Always so if --host is not this machine (127.0.0.1, localhost, ::1)."""
 
     def __post_init__(self) -> None:
-        """Check what could never match; a final / of an origin is removed.
+        """Check what could never match; origins become as browsers write them.
 
         Raises:
             TextseqError: an empty key or one that no header can carry, a host with a port, or what is no origin.
         """
         super().__post_init__()
         if self.api_key is not None and not KEY.fullmatch(self.api_key):
-            got = "an empty one" if not self.api_key else "one with other characters"
+            padded = self.api_key.strip() != self.api_key
+            got = "an empty one" if not self.api_key else f"one with {'white space' if padded else 'other characters'}"
             raise TextseqError(
                 "--api-key or TEXTSEQ_API_KEY: expected ASCII characters without white space around them, "
                 f"got {got}; take another key"
@@ -84,10 +89,15 @@ class Access(Settings):
                 raise TextseqError(
                     f"--allowed-hosts: expected names without scheme, port or *, such as example.org, got {host!r:.100}"
                 )
-        object.__setattr__(self, "cors_origins", tuple(origin.removesuffix("/") for origin in self.cors_origins))
+        object.__setattr__(self, "cors_origins", tuple(map(_as_browsers_write, self.cors_origins)))
         for origin in self.cors_origins:
             if not ORIGIN.fullmatch(origin):
                 raise TextseqError(
                     "--cors-origins: expected origins without a path, such as https://example.org or "
                     f"http://localhost:3000, got {origin!r:.100}; name each"
                 )
+
+
+def _as_browsers_write(origin: str) -> str:
+    origin = origin.removesuffix("/").lower()
+    return origin.removesuffix(DEFAULT_PORTS.get(origin.partition("://")[0], ""))

@@ -165,6 +165,8 @@ class Trainings:
 
 def _check_own(path: Path, data: bytes) -> None:
     """Refuse to replace a file that has something else."""
+    if path.is_dir():
+        raise RequestError(409, f"name: {path} exists and is a folder; choose another name", param="name")
     with suppress(FileNotFoundError):
         with path.open("rb") as file:
             same = file.read(len(data) + 1) == data

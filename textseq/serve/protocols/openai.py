@@ -75,6 +75,8 @@ class StreamOptions(Strict):
     include_usage: bool = False
     """End with a chunk that has ``usage``."""
 
+    _null = field_validator("include_usage", mode="before")(classmethod(_default_for_null))
+
 
 class CompletionRequest(Strict):
     """Texts to write. Defaults are those of OpenAI, except for temperature and the like: there they are textseq's."""
