@@ -6,8 +6,6 @@ a ``ConditionalDataset`` have each a condition, such as their author.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -29,17 +27,11 @@ from textseq.data.dataset import (
     documents_of,
     fingerprint_of,
 )
+from textseq.data.readers.text_folder import files_of_text, looks_binary
 from textseq.data.rows import Example
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import Document, NotText, reading, shown_name
 from textseq.io.files import sha256
-from textseq.io.paths import cache_folder, runs_folder
-
-# Endings that are never text; other binary files are recognized by their content.
-BINARY = re.compile(
-    r"\.(7z|bmp|bz2|class|dll|docx?|epub|exe|gif|gz|ico|jar|jpe?g|mp[34]|np[yz]|o|odt|og[gv]|pdf|pickle|png|pt"
-    r"|py[cd]|safetensors|so|sqlite|tar|tgz|ttf|wav|webp|whl|woff2?|xlsx?|xz|zip|zst)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,10 +224,10 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     returns: list[Path] = []
     skipped: list[Path] = []
     left_out: list[Path] = []
-    for file, named in _own_files(paths, left_out).items():
+    for file, named in files_of_text(paths, left_out).items():
         document = Document(file, encoding)
         try:
-            if not named and not document.literal and _looks_binary(document):
+            if not named and not document.literal and looks_binary(document):
                 raise NotText
             length, has_returns = 0, False
             for chunk in document.chunks():
@@ -275,56 +267,12 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
     )
 
 
-def _own_files(paths: Sequence[Path], left_out: list[Path]) -> dict[Path, bool]:
-    """Each file once, in order, and whether it was named directly, not found in a folder; see ``_walk``."""
-    files: dict[Path, bool] = {}
-    for path in paths:
-        if os.path.isfile(path):
-            files[path.resolve()] = True
-        elif os.path.isdir(path):
-            for file in _walk(path, left_out):
-                files.setdefault(file.resolve(), False)
-        else:
-            raise TextseqError(f"no file or folder {path}; name text files, or folders with text files")
-    return files
-
-
-def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
-    """The files in a folder; folders in it that textseq wrote are added to ``left_out`` instead.
-
-    A run of ``--text .`` is written into its own text, which must still be the same when the run is resumed.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise TextseqError(f"cannot read {error.filename}: {error.strerror}; make it readable")
-
-    homes = {runs_folder().resolve(), cache_folder().resolve()}
-    for here, folders, names in os.walk(folder, onerror=refuse):
-        visible = [Path(here, name) for name in sorted(folders) if not name.startswith(".") and name != "__pycache__"]
-        ours = [path for path in visible if path.resolve() in homes or _holds_model(path)]
-        left_out += ours
-        folders[:] = [path.name for path in visible if path not in ours]
-        files = (Path(here, name) for name in sorted(names) if not name.startswith("."))
-        yield from filter(os.path.isfile, files)  # reading a pipe or socket would block
-
-
-def _holds_model(folder: Path) -> bool:
-    """Whether a folder is a model, or a run with a checkpoint."""
-    places = (folder, *folder.glob("best-*"), *folder.glob("last-*"))
-    return any((place / "model.safetensors").is_file() for place in places)
-
-
 def _hash(document: Document) -> str:
     """The SHA-256 of a whole file; its modification time is not reliable."""
     with reading(document.name):
         digest = sha256(document.path)
     marked = document.literal and next(document.chunks(), "").startswith("\ufeff")  # which is text, here only
     return f"{digest} literal" if marked else digest
-
-
-def _looks_binary(document: Document) -> bool:
-    ending = BINARY.fullmatch(document.path.suffix.lower())
-    return ending is not None or "\0" in next(document.chunks(), "")[: 2**13]
 
 
 def _splits(recipe: CorpusRecipe, documents: Mapping[str, Document]) -> dict[str, tuple[Document, ...]]:
