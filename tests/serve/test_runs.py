@@ -98,6 +98,32 @@ def test_a_file_of_the_user_is_never_replaced(trainings: Trainings, empty_home: 
     trainings.start("mine", "my own text", BUSY)
 
 
+@pytest.mark.usefixtures("forked_trainings")
+def test_the_text_of_a_training_that_failed_can_be_corrected(trainings: Trainings, empty_home: Path) -> None:
+    kept = empty_home / "texts" / "mine.txt"
+    (empty_home / "runs" / "mine").mkdir(parents=True)  # of a run that was killed before it saved anything
+    for text in ("ab", "abc", "one two three four five six seven,\n" * 200):
+        trainings.start("mine", text, BUSY)
+        assert kept.read_text() == text
+        wait(lambda: not trainings.state("mine")[0] or bool(trainings.names()))
+    assert trainings.names() == ["mine"]
+
+
+@pytest.mark.usefixtures("forked_trainings")
+def test_a_text_of_the_user_is_kept_when_a_training_failed(trainings: Trainings, empty_home: Path) -> None:
+    before, edited = empty_home / "texts" / "before.txt", empty_home / "texts" / "edited.txt"
+    before.parent.mkdir()
+    before.write_text("ab")
+    for path in (before, edited):
+        trainings.start(path.stem, "ab", BUSY)
+        assert trainings._child is not None and trainings._child.wait() == 2
+        if path == edited:
+            path.write_text("abcd")
+        with pytest.raises(RequestError, match="exists and has another text; choose another name"):
+            trainings.start(path.stem, "abc", BUSY)
+    assert (before.read_text(), edited.read_text()) == ("ab", "abcd")
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "a" * 51, "ż", "a.b", "con\n"])
 def test_names_stay_in_the_folder(trainings: Trainings, name: str) -> None:
     with pytest.raises(RequestError, match="expected 1 to 50 letters"):

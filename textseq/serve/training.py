@@ -5,6 +5,7 @@ A training is a process of its own, ``textseq-train``; SIGTERM saves and ends it
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -19,9 +20,10 @@ from typing import IO
 
 from textseq.checkpoints.registry import model_folder
 from textseq.errors import TextseqError
-from textseq.io.files import json_of, read_text, replacing
+from textseq.io.files import json_of, read_text, replacing, sha256
 from textseq.io.paths import runs_folder
 from textseq.serve.errors import RequestError
+from textseq.training.run_folder import is_free
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 
@@ -54,6 +56,8 @@ class Trainings:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._name: str | None = None
+        self._text_hash: str | None = None
+        """SHA-256 of the text that was written for this training; None if its file was there before."""
         self._said: IO[bytes] | None = None
 
     def names(self) -> list[str]:
@@ -96,22 +100,30 @@ class Trainings:
     def start(self, name: str, text: str, flags: Sequence[str]) -> None:
         """Train a language model on a text.
 
+        If the last training had this name and failed before there was a run, its text is replaced.
+
         Raises:
             RequestError: trainings are off, one is running, the name is taken or not allowed, or a file of that name in
                 ``texts`` has another text.
         """
         if NAME.fullmatch(name) is None:
             raise RequestError(400, f"name: expected 1 to 50 letters, digits, - or _, got {name!r:.60}", param="name")
-        if (runs_folder() / name).exists():
+        if not is_free(runs_folder() / name):
             raise RequestError(409, f"name: a run is called {name} already; choose another name", param="name")
         with self._lock:
             self._check()
             path, data = runs_folder().parent / "texts" / f"{name}.txt", text.encode()
-            _check_own(path, data)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as (file,):
-                file.write(data)
+            existing, text_hash = _hash_of(path), hashlib.sha256(data).hexdigest()
+            failed = self._child is not None and self._name == name and self._child.poll() != 0
+            written = existing is None or (failed and existing == self._text_hash)
+            if written:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as (file,):
+                    file.write(data)
+            elif existing != text_hash:
+                raise RequestError(409, f"name: {path} exists and has another text; choose another name", param="name")
             self._spawn(name, ["--text", str(path), "--name", name, *flags])
+            self._text_hash = text_hash if written else None
 
     def resume(self, name: str) -> None:
         """Continue a run from its last checkpoint.
@@ -147,7 +159,7 @@ class Trainings:
             self._child.wait()
         if self._said is not None:
             self._said.close()
-        self._child, self._said, self._name = None, None, None
+        self._child, self._said, self._name, self._text_hash = None, None, None, None
 
     def _check(self) -> None:
         if self.read_only:
@@ -163,15 +175,11 @@ class Trainings:
         self._name = name
 
 
-def _check_own(path: Path, data: bytes) -> None:
-    """Refuse to replace a file that has something else."""
+def _hash_of(path: Path) -> str | None:
+    """The SHA-256 of a file; None if there is none."""
     if path.is_dir():
         raise RequestError(409, f"name: {path} exists and is a folder; choose another name", param="name")
-    with suppress(FileNotFoundError):
-        with path.open("rb") as file:
-            same = file.read(len(data) + 1) == data
-        if not same:
-            raise RequestError(409, f"name: {path} exists and has another text; choose another name", param="name")
+    return sha256(path) if path.exists() else None
 
 
 def _card(run: Path) -> str:

@@ -40,9 +40,13 @@ def new_folder(name: str, *, overwrite: bool) -> Path:
     return folder
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a new run can have this folder: there is none, or it has only the hidden files of a killed run."""
+    return not folder.exists() or (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()))
+
+
 def _check_free(folder: Path) -> None:
-    """Raise a TextseqError if a folder exists with more than the hidden files of a killed run."""
-    if folder.exists() and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
+    if not is_free(folder):
         raise TextseqError(
             f"the run {folder} exists; resume it (--resume {folder}), replace it (--overwrite) or choose another --name"
         )
