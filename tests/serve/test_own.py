@@ -142,27 +142,56 @@ def test_a_label_without_an_explanation_is_refused(running: Running) -> None:
     assert "label: expected only with explain" in running.refusal("/classify", body)
 
 
+async def _loaded(gatherer: Gatherer, running: int, waiting: int) -> None:
+    """Wait until so many texts are computed and wait."""
+    async with asyncio.timeout(20):
+        while gatherer.load != (running, waiting):
+            await asyncio.sleep(0.01)
+
+
 def test_texts_of_a_call_that_ends_no_longer_wait() -> None:
-    gatherer = Gatherer("slow", Limits(max_running=1, max_waiting=4), Metrics())
+    gatherer = Gatherer("slow", Limits(max_running=3, max_waiting=3), Metrics())
     slow = Slow([], threading.Semaphore(0))
 
-    async def begun(running: int, waiting: int) -> asyncio.Future[list[str]]:
-        call = asyncio.ensure_future(gatherer.compute(["a", "b", "c"], slow))
-        async with asyncio.timeout(20):
-            while gatherer.load != (running, waiting):
-                await asyncio.sleep(0.01)
-        return call
-
     async def run() -> None:
-        first, second = await begun(1, 2), await begun(1, 5)
+        first = asyncio.ensure_future(gatherer.compute(["a", "b", "c"], slow))
+        await _loaded(gatherer, 1, 2)
+        second = asyncio.ensure_future(gatherer.compute(["a", "b", "c"], slow))
+        await _loaded(gatherer, 1, 5)
+        with pytest.raises(RequestError, match="too busy: 5 texts are waiting"):
+            await gatherer.compute(["d", "e"], slow)
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
         assert gatherer.load == (1, 2)
-        slow.go.release(4)
-        assert await gatherer.compute(["d"], slow) == ["d"]  # not too busy
+        slow.go.release(5)
+        assert await gatherer.compute(["d", "e"], slow) == ["d", "e"]
         await first
 
     asyncio.run(run())
+    gatherer.stop()
+
+
+def test_a_long_list_leaves_room_for_other_calls() -> None:
+    gatherer = Gatherer("slow", Limits(max_running=2, max_waiting=1), Metrics())
+    slow = Slow([], threading.Semaphore(0))
+
+    async def run() -> None:
+        long = asyncio.ensure_future(gatherer.compute([*"abcdefgh"], slow))
+        await _loaded(gatherer, 1, 1)
+        slow.go.release(1)
+        await _loaded(gatherer, 1, 0)
+        others = [asyncio.ensure_future(gatherer.compute([text], slow)) for text in "xyz"]
+        await _loaded(gatherer, 1, 3)
+        with pytest.raises(RequestError, match="too busy: 3 texts are waiting"):
+            await gatherer.compute(["w"], slow)
+        slow.go.release(1)
+        await _loaded(gatherer, 1, 4)  # the next texts of the list are not refused
+        slow.go.release(9)
+        assert await asyncio.gather(*others) == [["x"], ["y"], ["z"]]
+        assert await long == [*"abcdefgh"]
+
+    asyncio.run(run())
+    assert "".join(slow.seen) == "abxyzcdefgh"
     gatherer.stop()
 
 

@@ -71,8 +71,13 @@ class Worker(ABC, Generic[Item]):
         """Wait, for so many seconds at most, until the thread has ended."""
         self._thread.join(timeout)
 
-    def _enqueue(self, items: Sequence[Item], free: int) -> None:
+    def _enqueue(self, items: Sequence[Item], free: int, *, admitted: bool = False) -> None:
         """Add to the queue; ``free`` of its items do not count as waiting. An empty queue takes any number.
+
+        Args:
+            items: what waits from now on.
+            free: how many of them are computed at once.
+            admitted: they belong to a call whose first items were taken, and are added to a full queue too.
 
         Raises:
             RequestError: too many texts wait, or the server shuts down.
@@ -80,7 +85,8 @@ class Worker(ABC, Generic[Item]):
         with self._changed:
             if self._stopped:
                 raise stopping()
-            if self._waiting and len(self._waiting) + len(items) - free > self._limits.max_waiting:
+            full = len(self._waiting) + len(items) - free > self._limits.max_waiting
+            if self._waiting and full and not admitted:
                 raise too_busy(len(self._waiting))
             self._waiting += items
             self._changed.notify()
@@ -154,14 +160,23 @@ class Gatherer(Worker[_Waiting[object]]):
     async def compute(self, texts: Sequence[str], operation: Operation[R]) -> list[R]:
         """The results of texts, in order; cancelling the call takes out those that still wait.
 
+        A long list is fed into the queue batch by batch, so that other calls are computed between.
+
         Raises:
             RequestError: too many texts wait, or the server shuts down.
             TextseqError: a text that the model cannot read.
         """
+        results, size = list[R](), self._limits.max_running
+        for begin in range(0, len(texts), size):
+            results += await self._computed(texts[begin : begin + size], operation, admitted=begin > 0)
+        return results
+
+    async def _computed(self, texts: Sequence[str], operation: Operation[R], *, admitted: bool) -> list[R]:
+        """The results of a part of a call's texts."""
         loop = asyncio.get_running_loop()
         calls = [_Waiting(text, operation, loop.create_future(), loop) for text in texts]
         items = cast("list[_Waiting[object]]", calls)
-        self._enqueue(items, self._limits.max_running)
+        self._enqueue(items, self._limits.max_running, admitted=admitted)
         try:
             results = await asyncio.gather(*(call.result for call in calls), return_exceptions=True)
         finally:

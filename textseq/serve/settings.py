@@ -39,7 +39,7 @@ class Limits(Settings):
     max_prompt_tokens: int = ranged(4_096, at_least=1)
     """Tokens of a prompt."""
     max_texts: int = ranged(128, at_least=1)
-    """Texts of one request: prompts times n, sentences to translate, texts to classify or tag."""
+    """Texts of one request: prompts times n, texts to translate, classify or tag."""
     max_characters: int = ranged(20_000, at_least=1)
     """Characters of one text to translate, classify, tag, score or look into."""
     max_running: int = ranged(64, at_least=1)
