@@ -9,8 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -147,30 +150,43 @@ def test_settings_of_access_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert create_app(["shakespeare"], access=access).state.server.access.api_key == "two words"
 
 
-def test_sigterm_ends_in_order(models_home: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "textseq.cli.serve",
-        "--port",
-        "0",
-        "--models",
-        "author",
-        "--shutdown-seconds",
-        "20",
-    ]
+@contextmanager
+def _started(models_home: Path, shutdown_seconds: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, and its address."""
+    command = [sys.executable, "-m", "textseq.cli.serve", "--port", "0", "--models", "author"]
+    command += ["--shutdown-seconds", str(shutdown_seconds)]
     environment = {**os.environ, "TEXTSEQ_HOME": str(models_home)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
-        assert child.stdout is not None and child.stderr is not None
-        url = child.stdout.readline().split()[1]
-        body = json.dumps({"model": "author", "prompt": "a", "max_tokens": 1500, "stream": True}).encode()
-        request = urllib.request.Request(f"{url}/v1/completions", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        assert child.stdout is not None
+        yield child, child.stdout.readline().split()[1]
+
+
+def _completion(url: str, **fields: object) -> urllib.request.Request:
+    body = json.dumps({"model": "author", "prompt": "a", **fields}).encode()
+    return urllib.request.Request(f"{url}/v1/completions", body, {"Content-Type": "application/json"})
+
+
+def test_sigterm_ends_in_order(models_home: Path) -> None:
+    with _started(models_home, shutdown_seconds=20) as (child, url):
+        with urllib.request.urlopen(_completion(url, max_tokens=1500, stream=True), timeout=60) as answer:
             answer.readline()
             child.send_signal(signal.SIGTERM)
             assert answer.read().endswith(b"data: [DONE]\n\n")
         assert child.wait(60) == 143
-        assert child.stderr.read() == "textseq-serve: stopped\n"
+        assert child.stderr is not None and child.stderr.read() == "textseq-serve: stopped\n"
+
+
+def test_a_request_that_outlives_the_shutdown_is_told_so(models_home: Path) -> None:
+    with _started(models_home, shutdown_seconds=0) as (child, url), ThreadPoolExecutor() as pool:
+        answer = pool.submit(urllib.request.urlopen, _completion(url, max_tokens=4096, n=100), timeout=60)
+        while b"textseq_texts_total" not in urllib.request.urlopen(f"{url}/metrics", timeout=60).read():
+            pass
+        child.send_signal(signal.SIGTERM)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            answer.result()
+        assert refused.value.code == 503 and b"the server is shutting down" in refused.value.read()
+        assert child.wait(60) == 143
+        assert child.stderr is not None and "Traceback" not in child.stderr.read()
 
 
 def test_mistakes_of_the_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import socket
@@ -13,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from textseq.serve.errors import RequestError
+from textseq.serve.errors import RequestError, stopping
 from textseq.serve.metrics import Metrics
 from textseq.serve.settings import WILDCARDS, Access
 
@@ -29,7 +30,7 @@ BODIES = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Guard:
-    """Middleware that checks Host, Origin and size, and counts requests.
+    """Middleware that checks Host, Origin and size, counts requests, and answers those that a shutdown ends.
 
     A page elsewhere can make a browser send requests to a local server. It cannot forge ``Origin``, which must
     be this server's own or one of ``cors_origins``; and with a host name of its own that it lets point here (DNS
@@ -67,13 +68,13 @@ class Guard:
         if scope["type"] != "http":
             return
         headers, path = Headers(scope=scope), str(scope["path"])
-        begun, status, origin = time.perf_counter(), 500, headers.get("origin")
+        begun, status, started, origin = time.perf_counter(), 500, False, headers.get("origin")
         allowed = origin is not None and origin in self._access.cors_origins
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 answer_headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     answer_headers.setdefault(name, value)
@@ -97,6 +98,9 @@ class Guard:
             await self._app(scope, receive, answer)
         except RequestError as error:
             await error_response(path, error)(scope, receive, answer)
+        except asyncio.CancelledError:  # by uvicorn, of a request that outlives the shutdown
+            if not started:
+                await error_response(path, stopping())(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", "other")  # not the path, which clients can choose freely
             self._metrics.add("textseq_requests_total", path=route, status=str(status))
