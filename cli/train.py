@@ -12,16 +12,14 @@ from typing import Any
 
 from textseq.commands.command import log_to_stderr, parse, run
 from textseq.commands.stdin import with_stdin
-from textseq.commands.train import HIDDEN, PROG, Named, changed_flags, elsewhere
+from textseq.commands.train import HIDDEN, PROG, changed_flags, elsewhere, named_defaults
 from textseq.data.sources import LabelledData
 from textseq.errors import TextseqError
 
 
 def train(arguments: Sequence[str]) -> None:
     """Parse, train, and print where the model is."""
-    named = Named(arguments)
-    task, reason = named.task()
-    base = named.defaults(task)
+    task, reason, base = named_defaults(arguments)
     hint = partial(elsewhere, task=task, reason=reason)
     options = parse(base, PROG, arguments, hidden=HIDDEN, elsewhere=hint)
     if options.resume is None and options.corpus is None and not options.source.files:

@@ -253,6 +253,24 @@ def test_help_shows_the_flags_of_the_task(command: Command) -> None:
     assert "(default: 0.2)" in command("--recipe", "tatoeba-fr-en-2017", "--help-all")[1]  # the recipe's dropout
 
 
+@pytest.mark.parametrize(
+    ("line", "whose"),
+    [
+        *((f"--recipe {name}", None) for name in recipes()),
+        ("--recipe tatoeba-en-fr", "Train a translator."),  # whose first step is not there
+        ("--from nobody --pairs a.tsv", "Train a translator."),
+        ("--recipe nowhere", None),
+        ("--task nothing", None),
+        ("--text a --pairs b", None),
+        ("--recipe", None),
+    ],
+)
+def test_help_is_printed_whatever_else_is_wrong(command: Command, line: str, whose: str | None) -> None:
+    code, out, err = command(*line.split(), "--help")
+    assert (code, err) == (0, "") and out.startswith("usage: textseq-train")
+    assert whose is None or whose in out
+
+
 def test_recipes_of_both_tasks_are_listed(command: Command) -> None:
     listed = command("--list-recipes")[1]
     for name in ("tatoeba-en-fr", "multi30k-en-de", "tinyshakespeare"):

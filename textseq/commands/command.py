@@ -47,7 +47,7 @@ def parse(
     ``hidden`` are fields that are not flags; ``elsewhere`` gives the error for a flag of another task.
     """
     flags = flags_of(default, hidden)
-    shown = next((argument for argument in arguments if argument in ("-h", "--help", "--help-all", "--version")), None)
+    shown = help_flag(arguments)
     if shown == "--version":
         _print_and_exit(f"{prog} {__version__}")
     if shown:
@@ -69,6 +69,11 @@ def parse(
                 _print_and_exit("\n".join(to_json(record) for _, record in rows if record))
             _print_and_exit("\n".join(line for line, _ in rows))
     return options
+
+
+def help_flag(arguments: Sequence[str]) -> str | None:
+    """The flag that asks for help or the version, if there is one; no other flag is then an error."""
+    return next((argument for argument in arguments if argument in ("-h", "--help", "--help-all", "--version")), None)
 
 
 def to_json(record: object, *, unicode: bool = False) -> str:

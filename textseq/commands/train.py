@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Self
 
+from textseq.commands.command import help_flag
 from textseq.commands.flags import Listing, flags_of, option, scan
 from textseq.commands.renamed import TASKS as OTHER_NAMES
 from textseq.config.base import Settings, flag_of
@@ -160,6 +161,22 @@ Other tasks have other flags:
     return made()
 
 
+def named_defaults(arguments: Sequence[str]) -> tuple[Task, str | None, Train]:
+    """The task of a command line, what determines it, and the defaults for the flags.
+
+    Raises:
+        TextseqError: what is named is unknown or contradicts itself, unless the command line asks for help.
+    """
+    try:
+        named = Named(arguments)
+        task, reason = named.task()
+        return task, reason, named.defaults(task)
+    except TextseqError:
+        if help_flag(arguments) is None:
+            raise
+        return registry.TASKS[0], None, options_for(registry.TASKS[0])
+
+
 class Named:
     """What a command line names, as far as its task and its defaults depend on it."""
 
@@ -167,6 +184,7 @@ class Named:
         flags = [flag for task in registry.TASKS for flag in flags_of(options_for(task)).values()]
         flags.sort(key=lambda flag: flag.hint is bool)  # what takes no value in one task takes none here
         names = {name: flag for flag in flags for name in flag.names}
+        self.help = help_flag(arguments) is not None
         given = list(scan(arguments, names))
         self.values: dict[str, list[str]] = {}
         for written, flag, values in given:
@@ -205,6 +223,8 @@ class Named:
         try:
             return read_info(find_model_or_labels(self.from_))
         except TextseqError as error:
+            if self.help:  # that of the recipe
+                return None
             if self.from_ != self.recipe.get("from"):
                 raise
             raise TextseqError(
