@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from textseq.errors import TextseqError
 from textseq.tasks.documents.formats import FORMATS, plain_parts, translate_document
-from textseq.tasks.documents.markup import attribute_parts, parts_of
+from textseq.tasks.documents.markup import MOST_MARKS, attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, translated
 from textseq.tasks.documents.word import box_parts, leaf, word_parts
 from textseq.tasks.registry import load_translator
@@ -145,8 +145,8 @@ def elements(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.lists(st.builds("<{0}>{1}</{0}>".format, st.sampled_from("abi"), inner) | TEXTS, max_size=6).map("".join)
 
 
-@given(elements(elements(elements(TEXTS))), st.randoms(use_true_random=False))
-def test_what_is_well_formed_stays_so(inner: str, random: Random) -> None:
+@given(elements(elements(elements(TEXTS))), st.randoms(use_true_random=False), st.sampled_from([1, 3, MOST_MARKS]))
+def test_what_is_well_formed_stays_so(inner: str, random: Random, most_marks: int) -> None:
     def aligned(sentences: Iterator[str]) -> Iterator[list[Translation]]:
         for sentence in sentences:
             source = [f" {word}" for word in sentence.split()]
@@ -163,10 +163,20 @@ def test_what_is_well_formed_stays_so(inner: str, random: Random) -> None:
         tree = ElementTree.fromstring(f"<p>{document}</p>")
         return Counter((parent.tag, child.tag) for parent in tree.iter() for child in parent if child.tag == "br")
 
-    parts = [*parts_of(inner)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textseq.tasks.documents.markup.MOST_MARKS", most_marks)
+        parts = [*parts_of(inner)]
     results = translated((part for part in parts if isinstance(part, Paragraph)), aligned)
     out = "".join(part if isinstance(part, str) else next(results).render(html.escape) for part in parts)
     assert shape(out) == shape(inner)
+
+
+@pytest.mark.parametrize("unit", ["<b>the</b> ", "<b>the ", "the</b> ", "<b></b>", "<img>", "<code>the</code>"])
+def test_a_paragraph_of_many_tags_is_cut(unit: str) -> None:
+    document = f"<p>the {unit * 3 * MOST_MARKS}</p>"
+    parts = [*parts_of(document)]
+    assert all(len(part.marks) <= MOST_MARKS for part in parts if isinstance(part, Paragraph))
+    assert "".join(part if isinstance(part, str) else part.render() for part in parts) == document
 
 
 def test_paragraphs_of_plain_text() -> None:

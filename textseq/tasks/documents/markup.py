@@ -57,6 +57,9 @@ _VOID = "area base br col embed hr img input link meta param source track wbr"
 VOID = frozenset(_VOID.split())
 """Elements that have no closing tag."""
 
+MOST_MARKS = 1000
+"""Marks of a paragraph, after which another begins: to place them takes time that grows with their square."""
+
 SPACE = " \t\r\n\f"
 """White space of HTML, which a no-break space is not."""
 
@@ -209,8 +212,9 @@ def parts_of(document: str, token: re.Pattern[str] = TOKEN) -> Iterator[str | Pa
         code = match[0].startswith("{")
         inline = code or name in INLINE or name in INLINE_RAW
         add(document[place : match.start()], inline=inline)
-        if not inline:
+        if not inline or len(builder.marks) >= MOST_MARKS:
             yield from flush(match.start())
+        if not inline:
             yield document[match.start() : end]
             begin = end
         elif code or match["raw"] or (kept and end > match.end()):
