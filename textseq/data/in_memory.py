@@ -165,9 +165,19 @@ def _pair(value: object) -> tuple[object, object]:
     raise TextseqError(f"sentences: expected pairs of word and tag, got {value!r:.50}; or give the tags as tags=...")
 
 
+def is_cell(value: object) -> bool:
+    """Whether a value can be a word or a tag: it is not missing, is not empty and has no white space in it."""
+    text = str(value)
+    return text.split() == [text] and not _is_missing(value)
+
+
+def _is_missing(value: object) -> bool:
+    return not isinstance(value, str) and str(value) in NULLS
+
+
 def _cell(value: object, name: str, sentence: int) -> str:
     text = str(value)
-    if text in NULLS and not isinstance(value, str):
+    if _is_missing(value):
         raise TextseqError(
             f"sentences: expected a {name}, got {text} in sentence {sentence}; replace it or leave it out"
         )

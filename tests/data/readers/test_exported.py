@@ -179,9 +179,9 @@ def test_rows_without_a_text_are_skipped(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"tokens": ["a", None], "tags": ["N", "N"]}, "sentences: expected a word, got None in sentence 2"),
-        ({"tokens": ["a", "b"], "tags": ["N", None]}, "sentences: expected a tag, got None in sentence 2"),
-        ({"tokens": None, "tags": ["N"]}, "1 of 2 rows without a list of words and one of as many tags (row 2)"),
+        ({"tokens": ["a", None], "tags": ["N", "N"]}, "with a word or tag that is missing, is empty or"),
+        ({"tokens": ["a", "b"], "tags": ["N", None]}, "with a word or tag that is missing, is empty or"),
+        ({"tokens": None, "tags": ["N"]}, "without a list of words and one of as many tags"),
     ],
 )
 @pytest.mark.parametrize("form", [parquet, saved_dataset])
@@ -189,7 +189,7 @@ def test_words_and_tags_that_are_null_are_refused(
     form: Callable[[list[dict[str, object]]], str], row: dict[str, object], message: str
 ) -> None:
     name = form([{"tokens": ["None"], "tags": ["N"]}, row])
-    with pytest.raises(TextseqError, match=f"^{re.escape(f'{name}: {message}')}"):
+    with pytest.raises(TextseqError, match=f"^{re.escape(f'{name}: 1 of 2 rows {message}')}.* \\(row 2\\); correct"):
         TaggedData(tagged=(name,), validation=0).open()
 
 
@@ -242,13 +242,29 @@ def test_a_single_object_is_a_tagged_sentence_or_their_columns(name: str, senten
     assert [*TaggedData(tagged=(name,), validation=0).open().sentences("train")] == [(("Paris", "is"), ("LOC", "O"))]
 
 
-def test_rows_that_are_no_tagged_sentences_are_refused_with_their_numbers() -> None:
+def test_rows_that_are_no_tagged_sentences_are_refused_with_their_numbers_or_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     row = {"tokens": ["In", "Rome"], "tags": ["O", "B"]}
-    wrong = [{"tokens": "In", "tags": "O"}, {"tokens": ["In"], "tags": None}, {**row, "tags": ["O"]}]
-    name = as_json([row, *wrong, row])([])
-    for unreadable in ("refuse", "drop"):
-        with pytest.raises(TextseqError, match=r"^t.json: 3 of 5 rows without a list .* \(rows 2, 3, 4\); correct"):
-            TaggedData(tagged=(name,), unreadable=unreadable).open()
+    no_lists = [{"tokens": "In", "tags": "O"}, {"tokens": ["In"], "tags": None}, {**row, "tags": ["O"]}]
+    others = [{**row, "tokens": ["New York", "is"]}, {**row, "tokens": ["\ud83d", "is"]}]
+    name = as_json([row, *no_lists, *others, row])([])
+    report = (
+        "3 of 7 rows without a list of words and one of as many tags (rows 2, 3, 4){}1 of 7 rows with a word or tag "
+        "that is missing, is empty or has white space in it (row 5){}1 of 7 rows with half a character (a lone "
+        "surrogate, such as \\ud83d in JSON) (row 6){}"
+    )
+    refused = report.format("; ", "; ", "; correct them, or drop them with --unreadable drop")
+    with pytest.raises(TextseqError, match=f"^{re.escape(f't.json: {refused}')}$"):
+        TaggedData(tagged=(name,)).open()
+    dataset = TaggedData(tagged=(name,), unreadable="drop", validation=0).open()
+    assert [*dataset.sentences("train")] == 2 * [(("In", "Rome"), ("O", "B"))]
+    dropped = report.format(*2 * [".\nnote: Dropped from t.json: "], ".")
+    told = [record.getMessage() for record in caplog.records if record.name == "textseq"]
+    assert "\n".join(told).endswith(f"note: Dropped from t.json: {dropped}")
+    nothing = as_json(no_lists)([])
+    with pytest.raises(TextseqError, match=r"^no sentences in t.json: all rows were dropped; name other files$"):
+        TaggedData(tagged=(nothing,), unreadable="drop").open()
 
 
 def test_a_table_of_words_is_refused() -> None:

@@ -11,13 +11,14 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
 from textseq.data.dataset import check_encoding
-from textseq.data.in_memory import tagged_files
+from textseq.data.in_memory import is_cell, tagged_files
 from textseq.data.readers.json_layouts import Fields, json_objects
-from textseq.data.readers.row_errors import SHOWN, counted
+from textseq.data.readers.row_errors import SHOWN, RowError, RowErrorKind, RowFile, counted, not_text
 from textseq.data.readers.tables import SAMPLED_OBJECTS, TEXT_COLUMNS, ending_of
 from textseq.errors import TextseqError, unknown
 from textseq.io.extras import optional
@@ -40,6 +41,10 @@ WORDS = ("tokens", "words", "token", "word", "form")
 
 TAGS = ("ner_tags", "ner", "tags", "tag", "labels", "label", "pos_tags", "upos", "pos")
 """The same for their tags."""
+
+NO_LISTS = RowError("unreadable", "without a list of words and one of as many tags")
+
+NO_CELL = RowError("unreadable", "with a word or tag that is missing, is empty or has white space in it")
 
 ROWS_VERSION = 3  # raise when the same file or dataset gives other rows than before
 
@@ -73,27 +78,60 @@ def text_file(name: str, encoding: str) -> Path:
     return path
 
 
-def sentence_file(name: str, encoding: str) -> Path:
-    """The file of tagged sentences: itself, or the words and tags of a Parquet or JSON file or dataset."""
+def sentence_file(name: str, encoding: str, *, drop: frozenset[RowErrorKind] = frozenset()) -> Path:
+    """The file of tagged sentences: itself, or the words and tags of a Parquet or JSON file or dataset.
+
+    Args:
+        name: a file in any format, or a dataset.
+        encoding: of JSON, and of binary columns.
+        drop: the kinds of row errors whose rows are dropped, with a note.
+
+    Raises:
+        TextseqError: it cannot be read, has rows that are no sentences and not to be dropped, or no others.
+    """
     if not name.startswith(HUB) and ending_of(Path(name)) not in (*EXPORTED, *JSON_LINES):
         return Path(name)
     notes: list[str] = []
-    words, tags = zip(*_columns(name, _rows(name, encoding, words=WORDS)[1], notes, WORDS, TAGS), strict=True)
+    rows = _columns(name, _rows(name, encoding, words=WORDS)[1], notes, WORDS, TAGS)
+    sentences = [*_SentenceRows(name, encoding, rows, drop).surveyed(notes)]
     _log(notes)
-    wrong = [row for row, pair in enumerate(zip(words, tags, strict=True), start=1) if not _is_sentence(*pair)]
-    if wrong:
-        raise TextseqError(
-            f"{name}: {len(wrong):,} of {counted(len(words), 'rows')} without a list of words and one of as many tags "
-            f"(row{'s' * (len(wrong) > 1)} {_numbers(wrong)}); correct or remove them"
-        )
+    if not sentences:
+        raise TextseqError(f"no sentences in {name}: all rows were dropped; name other files")
     try:
-        return Path(*tagged_files(words, tags, name=title_of(name)))
+        return Path(*tagged_files(*zip(*sentences, strict=True), name=title_of(name)))
     except TextseqError as error:
         raise TextseqError(f"{name}: {error}") from error
 
 
-def _is_sentence(words: object, tags: object) -> bool:
-    return isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)
+@dataclass(frozen=True)
+class _SentenceRows(RowFile[tuple[list[object], list[object]]]):
+    """The words and tags of a table's rows, for a single reading."""
+
+    table: str
+    encoding: str
+    pairs: Iterator[tuple[object, ...]]
+    drop: frozenset[RowErrorKind]
+
+    @property
+    def name(self) -> str:
+        """The name in errors."""
+        return self.table
+
+    @property
+    def place(self) -> str:
+        """What the numbers of rows count, in errors."""
+        return "row"
+
+    def rows(self) -> Iterator[tuple[int, tuple[list[object], list[object]] | RowError]]:
+        """The number of each row, and its words and tags or its error."""
+        return ((number, self._checked(*pair)) for number, pair in enumerate(self.pairs, start=1))
+
+    def _checked(self, words: object, tags: object) -> tuple[list[object], list[object]] | RowError:
+        if not (isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)):
+            return NO_LISTS
+        if not all(map(is_cell, chain(words, tags))):
+            return NO_CELL
+        return not_text(" ".join(map(str, chain(words, tags))), self.encoding) or (words, tags)
 
 
 def _numbers(rows: Sequence[int]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
 from textseq.data.dataset import VALIDATION
 from textseq.data.readers.exported import sentence_file
+from textseq.data.readers.row_errors import kinds_to_drop
 from textseq.data.sources.base import VectorSource, read_options
 from textseq.data.tagged import LONGEST, TaggedDataset, load_tagged, own_tagged
 
@@ -40,8 +42,8 @@ class TaggedData(VectorSource):
     longest_sentence: int = ranged(LONGEST, at_least=1)
     """Words of a sentence of --tagged; longer ones are mostly mistakes, such as missing empty lines."""
     unreadable: Literal["refuse", "drop"] = "refuse"
-    """The same for sentences with a line of too few columns, or bytes that are not text. JSON, Parquet files
-    and datasets with such rows are always refused."""
+    """The same for sentences with a line of too few columns, bytes that are not text, or without a list of words and
+    one of as many tags."""
 
     def open_whole(self, *, data_dir: Path | None = None, download: bool = False) -> TaggedDataset:
         """``open``, with one's own files as a single split, which may have a single label."""
@@ -52,7 +54,8 @@ class TaggedData(VectorSource):
         self._check()
         if self.corpus is not None:
             return load_tagged(self.corpus, data_dir=data_dir, download=download)
-        read = _as_it_is if self.unaligned else sentence_file
+        drop = kinds_to_drop(unreadable=self.unreadable)
+        read = _as_it_is if self.unaligned else partial(sentence_file, drop=drop)
         return own_tagged(
             [read(name, self.encoding) for name in self.tagged],
             word_column=self.word_column,
