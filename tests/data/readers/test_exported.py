@@ -66,6 +66,15 @@ FORMS: dict[str, Callable[[list[dict[str, object]]], str]] = {
     "columns of pandas with an index of fractions": as_json(
         {key: {str(i - 0.5): row[key] for i, row in enumerate(TABLE)} for key in TABLE[0]}
     ),
+    "columns of pandas with an index of strings": as_json(
+        {key: {f"r{i}": row[key] for i, row in enumerate(TABLE)} for key in TABLE[0]}
+    ),
+    "a split table of pandas": as_json(
+        {"columns": [*TABLE[0]], "index": [*range(len(TABLE))], "data": [[*row.values()] for row in TABLE]}
+    ),
+    "a split table of pandas without an index": as_json(
+        {"columns": [*TABLE[0]], "data": [[*row.values()] for row in TABLE]}
+    ),
     "rows of pandas": as_json({str(i): row for i, row in enumerate(TABLE)}),
     "rows of pandas with an index of strings": as_json({f"r{i}": row for i, row in enumerate(TABLE)}),
     "rows of pandas with an index of fractions": as_json({str(i - 0.5): row for i, row in enumerate(TABLE)}),
@@ -92,6 +101,12 @@ def test_labelled_texts_are_those_of_the_table(form: str, home: Path, monkeypatc
 def test_a_single_object_is_a_row() -> None:
     name = as_json({"translation": {"en": "one", "fr": "un"}})([])
     assert [*PairData(pairs=(name,), source="en", target="fr").open_whole().rows("train")] == [("one", "un")]
+
+
+def test_pairs_may_be_columns_by_language_with_an_index_of_strings() -> None:
+    name = as_json({"en": {"r1": "one", "r2": "two"}, "fr": {"r1": "un", "r2": "deux"}})([])
+    dataset = PairData(pairs=(name,), source="en", target="fr").open_whole()
+    assert [*dataset.rows("train")] == [("one", "un"), ("two", "deux")]
 
 
 def test_a_split_of_a_dataset_is_named() -> None:
@@ -296,6 +311,11 @@ def unreachable(*names: object) -> None:
     ("name", "content", "told"),
     [
         ("t.json", b"[1, 2]", "expected a list of JSON objects, or an object per line, got 1 as item 1"),
+        ("t.json", b'[["a", "b"]]', 'as item 1; write a list of objects, as pandas does with orient="records"'),
+        ("t.json", b'{"columns": ["text", "text"], "data": [["a", "b"]]}', "a name in 'columns' for each value"),
+        ("t.json", b'{"columns": ["text", "label"], "data": [["a"]]}', "a name in 'columns' for each value"),
+        ("t.json", b'{"0": {"0": "a"}, "1": {"0": "b"}}', "got 0, 1 outside and 0 within; write"),
+        ("t.json", b'{"text": {"text": "a"}, "label": {"text": "b"}}', "text, label outside and text within"),
         ("t.json", b'{"text": "a"}', "t.json has the columns 'text'; say with --label-column which is meant"),
         ("t.json", b'{"a": [{}], "n": 1, "b": [{}]}', "expected one list of JSON objects, got a, b; keep one of them"),
         ("t.json", b'{"text": ["a", "b"], "label": ["x"]}', "same length, got one of 1 and one of 2 values"),

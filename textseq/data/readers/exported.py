@@ -46,7 +46,7 @@ NO_LISTS = RowError("unreadable", "without a list of words and one of as many ta
 
 NO_CELL = RowError("unreadable", "with a word or tag that is missing, is empty or has white space in it")
 
-ROWS_VERSION = 3  # raise when the same file or dataset gives other rows than before
+ROWS_VERSION = 4  # raise when the same file or dataset gives other rows than before
 
 
 def row_file(name: str, encoding: str) -> Path:

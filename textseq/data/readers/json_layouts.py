@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from pathlib import Path
 
+from textseq.data.readers.pairs import HEADERS, LANGUAGE_NAMES
+from textseq.data.readers.tables import LABEL_COLUMNS, TEXT_COLUMNS, VECTOR_COLUMNS
 from textseq.errors import TextseqError
 from textseq.io.documents import Document
 
@@ -17,6 +20,14 @@ VALUE_START = re.compile(r"\S")
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 """A number that pandas wrote as the name of a row."""
+
+COLUMN_NAMES = frozenset(
+    chain(TEXT_COLUMNS, LABEL_COLUMNS, VECTOR_COLUMNS, *HEADERS, LANGUAGE_NAMES, LANGUAGE_NAMES.values())
+)
+"""Usual names of columns, in lower case."""
+
+RECORDS = 'write a list of objects, as pandas does with orient="records"'
+"""What to do with a layout that is not read."""
 
 Fields = dict[str, object]
 """The values of a row by column."""
@@ -39,12 +50,13 @@ def json_objects(path: Path, encoding: str, *, words: Sequence[str] = ()) -> Ite
         if isinstance(value, list):
             values = value
         elif isinstance(value, dict) and not any(_is_words(value[key]) for key in value if key.casefold() in words):
-            values = _rows_of(value, path)
+            values = _rows_of(value, path, COLUMN_NAMES.union(words))
     for number, fields in enumerate(values, start=1):
         if not isinstance(fields, dict):
+            remedy = RECORDS if isinstance(fields, list) else "correct it"
             raise TextseqError(
                 f"{path}: expected a list of JSON objects, or an object per line, got {json.dumps(fields):.50} as item "
-                f"{number}; correct it"
+                f"{number}; {remedy}"
             )
         yield fields
 
@@ -70,12 +82,16 @@ def _is_words(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
-def _rows_of(value: Fields, path: Path) -> list[object]:
+def _rows_of(value: Fields, path: Path, column_names: Set[str]) -> list[object]:
     """The rows of a single object: its columns, its only list of objects, its objects, or itself.
 
-    Columns are lists of the same length, or objects with the same keys, numbers, as pandas writes them by default.
-    Other objects with the same keys are rows, as pandas writes them by index.
+    Columns are lists of the same length; a list of names beside one of rows, as pandas writes them with "split"; or
+    objects with the same keys, see ``_rows_by_name``.
     """
+    if {"columns", "data"} <= value.keys() <= {"columns", "index", "data"}:
+        names, data = value["columns"], value["data"]
+        if isinstance(names, list) and isinstance(data, list) and all(isinstance(cells, list) for cells in data):
+            return _split_rows([*map(str, names)], data, path)
     columns = [column for column in value.values() if isinstance(column, list)]
     tables = {
         key: rows
@@ -94,12 +110,43 @@ def _rows_of(value: Fields, path: Path) -> list[object]:
             f"{path}: expected columns of the same length, got one of {lengths[0]} and one of {lengths[-1]} values; "
             "correct them"
         )
-    inner = [column for column in value.values() if isinstance(column, dict)]
-    if len(inner) == len(value) > 0 and all(column.keys() == inner[0].keys() for column in inner):
-        if _are_numbers(value) or not _are_numbers(inner[0]):
-            return [*inner]
-        return [{name: column[key] for name, column in zip(value, inner, strict=True)} for key in inner[0]]
+    inner = {key: column for key, column in value.items() if isinstance(column, dict)}
+    if len(inner) == len(value) > 0 and len({frozenset(column) for column in inner.values()}) == 1:
+        return _rows_by_name(inner, path, column_names)
     return [value]
+
+
+def _split_rows(names: Sequence[str], data: Sequence[Sequence[object]], path: Path) -> list[object]:
+    """The rows of a list of names of columns and a list of rows without names."""
+    if len({*names}) < len(names) or not all(len(cells) == len(names) for cells in data):
+        raise TextseqError(
+            f"{path}: expected a name in 'columns' for each value of a row in 'data', got others; {RECORDS}"
+        )
+    return [dict(zip(names, cells, strict=True)) for cells in data]
+
+
+def _rows_by_name(value: Mapping[str, Fields], path: Path, column_names: Set[str]) -> list[object]:
+    """The rows of objects with the same keys: these, or what they have under each key.
+
+    pandas writes columns by default, and rows with "index". Numbers are names of rows. Where neither these nor usual
+    names of columns say which it is, it is rows.
+    """
+    inner = next(iter(value.values()))
+
+    def name_columns(keys: Iterable[str]) -> bool:
+        return any(key.casefold() in column_names for key in keys)
+
+    by_column = _are_numbers(inner) or name_columns(value)
+    by_row = _are_numbers(value) or name_columns(inner)
+    if by_column and by_row:
+        outside, within = (", ".join(keys) for keys in (value, inner))
+        raise TextseqError(
+            f"{path}: expected names of columns either outside or within its objects, got {outside:.50} outside and "
+            f"{within:.50} within; {RECORDS}"
+        )
+    if by_column:
+        return [{name: column[key] for name, column in value.items()} for key in inner]
+    return [*value.values()]
 
 
 def _are_numbers(names: Iterable[str]) -> bool:
