@@ -35,6 +35,15 @@ def test_a_folder_of_novels_is_for_a_language_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [TextData, LabelledData])
+def test_too_few_texts_for_validation_name_only_flags_that_there_are(source: type[DataSource], tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("text,label\none,a\ntwo,b\n")
+    remedy = "give separate validation files" if hasattr(source, "validation_labelled") else "add more texts"
+    with pytest.raises(TextseqError, match=rf"few.csv to keep some for validation \(2\); {remedy}, or --validation 0$"):
+        source.from_dict({"labelled": [str(tmp_path / "few.csv")]}, where="test").open()
+    source.from_dict({"labelled": [str(tmp_path / "few.csv")], "validation": 0}, where="test").open()
+
+
+@pytest.mark.parametrize("source", [TextData, LabelledData])
 @pytest.mark.parametrize("form", ["folder", "table"])
 @pytest.mark.parametrize("row", [b"", b"\xff", b"long"])
 def test_what_an_error_about_rows_offers_can_be_said(

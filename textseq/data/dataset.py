@@ -162,8 +162,8 @@ class ReadOptions(TypedDict, total=False):
     """Any of Python's text encodings; by default UTF-8."""
     validation: float
     """The share of the rows for validation, from 0 (none) to 0.5."""
-    validation_paths: Sequence[Path]
-    """Separate files for validation, in the same form; ``validation`` is then ignored."""
+    validation_paths: Sequence[Path] | None
+    """Separate files for validation, in the same form; ``validation`` is then ignored. None: no flag names any."""
     longest: int
     """The longest row: characters of a text or sentence, or words of a tagged sentence."""
     overlong: OnError
@@ -200,7 +200,7 @@ class Survey(Generic[Checked]):
         *,
         encoding: str = "utf-8",
         validation: float = VALIDATION,
-        validation_paths: Sequence[Path] = (),
+        validation_paths: Sequence[Path] | None = (),
         longest: int = 1,
         empty: OnError = "refuse",
         overlong: OnError = "refuse",
@@ -210,7 +210,8 @@ class Survey(Generic[Checked]):
         if longest < 1:
             raise TextseqError(f"longest: expected at least 1, got {longest}")
         self.unit, self.content, self.encoding, self.longest = unit, content, encoding, longest
-        self.validation, self.validation_paths = validation, validation_paths
+        self.validation, self.validation_paths = validation, validation_paths or ()
+        self.may_name_validation = validation_paths is not None
         self.drop = kinds_to_drop(empty=empty, overlong=overlong, unreadable=unreadable)
         self.notes: list[str] = []
         self.digests = {split: hashlib.sha256() for split in SPLITS[:2]}
@@ -264,8 +265,10 @@ class Survey(Generic[Checked]):
                 count = f"{len(split_of)}"
                 if key is not None and (different := len(set(map(key, whole)))) < len(split_of):
                     count += f", but only {different} without those that differ in case and punctuation at most"
-                several = "give separate validation files, or --validation 0"
-                remedy = several if len(split_of) > 1 else f"add more {self.unit}"
+                remedy = f"add more {self.unit}"
+                if len(split_of) > 1:
+                    remedy = "give separate validation files" if self.may_name_validation else remedy
+                    remedy += ", or --validation 0"
                 raise TextseqError(
                     f"too few {self.unit} in {names_of(training)} to keep some for validation ({count}); {remedy}"
                 )

@@ -88,6 +88,7 @@ class TextData(VectorSource):
             unreadable=self.unreadable,
             encoding=self.encoding,
             validation=self.validation,
+            validation_paths=None,
         )
         if self.condition == "none":
             return labelled
