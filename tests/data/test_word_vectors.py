@@ -311,6 +311,8 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
         pass
     for wrong, told in (
         (tmp_path, "folder"),
+        ("", "got an empty name in ''; name one"),
+        ("#vectors.txt", "got an empty name in '#vectors.txt'; name one"),
         (tmp_path / "none.txt", "no file of word vectors at"),
         (tmp_path / "empty.zip", "an empty archive"),
     ):

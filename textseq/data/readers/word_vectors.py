@@ -94,6 +94,8 @@ def _document(path: str, size: int | None) -> Document:
     if Path(path).is_file():  # its name may have a "#"
         name, member = path, ""
     file = Path(name)
+    if not name:
+        raise TextseqError(f"expected a file of word vectors, got an empty name in '{path}'; name one")
     if file.is_dir():
         raise TextseqError(f"expected a file of word vectors, got the folder {file}; name a file in it")
     if not file.is_file():
