@@ -233,3 +233,11 @@ def test_second_derivatives_are_right_or_refused(cell: CellName, attention: Atte
     else:
         with pytest.raises(RuntimeError, match="no second derivatives: use forward_reference"):
             second(layer)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_window_without_steps_is_refused(cell: CellName, train: bool) -> None:
+    layer, words, memory, state = made(cell)
+    with torch.set_grad_enabled(train), pytest.raises(ValueError, match="expected a window of at least one step"):
+        layer(layer.word_gates(words[:0]), memory, state)

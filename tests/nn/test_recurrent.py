@@ -435,6 +435,22 @@ def test_under_autocast_fast_is_plain_and_the_gradient_reaches_the_weights(cell:
         torch.testing.assert_close(found, right, rtol=0.1, atol=0.1 * float(right.abs().max()))
 
 
+@EVERY_CELL
+@DIRECTIONS
+def test_a_window_without_steps_is_refused(cell: CellName, bidirectional: bool) -> None:
+    stack, x = Recurrent(cell, E, H, bidirectional=bidirectional), torch.zeros(N, 0, E)
+    calls: list[Callable[[], object]] = [
+        lambda: stack(x),
+        lambda: stack(x, lengths=torch.zeros(N, dtype=torch.long)),
+        lambda: stack(x, return_trace=True),
+        lambda: stack.forward_reference(x),
+        *([] if bidirectional else [lambda: stack(x, resets=torch.zeros(N, 0, dtype=torch.bool))]),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^expected a window of at least one step, got none \(T = 0\); leave it"):
+            call()
+
+
 @pytest.mark.parametrize("cell", ["mingru", "minlstm"])
 def test_weight_dropout_needs_recurrent_weights(cell: CellName) -> None:
     with pytest.raises(TextseqError, match=f"--weight-dropout: expected a cell with .*, got --cell {cell}; use --drop"):

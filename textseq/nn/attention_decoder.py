@@ -18,7 +18,7 @@ from textseq.nn.cells import State, Weights, gru_step
 from textseq.nn.kernels.additive_attention import deferred_attention
 from textseq.nn.kernels.gru import attention_gru_window
 from textseq.nn.kernels.unroll import deferred
-from textseq.nn.rnn_layer import SUFFIXES, make_layer, step_weights, weight_of
+from textseq.nn.rnn_layer import SUFFIXES, check_steps, make_layer, step_weights, weight_of
 
 SUFFIX = SUFFIXES[0]
 
@@ -88,7 +88,11 @@ class AttentionDecoder(nn.Module):
         Returns:
             The outputs (T, N, H), the contexts (T, N, C), the attention's weights (T, N, S), which carry no gradient,
             and the state after the last step.
+
+        Raises:
+            ValueError: no step.
         """
+        check_steps(len(gates))
         if not torch.is_grad_enabled():
             return self.forward_reference(gates, memory, state)
         memory, keys = self.attention.with_keys(memory)
@@ -109,6 +113,7 @@ class AttentionDecoder(nn.Module):
 
     def forward_reference(self, gates: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
         """The same as ``forward``, with every gradient left to autograd."""
+        check_steps(len(gates))
         attend = self._attend(self.attention.with_keys(memory)[0])
         return self._unroll(gates, state, attend, step_weights(self.layer, SUFFIX), self.context_weights())
 

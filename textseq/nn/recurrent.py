@@ -26,7 +26,7 @@ from textseq.nn.kernels.fused import fused_layer
 from textseq.nn.kernels.scan import scan
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
-from textseq.nn.rnn_layer import SUFFIXES, input_gates, input_weights, make_layer, step_weights, weight_of
+from textseq.nn.rnn_layer import SUFFIXES, check_steps, input_gates, input_weights, make_layer, step_weights, weight_of
 from textseq.nn.trace import RecurrentTrace, TraceBuilder
 
 
@@ -174,8 +174,9 @@ class Recurrent(nn.Module):
             with ``return_trace`` a ``RecurrentTrace`` too.
 
         Raises:
-            ValueError: ``resets`` with ``lengths``, with two directions or with ``return_trace``.
+            ValueError: no step; ``resets`` with ``lengths``, with two directions or with ``return_trace``.
         """
+        check_steps(x.shape[1])
         if resets is not None and (lengths is not None or self.directions == 2 or return_trace):
             raise ValueError("resets: expected whole windows of one direction, without lengths or a trace")
         if state is None:
@@ -216,6 +217,7 @@ class Recurrent(nn.Module):
         masks: DropoutMasks | None = None, trace: TraceBuilder | None = None,
     ) -> tuple[Tensor, State]:  # fmt: skip
         """The same as ``forward`` without resets, step by step with the cell's own ``step``."""
+        check_steps(x.shape[1])
         state = self.initial_state(x.shape[0]) if state is None else state
         masks = masks or self.sample_masks(x.shape[0])
         return self._run(x, state, lengths, masks, partial(self._unrolled_layer, trace=trace))

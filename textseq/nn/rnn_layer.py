@@ -71,6 +71,12 @@ def make_layer(cell: Cell, input_size: int, hidden_size: int, *, bidirectional: 
     return layer
 
 
+def check_steps(steps: int) -> None:
+    """Raise a ValueError for a window without a step, of which torch's kernels make nothing either."""
+    if steps == 0:
+        raise ValueError("expected a window of at least one step, got none (T = 0); leave it out")
+
+
 def weight_of(layer: nn.Module, name: str) -> Tensor:
     """A parameter of a layer, or the tensor that ``torch.func.functional_call`` puts in its place."""
     weight: Tensor = getattr(layer, name)
