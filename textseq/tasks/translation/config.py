@@ -30,8 +30,8 @@ class PairConfig(TokenizerConfig):
     epoch. The value is the smoothing parameter alpha: 0.1 varies much, 0.5 little; 0: always the best segmentation. In
     training only."""
     subword_sampling_epochs: int | None = ranged(None, at_least=1, not_with=("subword_sampling", (0.0,)))
-    """Sample segmentations for this many epochs only; then words are cut as in use, which lowers the loss further.
-    Default: to the end."""
+    """Sample segmentations in the first epochs only, this many (a whole number); then words are cut as in use, which
+    lowers the loss further. Default: to the end."""
     augment: tuple[AugmentName, ...] = ()
     """Vary the training pairs, differently in each epoch, so that untidy sentences are translated as well as tidy ones.
     The source is written in capitals (upper), in small letters (lower), without its final mark (no-final-mark), without
