@@ -23,7 +23,7 @@ from textseq.tasks.classification import cross_validation
 from textseq.tasks.classification.config import ClassifierConfig, LabelledConfig
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.task import Task
-from textseq.tasks.translation.config import TranslationModelConfig
+from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
 from textseq.tasks.translation.translator import Translator
 
 TINY = ["--embedding-size", "8", "--encoder-size", "8", "--hidden-size", "12", "--attention-size", "6"]
@@ -175,6 +175,19 @@ def test_a_recipe_begins_with_a_model_of_its_own_unless_another_is_named(
     assert isinstance(model, ClassifierConfig) and isinstance(batching, LabelledConfig)
     assert found["init_from"] == "mine" and model.hidden_size == 512 and batching.lowercase
     refused(command("--recipe", "imdb", "--from", "other"), "unknown model 'other'")
+
+
+@pytest.mark.parametrize("flag", ["--from", "--distil-from"])
+def test_the_tokenizer_of_a_recipe_gives_way_to_one_that_is_kept(
+    flag: str, asked: Callable[..., dict[str, object]], trained: Path, pairs: list[Path], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[data]\ntokenizer = "word"\nvocabulary_size = 100\nbatch_size = 7\n', encoding="utf-8")
+    data = asked("--pairs", *pairs, "--recipe", recipe, flag, "mine")["data"]
+    assert isinstance(data, PairConfig)
+    assert (data.tokenizer, data.vocabulary_size, data.batch_size) == ("char", PairConfig().vocabulary_size, 7)
+    new = asked("--pairs", *pairs, "--recipe", recipe)["data"]
+    assert isinstance(new, PairConfig) and new.tokenizer == "word"
 
 
 @pytest.mark.parametrize(

@@ -288,27 +288,33 @@ class Named:
     def defaults(self, task: Task) -> Train:
         """The defaults for the flags: settings of a run to resume, of a model to start from, of a recipe.
 
+        Where the tokenizer of a model is kept, that of the recipe gives way to it.
+
         Raises:
             TextseqError: a flag asks for another tokenizer than that of the model to start from.
         """
         options, info = options_for(task), self.info()
+        kept: Mapping[str, object] = {}
         if info is not None and self.resume is not None:
             tables = {"model": info.model, "data": info.data, "training": info.training}
             return options.over(tables, f"the run {self.resume}")
         if info is not None:
-            model, batches = task.run_class().init_settings(info)
+            model, kept = task.run_class().init_settings(info)
             if "--new-vocabulary" in self.values:
-                batches = {}
-            self._check_tokenizer_flags(batches, self.from_, "--from")
-            options = options.over({"model": model, "data": batches}, f"the model {self.from_}")
+                kept = {}
+            self._check_tokenizer_flags(kept, self.from_, "--from")
+            options = options.over({"model": model, "data": kept}, f"the model {self.from_}")
         elif issubclass(task.training_config, DistillationConfig) and (teacher := self.teacher()) is not None:
             from textseq.tasks.distillation import load_teacher
             from textseq.tasks.initialization import tokenizer_settings
 
-            batches = tokenizer_settings(load_teacher(teacher, task).info.data)
-            self._check_tokenizer_flags(batches, teacher, "--distil-from")
-            options = options.over({"data": batches}, f"the model {teacher}")
-        options = replace(options.over(self.recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
+            kept = tokenizer_settings(load_teacher(teacher, task).info.data)
+            self._check_tokenizer_flags(kept, teacher, "--distil-from")
+            options = options.over({"data": kept}, f"the model {teacher}")
+        recipe: dict[str, Any] = {**self.recipe}
+        if isinstance(data := recipe.get("data"), dict):
+            recipe["data"] = {name: value for name, value in data.items() if name not in kept}
+        options = replace(options.over(recipe, f"recipe {self.value('--recipe')}"), from_=self.recipe.get("from"))
         corpus = self.recipe.get("corpus")
         own_files = any(f"--{task.source.own_files}" in self.values for task in registry.TASKS)
         if corpus is None or own_files or self.corpus_name not in (None, corpus):
