@@ -234,6 +234,14 @@ def test_the_tokenizer_is_that_of_the_teacher(home: Path) -> None:
     assert further.tokenizer.fingerprint == teacher.tokenizer.fingerprint
 
 
+def test_a_teacher_that_spells_characters_of_its_text_with_bytes_teaches_on_that_text(home: Path) -> None:
+    (home / "rare.txt").write_text("\u00e9\n" + TEXT * 20, encoding="utf-8")
+    options: dict[str, Any] = {"text": "rare.txt", "data": DataConfig(tokenizer="subword", vocabulary_size=290)}
+    teacher = train("teacher", **options)
+    assert teacher.tokenizer.decode(teacher.tokenizer.encode("\u00e9")[-1:]) == "\ufffd"
+    assert train("student", "teacher", **options).tokenizer.fingerprint == teacher.tokenizer.fingerprint
+
+
 def test_teachers_that_do_not_fit_are_refused(home: Path) -> None:
     (home / "few.txt").write_text("the cat\n" * 40, encoding="utf-8")
     (home / "texts.csv").write_text(labelled_lines("a", "b"), encoding="utf-8")

@@ -109,8 +109,11 @@ class SubwordTokenizer(PretokenizingTokenizer):
     def _extended(self, documents: Iterable[Iterable[str]], options: TokenizerConfig) -> tuple[Self, str]:
         counts, seen = count_pretokens(documents, self.pattern)
         seen.update(chain.from_iterable(counts))
+        extended = self._using(seen)
+        if extended._unused == self._unused:
+            return self, ""
         phrase = counted(character=len(seen - {SPACE}.union(*self.vocabulary[: -len(BYTES)])))
-        return self._using(seen), phrase and f"{phrase} spelled with bytes"
+        return extended, phrase and f"{phrase} spelled with bytes"
 
     def _using(self, characters: Iterable[str]) -> Self:
         """The tokenizer of a text with these characters too: the tokens that spell them are used."""
