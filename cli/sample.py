@@ -93,8 +93,8 @@ class Sample(ModelOptions):
     """The condition of a conditional model: a label, shares of several (austen=0.7,poe=0.3), or a vector
     (0.5,-1,2). --author with such a label or shares finds the model itself."""
     prompt: str = ""
-    """How the text begins. Without one it begins where a paragraph or speech does, and ends where a line does in the
-    last fifth of --max-new-tokens, or a sentence in the last tenth."""
+    """How the text begins. Without one it begins where a paragraph or speech does, and ends before --max-new-tokens
+    if it can: at the end of a line in the last fifth of them, or of a sentence in the last tenth."""
     prompt_file: str | None = option(None, metavar="FILE")
     """Read the prompt from a file (- for stdin), without the line end that it ends with."""
     json: bool = False

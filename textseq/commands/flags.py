@@ -43,6 +43,7 @@ METAVARS: Mapping[str, str] = {
     "source": "LANGUAGE",
     "target": "LANGUAGE",
     "vectors": "FILE|NAME",
+    "labelled": "PATH...",
     "encoding": "ENCODING",
     "distil_from": "MODEL...",
 }

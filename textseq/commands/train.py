@@ -100,7 +100,7 @@ class Train:
     from_: str | None = option(None, metavar="MODEL")
     """Start from the weights of this model. Its sizes, tokenizer and labels are kept; characters, words and labels that
     are new in your data are added. A classifier may start from a language model: it takes its tokenizer, embedding and
-    layers. A language model may start from an author of a model of several: --from austen."""
+    layers. A language model may start from one author of a model that knows several: --from austen."""
     new_vocabulary: bool = option(False, rare=True)
     """With --from: make a new tokenizer, and labels, from your data; only tokens and labels in both keep their
     weights."""

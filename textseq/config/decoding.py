@@ -39,8 +39,8 @@ class DecodingConfig(Settings):
     """Above 1 makes tokens of the prompt and of the text so far less likely (1.2 is usual). For word and subword
     tokenizers: a text of characters has to repeat its letters."""
     no_repeat_ngram_size: int = ranged(0, at_least=0)
-    """Never generate an n-gram of this size twice; 0: no limit. If every other token is less than a thousandth as
-    likely as the banned ones, longer n-grams are used for that step."""
+    """Never generate an n-gram of this size twice; 0: no limit. Where that leaves only tokens
+    less than a thousandth as likely as the likeliest one, only repeats of longer n-grams are banned at that step."""
     logit_bias: Mapping[str, float] = field(default_factory=dict)
     """Added to the logits of single tokens: " the=-2" makes it rarer, "e=-100" bans it, "!=1" makes it more likely.
     In Python a mapping."""

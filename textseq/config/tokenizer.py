@@ -59,7 +59,7 @@ class TokenizerConfig(Settings):
     that is known with the space before it, or without, is replaced by that form.)"""
     words: Literal["nltk", "spaces"] = "nltk"
     """word: split words and punctuation by NLTK's Treebank rules ("don't," is do n't ,), or at white space only, for
-    text that is already tokenized; there a line break includes a space before it."""
+    text that is already tokenized (a space before a line break is then part of the line break)."""
     lowercase: bool = False
     """word: convert to lower case, which loses the case."""
     stem: StemmerName = "none"

@@ -21,14 +21,15 @@ class PairData(DataSource):
     own_files: ClassVar[str] = "pairs"
 
     source: str | None = None
-    """Language to translate from: a code such as en. Default: the corpus's first that is not the target; of two
-    aligned files what their endings say (a.en, a.fr)."""
+    """Language to translate from: a code such as en. Default: the first language of the corpus that is not the
+    target; of two aligned files what their endings say (a.en, a.fr)."""
     target: str | None = None
-    """Language to translate into. Default: the corpus's first that is not the source, or the second file's ending."""
+    """Language to translate into. Default: the first language of the corpus that is not the source, or the second
+    file's ending."""
     pairs: tuple[str, ...] = ()
     """Your own pairs: two aligned text files (sources and targets, one sentence per line), or one file of tab-separated
-    columns (.tsv) or of JSON objects (.jsonl, .json), a .parquet file, or hf://DATASET (see --labelled). Text files may
-    be compressed (.gz, .bz2, .xz, .zst, .zip)."""
+    columns (.tsv) or of JSON objects (.jsonl, .json), a .parquet file, or hf://NAME, a dataset of the Hugging Face Hub.
+    Text files may be compressed (.gz, .bz2, .xz, .zst, .zip)."""
     validation_pairs: tuple[str, ...] = ()
     """Separate files for validation, in the same form as --pairs."""
     source_column: str | None = None

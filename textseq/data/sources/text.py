@@ -27,14 +27,15 @@ class TextData(VectorSource):
     of textseq in it are skipped), or - for stdin; or a .parquet file or hf://DATASET, whose text column is read."""
     labelled: tuple[str, ...] = ()
     """Your own texts, each with a label or a vector of numbers, which the model is conditioned on (see --condition): a
-    .csv, .tsv or .jsonl file, or a folder for each label. A text is a document of its own."""
+    .csv, .tsv, .jsonl, .json or .parquet file, hf://DATASET, or a folder with a folder for each label. A text is a
+    document of its own."""
     condition: Literal["auto", "none", "label", "vector"] = "auto"
     """What the model is conditioned on, in training and when it writes: label (of --labelled, or of a corpus of
     labelled texts or of several authors), vector (numbers in a column or key of --labelled), or none. auto: vector with
     --vector-column, label with --labelled and for a corpus of several authors, none otherwise."""
     text_column: str | None = None
-    """Column of the texts of --labelled, by its name in the header or its number from 1, or key. Default: one that is
-    called text, sentence, review, content..."""
+    """Column of the texts of --labelled, by its name in the header or its number from 1; of JSON, the key. Default: one
+    that is called text, sentence, review, content..."""
     label_column: str | None = None
     """The same for the labels. Default: one that is called label, class, sentiment, category..."""
     vector_column: str | None = None

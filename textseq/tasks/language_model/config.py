@@ -137,8 +137,8 @@ class AdaptationConfig(Settings):
     """Adaptation of a language model to the text that it has just read."""
 
     dynamic: bool = False
-    """Dynamic evaluation (Krause et al. 2018): take a training step on each window of the text after reading it. The
-    weights are a copy; those of the model stay as they are. textseq-sample learns the prompt so, then writes."""
+    """Dynamic evaluation (Krause et al. 2018): take a training step on each window of the text after reading it. It is
+    a copy that learns; the model stays as it is. textseq-sample learns from the prompt in this way, then writes."""
     dynamic_method: Literal["sgd", "rms"] = "sgd"
     """The step: sgd, or rms, which divides the gradient of each weight by its usual size, the root mean square over
     text that the model samples first. rms may gain more, and may diverge where the text is unlike those samples."""
@@ -149,8 +149,8 @@ class AdaptationConfig(Settings):
     dynamic_window: int = ranged(50, at_least=1)
     """Tokens of a window. Fewer adapt sooner and take longer."""
     cache: bool = False
-    """Neural cache (Grave et al. 2017): what followed lately, where the network's outputs were similar, becomes more
-    likely. textseq-sample has the prompt and its own text in the cache."""
+    """Neural cache (Grave et al. 2017): the tokens that came after similar outputs of the network, in the text just
+    read, become more likely. textseq-sample keeps the prompt and its own text in the cache."""
     cache_size: int = ranged(2000, at_least=1)
     """Tokens in the cache, the last ones that were read."""
     cache_theta: float = ranged(0.5, at_least=0)
