@@ -27,7 +27,7 @@ from textseq.data.token_files import token_file
 from textseq.errors import TextseqError
 from textseq.metrics.translation import bleu
 from textseq.tasks.language_model.evaluate import measure
-from textseq.tokenizers.source_style import codes
+from textseq.tokenizers.copied import amounts, codes, has_amount
 
 Command = Callable[..., tuple[int, str, str]]
 SEVERAL = {"english-authors": 13, "polish-authors": 2, "russian-authors": 3, "czech-authors": 2}
@@ -209,6 +209,66 @@ CODES = {
     "tatoeba-en-fr": ("Call me at 555-1234.", "WRITE TO JAN@EXAMPLE.ORG TODAY", "Look at https://example.org/a_b?c=1."),
     "tatoeba-fr-en": ("Appelle-moi au 555-1234.", "va voir jan@example.org", "Regarde https://example.org/a_b?c=1."),
 }
+
+
+AMOUNTS = {
+    "tatoeba-en-fr": (
+        "It costs $12.50.",
+        "It costs £20.",
+        "I have 1,250 books.",
+        "See you on 12/05/2023.",
+        "I have 500 pens.",
+    ),
+    "tatoeba-fr-en": (
+        "Ça coûte 12,50 €.",
+        "Ça coûte 20 £.",
+        "J'ai 1 250 livres.",
+        "À demain, 12/05/2023.",
+        "J'ai 500 stylos.",
+    ),
+}
+
+
+@EVERY_TRANSLATOR
+def test_amounts_are_copied(name: str) -> None:
+    translator = textseq.load_translator(name)
+    known = translator.vocabularies.source.vocabulary
+    for sentence, found in zip(AMOUNTS[name], translator.translate(AMOUNTS[name]), strict=True):
+        [(start, end)] = amounts(sentence)
+        assert has_amount(found.text, sentence[start:end], known)
+        assert found.attention is not None
+        assert found.attention.shape == (len(found.tokens), len(found.source_tokens))
+    plain = translator.translate(AMOUNTS[name], copy_codes=False)
+    lacking = [not has_amount(one.text, sentence, known) for sentence, one in zip(AMOUNTS[name], plain, strict=True)]
+    assert any(lacking), "they need the copying"
+
+
+FRAMES = ("- {}", "  \N{EN DASH} {}", "a) {}", "({})", "*{}* \N{GRINNING FACE}", "TOM: {}")
+
+
+@EVERY_TRANSLATOR
+def test_what_stands_around_a_sentence_stands_around_its_translation(name: str) -> None:
+    translator = textseq.load_translator(name)
+    for sentence in UNTIDY[name][1:2]:
+        plain = translator.translate(sentence)
+        framed = translator.translate([frame.format(sentence) for frame in FRAMES])
+        for frame, one in zip(FRAMES, framed, strict=True):
+            assert one.text == frame.strip().format(plain.text) and one.score == pytest.approx(plain.score, abs=1e-4)
+            assert "".join(one.source_surfaces).split() == frame.format(sentence).split()
+            assert "".join(one.tokens[:-1]).split() == one.text.split()
+            again = translator.align([frame.format(sentence)], [one.text])[0]
+            assert again.text == one.text and again.score == pytest.approx(one.score, abs=0.05)
+            begun = " ".join(one.text.split()[:3])
+            assert translator.translate_all([frame.format(sentence)], prefixes=[begun])[0][0].text.startswith(begun)
+
+
+@EVERY_TRANSLATOR
+def test_what_has_no_letter_or_digit_stays_as_it_is(name: str) -> None:
+    translator = textseq.load_translator(name)
+    texts = ["...", " * * * ", "\N{GRINNING FACE}", "\N{BLACK STAR}\N{WHITE STAR}", "-", "?!"]
+    assert [one.text for one in translator.translate(texts)] == [text.strip() for text in texts]
+    assert [len(several) for several in translator.translate_all(texts, num_return_sequences=3)] == [3] * len(texts)
+    assert translator.translate("...", tidy=False).text != "..."
 
 
 @EVERY_TRANSLATOR

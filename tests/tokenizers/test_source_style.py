@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textseq.config.tokenizer import TokenizerConfig
-from textseq.tokenizers.source_style import FAMILIAR, SourceStyle, codes, learn_names, learn_style, rare_names
+from textseq.tokenizers.copied import amounts, codes, has_amount, rare_names
+from textseq.tokenizers.source_style import FAMILIAR, FAMILIAR_NUMBER, SourceStyle, learn_copied, learn_style
 from textseq.tokenizers.words import WordTokenizer
 
 TIDY = [*["I know that Tom lives in Paris."] * 20, *["Where is Mary?"] * 9, *["She saw it, and I did too!"] * 5]
@@ -64,6 +65,7 @@ def test_a_word_alone_is_written_as_in_training() -> None:
     typed = (
         "hello",
         "HELLO",
+        "HELLO!",
         "Hello.",
         "Hello?",
         "yes",
@@ -76,6 +78,7 @@ def test_a_word_alone_is_written_as_in_training() -> None:
         "Milk",
     )
     read = [
+        "Hello!",
         "Hello!",
         "Hello!",
         "Hello!",
@@ -120,17 +123,17 @@ def test_addresses_and_numbers_are_codes_and_times_and_prices_are_not(sentence: 
 def test_names_that_targets_copy_stand_for_codes() -> None:
     pairs = [("Tom met Anna.", "Tom a vu Anna."), ("Mary met Anna.", "Marie a vu Anna.")] * FAMILIAR
     pairs += [("Rare met us.", "Rare nous a vus.")]
-    style = learn_names(replace(STYLE, proper=frozenset({"Tom", "Mary", "Anna", "Rare"})), pairs)
+    style = learn_copied(replace(STYLE, proper=frozenset({"Tom", "Mary", "Anna", "Rare"})), pairs)
     assert style.stand_ins == ("Anna", "Tom") and style.copied == {"Anna", "Tom", "Rare"} and style.names
     assert SourceStyle.from_dict(style.to_dict()) == style
     only_tom = replace(STYLE, proper=frozenset({"Tom"}))
-    assert learn_names(only_tom, pairs).stand_ins == ("Tom",) and learn_names(only_tom, []).stand_ins == ()
+    assert learn_copied(only_tom, pairs).stand_ins == ("Tom",) and learn_copied(only_tom, []).stand_ins == ()
 
 
 def test_where_all_nouns_have_capitals_a_capital_is_no_sign_of_a_name() -> None:
     nouns = ["Haus", "Zeit", "Jahr", "Hund", "Buch", "Wald", "Tisch", "Weg", "Kind", "Brot", "Stadt", "Berg"]
     pairs = [("Tom ist hier.", "Tom is here."), *((f"Das {noun} ist hier.", "It is here.") for noun in nouns)]
-    style = learn_names(replace(STYLE, proper=frozenset({"Tom", *nouns})), pairs * FAMILIAR)
+    style = learn_copied(replace(STYLE, proper=frozenset({"Tom", *nouns})), pairs * FAMILIAR)
     assert style.stand_ins == ("Tom",) and style.copied == {"Tom"} and not style.names
     assert SourceStyle.from_dict(style.to_dict()) == style
     older = {key: value for key, value in style.to_dict().items() if key != "names"}
@@ -170,3 +173,33 @@ def test_names_that_are_copied_count_wherever_they_stand_if_they_have_several_to
     assert [sentence[start:end] for start, end in rare_names(sentence, WORDS)] == ["Wil", "Wil"]
     found = rare_names(sentence, WORDS, known={"Bo", "Wil", "Anna"}, copied={"Bo", "Anna"})
     assert [sentence[start:end] for start, end in found] == ["Bo"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("It costs $5, £20 or 5 €.", ["$5", "£20", "5 €"]),
+        ("I have 1,250 books and 300 pens.", ["1,250", "300"]),
+        ("On 12/05/2023, 3.5% more; from 2023-05-12 on.", ["12/05/2023", "3.5", "2023-05-12"]),
+        ("Il a 10 000 livres.", ["10 000"]),
+        ("At 7:45 on May 3rd, 12 eggs, 2 bags, B12 and the 1990s.", []),
+    ],
+)
+def test_amounts_are_long_numbers_and_those_with_marks(sentence: str, found: list[str]) -> None:
+    assert [sentence[start:end] for start, end in amounts(sentence)] == found
+
+
+def test_a_text_has_an_amount_whose_digits_it_has() -> None:
+    for text, amount in (("1 250 livres", "1,250"), ("1.250", "1,250"), ("1250", "1,250"), ("5 dollars", "$5")):
+        assert has_amount(text, amount, known="$")
+    for text, amount in (("10 livres", "1,250"), ("250 à 1", "1,250"), ("12", "2"), ("20 h", "£20")):
+        assert not has_amount(text, amount, known="$")
+    assert has_amount("£20", "£20", known="$")
+
+
+def test_numbers_that_targets_copy_stand_for_others() -> None:
+    pairs = [("It is 22 or 23.", "C'est 22.")] * FAMILIAR_NUMBER + [("It is 24.", "C'est 24.")]
+    pairs += [("At 19:30, 22.5 or 99%.", "19:30, 22.5, 99%")] * FAMILIAR_NUMBER
+    style = learn_copied(STYLE, pairs)
+    assert style.numbers == ("22",)
+    assert SourceStyle.from_dict(style.to_dict()) == style

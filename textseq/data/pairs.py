@@ -27,7 +27,7 @@ from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
 from textseq.io.documents import matches_any
-from textseq.tokenizers.source_style import SOURCES, learn_names, learn_style
+from textseq.tokenizers.source_style import SOURCES, learn_copied, learn_style
 
 Side = Literal["source", "target", "both"]
 
@@ -84,7 +84,7 @@ class PairDataset(RowDataset[Pair]):
         """How the sources of training are written; see ``SourceStyle``. Reads them."""
         pairs = [*islice(self.pairs("train"), SOURCES)]
         style = learn_style(source for source, _ in pairs)
-        return learn_names(style, pairs).to_dict()
+        return learn_copied(style, pairs).to_dict()
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """The pairs (source, target) of a split in the order of the file, without white space around the sentences.

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-
-from textseq.tokenizers.base import Tokenizer
 
 SOURCES = 200_000
 """Sentences, or pairs, at most from which a style is learnt."""
@@ -35,7 +33,13 @@ NAMES = 0.1
 In Tatoeba: 0.31 of the English ones for German, 0.36 for French; 0.65 of the French, but 0.015 of the German."""
 
 STAND_INS = 8
-"""Names that may stand for codes, the most frequent."""
+"""Names that may stand for codes, and numbers that may stand for others, at most."""
+
+FAMILIAR_NUMBER = 25
+"""Pairs that a number needs to stand for others."""
+
+NUMBER_COPIED = 0.9
+"""Share of the pairs with a number whose targets must have it too for that: hours become others."""
 
 FREQUENT = 5
 """Sentences that must begin with a word, or words that must be in capitals, to be noted."""
@@ -50,29 +54,7 @@ WORD = re.compile(r"[^\W\d_]+")
 
 MARKS = re.compile(r"\s*[.!?…]+$")
 
-CODE = re.compile(
-    r"""(?<![\w@./-])(?:
-        https?://[^\s<>"]+ | www\.[^\s<>"]+ | [\w.+-]+@[\w-]+(?:\.[\w-]+)+  # addresses
-        | [A-Za-z]+\d\w*(?:-\w+)* | [A-Z][A-Za-z]*-\d+  # AF1234, B12, MP3; COVID-19
-        | \d{2,}(?:-\d{2,})+ | \d{7,}  # 555-1234, 4839201
-        | \+\d{1,3}(?:[ .-](?:\(0\)[ ]?)?\d{1,8}){1,5} | 0\d(?:[ .]\d\d){4} 
-        | (?<!\d[ ])0\d{2,4}(?:[ ]\d{3,8}){1,2}  # telephones
-    )(?![\w@])""",
-    re.VERBOSE,
-)
-
-PHONE_DIGITS = 8
-"""Digits of a number with + from which on it is that of a telephone."""
-
-NAME = re.compile(r"(?<![\w@-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@-])")
-
-BEGINNING = re.compile(r"(?:^|[.!?…:\"“”«])[\W\d]*$")
-
-RARE_TOKENS = 3
-"""Tokens from which on a word with a capital is a rare name."""
-
-RARE_FIRST_TOKENS = 4
-"""Tokens from which on the first word of a sentence is, which has a capital anyway."""
+NUMBER = re.compile(r"(?<![\w.,:/$£€%-])\d\d(?![\w:/%€-]|[.,]\d)")
 
 
 @dataclass(frozen=True)
@@ -98,6 +80,8 @@ class SourceStyle:
     """Names that the targets of nearly all sources with them have too."""
     names: bool = True
     """Whether many words with a capital are the same in the targets, as names are; not if all nouns have capitals."""
+    numbers: tuple[str, ...] = ()
+    """Numbers of two digits that are the same in the targets, the most faithful first: they stand for others."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for ``config.json``; empty without a style."""
@@ -113,6 +97,7 @@ class SourceStyle:
             "stand_ins": list(self.stand_ins),
             "copied": sorted(self.copied),
             "names": self.names,
+            "numbers": list(self.numbers),
         }
 
     @classmethod
@@ -123,7 +108,11 @@ class SourceStyle:
             value = table.get(key)
             return frozenset(map(str, value)) if isinstance(value, list | tuple) else frozenset()
 
-        alone, names = table.get("alone"), table.get("stand_ins")
+        def several(key: str) -> tuple[str, ...]:
+            value = table.get(key)
+            return tuple(map(str, value)) if isinstance(value, list) else ()
+
+        alone = table.get("alone")
         return cls(
             capital=table.get("capital") is True,
             statement=str(table.get("statement", "")),
@@ -131,9 +120,10 @@ class SourceStyle:
             question_words=words("question_words"),
             proper=words("proper"),
             alone={str(word): str(form) for word, form in alone.items()} if isinstance(alone, dict) else {},
-            stand_ins=tuple(map(str, names)) if isinstance(names, list) else (),
+            stand_ins=several("stand_ins"),
             copied=words("copied"),
             names=table.get("names") is not False,
+            numbers=several("numbers"),
         )
 
     def apply(self, sentence: str) -> str:
@@ -143,8 +133,9 @@ class SourceStyle:
         if not words:
             return text
         bare = MARKS.sub("", text)
-        if bare.lower() in self.alone and text[len(bare) :] in ("", "."):
-            return self.alone[bare.lower()]
+        form = self.alone.get(bare.lower(), "")
+        if form and (text[len(bare) :] in ("", ".") or text.lower() == form.lower()):
+            return form
         if words == [text] and any(form[-1].isalnum() for form in self.alone.values()):
             return text  # a word as in a dictionary
         if self.capital:
@@ -164,111 +155,36 @@ class SourceStyle:
         return capital if capital in self.proper else word
 
 
-def codes(sentence: str) -> list[tuple[int, int]]:
-    """Where a sentence has what a translation copies: addresses, telephone numbers, words with digits.
+def learn_copied(style: SourceStyle, pairs: Iterable[tuple[str, str]]) -> SourceStyle:
+    """A style with what pairs tell about its words with a capital and its numbers: what targets have as well.
 
-    Returns:
-        Their beginnings and ends, in the order of the sentence.
-
-    Example:
-        >>> sentence = "Write to jan@example.org about flight AF1234 at 7:45."
-        >>> [sentence[start:end] for start, end in codes(sentence)]
-        ['jan@example.org', 'AF1234']
-    """
-    return [
-        (match.start(), match.start() + len(match[0].rstrip(".,;:!?)'")))
-        for match in CODE.finditer(sentence)
-        if not match[0].startswith("+") or sum(map(str.isdigit, match[0])) >= PHONE_DIGITS
-    ]
-
-
-def rare_names(
-    sentence: str, tokenizer: Tokenizer, known: Collection[str] = (), copied: Collection[str] = ()
-) -> list[tuple[int, int]]:
-    """Where a sentence has what looks like a rare name: a word with a capital that the tokenizer breaks into pieces.
-
-    Names side by side are one. A word that is one token in small letters ("Captain") does not count, nor the first word
-    of a sentence if it takes fewer tokens in small letters, nor a word in capitals ("NATO"). Words that are known are
-    no rare names, and names that translations are known to copy are, if the tokenizer breaks them.
-
-    Returns:
-        Their beginnings and ends, in the order of the sentence.
-
-    Example:
-        >>> sentence = "On Monday Siobhan's train left from Galway."
-        >>> [sentence[start:end] for start, end in rare_names(sentence, translator.vocabularies.source)]
-        ['Siobhan', 'Galway']
-    """
-
-    def tokens(word: str) -> int:
-        return len(tokenizer.encode(f" {word}"))
-
-    found: list[tuple[int, int]] = []
-    for match in NAME.finditer(sentence):
-        word = match[0]
-        capitals = word[0].isupper() and word[word.rfind("-") + 1].isupper()  # not "Sit-in", "As-tu"
-        if not capitals or word.isupper() or (word in known and word not in copied):
-            continue
-        count = tokens(word)
-        if word not in copied:
-            if count < RARE_TOKENS or tokens(word.lower()) == 1:
-                continue
-            begins = BEGINNING.search(sentence[: match.start()]) is not None
-            if begins and (count < RARE_FIRST_TOKENS or tokens(word.lower()) < count):
-                continue
-        elif count == 1:
-            continue
-        if found and sentence[found[-1][1] : match.start()] == " ":
-            found[-1] = found[-1][0], match.end()
-        else:
-            found.append(match.span())
-    return found
-
-
-def unused_names(stand_ins: Sequence[str], *texts: str) -> list[str]:
-    """The stand-ins that none of the texts has."""
-    return [name for name in stand_ins if not any(name in text for text in texts)]
-
-
-def with_stand_ins(
-    given: str, read: str, places: Sequence[tuple[int, int]], names: Sequence[str]
-) -> tuple[str, str, dict[str, str]]:
-    """A sentence as given and as read, each with names at some places of the former, and what each name stands for.
-
-    What is the same at several places gets one name.
-    """
-    ahead = len(given) - len(given.lstrip())
-    if read != given and not read.lower().startswith(given.strip().lower()):  # characters have moved
-        return given, read, {}
-    shift = 0 if read == given else ahead
-    stand_in: dict[str, str] = {}
-    for start, end in reversed(places):
-        word = given[start:end]
-        if word not in stand_in and len(stand_in) == len(names):
-            continue
-        name = stand_in.setdefault(word, names[len(stand_in) - (word in stand_in)])
-        given = given[:start] + name + given[end:]
-        read = read[: start - shift] + name + read[end - shift :]
-    return given, read, {name: word for word, name in stand_in.items()}
-
-
-def learn_names(style: SourceStyle, pairs: Iterable[tuple[str, str]]) -> SourceStyle:
-    """A style with what pairs tell about its words with a capital: ``stand_ins``, ``copied`` and ``names``.
-
-    Stand-ins are those that the targets of nearly all pairs have as often as the sources, most frequent first.
+    Stand-ins are names that the targets of nearly all pairs have as often as the sources, most frequent first, and
+    numbers, the most faithful first.
     """
     given, same = Counter[str](), Counter[str]()
     for source, target in pairs:
-        if found := [word for word in set(WORD.findall(source)) if word in style.proper]:
-            words = WORD.findall(target)
-            given.update(found)
-            same.update(name for name in found if name in words)
-    sure = (name for name, times in given.most_common() if times >= FAMILIAR and same[name] >= SURELY * times)
+        for kind, found in (
+            (WORD, [word for word in set(WORD.findall(source)) if word in style.proper]),
+            (NUMBER, [*set(NUMBER.findall(source))]),
+        ):
+            if found:
+                there = kind.findall(target)
+                given.update(found)
+                same.update(part for part in found if part in there)
+
+    names = {name: times for name, times in given.most_common() if not name.isdecimal()}
+    sure = [name for name, times in names.items() if times >= FAMILIAR and same[name] >= SURELY * times]
+    share = {
+        number: same[number] / times
+        for number, times in given.most_common()
+        if number.isdecimal() and times >= FAMILIAR_NUMBER and same[number] >= NUMBER_COPIED * times
+    }
     return replace(
         style,
-        stand_ins=tuple(islice(sure, STAND_INS)),
-        copied=frozenset(name for name, times in given.items() if same[name] >= COPIED * times),
-        names=sum(2 * same[name] > times for name, times in given.items()) >= NAMES * len(given),
+        stand_ins=tuple(sure[:STAND_INS]),
+        copied=frozenset(name for name, times in names.items() if same[name] >= COPIED * times),
+        names=sum(2 * same[name] > times for name, times in names.items()) >= NAMES * len(names),
+        numbers=tuple(sorted(share, key=share.__getitem__, reverse=True)[:STAND_INS]),
     )
 
 

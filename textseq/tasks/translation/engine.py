@@ -35,11 +35,13 @@ from textseq.tasks.translation.processing import (
     tokenize_sentence,
     unique_texts,
     with_alternatives,
+    with_other_amounts,
 )
 from textseq.tasks.translation.search import SourceBatch, has_attention
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import BYTES
-from textseq.tokenizers.source_style import WORD, SourceStyle, unused_names
+from textseq.tokenizers.copied import unused_names
+from textseq.tokenizers.source_style import WORD, SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 
 BUFFER = 512
@@ -180,8 +182,10 @@ class TranslationEngine:
             self._sentence(number, pair, request) for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
             lengths = [len(sentence.ids) for sentence in sentences]
-            empty = [Translation("", 0.0)] * request.config.num_return_sequences
-            results = [None if length else empty for length in lengths]
+            results = [
+                None if length else [Translation(sentence.before.rstrip(), 0.0)] * request.config.num_return_sequences
+                for length, sentence in zip(lengths, sentences, strict=True)
+            ]
             interruption: BaseException | None = None
             try:
                 for batch in decoding_batches(
@@ -216,7 +220,7 @@ class TranslationEngine:
 
     def _batch(self, batch: Sequence[Sentence], request: Request) -> list[list[Translation]]:
         """The translations of sentences, none of them empty."""
-        results = self._decoded(batch, request)
+        results, read = self._decoded(batch, request), [*batch]
         if request.samples:
             return [translations for _, translations in results]
         lacking = [n for n, (_, (best, *_)) in enumerate(results) if not batch[n].copied(best.text)]
@@ -230,8 +234,25 @@ class TranslationEngine:
                 before, after = (best.log_p(request.config.length_penalty) for best, _ in (results[n], result))
                 needed = before if self._surely(sentence) else max(before + FAR_MORE_LIKELY, REMAINS * before)
                 if after > needed and sentence.copied_once(result[1][0].text):
-                    results[n] = result
+                    results[n], read[n] = result, sentence
+        if request.config.copy_codes and self._numbers:
+            self._copy_amounts(read, results, request)
         return [translations for _, translations in results]
+
+    def _copy_amounts(
+        self, read: Sequence[Sentence], results: list[tuple[Hypothesis, list[Translation]]], request: Request
+    ) -> None:
+        """Translate again, with numbers that training always copies, what lacks an amount."""
+        lacking = {
+            n: other
+            for n, (sentence, (_, (best, *_))) in enumerate(zip(read, results, strict=True))
+            if sentence.lacks_amounts(best.text, self.vocabularies.source.vocabulary)
+            if (other := with_other_amounts(sentence, self.vocabularies.source, self._numbers, request.glossary))
+        }
+        again = self._decoded([*lacking.values()], request, insist=True) if lacking else []
+        for (n, other), result in zip(lacking.items(), again, strict=True):
+            if other.copied_once(result[1][0].text):
+                results[n] = result
 
     def _surely(self, sentence: Sentence) -> bool:
         """Whether training always copies the names that others stand for in a sentence."""
@@ -331,9 +352,18 @@ class TranslationEngine:
 
     @cached_property
     def _stand_ins(self) -> tuple[str, ...]:
-        """The names that stand for codes: each one token of both vocabularies, so that tokens keep their meaning."""
+        """The names that stand for codes."""
+        return self._single_tokens(self._style.stand_ins)
+
+    @cached_property
+    def _numbers(self) -> tuple[str, ...]:
+        """The numbers that stand for others."""
+        return self._single_tokens(self._style.numbers)
+
+    def _single_tokens(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those that are one token of both vocabularies, so that tokens keep their meaning."""
         sides = (self.vocabularies.source.vocabulary, self.vocabularies.target.vocabulary)
-        return tuple(name for name in self._style.stand_ins if all(f" {name}" in side for side in sides))
+        return tuple(name for name in names if all(f" {name}" in side for side in sides))
 
     @cached_property
     def _steppers(self) -> list[Stepper]:

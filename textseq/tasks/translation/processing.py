@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -21,8 +21,10 @@ from textseq.io.lines import LONGEST as LONGEST_LINE
 from textseq.tasks.translation.plots import attention_figure, attention_table
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import END, Ids, Tokenizer
+from textseq.tokenizers.copied import amounts, codes, has_amount, rare_names, unused_names, with_stand_ins
+from textseq.tokenizers.frame import frame
 from textseq.tokenizers.normalization import normalize
-from textseq.tokenizers.source_style import SourceStyle, codes, rare_names, unused_names, with_stand_ins
+from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ class Sentence:
     """Without the end-of-sentence token; empty for white space."""
     read: str = ""
     """The text that the ids stand for: as given, or put into the style of the training."""
+    before: str = ""
+    """What stands before it and before its translation alike, such as the dash of a list; no part of ``text``."""
+    after: str = ""
+    """The same for what stands after it."""
     prefix: str = ""
     """The text that the translation must begin with."""
     forced_prefix: tuple[int, ...] = ()
@@ -83,6 +89,10 @@ class Sentence:
         """Whether a translation lacks one of the rare names."""
         return any(not sentence.copied(translation) for sentence in self.alternatives[:1])
 
+    def lacks_amounts(self, translation: str, known: Container[str]) -> bool:
+        """Whether a translation lacks an amount; a known sign of money in it may have become a word."""
+        return not all(has_amount(translation, self.text[start:end], known) for start, end in amounts(self.text))
+
     def all_phrases(self, target: Tokenizer) -> tuple[tuple[int, ...], ...]:
         """The phrases, and the names that stand for codes."""
         return *self.phrases, *(_phrase(target, name) for name in self.codes)
@@ -99,6 +109,14 @@ class Sentence:
         return tuple(
             token if then[:1].isalnum() else self.restored(token) for token, then in zip(tokens, following, strict=True)
         )
+
+    def framed(self, parts: Sequence[str]) -> tuple[str, ...]:
+        """The parts of the sentence or its translation, such as tokens, with what stands before and after it."""
+        if not parts or not (self.before or self.after):
+            return (*parts,)
+        first, *others = parts
+        *parts, last = [" " * first.startswith(" ") + self.before + first.lstrip(" "), *others]
+        return *parts, last + self.after
 
     def with_translation(self, text: str, target: Tokenizer) -> Sentence | None:
         """The sentence with a known translation as its prefix, in which names stand for the codes, too.
@@ -214,8 +232,9 @@ def tokenize_sentence(
 ) -> Sentence:
     """Tokenize a sentence, put into a style, its prefix and the translations of its terms.
 
-    More than ``LONGEST`` tokens are truncated, which is logged. Codes give way to the ``stand_ins``, as far as these
-    suffice, unless the prefix or the glossary has them.
+    With a style, what stands around the sentence (see ``frame``) is put aside, unless its prefix lacks it. More than
+    ``LONGEST`` tokens are truncated, which is logged. Codes give way to the ``stand_ins``, as far as these suffice,
+    unless the prefix or the glossary has them.
 
     Raises:
         TextseqError: not a string, or one that cannot be encoded.
@@ -225,6 +244,13 @@ def tokenize_sentence(
             raise TextseqError(
                 f"sentences: expected strings, got {type(part).__name__} with sentence {number}; an empty one is ''"
             )
+    before, after = "", ""
+    if style is not None and style != SourceStyle():
+        begin, sentence, end = frame(text)
+        begin, end = begin.lstrip(), end.rstrip()
+        if not prefix or (prefix.startswith(begin) and prefix.endswith(end)):
+            before, text, after = begin, sentence, end
+            prefix = prefix.removeprefix(before).removesuffix(after)
     read = text if style is None else style.apply(text)
     names = unused_names(stand_ins, text, prefix)
     places = _not_required(text, codes(text), prefix, glossary) if names else ()
@@ -237,7 +263,7 @@ def tokenize_sentence(
         )
     phrases = [_phrase(vocabularies.target, term) for term in glossary.targets(text)] if glossary else []
     forced = tuple(_encode(vocabularies.target, prefix).tolist())
-    return Sentence(number, given, ids[:LONGEST], read, prefix, forced, tuple(phrases), copied)
+    return Sentence(number, given, ids[:LONGEST], read, before, after, prefix, forced, tuple(phrases), copied)
 
 
 def with_alternatives(
@@ -262,6 +288,20 @@ def with_alternatives(
             ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
             alternatives.append(replace(sentence, text=given, ids=ids, read=read, codes=copies))
     return replace(sentence, alternatives=tuple(alternatives)) if alternatives else sentence
+
+
+def with_other_amounts(
+    sentence: Sentence, source: Tokenizer, stand_ins: Sequence[str], glossary: Glossary | None = None
+) -> Sentence | None:
+    """A sentence with well-known numbers in the place of its amounts; None if it has none, or no number is left."""
+    text = sentence.text
+    names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix)
+    places = _not_required(text, amounts(text), sentence.prefix, glossary) if names else ()
+    given, read, copied = with_stand_ins(text, sentence.read, places, names)
+    if not copied:
+        return None
+    ids = _encode(source, read)[:LONGEST]
+    return replace(sentence, text=given, ids=ids, read=read, codes={**sentence.codes, **copied}, alternatives=())
 
 
 def _not_required(
@@ -306,7 +346,7 @@ def detokenize(
     if attention is not None:
         given = read_sentence(sentence.text)
         spans = source.spans(read_sentence(sentence.read))[: len(sentence.ids)]
-        surfaces = [restored(given[start:end]) for start, end in spans]
+        surfaces = [*sentence.framed([restored(given[start:end]) for start, end in spans])]
     if replace_unknown and attention is not None:
         best = (surfaces[place].strip(" ") for place in attention[: len(ids), : len(surfaces)].argmax(axis=1))
         words = [
@@ -315,12 +355,14 @@ def detokenize(
         text = "".join(words[generated])
     else:
         text = target.decode(ids[generated])
+    source_tokens = sentence.restored_tokens([source.vocabulary[token] for token in sentence.ids.tolist()])
+    written = restored(written_sentence(read_sentence(sentence.prefix) + text))
     return Translation(
-        text=restored(written_sentence(read_sentence(sentence.prefix) + text)),
+        text=sentence.before + written + sentence.after,
         score=hypothesis.score,
-        source_tokens=(*sentence.restored_tokens([source.vocabulary[token] for token in sentence.ids.tolist()]), END),
+        source_tokens=(*sentence.framed(source_tokens), END),
         source_surfaces=(*surfaces, "") if surfaces else (),
-        tokens=(*sentence.restored_tokens(names), *[END] * (len(ids) < len(hypothesis.tokens))),
+        tokens=(*sentence.framed(sentence.restored_tokens(names)), *[END] * (len(ids) < len(hypothesis.tokens))),
         attention=attention,
     )
 
