@@ -21,6 +21,7 @@ from textseq.data import pairs as pairs_module
 from textseq.data.corpora import catalog as corpus_recipes
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.pairs import PairDataset, load_pairs, own_pairs, read_sentence, written_sentence
+from textseq.data.readers.pairs import UNKNOWN
 from textseq.data.rows import Pair
 from textseq.data.splits import normalized, shared
 from textseq.data.text import load_corpus
@@ -360,6 +361,10 @@ def test_languages_are_read_from_the_files(tmp_path: Path) -> None:
     assert languages(own_pairs(aligned, source_language="de")) == ("de", "fr")
     assert languages(own_pairs([table], validation=0)) == ("source", "target")
     assert languages(own_pairs([table], target_language="en", validation=0)) == ("source", "en")
+    for header, found in (("French\tenglish", ("fr", "en")), ("id\tDeutsch\tPolski", ("de", "pl")), ("Fr\tx", UNKNOWN)):
+        named = own(tmp_path, [header, *("7\t" * header.count("id") + f"a {n}\tb {n}" for n in range(9))], "n.tsv")
+        assert languages(own_pairs([named], validation=0)) == found
+        assert languages(own_pairs([named], target_language="it", validation=0))[1] == "it"
     for path in (table, lines):
         corpus = own_pairs(aligned, validation_paths=[path])
         assert list(corpus.pairs("validation")) == [("Go.", "Va.")]

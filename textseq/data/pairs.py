@@ -275,8 +275,8 @@ def own_pairs(
             the default see ``readers.pairs.read_own_file``. For JSON the key; without both names "source" and "target"
             or, if these are missing, the languages; objects under the key "translation" are searched too.
         target_column: the same for the target.
-        source_language: its code, such as "en"; None means what the endings of two aligned files say (a.en, a.fr), or
-            else "source".
+        source_language: its code, such as "en"; None means what the endings of two aligned files (a.en, a.fr) or the
+            names of the columns ("English", "French") say, or else "source".
         target_language: the same for the target.
         empty: "drop" drops pairs with an empty sentence instead of refusing the file.
         options: see ``ReadOptions``. Validation, by default a share of ``VALIDATION``, has no sentence of training (see
@@ -301,6 +301,8 @@ def own_pairs(
         for some in (paths, survey.validation_paths)
         if some
     )
+    if source_language is None and target_language is None:
+        languages = training.languages or languages
     rows, split_of = survey.rows([training], "train"), b""
     if held_out:
         if leaked := shared(rows, survey.rows(held_out, "validation")):

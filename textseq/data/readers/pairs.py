@@ -107,6 +107,12 @@ class PairFile(RowFile[Pair]):
         """What the numbers of rows count, in errors."""
         return self.documents[0].line_unit
 
+    @property
+    def languages(self) -> tuple[str, str] | None:
+        """The languages that the header names, as codes; None without two."""
+        named = [LANGUAGE_NAMES.get(self.header[int(place)].casefold()) for place in self.columns if self.header]
+        return (named[0], named[1]) if len(named) == 2 and named[0] and named[1] else None
+
     def rows(self) -> Iterator[tuple[int, Pair | RowError]]:
         """The number of each line that should hold a pair, from 1, and the pair or its error."""
         for number, row in self._cells():

@@ -22,10 +22,10 @@ class PairData(DataSource):
 
     source: str | None = None
     """Language to translate from: a code such as en. Default: the first language of the corpus that is not the
-    target; of two aligned files what their endings say (a.en, a.fr)."""
+    target; of your own files what the endings of two aligned ones (a.en, a.fr) or a header (English, French) say."""
     target: str | None = None
-    """Language to translate into. Default: the first language of the corpus that is not the source, or the second
-    file's ending."""
+    """Language to translate into. Default: the first language of the corpus that is not the source, or what the second
+    file's ending or a header says."""
     pairs: tuple[str, ...] = ()
     """Your own pairs: two aligned text files (sources and targets, one sentence per line), or one file of tab-separated
     columns (.tsv) or of JSON objects (.jsonl, .json), a .parquet file, or hf://NAME, a dataset of the Hugging Face Hub.
