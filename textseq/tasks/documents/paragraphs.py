@@ -18,6 +18,9 @@ Translate = Callable[[Iterator[str]], Iterator[list[Translation]]]
 
 WORD = re.compile(r"[^ ]+")
 
+ADDED_MARK = re.compile(r"(?<![.!?])\s*[.!]$")
+"""What translators write at the end of a heading or label, which has no final mark."""
+
 Word = tuple[int, int]
 """First character, and the one after the last."""
 
@@ -84,6 +87,8 @@ def translated(paragraphs: Iterable[Paragraph], translate: Translate) -> Iterato
 def _joined(paragraph: Paragraph, sentences: Sequence[Translation]) -> Paragraph:
     """A translated paragraph from its sentences."""
     text = " ".join(sentence.text for sentence in sentences)
+    if paragraph.text.rstrip()[-1:].isalnum():
+        text = ADDED_MARK.sub("", text)
     if not paragraph.marks:
         return Paragraph(text)
     sources = [(found.start(), found.end()) for found in WORD.finditer(paragraph.text)]
@@ -93,6 +98,7 @@ def _joined(paragraph: Paragraph, sentences: Sequence[Translation]) -> Paragraph
         first = sum(word[1] <= start for word in sources)
         count = len(WORD.findall(paragraph.text[start:end]))
         owners += [first + owner for owner in _owners(sentence, count)]
+    del owners[len(targets) :]  # of an added mark
     moved = [_moved(mark, sources, targets, owners, text) for mark in paragraph.marks]
     return Paragraph(text, _nested(paragraph.marks, moved, len(text)))
 
