@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +45,7 @@ class Classify(LineOptions):
       textseq-classify "a masterpiece" --model mine             label, a tab, its probability
       echo "a masterpiece" | textseq-classify --model mine
       textseq-classify --model mine --input reviews.txt.gz --output labels.tsv
-      textseq-classify --model mine --input reviews.csv --text-column body
+      textseq-classify --model mine --input reviews.csv --text-column body --output labels.csv
       textseq-classify --model mine --json < reviews.txt        the probabilities of all labels
       textseq-classify --model mine --unsure-below 0.8          label only what is clear
       textseq-classify --model mine --explain                   what each word contributed, in colors
@@ -55,6 +57,9 @@ class Classify(LineOptions):
     with --multi-label gives all labels above its threshold, each with its probability, all separated by tabs; an empty
     line if there are none. A text is a line, or a row of a table if --input ends in .csv, .tsv, .jsonl, .json (perhaps
     followed by .gz or another compression) or .parquet. Lines are cut after a million characters, with a warning.
+
+    If --output ends in .csv it is a table for spreadsheets, with a header: each text, its label (several with ";"
+    between them) and probability, and the probability of every label.
     """
 
     task: ClassVar[str] = "classification"
@@ -83,6 +88,11 @@ class Classify(LineOptions):
     explain_by: ExplanationMethod = option("integrated", rare=True)
     """Integrated gradients, or the gradient times the word vectors, which is fast but does not add up."""
 
+    @property
+    def spreadsheet(self) -> bool:
+        """Whether the output is a table with a header."""
+        return self.output is not None and self.output.suffix.lower() == ".csv" and not self.json
+
 
 def classify(arguments: Sequence[str]) -> None:
     """Parse, load, and classify line by line."""
@@ -98,6 +108,10 @@ def classify(arguments: Sequence[str]) -> None:
     explains = options.explain or options.explain_html is not None
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
+    if options.explain and options.spreadsheet:
+        raise TextseqError(
+            f"--explain does not fit into a table, got {options.output}; use --explain-html FILE or --json"
+        )
     if options.unsure_below is not None and not 0 <= options.unsure_below <= 1:
         raise TextseqError(f"--unsure-below: expected a probability from 0 to 1, got {options.unsure_below}")
     if options.input is not None and (file := row_file(str(options.input), options.encoding)) != options.input:
@@ -124,7 +138,7 @@ def classify(arguments: Sequence[str]) -> None:
             known = remembered_column(options.input, classifier.info.source.get("text_column"), options.encoding)
             rows = Texts(options.input, options.text_column or known, options.encoding)
         several = classifier.threshold is not None
-        pending: list[str] = []  # texts to explain that were read and not answered yet, in order
+        pending: list[str] = []  # texts to explain or show that were read and not answered yet, in order
 
         def noted(texts: Iterable[str]) -> Iterator[str]:
             for text in texts:
@@ -132,17 +146,19 @@ def classify(arguments: Sequence[str]) -> None:
                 yield text
 
         def answers(texts: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
-            texts = noted(texts) if explains else texts
+            texts = noted(texts) if explains or options.spreadsheet else texts
             ahead = options.ahead(BUFFER)
             results = classifier.stream(texts, unsure_below=unsure_below, buffer=ahead, progress=progress)
             for number, result in enumerate(results, start=first):
+                text = pending.pop(0) if pending else ""
                 explanation = None
                 if explains:
-                    explanation = classifier.explain(
-                        pending.pop(0), label=options.explain_label, method=options.explain_by
-                    )
+                    explanation = classifier.explain(text, label=options.explain_label, method=options.explain_by)
                     if page is not None:
                         page(explanation.to_html())
+                if options.spreadsheet:
+                    yield _rows(number, text, result, several)
+                    continue
                 yield _line(number, result, explanation if options.explain else None, options, several)
 
         with _page(options) as page:
@@ -182,6 +198,18 @@ def _line(
         colored = options.output is None and wants_color(sys.stdout)
         line = "\n" * (number > 0) + f"{line}\n{explanation.in_color() if colored else explanation.in_figures()}"
     return line
+
+
+def _rows(number: int, text: str, result: Classification, several: bool) -> str:
+    """The row of a table for a text, after the header if it is the first; ``several``: all its labels."""
+    label = ";".join(result.labels) if several else result.label
+    row = [text, label, f"{result.probability:.4f}"]
+    rows = [[*row, *(f"{p:.4f}" for p in result.probabilities.values())]]
+    if number == 0:
+        rows.insert(0, ["text", "label", "probability", *result.probabilities])
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue().removesuffix("\n")
 
 
 @contextmanager

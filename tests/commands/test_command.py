@@ -5,6 +5,7 @@ Each mistake gives one line on stderr and exit code 2, and leaves nothing half-w
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ import pytest
 from children import Child
 from configs import edit_config
 
+import textseq
 from textseq.commands.command import run
 from textseq.data.corpora.catalog import list_corpora
 from textseq.errors import TextseqError
@@ -452,6 +454,23 @@ def test_a_full_disk_while_saving(
     monkeypatch.setattr(os, "fsync", full)
     refused(command("train", "--text", text, "--name", "full", *TINY), "disk is full")
     assert not [path for path in (tmp_path / "home" / "runs").rglob("*") if path.name != "full"]
+
+
+def test_labels_for_a_spreadsheet_have_a_header_and_the_texts(command: Command, tmp_path: Path) -> None:
+    texts = ['good, "very" good', "bad", "two\nlines", "dull\ttext"]
+    with (tmp_path / "texts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *enumerate(texts)])
+    table = tmp_path / "labels.csv"
+    assert command("classify", "--input", tmp_path / "texts.csv", "--output", table)[0] == 0
+    found = textseq.load_classifier("sentiment").classify(texts)
+    with table.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["text", "label", "probability", *found[0].probabilities]
+    for text, one, row in zip(texts, found, rows, strict=True):
+        assert row[0] == text and float(row[2]) == pytest.approx(one.probability, abs=1e-4)
+        assert row[1] == ("unsure" if one.probability < 0.65 else one.label)
+        assert [float(cell) for cell in row[3:]] == pytest.approx([*one.probabilities.values()], abs=1e-4)
+    refused(command("classify", "bad", "--output", table, "--explain"), "use --explain-html FILE or --json")
 
 
 def test_a_classifier_is_unsure_of_what_is_near_chance_unless_records_are_asked_for(command: Command) -> None:
