@@ -380,6 +380,19 @@ def test_rare_names_that_a_glossary_keeps_are_copied_once_and_sampling_copies_no
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.parametrize("beams", [5, 10])
+def test_a_term_comes_where_the_attention_is_on_its_source_and_not_beside_the_usual_word(beams: int) -> None:
+    translator = textseq.load_translator("tatoeba-en-fr")
+    for sentence, term, translation, usual in (
+        ("The school is closed.", "school", "établissement", "école"),
+        ("The meeting starts at ten o'clock.", "meeting", "séance", "réunion"),
+        ("We need a new printer.", "printer", "copieur", "imprimante"),
+        ("The train leaves in five minutes.", "train", "TGV", "train"),
+    ):
+        text = translator.translate(sentence, glossary={term: translation}, num_beams=beams).text
+        assert translation in text and usual not in text and text.index(".") == len(text) - 1
+
+
 @EVERY_TRANSLATOR
 def test_shouted_whispered_and_unmarked_sentences_are_read_as_tidy_ones(name: str) -> None:
     translator = textseq.load_translator(name)

@@ -521,7 +521,7 @@ def test_a_glossary_is_met_and_words_are_kept(command: Command) -> None:
     assert lines[3] + "\n" == plain, "a sentence without terms is translated as ever"
     greedy = written_lines(command("how are you\n", *ask, "--num-beams", "1", "--num-return-sequences", "1"))
     assert "sont ils" in greedy[0]
-    several = written_lines(command("how are you\n", *ask, "--num-beams", "12", "--num-return-sequences", "3"))
+    several = written_lines(command("how are you\n", *ask, "--num-beams", "48", "--num-return-sequences", "3"))
     assert len(several) > 1 and all("sont ils" in line and "you" in line for line in several)
     refused(command("a", "--glossary", "no.tsv"), r"cannot read no\.tsv")
     Path("latin.tsv").write_bytes("hôw\tcommént\n".encode("latin-1"))

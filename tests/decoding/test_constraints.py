@@ -123,6 +123,29 @@ def test_a_text_that_has_its_phrases_may_not_end_too_early(beams: int) -> None:
             assert best and min(len(hypothesis.tokens) - (hypothesis.tokens[-1] == END) for hypothesis in best) >= 4
 
 
+@pytest.mark.parametrize("beams", [6, 12])
+@pytest.mark.parametrize("place", range(4))
+def test_a_phrase_begins_where_it_fits(beams: int, place: int) -> None:
+    for seed in range(10):
+        logits = table(seed)
+
+        def fit(state: State, texts: Tensor) -> Tensor:
+            (length,) = state
+            fits = torch.where(length == place, 0.0, -1000.0).view(len(texts), -1, 1)
+            return torch.cat([fits, torch.zeros_like(fits)], dim=2)
+
+        def step(tokens: Tensor, state: State, logits: Tensor = logits) -> tuple[Tensor, State]:
+            return logits[tokens], (state[0] + 1,)
+
+        config, prompt = DecodingConfig(num_beams=beams, max_new_tokens=9), torch.full((2, 1), END)
+        phrases: list[list[Phrase]] = [[(1, 2)], [(1, 2), (3,)]]
+        start = (torch.full((1, 2), -1),)
+        for own, (best, *_) in zip(
+            phrases, beam_search(step, prompt, start, config, end=END, constraints=phrases, fit=fit), strict=True
+        ):
+            assert best.tokens[place : place + 2] == (1, 2) and met(best.tokens, own)
+
+
 def test_progress_falls_back_as_a_reader_would() -> None:
     phrases = Phrases([(0, 0, 1), (2,), (2,)])
     progress = phrases.start

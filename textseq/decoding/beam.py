@@ -79,6 +79,7 @@ def beam_search(
     wanted: int | None = None,
     constraints: Sequence[Sequence[Phrase]] | None = None,
     inner: Container[int] = (),
+    fit: Callable[[State, Tensor], Tensor] | None = None,
     narrow: Callable[[Tensor], Step] | None = None,
 ) -> list[list[Hypothesis]]:
     """Find the likeliest texts with K beams; with one beam, the greedy text.
@@ -110,6 +111,8 @@ def beam_search(
         constraints: phrases, as tokens, that each text must contain (one given twice, twice), despite processors and
             bias; see ``constraints``. Where they and the forced tokens need more than the limit, it is raised.
         inner: tokens that continue a word: a phrase that one of them follows does not count.
+        fit: the state after a step, and the indices of the texts in the batch (M,) -> how well each phrase of a text
+            begins with the next token, (M, rows of a text, phrases): at most 0, added to the log-probability.
         narrow: removes finished texts from the batch: called with the indices of the others, (M,) ascending, it returns
             the step for these. Without it they stay as unused rows.
 
@@ -155,7 +158,16 @@ def beam_search(
             unmet = beam.unmet(gains.device).flatten().nonzero().flatten()
             gains = gains.index_put((unmet, torch.full_like(unmet, end)), gains.new_tensor(-torch.inf))
         totals, rows, tokens, beam = _extend(
-            logits, gains, totals, required, beams, beam, most[texts].tolist() if beam else (), t, t > min_new_tokens
+            logits,
+            gains,
+            totals,
+            required,
+            beams,
+            beam,
+            fit(state, texts) if fit is not None and beam is not None else None,
+            most[texts].tolist() if beam else (),
+            t,
+            t > min_new_tokens,
         )  # (M, K) each
         history = torch.cat([history.index_select(0, rows.flatten()), tokens.view(-1, 1)], dim=1)
         written = history[:, length:].view(*rows.shape, t)
@@ -207,6 +219,7 @@ def _extend(
     required: Tensor | None,
     beams: int,
     constrained: ConstrainedBeams | None = None,
+    fit: Tensor | None = None,
     limits: Sequence[int] = (),
     length: int = 0,
     may_end: bool = True,
@@ -215,8 +228,8 @@ def _extend(
 
     ``logits`` and ``gains`` (rows, V) are those before and after bias and processors, ``totals`` (M, rows of each text)
     the log-probabilities of the rows, and ``required`` (M,) the forced tokens or -1. With ``constrained`` hypotheses
-    the beam is shared as they say, and the chosen ones are returned; ``limits`` (M,) are the most tokens of the texts,
-    ``length`` those of the continuations, which ``may_end`` or not.
+    the beam is shared as they say, and the chosen ones are returned; ``fit`` is that of their phrases, ``limits`` (M,)
+    are the most tokens of the texts, ``length`` those of the continuations, which ``may_end`` or not.
     """
     texts, width = totals.shape
     # max() takes the first of equals, as greedy sampling does; topk() takes any.
@@ -237,7 +250,7 @@ def _extend(
     if constrained is None:
         totals, places = totals.topk(min(beams, width * each), dim=1)
     else:
-        totals, places, constrained = constrained.choose(totals, tokens, beams, limits, length)
+        totals, places, constrained = constrained.choose(totals, tokens, beams, limits, length, fit)
     starts = torch.arange(0, texts * width, width, device=totals.device).unsqueeze(1)
     return totals, starts + places // each, tokens.gather(1, places), constrained
 

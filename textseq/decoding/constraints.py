@@ -4,6 +4,9 @@ Post and Vilar (2018), https://aclanthology.org/N18-1119: each hypothesis carrie
 beam is shared between hypotheses that have the same number of constraint tokens to go, so that those that met theirs,
 which are less likely, are not crowded out. An unmet phrase in progress is begun again if another token follows.
 
+Not in the paper: a place may fit a phrase badly (``fit``), as where the attention is not on its source. To a model, a
+phrase that it would not write is about as unlikely everywhere, and fits best where it disturbs least: after the end.
+
 Shapes as in ``beam``: M texts, K beams; a row is a hypothesis before its next token.
 """
 
@@ -30,6 +33,10 @@ class Progress:
     """Times that the phrase must still occur."""
     ended: tuple[int, ...] = ()
     """Numbers of the phrases that a needed occurrence of has just ended."""
+    fits: tuple[float, ...] = ()
+    """How well the places fit where the phrases in progress begin; at most 0."""
+    ended_fit: float = 0.0
+    """The sum for the occurrences that have just ended."""
 
 
 class Phrases:
@@ -53,12 +60,16 @@ class Phrases:
         self.phrases = [*counts]
         self.inner = inner
         self.borders = [_borders(phrase) for phrase in self.phrases]
-        self.start = Progress((0,) * len(counts), tuple(counts.values()))
+        self.start = Progress((0,) * len(counts), tuple(counts.values()), fits=(0.0,) * len(counts))
         """Before the first token."""
 
-    def advance(self, progress: Progress, token: int) -> Progress:
-        """The progress after one more token (Knuth, Morris and Pratt's matching of each phrase)."""
+    def advance(self, progress: Progress, token: int, fit: Sequence[float] | None = None) -> Progress:
+        """The progress after one more token (Knuth, Morris and Pratt's matching of each phrase).
+
+        ``fit`` says how well each phrase begins with the token; 0 by default.
+        """
         matched, needed, ended = [*progress.matched], [*progress.needed], []
+        fits, ended_fit = [*progress.fits], 0.0
         if progress.ended and token in self.inner and token not in self.next_tokens(progress):
             for n in progress.ended:
                 needed[n] += 1
@@ -67,19 +78,27 @@ class Phrases:
             while place and phrase[place] != token:
                 place = borders[place]
             place += phrase[place] == token
+            if place <= matched[n] or place == 1:
+                fits[n] = fit[n] if fit is not None else 0.0
             if place == len(phrase):
                 place = borders[place]
                 if needed[n]:
                     needed[n] -= 1
                     ended.append(n)
+                    ended_fit += fits[n]
             matched[n] = place
-        return Progress(tuple(matched), tuple(needed), tuple(ended))
+        return Progress(tuple(matched), tuple(needed), tuple(ended), tuple(fits), ended_fit)
 
     def remaining(self, progress: Progress) -> int:
         """Tokens that complete all phrases, one after the other; 0 once all are met."""
         rows = [*zip(self.phrases, progress.matched, progress.needed, strict=True)]
         begun = max((matched for _, matched, needed in rows if needed), default=0)
         return sum(len(phrase) * needed for phrase, _, needed in rows) - begun
+
+    def begun_fit(self, progress: Progress) -> float:
+        """How well the unmet phrases in progress fit."""
+        rows = zip(progress.matched, progress.needed, progress.fits, strict=True)
+        return sum(fit for matched, needed, fit in rows if matched and needed)
 
     def next_tokens(self, progress: Progress) -> list[int]:
         """The tokens that begin an unmet phrase or continue it; one of them always reduces ``remaining``."""
@@ -155,7 +174,7 @@ class ConstrainedBeams:
         return torch.cat([values, gained], dim=1), torch.cat([tokens, more.clamp(min=0)], dim=1)
 
     def choose(
-        self, totals: Tensor, tokens: Tensor, beams: int, limits: Sequence[int], length: int
+        self, totals: Tensor, tokens: Tensor, beams: int, limits: Sequence[int], length: int, fit: Tensor | None = None
     ) -> tuple[Tensor, Tensor, ConstrainedBeams]:
         """Share the beam: choose the candidates that become hypotheses.
 
@@ -165,38 +184,41 @@ class ConstrainedBeams:
             beams: K.
             limits: most tokens of each text, (M,).
             length: tokens of the candidates.
+            fit: how well each phrase begins after the rows, (M, rows of a text, phrases); see ``beam_search``.
 
         Returns:
-            Log-probabilities and places of the chosen ones, (M, K) each, and the hypotheses.
+            Log-probabilities, with the fits of phrases that have ended, and places of the chosen ones, (M, K) each, and
+            the hypotheses.
         """
         values, places = totals.topk(min(beams, totals.shape[1]), dim=1)
         progress: list[list[Progress]] = []
         for n, (own, rows) in enumerate(zip(self.phrases, self.progress, strict=True)):
             each = totals.shape[1] // len(rows)
             ids = tokens[n].tolist()
+            fits = [None] * len(rows) if fit is None else fit[n].tolist()
+            after = [own.advance(rows[place // each], token, fits[place // each]) for place, token in enumerate(ids)]
             if own.phrases:
-                chosen = self._share(own, rows, totals[n].tolist(), ids, places.shape[1], limits[n] - length)
+                chosen = self._share(own, after, totals[n].tolist(), places.shape[1], limits[n] - length)
                 values[n, len(chosen) :] = -torch.inf
                 places[n, : len(chosen)] = torch.tensor(chosen, device=places.device)
-                values[n, : len(chosen)] = totals[n, places[n, : len(chosen)]]
-            progress.append([own.advance(rows[place // each], ids[place]) for place in places[n].tolist()])
+                gained = totals.new_tensor([after[place].ended_fit for place in chosen])
+                values[n, : len(chosen)] = totals[n, places[n, : len(chosen)]] + gained
+            progress.append([after[place] for place in places[n].tolist()])
         return values, places, ConstrainedBeams(self.phrases, progress, self.end)
 
     @staticmethod
-    def _share(
-        own: Phrases, rows: Sequence[Progress], totals: Sequence[float], ids: Sequence[int], beams: int, room: int
-    ) -> list[int]:
+    def _share(own: Phrases, after: Sequence[Progress], totals: Sequence[float], beams: int, room: int) -> list[int]:
         """Places of at most K candidates of a text that has room for so many more tokens.
 
         Candidates with equally many constraint tokens to go form a bank. The banks take turns, the nearest to the end
         first; an exhausted bank leaves its slots to the others.
         """
+        values = [total + one.ended_fit + own.begun_fit(one) for total, one in zip(totals, after, strict=True)]
         banks: dict[int, list[int]] = {}
-        for place in sorted(range(len(totals)), key=lambda place: -totals[place]):
-            if totals[place] == -torch.inf:
+        for place in sorted(range(len(values)), key=lambda place: -values[place]):
+            if values[place] == -torch.inf:
                 break
-            after = own.advance(rows[place // (len(totals) // len(rows))], ids[place])
-            if (remaining := own.remaining(after)) <= room:
+            if (remaining := own.remaining(after[place])) <= room:
                 banks.setdefault(remaining, []).append(place)
         turns = zip_longest(*(banks[remaining] for remaining in sorted(banks)))
         return [place for turn in turns for place in turn if place is not None][:beams]

@@ -91,9 +91,13 @@ class Glossary:
 
     def targets(self, sentence: str) -> list[str]:
         """The translations of the terms in a sentence, in its order; of overlapping terms the longest counts."""
+        return [target for _, target in self.places(sentence)]
+
+    def places(self, sentence: str) -> list[tuple[tuple[int, int], str]]:
+        """The places (start, end) of the terms in a sentence with their translations; see ``targets``."""
         if not self.terms:
             return []
-        return [self._target(match[0]) for match in self._pattern.finditer(sentence)]
+        return [(match.span(), self._target(match[0])) for match in self._pattern.finditer(sentence)]
 
     def _target(self, text: str) -> str:
         """The translation of a term as a sentence has it."""

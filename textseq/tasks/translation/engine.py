@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from textseq.config.decoding import Precision
+from textseq.data.pairs import read_sentence
 from textseq.data.readers.glossary import Glossary
 from textseq.decoding.beam import Hypothesis
 from textseq.decoding.logit_bias import token_bias
@@ -285,7 +286,10 @@ class TranslationEngine:
             target = self.vocabularies.target
             phrases = [sentence.all_phrases(target) if insist else sentence.phrases for sentence in batch]
             inner = self._inner if any(phrases) else ()
-            lists = sources.search(self._steppers, config, prefixes, request.bias, phrases, inner, attention=attention)
+            places = [self._places(*pair, request.glossary) for pair in zip(batch, phrases, strict=True)]
+            lists = sources.search(
+                self._steppers, config, prefixes, request.bias, phrases, inner, places, attention=attention
+            )
             lists = [unique_texts(self.vocabularies, best)[: config.num_return_sequences] for best in lists]
         owners = [n for n, hypotheses in enumerate(lists) for _ in hypotheses]
         flat = [hypothesis for hypotheses in lists for hypothesis in hypotheses]
@@ -301,6 +305,18 @@ class TranslationEngine:
             doubtful = request.is_doubtful(translation.score)
             translations[n].append(replace(translation, attention=shown, has_attention=self.attends, doubtful=doubtful))
         return [(hypotheses[0], results) for hypotheses, results in zip(lists, translations, strict=True)]
+
+    def _places(
+        self, sentence: Sentence, phrases: Sequence[Sequence[int]], glossary: Glossary | None
+    ) -> list[list[int]]:
+        """The source tokens of the term that each different phrase translates; none for those of no term."""
+        places: dict[tuple[int, ...], list[int]] = {tuple(phrase): [] for phrase in phrases}
+        terms = glossary.places(read_sentence(sentence.text)) if glossary and sentence.phrases else []
+        if len(terms) == len(sentence.phrases):
+            spans = self.vocabularies.source.spans(read_sentence(sentence.read))[: len(sentence.ids)]
+            for phrase, ((first, last), _) in zip(sentence.phrases, terms, strict=True):
+                places[phrase] += [n for n, (start, end) in enumerate(spans) if start < last and first < end]
+        return [*places.values()]
 
     def known(
         self, use: str, sources: Sequence[str], targets: Sequence[str], *, tidy: bool = False
