@@ -70,9 +70,9 @@ class Translate(LineOptions):
     prefix: str = ""
     """How every translation must begin."""
     glossary: Path | None = option(None, metavar="FILE")
-    """Terms and their translations, a pair per line with a tab between (.csv: a comma), in --encoding: where a sentence
-    has the term, its translation has the other (constrained beam search). More --num-beams (10, 20) give better
-    sentences."""
+    """Terms and their translations, a pair per line with a tab between (.csv: a comma or semicolon), in --encoding:
+    where a sentence has the term, its translation has the other (constrained beam search). More --num-beams (10) give
+    better sentences."""
     keep: tuple[str, ...] = option((), metavar="WORD...")
     """Words that stay untouched, such as names."""
     document: Path | None = option(None, metavar="FILE")

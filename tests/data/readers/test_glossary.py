@@ -58,6 +58,24 @@ def test_a_first_line_of_a_term_is_no_header(line: str, tmp_path: Path) -> None:
     assert Glossary.read(tmp_path / "a.csv").terms == {source: target, "house": "maison", "en": "fr"}
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "house;maison\nwe, you;nous, vous\n",
+        '"we, you"; "nous, vous"\nhouse;maison\n',
+        "sep=;\nhouse;maison\nwe, you;nous, vous",
+    ],
+)
+def test_spreadsheets_of_some_languages_write_semicolons(tmp_path: Path, lines: str) -> None:
+    (tmp_path / "a.csv").write_text(lines)
+    assert Glossary.read(tmp_path / "a.csv").terms == {"house": "maison", "we, you": "nous, vous"}
+    (tmp_path / "a.csv").write_text("hello; hi,salut; bonjour\n")
+    assert Glossary.read(tmp_path / "a.csv").terms == {"hello; hi": "salut; bonjour"}
+    (tmp_path / "a.csv").write_text("house;maison\ndog\n")
+    with pytest.raises(TextseqError, match="expected a term, a semicolon and its translation in line 2"):
+        Glossary.read(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "latin-1"])
 def test_files_are_decoded(name: str, encoding: str, tmp_path: Path) -> None:

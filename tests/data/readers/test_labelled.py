@@ -68,6 +68,8 @@ def test_every_layout_gives_the_same_examples(write: Write) -> None:
     objects = "".join(json.dumps({"id": 1, "text": text, "label": label}) + "\n" for text, label in EXAMPLES)
     assert opened(write("a.csv", table(EXAMPLES))) == EXAMPLES
     assert opened(write("b.csv", table(EXAMPLES, ";"))) == EXAMPLES
+    assert opened(write("sep.csv", "sep=;\n" + table(EXAMPLES, ";"))) == EXAMPLES
+    assert opened(write("tab.csv", "SEP=\t\n" + table(EXAMPLES, "\t"))) == EXAMPLES
     assert opened(write("c.csv", "\ufeff" + table(EXAMPLES).replace("\n", "\r\n"))) == EXAMPLES
     assert opened(write("d.csv.gz", gzip.compress(table(EXAMPLES).encode()))) == EXAMPLES
     assert opened(write("e.tsv", tabs)) == flat

@@ -12,7 +12,7 @@ from typing import Self
 
 from textseq.data.readers.pairs import HEADERS, LANGUAGE_NAMES
 from textseq.data.readers.row_errors import not_text
-from textseq.data.readers.tables import ENDINGS, ending_of, records
+from textseq.data.readers.tables import ENDINGS, NAMED_DELIMITER, ending_of, records
 from textseq.errors import LONGEST, TextseqError
 from textseq.io.documents import Document
 
@@ -20,6 +20,10 @@ log = logging.getLogger("textseq")
 
 GLOSSARY_HEADERS = (*HEADERS, ("term", "translation"))
 """Usual names of the two columns."""
+
+
+SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
+"""What separates columns, in words."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Glossary:
 
     @classmethod
     def read(cls, path: Path, *, keep: Iterable[str] = (), encoding: str = "utf-8") -> Self:
-        """The glossary of a file with two columns: separated by tabs, or by commas in a .csv file.
+        """The glossary of a file with two columns: separated by tabs, or in a .csv file by commas or semicolons.
 
         Args:
             path: a term and its translation per line; empty lines are skipped, and so is a first line of the usual
@@ -59,9 +63,11 @@ class Glossary:
                 two translations, or the columns are the wrong way round.
         """
         layout = "comma-separated" if ENDINGS.get(ending_of(path)) == "comma-separated" else "tab-separated"
-        separator, between = {"comma-separated": (",", "comma"), "tab-separated": ("\t", "tab")}[layout]
+        document = Document(path, encoding)
+        separator = _separator(document) if layout == "comma-separated" else "\t"
+        between = SEPARATORS.get(separator, f"'{separator}'")
         terms, header, empty = kept(keep), False, True
-        for number, cells in records(Document(path, encoding), layout, delimiter=separator):
+        for number, cells in records(document, layout, delimiter=separator):
             text = separator.join(cells)
             if (error := not_text(text, encoding)) is not None:
                 raise TextseqError(f"{path}: line {number} is one {error.message}; correct it there")
@@ -126,6 +132,15 @@ class Glossary:
             f"(?i:{re.escape(term)})" if term in self._lower else re.escape(term) for term in longest_first
         )
         return re.compile(rf"(?<!\w)(?:{either})(?!\w)")
+
+
+def _separator(document: Document) -> str:
+    """What separates the columns of a .csv file: a comma, or a semicolon if the first line has one and no comma."""
+    first = next(iter(document.lines()), "")
+    if (named := NAMED_DELIMITER.fullmatch(first)) is not None:
+        return named[1]
+    bare = re.sub('"[^"]*"', "", first)
+    return ";" if bare.count(";") == 1 and "," not in bare else ","
 
 
 def _is_header(path: Path, source: str, target: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -45,6 +46,9 @@ TOO_MANY = RowError("unreadable", "with more columns than the header")
 NO_OBJECT = RowError("unreadable", "without a JSON object")
 
 Cells = TypeVar("Cells", bound=tuple[str, ...])
+
+NAMED_DELIMITER = re.compile('"?sep=(.)"?', re.IGNORECASE)
+"""A first line that names the delimiter of a .csv file; Excel writes and reads such lines."""
 
 SAMPLED_OBJECTS = 100
 """The first JSON objects, whose keys are the columns; some may lack a key."""
@@ -122,24 +126,27 @@ def records(document: Document, layout: str, *, delimiter: str | None = None) ->
     """The records of a table, the header first. Quotes follow RFC 4180; in .tsv they mean nothing.
 
     In .csv spaces after a ``delimiter`` are ignored, which is a comma by default, or a semicolon if the first line has
-    more of these.
+    more of these. A first line ``sep=;`` names it and is no record.
     """
     if layout == "tab-separated":
         yield from tab_separated(document.lines())
         return
     longest = documents.LONGEST_LINE
     csv.field_size_limit(max(csv.field_size_limit(), longest))  # of this process; longer cells are no text
-    if delimiter is None:
-        first = next(iter(document.lines()), "")
+    first = next(iter(document.lines()), "")
+    named = NAMED_DELIMITER.fullmatch(first)
+    if named is not None:
+        delimiter = named[1]
+    elif delimiter is None:
         delimiter = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some languages write
-    reader = csv.reader(
-        (line + "\n" for line in document.lines()), delimiter=delimiter, skipinitialspace=True, strict=True
-    )
-    number = 1
+    skipped = int(named is not None)
+    lines = (line + "\n" for line in islice(document.lines(), skipped, None))
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    number = 1 + skipped
     try:
         for cells in reader:
             yield number, cells
-            number = reader.line_num + 1
+            number = reader.line_num + 1 + skipped
     except csv.Error as error:
         where = f"{document.name}: in the record that begins in line {number}"
         if "field larger" in str(error):
