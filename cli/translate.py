@@ -109,6 +109,7 @@ def translate(arguments: Sequence[str]) -> None:
         if (options.alignment or options.plot_attention) and not translator.attends:
             raise TextseqError("--alignment and --plot-attention show the attention, but this model has none")
         picture, truncated, glossary = options.plot_attention, TruncationLog(), _glossary(options)
+        doubts = _Doubts(options)
 
         def answers(sentences: Iterable[str], first: int, progress: Callable[[int], object]) -> Iterator[str]:
             nonlocal picture
@@ -130,14 +131,14 @@ def translate(arguments: Sequence[str]) -> None:
                 for number, parts in enumerate(by_sentence(sentences, stream), start=first + 1):
                     best_parts = [translations[0] for translations in parts]
                     yield _paragraph(best_parts, options)
-                    _note_doubt(number, best_parts, options)
+                    doubts.note(number, best_parts)
                     progress(1)
                 return
             results = stream(sentences)
             for number, translations in enumerate(results, start=first):
                 yield from _lines(number, translations, options)
                 best = translations[0]
-                _note_doubt(number + 1, [best], options)
+                doubts.note(number + 1, [best])
                 if picture is not None and best.attention is not None:
                     from textseq.tasks.translation.plots import attention_heat_map
 
@@ -146,6 +147,7 @@ def translate(arguments: Sequence[str]) -> None:
                     picture = None
 
         options.answer(lines, answers, unit="sentences", prompt=f"{translator.languages[0]}> ", usual=BUFFER)
+        doubts.note_count()
         if picture is not None:
             raise TextseqError(f"--plot-attention: expected a sentence to draw, got none in {lines.name}")
 
@@ -225,10 +227,29 @@ def _paragraph(sentences: Sequence[Translation], options: Translate) -> str:
     return options.to_json({"text": text, "sentences": [*map(_record, sentences)]}) if options.json else text
 
 
-def _note_doubt(number: int, translations: Sequence[Translation], options: Translate) -> None:
-    """Say at a terminal that the model itself finds a translation unlikely."""
-    if options.on_screen and not options.json and any(translation.doubtful for translation in translations):
-        print(f"note: the translation of line {number} may be wrong: the model finds it unlikely", file=sys.stderr)
+class _Doubts:
+    """Says on stderr which translations the model itself finds unlikely: each at a terminal, otherwise how many."""
+
+    def __init__(self, options: Translate) -> None:
+        self.options, self.lines, self.doubtful = options, 0, 0
+
+    def note(self, number: int, translations: Sequence[Translation]) -> None:
+        """Note the translations of a line."""
+        self.lines += 1
+        if self.options.json or not any(translation.doubtful for translation in translations):
+            return
+        self.doubtful += 1
+        if self.options.on_screen:
+            print(f"note: the translation of line {number} may be wrong: the model finds it unlikely", file=sys.stderr)
+
+    def note_count(self) -> None:
+        """Say how many lines are concerned, at the end."""
+        if self.doubtful and not self.options.on_screen:
+            print(
+                f"note: the translations of {self.doubtful} of {self.lines} lines may be wrong: the model finds them "
+                "unlikely; --json marks them",
+                file=sys.stderr,
+            )
 
 
 def _record(translation: Translation) -> dict[str, object]:

@@ -77,6 +77,25 @@ def expected(sentences: Sequence[str], **settings: int) -> list[str]:
 # A line for a line
 
 
+def test_how_many_translations_are_doubtful_is_said_where_they_are_not_on_the_screen(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Translator.open
+
+    def doubting(*arguments: object, **options: object) -> Translator:
+        translator = opened(*arguments, **options)  # type: ignore[arg-type]
+        translator.info = dataclasses.replace(translator.info, doubtful_below=0.0)  # of everything
+        return translator
+
+    monkeypatch.setattr(Translator, "open", doubting)
+    note = "note: the translations of 2 of 3 lines may be wrong: the model finds them unlikely; --json marks them\n"
+    for arguments in ((), ("--output", "out.txt"), ("--split-sentences",)):
+        code, _, err = command("how are you\n\nit is so\n", *arguments)
+        assert code == 0 and but_for_notes(err) == note
+    code, out, err = command("how are you\n", "--json")
+    assert code == 0 and json.loads(out)["doubtful"] and not but_for_notes(err)
+
+
 def test_every_setting_is_a_flag_with_a_line_of_help(command: Command) -> None:
     code, out, _ = command("", "--help-all", model=())
     assert code == 0
