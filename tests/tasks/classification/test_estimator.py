@@ -34,6 +34,12 @@ def test_it_learns_and_answers_with_the_labels_it_was_given(fitted: TextClassifi
     assert fitted.predict(["good song"]).tolist() == [2]
 
 
+def test_one_string_is_not_taken_for_a_list_of_its_letters(fitted: TextClassifier) -> None:
+    for call in (fitted.predict, fitted.predict_proba, lambda text: fitted.score(text, LABELS[:4])):
+        with pytest.raises(TextseqError, match="expected a list of texts, got one string; put it into a list"):
+            call("good")
+
+
 def test_probabilities_are_those_of_the_classifier_in_the_order_of_classes(fitted: TextClassifier) -> None:
     proba = fitted.predict_proba(TEXTS)
     assert proba.shape == (16, 2)

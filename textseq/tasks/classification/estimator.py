@@ -119,20 +119,30 @@ class TextClassifier:
         """Calibrated probabilities (N, C) of the labels, in the order of ``classes_``.
 
         Raises:
-            TextseqError: it has not been fitted.
+            TextseqError: it has not been fitted, or the texts are a single string.
         """
+        if isinstance(X, str):
+            raise TextseqError("TextClassifier: expected a list of texts, got one string; put it into a list")
         if not self.__sklearn_is_fitted__():
             raise TextseqError("TextClassifier: expected a fitted one, got none; call fit first")
         log_p = self.classifier_.log_probabilities([str(text) for text in X])
         return np.asarray(np.exp(log_p[:, self._columns]))
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
-        """The most probable label of each text, (N,)."""
+        """The most probable label of each text, (N,).
+
+        Raises:
+            TextseqError: as ``predict_proba``.
+        """
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
     def score(self, X: Iterable[str], y: Column) -> float:
-        """Accuracy."""
+        """Accuracy.
+
+        Raises:
+            TextseqError: as ``predict_proba``.
+        """
         return float(np.mean(self.predict(X) == np.array(list(y))))
 
     def __repr__(self) -> str:
