@@ -64,7 +64,7 @@ class ClassificationMetrics:
     confusion: npt.NDArray[np.int64]
     """(C, C): numbers of texts; rows are true labels, columns predicted labels."""
     interval: tuple[float, float]
-    """95 % percentile interval of the accuracy, by bootstrap."""
+    """95 % interval of the accuracy: see ``signature.proportion_interval``."""
     nats: float
     """Mean negative log-likelihood of the true label."""
     signature: str

@@ -44,6 +44,13 @@ def percentile_interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def proportion_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a proportion of ``count`` examples."""
+    """The 95 % bootstrap interval of a proportion of ``count`` examples.
+
+    Of all or none the resamples are alike, whatever the ``count``; there it is the exact interval (Clopper and Pearson
+    1934).
+    """
+    if share in (0, 1):
+        least = 0.025 ** (1 / count)  # the share at which so many successes in a row have a probability of 2.5 %
+        return (least, 1.0) if share else (0.0, 1 - least)
     # The successes in a resample of N examples are binomial: the same distribution as resampling the examples.
     return percentile_interval(np.random.default_rng(SEED).binomial(count, share, RESAMPLES) / count)

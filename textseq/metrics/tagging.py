@@ -102,7 +102,7 @@ class SequenceMetrics:
     error_rate: float
     """Insertions, deletions and substitutions per reference tag."""
     interval: tuple[float, float]
-    """95 % percentile interval of the sequence error rate, by bootstrap."""
+    """95 % interval of the sequence error rate: see ``signature.proportion_interval``."""
     wrong: int
     """Sequences with at least one error."""
     sequences: int

@@ -127,6 +127,14 @@ def test_the_measures_are_those_of_the_definitions() -> None:
         measure_labels(np.zeros((0, 3)), [], LABELS)
 
 
+@pytest.mark.parametrize("count", [1, 19, 2000])
+def test_the_interval_of_all_or_none_tells_how_few_texts_there_were(count: int) -> None:
+    log_p = np.log(np.tile([0.9, 0.1], (count, 1)))
+    low, high = measure_labels(log_p, [0] * count, ("a", "b")).interval
+    assert high == 1 and low**count == pytest.approx(0.025)
+    assert measure_labels(log_p, [1] * count, ("a", "b")).interval == pytest.approx((0, 1 - low))
+
+
 def test_the_interval_is_that_of_resampled_texts() -> None:
     rng = np.random.default_rng(0)
     hits = rng.random(400) < 0.8
