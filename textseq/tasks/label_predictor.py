@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_info import ModelInfo
+from textseq.data.dataset import Dataset as AnyDataset
 from textseq.errors import TextseqError
 from textseq.io.lines import read_ahead
 from textseq.tasks.predictor import Dataset, Predictor
@@ -38,9 +39,11 @@ class LabelPredictor(Predictor[Dataset]):
         """The labels, in the order of the model's outputs."""
         return self.info.labels
 
-    def with_unseen(self, noun: str, truth: Sequence[str], where: str) -> tuple[tuple[str, ...], list[int]]:
+    def with_unseen(
+        self, noun: str, truth: Sequence[str], dataset: AnyDataset, split: str
+    ) -> tuple[tuple[str, ...], list[int]]:
         """The labels and those that only the truth has, and the number of each true one; see ``note_unseen``."""
-        note_unseen(noun, truth, self.labels, where)
+        note_unseen(noun, truth, self.labels, dataset, split)
         number_of = {label: number for number, label in enumerate(dict.fromkeys((*self.labels, *truth)))}
         return tuple(number_of), [number_of[label] for label in truth]
 
@@ -80,8 +83,18 @@ def row_blocks(rows: Iterator[Row], progress: Callable[[int], object]) -> Iterat
         progress(len(block))
 
 
-def note_unseen(noun: str, targets: Iterable[str], known: Sequence[str], where: str) -> None:
-    """Warn that labels of a split, such as "test split of 'imdb'", are unknown to the model, and count as wrong.
+def note_unseen(
+    noun: str,
+    targets: Iterable[str],
+    known: Sequence[str],
+    dataset: AnyDataset,
+    split: str,
+    *,
+    columns: bool = True,
+) -> None:
+    """Warn that labels of a split are unknown to the model, and count as wrong.
+
+    ``columns``: whether one's own files may have them in another column.
 
     Raises:
         TextseqError: all are unknown.
@@ -90,13 +103,20 @@ def note_unseen(noun: str, targets: Iterable[str], known: Sequence[str], where: 
     unseen = sorted(counts.keys() - set(known))
     if not unseen:
         return
+    several = len(dataset.splits) > 1
+    where = f"the {split} split of '{dataset.name}'" if several else f"'{dataset.name}'"
     names = ", ".join(map(repr, unseen[:SHOWN])) + ", ..." * (len(unseen) > SHOWN)
     if len(unseen) == len(counts):
         raise TextseqError(
-            f"the {where} has only {noun}s that the model does not know ({names}); it knows {', '.join(known)}"
+            f"{where} has only {noun}s that the model does not know ({names}); it knows {', '.join(known)}"
+            + (
+                f"; if the {noun}s are in another column, say with --{noun}-column in which"
+                if columns and not several
+                else ""
+            )
         )
     if environment().leads:
         share = f"{sum(counts[label] for label in unseen):,} of {counts.total():,}"
         log.warning(
-            "note: the %s has %ss that the model does not know (%s; %s): they count as wrong", where, noun, names, share
+            "note: %s has %ss that the model does not know (%s; %s): they count as wrong", where, noun, names, share
         )

@@ -180,7 +180,7 @@ def test_labels_that_the_model_never_saw_count_as_wrong(
     assert metrics.per_label[-1].examples == 1 and metrics.per_label[-1].recall == 0
     assert metrics.macro_f1 == pytest.approx((2 * 0.75 / 1.75 + 0) / 2)
     assert caplog.messages == [
-        "note: the test split of 'mine' has labels that the model does not know ('awful'; 1 of 4): they count as wrong"
+        "note: 'mine' has labels that the model does not know ('awful'; 1 of 4): they count as wrong"
     ]
     with pytest.raises(
         TextseqError, match=r"only labels that the model does not know \('bad '\); it knows good, bad, so"

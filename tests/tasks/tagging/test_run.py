@@ -350,6 +350,34 @@ def test_tags_that_a_model_never_saw_count_as_wrong(
     assert f"tags that the model does not know ('Z'; 1 of {len(words) + 1}): they count as wrong" in caplog.text
 
 
+def test_the_columns_of_the_training_are_read_in_files_of_the_same_kind(home: Path) -> None:
+    def table(name: str, lines: list[str]) -> str:
+        (home / name).write_text("".join(f"{line}\n" for line in lines))
+        return str(home / name)
+
+    lines = [f"{n}\t{word}\t_\tX\t{tag}" + "\t_" * 5 for n, (word, tag) in enumerate([("a", "D"), ("cat", "N")], 1)]
+    training = TaggedData(tagged=(table("train.conllu", [*lines, ""] * 4),), tag_column=5, validation=0)
+    tagger = textseq.train_tagger(data_source=training, model=SMALL, training=replace(QUICK, max_steps=1))
+
+    def known_tags(source: TaggedData) -> tuple[str, ...]:
+        whole = tagger.evaluation_source(source).open_whole()
+        assert isinstance(whole, TaggedDataset)
+        return tagger.evaluate_words(whole, "train").labels
+
+    alike = TaggedData(tagged=(table("test.conllu", lines),))
+    assert known_tags(alike) == ("D", "N")
+    other = TaggedData(tagged=(table("test.txt", ["a D", "cat N"]),))
+    assert known_tags(other) == ("D", "N")
+    asked = replace(alike, tag_column=4)
+    assert tagger.evaluation_source(asked) == asked
+    with pytest.raises(
+        TextseqError, match=r"^'test.conllu' has only tags .* if the tags are in another column, say with --tag-column"
+    ):
+        tagger.evaluate_words(asked.open_whole(), "train")
+    corpus = TaggedData(corpus="treebank")
+    assert tagger.evaluation_source(corpus) == corpus
+
+
 def tagger_data(path: Path) -> TaggedDataset:
     return TaggedData(tagged=(str(path),), validation=0).open(whole=True)
 

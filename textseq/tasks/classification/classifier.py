@@ -275,9 +275,8 @@ class Classifier(LabelPredictor[LabelledDataset]):
         """
         if dataset.label_sets and self.threshold is None:
             raise TextseqError(f"expected a model of several labels for '{dataset.name}', got one that gives a label")
-        where = f"{split} split of '{dataset.name}'"
         if self.threshold is None and not {*self.labels} & {*dataset.labels}:
-            note_unseen("label", dataset.labels, self.labels, where)  # fail before the work
+            note_unseen("label", dataset.labels, self.labels, dataset, split)  # fail before the work
         rows, truth = {}, []
         for turn, block in row_blocks(dataset.examples(split), progress):
             if process_group.turn(turn):
@@ -287,10 +286,10 @@ class Classifier(LabelPredictor[LabelledDataset]):
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         setup += f"|precision:{self.precision}" if self.precision != "float32" else ""
         if self.threshold is None:
-            labels, targets = self.with_unseen("label", truth, where)
+            labels, targets = self.with_unseen("label", truth, dataset, split)
             return measure_labels(log_p, targets, labels, setup=setup)
         sets = [split_labels(joined) for joined in truth]
-        labels, _ = self.with_unseen("label", [label for one in sets for label in one], where)
+        labels, _ = self.with_unseen("label", [label for one in sets for label in one], dataset, split)
         return measure_label_sets(log_p, marks_of(sets, labels), labels, threshold=self.threshold, setup=setup)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:

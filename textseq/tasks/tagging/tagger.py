@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from shlex import quote
 from typing import Literal, Self, get_args, overload
 
@@ -20,6 +21,7 @@ from textseq.checkpoints.checkpoint import Checkpoint
 from textseq.checkpoints.model_card import CardText, interval, label_results, label_text, result_table
 from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
+from textseq.data.readers.tables import ending_of
 from textseq.data.sources import DataSource, TaggedData
 from textseq.data.spans import allowed_transitions
 from textseq.data.tagged import TaggedDataset
@@ -227,8 +229,24 @@ class Tagger(LabelPredictor[TaggedDataset]):
         return self.evaluate_sequences(dataset, split, progress=progress)
 
     def evaluation_source(self, source: DataSource) -> DataSource:
-        """The data source, aligned with words as the model is."""
-        return replace(source, unaligned=not self.aligned) if isinstance(source, TaggedData) else source
+        """The data source, aligned with words as the model is, and with the training's columns.
+
+        Not where the endings of the files differ, for then their columns do.
+        """
+        if not isinstance(source, TaggedData):
+            return source
+        source = replace(source, unaligned=not self.aligned)
+        if not source.tagged:
+            return source
+        files = self.info.source.get("tagged")
+        endings = {ending_of(Path(str(name))) for name in files} if isinstance(files, list) else set()
+        if endings and not endings.issuperset(ending_of(Path(name)) for name in source.tagged):
+            return source
+        word, tag = (
+            column if isinstance(column := self.info.source.get(name), int) else None
+            for name in ("word_column", "tag_column")
+        )
+        return replace(source, word_column=source.word_column or word, tag_column=source.tag_column or tag)
 
     @property
     def has_confusion(self) -> bool:
@@ -260,7 +278,7 @@ class Tagger(LabelPredictor[TaggedDataset]):
         best = [tag for tags in process_group.collect(predicted) for tag in tags.tolist()]
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{self.tokenizer.signature}"
         setup += f"|output:{self.model.config.output}"
-        labels, targets = self.with_unseen("tag", truth, f"{split} split of '{dataset.name}'")
+        labels, targets = self.with_unseen("tag", truth, dataset, split)
         return measure_tags(log_p, targets, best, known, lengths, labels, spans=bool(self.info.scheme), setup=setup)
 
     def evaluate_sequences(
@@ -280,7 +298,7 @@ class Tagger(LabelPredictor[TaggedDataset]):
         for letters, tags in dataset.sentences(split):
             references.setdefault("".join(letters), []).append(tags)
         given = (tag for sequences in references.values() for tags in sequences for tag in tags)
-        note_unseen("tag", given, self.labels, f"{split} split of '{dataset.name}'")
+        note_unseen("tag", given, self.labels, dataset, split, columns=False)
         predicted = [tagging.tags for tagging in self.stream(references, num_beams=num_beams, progress=progress)]
         setup = f"{data_signature(dataset.name, dataset.splits, split)}|tokens:letters|output:ctc|beams:{num_beams}"
         return measure_sequences(predicted, list(references.values()), setup=setup)
