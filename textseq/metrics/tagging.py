@@ -34,7 +34,7 @@ class TaggingMetrics(ClassificationMetrics):
 
     def __str__(self) -> str:
         shares = {"unknown words": self.unknown, "whole sentences": self.sentences}
-        more = (f"; {name} {correct / max(count, 1):.2%} of {count:,}" for name, (correct, count) in shares.items())
+        more = (f"; {name} {correct / count:.2%} of {count:,}" for name, (correct, count) in shares.items() if count)
         spans = "" if self.spans is None else f"{self.spans}\n"
         return spans + super().__str__() + "".join(more)
 

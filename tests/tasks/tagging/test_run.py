@@ -151,6 +151,7 @@ def test_the_measures_are_those_of_the_definitions() -> None:
     assert found.to_dict()["sentences"] == [1, 2]
     more = np.concatenate([p, np.full((5, 1), -9.0)], axis=1)  # a tag that no word has and none was given
     again = measure_tags(more, right, given, [True] * 5, [2, 3], ("A", "B", "C"))
+    assert "5 words; whole sentences 50.00% of 2" in str(again), "there is no unknown word"
     assert again.macro_f1 == found.macro_f1 == pytest.approx((0.8 + 0.8) / 2)
     assert " words" in found.table().splitlines()[0]
     for lengths in ([2, 0, 3], [0, 2, 3], [2, 3, 0]):  # a sentence without a word has nothing wrong

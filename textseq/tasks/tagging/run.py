@@ -174,7 +174,8 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
             metrics = tagger.evaluate_words(some, "validation")
             accuracy, nats = metrics.accuracy, metrics.nats
             right, count = metrics.unknown
-            text = f"accuracy {accuracy:.2%} ({right / max(count, 1):.2%} of unknown words), {nats:.4f} nats per word"
+            unknown = f" ({right / count:.2%} of unknown words)" if count else ""
+            text = f"accuracy {accuracy:.2%}{unknown}, {nats:.4f} nats per word"
             if metrics.spans is not None:
                 text = f"F1 of spans {metrics.spans.f1:.2%}, {text}"
                 results["f1"] = metrics.spans.f1
