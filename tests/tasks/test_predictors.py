@@ -139,3 +139,19 @@ def test_precisions_are_checked(name: str, tmp_path: Path) -> None:
     unsupported = "bfloat16" if name != "classification" else "int8"
     with pytest.raises(TextseqError, match=f"--precision: {predictor.noun} supports float32.*, got {unsupported}"):
         textseq.load(tmp_path / "given", precision=unsupported)  # type: ignore[arg-type]
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("dataset", ["abc", ["a good one"], None])
+def test_what_is_no_dataset_is_refused(name: str, dataset: object) -> None:
+    with pytest.raises(
+        TextseqError, match=rf"^evaluate: expected a dataset, such as .*, got {type(dataset).__name__}; "
+    ):
+        predictor_of(name).evaluate(dataset)
+
+
+def test_what_is_no_text_has_no_score() -> None:
+    generator = predictor_of("language-model")
+    assert isinstance(generator, TextGenerator)
+    with pytest.raises(TextseqError, match="expected a text, got NoneType; give a string"):
+        generator.score(None)  # type: ignore[arg-type]

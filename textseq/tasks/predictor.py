@@ -181,3 +181,9 @@ def batches_by_length(lengths: Mapping[int, int], limit: int) -> Iterator[list[i
         count = max(1, limit // max(1, lengths[longest_first[0]]))
         yield longest_first[:count]
         longest_first = longest_first[count:]
+
+
+def check_dataset(dataset: object, rows: str, example: str) -> None:
+    """Raise a TextseqError if what a model is to be measured on is no dataset with such ``rows``, a method's name."""
+    if not callable(getattr(dataset, rows, None)):
+        raise TextseqError(f"evaluate: expected a dataset, such as {example}, got {type(dataset).__name__}; open one")

@@ -126,8 +126,10 @@ class Tokenizer(ABC):
         """The ids (T,) of a text.
 
         Raises:
-            TextseqError: a lone surrogate.
+            TextseqError: not a string, or a lone surrogate.
         """
+        if not isinstance(text, str):
+            raise TextseqError(f"expected a text, got {type(text).__name__}; give a string")
         return self._encode(normalize(text, self.normalization))
 
     @abstractmethod

@@ -35,7 +35,7 @@ from textseq.tasks.classification.explain import Explanation, contributions
 from textseq.tasks.classification.leakage import leak, leak_warning
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.label_predictor import BUFFER, LabelPredictor, labelled_info, note_unseen, row_blocks, text_blocks
-from textseq.tasks.predictor import batches_by_length, each
+from textseq.tasks.predictor import batches_by_length, check_dataset, each
 from textseq.tokenizers.base import Tokenizer, align_to_text
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
@@ -270,9 +270,10 @@ class Classifier(LabelPredictor[LabelledDataset]):
             process_group: processes that share the work, all with the same model and dataset.
 
         Raises:
-            TextseqError: the model knows no label of the split; where it knows some, the others count as wrong. Or the
-                texts have several labels, and the model gives one.
+            TextseqError: not a dataset of labelled texts; the model knows no label of the split (where it knows some,
+                the others count as wrong); or the texts have several labels, and the model gives one.
         """
+        check_dataset(dataset, "examples", 'LabelledData(labelled=("a.csv",)).open_whole()')
         if dataset.label_sets and self.threshold is None:
             raise TextseqError(f"expected a model of several labels for '{dataset.name}', got one that gives a label")
         if self.threshold is None and not {*self.labels} & {*dataset.labels}:

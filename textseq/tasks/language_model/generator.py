@@ -39,7 +39,7 @@ from textseq.tasks.language_model.config import (
 from textseq.tasks.language_model.evaluate import measure_split
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tasks.language_model.surprisal import NextToken, Score, score_of
-from textseq.tasks.predictor import Predictor, each
+from textseq.tasks.predictor import Predictor, check_dataset, each
 from textseq.tokenizers.base import Tokenizer
 from textseq.training.devices import pick_device
 
@@ -349,12 +349,13 @@ class TextGenerator(Predictor[DocumentSet]):
                 cache that ``adapted`` has given it.
 
         Raises:
-            TextseqError: the text lacks the split, or it has fewer than two tokens; its documents have other conditions
-                than the model; invalid settings; or a model that was loaded in 8 bits.
+            TextseqError: not a dataset of texts; the text lacks the split, or it has fewer than two tokens; its
+                documents have other conditions than the model; invalid settings; or a model that was loaded in 8 bits.
 
         Example:
             >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
         """
+        check_dataset(dataset, "documents", 'TextData(text=("a.txt",)).open_whole()')
         if self.precision != "float32":
             raise TextseqError(f"evaluate: expected a model in float32, got {self.precision}; leave out the precision")
         kept = {} if self._cache is None else {n: v for n, v in self._cache.to_dict().items() if n.startswith("cache")}

@@ -37,7 +37,7 @@ from textseq.tasks.label_predictor import (
     row_blocks,
     text_blocks,
 )
-from textseq.tasks.predictor import batches_by_length, each
+from textseq.tasks.predictor import batches_by_length, check_dataset, each
 from textseq.tasks.tagging.batches import tag_batch
 from textseq.tasks.tagging.config import TaggerConfig
 from textseq.tasks.tagging.lexicon import Lexicon, load_lexicon, normalized_letters
@@ -219,9 +219,11 @@ class Tagger(LabelPredictor[TaggedDataset]):
             process_group: processes that share the work, all with the same model and dataset; one with CTC.
 
         Raises:
-            TextseqError: the split is empty or the model knows no tag of it (where it knows some, the others count as
-                wrong), or only one of model and dataset has tags that are aligned with words.
+            TextseqError: not a dataset of tagged sentences; the split is empty or the model knows no tag of it (where
+                it knows some, the others count as wrong); or only one of model and dataset has tags that are aligned
+                with words.
         """
+        check_dataset(dataset, "sentences", 'TaggedData(tagged=("a.conll",)).open_whole()')
         if self.aligned:
             return self.evaluate_words(dataset, split, progress=progress, process_group=process_group)
         if process_group.count > 1:

@@ -27,7 +27,7 @@ from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
 from textseq.metrics.signature import data_signature
 from textseq.metrics.translation import TranslationMetrics, measure_translations
-from textseq.tasks.predictor import Metrics, Predictor, each
+from textseq.tasks.predictor import Metrics, Predictor, check_dataset, each
 from textseq.tasks.translation.config import (
     TranslateOptions,
     TranslationConfig,
@@ -294,8 +294,9 @@ class Translator(Predictor[PairDataset]):
             settings: the fields of ``TranslationConfig``; the signature has those that differ from the default.
 
         Raises:
-            TextseqError: the dataset lacks the split, or its languages are not the model's.
+            TextseqError: not a dataset of pairs, one that lacks the split, or its languages are not the model's.
         """
+        check_dataset(dataset, "pairs", 'PairData(pairs=("a.en", "a.fr")).open_whole()')
         languages = (dataset.source_language, dataset.target_language)
         if self.languages not in {languages, ("source", "target")}:
             raise TextseqError(
