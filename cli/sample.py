@@ -107,7 +107,7 @@ class Sample(ModelOptions):
 
 def sample(arguments: Sequence[str]) -> None:
     """Parse, load, print the text as it is written, and what its inspection shows."""
-    options = parse(Sample(), PROG, arguments)
+    options = parse(Sample(), PROG, arguments, elsewhere=_elsewhere)
     model, inspection = options.single_model(PROG), options.inspection
     _check(options)
     log_to_stderr()
@@ -161,6 +161,13 @@ def sample(arguments: Sequence[str]) -> None:
             file.write(web_page(f"Surprisal under {model}", scored).encode())
     if tell_seed:
         _tell_seed(options, text)
+
+
+def _elsewhere(written: str) -> str | None:
+    """What to do with a flag or value that other commands take."""
+    if written.startswith("-"):
+        return f"unknown flag --output; {PROG} writes to stdout: add > FILE" if written == "--output" else None
+    return f"write {'--prompt' if ' ' in written else '--author'} before it"
 
 
 def _record(

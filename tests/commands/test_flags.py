@@ -104,7 +104,9 @@ def test_paragraphs_are_wrapped_and_examples_are_kept() -> None:
         ("train --cell lsmt", "gru-reset-before, mingru or minlstm, got 'lsmt'; did you mean lstm?"),
         ("train --overwrite=yes", "--overwrite takes no value, got 'yes'; leave it out"),
         ("train --zzzzzz", "unknown flag --zzzzzz; textseq-train --help-all shows all flags"),
-        ("sample shakespeare", "unexpected 'shakespeare'; a value comes after its flag, see textseq-sample --help"),
+        ("sample shakespeare", "unexpected 'shakespeare'; write --author before it"),
+        ("translate hi there", "unexpected 'there'; put a value that has spaces in quotes"),
+        ("sample --output a.txt", "unknown flag --output; textseq-sample writes to stdout: add > FILE"),
         ("sample --int8", "unknown flag --int8; use --precision int8"),
         ("sample --show-surprise", "unknown flag --show-surprise; use --show-surprisal"),
         ("sample --surprise-html a", "unknown flag --surprise-html; use --surprisal-html"),
@@ -129,6 +131,12 @@ def test_a_wrong_flag_is_one_line_with_the_right_one(command: Command, arguments
     code, out, err = command(name, *rest)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert message in err
+
+
+def test_a_text_without_its_flag_is_taken_for_the_prompt(command: Command) -> None:
+    assert command("sample", "Once upon", "--author", "poe")[2].endswith(
+        "unexpected 'Once upon'; write --prompt before it\n"
+    )
 
 
 def test_every_name_that_is_offered_exists() -> None:

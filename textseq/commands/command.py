@@ -44,7 +44,8 @@ def parse(
 ) -> Options:
     """Read a command line over the defaults. Help, version, lists and completion are printed, and end the command.
 
-    ``hidden`` are fields that are not flags; ``elsewhere`` gives the error for a flag of another task.
+    ``hidden`` are fields that are not flags; ``elsewhere`` gives the error for a flag of another task or command, and
+    what to do with a value without a flag.
     """
     flags = flags_of(default, hidden)
     shown = help_flag(arguments)

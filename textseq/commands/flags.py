@@ -246,6 +246,8 @@ def read(
             raise _unknown(written, names, prog, elsewhere)
         if flag is None:
             if not positional or (written.startswith("-") and written != "-" and " " not in written):
+                if hint := elsewhere(written):
+                    raise TextseqError(f"unexpected {_quoted(written)}; {hint}")
                 before = [flag.name for flag in named if flag.about.get("positional")]
                 rule = "put a value that has spaces in quotes" if before else "a value comes after its flag"
                 raise TextseqError(f"unexpected {_quoted(written)}; {rule}, see {prog} --help")
