@@ -192,3 +192,11 @@ def test_queries_and_keys_of_any_size_are_compared(dtype: torch.dtype, precision
         found = 1 - 2 * sigmoid_of_sum(exp_2x(queries.unsqueeze(1)), exp_2x(keys))
         torch.testing.assert_close(found, torch.tanh(queries.unsqueeze(1) + keys), rtol=0, atol=precision)
     assert sigmoid_of_sum(exp_2x(off.unsqueeze(1)), exp_2x(off)).isfinite().all()
+
+
+def test_lengths_of_a_memory_may_be_a_list_and_are_checked() -> None:
+    values = torch.randn(2, 5, 4)
+    assert torch.equal(Memory(values, [5, 3]).padding, Memory(values, torch.tensor([5, 3])).padding)  # type: ignore[arg-type]
+    for lengths in ([5, 0], [6, 3]):
+        with pytest.raises(ValueError, match=r"^lengths: expected 1 to 5, the steps of the window, got"):
+            Memory(values, torch.tensor(lengths))

@@ -451,6 +451,33 @@ def test_a_window_without_steps_is_refused(cell: CellName, bidirectional: bool) 
             call()
 
 
+@EVERY_CELL
+@DIRECTIONS
+def test_every_cell_checks_lengths_and_state_alike(cell: CellName, bidirectional: bool) -> None:
+    stack, x = Recurrent(cell, E, H, bidirectional=bidirectional), torch.randn(N, T, E)
+    assert torch.equal(stack(x, lengths=[4, T, 1])[0], stack(x, lengths=torch.tensor([4, T, 1]))[0])
+    for lengths in ([4, 0, 1], [4, T + 1, 1], [4, -1, 1]):
+        for given in (lengths, torch.tensor(lengths)):
+            with pytest.raises(ValueError, match=rf"^lengths: expected 1 to {T}, the steps of the window, got \[4, "):
+                stack(x, lengths=given)
+    with pytest.raises(ValueError, match=rf"^lengths: expected {N} whole numbers, one for each row, got int64 \(2,\)"):
+        stack(x, lengths=[4, 1])
+    state = stack.initial_state(N)
+    with pytest.raises(
+        ValueError, match=rf"^state: expected a tuple of {len(state)} tensors .*, got one tensor; write"
+    ):
+        stack(x, state[0])
+    with pytest.raises(ValueError, match=rf"^state: expected a tuple of {len(state)} tensors .*, got 3$"):
+        stack(x, (state[0],) * 3)
+
+
+def test_a_stack_has_layers_and_rates_are_a_tuple() -> None:
+    with pytest.raises(TextseqError, match=r"^num_layers: expected at least 1, got 0"):
+        Recurrent("gru", E, H, num_layers=0)
+    with pytest.raises(TextseqError, match=r"^zoneout: expected a tuple of rates, one for each .* of gru, got 0\.1"):
+        Recurrent("gru", E, H, zoneout=0.1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("cell", ["mingru", "minlstm"])
 def test_weight_dropout_needs_recurrent_weights(cell: CellName) -> None:
     with pytest.raises(TextseqError, match=f"--weight-dropout: expected a cell with .*, got --cell {cell}; use --drop"):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from textseq.config.names import AttentionName
 from textseq.nn.kernels.additive_attention import exp_2x, sigmoid_of_sum
+from textseq.nn.rnn_layer import check_lengths
 
 CHUNK, CHUNK_ON_GPU = 2**22, 2**26
 """Elements of a comparison computed at a time: they should fit the shared cache of a CPU; on a GPU, where every chunk
@@ -40,11 +41,16 @@ class Memory:
     values: Tensor
     """The encoder's outputs, (N, S, C)."""
     lengths: Tensor | None = None
-    """Real positions of each sentence, (N,), at least 1; the rest is padding. None: all are real."""
+    """Real positions of each sentence, (N,), from 1 to S; the rest is padding. None: all are real."""
     keys: Tensor | None = None
     """The values projected for comparison, (N, S, A or H), by ``Attention.with_keys``; None: not yet computed."""
     summary: Tensor | None = None
     """The encoder's last state in either direction, (N, C); only ``NoAttention`` reads it."""
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError for lengths that are not from 1 to S."""
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", check_lengths(self.lengths, *self.values.shape[:2]))
 
     @cached_property
     def padding(self) -> Tensor:

@@ -7,7 +7,7 @@ the fused kernels require it, and it saves copies.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
@@ -26,7 +26,17 @@ from textseq.nn.kernels.fused import fused_layer
 from textseq.nn.kernels.scan import scan
 from textseq.nn.kernels.threads import threads_for
 from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
-from textseq.nn.rnn_layer import SUFFIXES, check_steps, input_gates, input_weights, make_layer, step_weights, weight_of
+from textseq.nn.rnn_layer import (
+    SUFFIXES,
+    check_lengths,
+    check_state,
+    check_steps,
+    input_gates,
+    input_weights,
+    make_layer,
+    step_weights,
+    weight_of,
+)
 from textseq.nn.trace import RecurrentTrace, TraceBuilder
 
 
@@ -50,8 +60,8 @@ class Recurrent(nn.Module):
         learn_initial_state: make the state at the start of a text a parameter; otherwise it is zero.
 
     Raises:
-        TextseqError: an unknown cell, weight dropout in a cell without recurrent weights, or a rate that is not from 0
-            to below 1.
+        TextseqError: an unknown cell, no layer, weight dropout in a cell without recurrent weights, zoneout of more or
+            fewer rates than states, or a rate that is not from 0 to below 1.
 
     Example:
         >>> encoder = Recurrent("lstm", input_size=4, hidden_size=8, num_layers=2, bidirectional=True)
@@ -78,6 +88,12 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = find_cell(cell)
+        if num_layers < 1:
+            raise TextseqError(f"num_layers: expected at least 1, got {num_layers}")
+        if isinstance(zoneout, int | float):
+            raise TextseqError(
+                f"zoneout: expected a tuple of rates, one for each state tensor of {cell}, got {zoneout}"
+            )
         if weight_dropout and not self.cell.recurrent:
             raise TextseqError(
                 f"--weight-dropout: expected a cell with recurrent weights, got --cell {cell}; use --dropout"
@@ -150,7 +166,7 @@ class Recurrent(nn.Module):
         x: Tensor,
         state: State | None = None,
         *,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
         resets: Tensor | None = None,
         restart: Restart | None = None,
         masks: DropoutMasks | None = None,
@@ -174,9 +190,14 @@ class Recurrent(nn.Module):
             with ``return_trace`` a ``RecurrentTrace`` too.
 
         Raises:
-            ValueError: no step; ``resets`` with ``lengths``, with two directions or with ``return_trace``.
+            ValueError: no step; lengths that are not from 1 to T; a state of more or fewer tensors; ``resets`` with
+                ``lengths``, with two directions or with ``return_trace``.
         """
         check_steps(x.shape[1])
+        if state is not None:
+            check_state(state, self.cell.states)
+        if lengths is not None:
+            lengths = check_lengths(lengths, *x.shape[:2])
         if resets is not None and (lengths is not None or self.directions == 2 or return_trace):
             raise ValueError("resets: expected whole windows of one direction, without lengths or a trace")
         if state is None:

@@ -8,12 +8,14 @@ Shapes: N batch, E input size, H hidden, G gates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from textseq.nn.cell_registry import Cell
-from textseq.nn.cells import Weights, normalized
+from textseq.nn.cells import State, Weights, normalized
 
 SUFFIXES = ("_l0", "_l0_reverse")
 
@@ -75,6 +77,30 @@ def check_steps(steps: int) -> None:
     """Raise a ValueError for a window without a step, of which torch's kernels make nothing either."""
     if steps == 0:
         raise ValueError("expected a window of at least one step, got none (T = 0); leave it out")
+
+
+def check_state(state: State | Tensor, count: int) -> None:
+    """Raise a ValueError for a state that is not so many tensors, such as that of torch's GRU, a tensor alone."""
+    if isinstance(state, Tensor) or len(state) != count:
+        got = "one tensor; write (state,)" if isinstance(state, Tensor) else len(state)
+        raise ValueError(f"state: expected a tuple of {count} tensors (L*D, N, H), got {got}")
+
+
+def check_lengths(lengths: Tensor | Sequence[int], rows: int, steps: int) -> Tensor:
+    """The lengths of N rows of T steps as a tensor (N,).
+
+    Those on a GPU are not looked at, which would wait for it.
+
+    Raises:
+        ValueError: not N whole numbers, or one that is not from 1 to T.
+    """
+    lengths = torch.as_tensor(lengths)
+    if lengths.shape != (rows,) or lengths.dtype.is_floating_point or lengths.dtype == torch.bool:
+        kind = str(lengths.dtype).removeprefix("torch.")
+        raise ValueError(f"lengths: expected {rows} whole numbers, one for each row, got {kind} {tuple(lengths.shape)}")
+    if rows and lengths.device.type == "cpu" and not (1 <= int(lengths.min()) <= int(lengths.max()) <= steps):
+        raise ValueError(f"lengths: expected 1 to {steps}, the steps of the window, got {lengths.tolist()}")
+    return lengths
 
 
 def weight_of(layer: nn.Module, name: str) -> Tensor:
