@@ -11,6 +11,7 @@ import zipfile
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
@@ -312,6 +313,16 @@ def test_documents_are_written_whole(translators: Path, tmp_path: Path) -> None:
     with pytest.raises(TextseqError, match=r"c\.epub is not an intact ZIP archive"):
         translate_document(translator, tmp_path / "c.epub", tmp_path / "d.epub")
     assert not (tmp_path / "d.epub").exists()
+
+
+def test_doubtful_translations_are_counted(translators: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    translator = load_translator(translators / "runs" / "mine")
+    (tmp_path / "a.txt").write_text("a b c\n\nd e\n")
+    for below, said in ((-1e9, 0), (1e9, 1)):
+        translator.info = replace(translator.info, doubtful_below=below)
+        translate_document(translator, tmp_path / "a.txt", tmp_path / "b.txt", max_new_tokens=9)
+        notes = [record.getMessage() for record in caplog.records if "may be wrong" in record.getMessage()]
+        assert len(notes) == said and all("of 2 of 2 sentences" in note for note in notes)
 
 
 @pytest.mark.parametrize("name", ["a.epub", "a.docx"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import re
 import textwrap
 import zipfile
@@ -23,7 +24,10 @@ from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
 from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
 from textseq.tasks.translation.engine import Progress
+from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
+
+log = logging.getLogger("textseq")
 
 LARGEST = 2**24
 """Characters of a document, or bytes of a file in an archive, at most."""
@@ -71,7 +75,7 @@ def translate_document(
 
     ``.txt``: paragraphs are lines, or blocks of lines that fill a page; ``.srt``: cues keep their times and at most
     their number of lines; ``.html``, ``.epub`` and ``.docx``: markup stays, and tags and formatting move with the words
-    that they enclose. Paragraphs are split into sentences.
+    that they enclose. Paragraphs are split into sentences. Logs how many translations are doubtful.
 
     Args:
         translator: the models.
@@ -90,11 +94,22 @@ def translate_document(
     if ending not in FORMATS:
         raise unknown("format of a document:", ending, FORMATS)
     check_outputs({"--output": target}, [source])
-    translate: Translate = partial(
-        translator.stream, attention=translator.attends, glossary=glossary, progress=progress, **settings
-    )
+    sentences = doubtful = 0
+
+    def translate(texts: Iterator[str]) -> Iterator[list[Translation]]:
+        nonlocal sentences, doubtful
+        attention = translator.attends
+        for best in translator.stream(texts, attention=attention, glossary=glossary, progress=progress, **settings):
+            sentences, doubtful = sentences + 1, doubtful + best[0].doubtful
+            yield best
+
     with replacing(target) as (file,):
         FORMATS[ending](source, encoding, translate, file)
+    if doubtful:
+        log.warning(
+            "note: the translations of %d of %d sentences may be wrong: the model finds them unlikely",
+            *(doubtful, sentences),
+        )
 
 
 def _of_text(*passes: Pass, prepared: Callable[[str], str] = str) -> Format:
