@@ -238,6 +238,8 @@ def test_amounts_are_copied(name: str) -> None:
         assert has_amount(found.text, sentence[start:end], known)
         assert found.attention is not None
         assert found.attention.shape == (len(found.tokens), len(found.source_tokens))
+        [again] = translator.align([sentence], [found.text])
+        assert again.text == found.text and again.score == pytest.approx(found.score, abs=0.05)
     plain = translator.translate(AMOUNTS[name], copy_codes=False)
     lacking = [not has_amount(one.text, sentence, known) for sentence, one in zip(AMOUNTS[name], plain, strict=True)]
     assert any(lacking), "they need the copying"
@@ -258,8 +260,28 @@ def test_what_stands_around_a_sentence_stands_around_its_translation(name: str) 
             assert "".join(one.tokens[:-1]).split() == one.text.split()
             again = translator.align([frame.format(sentence)], [one.text])[0]
             assert again.text == one.text and again.score == pytest.approx(one.score, abs=0.05)
-            begun = " ".join(one.text.split()[:3])
+            begun = " ".join(one.text.split()[:3])  # without what comes after
             assert translator.translate_all([frame.format(sentence)], prefixes=[begun])[0][0].text.startswith(begun)
+
+
+@EVERY_TRANSLATOR
+def test_known_translations_may_have_what_stands_around_the_sentence(name: str) -> None:
+    translator = textseq.load_translator(name)
+    framed = [frame.format(sentence) for frame in FRAMES for sentence in (CODES[name][0], NAMES[name][0])]
+    for sentence, one in zip(framed, translator.translate(framed), strict=True):
+        [again] = translator.align([sentence], [one.text])
+        assert again.text == one.text and again.score > one.score - 0.1
+    [plain] = translator.align([UNTIDY[name][1]], ["..."])
+    [lacking] = translator.align([f"- {UNTIDY[name][1]}"], ["..."])
+    assert plain.text == lacking.text == "..."
+    assert [one.text for one in translator.align(["...", "-"], ["...", "+"])] == ["...", "+"]
+
+
+def test_what_stands_around_a_sentence_may_be_a_term_and_is_written_on_one_line() -> None:
+    translator = textseq.load_translator("tatoeba-en-fr")
+    assert "NARRATEUR" in translator.translate("NARRATOR: The door is open.", glossary={"NARRATOR": "NARRATEUR"}).text
+    assert translator.translate("-\n\nHello.\t*").text == "- Bonjour ! *"
+    assert translator.translate("-\t*").text == "- *"
 
 
 @EVERY_TRANSLATOR

@@ -20,6 +20,8 @@ from textseq.tokenizers.frame import frame
         ("> ", "Thanks", ""),
         ("# ", "Chapter", ""),
         ("(", "I am happy.", ")"),
+        ("*", "I am happy.", "*"),
+        ("**_", "I am happy.", "_**"),
         ('"', "Hello!", '"'),
         ("« ", "Bonjour !", " »"),
         ("- [", "laughs", "] \N{BEAMED EIGHTH NOTES}"),
@@ -44,6 +46,8 @@ def test_what_stands_around_a_sentence_is_no_part_of_it(before: str, sentence: s
         "It is 20°",
         "(one) and (two)",
         "Tom: no.",
+        "*Tom* is here.",
+        "I love *you*",
         "WARNING: STOP",
         "It is 5:30.",
     ],
@@ -67,5 +71,6 @@ def test_the_parts_are_the_whole(text: str) -> None:
 
 
 def test_a_long_line_of_marks_is_read_in_time() -> None:
-    marks = "(\N{GRINNING FACE}) " * 100_000
-    assert frame(f"{marks}a{marks}")[1]
+    for mark in ("(\N{GRINNING FACE}) ", "TOM: ", "a) ", "*", "((", "- "):
+        marks = mark * 100_000
+        assert "x" in frame(f"{marks}x{marks}")[1]

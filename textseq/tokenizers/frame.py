@@ -15,8 +15,11 @@ ALSO_MARKS = "*_#•·‣"
 
 NO_MARKS = "°<"
 
-BEFORE_SPACE = "#>+="
-"""They are marks only before white space: "#1" and "+5" are not."""
+BESIDE_SPACE = "#>+=*_"
+"""They are marks only beside white space: those of "#1" and "C++" are not."""
+
+EMPHASIS = "*_"
+"""They are put aside together at both ends too."""
 
 CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "“": "”", "„": "“", "«": "»", "»": "«"}
 
@@ -38,12 +41,12 @@ def frame(text: str) -> tuple[str, str, str]:
     """
     begin, end = 0, len(text)
     while begin < end:
-        if _is_mark(text, begin):
+        if _is_mark(text[begin], text[begin + 1 : begin + 2]) and not _before_number(text, begin):
             begin += 1
-        elif _is_mark(text, end - 1):
-            end -= 1
-        elif CLOSING.get(text[begin]) == text[end - 1] and text.find(text[end - 1], begin + 1, end - 1) < 0:
+        elif _is_enclosed(text, begin, end):
             begin, end = begin + 1, end - 1
+        elif _is_mark(text[end - 1], text[end - 2 : end - 1]):
+            end -= 1
         elif match := ITEM.match(text, begin, end) or _speaker(text, begin, end):
             begin = match.end()
         else:
@@ -54,16 +57,28 @@ def frame(text: str) -> tuple[str, str, str]:
 
 
 def _speaker(text: str, begin: int, end: int) -> re.Match[str] | None:
-    """The name of a speaker in capitals before what is said, which is not all in capitals."""
-    match = SPEAKER.match(text, begin, end)
+    """The name of the only speaker, in capitals, before what is said, which is not all in capitals."""
+    match = SPEAKER.match(text, begin, end) if text.find(":", 0, begin) < 0 else None
     return match if match and match[1].isupper() and not text[match.end() : end].isupper() else None
 
 
-def _is_mark(text: str, place: int) -> bool:
-    """Whether a character is white space or a mark; not if a digit follows, as in "-5"."""
-    mark, following = text[place], text[place + 1 : place + 2]
+def _is_enclosed(text: str, begin: int, end: int) -> bool:
+    """Whether brackets, quotation marks or marks of emphasis enclose a part of a text."""
+    first, last = text[begin], text[end - 1]
+    if first in EMPHASIS:
+        return first == last and begin + 1 < end
+    return CLOSING.get(first) == last and text.find(last, begin + 1, end - 1) < 0
+
+
+def _is_mark(mark: str, beside: str) -> bool:
+    """Whether a character is white space or a mark that may be put aside; ``beside`` is the next one within."""
     if mark.isspace() or mark in JOINERS:
         return True
-    if mark in NO_MARKS or following.isdecimal() or (mark in BEFORE_SPACE and not following.isspace()):
+    if mark in NO_MARKS or (mark in BESIDE_SPACE and not beside.isspace()):
         return False
     return mark in ALSO_MARKS or unicodedata.category(mark) in SYMBOLS
+
+
+def _before_number(text: str, place: int) -> bool:
+    """Whether a sign belongs to a number, as in "-5"."""
+    return not text[place].isspace() and text[place + 1 : place + 2].isdecimal()

@@ -332,7 +332,7 @@ class TranslationEngine:
             raise TextseqError(f"{use}: expected a target for each source, got {len(targets)} for {len(sources)}")
         style = self._style if tidy else None
         pairs = [
-            tokenize_sentence(self.vocabularies, *pair, number, style=style)
+            tokenize_sentence(self.vocabularies, *pair, number, style=style, known=True)
             for number, pair in enumerate(zip(sources, targets, strict=True), 1)
         ]
         if empty := [pair.number for pair in pairs if len(pair.ids) == 0]:
@@ -346,12 +346,15 @@ class TranslationEngine:
             yield batch, SourceBatch(self.models, [pair.ids for pair in batch]), tokens
 
     def _with_names(self, source: str, target: str, number: int) -> Iterator[Sentence]:
-        """A sentence and its translation with well-known names in the place of codes and rare ones that both have."""
+        """A sentence and its translation with others in the place of codes, rare names and amounts that both have."""
+        source_tokens, target_tokens = self.vocabularies.source, self.vocabularies.target
         names = unused_names(self._stand_ins, target)
         sentence = tokenize_sentence(self.vocabularies, source, "", number, style=self._style, stand_ins=names)
-        with_names = with_alternatives(sentence, self.vocabularies.source, self._style, names)
-        for one in (sentence, *with_names.alternatives):
-            if one.codes and (pair := one.with_translation(target, self.vocabularies.target)) is not None:
+        several = [sentence, *with_alternatives(sentence, source_tokens, self._style, names).alternatives]
+        numbers = unused_names(self._numbers, target)
+        several += filter(None, [with_other_amounts(one, source_tokens, numbers) for one in several])
+        for one in several:
+            if one.codes and (pair := one.with_translation(target, target_tokens)) is not None:
                 yield pair
 
     @cached_property

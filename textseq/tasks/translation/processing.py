@@ -44,6 +44,9 @@ MOST_CELLS = 10_000
 STAND_IN_ORDERS = 3
 """Names at most that are tried in the place of a rare one."""
 
+BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
+"""White space that would end a line or a column of the output."""
+
 AttentionWeights = npt.NDArray[np.float32]
 """Attention weights, (T, S)."""
 
@@ -121,8 +124,11 @@ class Sentence:
     def with_translation(self, text: str, target: Tokenizer) -> Sentence | None:
         """The sentence with a known translation as its prefix, in which names stand for the codes, too.
 
-        None if the text has not all codes as whole words.
+        None if the text has not all codes as whole words, or not what stands before and after the sentence.
         """
+        if not (text.startswith(self.before) and text.endswith(self.after)):
+            return None
+        text = text.removeprefix(self.before).removesuffix(self.after)
         for name, code in sorted(self.codes.items(), key=lambda pair: -len(pair[1])):  # one may be part of another
             text, count = _whole(code).subn(name, text)
             if not count:
@@ -229,10 +235,13 @@ def tokenize_sentence(
     glossary: Glossary | None = None,
     style: SourceStyle | None = None,
     stand_ins: Sequence[str] = (),
+    *,
+    known: bool = False,
 ) -> Sentence:
     """Tokenize a sentence, put into a style, its prefix and the translations of its terms.
 
-    With a style, what stands around the sentence (see ``frame``) is put aside, unless its prefix lacks it. More than
+    With a style, what stands around the sentence (see ``frame``) is put aside, unless its prefix lacks it or the
+    glossary has it. The prefix is the beginning of a translation, or a whole one that is ``known``. More than
     ``LONGEST`` tokens are truncated, which is logged. Codes give way to the ``stand_ins``, as far as these suffice,
     unless the prefix or the glossary has them.
 
@@ -247,8 +256,12 @@ def tokenize_sentence(
     before, after = "", ""
     if style is not None and style != SourceStyle():
         begin, sentence, end = frame(text)
-        begin, end = begin.lstrip(), end.rstrip()
-        if not prefix or (prefix.startswith(begin) and prefix.endswith(end)):
+        begin, end = BREAKS.sub(" ", begin.lstrip()), BREAKS.sub(" ", end.rstrip())
+        if known:
+            aside = bool(sentence) and prefix.startswith(begin) and prefix.endswith(end)
+        else:
+            aside = not prefix or prefix.startswith(begin)
+        if aside and not (glossary and (glossary.targets(begin) or glossary.targets(end))):
             before, text, after = begin, sentence, end
             prefix = prefix.removeprefix(before).removesuffix(after)
     read = text if style is None else style.apply(text)
