@@ -415,6 +415,12 @@ def test_a_term_comes_where_the_attention_is_on_its_source_and_not_beside_the_us
         assert translation in text and usual not in text and text.index(".") == len(text) - 1
 
 
+def test_the_place_of_a_term_is_no_part_of_the_score() -> None:
+    translator, sentence = textseq.load_translator("tatoeba-en-fr"), "She has a big dog."
+    found = translator.translate(sentence, glossary={"dog": "chien"})
+    assert found.score == pytest.approx(translator.align([sentence], [found.text])[0].score, abs=1e-4)
+
+
 @EVERY_TRANSLATOR
 def test_shouted_whispered_and_unmarked_sentences_are_read_as_tidy_ones(name: str) -> None:
     translator = textseq.load_translator(name)

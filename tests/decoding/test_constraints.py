@@ -146,6 +146,31 @@ def test_a_phrase_begins_where_it_fits(beams: int, place: int) -> None:
             assert best.tokens[place : place + 2] == (1, 2) and met(best.tokens, own)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_fits_rank_the_texts_and_are_no_part_of_their_scores(seed: int) -> None:
+    logits, inner = table(seed), {3}
+    fits = -10 * torch.rand(LENGTH, generator=torch.Generator().manual_seed(seed))
+
+    def fit(state: State, texts: Tensor) -> Tensor:
+        return fits[state[0]].view(len(texts), -1, 1)
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        return logits[tokens], (state[0] + 1,)
+
+    log_p, expected = logits.log_softmax(1), []
+    for tokens in itertools.chain(*(itertools.product(range(END), repeat=length) for length in range(LENGTH))):
+        text = (*tokens, END)
+        places = [n for n, pair in enumerate(itertools.pairwise(text)) if pair == (1, 2) and text[n + 2] not in inner]
+        if places:
+            score = sum(float(log_p[pair]) for pair in itertools.pairwise((END, *text)))
+            expected.append((score + float(fits[places[0]]), text, score))
+    config = DecodingConfig(num_beams=900, max_new_tokens=LENGTH, early_stopping="never")
+    prompt, start = torch.tensor([[END]]), (torch.full((1, 1), -1),)
+    (found,) = beam_search(step, prompt, start, config, end=END, constraints=[[(1, 2)]], inner=inner, fit=fit)
+    for hypothesis, (_, text, score) in zip(found, sorted(expected, reverse=True), strict=True):
+        assert hypothesis.tokens == text and hypothesis.score == pytest.approx(score, abs=1e-4)
+
+
 def test_progress_falls_back_as_a_reader_would() -> None:
     phrases = Phrases([(0, 0, 1), (2,), (2,)])
     progress = phrases.start

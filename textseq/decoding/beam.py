@@ -46,7 +46,8 @@ class Hypothesis:
     tokens: tuple[int, ...]
     """The tokens after the prompt; a token that ended the text is the last one."""
     score: float
-    """Summed log-probability in nats, divided by the length factor, plus the bonus. Higher is better."""
+    """Summed log-probability in nats, divided by the length factor, plus the bonus. Higher is better, except that
+    the search also counts ``fit``."""
     kept: Tensor | None = field(default=None, compare=False, repr=False)
     """What ``keep`` of the search gave."""
 
@@ -112,7 +113,8 @@ def beam_search(
             bias; see ``constraints``. Where they and the forced tokens need more than the limit, it is raised.
         inner: tokens that continue a word: a phrase that one of them follows does not count.
         fit: the state after a step, and the indices of the texts in the batch (M,) -> how well each phrase of a text
-            begins with the next token, (M, rows of a text, phrases): at most 0, added to the log-probability.
+            begins with the next token, (M, rows of a text, phrases): at most 0, added to the log-probability when
+            hypotheses are compared, but not to their score.
         narrow: removes finished texts from the batch: called with the indices of the others, (M,) ascending, it returns
             the step for these. Without it they stay as unused rows.
 
@@ -169,6 +171,7 @@ def beam_search(
             t,
             t > min_new_tokens,
         )  # (M, K) each
+        fits = beam.ended_fits(totals.device) if beam is not None else torch.zeros_like(totals)
         history = torch.cat([history.index_select(0, rows.flatten()), tokens.view(-1, 1)], dim=1)
         written = history[:, length:].view(*rows.shape, t)
 
@@ -186,13 +189,14 @@ def beam_search(
             if bonus is not None:
                 scores = scores + bonus(state)[rows]
             kept = keep(state)[rows] if keep is not None else None
-            finished.add(texts, written, scores, leaving & over, kept)
+            ranks = scores + fits / factors[t]
+            finished.add(texts, written, scores, ranks, leaving & over, kept)
             unfinished = leaving & ~over
             if end is not None:
                 unfinished &= finished.has_none(texts).unsqueeze(1)
-            finished.add(texts, written, scores, unfinished, kept)
+            finished.add(texts, written, scores, ranks, unfinished, kept)
         totals = totals.masked_fill(over, -torch.inf)
-        reach = totals.amax(dim=1)
+        reach = (totals + fits).amax(dim=1)
         done |= reach == -torch.inf
         if falling:
             at_most = factors[t] if config.early_stopping == "heuristic" else factors[most[texts]]
@@ -286,23 +290,32 @@ class _Finished:
 
     def __init__(self, texts: int, beams: int, wanted: int, device: torch.device) -> None:
         self.beams, self.wanted = beams, wanted
-        self.best: list[list[Hypothesis]] = [[] for _ in range(texts)]
+        self.ranked: list[list[tuple[float, Hypothesis]]] = [[] for _ in range(texts)]
+        """The hypotheses of each text after their ranks, best first."""
         self.lead = torch.full((texts,), -torch.inf, device=device)
-        """The score that a further hypothesis must exceed to be among those needed."""
+        """The rank that a further hypothesis must exceed to be among those needed."""
 
-    def add(self, texts: Tensor, written: Tensor, scores: Tensor, which: Tensor, kept: Tensor | None) -> None:
-        """Add the hypotheses ``which`` (M, K) of texts (M,), from tokens (M, K, t), scores (M, K), kept (M, K, ...)."""
+    @property
+    def best(self) -> list[list[Hypothesis]]:
+        """The hypotheses of each text, best first."""
+        return [[hypothesis for _, hypothesis in ranked] for ranked in self.ranked]
+
+    def add(
+        self, texts: Tensor, written: Tensor, scores: Tensor, ranks: Tensor, which: Tensor, kept: Tensor | None
+    ) -> None:
+        """Add the hypotheses ``which`` (M, K) of texts (M,).
+
+        They are given by their tokens (M, K, t), scores and ranks (M, K) each, higher is better, and kept (M, K, ...).
+        """
         places = texts[which.nonzero()[:, 0]].tolist()
         parts = [None] * len(places) if kept is None else [*kept[which]]
-        for place, tokens, score, part in zip(
-            places, written[which].tolist(), scores[which].tolist(), parts, strict=True
-        ):
-            hypothesis = Hypothesis(tuple(tokens), score, part)
-            insort(self.best[place], hypothesis, key=lambda hypothesis: -hypothesis.score)
-            del self.best[place][self.beams :]
-        leads = [best[self.wanted - 1].score if len(best) >= self.wanted else -torch.inf for best in self.best]
+        columns = (written[which].tolist(), scores[which].tolist(), ranks[which].tolist())
+        for place, tokens, score, rank, part in zip(places, *columns, parts, strict=True):
+            insort(self.ranked[place], (rank, Hypothesis(tuple(tokens), score, part)), key=lambda pair: -pair[0])
+            del self.ranked[place][self.beams :]
+        leads = [best[self.wanted - 1][0] if len(best) >= self.wanted else -torch.inf for best in self.ranked]
         self.lead = torch.tensor(leads, device=self.lead.device)
 
     def has_none(self, texts: Tensor) -> Tensor:
         """Which of these texts have no finished hypothesis, (M,)."""
-        return torch.tensor([not self.best[text] for text in texts.tolist()], device=texts.device)
+        return torch.tensor([not self.ranked[text] for text in texts.tolist()], device=texts.device)

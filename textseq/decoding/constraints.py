@@ -34,9 +34,9 @@ class Progress:
     ended: tuple[int, ...] = ()
     """Numbers of the phrases that a needed occurrence of has just ended."""
     fits: tuple[float, ...] = ()
-    """How well the places fit where the phrases in progress begin; at most 0."""
+    """How well the place fits where each phrase was last begun; at most 0."""
     ended_fit: float = 0.0
-    """The sum for the occurrences that have just ended."""
+    """The sum for the needed occurrences that have ended."""
 
 
 class Phrases:
@@ -69,10 +69,11 @@ class Phrases:
         ``fit`` says how well each phrase begins with the token; 0 by default.
         """
         matched, needed, ended = [*progress.matched], [*progress.needed], []
-        fits, ended_fit = [*progress.fits], 0.0
+        fits, ended_fit = [*progress.fits], progress.ended_fit
         if progress.ended and token in self.inner and token not in self.next_tokens(progress):
             for n in progress.ended:
                 needed[n] += 1
+                ended_fit -= fits[n]
         for n, (phrase, borders) in enumerate(zip(self.phrases, self.borders, strict=True)):
             place = matched[n]
             while place and phrase[place] != token:
@@ -144,6 +145,10 @@ class ConstrainedBeams:
         """Which hypotheses still need a constraint token, (M, rows of a text)."""
         return torch.tensor(self.remaining(), device=device) > 0
 
+    def ended_fits(self, device: torch.device) -> Tensor:
+        """How well the phrases fit that the hypotheses have met, (M, rows of a text); at most 0."""
+        return torch.tensor([[one.ended_fit for one in rows] for rows in self.progress], device=device)
+
     def select(self, texts: Sequence[int]) -> ConstrainedBeams:
         """Those of some texts, by their places."""
         return ConstrainedBeams([self.phrases[n] for n in texts], [self.progress[n] for n in texts], self.end)
@@ -187,8 +192,7 @@ class ConstrainedBeams:
             fit: how well each phrase begins after the rows, (M, rows of a text, phrases); see ``beam_search``.
 
         Returns:
-            Log-probabilities, with the fits of phrases that have ended, and places of the chosen ones, (M, K) each, and
-            the hypotheses.
+            Log-probabilities and places of the chosen ones, (M, K) each, and the hypotheses.
         """
         values, places = totals.topk(min(beams, totals.shape[1]), dim=1)
         progress: list[list[Progress]] = []
@@ -201,8 +205,7 @@ class ConstrainedBeams:
                 chosen = self._share(own, after, totals[n].tolist(), places.shape[1], limits[n] - length)
                 values[n, len(chosen) :] = -torch.inf
                 places[n, : len(chosen)] = torch.tensor(chosen, device=places.device)
-                gained = totals.new_tensor([after[place].ended_fit for place in chosen])
-                values[n, : len(chosen)] = totals[n, places[n, : len(chosen)]] + gained
+                values[n, : len(chosen)] = totals[n, places[n, : len(chosen)]]
             progress.append([after[place] for place in places[n].tolist()])
         return values, places, ConstrainedBeams(self.phrases, progress, self.end)
 
