@@ -421,6 +421,16 @@ def test_the_place_of_a_term_is_no_part_of_the_score() -> None:
     assert found.score == pytest.approx(translator.align([sentence], [found.text])[0].score, abs=1e-4)
 
 
+def test_the_place_of_a_term_depends_on_no_other_sentence_of_the_batch() -> None:
+    translator, glossary = textseq.load_translator("tatoeba-en-fr"), {"house": "baraque"}
+    long = f"I see {'the old red house of my brother, ' * 8}and I like it."
+    some = ["I like my house.", long, *["The house is very old and very big."] * 8]
+    together = translator.translate(some, glossary=glossary, num_beams=10)
+    assert [one.text for one in together[:3]] == [
+        translator.translate(text, glossary=glossary, num_beams=10).text for text in some[:3]
+    ]
+
+
 @EVERY_TRANSLATOR
 def test_shouted_whispered_and_unmarked_sentences_are_read_as_tidy_ones(name: str) -> None:
     translator = textseq.load_translator(name)

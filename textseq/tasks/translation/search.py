@@ -135,7 +135,7 @@ class SourceBatch:
             phrases: token sequences that each translation must contain.
             inner: tokens that continue a word; a phrase that one of them follows does not count.
             translated: the source tokens that each phrase translates, none if unknown. A phrase then begins where the
-                models attend to them (see ``FIT_WEIGHT``), unless the batch has too many weights.
+                models attend to them; see ``FIT_WEIGHT``.
             attention: keep the attention weights of each hypothesis, unless they are very many; see ``weights_of``. At
                 least one model must have attention.
 
@@ -143,8 +143,8 @@ class SourceBatch:
             For each sentence up to ``num_beams`` hypotheses, best first; the first ``num_return_sequences`` are final.
         """
         limits = self._limits(config, forced)
-        few = len(limits) * config.num_beams * max(self.lengths) * max(limits) <= MAX_KEPT
-        attention, guided = attention and few, few and translated is not None and self._guides(translated)
+        attention &= len(limits) * config.num_beams * max(self.lengths) * max(limits) <= MAX_KEPT
+        guided = translated is not None and self._guides(translated)
         candidates = self._candidates(steppers, forced, bias, phrases)
         ends = np.cumsum([len(start) + 1 for _, start in self.encoded])  # of each model's state; its coverage is last
         places = [end - 1 for end, model in zip(ends, self.models, strict=True) if has_attention(model)]
@@ -154,7 +154,7 @@ class SourceBatch:
 
         def step_of(sentences: Tensor | None = None) -> Step:
             step = self._step(candidates, sentences)
-            return _with_weights(step, coverage) if attention or guided else step
+            return _with_weights(step, coverage, all_steps=attention) if attention or guided else step
 
         sources = self._mask(translated) if guided and translated is not None else None
 
@@ -354,8 +354,11 @@ class SourceBatch:
             yield rows, decoded
 
 
-def _with_weights(step: Step, coverage: Callable[[State], Tensor]) -> Step:
-    """The step with the attention weights of all steps so far as the last part of the state, (t, rows, S)."""
+def _with_weights(step: Step, coverage: Callable[[State], Tensor], *, all_steps: bool) -> Step:
+    """The step with its attention weights as the last part of the state, (1, rows, S).
+
+    With ``all_steps`` those of the steps before it come first, (t, rows, S).
+    """
 
     def step_with_weights(tokens: Tensor, state: State) -> tuple[Tensor, State]:
         *before, weights = state
@@ -363,7 +366,8 @@ def _with_weights(step: Step, coverage: Callable[[State], Tensor]) -> Step:
         covered = coverage(after)
         length = covered.shape[1]  # shorter where long sentences have been finished
         added = covered - coverage(tuple(before))[:, :length]
-        return logits, (*after, torch.cat([weights[:, :, :length], added.unsqueeze(0)]))
+        earlier = weights[:, :, :length] if all_steps else weights[:0, :, :length]
+        return logits, (*after, torch.cat([earlier, added.unsqueeze(0)]))
 
     return step_with_weights
 
