@@ -207,9 +207,14 @@ def _rows(number: int, text: str, result: Classification, several: bool) -> str:
     rows = [[*row, *(f"{p:.4f}" for p in result.probabilities.values())]]
     if number == 0:
         rows.insert(0, ["text", "label", "probability", *result.probabilities])
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(rows)
-    return lines.getvalue().removesuffix("\n")
+    return "\n".join(map(_csv_row, rows))
+
+
+def _csv_row(cells: Sequence[str]) -> str:
+    """A row of a table without its line end; cells with a line end of any kind are quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # before Python 3.13 only its own characters are quoted
+    return line.getvalue().removesuffix("\r\n")
 
 
 @contextmanager

@@ -457,7 +457,7 @@ def test_a_full_disk_while_saving(
 
 
 def test_labels_for_a_spreadsheet_have_a_header_and_the_texts(command: Command, tmp_path: Path) -> None:
-    texts = ['good, "very" good', "bad", "two\nlines", "dull\ttext"]
+    texts = ['good, "very" good', "bad", "two\nlines", "also\rtwo", "dull\ttext"]
     with (tmp_path / "texts.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["id", "text"], *enumerate(texts)])
     table = tmp_path / "labels.csv"
