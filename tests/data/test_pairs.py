@@ -365,6 +365,15 @@ def test_languages_are_read_from_the_files(tmp_path: Path) -> None:
         named = own(tmp_path, [header, *("7\t" * header.count("id") + f"a {n}\tb {n}" for n in range(9))], "n.tsv")
         assert languages(own_pairs([named], validation=0)) == found
         assert languages(own_pairs([named], target_language="it", validation=0))[1] == "it"
+        assert languages(own_pairs([named], source_language="de-AT", validation=0))[0] == "de-AT"
+    named = own(tmp_path, ["French\tEnglish", "Va.\tGo."], "n.tsv")
+    for given in ({"source_language": "en"}, {"target_language": "fr"}):
+        corpus = own_pairs([named], **given, validation=0)  # type: ignore[arg-type]
+        assert languages(corpus) == ("en", "fr") and list(corpus.pairs("train")) == [("Go.", "Va.")]
+    columns = own_pairs([named], source_language="en", source_column="1", target_column="2", validation=0)
+    assert languages(columns) == ("en", "target"), "not twice the same"
+    other = own(tmp_path, ["English\tFrench", "Run.\tCours."], "other.tsv")
+    assert list(own_pairs([named], validation_paths=[other]).pairs("validation")) == [("Cours.", "Run.")]
     for path in (table, lines):
         corpus = own_pairs(aligned, validation_paths=[path])
         assert list(corpus.pairs("validation")) == [("Go.", "Va.")]

@@ -21,7 +21,7 @@ from textseq.data.dataset import (
     documents_of,
     fingerprint_of,
 )
-from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file
+from textseq.data.readers.pairs import UNKNOWN, PairFile, cleaned, languages_of, read_own_file, with_given
 from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
@@ -289,20 +289,18 @@ def own_pairs(
     options = {"longest": LONGEST, "validation": VALIDATION, **options}
     survey = Survey("pairs", content_of, empty=empty, **options)
     languages = languages_of(paths, source_language, target_language)
-    training, *held_out = (
-        read_own_file(
-            *(some, (source_column, target_column)),
-            languages=languages,
-            encoding=survey.encoding,
-            longest=survey.longest,
-            drop=survey.drop,
-            notes=survey.notes,
-        )
-        for some in (paths, survey.validation_paths)
-        if some
+    read = partial(
+        read_own_file,
+        columns=(source_column, target_column),
+        encoding=survey.encoding,
+        longest=survey.longest,
+        drop=survey.drop,
+        notes=survey.notes,
     )
-    if source_language is None and target_language is None:
-        languages = training.languages or languages
+    training = read(paths, languages=languages)
+    if training.languages is not None:
+        languages = with_given(training.languages, source_language, target_language)
+    held_out = [read(survey.validation_paths, languages=languages)] if survey.validation_paths else []
     rows, split_of = survey.rows([training], "train"), b""
     if held_out:
         if leaked := shared(rows, survey.rows(held_out, "validation")):

@@ -190,10 +190,10 @@ def read_own_file(
     """Open one or two files of pairs, whose layout follows from their number and names.
 
     Columns of a tab-separated file may be given by name, or by number from 1. It has a header if its first line has
-    those names, or two cells that are the languages, as codes or ``LANGUAGE_NAMES``, or one of ``HEADERS``, in any case
-    and order, or if it has no number and a column has only numbers below it; a note says so. Without columns and such
-    names, the first two columns are read that are not all numbers. JSON
-    without columns has the keys "source" and "target" or, if its first object lacks these, the languages.
+    those names, or two cells that are the languages, as codes or ``LANGUAGE_NAMES`` (an unknown language is then the
+    other one that is named), or one of ``HEADERS``, in any case and order, or if it has no number and a column has only
+    numbers below it; a note says so. Without columns and such names, the first two columns are read that are not all
+    numbers. JSON without columns has the keys "source" and "target" or, if its first object lacks these, the languages.
     """
     for path in paths:
         if not os.path.isfile(path):
@@ -239,9 +239,14 @@ def languages_of(paths: Sequence[Path], source: str | None, target: str | None) 
     codes = [ending[1].lower() + (ending[2] or "") for ending in endings if ending is not None]
     if len(paths) != 2 or len(set(codes)) != 2 or not NO_LANGUAGES.isdisjoint(codes):
         codes = list(UNKNOWN)
+    return with_given((codes[0], codes[1]), source, target)
+
+
+def with_given(found: tuple[str, str], source: str | None, target: str | None) -> tuple[str, str]:
+    """The languages as given, or else as found in the files; unknown where both would be the same."""
     return (
-        source or (codes[0] if codes[0] != target else UNKNOWN[0]),
-        target or (codes[1] if codes[1] != source else UNKNOWN[1]),
+        source or (found[0] if found[0] != target else UNKNOWN[0]),
+        target or (found[1] if found[1] != source else UNKNOWN[1]),
     )
 
 
@@ -325,10 +330,10 @@ def _header(cells: Sequence[str], languages: tuple[str, str]) -> tuple[int, int]
         if names[0] != names[1] and {*names} <= {*folded}:
             return folded.index(names[0]), folded.index(names[1])
     named = {LANGUAGE_NAMES[cell]: place for place, cell in enumerate(folded) if cell in LANGUAGE_NAMES}
-    if languages == UNKNOWN and len(named) == 2:
-        first, second = named.values()
-        return first, second
     codes = [language.casefold().replace("_", "-").split("-")[0] for language in languages]
+    others = [code for code in named if code not in codes]
+    if len(named) == 2 and len(others) == sum(code in UNKNOWN for code in codes):
+        codes = [others.pop(0) if code in UNKNOWN else code for code in codes]
     return (named[codes[0]], named[codes[1]]) if {*codes} <= {*named} and codes[0] != codes[1] else None
 
 
