@@ -236,9 +236,13 @@ def test_a_cue_ends_where_the_next_begins(end: str, tmp_path: Path) -> None:
         ("{\\pos(1, 2)}the {\\i1}house", "{\\pos(1, 2)}la {\\i1}maison"),
         ("<i>the\nhouse</i>\nis", "<i>la\nmaison</i>\nest"),
         ("the <font color = 'a b'>house\nis\nbig</font>", "la <font color = 'a b'>maison\nest\ngrande</font>"),
+        ("- Is the white house big.\n- is", "- est la maison blanche grande.\n- est"),
+        ("<i>the\n{\\i1}– white house\n</i>—is", "<i>la\n{\\i1}– maison blanche\n</i>—IS"),
+        ("house is burning\n-5", "maison est\nen feu -5"),
+        ("the<!--\n- the-->house", "la<!--\n- the-->maison"),
     ],
 )
-def test_lines_of_subtitles_break_at_no_tag(source: str, target: str, tmp_path: Path) -> None:
+def test_lines_of_subtitles_break_at_speakers_and_at_no_tag(source: str, target: str, tmp_path: Path) -> None:
     head = "1\n00:00:01,000 --> 00:00:02,500\n"
     assert of_file(tmp_path / "a.srt", f"{head}{source}\n".encode()).decode() == f"{head}{target}\n"
 

@@ -45,6 +45,12 @@ CUE_END = re.compile(
 )
 """The end of the line before a blank one, or before the number or the times of the next cue."""
 
+SPEAKER = re.compile(
+    rf"(?P<end>{LINE_END.pattern})(?=(?:[ \t]|<[^<>]*>|\{{\\[^{{}}]*\}})*+[-–—](?!\d))|{SUBTITLE_TOKEN.pattern}",
+    SUBTITLE_TOKEN.flags,
+)
+"""The end of the line before one that begins with a dash, as that of another speaker; or a tag, which has none."""
+
 CHUNK = re.compile(rf"(?:{SUBTITLE_TOKEN.pattern}|[^ \t\n\r\f\v])+", SUBTITLE_TOKEN.flags)
 """A word with the tags at it, within which no line is broken; a no-break space is no space."""
 
@@ -174,7 +180,7 @@ def _filled(text: str, width: int, end: str) -> str:
 
 
 def subtitle_parts(text: str) -> Iterator[str | Paragraph]:
-    """The cues of subtitles: each a paragraph, laid out in as many lines as before."""
+    """The cues of subtitles: each a paragraph, or one for each speaker, laid out in as many lines as before."""
     place = 0
     for cue in CUE.finditer(text):
         start = cue.end()
@@ -184,10 +190,22 @@ def subtitle_parts(text: str) -> Iterator[str | Paragraph]:
         begin = start + len(words) - len(words.lstrip())
         yield text[place:begin]
         place = begin + len(body)
-        layout = partial(_balanced, ends=LINE_END.findall(body))
-        for part in parts_of(body, SUBTITLE_TOKEN):
-            yield part if isinstance(part, str) else replace(part, layout=layout)
+        for speech, end in _speeches(body):
+            layout = partial(_balanced, ends=LINE_END.findall(speech))
+            for part in parts_of(speech, SUBTITLE_TOKEN):
+                yield part if isinstance(part, str) else replace(part, layout=layout)
+            yield end
     yield text[place:]
+
+
+def _speeches(cue: str) -> Iterator[tuple[str, str]]:
+    """The words of each speaker of a cue, and the line end after them."""
+    place = 0
+    for found in SPEAKER.finditer(cue):
+        if found["end"]:
+            yield cue[place : found.start()], found["end"]
+            place = found.end()
+    yield cue[place:], ""
 
 
 def _balanced(text: str, ends: Sequence[str]) -> str:
