@@ -121,6 +121,26 @@ def test_tags_move_with_the_words_they_enclose(source: str, target: str) -> None
     assert of_html(source) == target
 
 
+@pytest.mark.parametrize(
+    ("source", "written", "target"),
+    [
+        ("name", "Nom.", "Nom"),
+        ("name.", "Nom.", "Nom."),
+        ("name", "Nom...", "Nom..."),
+        ("(name)", "(Nom !)", "(Nom)"),
+        ("(name!)", "(Nom !)", "(Nom !)"),
+        ("Is. (Name)", "(Nom !)", "(Nom !) (Nom)"),
+        ("name <b>\N{GRINNING FACE}</b>", "Nom ! \N{GRINNING FACE}", "Nom <b>\N{GRINNING FACE}</b>"),
+        ("***", "***.", "***."),
+    ],
+)
+def test_what_ends_without_a_mark_gets_none(source: str, written: str, target: str) -> None:
+    """Brackets, emoji and the like around it do not count."""
+    (paragraph,) = (part for part in parts_of(source) if isinstance(part, Paragraph))
+    (result,) = translated([paragraph], lambda texts: ([Translation(written, 0.0, (), ())] for _ in texts))
+    assert result.render() == target
+
+
 TAGS = ("<b>", "</b>", "<i>", "</i>", "<p>", "</p>", "<br/>", "<img>")
 PIECES = st.sampled_from([*TAGS, "white ", "house ", "the. ", "x", " ", "\n"])
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from textseq.tasks.translation.processing import Translation
+from textseq.tokenizers.frame import frame
 from textseq.tokenizers.sentences import by_sentence, sentence_spans
 
 Translate = Callable[[Iterator[str]], Iterator[list[Translation]]]
@@ -86,21 +87,35 @@ def translated(paragraphs: Iterable[Paragraph], translate: Translate) -> Iterato
 
 def _joined(paragraph: Paragraph, sentences: Sequence[Translation]) -> Paragraph:
     """A translated paragraph from its sentences."""
-    text = " ".join(sentence.text for sentence in sentences)
-    if paragraph.text.rstrip()[-1:].isalnum():
-        text = ADDED_MARK.sub("", text)
+    spans = sentence_spans(paragraph.text)
+    texts = [sentence.text for sentence in sentences]
+    texts[-1], after = _without_added_mark(paragraph.text[spans[-1][0] :], texts[-1])
+    before = " ".join(texts)
+    text = before + after
     if not paragraph.marks:
         return Paragraph(text)
     sources = [(found.start(), found.end()) for found in WORD.finditer(paragraph.text)]
     targets = [(found.start(), found.end()) for found in WORD.finditer(text)]
     owners: list[int] = []  # the source word of each target word
-    for (start, end), sentence in zip(sentence_spans(paragraph.text), sentences, strict=True):
+    for (start, end), sentence in zip(spans, sentences, strict=True):
         first = sum(word[1] <= start for word in sources)
         count = len(WORD.findall(paragraph.text[start:end]))
         owners += [first + owner for owner in _owners(sentence, count)]
-    del owners[len(targets) :]  # of an added mark
+    place = len(WORD.findall(before))
+    del owners[place : place + len(owners) - len(targets)]  # of an added mark
     moved = [_moved(mark, sources, targets, owners, text) for mark in paragraph.marks]
     return Paragraph(text, _nested(paragraph.marks, moved, len(text)))
+
+
+def _without_added_mark(source: str, target: str) -> tuple[str, str]:
+    """A translation without a final mark that its sentence lacks, in two parts: up to that mark, and after it.
+
+    What stands around both, such as brackets, does not count.
+    """
+    if not frame(source)[1][-1:].isalnum():
+        return target, ""
+    before, sentence, after = frame(target)
+    return before + ADDED_MARK.sub("", sentence), after
 
 
 def _owners(sentence: Translation, count: int) -> list[int]:
