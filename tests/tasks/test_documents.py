@@ -200,6 +200,18 @@ def test_a_paragraph_of_many_tags_is_cut(unit: str) -> None:
     assert "".join(part if isinstance(part, str) else part.render() for part in parts) == document
 
 
+@pytest.mark.parametrize("most_marks", [1, 2, MOST_MARKS])
+@pytest.mark.parametrize(
+    "document", ["the <a><b>house</b></a>", "<a><b>the </a></b> house", "the <a>", "the <a><img>x"]
+)
+def test_no_space_between_words_is_lost_where_a_paragraph_is_cut(
+    document: str, most_marks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textseq.tasks.documents.markup.MOST_MARKS", most_marks)
+    out = "".join(part if isinstance(part, str) else part.render() for part in parts_of(document))
+    assert re.sub("</?[ab]>", "", out).split() == re.sub("</?[ab]>", "", document).split()
+
+
 def test_paragraphs_of_plain_text() -> None:
     page = [
         "It was the best of times, it was the worst of times, it was the age",

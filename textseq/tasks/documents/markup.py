@@ -100,11 +100,14 @@ class Builder:
             self.marks.append(Mark(here, here, written))
 
     def finish(self) -> Paragraph:
-        """The paragraph, without the space at its end, which an element that stands after it gets."""
+        """The paragraph, without the space at its end, which stands before the tags or the element after it."""
         text = self.text.rstrip(" ")
         for n, mark in enumerate(self.marks):
-            if mark.whole and mark.start > len(text):
-                self.marks[n] = replace(mark, open=" " + mark.open.rstrip(" "))
+            if mark.start > len(text):
+                if mark.whole:
+                    self.marks[n] = replace(mark, open=" " + mark.open.rstrip(" "))
+                else:
+                    self.marks.insert(n, Mark(len(text), len(text), " "))
                 break
         marks = [replace(m, start=min(m.start, len(text)), end=min(m.end, len(text))) for m in self.marks]
         return Paragraph(text, tuple(marks))
