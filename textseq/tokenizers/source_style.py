@@ -35,11 +35,14 @@ In Tatoeba: 0.31 of the English ones for German, 0.36 for French; 0.65 of the Fr
 STAND_INS = 8
 """Names that may stand for codes, and numbers that may stand for others, at most."""
 
-FAMILIAR_NUMBER = 25
+FAMILIAR_NUMBER = 10
 """Pairs that a number needs to stand for others."""
 
+LARGEST_DAY = 31
+"""Such numbers are larger, so that the model takes them neither for hours nor for days."""
+
 NUMBER_COPIED = 0.9
-"""Share of the pairs with a number whose targets must have it too for that: hours become others."""
+"""Share of the pairs with a number whose targets must have it too for that."""
 
 FREQUENT = 5
 """Sentences that must begin with a word, or words that must be in capitals, to be noted."""
@@ -81,7 +84,8 @@ class SourceStyle:
     names: bool = True
     """Whether many words with a capital are the same in the targets, as names are; not if all nouns have capitals."""
     numbers: tuple[str, ...] = ()
-    """Numbers of two digits that are the same in the targets, the most faithful first: they stand for others."""
+    """Numbers of two digits, above those of hours and days, that are the same in the targets, the most faithful first:
+    they stand for others."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for ``config.json``; empty without a style."""
@@ -177,7 +181,8 @@ def learn_copied(style: SourceStyle, pairs: Iterable[tuple[str, str]]) -> Source
     share = {
         number: same[number] / times
         for number, times in given.most_common()
-        if number.isdecimal() and times >= FAMILIAR_NUMBER and same[number] >= NUMBER_COPIED * times
+        if number.isdecimal() and int(number) > LARGEST_DAY
+        if times >= FAMILIAR_NUMBER and same[number] >= NUMBER_COPIED * times
     }
     return replace(
         style,

@@ -243,17 +243,20 @@ class TranslationEngine:
     def _copy_amounts(
         self, read: Sequence[Sentence], results: list[tuple[Hypothesis, list[Translation]]], request: Request
     ) -> None:
-        """Translate again, with numbers that training always copies, what lacks an amount."""
-        lacking = {
-            n: other
+        """Translate again, with numbers that training always copies, what lacks an amount; the likeliest way counts."""
+        source = self.vocabularies.source
+        lacking = [
+            (n, other)
             for n, (sentence, (_, (best, *_))) in enumerate(zip(read, results, strict=True))
-            if sentence.lacks_amounts(best.text, self.vocabularies.source.vocabulary)
-            if (other := with_other_amounts(sentence, self.vocabularies.source, self._numbers, request.glossary))
-        }
-        again = self._decoded([*lacking.values()], request, insist=True) if lacking else []
-        for (n, other), result in zip(lacking.items(), again, strict=True):
-            if other.copied_once(result[1][0].text):
-                results[n] = result
+            if sentence.lacks_amounts(best.text, source.vocabulary)
+            for other in with_other_amounts(sentence, source, self._numbers, request.glossary)
+        ]
+        again = self._decoded([other for _, other in lacking], request, insist=True) if lacking else []
+        likeliest: dict[int, float] = {}
+        for (n, other), result in zip(lacking, again, strict=True):
+            score = result[0].score
+            if other.copied_once(result[1][0].text) and score > likeliest.get(n, -math.inf):
+                results[n], likeliest[n] = result, score
 
     def _surely(self, sentence: Sentence) -> bool:
         """Whether training always copies the names that others stand for in a sentence."""
@@ -352,7 +355,7 @@ class TranslationEngine:
         sentence = tokenize_sentence(self.vocabularies, source, "", number, style=self._style, stand_ins=names)
         several = [sentence, *with_alternatives(sentence, source_tokens, self._style, names).alternatives]
         numbers = unused_names(self._numbers, target)
-        several += filter(None, [with_other_amounts(one, source_tokens, numbers) for one in several])
+        several += [other for one in several for other in with_other_amounts(one, source_tokens, numbers)]
         for one in several:
             if one.codes and (pair := one.with_translation(target, target_tokens)) is not None:
                 yield pair

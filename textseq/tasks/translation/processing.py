@@ -42,7 +42,7 @@ MOST_CELLS = 10_000
 """Attention weights that a notebook shows as a table; more would slow the browser."""
 
 STAND_IN_ORDERS = 3
-"""Names at most that are tried in the place of a rare one."""
+"""Names or numbers at most that are tried in the place of a rare one."""
 
 BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 """White space that would end a line or a column of the output."""
@@ -305,16 +305,18 @@ def with_alternatives(
 
 def with_other_amounts(
     sentence: Sentence, source: Tokenizer, stand_ins: Sequence[str], glossary: Glossary | None = None
-) -> Sentence | None:
-    """A sentence with well-known numbers in the place of its amounts; None if it has none, or no number is left."""
+) -> list[Sentence]:
+    """A sentence with well-known numbers in the place of its amounts, in several orders; none if it has none."""
     text = sentence.text
-    names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix)
-    places = _not_required(text, amounts(text), sentence.prefix, glossary) if names else ()
-    given, read, copied = with_stand_ins(text, sentence.read, places, names)
-    if not copied:
-        return None
-    ids = _encode(source, read)[:LONGEST]
-    return replace(sentence, text=given, ids=ids, read=read, codes={**sentence.codes, **copied}, alternatives=())
+    numbers = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix)
+    places = _not_required(text, amounts(text), sentence.prefix, glossary)
+    several = []
+    for first in range(min(len(numbers), STAND_IN_ORDERS) if places else 0):
+        given, read, copied = with_stand_ins(text, sentence.read, places, [*numbers[first:], *numbers[:first]])
+        if copied:
+            ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
+            several.append(replace(sentence, text=given, ids=ids, read=read, codes=copies, alternatives=()))
+    return several
 
 
 def _not_required(
