@@ -263,7 +263,7 @@ def test_help_shows_the_flags_of_the_task(command: Command) -> None:
         assert f"{flag} " in translators
         assert f"{flag} " not in writers
     assert "--stride" not in translators
-    assert "(default: 0.2)" in command("--recipe", "tatoeba-fr-en-2017", "--help-all")[1]  # the recipe's dropout
+    assert "(default: 0.2)" in command("--recipe", "tatoeba-en-fr", "--help-all")[1]  # the recipe's dropout
 
 
 @pytest.mark.parametrize(
