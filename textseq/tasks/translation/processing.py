@@ -290,16 +290,8 @@ def with_alternatives(
 
     Names in the prefix and in the glossary's terms stay.
     """
-    text = sentence.text
-    rare = rare_names(text, source, style.proper, style.copied) if stand_ins else ()
-    places = _not_required(text, rare, sentence.prefix, glossary)
-    names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix) if places else []
-    alternatives = []
-    for first in range(min(len(names), STAND_IN_ORDERS)):
-        given, read, copied = with_stand_ins(text, sentence.read, places, [*names[first:], *names[:first]])
-        if copied:
-            ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
-            alternatives.append(replace(sentence, text=given, ids=ids, read=read, codes=copies))
+    rare = rare_names(sentence.text, source, style.proper, style.copied) if stand_ins else []
+    alternatives = _with_others(sentence, source, rare, stand_ins, glossary)
     return replace(sentence, alternatives=tuple(alternatives)) if alternatives else sentence
 
 
@@ -307,12 +299,23 @@ def with_other_amounts(
     sentence: Sentence, source: Tokenizer, stand_ins: Sequence[str], glossary: Glossary | None = None
 ) -> list[Sentence]:
     """A sentence with well-known numbers in the place of its amounts, in several orders; none if it has none."""
+    return _with_others(sentence, source, amounts(sentence.text), stand_ins, glossary)
+
+
+def _with_others(
+    sentence: Sentence,
+    source: Tokenizer,
+    places: Iterable[tuple[int, int]],
+    stand_ins: Sequence[str],
+    glossary: Glossary | None,
+) -> list[Sentence]:
+    """A sentence with stand-ins at some places of its text, in several orders; see ``_not_required``."""
     text = sentence.text
-    numbers = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix)
-    places = _not_required(text, amounts(text), sentence.prefix, glossary)
+    places = _not_required(text, places, sentence.prefix, glossary)
+    names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix) if places else []
     several = []
-    for first in range(min(len(numbers), STAND_IN_ORDERS) if places else 0):
-        given, read, copied = with_stand_ins(text, sentence.read, places, [*numbers[first:], *numbers[:first]])
+    for first in range(min(len(names), STAND_IN_ORDERS)):
+        given, read, copied = with_stand_ins(text, sentence.read, places, [*names[first:], *names[:first]])
         if copied:
             ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
             several.append(replace(sentence, text=given, ids=ids, read=read, codes=copies, alternatives=()))
