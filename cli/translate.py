@@ -20,7 +20,7 @@ from textseq.tokenizers.sentences import by_sentence
 
 if TYPE_CHECKING:
     from textseq.data.readers.glossary import Glossary
-    from textseq.tasks.translation.processing import Translation
+    from textseq.tasks.translation.result import Translation
     from textseq.tasks.translation.translator import Translator
 
 PROG = "textseq-translate"
@@ -102,8 +102,8 @@ def translate(arguments: Sequence[str]) -> None:
         _document(options, options.document)
         return
     with options.reading() as lines:
-        from textseq.tasks.translation.engine import BUFFER
-        from textseq.tasks.translation.processing import TruncationLog
+        from textseq.tasks.translation.inference.detokenize import TruncationLog
+        from textseq.tasks.translation.inference.engine import BUFFER
 
         translator = _opened(options)
         if (options.alignment or options.plot_attention) and not translator.attends:

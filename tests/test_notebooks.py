@@ -20,7 +20,7 @@ from textseq.tasks.classification.explain import Explanation
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.surprisal import SCALE, Score, TokenSurprisal
 from textseq.tasks.tagging.result import Tagging, find_spans
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.result import Translation
 
 EVIL = "<script>alert('&')</script>"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -277,6 +277,17 @@ def test_known_translations_may_have_what_stands_around_the_sentence(name: str) 
     assert [one.text for one in translator.align(["...", "-"], ["...", "+"])] == ["...", "+"]
 
 
+@EVERY_TRANSLATOR
+def test_no_sentence_of_several_is_lost(name: str) -> None:
+    translator = textseq.load_translator(name)
+    sentences = [UNTIDY[name][1], "2023?", UNTIDY[name][1]]
+    [joined] = translator.translate([f"- ({' '.join(sentences)}) \N{GRINNING FACE}"])
+    parts = translator.translate(sentences)
+    assert joined.text == f"- ({' '.join(part.text for part in parts)}) \N{GRINNING FACE}"
+    words = {word for _, word in joined.alignment()}
+    assert words == {*range(len(joined.text.split()))}
+
+
 def test_what_stands_around_a_sentence_may_be_a_term_and_is_written_on_one_line() -> None:
     translator = textseq.load_translator("tatoeba-en-fr")
     assert "NARRATEUR" in translator.translate("NARRATOR: The door is open.", glossary={"NARRATOR": "NARRATEUR"}).text
@@ -299,7 +310,7 @@ def test_codes_are_copied(name: str, beams: int) -> None:
     translator = textseq.load_translator(name)
     sentences = [*CODES[name], "AF1234", "B12, B12 & MP3", "A1 B2 C3 D4 E5 F6", "  x  AF1234", "Tom AF1234."]
     for sentence, found in zip(sentences, translator.translate(sentences, num_beams=beams), strict=True):
-        codes_there = [sentence[start:end] for start, end in codes(sentence)]
+        codes_there = [sentence[start:end] for start, end in codes(sentence, translator.vocabularies.source)]
         assert codes_there[-1] in found.text
         assert ("Tom" in found.text) == ("Tom" in sentence)
         assert found.attention is not None

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from textseq.tasks.translation.config import TranslationConfig as TranslationConfig
     from textseq.tasks.translation.config import TranslationModelConfig as TranslationModelConfig
     from textseq.tasks.translation.config import TranslatorTrainingConfig as TranslatorTrainingConfig
-    from textseq.tasks.translation.processing import Translation as Translation
+    from textseq.tasks.translation.result import Translation as Translation
     from textseq.tasks.translation.run import train_translator as train_translator
     from textseq.tasks.translation.translator import Translator as Translator
 
@@ -119,7 +119,7 @@ _MODULE_OF = {
             "TranslationModelConfig",
             "TranslatorTrainingConfig",
         ),
-        "textseq.tasks.translation.processing": ("Translation",),
+        "textseq.tasks.translation.result": ("Translation",),
         "textseq.tasks.translation.run": ("train_translator",),
         "textseq.tasks.translation.translator": ("Translator",),
     }.items()

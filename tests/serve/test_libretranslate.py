@@ -13,7 +13,7 @@ from serving import Running
 import textseq
 from textseq.serve.protocols.markup import joined, parts_of
 from textseq.tasks.documents.markup import attribute_parts
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.translator import Translator
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")

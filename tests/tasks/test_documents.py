@@ -27,7 +27,7 @@ from textseq.tasks.documents.markup import MOST_MARKS, attribute_parts, parts_of
 from textseq.tasks.documents.paragraphs import Paragraph, translated
 from textseq.tasks.documents.word import box_parts, leaf, word_parts
 from textseq.tasks.registry import load_translator
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.result import Translation
 
 WORDS = {"the": "la", "house": "maison", "white": "blanche", "big": "grande", "is": "est", "burning": "en feu"}
 

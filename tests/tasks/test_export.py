@@ -31,8 +31,8 @@ from textseq.tasks.tagging.lexicon import Lexicon
 from textseq.tasks.tagging.model import TaggerModel
 from textseq.tasks.tagging.tagger import Tagger
 from textseq.tasks.translation.config import TranslationModelConfig
+from textseq.tasks.translation.inference.search import SourceBatch
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.search import SourceBatch
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import CharTokenizer

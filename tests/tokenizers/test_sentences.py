@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textseq.tokenizers.sentences import by_sentence, sentence_spans, split_sentences
+from textseq.tokenizers.sentences import by_sentence, sentence_spans, split_message, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from textseq.tokenizers.sentences import by_sentence, sentence_spans, split_sent
         "It grew by 3.5 percent in 1984.|Then it fell to 2,000.|See e.g. Smith et al. for more.",
         "Er kam am 3. Mai, z.B. mit dem Zug.|Dann ging er, d.h. Sie auch.",
         "Mme. Curie est venue.|Pourquoi ?|«Elle travaille.»|Voilà.",
+        "« Bonjour ! » dit-il.|« Il pleut. »|Elle sourit.|»Komm!« rief er.|»Nein.«",
         "Przyszedł np. Jan.|Potem wyszedł.",
         "¿Quién es?|¡No lo sé!|Nada.",
         "1. First we begin.|2. Then we end.",
@@ -42,6 +43,30 @@ def test_scripts_without_spaces_have_ends_too() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "hi tom.|how are you?|i am fine",
+        "What?|you did it?!|Hello...|is anyone there?",
+        '"Go!" he said.|I am fine.',
+        "see e.g. this, ok.|bye",
+        "He went. home.|No!",  # a full stop before a small letter ends nothing where there are capitals
+        "Great job 👍|keep going!|We won 🎂🎉|and I love it ❤️",
+        "I ❤️ you",
+        "Thank you 👍 🎂",
+    ],
+)
+def test_messages_have_small_letters_and_emoji(message: str) -> None:
+    assert split_message(message.replace("|", " ")) == message.split("|")
+
+
+@given(st.text(alphabet="aB.!? 👍1", max_size=40))
+def test_only_white_space_is_lost_of_a_message(text: str) -> None:
+    parts = split_message(text)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert all(part.strip() == part != "" for part in parts)
+
+
 @given(st.text(alphabet="aB.!? \n\"'1。)", max_size=40))
 def test_only_white_space_is_between_sentences(text: str) -> None:
     spans = sentence_spans(text)
@@ -61,3 +86,5 @@ def test_results_come_back_by_paragraph() -> None:
 def test_long_runs_of_marks_take_linear_time() -> None:
     for text in ("." * 300_000, "…" * 300_000, "a." + '"' * 300_000 + "x", 'a."' * 100_000):
         assert split_sentences(text) == [text]
+    assert len(split_message("we go 👍 " * 100_000)) == 100_000
+    assert split_message("👍 " * 100_000) == [("👍 " * 100_000).strip()]

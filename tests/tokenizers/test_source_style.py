@@ -98,6 +98,13 @@ def test_a_word_alone_is_written_as_in_training() -> None:
     assert learn_style([*tidy, "Hello!"]).apply("berlin") == "Berlin.", "no word stands there without a mark"
 
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz"
+WORDS = WordTokenizer.train(
+    [[f"{LETTERS} On the Monday captain. Anna said, and a from Boston is here: captain."] * 2],
+    TokenizerConfig(tokenizer="word"),
+)
+
+
 @pytest.mark.parametrize(
     ("sentence", "found"),
     [
@@ -110,6 +117,11 @@ def test_a_word_alone_is_written_as_in_training() -> None:
         ("Call 020 7946 0958 or 0170 1234567.", ["020 7946 0958", "0170 1234567"]),
         ("+49 30 123456, +49 170 1234567.", ["+49 30 123456", "+49 170 1234567"]),
         ("+33 (0)1 23 45 67 89", ["+33 (0)1 23 45 67 89"]),
+        (
+            "Open test_file.txt, my-photo.jpeg: C++, C#, @jan #fun #1.",
+            ["test_file.txt", "my-photo.jpeg", "C++", "C#", "@jan", "#fun"],
+        ),
+        ("In 東京 (Токио) it is naïve, said Łukasz; see 東京.pdf.", ["東京", "Токио", "東京.pdf"]),
         ("From +5 10 20 to 7, +2 3 4, +5 degrees.", []),
         ("On 01.02.2020 some 10 000 000 people came at 08 15.", []),
         ("At 7:45 on May 3rd, 12 eggs for $15 in 1987, a 20th part, twenty-two.", []),
@@ -117,7 +129,7 @@ def test_a_word_alone_is_written_as_in_training() -> None:
     ],
 )
 def test_addresses_and_numbers_are_codes_and_times_and_prices_are_not(sentence: str, found: list[str]) -> None:
-    assert [sentence[start:end] for start, end in codes(sentence)] == found
+    assert [sentence[start:end] for start, end in codes(sentence, WORDS)] == found
 
 
 def test_names_that_targets_copy_stand_for_codes() -> None:
@@ -138,13 +150,6 @@ def test_where_all_nouns_have_capitals_a_capital_is_no_sign_of_a_name() -> None:
     assert SourceStyle.from_dict(style.to_dict()) == style
     older = {key: value for key, value in style.to_dict().items() if key != "names"}
     assert SourceStyle.from_dict(older).names
-
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz"
-WORDS = WordTokenizer.train(
-    [[f"{LETTERS} On the Monday captain. Anna said, and a from Boston is here: captain."] * 2],
-    TokenizerConfig(tokenizer="word"),
-)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from textseq.tasks.language_model.memorization import Memorization, memorization
 from textseq.tasks.language_model.surprisal import Score
 from textseq.tasks.tagging.result import Tagging
 from textseq.tasks.tagging.tagger import Tagger, WordSplitting
-from textseq.tasks.translation.processing import LONGEST, Translation, TruncationLog
+from textseq.tasks.translation.inference.detokenize import TruncationLog
+from textseq.tasks.translation.inference.sentence import LONGEST
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.translator import Translator
 
 

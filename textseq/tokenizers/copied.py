@@ -1,4 +1,4 @@
-"""Parts of a sentence that its translation copies: addresses, telephone numbers, rare names, amounts.
+"""Parts of a sentence that its translation copies: addresses, telephone numbers, rare or foreign words, amounts.
 
 A model garbles what it hardly knows. Names and numbers that it knows well stand for such parts while it translates.
 """
@@ -13,6 +13,8 @@ from textseq.tokenizers.base import Tokenizer
 CODE = re.compile(
     r"""(?<![\w@./-])(?:
         https?://[^\s<>"]+ | www\.[^\s<>"]+ | [\w.+-]+@[\w-]+(?:\.[\w-]+)+  # addresses
+        | [\w-]+\.(?:csv|docx?|exe|gif|html?|jpe?g|json|md|mp[34]|pdf|png|pptx?|py|txt|xlsx?|zip)  # files
+        | [@#][A-Za-z_]\w* | [A-Za-z]\+\+ | [A-Z]\#  # @jan, #fun; C++, C#
         | [A-Za-z]+\d\w*(?:-\w+)* | [A-Z][A-Za-z]*-\d+  # AF1234, B12, MP3; COVID-19
         | \d{2,}(?:-\d{2,})+ | \d{7,}  # 555-1234, 4839201
         | \+\d{1,3}(?:[ .-](?:\(0\)[ ]?)?\d{1,8}){1,5} | 0\d(?:[ .]\d\d){4} 
@@ -38,6 +40,8 @@ LONG = 3
 
 NAME = re.compile(r"(?<![\w@-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@-])")
 
+WORD = re.compile(r"[^\W\d_]+")
+
 BEGINNING = re.compile(r"(?:^|[.!?…:\"“”«])[\W\d]*$")
 
 RARE_TOKENS = 3
@@ -47,22 +51,30 @@ RARE_FIRST_TOKENS = 4
 """Tokens from which on the first word of a sentence is, which has a capital anyway."""
 
 
-def codes(sentence: str) -> list[tuple[int, int]]:
-    """Where a sentence has what a translation copies: addresses, telephone numbers, words with digits.
+def codes(sentence: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """Where a sentence has what a translation copies: addresses, telephone numbers, files, words with digits.
+
+    Also words in another script, which have only letters that the tokenizer spells with bytes.
 
     Returns:
         Their beginnings and ends, in the order of the sentence.
 
     Example:
-        >>> sentence = "Write to jan@example.org about flight AF1234 at 7:45."
-        >>> [sentence[start:end] for start, end in codes(sentence)]
-        ['jan@example.org', 'AF1234']
+        >>> sentence = "Write to jan@example.org about flight AF1234 to 東京 at 7:45."
+        >>> [sentence[start:end] for start, end in codes(sentence, translator.vocabularies.source)]
+        ['jan@example.org', 'AF1234', '東京']
     """
-    return [
+    found = [
         (match.start(), match.start() + len(match[0].rstrip(".,;:!?)'")))
         for match in CODE.finditer(sentence)
         if not match[0].startswith("+") or sum(map(str.isdigit, match[0])) >= PHONE_DIGITS
     ]
+    if sentence.isascii() or tokenizer.kind == "byte":
+        return found
+    known = set("".join(tokenizer.vocabulary))
+    foreign = [match.span() for match in WORD.finditer(sentence) if known.isdisjoint(match[0])]
+    apart = [(start, end) for start, end in foreign if all(end <= first or last <= start for first, last in found)]
+    return sorted(found + apart)
 
 
 def rare_names(

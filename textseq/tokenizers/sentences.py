@@ -35,8 +35,9 @@ NUMBER = re.compile(r"[\"'“‘(\[–—-]*[#+$€£<>]?\d|[IVXLC]{2,}\b")
 """What begins a number: digits, or two Roman ones ("I" is a word)."""
 
 END = re.compile(
-    r"""(?:(?<![.!?…‽؟۔।॥])[.!?…‽؟۔।॥]++["'”’»›)\]}]*+(?=\s)   # before white space; in time linear in the text
-    |[。！？｡]+["'”’」』）]*)                                       # in scripts without spaces
+    r"""(?:(?<![.!?…‽؟۔।॥])[.!?…‽؟۔।॥]++["'”’»›)\]}]*+   # in time linear in the text
+        (?:[ \u00a0\u202f]»(?=\s))?+(?=\s)              # before white space; in French also « Oui ! » dit-il.
+    |[。！？｡]+["'”’」』）]*)                                # in scripts without spaces
     \s*""",
     re.VERBOSE,
 )
@@ -50,12 +51,19 @@ LAST_WORD = re.compile(r"[^\s(\[\"'“‘«„]+$")
 MOST_DIGITS = 2
 """Digits of a number whose full stop is that of an ordinal or of a list."""
 
+EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff][\u200d\ufe0f\u2600-\u27bf\U0001f000-\U0001faff]*\\s*")
 
-def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence of a paragraph, without the white space around it."""
+TWO_WORDS = re.compile(r"[^\W_][^\w\s]?\s+[^\W_]")
+
+
+def sentence_spans(text: str, *, typed: bool = False) -> list[tuple[int, int]]:
+    """Start and end of each sentence of a paragraph, without the white space around it.
+
+    ``typed`` sentences may also begin with a small letter: after ? ! and …, and where there is no capital at all.
+    """
     spans, start = [], len(text) - len(text.lstrip())
     for match in END.finditer(text):
-        if start < match.start() and match.end() < len(text) and _ends(text, match):
+        if start < match.start() and match.end() < len(text) and _ends(text, match, typed):
             spans.append((start, match.start() + len(match[0].rstrip())))
             start = match.end()
     if text[start:].strip():
@@ -73,13 +81,35 @@ def split_sentences(text: str) -> list[str]:
     return [text[start:end] for start, end in sentence_spans(text)]
 
 
-def _ends(text: str, match: re.Match[str]) -> bool:
+def split_message(text: str) -> list[str]:
+    """The sentences of a message, as people type them: small letters may begin them, and emoji end them.
+
+    Example:
+        >>> split_message("hi tom. how are you \N{GRINNING FACE} i am fine")
+        ['hi tom.', 'how are you \N{GRINNING FACE}', 'i am fine']
+    """
+    sentences: list[str] = []
+    for start, end in sentence_spans(text, typed=True):
+        words = TWO_WORDS.search(text, start, end)
+        last = max((n for n in range(start, end) if text[n].isalnum()), default=start)
+        for match in EMOJI.finditer(text, start, last):
+            if words and words.end() <= match.start():
+                sentences.append(text[start : match.end()].rstrip())
+                start = match.end()
+                words = TWO_WORDS.search(text, start, end)
+        sentences.append(text[start:end])
+    return sentences
+
+
+def _ends(text: str, match: re.Match[str], typed: bool) -> bool:
     """Whether a sentence ends at a match of ``END``."""
-    opening = OPENING.match(text, match.end())
+    opening, marks = OPENING.match(text, match.end()), match[0].rstrip()
     assert opening is not None
-    if text[opening.end() : opening.end() + 1].islower():
+    if text[opening.end() : opening.end() + 1].islower() and not (
+        typed and (text.islower() or marks != ".") and marks[-1] in ".!?…"
+    ):
         return False
-    if match[0].rstrip() != ".":
+    if marks != ".":
         return True
     word = LAST_WORD.search(text, max(0, match.start() - 40), match.start())
     if word is None:

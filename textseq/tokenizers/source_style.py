@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from textseq.tokenizers.sentences import sentence_spans
+
 SOURCES = 200_000
 """Sentences, or pairs, at most from which a style is learnt."""
 
@@ -44,6 +46,9 @@ LARGEST_DAY = 31
 NUMBER_COPIED = 0.9
 """Share of the pairs with a number whose targets must have it too for that."""
 
+SINGLE = 0.98
+"""Share of the sources with one sentence only from which on several are translated one by one."""
+
 FREQUENT = 5
 """Sentences that must begin with a word, or words that must be in capitals, to be noted."""
 
@@ -70,6 +75,8 @@ class SourceStyle:
     """How most end, such as "."; "" unless nearly all have a final mark."""
     question: str = ""
     """How most questions end, such as " ?"."""
+    single: bool = False
+    """Whether hardly any has more than one sentence."""
     question_words: frozenset[str] = frozenset()
     """Words, in small letters, with which questions rather than statements begin."""
     proper: frozenset[str] = frozenset()
@@ -95,6 +102,7 @@ class SourceStyle:
             "capital": self.capital,
             "statement": self.statement,
             "question": self.question,
+            "single": self.single,
             "question_words": sorted(self.question_words),
             "proper": sorted(self.proper),
             "alone": dict(sorted(self.alone.items())),
@@ -121,6 +129,7 @@ class SourceStyle:
             capital=table.get("capital") is True,
             statement=str(table.get("statement", "")),
             question=str(table.get("question", "")),
+            single=table.get("single") is True,
             question_words=words("question_words"),
             proper=words("proper"),
             alone={str(word): str(form) for word, form in alone.items()} if isinstance(alone, dict) else {},
@@ -195,7 +204,7 @@ def learn_copied(style: SourceStyle, pairs: Iterable[tuple[str, str]]) -> Source
 
 def learn_style(sources: Iterable[str]) -> SourceStyle:
     """The style of sentences: what nearly all have in common."""
-    count = capitals = marked = 0
+    count = capitals = marked = single = 0
     statements, questions = Counter[str](), Counter[str]()
     first, asking, inner, small, alone = (Counter[str]() for _ in range(5))
     for sentence in sources:
@@ -206,6 +215,7 @@ def learn_style(sources: Iterable[str]) -> SourceStyle:
         if MARKS.sub("", sentence.strip()) == words[0]:
             alone[sentence.strip()] += 1
         capitals += words[0][0].isupper()
+        single += len(sentence_spans(sentence)) == 1
         ending = MARKS.search(sentence.strip())
         if ending is not None:
             marked += 1
@@ -222,6 +232,7 @@ def learn_style(sources: Iterable[str]) -> SourceStyle:
         capital=begins,
         statement=statements.most_common(1)[0][0] if ends and statements else "",
         question=questions.most_common(1)[0][0] if ends and questions else "",
+        single=ends and single >= SINGLE * count,
         question_words=frozenset(openers[:NOTED] if ends else ()),
         proper=frozenset(proper[:NOTED] if begins else ()),
     )

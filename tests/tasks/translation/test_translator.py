@@ -28,19 +28,15 @@ from textseq.nn.cells import State
 from textseq.nn.kernels import inference_weights as packed
 from textseq.tasks.registry import load_generator, load_translator
 from textseq.tasks.translation import batches as batching
-from textseq.tasks.translation import search as sources
 from textseq.tasks.translation.batches import BATCH, BATCH_TOKENS, BEAMS, decoding_batches, pair_batch
 from textseq.tasks.translation.config import TranslationConfig, TranslationModelConfig, TranslationSettings
+from textseq.tasks.translation.inference import search as sources
+from textseq.tasks.translation.inference.copying import Found
+from textseq.tasks.translation.inference.detokenize import NAMED, unique_texts
+from textseq.tasks.translation.inference.request import Request
+from textseq.tasks.translation.inference.sentence import LONGEST, Sentence, tokenize_sentence, with_alternatives
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.processing import (
-    LONGEST,
-    NAMED,
-    Sentence,
-    Translation,
-    tokenize_sentence,
-    unique_texts,
-    with_alternatives,
-)
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator, ensemble_of
 from textseq.tasks.translation.vocabularies import SOURCE_FILE, Vocabularies
@@ -658,6 +654,8 @@ def test_codes_that_the_prefix_or_the_glossary_has_are_read_as_they_are() -> Non
 
 def test_terms_may_be_a_mapping() -> None:
     translator, terms = made("usual"), {"a": "b"}
+    drawn = wish("drawn", num_return_sequences=1)
+    assert translator.translate("a", glossary={}, **drawn) == translator.translate("a", **drawn)
     assert translator.translate("a a", glossary=terms) == translator.translate("a a", glossary=Glossary(terms))
 
 
@@ -668,6 +666,39 @@ def test_a_translation_that_is_aligned_is_read_as_it_is_translated() -> None:
     found = tidy.translate("abc", max_new_tokens=5)
     as_translated, as_given = (one.align(["abc"], [found.text])[0].source_tokens for one in (tidy, plain))
     assert as_translated == found.source_tokens != as_given
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("how", ["beams", "greedy"])
+def test_several_sentences_are_translated_one_by_one(kind: str, how: str) -> None:
+    marked = CharTokenizer.train([["abcdefgh .?!"]])
+    plain = made(kind, source=marked, target=marked)
+    single = Translator(plain.models, plain.vocabularies, replace(plain.info, source_style={"single": True}))
+    sentences = ["abc?", "de f!", "gh a"]
+    for settings in (wish(how), wish(how, max_new_tokens=3)):
+        several: list[int] = []
+        [joined] = single.stream([" ".join(sentences)], attention=plain.attends, progress=several.append, **settings)
+        parts = plain.translate_all(sentences, attention=plain.attends, **settings)
+        assert several and sum(several) == 1
+        for rank, found in enumerate(joined):
+            ones = [part[min(rank, len(part) - 1)] for part in parts]
+            assert found.text == " ".join(one.text for one in ones)
+            assert found.score == pytest.approx(min(one.score for one in ones), abs=1e-5)
+            assert found.finished == all(one.finished for one in ones)
+            assert "".join(found.source_tokens).strip() == " ".join(sentences) + END
+            if not plain.attends:
+                continue
+            assert found.attention is not None
+            assert found.attention.shape == (len(found.tokens), len(found.source_tokens))
+            np.testing.assert_allclose(found.attention.sum(axis=1), 1, atol=1e-5)
+            first = ones[0].attention
+            assert first is not None
+            rows, columns = len(ones[0].tokens) - ones[0].finished, len(ones[0].source_tokens) - 1
+            np.testing.assert_allclose(found.attention[:rows, :columns], first[:rows, :columns], atol=1e-5)
+            assert not found.attention[:rows, columns:-1].any()
+            assert "".join(found.source_surfaces).strip() == " ".join(sentences)
+    for whole in (single.translate("a. b c.", tidy=False), single.translate_all(["a. b c."], prefixes=["a"])[0][0]):
+        assert "".join(whole.source_tokens).strip() == "a. b c." + END
 
 
 def test_without_attention_nothing_is_said_of_it() -> None:
@@ -748,17 +779,17 @@ def test_what_is_finished_comes_out_when_the_work_is_stopped(
     translator = made()
     sentences = ["ab cd ef", "ab cd", "", "ab", "ab cd ef ab", "cd"]  # by length 5, 1, 2, 4 and 6 of them
     whole = [best[0].text for best in translator.stream(sentences)]
-    work, done = translator.engine._batch, 0
+    work, done = translator.engine._decoded, 0
 
-    def stopped(batch: list[Sentence], task: object) -> list[list[Translation]]:
+    def stopped(batch: list[Sentence], request: Request) -> list[Found]:
         nonlocal done
         done += 1
         if done > 3:
             raise stop
-        return work(batch, task)  # type: ignore[arg-type]
+        return work(batch, request)
 
     monkeypatch.setattr("textseq.tasks.translation.batches.BATCH", 1)
-    monkeypatch.setattr(translator.engine, "_batch", stopped)
+    monkeypatch.setattr(translator.engine, "_decoded", stopped)
     found = []
     with pytest.raises(type(stop)):
         for best in translator.stream(sentences):

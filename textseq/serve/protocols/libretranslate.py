@@ -22,7 +22,7 @@ from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import TimedRoute, bearer_key, check_key, check_texts, sentence, server_of
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.translation.config import TranslationConfig
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.translator import Translator
 
 Body = TypeVar("Body", bound=BaseModel)

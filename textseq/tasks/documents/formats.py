@@ -23,8 +23,8 @@ from textseq.tasks.documents.markup import DECLARATION, SUBTITLE_TOKEN, attribut
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated
 from textseq.tasks.documents.word import MEMBERS, box_parts, leaf, word_parts
 from textseq.tasks.translation.config import TranslationSettings
-from textseq.tasks.translation.engine import Progress
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.inference.engine import Progress
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.translator import Translator
 
 log = logging.getLogger("textseq")

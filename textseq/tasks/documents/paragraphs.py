@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.result import Translation
 from textseq.tokenizers.frame import frame
 from textseq.tokenizers.sentences import by_sentence, sentence_spans
 

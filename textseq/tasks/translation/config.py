@@ -84,11 +84,12 @@ class TranslationConfig(DecodingConfig):
     Needs attention."""
     tidy: bool = True
     """Read what is typed in capitals, in small letters or without its final mark as the sentences of the training are
-    written, if these have one style: "thanks" as "Thanks."; and put marks of lists, brackets, emoji and the like around
-    a sentence aside and back."""
+    written, if these have one style: "thanks" as "Thanks."; put marks of lists, brackets, emoji and the like around a
+    sentence aside and back; and translate several sentences one by one, if the training has single ones."""
     copy_codes: bool = True
-    """Copy addresses, telephone numbers and words with digits, such as "AF1234", into the translation, and amounts such
-    as "$12.50" whose digits it would lack: the model reads a name or number that it knows well instead."""
+    """Copy addresses, telephone numbers, names of files, words with digits, such as "AF1234", and words in an unknown
+    script into the translation, and amounts such as "$12.50" whose digits it would lack: the model reads a name or
+    number that it knows well instead."""
     copy_names: bool = True
     """Copy names that the model would garble, rare ones such as "Siobhan" and those that training always copies: it
     reads a name that it knows well instead, if that makes the translation far more likely. Not when sampling."""

@@ -34,13 +34,11 @@ from textseq.tasks.translation.config import (
     TranslationModelConfig,
     TranslationSettings,
 )
-from textseq.tasks.translation.engine import BUFFER, Progress, Request, TranslationEngine
+from textseq.tasks.translation.inference.detokenize import TruncationLog, detokenize
+from textseq.tasks.translation.inference.engine import BUFFER, Progress, TranslationEngine
+from textseq.tasks.translation.inference.request import Request
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.processing import (
-    Translation,
-    TruncationLog,
-    detokenize,
-)
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabularies
 from textseq.training.devices import pick_device
 from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
@@ -246,9 +244,9 @@ class Translator(Predictor[PairDataset]):
     def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[Translation]:
         """Each text as the translation of its sentence: its score, attention weights and word alignment.
 
-        The results are those that ``translate`` would give if it had found these texts, ``doubtful`` included. The
-        text is segmented in the most probable way. Names and codes that both have are read as copied ones if the text
-        is likelier so.
+        The results are those that ``translate`` would give if it had found these texts, ``doubtful`` included; several
+        sentences are read as one. The text is segmented in the most probable way. Names and codes that both have are
+        read as copied ones if the text is likelier so.
 
         Raises:
             TextseqError: unequal numbers, or an empty source.

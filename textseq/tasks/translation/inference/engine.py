@@ -9,92 +9,40 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate, chain, islice
 
-import torch
-from torch import Tensor
 from torch.nn.functional import pad
 
 from textseq.config.decoding import Precision
 from textseq.data.pairs import read_sentence
 from textseq.data.readers.glossary import Glossary
-from textseq.decoding.beam import Hypothesis
 from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.sampling import random_generator
 from textseq.errors import Interrupted, TextseqError
 from textseq.tasks.translation.batches import decoding_batches
 from textseq.tasks.translation.config import TranslationConfig
-from textseq.tasks.translation.model import Stepper, TranslationModel
-from textseq.tasks.translation.processing import (
-    AttentionWeights,
+from textseq.tasks.translation.inference.copying import Copying, Found
+from textseq.tasks.translation.inference.detokenize import TruncationLog, detokenize, unique_texts
+from textseq.tasks.translation.inference.request import Request
+from textseq.tasks.translation.inference.search import SourceBatch, has_attention
+from textseq.tasks.translation.inference.sentence import (
     Sentence,
-    Translation,
-    TruncationLog,
-    detokenize,
     tokenize_sentence,
-    unique_texts,
-    with_alternatives,
-    with_other_amounts,
 )
-from textseq.tasks.translation.search import SourceBatch, has_attention
+from textseq.tasks.translation.model import Stepper, TranslationModel
+from textseq.tasks.translation.result import AttentionWeights, Translation, joined
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import BYTES
-from textseq.tokenizers.copied import unused_names
-from textseq.tokenizers.source_style import WORD, SourceStyle
+from textseq.tokenizers.source_style import SourceStyle
 from textseq.tokenizers.words import UNKNOWN
 
 BUFFER = 512
 """Sentences read ahead and sorted by length. 2000 would take 3 % less processor time (captions), but results come later
 and an interruption loses more of them."""
 
-FAR_MORE_LIKELY = 3.0
-"""Nats by which well-known names in the place of rare ones must make a translation more likely; none for names that
-training always copies. With less, more words that the model translates rightly ("Romania") would be copied too."""
-
-REMAINS = 0.5
-"""Share of the nats that may remain then; more have other reasons than the names."""
-
 Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Request:
-    """Settings of a call, checked."""
-
-    config: TranslationConfig
-    attention: bool
-    bias: Tensor | None
-    """(V+1,)."""
-    generator: torch.Generator
-    glossary: Glossary | None = None
-    doubtful_below: float = -math.inf
-    """Translations with a lower score are doubtful."""
-
-    @property
-    def samples(self) -> bool:
-        """Whether tokens are sampled instead of searched for."""
-        return self.config.num_beams == 1 and self.config.temperature > 0
-
-    @property
-    def scored(self) -> bool:
-        """Whether scores are log-probabilities per token, which can be compared with those of other sentences."""
-        return not self.samples and self.config.length_penalty == 1 and not self.config.coverage_penalty
-
-    @property
-    def signature(self) -> str:
-        """The settings that differ from the defaults, for signatures of metrics."""
-        config, defaults = self.config.to_dict(), TranslationConfig().to_dict()
-        return f"beams:{self.config.num_beams}|length-penalty:{self.config.length_penalty:g}" + "".join(
-            f"|{'drawing-' * (name == 'seed')}{name.replace('_', '-')}:{value}"  # sacreBLEU's signature has a seed too
-            for name, value in config.items()
-            if value != defaults[name] and name not in {"num_beams", "length_penalty"}
-        )
-
-    def is_doubtful(self, score: float) -> bool:
-        """Whether a translation with this score is doubtful."""
-        return self.scored and score < self.doubtful_below
 
 
 class TranslationEngine:
@@ -117,7 +65,8 @@ class TranslationEngine:
         source_style: Mapping[str, object],
         precision: Precision,
     ) -> None:
-        self.models, self.vocabularies, self.source_style = models, vocabularies, source_style
+        self.models, self.vocabularies, self._style = models, vocabularies, SourceStyle.from_dict(source_style)
+        self._copying = Copying(models, vocabularies, self._style, self._decoded)
         self.precision: Precision = precision
         self.device = next(models[0].parameters()).device
         if precision != "float32":
@@ -164,7 +113,7 @@ class TranslationEngine:
         generator = random_generator(self.device, config.seed)
         doubtful_below = -math.inf if doubtful_below is None else doubtful_below
         request = Request(config, attention, bias, generator, glossary, doubtful_below)
-        if glossary is not None and request.samples:
+        if glossary is not None and glossary.terms and request.samples:
             raise TextseqError("a glossary needs beam search, got a temperature; leave one out")
         return request
 
@@ -179,9 +128,12 @@ class TranslationEngine:
     ) -> Iterator[list[Translation]]:
         """Translations of pairs of a sentence and the prefix of its translation; see ``Translator.stream``."""
         numbered, truncated = enumerate(pairs, start=first), truncated or TruncationLog()
-        while sentences := [
-            self._sentence(number, pair, request) for number, pair in islice(numbered, min(buffer, sys.maxsize))
+        while texts := [
+            self._copying.sentences(number, pair, request)
+            for number, pair in islice(numbered, min(buffer, sys.maxsize))
         ]:
+            sentences = [*chain.from_iterable(texts)]
+            ends = {*accumulate(map(len, texts))}
             lengths = [len(sentence.ids) for sentence in sentences]
             results = [
                 None if length else [Translation(sentence.before.rstrip(), 0.0)] * request.config.num_return_sequences
@@ -192,92 +144,33 @@ class TranslationEngine:
                 for batch in decoding_batches(
                     lengths, max(request.config.num_beams, request.config.num_return_sequences)
                 ):
-                    for n, translations in zip(batch, self._batch([sentences[n] for n in batch], request), strict=True):
+                    read = [sentences[n] for n in batch]
+                    found = self._decoded(read, request)
+                    if not request.samples:
+                        self._copying.mend(read, found, request)
+                    for n, (_, translations) in zip(batch, found, strict=True):
                         results[n] = translations
                     if progress is not None:
-                        progress(len(batch))
+                        progress(sum(n + 1 in ends for n in batch))
             except (KeyboardInterrupt, Interrupted) as error:
                 interruption = error
             if progress is not None and 0 in lengths:
                 progress(lengths.count(0))
-            for sentence, result in zip(sentences, results, strict=True):
-                if result is None:  # interrupted: results after a gap would be on the wrong lines
+            remaining = iter(results)
+            for text in texts:
+                parts = [result for result in islice(remaining, len(text)) if result is not None]
+                if len(parts) < len(text):  # interrupted: results after a gap would be on the wrong lines
                     break
+                ranks = range(max(map(len, parts)))
+                result = [joined([several[min(rank, len(several) - 1)] for several in parts]) for rank in ranks]
                 if not (request.samples or result[0].finished):
-                    truncated.note(sentence.number, result[0])
+                    truncated.note(text[0].number, result[0])
                 yield result
             if interruption is not None:
                 raise interruption
 
-    def _sentence(self, number: int, pair: tuple[str, str], request: Request) -> Sentence:
-        """A sentence and the prefix of its translation, in tokens."""
-        config, glossary = request.config, request.glossary
-        style = self._style if config.tidy else None
-        stand_ins = self._stand_ins if config.copy_codes else ()
-        sentence = tokenize_sentence(self.vocabularies, *pair, number, glossary, style, stand_ins)
-        if not (config.copy_names and self._style.names) or request.samples:
-            return sentence
-        return with_alternatives(sentence, self.vocabularies.source, self._style, self._stand_ins, glossary)
-
-    def _batch(self, batch: Sequence[Sentence], request: Request) -> list[list[Translation]]:
-        """The translations of sentences, none of them empty."""
-        results, read = self._decoded(batch, request), [*batch]
-        if request.samples:
-            return [translations for _, translations in results]
-        lacking = [n for n, (_, (best, *_)) in enumerate(results) if not batch[n].copied(best.text)]
-        again = self._decoded([batch[n] for n in lacking], request, insist=True) if lacking else []
-        for n, result in zip(lacking, again, strict=True):
-            results[n] = result
-        rare = [n for n, (_, (best, *_)) in enumerate(results) if batch[n].lacks_names(best.text)]
-        if rare:
-            others = self._likeliest([batch[n] for n in rare], [results[n][0] for n in rare])
-            for n, sentence, result in zip(rare, others, self._decoded(others, request), strict=True):
-                before, after = (best.log_p(request.config.length_penalty) for best, _ in (results[n], result))
-                needed = before if self._surely(sentence) else max(before + FAR_MORE_LIKELY, REMAINS * before)
-                if after > needed and sentence.copied_once(result[1][0].text):
-                    results[n], read[n] = result, sentence
-        if request.config.copy_codes and self._numbers:
-            self._copy_amounts(read, results, request)
-        return [translations for _, translations in results]
-
-    def _copy_amounts(
-        self, read: Sequence[Sentence], results: list[tuple[Hypothesis, list[Translation]]], request: Request
-    ) -> None:
-        """Translate again, with numbers that training always copies, what lacks an amount; the likeliest way counts."""
-        source = self.vocabularies.source
-        lacking = [
-            (n, other)
-            for n, (sentence, (_, (best, *_))) in enumerate(zip(read, results, strict=True))
-            if sentence.lacks_amounts(best.text, source.vocabulary)
-            for other in with_other_amounts(sentence, source, self._numbers, request.glossary)
-        ]
-        again = self._decoded([other for _, other in lacking], request, insist=True) if lacking else []
-        likeliest: dict[int, float] = {}
-        for (n, other), result in zip(lacking, again, strict=True):
-            score = result[0].score
-            if other.copied_once(result[1][0].text) and score > likeliest.get(n, -math.inf):
-                results[n], likeliest[n] = result, score
-
-    def _surely(self, sentence: Sentence) -> bool:
-        """Whether training always copies the names that others stand for in a sentence."""
-        return self._style.copied.issuperset(part for name in sentence.codes.values() for part in WORD.findall(name))
-
-    def _likeliest(self, batch: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Sentence]:
-        """For each sentence the alternative that makes its best hypothesis most likely: a person or a town, say."""
-        pairs = [
-            (other, best.tokens)
-            for sentence, best in zip(batch, hypotheses, strict=True)
-            for other in sentence.alternatives
-        ]
-        sources = SourceBatch(self.models, [other.ids for other, _ in pairs])
-        log_p = iter(sources.log_p([tokens for _, tokens in pairs], range(len(pairs))))
-        nats = [[next(log_p) for _ in sentence.alternatives] for sentence in batch]
-        return [sentence.alternatives[some.index(max(some))] for sentence, some in zip(batch, nats, strict=True)]
-
-    def _decoded(
-        self, batch: Sequence[Sentence], request: Request, *, insist: bool = False
-    ) -> list[tuple[Hypothesis, list[Translation]]]:
-        """The best hypothesis and the translations of sentences; ``insist`` makes the search contain the stand-ins."""
+    def _decoded(self, batch: Sequence[Sentence], request: Request, *, insist: bool = False) -> list[Found]:
+        """The best hypothesis and the translations of sentences; see ``Decode``."""
         config = request.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
         sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)
@@ -342,23 +235,11 @@ class TranslationEngine:
             raise TextseqError(f"{use}: expected sentences to translate, got an empty one (number {empty[0]})")
         if tidy:
             for number, pair in enumerate(zip(sources, targets, strict=True), 1):
-                pairs += self._with_names(*pair, number)
+                pairs += self._copying.known_pairs(*pair, number)
         for rows in decoding_batches([max(len(pair.ids), len(pair.forced_prefix)) for pair in pairs]):
             batch = [pairs[n] for n in rows]
             tokens = [(*pair.forced_prefix, self.vocabularies.target.size) for pair in batch]
             yield batch, SourceBatch(self.models, [pair.ids for pair in batch]), tokens
-
-    def _with_names(self, source: str, target: str, number: int) -> Iterator[Sentence]:
-        """A sentence and its translation with others in the place of codes, rare names and amounts that both have."""
-        source_tokens, target_tokens = self.vocabularies.source, self.vocabularies.target
-        names = unused_names(self._stand_ins, target)
-        sentence = tokenize_sentence(self.vocabularies, source, "", number, style=self._style, stand_ins=names)
-        several = [sentence, *with_alternatives(sentence, source_tokens, self._style, names).alternatives]
-        numbers = unused_names(self._numbers, target)
-        several += [other for one in several for other in with_other_amounts(one, source_tokens, numbers)]
-        for one in several:
-            if one.codes and (pair := one.with_translation(target, target_tokens)) is not None:
-                yield pair
 
     @cached_property
     def _inner(self) -> frozenset[int]:
@@ -367,25 +248,6 @@ class TranslationEngine:
         values = {name: chr(byte) if byte < 0x80 else "x" for byte, name in enumerate(BYTES)}  # 0x80 and up: of letters
         texts = (values.get(name, name) for name in target.vocabulary)
         return frozenset(n for n, text in enumerate(texts) if re.match(r"[\w'-]", text)).union(target.fallback)
-
-    @cached_property
-    def _style(self) -> SourceStyle:
-        return SourceStyle.from_dict(self.source_style)
-
-    @cached_property
-    def _stand_ins(self) -> tuple[str, ...]:
-        """The names that stand for codes."""
-        return self._single_tokens(self._style.stand_ins)
-
-    @cached_property
-    def _numbers(self) -> tuple[str, ...]:
-        """The numbers that stand for others."""
-        return self._single_tokens(self._style.numbers)
-
-    def _single_tokens(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those that are one token of both vocabularies, so that tokens keep their meaning."""
-        sides = (self.vocabularies.source.vocabulary, self.vocabularies.target.vocabulary)
-        return tuple(name for name in names if all(f" {name}" in side for side in sides))
 
     @cached_property
     def _steppers(self) -> list[Stepper]:

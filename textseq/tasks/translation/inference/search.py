@@ -22,7 +22,7 @@ from textseq.decoding.sampling import sample
 from textseq.nn.cells import State, Step
 from textseq.tasks.translation.config import TranslationConfig
 from textseq.tasks.translation.model import Reading, Stepper, TranslationModel
-from textseq.tasks.translation.processing import AttentionWeights
+from textseq.tasks.translation.result import AttentionWeights
 from textseq.tasks.translation.shortlist import Shortlist
 
 Ids = Sequence[int]

@@ -1,0 +1,1 @@
+"""Sentences in, translations out: from text to tokens, through the search, and back."""
