@@ -24,8 +24,8 @@ from textseq.io.lines import Lines
 from textseq.tasks.classification.config import ExplanationMethod
 
 if TYPE_CHECKING:
-    from textseq.tasks.classification.classifier import Classification, Classifier
     from textseq.tasks.classification.explain import Explanation
+    from textseq.tasks.classification.label_classifier import Classification, LabelClassifier
 
 PROG = "textseq-classify"
 
@@ -117,7 +117,7 @@ def classify(arguments: Sequence[str]) -> None:
     if options.input is not None and (file := row_file(str(options.input), options.encoding)) != options.input:
         options = replace(options, input=file, encoding="utf-8")
     with options.reading(LONGEST) as lines:
-        from textseq.tasks.classification.classifier import CHARACTERS
+        from textseq.tasks.classification.label_classifier import CHARACTERS
         from textseq.tasks.label_predictor import BUFFER
         from textseq.tasks.registry import load_classifier
 
@@ -165,7 +165,7 @@ def classify(arguments: Sequence[str]) -> None:
             options.answer(rows, answers, unit="texts", prompt="text> ", usual=BUFFER, characters=CHARACTERS)
 
 
-def _with_threshold(classifier: Classifier, threshold: float) -> Classifier:
+def _with_threshold(classifier: LabelClassifier, threshold: float) -> LabelClassifier:
     if classifier.threshold is None:
         raise TextseqError(
             "--threshold: expected a model trained with --multi-label, got one of one label; leave it out"

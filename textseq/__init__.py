@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from textseq.errors import TextseqError as TextseqError
     from textseq.metrics.word_vectors import word_analogies as word_analogies
     from textseq.metrics.word_vectors import word_similarity as word_similarity
-    from textseq.tasks.classification.classifier import Classification as Classification
     from textseq.tasks.classification.classifier import Classifier as Classifier
     from textseq.tasks.classification.config import ClassifierConfig as ClassifierConfig
     from textseq.tasks.classification.config import ClassifierTrainingConfig as ClassifierTrainingConfig
     from textseq.tasks.classification.config import LabelledConfig as LabelledConfig
     from textseq.tasks.classification.cross_validation import train_classifiers as train_classifiers
     from textseq.tasks.classification.estimator import TextClassifier as TextClassifier
+    from textseq.tasks.classification.label_classifier import Classification as Classification
     from textseq.tasks.classification.run import train_classifier as train_classifier
     from textseq.tasks.documents.formats import translate_document as translate_document
     from textseq.tasks.export.onnx import export_onnx as export_onnx
@@ -89,10 +89,11 @@ _MODULE_OF = {
         "textseq.data.word_vectors": ("Vectors",),
         "textseq.errors": ("TextseqError",),
         "textseq.metrics.word_vectors": ("word_analogies", "word_similarity"),
-        "textseq.tasks.classification.classifier": ("Classification", "Classifier"),
+        "textseq.tasks.classification.classifier": ("Classifier",),
         "textseq.tasks.classification.config": ("ClassifierConfig", "ClassifierTrainingConfig", "LabelledConfig"),
         "textseq.tasks.classification.cross_validation": ("train_classifiers",),
         "textseq.tasks.classification.estimator": ("TextClassifier",),
+        "textseq.tasks.classification.label_classifier": ("Classification",),
         "textseq.tasks.classification.run": ("train_classifier",),
         "textseq.tasks.documents.formats": ("translate_document",),
         "textseq.tasks.export.onnx": ("export_onnx",),

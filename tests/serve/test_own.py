@@ -24,7 +24,8 @@ from textseq.serve.metrics import Metrics
 from textseq.serve.models import LoadedModel, ServedModels
 from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Translate
 from textseq.serve.settings import Limits
-from textseq.tasks.classification.classifier import Classification, Classifier
+from textseq.tasks.classification.classifier import Classifier
+from textseq.tasks.classification.label_classifier import Classification
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 

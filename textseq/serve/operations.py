@@ -9,8 +9,9 @@ from typing import ClassVar
 from textseq.decoding.beam import length_factor
 from textseq.errors import TextseqError
 from textseq.serve.gathering import Operation
-from textseq.tasks.classification.classifier import Classification, Classifier
+from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.explain import Explanation
+from textseq.tasks.classification.label_classifier import Classification
 from textseq.tasks.language_model.generator import TextGenerator
 from textseq.tasks.language_model.memorization import Memorization, memorization_of, training_text
 from textseq.tasks.language_model.surprisal import Score

@@ -14,7 +14,7 @@ from textseq.tasks.task import Task
 from textseq.tasks.translation.spec import TRANSLATION
 
 if TYPE_CHECKING:
-    from textseq.tasks.classification.classifier import Classifier
+    from textseq.tasks.classification.label_classifier import LabelClassifier
     from textseq.tasks.language_model.generator import TextGenerator
     from textseq.tasks.predictor import AnyPredictor
     from textseq.tasks.tagging.tagger import Tagger
@@ -75,7 +75,7 @@ def load_translator(name: str | Path, *, device: str = "cpu", precision: Precisi
     return _of_class(Translator, TRANSLATION, name, _load(name, device, precision, TRANSLATION))
 
 
-def load_classifier(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> Classifier:
+def load_classifier(name: str | Path, *, device: str = "cpu", precision: Precision = "float32") -> LabelClassifier:
     """``load`` for a classifier, or a language model that is conditioned on labels; any other is a TextseqError."""
     from textseq.tasks.classification.classifier import Classifier
     from textseq.tasks.classification.generative import GenerativeClassifier

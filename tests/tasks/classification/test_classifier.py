@@ -19,7 +19,7 @@ from textseq.data.labelled import LabelledDataset
 from textseq.errors import TextseqError
 from textseq.metrics.classification import ClassificationMetrics, combine, fit_temperature, measure_labels
 from textseq.metrics.confusion_plot import confusion_plot
-from textseq.tasks.classification import classifier as classifying
+from textseq.tasks.classification import label_classifier
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.model import ClassifierModel
@@ -208,7 +208,7 @@ def test_what_is_no_text_is_refused(classifier: Classifier) -> None:
 
 
 def test_long_texts_are_not_gathered_without_bound(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifying, "CHARACTERS", 100)
+    monkeypatch.setattr(label_classifier, "CHARACTERS", 100)
     taken = 0
 
     def texts() -> Iterator[str]:

@@ -596,7 +596,7 @@ def test_the_command_knows_the_shape_of_a_language_model(
     assert code == 0, err
     assert "weights from" in err
     found = textseq.load_classifier("mine")
-    assert found.model.config.hidden_size == 10
+    assert isinstance(found, Classifier) and found.model.config.hidden_size == 10
     refused(command("train", "--text", reviews, "--from", "mine", "--name", "y"), "--from mine asks for a classifier")
 
 

@@ -11,29 +11,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
+from torch import Tensor
 
 from textseq.checkpoints.checkpoint import Checkpoint
+from textseq.checkpoints.model_card import CardText
+from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.decoding import Precision
 from textseq.errors import TextseqError, unknown
-from textseq.tasks.classification.classifier import Classifier, check_temperature
 from textseq.tasks.classification.config import ExplanationMethod
 from textseq.tasks.classification.explain import Explanation
+from textseq.tasks.classification.label_classifier import LabelClassifier, check_temperature, stripped_text
 from textseq.tasks.language_model.by_label import log_p_by_label
 from textseq.tasks.language_model.generator import TextGenerator
+from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.base import align_to_text
 
 
-class GenerativeClassifier(Classifier):
+class GenerativeClassifier(LabelClassifier):
     """A language model that is conditioned on labels, which says which of them a text was written under.
 
     Args:
         generator: the model.
 
     Raises:
-        TextseqError: its condition is not a label of several.
+        TextseqError: its condition is not a label of several, or it was not loaded in float32, in which it is scored.
 
     Example:
         >>> who = textseq.load_classifier("poets")  # a run of a language model, trained with --condition label
@@ -42,6 +46,7 @@ class GenerativeClassifier(Classifier):
     """
 
     noun = "a language model conditioned on labels"
+    model: LanguageModel
 
     def __init__(self, generator: TextGenerator) -> None:
         if len(generator.info.labels) < 2:
@@ -50,18 +55,23 @@ class GenerativeClassifier(Classifier):
                 "without; use it with textseq-sample"
             )
         check_temperature(generator.info, "config.json")
+        super().__init__(generator.model, generator.tokenizer, generator.info, precision=generator.precision)
         self.generator = generator
-        self.model, self.tokenizer, self.info = generator.model, generator.tokenizer, generator.info  # type: ignore[assignment]
-        self.precision: Precision = "float32"
-        self.device = generator.device
 
     @classmethod
     def open(cls, saved: Checkpoint, *, device: str = "cpu", precision: Precision = "float32") -> Self:
         return cls(TextGenerator.open(saved, device=device, precision=precision))
 
+    @staticmethod
+    def describe(name: str, info: ModelInfo) -> CardText:
+        return TextGenerator.describe(name, info)
+
+    def word_table(self) -> tuple[Sequence[str], Tensor]:
+        return self.generator.word_table()
+
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Log-probability of each text under each label, in nats, (N, C)."""
-        return np.stack([self._nats(text).sum(axis=1) for text in texts])
+        return np.array([self._nats(text).sum(axis=1) for text in texts]).reshape(len(texts), len(self.labels))
 
     def explain(self, text: str, *, label: str | None = None, method: ExplanationMethod = "integrated") -> Explanation:
         """What each word changes in the log odds of a label: how much less surprising the label makes it.
@@ -71,11 +81,13 @@ class GenerativeClassifier(Classifier):
         Args:
             text: the text.
             label: the label to explain; None: the most probable one.
-            method: of no effect.
+            method: as ``Classifier.explain``; of no effect, for these changes need no gradients.
 
         Raises:
-            TextseqError: the label is unknown.
+            TextseqError: the text is not a string, or the label or method is unknown.
         """
+        if method not in get_args(ExplanationMethod):
+            raise unknown("explanation", method, get_args(ExplanationMethod))
         if label is not None and label not in self.labels:
             raise unknown("label", label, self.labels)
         nats = self._nats(text) / self.temperature
@@ -89,7 +101,5 @@ class GenerativeClassifier(Classifier):
 
     def _nats(self, text: str) -> np.ndarray:
         """Log-probability of each token of a text under each label, (C, T), from the initial state."""
-        if not isinstance(text, str):
-            raise TextseqError(f"texts: expected strings, got {type(text).__name__}; convert them first")
-        ids = self.tokenizer.encode(text.strip())
+        ids = self.tokenizer.encode(stripped_text(text))
         return log_p_by_label(self.generator.model, self.generator.start_token(), ids)
