@@ -110,7 +110,7 @@ class Predictor(ABC, Generic[Dataset]):
     @property
     def has_confusion(self) -> bool:
         """Whether its metrics have a confusion matrix."""
-        return bool(self.info.labels)
+        return False
 
     @abstractmethod
     def word_table(self) -> tuple[Sequence[str], torch.Tensor]:

@@ -493,6 +493,7 @@ def test_mistakes_are_one_line(command: Callable[..., Result], sentences: Path, 
         (["evaluate", "--tagged", "own.conll", "--model", "mine", "--split", "test"], "evaluated as a whole"),
         (["evaluate", "brown", "--model", "mine", "--tag-column", "2"], "--tag-column is for --tagged"),
         (["evaluate", "--text", "a", "--model", "shakespeare", "--plot-confusion", "c.png"], "needs a model that"),
+        (["evaluate", "--text", "a", "--model", "english-authors", "--plot-confusion", "c.png"], "needs a model that"),
     ]  # fmt: skip
     for arguments, told in cases:
         code, out, err = command(*arguments)
