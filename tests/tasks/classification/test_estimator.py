@@ -49,6 +49,7 @@ def test_probabilities_are_those_of_the_classifier_in_the_order_of_classes(fitte
 
 def test_a_run_is_kept_under_a_name_only_and_nothing_is_printed(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     TextClassifier(**SMALL).fit(TEXTS, LABELS)
+    TextClassifier(**SMALL, name=None).fit(TEXTS, LABELS)
     assert capfd.readouterr() == ("", "")
     assert [*(home / "runs").iterdir()] == []
     TextClassifier(**SMALL, name="kept").fit(TEXTS, LABELS)

@@ -97,18 +97,19 @@ class TextClassifier:
         groups = {group: GROUPS[group].from_dict(table, where="TextClassifier") for group, table in tables.items()}
         source: dict[str, Any] = {"labelled": labelled_files(X, values)}
         source |= {"validation": given["validation"]} if "validation" in given else {}
-        name = given.get("name") or f"fit-{secrets.token_hex(6)}"
+        kept = bool(given.get("name"))
+        name = given["name"] if kept else f"fit-{secrets.token_hex(6)}"
         try:
             self.classifier_: Classifier = train_classifier(
                 data_source=LabelledData(**source),
                 name=name,
-                overwrite="name" in given,
+                overwrite=kept,
                 init_from=init_from,
                 progress=False,
                 **groups,  # type: ignore[arg-type]
             )
         finally:
-            if "name" not in given:
+            if not kept:
                 shutil.rmtree(runs_folder() / name, ignore_errors=True)
         label_of = {str(value).strip(): value for value in values}  # a model to begin with may know others
         self.classes_ = np.unique(np.array([label_of.get(label, label) for label in self.classifier_.labels]))
