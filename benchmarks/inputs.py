@@ -399,9 +399,7 @@ def trained() -> Files:
 
 
 def log_files() -> Files:
-    lines = [
-        {"step": n, "loss": 3 - n / 9, "validation_nats_per_token": 2.5, "validation_accuracy": 0.5} for n in (1, 2)
-    ]
+    lines = [{"step": n, "loss": 3 - n / 9, "validation_loss": 2.5, "validation_accuracy": 0.5} for n in (1, 2)]
     return {"log.jsonl": "".join(json.dumps(line) + "\n" for line in lines).encode()}
 
 

@@ -236,7 +236,7 @@ class VowelRun(Run[VowelDataset, VowelCounter]):
 
     def evaluate(self) -> Evaluation:
         metrics = self.predictor().evaluate(self.dataset, "validation")
-        return Evaluation(metrics.squared_error, {"nats_per_token": metrics.squared_error}, str(metrics))
+        return Evaluation(metrics.squared_error, words=str(metrics))
 
     def sample(self) -> str:
         return f"  vowels of abide: {self.predictor()('abide'):.2f}"

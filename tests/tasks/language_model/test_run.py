@@ -498,9 +498,9 @@ def test_settings_are_read_back(home: Path) -> None:
 
 def test_the_curve_is_drawn_from_any_log(tmp_path: Path) -> None:
     line = '{"step": 10, "loss": 2.5}\n'
-    looked = '{"step": 10, "validation_nats_per_token": 2.0}\n'
+    looked = '{"step": 10, "validation_loss": 2.0}\n'
     falling = "".join(f'{{"step": {step}, "loss": {1.3 + 30 / step}}}\n' for step in range(10, 500, 10))
-    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_nats_per_token": 1e6}\n'
+    wild = '{"step": 20, "loss": 900.0}\n{"step": 20, "validation_loss": 1e6}\n'
     for content in ("", line, looked, line + looked, line * 50, falling, wild, line + looked + '{"step": 20, "lo'):
         log = tmp_path / "log.jsonl"
         log.write_text(content)
@@ -519,7 +519,7 @@ def test_the_curve_names_its_unit_and_has_the_accuracy(tmp_path: Path, monkeypat
     log = tmp_path / "log.jsonl"
     log.write_text(
         "".join(f'{{"step": {step}, "loss": {1 / step}}}\n' for step in range(10, 50, 10))
-        + '{"step": 40, "validation_nats_per_token": 0.5, "validation_accuracy": 0.75}\n'
+        + '{"step": 40, "validation_loss": 0.5, "validation_accuracy": 0.75}\n'
     )
     learning_curve(log, tmp_path / "curve.png", "nats per text")
     assert [axes.get_ylabel() for axes in figures[0].axes] == ["loss (nats per text)", "accuracy"]

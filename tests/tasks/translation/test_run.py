@@ -561,5 +561,5 @@ def test_an_evaluation_reads_as_many_tokens_as_it_is_told(pairs: list[Path], hom
         settings = replace(training(1), evaluate_tokens=tokens, learning_rate=1e-9)
         textseq.train_translator(pairs=pairs, name=str(tokens), model=SMALL, data=few, training=settings)
         records = map(json.loads, (home / "runs" / str(tokens) / "log.jsonl").read_text().splitlines())
-        losses[tokens] = [r["validation_nats_per_token"] for r in records if "validation_nats_per_token" in r]
+        losses[tokens] = [r["validation_loss"] for r in records if "validation_loss" in r]
     assert len(losses[1]) == len(losses[200_000]) == 1 and losses[1] != losses[200_000]

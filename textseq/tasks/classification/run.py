@@ -179,15 +179,13 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         if self.info.threshold is not None:
             nats = float(np.logaddexp(0, np.where(labels > 0, -logits, logits)).sum(axis=1).mean())
             _, f1 = _best_threshold(logits, labels)
-            values: Table = {"nats_per_token": nats, "micro_f1": f1}
             said = f"micro F1 {f1:.2%}, {nats:.4f} nats per text"
-            return Evaluation(nats, values, said, criterion=-f1 if best_by_accuracy else None)
+            return Evaluation(nats, {"micro_f1": f1}, said, criterion=-f1 if best_by_accuracy else None)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         metrics = measure_labels(log_p, labels, self.dataset.labels)
         text = f"accuracy {metrics.accuracy:.2%}, {metrics.nats:.4f} nats per text"
         criterion = -metrics.accuracy if best_by_accuracy else None
-        results: Table = {"nats_per_token": metrics.nats, "accuracy": metrics.accuracy}
-        return Evaluation(metrics.nats, results, text, criterion=criterion)
+        return Evaluation(metrics.nats, {"accuracy": metrics.accuracy}, text, criterion=criterion)
 
     def sample(self) -> str:
         """Some texts with their predicted and true labels."""

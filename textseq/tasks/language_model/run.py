@@ -200,8 +200,7 @@ class LanguageModelRun(Run[Text, TextGenerator]):
             f"{metrics.nats_per_token:.4f} nats per token, {metrics.bits_per_character:.4f} bits per character "
             f"(state carried, {self.batches.streams} streams)"
         )
-        results = {"nats_per_token": metrics.nats_per_token, "signature": metrics.signature}
-        return Evaluation(metrics.nats_per_token, results, text)
+        return Evaluation(metrics.nats_per_token, {"signature": metrics.signature}, text)
 
     def sample(self) -> str:
         """A text; of a conditional model one for each of the first conditions."""

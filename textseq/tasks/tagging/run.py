@@ -184,7 +184,7 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
             accuracy = 1 - sequences.sequence_error_rate
             rate = sequences.error_rate
             text = f"{accuracy:.2%} right in every tag, tag error rate {rate:.2%}, {nats:.4f} nats per tag"
-        results |= {"nats_per_token": nats, "accuracy": accuracy}
+        results["accuracy"] = accuracy
         best_by = self.training.best_by
         return Evaluation(nats, dict(results), text, criterion=None if best_by == "loss" else -results[best_by])
 

@@ -196,13 +196,12 @@ class TranslationRun(Run[PairDataset, Translator]):
                 batch, cursor = self.validation.batch(cursor)
                 loss = self.model.loss(batch.to(self.device), state)
                 nats, count, state = nats + float(loss.nats), count + loss.count, loss.state
-        results: dict[str, object] = {"nats_per_token": nats / count}
         text = f"{nats / count:.4f} nats per token"
         if self.training.best_by == "loss":
-            return Evaluation(nats / count, results, text)
+            return Evaluation(nats / count, words=text)
         sources, targets = zip(*self.shown, strict=True)
-        results["bleu"] = score = bleu(self._translated(sources), targets)
-        return Evaluation(nats / count, results, f"{text}, BLEU {score:.2f} (greedy)", criterion=-score)
+        score = bleu(self._translated(sources), targets)
+        return Evaluation(nats / count, {"bleu": score}, f"{text}, BLEU {score:.2f} (greedy)", criterion=-score)
 
     def sample(self) -> str:
         """Translations of the first pairs."""
