@@ -104,7 +104,7 @@ def test_evaluate_prints_the_number_and_its_signature(command: Command, trained:
     assert re.fullmatch(
         r"\d\.\d{4} nats per token, \d\.\d{4} bits per character, perplexity [\d.]+ \([\d,]+ tokens\)", number
     )
-    assert signature.endswith(f"split:whole|tokenizer:char-norm-lines|state:carried|streams:1|version:{__version__}")
+    assert signature.endswith(f"split:whole|tokens:char-norm-lines|state:carried|streams:1|textseq:{__version__}")
     windowed = command("evaluate", "--text", text, "--model", "mine", "--window", "16")[1].splitlines()
     assert "state:fresh-per-window|window:16" in windowed[1]
     assert windowed[0] != number

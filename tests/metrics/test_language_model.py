@@ -117,8 +117,8 @@ def test_measuring_leaves_the_model_as_it_was(training: bool) -> None:
 
 def test_signature_is_the_recipe_of_the_number() -> None:
     model = made()
-    source = "corpus:a|split:test|tokenizer:char"
-    assert measure(model, IDS, setup=source).signature == f"{source}|state:carried|streams:1|version:{__version__}"
+    source = "corpus:a|split:test|tokens:char"
+    assert measure(model, IDS, setup=source).signature == f"{source}|state:carried|streams:1|textseq:{__version__}"
     assert "|state:carried|streams:3|" in measure(model, IDS, setup=source, streams=3).signature
     assert "|state:carried|streams:40|" in measure(model, IDS, setup=source, streams=1000).signature
     assert "|state:fresh-per-window|window:8|" in measure(model, IDS, setup=source, window=8).signature

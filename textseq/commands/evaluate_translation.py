@@ -14,6 +14,7 @@ from textseq.commands.evaluate import Evaluate, default_split, print_notes, proc
 from textseq.data.corpora.catalog import list_corpora
 from textseq.data.sources import PairData
 from textseq.errors import TextseqError, unknown
+from textseq.metrics.signature import data_signature
 from textseq.metrics.translation import TOKENIZERS
 from textseq.tasks.translation.spec import TRANSLATION
 from textseq.training.distributed.environment import environment
@@ -53,7 +54,7 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
     other = str(Path(other).resolve()) if other == name else other  # a file with the name of the model
     metrics = _evaluate(translator, dataset, split, len(sources), options)
     systems = [metrics.translations]
-    place = f"corpus:{dataset.name}|split:{split if len(dataset.splits) > 1 else 'whole'}"
+    place = data_signature(dataset.name, dataset.splits, split)
     show = partial(_show, as_json=options.json)
     show(metrics.scores, name, heading=bool(other))
     if other:

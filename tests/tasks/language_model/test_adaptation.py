@@ -248,7 +248,7 @@ def test_the_signature_says_how() -> None:
     def signature(**settings: object) -> str:
         return measure(
             language_model(), ids(60)[0].numpy(), setup="x", adaptation=AdaptationConfig.from_dict(settings, where="")
-        ).signature.rpartition("|version:")[0]
+        ).signature.rpartition("|textseq:")[0]
 
     plain = "x|state:carried|streams:1"
     assert signature() == plain

@@ -409,7 +409,7 @@ def test_a_corpus_is_measured_with_its_signature(writer: TextGenerator, tmp_path
     ids = writer.tokenizer.encode(TEXT[-len(TEXT) // 4 :])
     assert found.nats == pytest.approx(measure(writer.model, ids, setup="").nats, rel=1e-5)
     assert found.tokens == len(ids) - 1
-    expected = f"split:validation|tokenizer:char|state:carried|streams:1|version:{textseq.__version__}"
+    expected = f"split:validation|tokens:char|state:carried|streams:1|textseq:{textseq.__version__}"
     assert found.signature.endswith(expected)
     windowed = writer.evaluate(corpus, "validation", window=5)
     assert windowed.nats > found.nats

@@ -153,8 +153,8 @@ def test_a_run_leaves_a_whole_folder(home: Path) -> None:
     card = (folder / "README.md").read_text()
     results: list[Any] = [*writer.info.results]
     carried, windowed = (result["signature"] for result in results)
-    recipe = "split:validation|tokenizer:char-norm-lines|state:carried|streams:1"
-    assert carried.endswith(f"{recipe}|version:{textseq.__version__}")
+    recipe = "split:validation|tokens:char-norm-lines|state:carried|streams:1"
+    assert carried.endswith(f"{recipe}|textseq:{textseq.__version__}")
     assert "state:fresh-per-window|window:16" in windowed
     for words in (
         "# cats",

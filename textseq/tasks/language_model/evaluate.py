@@ -12,7 +12,7 @@ from textseq.data.token_files import DocumentSet
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
-from textseq.metrics.signature import data_signature
+from textseq.metrics.signature import data_signature, signature_of
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model.adaptation.cache import NeuralCache
 from textseq.tasks.language_model.adaptation.dynamic import DynamicModel
@@ -21,7 +21,6 @@ from textseq.tasks.language_model.config import AdaptationConfig, LanguageEvalua
 from textseq.tasks.language_model.encoded import encoded, with_known_conditions
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.base import Tokenizer
-from textseq.version import __version__
 
 CHUNK = 2048
 """Positions per forward pass; affects memory and speed, not the result."""
@@ -50,7 +49,7 @@ def measure(
     Args:
         model: in evaluation mode during the call.
         ids: the text, (L,).
-        setup: first fields of the signature, such as ``corpus:NAME|split:test|tokenizer:char``.
+        setup: first fields of the signature, such as ``corpus:NAME|split:test|tokens:char``.
         characters: characters of the whole text; None counts each token as one.
         window: tokens per window.
         streams: parallel parts of the text, without ``window``.
@@ -89,7 +88,7 @@ def measure(
                 setup += f"|state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
-    return LanguageModelMetrics(nats, count, share, f"{setup}{adaptation.signature}|version:{__version__}")
+    return LanguageModelMetrics(nats, count, share, signature_of(f"{setup}{adaptation.signature}"))
 
 
 def measure_split(
@@ -113,7 +112,7 @@ def measure_split(
     return measure(
         model,
         text.tokens.ids,
-        setup=f"{data_signature(dataset.name, dataset.splits, split)}|tokenizer:{tokenizer.signature}",
+        setup=f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{tokenizer.signature}",
         characters=text.tokens.characters,
         conditions=text.conditions if conditional else None,
         window=config.window,

@@ -21,6 +21,7 @@ from textseq.data.token_files import TokenFile, tokenizer_for
 from textseq.errors import TextseqError
 from textseq.io.paths import cache_folder
 from textseq.metrics.language_model import LanguageModelMetrics
+from textseq.metrics.signature import data_signature
 from textseq.tasks import run
 from textseq.tasks.base import Report, Run
 from textseq.tasks.distillation import check_tokenizer
@@ -223,10 +224,11 @@ class LanguageModelRun(Run[Text, TextGenerator]):
         streams: int = 1,
         progress: Callable[[int], object] = lambda count: None,
     ) -> LanguageModelMetrics:
+        place = data_signature(self.dataset.name, self.dataset.splits, "validation")
         return measure(
             model,
             self.validation.tokens.ids,
-            setup=f"corpus:{self.dataset.name}|split:validation|tokenizer:{self.tokenizer.signature}",
+            setup=f"{place}|tokens:{self.tokenizer.signature}",
             characters=self.validation.tokens.characters,
             conditions=self.validation.conditions,
             window=window,
