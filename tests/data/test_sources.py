@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from textseq.config.base import flag_of
+from textseq.data.dataset import Dataset
 from textseq.data.sources import DataSource, LabelledData, TextData
 from textseq.errors import TextseqError
 from textseq.tasks.registry import TASKS
+from textseq.tasks.task import Task
 
 PATHS = [
     (task.source, name)
@@ -67,3 +70,19 @@ def test_what_an_error_about_rows_offers_can_be_said(
         assert "ropped" in dataset.notes[-1]
     else:
         assert row == b"long" * 4 and source is TextData and form == "table"
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my.novel.txt", "my.novel"),
+        ("data/reviews.CSV.gz", "reviews"),
+        (".hidden", ".hidden"),
+        ("texts.literal-0123456789abcdef.jsonl", "texts"),
+        ("hf://user/poems:small@train", "poems"),
+    ],
+)
+def test_the_default_name_of_a_run_is_that_of_its_file_whatever_the_task(task: Task, file: str, name: str) -> None:
+    source = task.source.from_dict({task.source.own_files: [file]}, where="test")
+    assert source.default_name(cast(Dataset, None)) == name

@@ -108,7 +108,7 @@ def _json_lines(kind: str, columns: Mapping[str, Sequence[str | list[str]]]) -> 
 
 
 def _place(kind: str, rows: Sequence[str], ending: str) -> Path:
-    """Where data of this content is kept; its name up to the first dot is the default name of the run."""
+    """Where data of this content is kept; ``kind`` is the default name of the run."""
     if not rows:
         raise TextseqError(f"{kind}: expected some data, got none; give at least one row")
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()

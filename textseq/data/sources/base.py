@@ -13,6 +13,8 @@ from textseq.data.dataset import VALIDATION, Dataset, ReadOptions
 from textseq.data.readers.exported import HUB, absolute, title_of
 from textseq.data.readers.row_errors import OnError
 from textseq.errors import TextseqError
+from textseq.io.compression import plain_name
+from textseq.io.documents import MADE
 from textseq.io.files import real
 
 
@@ -67,8 +69,12 @@ class DataSource(Settings):
         return replace(self, **paths)
 
     def default_name(self, dataset: Dataset) -> str:
-        """The run's name unless one is given: the corpus's, or the first file's up to its first dot."""
-        return title_of(self.files[0]).split(".")[0] if self.files else dataset.name
+        """The run's name unless one is given: the corpus's, or the first file's without its ending."""
+        if not self.files:
+            return dataset.name
+        title = title_of(self.files[0])
+        made = MADE.fullmatch(title)
+        return made[1] if made else Path(plain_name(Path(title))).stem or "run"
 
     def _path_fields(self) -> list[str]:
         """The fields that name files and folders."""

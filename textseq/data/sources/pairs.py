@@ -76,7 +76,7 @@ class PairData(DataSource):
         return source.open(data_dir=data_dir, download=download)
 
     def default_name(self, dataset: Dataset) -> str:
-        """The run's name unless one is given: the first file's up to its first dot, or the corpus's and languages'."""
+        """The run's name unless one is given: the first file's without its ending, or the corpus's and languages'."""
         if self.files or not isinstance(dataset, PairDataset):
             return super().default_name(dataset)
         return f"{dataset.name}-{dataset.source_language}-{dataset.target_language}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from textseq.config.base import ranged
-from textseq.data.dataset import VALIDATION, Dataset
+from textseq.data.dataset import VALIDATION
 from textseq.data.labelled import LabelledDataset, load_text, own_labelled
-from textseq.data.readers.exported import row_file, text_file, title_of
+from textseq.data.readers.exported import row_file, text_file
 from textseq.data.sources.base import VectorSource
 from textseq.data.text import ConditionalDataset, TextDataset, own_text, with_conditions
 from textseq.errors import TextseqError
@@ -98,7 +98,3 @@ class TextData(VectorSource):
     def _what(self) -> str:
         """What is learned from, for errors."""
         return f"the corpus '{self.corpus}'" if self.corpus is not None else f"--text {self.text[0]}"
-
-    def default_name(self, dataset: Dataset) -> str:
-        """The run's name unless one is given: the corpus's, or the first file's without its last ending."""
-        return self.corpus or Path(title_of(self.files[0])).stem or "run"

@@ -74,11 +74,7 @@ def train_classifiers(
     if settings[1].to_dict()["batch_size"] == "auto":
         raise TextseqError("--batch-size: expected a number with --folds and --seeds, got auto; set one for all")
     training = run.checked_training(CLASSIFICATION, options.get("training") or CLASSIFICATION.training_config())
-    name = (
-        options.get("name")
-        or source.corpus
-        or Path(source.labelled[0] if source.labelled else "run").name.split(".")[0]
-    )
+    name = options.get("name") or source.default_name(source.open(**where))
     _check_folds(source, init, **where)
     metrics: list[ClassificationMetrics] = []
     for suffix, part, seed in _rounds(source, training.seed):
