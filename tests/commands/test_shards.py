@@ -492,15 +492,6 @@ def test_a_fault_is_told_and_long_lines_once() -> None:
     assert not Path("out.txt").exists()
 
 
-def test_a_text_is_measured_by_one_process(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("in.txt").write_text("To be, or not to be.")
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    code, out, err = command("evaluate", "--model", "shakespeare", "--text", "in.txt")
-    assert (code, out) == (2, "")
-    assert "a language model is evaluated by one process, got 2 (torchrun)" in err
-
-
 @pytest.mark.usefixtures("texts")
 def test_few_of_the_kernels_for_shapes_of_batches_are_kept(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """benchmarks/memory.py classify shows what for."""

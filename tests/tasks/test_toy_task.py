@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -35,6 +35,7 @@ from textseq.tasks.task import Task
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import CharTokenizer
 from textseq.training.devices import pick_device
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 from textseq.training.events import Evaluation
 from textseq.training.trainer import Trainer
 
@@ -200,7 +201,14 @@ class VowelCounter(Predictor[VowelDataset]):
         with torch.inference_mode():
             return [float(self.model(torch.from_numpy(self.tokenizer.encode(text)).unsqueeze(0))) for text in texts]
 
-    def evaluate(self, dataset: VowelDataset, split: str = "test") -> VowelMetrics:
+    def evaluate(
+        self,
+        dataset: VowelDataset,
+        split: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        process_group: ProcessGroup = SINGLE_PROCESS,
+    ) -> VowelMetrics:
         if split not in dataset.splits:
             raise TextseqError(f"'{dataset.name}' has no split '{split}'")
         rows = dataset.contents[split]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textseq.commands.command import show
 from textseq.commands.flags import flags_of, option
@@ -103,7 +102,7 @@ class Evaluate:
         assert isinstance(source, DataSource)
         return replace(source, corpus=self.corpus)
 
-    def settings(self, task: Task) -> dict[str, object]:
+    def settings(self, task: Task) -> dict[str, Any]:
         """The task's settings of an evaluation."""
         return dict(vars(getattr(self, _groups(task)[1])))
 
@@ -154,20 +153,14 @@ def evaluate_model(options: Evaluate, task: Task, folder: Path) -> Metrics:
     predictor = registry.load(folder, device=options.device, precision=options.precision)
     if options.plot_confusion is not None and not predictor.has_confusion:
         raise TextseqError("--plot-confusion needs a model that predicts one label for each text or word; leave it out")
-    settings, parameters = options.settings(task), inspect.signature(predictor.evaluate).parameters
-    if "process_group" in parameters:
-        settings["process_group"] = process_group(options.device)
-    elif (count := environment().count) > 1:
-        raise TextseqError(f"{task.noun} is evaluated by one process, got {count} (torchrun); start one")
     source = predictor.evaluation_source(with_stdin(options.source(task)))
     dataset = source.open_whole(data_dir=options.data, download=options.download)
     print_notes([*dataset.notes, *(f"note: {folder} {warning}" for warning in predictor.warnings(dataset, source))])
     split = options.split or default_split(dataset.splits)
     shown = showing_counts(write_line, show=environment().leads)
     with shown, counting(f"{predictor.unit} of {dataset.name} measured") as progress:
-        if "progress" in parameters:
-            settings["progress"] = progress
-        evaluation: Metrics = predictor.evaluate(dataset, split, **settings)
+        group, settings = process_group(options.device), options.settings(task)
+        evaluation: Metrics = predictor.evaluate(dataset, split, progress=progress, process_group=group, **settings)
     return evaluation
 
 

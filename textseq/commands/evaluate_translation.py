@@ -142,7 +142,7 @@ def _evaluate(
             process_group=process_group(options.device),
             tokenize=options.comparison.bleu_tokenizer,
             progress=bar.update,
-            **options.settings(TRANSLATION),  # type: ignore[arg-type]
+            **options.settings(TRANSLATION),
         )
 
 

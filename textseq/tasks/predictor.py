@@ -22,6 +22,7 @@ from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource
 from textseq.data.word_vectors import Vectors, vectors_of
 from textseq.errors import TextseqError, unknown
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 Dataset = TypeVar("Dataset")
 Item = TypeVar("Item")
@@ -86,11 +87,25 @@ class Predictor(ABC, Generic[Dataset]):
         """This task's part of the model card."""
 
     @abstractmethod
-    def evaluate(self, dataset: Dataset, split: str = "test") -> Metrics:
+    def evaluate(
+        self,
+        dataset: Dataset,
+        split: str = "test",
+        *,
+        progress: Callable[[int], object] = lambda count: None,
+        process_group: ProcessGroup = SINGLE_PROCESS,
+    ) -> Metrics:
         """Measure it on a split of a dataset.
 
+        Args:
+            dataset: of the task.
+            split: of the dataset.
+            progress: called with the number of units of each finished part.
+            process_group: processes that share the work, all with the same model and dataset.
+
         Raises:
-            TextseqError: the dataset lacks the split, or does not fit the model.
+            TextseqError: the dataset lacks the split, or does not fit the model; or several processes, for which there
+                is only work for one.
         """
 
     def evaluation_source(self, source: DataSource) -> DataSource:

@@ -35,6 +35,7 @@ from textseq.tasks.registry import load_generator
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer
 from textseq.tokenizers.registry import TOKENIZERS
+from textseq.training.distributed.group import ProcessGroup
 from textseq.training.trainer import Trainer
 
 TEXT = "one two three four five six seven,\n" * 60
@@ -416,6 +417,8 @@ def test_a_corpus_is_measured_with_its_signature(writer: TextGenerator, tmp_path
     assert "state:fresh-per-window|window:5" in windowed.signature
     with pytest.raises(TextseqError, match="test"):
         writer.evaluate(corpus, "test")
+    with pytest.raises(TextseqError, match="a language model is evaluated by one process, got 2; start without torch"):
+        writer.evaluate(corpus, "validation", process_group=ProcessGroup(count=2))
 
 
 # Keeping and finding

@@ -42,6 +42,7 @@ from textseq.tasks.language_model.surprisal import NextToken, Score, score_of
 from textseq.tasks.predictor import Predictor, check_dataset, each
 from textseq.tokenizers.base import Tokenizer
 from textseq.training.devices import pick_device
+from textseq.training.distributed.group import SINGLE_PROCESS, ProcessGroup
 
 START = "\n"
 """Context of the first token of every text: it begins a line."""
@@ -335,6 +336,7 @@ class TextGenerator(Predictor[DocumentSet]):
         window: int | None = None,
         streams: int = 1,
         progress: Callable[[int], object] = lambda count: None,
+        process_group: ProcessGroup = SINGLE_PROCESS,
         **adaptation: Unpack[AdaptationSettings],
     ) -> LanguageModelMetrics:
         """The loss on a split of a text.
@@ -345,17 +347,23 @@ class TextGenerator(Predictor[DocumentSet]):
             window: tokens read at a time.
             streams: parts of the text that are read in parallel.
             progress: called with the number of predictions of each forward pass.
+            process_group: of one process, for a text is read from its beginning to its end.
             adaptation: the fields of ``AdaptationConfig``: dynamic evaluation and a neural cache; by default with the
                 cache that ``adapted`` has given it.
 
         Raises:
             TextseqError: not a dataset of texts; the text lacks the split, or it has fewer than two tokens; its
-                documents have other conditions than the model; invalid settings; or a model that was loaded in 8 bits.
+                documents have other conditions than the model; invalid settings; a model that was loaded in 8 bits;
+                or several processes.
 
         Example:
             >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
         """
         check_dataset(dataset, "documents", 'TextData(text=("a.txt",)).open_whole()')
+        if process_group.count > 1:
+            raise TextseqError(
+                f"{self.noun} is evaluated by one process, got {process_group.count}; start without torchrun"
+            )
         if self.precision != "float32":
             raise TextseqError(f"evaluate: expected a model in float32, got {self.precision}; leave out the precision")
         kept = {} if self._cache is None else {n: v for n, v in self._cache.to_dict().items() if n.startswith("cache")}
