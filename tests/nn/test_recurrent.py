@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -451,24 +451,26 @@ def test_a_window_without_steps_is_refused(cell: CellName, bidirectional: bool) 
             call()
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["fused", "plain"])
 @EVERY_CELL
 @DIRECTIONS
-def test_every_cell_checks_lengths_and_state_alike(cell: CellName, bidirectional: bool) -> None:
+def test_every_cell_checks_lengths_and_state_alike(cell: CellName, bidirectional: bool, plain: bool) -> None:
     stack, x = Recurrent(cell, E, H, bidirectional=bidirectional), torch.randn(N, T, E)
-    assert torch.equal(stack(x, lengths=[4, T, 1])[0], stack(x, lengths=torch.tensor([4, T, 1]))[0])
+    run: Callable[..., Any] = stack.forward_reference if plain else stack
+    assert torch.equal(run(x, lengths=[4, T, 1])[0], run(x, lengths=torch.tensor([4, T, 1]))[0])
     for lengths in ([4, 0, 1], [4, T + 1, 1], [4, -1, 1]):
         for given in (lengths, torch.tensor(lengths)):
             with pytest.raises(ValueError, match=rf"^lengths: expected 1 to {T}, the steps of the window, got \[4, "):
-                stack(x, lengths=given)
+                run(x, lengths=given)
     with pytest.raises(ValueError, match=rf"^lengths: expected {N} whole numbers, one for each row, got int64 \(2,\)"):
-        stack(x, lengths=[4, 1])
+        run(x, lengths=[4, 1])
     state = stack.initial_state(N)
     with pytest.raises(
         ValueError, match=rf"^state: expected a tuple of {len(state)} tensors .*, got one tensor; write"
     ):
-        stack(x, state[0])
+        run(x, state[0])
     with pytest.raises(ValueError, match=rf"^state: expected a tuple of {len(state)} tensors .*, got 3$"):
-        stack(x, (state[0],) * 3)
+        run(x, (state[0],) * 3)
 
 
 def test_a_stack_has_layers_and_rates_are_a_tuple() -> None:

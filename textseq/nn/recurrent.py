@@ -193,11 +193,7 @@ class Recurrent(nn.Module):
             ValueError: no step; lengths that are not from 1 to T; a state of more or fewer tensors; ``resets`` with
                 ``lengths``, with two directions or with ``return_trace``.
         """
-        check_steps(x.shape[1])
-        if state is not None:
-            check_state(state, self.cell.states)
-        if lengths is not None:
-            lengths = check_lengths(lengths, *x.shape[:2])
+        lengths = self._checked(x, state, lengths)
         if resets is not None and (lengths is not None or self.directions == 2 or return_trace):
             raise ValueError("resets: expected whole windows of one direction, without lengths or a trace")
         if state is None:
@@ -234,14 +230,21 @@ class Recurrent(nn.Module):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
 
     def forward_reference(
-        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None,
+        self, x: Tensor, state: State | None = None, *, lengths: Tensor | Sequence[int] | None = None,
         masks: DropoutMasks | None = None, trace: TraceBuilder | None = None,
     ) -> tuple[Tensor, State]:  # fmt: skip
         """The same as ``forward`` without resets, step by step with the cell's own ``step``."""
-        check_steps(x.shape[1])
+        lengths = self._checked(x, state, lengths)
         state = self.initial_state(x.shape[0]) if state is None else state
         masks = masks or self.sample_masks(x.shape[0])
         return self._run(x, state, lengths, masks, partial(self._unrolled_layer, trace=trace))
+
+    def _checked(self, x: Tensor, state: State | None, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
+        """The lengths as a tensor; a ValueError for a window, a state or lengths that ``forward`` does not take."""
+        check_steps(x.shape[1])
+        if state is not None:
+            check_state(state, self.cell.states)
+        return None if lengths is None else check_lengths(lengths, *x.shape[:2])
 
     def _run(
         self, x: Tensor, state: State, lengths: Tensor | None, masks: DropoutMasks | None, run: RunLayer
