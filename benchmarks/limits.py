@@ -18,7 +18,7 @@ import torch
 from conditions import print_conditions
 from peers import driver
 
-from textseq.nn.kernels.int8 import PackedLinear, has_onednn
+from textseq.nn.kernels.inference_weights import PackedLinear, has_onednn
 
 
 def fastest(works: list[Callable[[], object]], seconds: float) -> float:

@@ -17,7 +17,8 @@ import torch
 from conditions import print_conditions
 from torch import Tensor
 
-from textseq.nn.kernels.int8 import Int8Linear, PackedLinear
+from textseq.nn.kernels.inference_weights import PackedLinear
+from textseq.nn.kernels.int8 import Int8Linear
 
 MATRICES = {"LSTM 512": (512, 2048, 6), "output 8,001": (512, 8001, 2)}
 """Columns, rows, and copies."""

@@ -10,8 +10,7 @@ from textseq.config.names import CellName
 from textseq.nn.cell_registry import CELLS
 from textseq.nn.cells import Weights
 from textseq.nn.kernels import inference_weights as packed
-from textseq.nn.kernels.inference_weights import MIN_PACKED
-from textseq.nn.kernels.int8 import Linear, PackedLinear, has_onednn
+from textseq.nn.kernels.inference_weights import MIN_PACKED, Linear, PackedLinear, has_onednn
 from textseq.nn.recurrent import Recurrent
 
 H = 16

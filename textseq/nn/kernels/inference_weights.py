@@ -16,7 +16,7 @@ from torch import Tensor
 from textseq.config.decoding import Precision
 from textseq.errors import unknown
 from textseq.nn.cells import ALL, Weights
-from textseq.nn.kernels.int8 import Int8Linear, Linear, PackedLinear, has_onednn
+from textseq.nn.kernels.int8 import Int8Linear
 
 MIN_PACKED = 2**16
 """Matrices of fewer weights are left as they are: they fit the nearest cache."""
@@ -24,8 +24,34 @@ MIN_PACKED = 2**16
 MIN_INT8 = 2**18
 """Matrices of fewer weights are not quantized: rounding the vector costs more than it saves."""
 
+Linear = Callable[[Tensor], Tensor]
+"""x (N, K) -> x W^T + b (N, M)."""
+
 MakeLinear = Callable[[Tensor, Tensor | None, bool], Linear]
 """W, b and ``bounded`` -> a layer."""
+
+
+class PackedLinear:
+    """A linear layer with weights in oneDNN's layout: x (N, K) -> x W^T + b (N, M), all in float32.
+
+    Args:
+        weight: W, (M, K).
+        bias: b, (M,); None is zero.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
+        self.bias = None if bias is None else bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x W^T + b."""
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return product
+
+
+def has_onednn() -> bool:
+    """Whether this torch was built with oneDNN."""
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,7 @@ def quantized(weights: Weights) -> Weights:
 
 
 PRECISIONS: dict[Precision, Prepare] = {"float32": packed, "int8": quantized}
+"""Prepares weights for generation, by the precision of the products."""
 
 
 def preparation(precision: Precision) -> Prepare:
@@ -94,6 +121,3 @@ def preparation(precision: Precision) -> Prepare:
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     return PRECISIONS[precision]
-
-
-"""Prepares weights for generation, by the precision of the products."""

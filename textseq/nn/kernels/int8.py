@@ -1,4 +1,4 @@
-"""Linear layers for generation, with weights laid out for oneDNN in float32, or quantized to 8 bits.
+"""Linear layers for generation, with weights quantized to 8 bits.
 
 A step of generation waits for weights to be read from memory, and 8 bits are a quarter of float32. Each row of a matrix
 is stored as integers times its scale. Input vectors are rounded in the same way, each row of a batch by itself, so that
@@ -10,39 +10,10 @@ The products are oneDNN's, on the CPU; torch's quantized tensors, faster still f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from textseq.errors import TextseqError
-
-Linear = Callable[[Tensor], Tensor]
-"""x (N, K) -> x W^T + b (N, M)."""
-
-
-class PackedLinear:
-    """A linear layer with weights in oneDNN's layout: x (N, K) -> x W^T + b (N, M), all in float32.
-
-    Args:
-        weight: W, (M, K).
-        bias: b, (M,); None is zero.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
-        self.bias = None if bias is None else bias.detach()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x W^T + b."""
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return product
-
-
-def has_onednn() -> bool:
-    """Whether this torch was built with oneDNN."""
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-
 
 WEIGHT_STEPS = 63
 """Not 127: CPUs without VNNI sum pairs of products in 16 bits, and 2 * 255 * 63 still fits."""
