@@ -33,7 +33,7 @@ HIDDEN = frozenset({"multi", "validation", "vectors", "longest", "unaligned", "f
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Settings):
+class ComparisonSettings(Settings):
     """Comparing translators."""
 
     bleu_tokenizer: str = "13a"
@@ -94,7 +94,7 @@ class Evaluate:
     json: bool = False
     """Write a JSON object per line: every number with its signature; for translators one for each score, with the
     system's name, then the comparisons."""
-    comparison: Comparison = field(default_factory=Comparison)
+    comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
 
     def source(self, task: Task) -> DataSource:
         """The data source that a task's flags describe."""

@@ -24,6 +24,9 @@ SHOWN = 30
 KEPT = 100
 """Labels up to which the confusion matrix is saved with a model."""
 
+ALL = "all (micro)"
+"""Name of the line of all labels together, or of all kinds of spans."""
+
 
 @dataclass(frozen=True)
 class LabelMetrics:

@@ -13,11 +13,8 @@ import numpy.typing as npt
 
 from textseq.errors import TextseqError
 from textseq.io.colored_text import html_lines
-from textseq.metrics.classification import LabelMetrics, html_label_table, label_metrics, label_table
+from textseq.metrics.classification import ALL, LabelMetrics, html_label_table, label_metrics, label_table
 from textseq.metrics.signature import bootstrap_signature, percentile_interval, resampled
-
-ALL = "all (micro)"
-"""Name of the line of all labels."""
 
 Marks = npt.NDArray[np.bool_]
 """(N, C) whether a text has a label."""

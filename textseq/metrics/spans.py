@@ -11,11 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from textseq.data.spans import read_spans
-from textseq.metrics.classification import LabelMetrics, html_label_table, label_metrics, label_table
+from textseq.metrics.classification import ALL, LabelMetrics, html_label_table, label_metrics, label_table
 from textseq.metrics.signature import percentile_interval, resampled
-
-ALL = "all (micro)"
-"""Name of the line of all kinds."""
 
 
 @dataclass(frozen=True)

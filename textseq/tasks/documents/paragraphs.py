@@ -17,7 +17,7 @@ from textseq.tokenizers.sentences import by_sentence, sentence_spans
 Translate = Callable[[Iterator[str]], Iterator[list[Translation]]]
 """Translations of a stream of sentences, best first, such as ``Translator.stream``."""
 
-WORD = re.compile(r"[^ ]+")
+SPACED_WORD = re.compile(r"[^ ]+")
 
 ADDED_MARK = re.compile(r"(?<![.!?])\s*[.!]$")
 """What translators write at the end of a heading or label, which has no final mark."""
@@ -94,14 +94,14 @@ def _joined(paragraph: Paragraph, sentences: Sequence[Translation]) -> Paragraph
     text = before + after
     if not paragraph.marks:
         return Paragraph(text)
-    sources = [(found.start(), found.end()) for found in WORD.finditer(paragraph.text)]
-    targets = [(found.start(), found.end()) for found in WORD.finditer(text)]
+    sources = [(found.start(), found.end()) for found in SPACED_WORD.finditer(paragraph.text)]
+    targets = [(found.start(), found.end()) for found in SPACED_WORD.finditer(text)]
     owners: list[int] = []  # the source word of each target word
     for (start, end), sentence in zip(spans, sentences, strict=True):
         first = sum(word[1] <= start for word in sources)
-        count = len(WORD.findall(paragraph.text[start:end]))
+        count = len(SPACED_WORD.findall(paragraph.text[start:end]))
         owners += [first + owner for owner in _owners(sentence, count)]
-    place = len(WORD.findall(before))
+    place = len(SPACED_WORD.findall(before))
     del owners[place : place + len(owners) - len(targets)]  # of an added mark
     moved = [_moved(mark, sources, targets, owners, text) for mark in paragraph.marks]
     return Paragraph(text, _nested(paragraph.marks, moved, len(text)))
@@ -120,7 +120,7 @@ def _without_added_mark(source: str, target: str) -> tuple[str, str]:
 
 def _owners(sentence: Translation, count: int) -> list[int]:
     """The source word, of so many, that each target word belongs to; in proportion where there is no attention."""
-    words = len(WORD.findall(sentence.text))
+    words = len(SPACED_WORD.findall(sentence.text))
     pairs = {word: owner for owner, word in sentence.alignment()} if sentence.attention is not None else {}
     return [min(pairs.get(word, word * count // max(words, 1)), count - 1) for word in range(words)]
 

@@ -16,7 +16,7 @@ from textseq.errors import TextseqError
 from textseq.tasks.translation.config import AugmentName, PairConfig
 from textseq.tasks.translation.vocabularies import Vocabularies
 
-WORD = re.compile(r"[^\W_]+")
+ALPHANUMERIC = re.compile(r"[^\W_]+")
 
 FINAL_MARK = re.compile(r"\s*[.!?…。！？]+\s*$")
 
@@ -129,15 +129,15 @@ def exchanged(source: str, target: str, names: dict[bool, list[str]], rng: np.ra
     def other(word: re.Match[str]) -> str:
         return others.get(word[0], word[0])
 
-    return WORD.sub(other, source), WORD.sub(other, target)
+    return ALPHANUMERIC.sub(other, source), ALPHANUMERIC.sub(other, target)
 
 
 def _common(source: str, target: str) -> list[str]:
     """Names and numbers that both sentences have; 0 and 1, which govern other words, do not count."""
-    words = set(WORD.findall(target))
+    words = set(ALPHANUMERIC.findall(target))
     return [
         word
-        for word in dict.fromkeys(WORD.findall(source))
+        for word in dict.fromkeys(ALPHANUMERIC.findall(source))
         if word in words
         and (
             (word.isdecimal() and word.isascii() and int(word[:12]) > 1 and word[0] != "0")
