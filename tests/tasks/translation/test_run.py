@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
 from textseq.tasks.translation import run as translation_runs
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
+from textseq.tasks.translation.engine import TranslationEngine
+from textseq.tasks.translation.processing import Translation
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import SOURCE_FILE
 from textseq.training.trainer import Trainer
@@ -563,3 +566,18 @@ def test_an_evaluation_reads_as_many_tokens_as_it_is_told(pairs: list[Path], hom
         records = map(json.loads, (home / "runs" / str(tokens) / "log.jsonl").read_text().splitlines())
         losses[tokens] = [r["validation_loss"] for r in records if "validation_loss" in r]
     assert len(losses[1]) == len(losses[200_000]) == 1 and losses[1] != losses[200_000]
+
+
+def test_training_notes_no_truncated_translations_and_leaves_the_log_alone(
+    pairs: list[Path], home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger, stream = logging.getLogger("textseq"), TranslationEngine.stream
+
+    def warned(engine: TranslationEngine, *given: Any, **how: Any) -> Iterator[list[Translation]]:
+        logger.warning("another note")
+        return stream(engine, *given, **how)
+
+    monkeypatch.setattr(TranslationEngine, "stream", warned)
+    textseq.train_translator(pairs=pairs, name="x", model=SMALL, data=BATCHING, training=training(1, best_by_bleu=True))
+    messages = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert set(messages) == {"another note"}

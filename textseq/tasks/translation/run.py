@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -34,6 +32,7 @@ from textseq.tasks.translation.augment import Augmentation
 from textseq.tasks.translation.batches import PairBatches, Resegment
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
 from textseq.tasks.translation.model import TranslationModel
+from textseq.tasks.translation.processing import TruncationLog
 from textseq.tasks.translation.shortlist import learn_shortlist
 from textseq.tasks.translation.spec import TRANSLATION
 from textseq.tasks.translation.translator import Translator
@@ -41,8 +40,6 @@ from textseq.tasks.translation.vocabularies import Vocabularies, load_vocabulari
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.subwords import SubwordTokenizer
 from textseq.training.events import Evaluation
-
-log = logging.getLogger("textseq")
 
 SHOWN = 3
 """Translations shown after each evaluation."""
@@ -162,7 +159,7 @@ class TranslationRun(Run[PairDataset, Translator]):
         whole = replace(self.data, batch_size=rows, longest=None, batch_tokens=None)
         sides = _token_files(self.dataset, "validation", self.tokenizer)
         self.validation = PairBatches(*sides, self.tokenizer.eos_ids, whole, self.training.seed)
-        self.shown = list(islice(self.dataset.pairs("validation"), MEASURED))
+        self.validation_pairs = list(islice(self.dataset.pairs("validation"), MEASURED))
 
     @property
     def summary(self) -> str:
@@ -179,10 +176,11 @@ class TranslationRun(Run[PairDataset, Translator]):
 
     def final_metrics(self, predictor: Translator) -> list[Metrics]:
         """BLEU, chrF and TER of its translations; and the score below which one is doubtful."""
-        with _without_notes(), self.measuring(len(self.validation.kept)) as bar:
-            metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update)
-            sources = [source for source, _ in self.shown[:SCORED]]
-            scores = [translation.score for translation in predictor.translate(sources, attention=False)]
+        with self.measuring(len(self.validation.kept)) as bar:
+            quiet = TruncationLog(quiet=True)
+            metrics = predictor.evaluate(self.dataset, "validation", progress=bar.update, truncated=quiet)
+            sources = [source for source, _ in self.validation_pairs[:SCORED]]
+            scores = [best.score for best, *_ in predictor.translate_all(sources, attention=False, truncated=quiet)]
         predictor.info = replace(predictor.info, doubtful_below=float(np.quantile(scores, DOUBTFUL)))
         for score in metrics.scores:
             self.report(f"validation: {score}\n  {score.signature}")
@@ -199,7 +197,7 @@ class TranslationRun(Run[PairDataset, Translator]):
         text = f"{nats / count:.4f} nats per token"
         if self.training.best_by == "loss":
             return Evaluation(nats / count, words=text)
-        sources, targets = zip(*self.shown, strict=True)
+        sources, targets = zip(*self.validation_pairs, strict=True)
         score = bleu(self._translated(sources), targets)
         return Evaluation(nats / count, {"bleu": score}, f"{text}, BLEU {score:.2f} (greedy)", criterion=-score)
 
@@ -211,8 +209,10 @@ class TranslationRun(Run[PairDataset, Translator]):
         return "\n".join(f"  {source}\n  = {translation}" for source, translation in shown)
 
     def _translated(self, sentences: Sequence[str]) -> list[str]:
-        with _without_notes():
-            return [one.text for one in self.predictor().translate(sentences, attention=False, num_beams=1)]
+        """Greedy translations, without notes on truncated ones: a model in training makes many."""
+        quiet = TruncationLog(quiet=True)
+        results = self.predictor().translate_all(sentences, attention=False, truncated=quiet, num_beams=1)
+        return [best.text for best, *_ in results]
 
     def check_teacher(self, teacher: Checkpoint) -> None:
         """One with the run's vocabularies and languages."""
@@ -254,17 +254,6 @@ def _token_files(dataset: PairDataset, split: str, vocabularies: Vocabularies) -
         token_file(dataset.side("source"), split, vocabularies.source, cache),
         token_file(dataset.side("target"), split, vocabularies.target, cache),
     )
-
-
-@contextmanager
-def _without_notes() -> Iterator[None]:
-    """Silence warnings about truncated translations: a model in training makes many."""
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _resegment(tokenizer: Tokenizer, alpha: float) -> Resegment:

@@ -278,6 +278,7 @@ class Translator(Predictor[PairDataset]):
         tokenize: str = "13a",
         progress: Progress | None = None,
         process_group: ProcessGroup = SINGLE_PROCESS,
+        truncated: TruncationLog | None = None,
         **settings: Unpack[TranslationSettings],
     ) -> TranslationMetrics:
         """Translate a split of a dataset and measure the translations.
@@ -289,6 +290,7 @@ class Translator(Predictor[PairDataset]):
             tokenize: see ``measure_translations``.
             progress: called with the number of sentences of each batch.
             process_group: processes that share the work, all with the same models and dataset.
+            truncated: logs the numbers of truncated translations; by default one of this evaluation.
             settings: the fields of ``TranslationConfig``; the signature has those that differ from the default.
 
         Raises:
@@ -305,7 +307,7 @@ class Translator(Predictor[PairDataset]):
         request = self._request(settings)
         if request.samples and process_group.count > 1:
             raise TextseqError("sampling: expected one process, so that a seed gives the same; start without torchrun")
-        encoded, truncated = {}, TruncationLog()
+        encoded, truncated = {}, truncated or TruncationLog()
         for turn, first in enumerate(range(0, len(pairs), BUFFER)):
             block = [(source, "") for source, _ in pairs[first : first + BUFFER]]
             if process_group.turn(turn):
