@@ -230,7 +230,9 @@ class Translator(Predictor[PairDataset]):
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
         """Log-probability of each text as the translation of its sentence in nats, ``</s>`` included.
 
-        The text is segmented in the most probable way; a beam search may score another segmentation of it.
+        The text is segmented in the most probable way; a beam search may score another segmentation of it. The
+        sentence is read exactly as given, not as ``translate`` and ``align`` read it, which write it as the training's
+        sentences are and replace rare names: ``align`` gives the score that ``translate`` would.
 
         Raises:
             TextseqError: unequal numbers, or an empty source.
