@@ -212,6 +212,27 @@ def test_it_translates_and_shows_the_attention(page: Page) -> None:
     expect(page.locator("#to-words .word")).not_to_have_text(["un", "chat"])
 
 
+def test_a_translation_is_shown_as_it_is_written(page: Page) -> None:
+    tokens = ["a", "<0x25>", " ", "<0xC3>", "<0x89>", "b", "</s>"]
+    candidate = {
+        "text": "a% Éb",
+        "log_p_per_token": -1,
+        "doubtful": False,
+        "tokens": tokens,
+        "texts": ["a", "%", " ", "", "É", "b", ""],
+        "attention": [[0.5, 0.5]] * len(tokens),
+    }
+    answer = json.dumps({"source": ["a", ""], "candidates": [candidate]})
+    page.route("**/attention", lambda route: route.fulfill(body=answer))
+    page.get_by_role("tab", name="Translate").click()
+    page.get_by_label("Text", exact=True).fill("a cat")
+    expect(page.locator("#translation .word")).to_have_text(["a%", "Éb"])
+    page.locator("#translation .word").last.hover()
+    expect(page.locator("#attention-caption")).to_have_text("Éb looked most at a (50 %)")
+    page.get_by_role("button", name="Swap").click()
+    expect(page.get_by_label("Text", exact=True)).to_have_value("a% Éb")
+
+
 def test_another_choice_replaces_a_text_that_is_being_written(page: Page) -> None:
     text = write(page, 30)
     page.get_by_label("Length in tokens").first.fill("4096")

@@ -22,7 +22,7 @@ from textseq.serve.gathering import Gatherer, Operation
 from textseq.serve.inside import Inside
 from textseq.serve.metrics import Metrics
 from textseq.serve.models import LoadedModel, ServedModels
-from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Translate
+from textseq.serve.operations import Classify, Explain, FindCopied, ScoreText, Translate, token_texts
 from textseq.serve.settings import Limits
 from textseq.tasks.classification.classifier import Classifier
 from textseq.tasks.classification.label_classifier import Classification
@@ -258,6 +258,17 @@ def test_attention_belongs_to_the_translation(running: Running) -> None:
     assert len(one["attention"]) == len(one["tokens"])
     assert "empty" in running.refusal("/attention", {"model": "en-fr", "text": " ", "target": "un chat"})
     assert running.ask("/attention", {"model": "en-fr", "text": " "})["candidates"][0]["text"] == ""
+
+
+def test_the_texts_of_tokens_are_the_translation(running: Running) -> None:
+    text = "ça 🙂 cat"  # the model spells ç and the emoji
+    given = running.ask("/attention", {"model": "en-fr", "text": "a cat", "target": text})
+    best = given["candidates"][0]
+    assert "".join(best["texts"]).strip() == text
+    assert len(best["texts"]) == len(best["tokens"]) and best["tokens"][-1] == "</s>"
+    assert "🙂" in best["texts"]
+    assert token_texts(["<0xC3>", "<0x89>", "tats", "<0x25>", "</s>"]) == ["", "É", "tats", "%", ""]
+    assert token_texts(["<0xC>", "<0x3>", "a", "<0x8>", "<0x9>"]) == ["", "", "\ufffda", "", "\ufffd"]
 
 
 def test_a_unit_is_followed_over_a_text(running: Running) -> None:

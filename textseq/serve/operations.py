@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,6 +23,10 @@ from textseq.tasks.translation.inference.detokenize import TruncationLog
 from textseq.tasks.translation.inference.sentence import LONGEST
 from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.translator import Translator
+from textseq.tokenizers.base import END
+
+SPELLED = re.compile("<0x([0-9A-F]{1,2})>")
+"""A token that is a byte or half a byte of a character in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -137,3 +143,19 @@ def log_p_per_token(translation: Translation, length_penalty: float = 1.0) -> fl
     """Mean log-probability of a translation's tokens, in nats, from the score of its search."""
     count = len(translation.tokens)
     return translation.score * length_factor(count, length_penalty) / count if count else 0.0
+
+
+def token_texts(tokens: Sequence[str]) -> list[str]:
+    """The text of each token of a translator; "" for ``</s>``.
+
+    Of the tokens that spell a character byte by byte, the last has it and the others are "".
+    """
+    decoder, half, texts = codecs.getincrementaldecoder("utf-8")("replace"), "", list[str]()
+    for token in tokens:
+        if (spelled := SPELLED.fullmatch(token)) is None:
+            texts.append(decoder.decode(b"", final=True) + token.removesuffix(END))
+            continue
+        byte = half + spelled[1]
+        texts.append(decoder.decode(bytes.fromhex(byte)) if len(byte) == 2 else "")
+        half = byte if len(byte) == 1 else ""
+    return texts

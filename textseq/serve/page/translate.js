@@ -6,17 +6,27 @@ import { signedColor } from "/page/colors.js";
 const PAUSE = 300; // milliseconds after the last key
 const CANDIDATES = 4;
 
-/** Groups of tokens that make a word: a word begins with a space. */
-function words(tokens) {
+/** Groups of tokens, given as texts, that make a word: a word begins with a space. */
+function words(texts) {
   const groups = [];
-  tokens.forEach((token, n) => {
-    if (token === "" || token === "</s>") return;
-    if (!groups.length || /^\s/.test(token)) groups.push({ text: "", tokens: [] });
-    const group = groups[groups.length - 1];
-    group.text += token;
+  texts.forEach((text, n) => {
+    if (!groups.length || (/^\s/.test(text) && groups.at(-1).text.trim())) groups.push({ text: "", tokens: [] });
+    const group = groups.at(-1);
+    group.text += text;
     group.tokens.push(n);
   });
   return groups;
+}
+
+/** The words of a translation. */
+function wordsOf({ tokens, texts }) {
+  return words(tokens.at(-1) === "</s>" ? texts.slice(0, -1) : texts);
+}
+
+/** Words, numbered from `first`, and the white space between them. */
+function spans(groups, first = 0) {
+  return groups.flatMap(({ text }, n) => [
+    n ? text.match(/^\s*/)[0] : "", element("span", { class: "word", "data-n": first + n }, text.trim())]);
 }
 
 /** Attention from word to word: mean over the tokens of the target, sum over those of the source. */
@@ -65,11 +75,10 @@ export function setUpTranslate(models) {
       if (!answers[n]) { place.append(part); return; }
       const best = answers[n].candidates[0];
       const sentence = element("span", best.doubtful ? { class: "doubtful", title: "doubtful" } : {});
-      words(best.tokens).forEach((group, w) => {
-        sentence.append(element("span", { class: "word", "data-n": shown.length }, group.text.trim()), " ");
-        shown.push({ sentence: part.trim(), answer: answers[n], word: w });
-      });
-      place.append(sentence, part.match(/\n*$/)[0]);
+      const groups = wordsOf(best);
+      sentence.append(...spans(groups, shown.length));
+      shown.push(...groups.map((_, word) => ({ sentence: part.trim(), answer: answers[n], word })));
+      place.append(sentence, part.match(/\s*$/)[0]);
     });
     byId("attention").hidden = true;
     current = {};
@@ -77,12 +86,11 @@ export function setUpTranslate(models) {
 
   /** Show a translation of a sentence: its words, those of the sentence, and the attention between them. */
   function present({ sentence, answer: { source: tokens, candidates } }, candidate) {
-    const from = words(tokens), targets = words(candidate.tokens);
+    const from = words(tokens.slice(0, -1)), targets = wordsOf(candidate); // without </s>
     const weights = candidate.attention && betweenWords(candidate.attention, targets, from);
     current = { sentence, candidates, candidate, from, targets, weights };
     byId("attention").hidden = false;
     caption(`${candidate.log_p_per_token.toFixed(2)} nats per token${candidate.doubtful ? ", doubtful" : ""}${weights ? "" : "; this model has no attention"}`);
-    const spans = (groups) => groups.flatMap((group, n) => [element("span", { class: "word", "data-n": n }, group.text.trim()), " "]);
     byId("from-words").replaceChildren(...spans(from));
     byId("to-words").replaceChildren(...spans(targets));
     byId("candidates").replaceChildren(...candidates.map((other) => {

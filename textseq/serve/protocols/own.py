@@ -9,7 +9,17 @@ from pydantic import BaseModel, Field
 
 from textseq.serve.errors import RequestError
 from textseq.serve.inside import Inside
-from textseq.serve.operations import Align, Classify, Explain, FindCopied, ScoreText, Tag, Translate, log_p_per_token
+from textseq.serve.operations import (
+    Align,
+    Classify,
+    Explain,
+    FindCopied,
+    ScoreText,
+    Tag,
+    Translate,
+    log_p_per_token,
+    token_texts,
+)
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import TimedRoute, authorized, check_texts, server_of
 from textseq.tasks.translation.config import TranslationConfig
@@ -146,7 +156,9 @@ class Candidate(BaseModel):
     doubtful: bool
     """Whether that is low, or the translation was cut off."""
     tokens: list[str]
-    """T tokens."""
+    """T tokens; ``</s>`` ends a complete translation."""
+    texts: list[str]
+    """The text of each token, with the space before it; a character of several tokens is the text of the last one."""
     attention: list[list[float]] | None
     """Weights, (T, S); null for models without attention."""
 
@@ -311,6 +323,7 @@ async def attention(request: Request, body: AttentionRequest) -> Attention:
                 log_p_per_token=log_p_per_token(result),
                 doubtful=result.doubtful or not result.finished,
                 tokens=[*result.tokens],
+                texts=token_texts(result.tokens),
                 attention=None if result.attention is None else result.attention.tolist(),
             )
             for result in results
