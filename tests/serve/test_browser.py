@@ -233,6 +233,20 @@ def test_a_translation_is_shown_as_it_is_written(page: Page) -> None:
     expect(page.get_by_label("Text", exact=True)).to_have_value("a% Éb")
 
 
+def test_the_page_translates_the_sentences_of_the_server(page: Page, running: Running) -> None:
+    text = "Mr. Smith came.\n    He sat."
+    page.get_by_role("tab", name="Translate").click()
+    page.get_by_label("Text", exact=True).fill(text)
+    expected = running.ask("/translate", {"q": text, "source": "en", "target": "fr"})["translatedText"]
+    expect(page.locator("#translation .word").first).to_be_visible()
+    assert page.locator("#translation").text_content() == expected
+    asked: list[object] = []
+    page.on("request", lambda request: asked.extend([request.post_data_json] * request.url.endswith("/attention")))
+    page.get_by_label("Text", exact=True).fill(f"{text} A mat.")
+    expect(page.locator("#translation > span")).to_have_count(3)
+    assert [sent["text"] for sent in asked if isinstance(sent, dict)] == ["A mat."], "only what has changed"
+
+
 def test_another_choice_replaces_a_text_that_is_being_written(page: Page) -> None:
     text = write(page, 30)
     page.get_by_label("Length in tokens").first.fill("4096")

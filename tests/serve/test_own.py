@@ -238,6 +238,16 @@ def test_texts_are_scored(running: Running) -> None:
     assert "expected a text, got an empty one" in running.refusal("/score", {"model": "author", "texts": ""})
 
 
+def test_a_text_is_split_into_the_sentences_of_its_translation(running: Running) -> None:
+    text = "Mr. Smith came. He sat.\n\n    ...\n  1. I am fine.\n"
+    parts = running.ask("/sentences", {"text": text})
+    assert "".join(part["text"] for part in parts) == text
+    sentences = [part["text"] for part in parts if part["translate"]]
+    assert sentences == ["Mr. Smith came.", "He sat.", "1. I am fine."]
+    assert running.ask("/sentences", {"text": ""}) == []
+    assert "text: expected at most 2,000 characters" in running.refusal("/sentences", {"text": "a" * 2_001})
+
+
 def test_attention_belongs_to_the_translation(running: Running) -> None:
     answer = running.ask("/attention", {"model": "en-fr", "text": "a cat", "alternatives": 2})
     result = textseq.load_translator("en-fr").translate("a cat")

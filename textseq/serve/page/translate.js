@@ -38,10 +38,6 @@ function betweenWords(weights, targets, sources) {
   }));
 }
 
-function sentences(text, language) {
-  return [...new Intl.Segmenter(language, { granularity: "sentence" }).segment(text)].map((part) => part.segment);
-}
-
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 
 export function setUpTranslate(models) {
@@ -56,7 +52,7 @@ export function setUpTranslate(models) {
   async function answer(sentence, signal) {
     const key = `${direction.value}\n${sentence}`;
     if (!known.has(key)) {
-      const asked = { model: direction.value, text: sentence.trim(), alternatives: CANDIDATES };
+      const asked = { model: direction.value, text: sentence, alternatives: CANDIDATES };
       known.set(key, await ask("/attention", asked, signal));
       if (known.size > 500) known.delete(known.keys().next().value);
     }
@@ -67,18 +63,18 @@ export function setUpTranslate(models) {
     abort?.abort();
     abort = new AbortController();
     const { signal } = abort;
-    const parts = sentences(source.value, model()?.source).filter((part) => part.length);
-    const answers = await Promise.all(parts.map((part) => (part.trim() ? answer(part, signal) : null)));
+    const parts = await ask("/sentences", { text: source.value }, signal);
+    const answers = await Promise.all(parts.map((part) => (part.translate ? answer(part.text, signal) : null)));
     shown = [];
     place.replaceChildren();
-    parts.forEach((part, n) => {
-      if (!answers[n]) { place.append(part); return; }
+    parts.forEach(({ text }, n) => {
+      if (!answers[n]) { place.append(text); return; }
       const best = answers[n].candidates[0];
       const sentence = element("span", best.doubtful ? { class: "doubtful", title: "doubtful" } : {});
       const groups = wordsOf(best);
       sentence.append(...spans(groups, shown.length));
-      shown.push(...groups.map((_, word) => ({ sentence: part.trim(), answer: answers[n], word })));
-      place.append(sentence, part.match(/\s*$/)[0]);
+      shown.push(...groups.map((_, word) => ({ sentence: text, answer: answers[n], word })));
+      place.append(sentence);
     });
     byId("attention").hidden = true;
     current = {};

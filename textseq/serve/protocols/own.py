@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -20,6 +21,7 @@ from textseq.serve.operations import (
     log_p_per_token,
     token_texts,
 )
+from textseq.serve.protocols.markup import parts_of
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import TimedRoute, authorized, check_texts, server_of
 from textseq.tasks.translation.config import TranslationConfig
@@ -135,6 +137,20 @@ class Scored(BaseModel):
     bits_per_character: float
     perplexity: float
     pieces: list[TokenSurprisal]
+
+
+class SentencesRequest(Strict):
+    """A text to split into sentences."""
+
+    text: str
+
+
+class TextPart(BaseModel):
+    """A sentence, or what is between two."""
+
+    text: str
+    translate: bool
+    """Whether it is a sentence to translate; what is not stays as it is."""
 
 
 class AttentionRequest(Strict):
@@ -302,6 +318,14 @@ async def score(request: Request, body: TextsRequest) -> list[Scored]:
         )
         for result in results
     ]
+
+
+@router.post("/sentences")
+async def sentences(request: Request, body: SentencesRequest) -> list[TextPart]:
+    """The sentences that ``/translate`` translates one by one, and what is between them; joined they are the text."""
+    check_texts(request, [body.text], param="text")
+    parts = await asyncio.to_thread(parts_of, body.text)
+    return [TextPart(text=part.text, translate=part.translate) for part in parts]
 
 
 @router.post("/attention")
