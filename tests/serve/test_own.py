@@ -281,6 +281,13 @@ def test_the_texts_of_tokens_are_the_translation(running: Running) -> None:
     assert token_texts(["<0xC>", "<0x3>", "a", "<0x8>", "<0x9>"]) == ["", "", "\ufffda", "", "\ufffd"]
 
 
+def test_the_tokens_of_a_character_show_it_once_in_the_source(running: Running) -> None:
+    text = "a 🙂🙂 cat"
+    answer = running.ask("/attention", {"model": "en-fr", "text": text})
+    assert "".join(answer["source"]).strip() == text
+    assert len(answer["source"]) == len(answer["candidates"][0]["attention"][0])
+
+
 def test_a_unit_is_followed_over_a_text(running: Running) -> None:
     text = 'A "a cat" at last.\nA mat, A cat!'
     answer = running.ask("/inside", {"model": "author", "text": text, "quantity": "c"})

@@ -183,7 +183,7 @@ class Attention(BaseModel):
     """Translations of a sentence, best first."""
 
     source: list[str]
-    """S tokens."""
+    """What each of the S tokens stands for in the sentence, as ``texts`` of a candidate; "" for the last, ``</s>``."""
     candidates: list[Candidate]
 
 
@@ -339,8 +339,10 @@ async def attention(request: Request, body: AttentionRequest) -> Attention:
         else Align(translator, body.target)
     )
     (results,) = await loaded.gatherer.compute([body.text], operation)
+    texts = token_texts(results[0].source_tokens)
+    surfaces = results[0].source_surfaces or texts
     return Attention(
-        source=[*(results[0].source_surfaces or results[0].source_tokens)],
+        source=[surface if text else "" for surface, text in zip(surfaces, texts, strict=True)],
         candidates=[
             Candidate(
                 text=result.text,
