@@ -75,6 +75,12 @@ def test_the_marginals_are_those_of_all_sequences(field: ConditionalRandomField,
         torch.testing.assert_close(field.float().marginals(scores.float(), LENGTHS), found)
 
 
+def test_no_marginal_is_above_one(field: ConditionalRandomField) -> None:
+    scores = 20 * torch.randn(4, 50, C, generator=torch.Generator().manual_seed(1))  # one path is nearly certain
+    marginals = field.float().marginals(scores, torch.full((4,), 50))
+    assert 0.999 < marginals.max().item() <= 1
+
+
 @pytest.mark.parametrize("garbage", [1e4, -torch.inf, torch.nan])
 def test_padding_changes_nothing(field: ConditionalRandomField, scores: Tensor, garbage: float) -> None:
     labels = torch.randint(0, C, (len(LENGTHS), T), generator=torch.Generator().manual_seed(2))

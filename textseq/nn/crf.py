@@ -67,7 +67,7 @@ class ConditionalRandomField(nn.Module):
         with torch.inference_mode(False), torch.enable_grad():
             free = scores.detach().clone().float().requires_grad_()
             (marginals,) = torch.autograd.grad(self._log_partition(free, lengths).sum(), free)
-        return marginals
+        return marginals.clamp(max=1.0)  # in float32 they may be rounded to more
 
     def best(self, scores: Tensor, lengths: Tensor) -> list[list[int]]:
         """The likeliest labels of each sequence; arguments as for ``nats``."""
