@@ -197,6 +197,15 @@ def test_a_form_of_files_gets_a_sentence(running: Running) -> None:
     assert status == 400 and "(curl -d, not -F), got multipart/form-data" in text
 
 
+def test_null_is_the_default(running: Running) -> None:
+    body = {"q": "a cat", "source": "en", "target": "fr"}
+    nulls = {"format": None, "alternatives": None, "api_key": None}
+    assert running.ask("/translate", {**body, **nulls}) == running.ask("/translate", body)
+    assert running.ask("/translate", {**body, "source": None}) == running.ask("/translate", {**body, "source": "auto"})
+    assert running.ask("/detect", {"q": "a cat", "api_key": None}) == running.ask("/detect", {"q": "a cat"})
+    assert "q.str: input should be a valid string" in running.refusal("/translate", {**body, "q": None})
+
+
 def test_a_user_interface_gets_its_settings(running: Running) -> None:
     settings = running.ask("/frontend/settings")
     assert (settings["charLimit"], settings["keyRequired"], settings["batchLimit"]) == (2_000, False, 20)

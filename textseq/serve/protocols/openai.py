@@ -58,15 +58,16 @@ STARTED = int(time.time())
 
 
 class Strict(BaseModel):
-    """A request whose unknown fields are refused rather than ignored."""
+    """A request whose unknown fields are refused rather than ignored, and in which null is a field's default."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-
-def _default_for_null(cls: type[BaseModel], value: object, info: ValidationInfo) -> object:
-    """The default of a field that is null, as at OpenAI."""
-    assert info.field_name is not None
-    return cls.model_fields[info.field_name].default if value is None else value
+    @field_validator("*", mode="before")
+    @classmethod
+    def _default_for_null(cls, value: object, info: ValidationInfo) -> object:
+        assert info.field_name is not None
+        field = cls.model_fields[info.field_name]
+        return field.get_default() if value is None and not field.is_required() else value
 
 
 class StreamOptions(Strict):
@@ -74,8 +75,6 @@ class StreamOptions(Strict):
 
     include_usage: bool = False
     """End with a chunk that has ``usage``."""
-
-    _null = field_validator("include_usage", mode="before")(classmethod(_default_for_null))
 
 
 class CompletionRequest(Strict):
@@ -116,10 +115,6 @@ class CompletionRequest(Strict):
     suffix: str | None = Field(None, description="Not supported: only null.")
     presence_penalty: float | None = Field(None, description="Not supported: only 0; see repetition_penalty.")
     frequency_penalty: float | None = Field(None, description="Not supported: only 0; see repetition_penalty.")
-
-    _null = field_validator("prompt", "max_tokens", "n", "logit_bias", "echo", "stream", mode="before")(
-        classmethod(_default_for_null)
-    )
 
 
 class Logprobs(BaseModel):
