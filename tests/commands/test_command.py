@@ -83,6 +83,19 @@ def refused(result: tuple[int, str, str], message: str) -> None:
 # The way that a user goes
 
 
+def test_a_closed_stderr_is_no_error(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: Sequence[str]) -> None:
+        raise TextseqError("an error that no one sees")
+
+    for command, code in ((lambda arguments: print(sys.stderr.isatty()), 0), (fail, 2)):
+        monkeypatch.setattr(sys, "stderr", None)
+        with pytest.raises(SystemExit) as stop:
+            run("textseq-tag", command, [])
+        sys.stderr.close()
+        assert stop.value.code == code
+    assert capsys.readouterr().out == "False\n"
+
+
 @pytest.mark.usefixtures("draws_curve")
 def test_from_text_to_text(command: Command, trained: Path) -> None:
     for name in ("README.md", "log.jsonl", "curve.png"):

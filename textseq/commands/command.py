@@ -138,6 +138,8 @@ def terminable() -> Iterator[None]:
 def run(prog: str, command: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> NoReturn:
     """Call a command and exit with its code; ``prog`` begins every error line."""
     atexit.register(gc.freeze)  # at its end Python would search all objects of torch for garbage, a third of a second
+    if sys.stderr is None:  # closed by 2>&-
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # characters that the terminal lacks are printed as escapes
             stream.reconfigure(errors="backslashreplace")
