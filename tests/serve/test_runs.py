@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from serving import Running
 
+from textseq.errors import TextseqError
 from textseq.serve.errors import RequestError
 from textseq.serve.training import MOST_POINTS, MOST_SAID, Trainings
 
@@ -96,6 +98,24 @@ def test_a_file_of_the_user_is_never_replaced(trainings: Trainings, empty_home: 
     with pytest.raises(RequestError, match=r"folder\.txt exists and is a folder; choose another name"):
         trainings.start("folder", "text", BUSY)
     trainings.start("mine", "my own text", BUSY)
+
+
+def test_a_home_that_cannot_be_used_is_said(
+    trainings: Trainings, empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (empty_home / "texts").touch()
+    with pytest.raises(TextseqError, match=r"mine\.txt"):
+        trainings.start("mine", "text", BUSY)
+    (empty_home / "texts").unlink()
+    monkeypatch.setattr("textseq.serve.training.tempfile.TemporaryFile", fail)
+    with pytest.raises(RequestError, match=r"temporary file: .*Permission denied; set TMPDIR"):
+        trainings.start("mine", "text", BUSY)
+    monkeypatch.setattr("textseq.serve.training.sha256", fail)
+    with pytest.raises(RequestError, match=r"cannot read .*mine\.txt: .*Permission denied; choose another name"):
+        trainings.start("mine", "text", BUSY)
 
 
 @pytest.mark.usefixtures("forked_trainings")

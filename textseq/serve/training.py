@@ -104,7 +104,8 @@ class Trainings:
 
         Raises:
             RequestError: trainings are off, one is running, the name is taken or not allowed, or a file of that name in
-                ``texts`` has another text.
+                ``texts`` has another text or cannot be read.
+            TextseqError: the home cannot be written.
         """
         if NAME.fullmatch(name) is None:
             raise RequestError(400, f"name: expected 1 to 50 letters, digits, - or _, got {name!r:.60}", param="name")
@@ -117,7 +118,6 @@ class Trainings:
             failed = self._child is not None and self._name == name and self._child.poll() != 0
             written = existing is None or (failed and existing == self._text_hash)
             if written:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as (file,):
                     file.write(data)
             elif existing != text_hash:
@@ -169,7 +169,10 @@ class Trainings:
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> None:
         self._close()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        except OSError as error:
+            raise RequestError(500, f"temporary file: {error}; set TMPDIR to another folder") from None
         command = [sys.executable, "-u", "-m", "textseq.cli.train", *arguments]
         self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said)
         self._name = name
@@ -177,9 +180,12 @@ class Trainings:
 
 def _hash_of(path: Path) -> str | None:
     """The SHA-256 of a file; None if there is none."""
-    if path.is_dir():
-        raise RequestError(409, f"name: {path} exists and is a folder; choose another name", param="name")
-    return sha256(path) if path.exists() else None
+    try:
+        if path.is_dir():
+            raise RequestError(409, f"name: {path} exists and is a folder; choose another name", param="name")
+        return sha256(path) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise RequestError(409, f"name: cannot read {path}: {error}; choose another name", param="name") from None
 
 
 def _card(run: Path) -> str:
