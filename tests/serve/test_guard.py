@@ -75,6 +75,14 @@ def test_large_bodies_are_refused(running: Running) -> None:
         assert plain.recv(100).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_without_its_header_is_answered_with_the_header(running: Running, kind: str) -> None:
+    body = b'{"model": "author", "prompt": "A"}'
+    status, _, text = running.call("/v1/completions", body, headers={"Content-Type": kind})
+    assert status == 400
+    assert json.loads(text)["error"]["message"].endswith("send the header 'Content-Type: application/json'")
+
+
 def test_what_is_not_there_gets_a_sentence(running: Running) -> None:
     assert "nothing is here" in running.call("/nothing")[2]
     assert running.call("/score", method="GET")[0] == 405

@@ -119,14 +119,24 @@ async def while_connected(request: Request, work: Coroutine[object, object, R]) 
 
 def sentence(errors: Sequence[Mapping[str, object]]) -> str:
     """What pydantic found wrong with a request, in one line."""
-    parts = []
-    for error in errors[:3]:
-        place = error["loc"]
-        assert isinstance(place, tuple)
-        name = ".".join(str(part) for part in place if part != "body") or "request"
-        got = "" if error["type"] in ("missing", "json_invalid") else f", got {reprlib.repr(error['input']):.80}"
-        parts.append(f"{name}: {str(error['msg'])[:1].lower()}{str(error['msg'])[1:]}{got}")
-    return "; ".join(parts)
+    return "; ".join(map(_phrase, errors[:3]))
+
+
+def _phrase(error: Mapping[str, object]) -> str:
+    """An error of pydantic or of the reader of JSON."""
+    place, kind, got, why = error["loc"], error["type"], error["input"], str(error["msg"])
+    assert isinstance(place, tuple)
+    if kind == "json_invalid":
+        context = error["ctx"]
+        assert isinstance(context, dict)
+        return f"expected JSON, got an error at character {place[-1]}: {context['error']}; see /docs"
+    if kind == "model_attributes_type" and isinstance(got, bytes):
+        return "expected JSON, got a body of another type; send the header 'Content-Type: application/json'"
+    if kind == "model_attributes_type" and place == ("body",):
+        return f"expected a JSON object, got {type(got).__name__}; see /docs"
+    name = ".".join(str(part) for part in place if part != "body") or "request"
+    shown = "" if kind == "missing" else f", got {reprlib.repr(got):.80}"
+    return f"{name}: {why[:1].lower()}{why[1:]}{shown}"
 
 
 async def _disconnected(request: Request) -> None:
