@@ -83,6 +83,21 @@ def test_a_body_without_its_header_is_answered_with_the_header(running: Running,
     assert json.loads(text)["error"]["message"].endswith("send the header 'Content-Type: application/json'")
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"{", "expected JSON, got an error at character 1: Expecting property name"),
+        (b"[1]", "expected a JSON object, got list"),
+        (b"[" * 20_000, "expected JSON in UTF-8, got something else"),
+        (b"9" * 5_000, "expected JSON in UTF-8, got something else"),
+        (b'{"model": "\xff"}', "expected JSON in UTF-8, got something else"),
+    ],
+)
+def test_bodies_that_are_no_json_get_a_sentence(running: Running, body: bytes, sentence: str) -> None:
+    for path in ("/v1/completions", "/score"):
+        assert running.refusal(path, body).startswith(sentence)
+
+
 def test_what_is_not_there_gets_a_sentence(running: Running) -> None:
     assert "nothing is here" in running.call("/nothing")[2]
     assert running.call("/score", method="GET")[0] == 405

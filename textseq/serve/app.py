@@ -115,7 +115,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        what = {404: "nothing is here; /docs lists the addresses", 405: "another method is expected; see /docs"}
+        what = {
+            400: "expected JSON in UTF-8, got something else, very long numbers or very deep lists; see /docs",
+            404: "nothing is here; /docs lists the addresses",
+            405: "another method is expected; see /docs",
+        }
         message = what.get(error.status_code, str(error.detail))
         return error_response(request.url.path, RequestError(error.status_code, message))
 
