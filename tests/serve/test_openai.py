@@ -127,6 +127,14 @@ def test_the_client_gets_its_kinds_of_errors(client: Any, openai: Any) -> None:
         client.completions.create(model="author", prompt="a", temperature=-1)
 
 
+def test_chat_is_refused_in_a_sentence(running: Running) -> None:
+    status, _, text = running.call("/v1/chat/completions", {"model": "author", "messages": []})
+    error = json.loads(text)["error"]
+    assert (status, error["code"]) == (404, None) and "use /v1/completions" in error["message"]
+    errors = [json.loads(running.call(path)[2])["error"]["code"] for path in ("/v1/nothing", "/v1/models/autor")]
+    assert errors == [None, "model_not_found"]
+
+
 def test_log_probabilities_are_those_of_score(running: Running, author: TextGenerator) -> None:
     body = {"model": "author", "prompt": "the cat", "max_tokens": 12, "seed": 2, "logprobs": 3, "echo": True}
     (choice,) = running.ask("/v1/completions", body)["choices"]

@@ -151,7 +151,9 @@ def error_response(path: str, error: RequestError) -> Response:
     if path.startswith("/v1/"):
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(error.status, "invalid_request_error")
         kind = "server_error" if error.status >= 500 else kind
-        code = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}.get(error.status)
+        code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(error.status)
+        if (error.status, error.param) == (404, "model"):
+            code = "model_not_found"
         body = {"error": {"message": error.message, "type": kind, "param": error.param, "code": code}}
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if error.status == 401:

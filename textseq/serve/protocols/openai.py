@@ -207,6 +207,12 @@ async def complete(request: Request, body: CompletionRequest) -> Completion | St
     )
 
 
+@router.post("/chat/completions", include_in_schema=False)
+async def chat() -> None:
+    """Refuse to chat."""
+    raise RequestError(404, "chat is not offered, as these models continue texts; use /v1/completions")
+
+
 class _Answer:
     """The answer to a request, in the making."""
 
