@@ -306,6 +306,21 @@ def test_it_starts_and_stops_a_training(page: Page, tmp_path: Path, monkeypatch:
     expect(page.locator("#said")).to_contain_text("stopped at step")
 
 
+def test_a_model_that_has_been_trained_meanwhile_is_offered(page: Page, running: Running) -> None:
+    models = running.ask("/models")
+    more = [{**model, "name": f"new-{model['name']}"} for model in models]
+    author = page.get_by_label("Author").first
+    author.select_option("author")
+    page.route("**/models", lambda route: route.fulfill(body=json.dumps(more + models)))
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Write").click()
+    expect(author.locator("option")).to_have_count(2)
+    expect(author).to_have_value("author")
+    for name, select, count in (("Translate", "direction", 4), ("Classify", "classifier", 2), ("Tag", "tagger", 2)):
+        page.get_by_role("tab", name=name).click()
+        expect(page.locator(f"#{select} option")).to_have_count(count)
+
+
 def test_errors_are_shown_as_sentences(page: Page) -> None:
     event = 'data: {"error": {"message": "no paper"}}\n\n'
     page.route("**/v1/completions", lambda route: route.fulfill(status=200, body=event))

@@ -96,9 +96,11 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Fill a select with names. */
+/** Fill a select with names; the chosen one stays chosen if it is among them. */
 export function offer(select, names, labels = names) {
+  const chosen = select.value;
   select.replaceChildren(...names.map((name, n) => element("option", { value: name }, labels[n])));
+  if (names.includes(chosen)) select.value = chosen;
   select.disabled = names.length === 0;
 }
 

@@ -9,6 +9,13 @@ import { setUpTranslate } from "/page/translate.js";
 import { setUpWrite } from "/page/write.js";
 
 const tabs = [...document.querySelectorAll("[role=tab]")];
+const offers = [setUpWrite(), setUpTranslate(), setUpClassify(), setUpTag(), setUpInside()];
+
+/** Offer the models that there are now: a training may have added one. */
+async function refresh() {
+  const models = await ask("/models");
+  for (const offerModels of offers) offerModels((task) => models.filter((model) => model.task === task));
+}
 
 function select(tab) {
   for (const other of tabs) {
@@ -18,6 +25,7 @@ function select(tab) {
     document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
   }
   history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+  trying(refresh, { again: true });
 }
 
 document.getElementById("tabs").addEventListener("click", (event) => {
@@ -36,14 +44,5 @@ document.getElementById("tabs").addEventListener("keydown", (event) => {
 
 const asked = tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash);
 if (asked) select(asked);
-
-trying(async () => {
-  const models = await ask("/models");
-  const of = (task) => models.filter((model) => model.task === task);
-  setUpWrite(of("language-model"));
-  setUpTranslate(of("translation"));
-  setUpClassify(of("classification"), of("language-model"));
-  setUpTag(of("tagging"));
-  setUpInside(of("language-model"));
-  setUpTrain();
-});
+else trying(refresh);
+setUpTrain();

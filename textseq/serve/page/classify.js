@@ -12,13 +12,11 @@ function bars(rows) {
   ]));
 }
 
-export function setUpClassify(classifiers, authors) {
+export function setUpClassify() {
   const text = document.getElementById("classify-text"), place = document.getElementById("classified");
   const classifier = document.getElementById("classifier"), start = document.getElementById("classify-start");
-  offer(classifier, classifiers.map((model) => model.name));
-  start.disabled = classifiers.length === 0;
+  let authors = [];
   const caption = (words) => { document.getElementById("classified-word").textContent = words; };
-  document.getElementById("who").disabled = authors.length === 0;
 
   start.onclick = () => working(async (signal) => {
     caption("");
@@ -53,4 +51,10 @@ export function setUpClassify(classifiers, authors) {
       bars(scores.map(([name, bits], n) => [name, shares[n] / total, `${bits.toFixed(2)} bits per character`])),
       element("p", { class: "hint" }, "The bars are the probabilities of the authors, if all are equally likely before one has read the text."));
   });
+  return (of) => {
+    authors = of("language-model");
+    document.getElementById("who").disabled = authors.length === 0;
+    offer(classifier, of("classification").map((model) => model.name));
+    start.disabled = classifier.disabled;
+  };
 }

@@ -6,12 +6,10 @@ import { signedColor } from "/page/colors.js";
 const NAMES = { h: "hidden state h", c: "cell c", i: "input gate i", f: "forget gate f", o: "output gate o", g: "candidate g",
   r: "reset gate r", z: "update gate z", n: "candidate n" };
 
-export function setUpInside(models) {
+export function setUpInside() {
   const byId = (id) => document.getElementById(id);
   const model = byId("inside-model"), quantity = byId("quantity"), layer = byId("layer"), unit = byId("unit");
-  offer(model, models.map((one) => one.name));
   offer(quantity, ["h"], [NAMES.h]);
-  byId("inside-start").disabled = models.length === 0;
 
   let view;
   async function look(signal, asked) {
@@ -51,4 +49,8 @@ export function setUpInside(models) {
     unit.value = "";
   };
   unit.onchange = lookAtUnit;
+  return (of) => {
+    offer(model, of("language-model").map((one) => one.name));
+    byId("inside-start").disabled = model.disabled;
+  };
 }

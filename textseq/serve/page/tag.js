@@ -2,14 +2,9 @@
 
 import { ask, element, offer, working } from "/page/api.js";
 
-export function setUpTag(taggers) {
+export function setUpTag() {
   const tagger = document.getElementById("tagger"), place = document.getElementById("tagged");
   const start = document.getElementById("tag-start");
-  offer(tagger, taggers.map((model) => model.name));
-  if (!taggers.length) {
-    start.disabled = true;
-    place.textContent = "No tagger is here yet. Train one: textseq-train treebank --download";
-  }
   start.onclick = () => working(async (signal) => {
     const text = document.getElementById("tag-text").value;
     const [result] = await ask("/tag", { model: tagger.value, texts: text }, signal);
@@ -23,4 +18,9 @@ export function setUpTag(taggers) {
     place.replaceChildren(element("ul", { class: "tags" }, ...items));
     if (spans.length) place.append(element("h2", {}, "Spans"), element("ul", { class: "tags" }, ...spans));
   });
+  return (of) => {
+    offer(tagger, of("tagging").map((model) => model.name));
+    start.disabled = tagger.disabled;
+    if (start.disabled) place.textContent = "No tagger is here yet. Train one: textseq-train treebank --download";
+  };
 }

@@ -40,12 +40,11 @@ function betweenWords(weights, targets, sources) {
 
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 
-export function setUpTranslate(models) {
+export function setUpTranslate() {
   const byId = (id) => document.getElementById(id);
   const direction = byId("direction"), source = byId("source"), place = byId("translation"), ownText = byId("own-text");
   const known = new Map(); // answers by model and sentence
-  let timer, abort, shown = [], current = {};
-  offer(direction, models.map((model) => model.name), models.map((model) => `${model.source} to ${model.target} (${model.name})`));
+  let models = [], timer, abort, shown = [], current = {};
 
   const model = () => models.find((one) => one.name === direction.value);
 
@@ -145,5 +144,9 @@ export function setUpTranslate(models) {
     direction.value = back.name;
     source.value = place.textContent.trim();
     later();
+  };
+  return (of) => {
+    models = of("translation");
+    offer(direction, models.map((one) => one.name), models.map((one) => `${one.source} to ${one.target} (${one.name})`));
   };
 }

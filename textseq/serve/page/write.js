@@ -18,18 +18,17 @@ function named(token) {
 
 class Pane {
   /** `changed` is called when the pane begins and ends to write. */
-  constructor(models, number, changed) {
+  constructor(number, changed) {
     this.changed = changed;
+    this.models = [];
     this.author = element("select", {});
-    offer(this.author, models.map((model) => model.name), models.map((model) => `${model.name} (${model.title})`));
     this.fields = Object.fromEntries(SETTINGS.map(([name, , attributes]) =>
       [name, element("input", { type: "number", ...attributes })]));
     this.other = element("select", {});
     this.share = element("input", { type: "range", min: 0, max: 100, step: 5, value: 50 });
     this.blend = element("div", { class: "settings" }, element("label", {}, "Blend with", this.other),
       element("label", {}, "Share of this other author", this.share));
-    this.author.onchange = () => this.offerBlend(models);
-    this.offerBlend(models);
+    this.author.onchange = () => { this.other.value = ""; this.offerBlend(); };
     this.status = element("p", { class: "status", role: "status" });
     this.output = element("div", { class: "text", role: "textbox", "aria-readonly": "true", "aria-multiline": "true",
       id: `text-${number}`, "aria-label": `Text ${number}` });
@@ -42,9 +41,15 @@ class Pane {
     walkable(this.output, { use: (child) => this.offerChoices(child), show: (child) => this.describe(child) });
   }
 
+  offerAuthors(models) {
+    this.models = models;
+    offer(this.author, models.map((model) => model.name), models.map((model) => `${model.name} (${model.title})`));
+    this.offerBlend();
+  }
+
   /** Authors of one model can be blended. */
-  offerBlend(models) {
-    const name = this.author.value, { labels = [] } = models.find((model) => model.name === name) ?? {};
+  offerBlend() {
+    const name = this.author.value, { labels = [] } = this.models.find((model) => model.name === name) ?? {};
     const others = labels.includes(name) ? labels.filter((label) => label !== name) : [];
     offer(this.other, ["", ...others], ["nobody", ...others]);
     this.blend.hidden = others.length === 0;
@@ -164,19 +169,20 @@ class Pane {
   }
 }
 
-export function setUpWrite(models) {
+export function setUpWrite() {
   const place = document.getElementById("panes"), compare = document.getElementById("compare");
   const start = document.getElementById("write-start"), stop = document.getElementById("write-stop");
-  const panes = [1, 2].map((number) => new Pane(models, number, () => {
-    start.disabled = models.length === 0 || panes.some((pane) => pane.running);
+  const changed = () => {
+    start.disabled = panes.some((pane) => pane.models.length === 0 || pane.running);
     stop.disabled = !panes.some((pane) => pane.running);
-  }));
+  };
+  const panes = [1, 2].map((number) => new Pane(number, changed));
   place.append(...panes.map((pane) => pane.root));
   const show = () => { panes[1].root.hidden = !compare.checked; };
   compare.onchange = show;
   show();
   legend(document.getElementById("scale"));
-  start.disabled = models.length === 0;
+  changed();
   start.onclick = () => {
     document.getElementById("choices").hidden = true;
     const prompt = document.getElementById("prompt").value, shown = panes.filter((pane) => !pane.root.hidden);
@@ -186,4 +192,8 @@ export function setUpWrite(models) {
   document.addEventListener("pointerdown", (event) => {
     if (!event.target.closest("#choices, .text")) document.getElementById("choices").hidden = true;
   });
+  return (of) => {
+    for (const pane of panes) pane.offerAuthors(of("language-model"));
+    changed();
+  };
 }
