@@ -81,6 +81,19 @@ def test_it_writes_and_writes_on_from_another_choice(page: Page) -> None:
     expect(page.get_by_label("Text 2", exact=True).locator("span.colored")).to_have_count(400)
 
 
+def test_a_seed_that_the_browser_would_round_is_refused(page: Page) -> None:
+    page.get_by_label("Seed").first.fill(str(2**53))
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text(
+        f"Seed: expected at most {2**53 - 1}, got {2**53}; choose a smaller one."
+    )
+    page.get_by_label("Seed").first.fill(str(2**53 - 1))
+    with page.expect_request("**/v1/completions") as asked:
+        write(page, 5)
+    sent = asked.value.post_data_json
+    assert sent is not None and sent["seed"] == 2**53 - 1
+
+
 def test_the_end_of_a_line_is_colored_and_clicked_too(page: Page) -> None:
     logprobs = {
         "tokens": ["a", "\n"],

@@ -1,6 +1,6 @@
 // Write: text that streams in, colored by surprisal; what else could have come; two settings side by side.
 
-import { ask, element, events, offer, trying, walkable, working } from "/page/api.js";
+import { Refused, ask, element, events, offer, trying, walkable, working } from "/page/api.js";
 import { legend, surprisalColor } from "/page/colors.js";
 
 const ALTERNATIVES = 10;
@@ -9,7 +9,7 @@ const SETTINGS = [ // field, label, attributes
   ["top_p", "Top-p", { min: 0.01, max: 1, step: 0.01, value: 1 }],
   ["min_p", "Min-p", { min: 0, max: 1, step: 0.01, value: 0.1 }],
   ["max_tokens", "Length in tokens", { min: 1, max: 4096, step: 1, value: 400 }],
-  ["seed", "Seed", { min: 0, step: 1, placeholder: "a new one" }],
+  ["seed", "Seed", { min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, placeholder: "a new one" }],
 ];
 
 function named(token) {
@@ -59,6 +59,8 @@ class Pane {
 
   /** Write after a prompt, in place of a text that is being written; `kept` are tokens of an earlier text that stay. */
   async write(prompt, kept = []) {
+    const { max, validity, value } = this.fields.seed; // a larger one would be rounded
+    if (validity.rangeOverflow) throw new Refused(`Seed: expected at most ${max}, got ${value}; choose a smaller one.`);
     this.stop();
     const abort = new AbortController(), begun = performance.now();
     this.abort = abort;
