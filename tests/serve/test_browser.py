@@ -345,15 +345,21 @@ def test_errors_are_shown_as_sentences(page: Page) -> None:
 def test_it_fits_a_phone_in_light_and_dark(
     browser: Browser, running: Running, scheme: Literal["light", "dark"]
 ) -> None:
-    page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = browser.new_page(viewport={"width": 320, "height": 740}, color_scheme=scheme)
     page.goto(running.url)
+    expect(page.get_by_label("Author").first).to_have_value("author")
     for tab in page.get_by_role("tab").all():
         tab.click()
-        box = page.locator("main").bounding_box()
-        assert box is not None and box["width"] <= 360
-        for field in page.locator("main button:visible, main select:visible, main textarea:visible").all():
+        if tab.text_content() == "Classify":
+            page.get_by_role("button", name="Who wrote this?").click()
+            meter = page.locator("#classified meter").first
+            expect(meter).to_be_visible()
+            box = meter.bounding_box()
+            assert box is not None and box["width"] > 40
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, tab.text_content()
+        for field in page.locator("main :is(button, input, select, textarea):visible").all():
             place = field.bounding_box()
-            assert place is not None and place["x"] >= 0 and place["x"] + place["width"] <= 360
+            assert place is not None and place["x"] >= 0 and place["x"] + place["width"] <= 320
     page.close()
 
 
