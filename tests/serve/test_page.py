@@ -10,6 +10,7 @@ import pytest
 from serving import Running
 
 from textseq.config.decoding import DecodingConfig
+from textseq.serve.training import NAME, NAME_RULE
 
 FILES = {
     item.name: item.read_text(encoding="utf-8") for item in resources.files("textseq.serve").joinpath("page").iterdir()
@@ -36,6 +37,11 @@ class Elements(HTMLParser):
 def test_the_settings_of_writing_begin_with_the_defaults(name: str) -> None:
     found = re.search(rf'\["{name}", .*value: ([\d.]+) }}\]', FILES["write.js"])
     assert found and float(found[1]) == getattr(DecodingConfig(), name)
+
+
+def test_names_of_runs_have_one_rule() -> None:
+    (name,) = [found for _, found in Elements("index.html").found if found.get("id") == "train-name"]
+    assert (name["pattern"], name["title"]) == (NAME.pattern.replace("_-", r"_\-"), NAME_RULE)
 
 
 def test_it_is_small_and_alone() -> None:

@@ -27,6 +27,9 @@ from textseq.training.run_folder import is_free
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 
+NAME_RULE = "1 to 50 letters without accents, digits, - or _, the first a letter or digit"
+"""The same in words."""
+
 MOST_POINTS = 500
 """Points of a curve that are given; of longer ones every so manieth."""
 
@@ -108,7 +111,7 @@ class Trainings:
             TextseqError: the home cannot be written.
         """
         if NAME.fullmatch(name) is None:
-            raise RequestError(400, f"name: expected 1 to 50 letters, digits, - or _, got {name!r:.60}", param="name")
+            raise RequestError(400, f"name: expected {NAME_RULE}, got {name!r:.60}", param="name")
         if not is_free(runs_folder() / name):
             raise RequestError(409, f"name: a run is called {name} already; choose another name", param="name")
         with self._lock:

@@ -84,7 +84,7 @@ export function setUpTrain() {
     if (!file) return;
     await trying(async () => {
       byId("train-text").value = decoded(file.name, await file.arrayBuffer());
-      if (!byId("train-name").value) byId("train-name").value = file.name.replace(/\.\w+$/, "").replace(/[^\w-]/g, "-").slice(0, 50);
+      if (!byId("train-name").value) byId("train-name").value = file.name.replace(/\.\w+$/, "").replace(/[^\w-]/g, "-").replace(/^[-_]+/, "").slice(0, 50);
     });
   };
   form.onsubmit = (event) => {

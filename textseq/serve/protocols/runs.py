@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from textseq.serve.protocols.openai import Strict
 from textseq.serve.requests import authorized, server_of
+from textseq.serve.training import NAME_RULE
 
 router = APIRouter(prefix="/runs", tags=["Training"], dependencies=[Depends(authorized)])
 
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/runs", tags=["Training"], dependencies=[Depends(auth
 class TrainRequest(Strict):
     """A language model to train on a text."""
 
-    name: str = Field(description="Of the new run: letters, digits, - and _.")
+    name: str = Field(description=f"Of the new run: {NAME_RULE}.")
     text: str = Field(min_length=1, description="The training text.")
     max_minutes: float = Field(5, gt=0, le=100_000)
     cell: str = Field("lstm", pattern="^[a-z]+(-[a-z]+)*$", description="Recurrent cell, as --cell of textseq-train.")
