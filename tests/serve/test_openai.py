@@ -127,6 +127,12 @@ def test_the_client_gets_its_kinds_of_errors(client: Any, openai: Any) -> None:
         client.completions.create(model="author", prompt="a", temperature=-1)
 
 
+def test_errors_of_settings_name_the_field(running: Running) -> None:
+    _, _, text = running.call("/v1/completions", {"model": "author", "logit_bias": {"²": 1}})
+    error = json.loads(text)["error"]
+    assert error["message"].startswith("logit_bias: unknown token '²'") and error["param"] == "logit_bias"
+
+
 def test_chat_is_refused_in_a_sentence(running: Running) -> None:
     status, _, text = running.call("/v1/chat/completions", {"model": "author", "messages": []})
     error = json.loads(text)["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -33,6 +34,9 @@ log = logging.getLogger("textseq")
 KEY_VARIABLE = "TEXTSEQ_API_KEY"
 
 READ = ["GET", "HEAD"]
+
+FLAG = re.compile("--([a-z-]+): ")
+"""How an error names a setting; the field of a request has the same name, with underscores."""
 
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -107,7 +111,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(TextseqError)
     async def user_error(request: Request, error: TextseqError) -> Response:
-        return error_response(request.url.path, RequestError(400, " ".join(str(error).split())))
+        message, param = " ".join(str(error).split()), None
+        if flag := FLAG.match(message):
+            param = flag[1].replace("-", "_")
+            message = f"{param}: {message[flag.end() :]}"
+        return error_response(request.url.path, RequestError(400, message, param=param))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
