@@ -131,6 +131,8 @@ def test_errors_of_settings_name_the_field(running: Running) -> None:
     _, _, text = running.call("/v1/completions", {"model": "author", "logit_bias": {"²": 1}})
     error = json.loads(text)["error"]
     assert error["message"].startswith("logit_bias: unknown token '²'") and error["param"] == "logit_bias"
+    message = running.refusal("/v1/completions", {"model": "author", "logit_bias": {"٣": 1}})  # a digit, and no number
+    assert message.startswith("logit_bias: unknown token '٣'")
 
 
 def test_chat_is_refused_in_a_sentence(running: Running) -> None:

@@ -286,11 +286,12 @@ def _texts(
     """The texts to generate, n for each prompt."""
     names, biases = generator.tokenizer.vocabulary, {}
     for key, bias in body.logit_bias.items():
-        if key.isdecimal() and (len(key) > MOST_DIGITS or int(key) >= len(names)):
+        is_number = key.isascii() and key.isdecimal()
+        if is_number and (len(key) > MOST_DIGITS or int(key) >= len(names)):
             raise RequestError(
                 400, f"logit_bias: expected tokens below {len(names):,}, got {key:.20}", param="logit_bias"
             )
-        biases[names[int(key)] if key.isdecimal() else key] = bias
+        biases[names[int(key)] if is_number else key] = bias
     stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
     settings = {
         name: value
