@@ -185,10 +185,11 @@ def test_forms_that_cannot_be_meant_get_sentences(running: Running, form: str, s
     assert status == 400 and sentence in text
 
 
-def test_forms_are_read(running: Running) -> None:
+@pytest.mark.parametrize("kind", [FORM["Content-Type"], "Application/X-WWW-Form-Urlencoded; charset=UTF-8"])
+def test_forms_are_read(running: Running, kind: str) -> None:
     form = urlencode({"q": "a cat", "source": "en", "target": "fr"}).encode()
-    assert running.call("/translate", form, headers=FORM)[0] == 200
-    assert running.call("/translate", b"q=a", headers=FORM)[0] == 400
+    assert running.call("/translate", form, headers={"Content-Type": kind})[0] == 200
+    assert running.call("/translate", b"q=a", headers={"Content-Type": kind})[0] == 400
 
 
 def test_a_form_of_files_gets_a_sentence(running: Running) -> None:

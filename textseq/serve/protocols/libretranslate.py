@@ -90,7 +90,7 @@ class Translated(BaseModel):
 
 async def _fields(request: Request) -> dict[str, object]:
     """The fields of a body: JSON, or a form."""
-    body, kind = await request.body(), request.headers.get("content-type", "")
+    body, kind = await request.body(), request.headers.get("content-type", "").lower()
     if kind.startswith("application/x-www-form-urlencoded"):
         return _form(body.decode("utf-8", "replace"))
     if kind.startswith("multipart/"):
