@@ -207,6 +207,12 @@ def test_null_is_the_default(running: Running) -> None:
     assert "q.str: input should be a valid string" in running.refusal("/translate", {**body, "q": None})
 
 
+def test_a_server_without_a_translator_says_so(conditional: Running) -> None:
+    for source in ("en", "auto"):
+        body = {"q": "a cat", "source": source, "target": "fr"}
+        assert conditional.refusal("/translate", body).startswith("no translator is served")
+
+
 def test_a_user_interface_gets_its_settings(running: Running) -> None:
     settings = running.ask("/frontend/settings")
     assert (settings["charLimit"], settings["keyRequired"], settings["batchLimit"]) == (2_000, False, 20)

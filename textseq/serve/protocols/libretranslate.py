@@ -286,7 +286,9 @@ def _direction(request: Request, source: str, target: str) -> str:
     """The translator of a direction."""
     directions = _directions(request)
     if (source, target) not in directions:
-        known = ", ".join(f"{one} to {other}" for one, other in sorted(directions)) or "none"
+        if not directions:
+            raise RequestError(400, "no translator is served; start textseq-serve with one, such as tatoeba-en-fr")
+        known = ", ".join(f"{one} to {other}" for one, other in sorted(directions))
         raise RequestError(400, f"expected one of the directions {known}; got {source:.20} to {target:.20}")
     return directions[source, target]
 
