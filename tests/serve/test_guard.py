@@ -103,7 +103,9 @@ def test_what_is_not_there_gets_a_sentence(running: Running) -> None:
     assert running.call("/score", method="GET")[0] == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/page/app.js", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/page/app.js", "/healthz", "/v1/models", "/languages", "/models", "/runs"]
+)
 def test_what_can_be_read_has_a_head(running: Running, path: str) -> None:
     status, headers, text = running.call(path, method="HEAD")
     assert (status, text) == (200, "") and int(headers["content-length"]) > 10

@@ -33,8 +33,6 @@ log = logging.getLogger("textseq")
 
 KEY_VARIABLE = "TEXTSEQ_API_KEY"
 
-READ = ["GET", "HEAD"]
-
 FLAG = re.compile("--([a-z-]+): ")
 """How an error names a setting; the field of a request has the same name, with underscores."""
 
@@ -143,7 +141,6 @@ def _add_errors(app: FastAPI) -> None:
 def _add_health(app: FastAPI) -> None:
     """Addresses for those who run the server."""
 
-    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["Operation"])
     async def health(request: Request) -> dict[str, str | int]:
         """Whether the server answers, and how many models it serves."""
@@ -166,17 +163,17 @@ def _add_page(app: FastAPI) -> None:
         if item.name.rpartition(".")[2] in MEDIA_TYPES
     }
 
-    @app.api_route("/page/{name}", methods=READ, include_in_schema=False)
+    @app.get("/page/{name}", include_in_schema=False)
     async def page_file(name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
         content, media_type = files[name]
         return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
-    @app.api_route("/", methods=READ, include_in_schema=False)
+    @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return await page_file("index.html")
 
-    @app.api_route("/docs", methods=READ, include_in_schema=False)
+    @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         return await page_file("docs.html")

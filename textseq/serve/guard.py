@@ -93,6 +93,8 @@ class Guard:
                 preflight = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": asked}
                 await Response(status_code=204, headers=preflight)(scope, receive, answer)
                 return
+            if scope["method"] == "HEAD":  # the answer to GET, whose body the server leaves out
+                scope = {**scope, "method": "GET"}
             if scope["method"] in BODIES:
                 receive = await self._with_body(headers, receive, self._larger.get(path, self._max_body_bytes))
             await self._app(scope, receive, answer)
