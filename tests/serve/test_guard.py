@@ -98,6 +98,12 @@ def test_bodies_that_are_no_json_get_a_sentence(running: Running, body: bytes, s
         assert running.refusal(path, body).startswith(sentence)
 
 
+def test_a_lone_surrogate_is_named_with_its_field(running: Running) -> None:
+    sentence = "expected Unicode, got the lone surrogate U+D83D at character 1; leave it out"
+    assert running.refusal("/v1/completions", {"model": "author", "prompt": "a\ud83d"}) == f"prompt: {sentence}"
+    assert running.refusal("/score", {"model": "author", "texts": ["a", "a\ud83d"]}) == f"texts: {sentence}"
+
+
 def test_what_is_not_there_gets_a_sentence(running: Running) -> None:
     assert "nothing is here" in running.call("/nothing")[2]
     assert running.call("/score", method="GET")[0] == 405

@@ -18,7 +18,6 @@ from textseq.serve.metrics import Metrics
 from textseq.serve.models import ServedModels
 from textseq.serve.settings import Access, Limits
 from textseq.serve.training import Trainings
-from textseq.tokenizers.base import encode_unicode
 
 R = TypeVar("R")
 
@@ -69,7 +68,11 @@ def check_texts(
     """Refuse too many texts, too long ones, and those with lone surrogates."""
     limits = server_of(request).limits
     for text in texts:
-        encode_unicode(text, "utf-8")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            got = f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}"
+            raise RequestError(400, f"{param}: expected Unicode, got {got}; leave it out", param=param) from None
     if (count := len(texts) * copies) > limits.max_texts:
         raise RequestError(400, f"{param}: expected at most {limits.max_texts} texts, got {count:,}", param=param)
     longest = max(map(len, texts), default=0)
