@@ -27,8 +27,8 @@ from textseq.errors import Interrupted, TextseqError
 from textseq.io.paths import runs_folder
 from textseq.tasks.translation import run as translation_runs
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig, TranslatorTrainingConfig
-from textseq.tasks.translation.engine import TranslationEngine
-from textseq.tasks.translation.processing import Translation
+from textseq.tasks.translation.inference.engine import TranslationEngine
+from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import SOURCE_FILE
 from textseq.training.trainer import Trainer

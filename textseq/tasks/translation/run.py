@@ -31,8 +31,8 @@ from textseq.tasks.predictor import Metrics
 from textseq.tasks.translation.augment import Augmentation
 from textseq.tasks.translation.batches import PairBatches, Resegment
 from textseq.tasks.translation.config import PairConfig, TranslationModelConfig
+from textseq.tasks.translation.inference.detokenize import TruncationLog
 from textseq.tasks.translation.model import TranslationModel
-from textseq.tasks.translation.processing import TruncationLog
 from textseq.tasks.translation.shortlist import learn_shortlist
 from textseq.tasks.translation.spec import TRANSLATION
 from textseq.tasks.translation.translator import Translator
