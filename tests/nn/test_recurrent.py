@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from functools import partial
@@ -91,6 +92,30 @@ def test_fused_is_torch(cell: CellName, layers: int, bidirectional: bool) -> Non
     torch.testing.assert_close((y, final), (y_torch, final_torch))
     fast = gradients(stack, y, final, x, *state)
     torch.testing.assert_close(fast, gradients(twin, y_torch, final_torch, x, *state))
+
+
+@EVERY_CELL
+@DIRECTIONS
+@pytest.mark.parametrize("rows", ["whole", "padded", "resets", "masked"])
+def test_functional_call_is_a_module_with_these_weights(cell: CellName, bidirectional: bool, rows: str) -> None:
+    """And leaves the module as it was."""
+    if rows == "resets" and bidirectional:
+        pytest.skip("rows restart in one direction only")
+    stack = Recurrent(cell, E, H, bidirectional=bidirectional, weight_dropout=weight_rate(cell, 0.4))
+    x, given = torch.randn(N, T, E), dict[str, Any]()
+    if rows == "padded":
+        given = {"lengths": torch.tensor([4, T, 1])}
+    elif rows == "resets":
+        given = {"resets": torch.rand(N, T) < 0.3}
+    elif rows == "masked":
+        given = {"lengths": torch.tensor([4, T, 1]), "masks": stack.sample_masks(N)}
+    before = stack.eval()(x, **given)
+    weights = {name: torch.randn_like(weight) for name, weight in stack.named_parameters()}
+    other = copy.deepcopy(stack)
+    other.load_state_dict(weights)
+    called = torch.func.functional_call(stack, weights, (x,), given)
+    torch.testing.assert_close(called, other(x, **given))
+    torch.testing.assert_close(stack(x, **given), before)
 
 
 @EVERY_CELL

@@ -41,6 +41,7 @@ def fused_layer(
     if isinstance(layer, nn.GRU) and x.device.type == "cpu" and torch.is_grad_enabled():
         y, final = gru_layer(layer, x, state[0], lengths, masks)  # where torch has no fused kernel
         return y, (final,)
+    layer._update_flat_weights()  # its list of weights is otherwise stale within torch.func.functional_call, and after
     if not masks and dtype == state[0].dtype:
         return run_kernel(layer, x.to(dtype), state, lengths, resets)
     kernel = _with_weights(layer, masks, dtype)
