@@ -17,6 +17,7 @@ from textseq.metrics.language_model import LanguageModelMetrics, bits_per_charac
 from textseq.nn.cell_registry import CELLS
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model import evaluate
+from textseq.tasks.language_model.condition import TextConditions
 from textseq.tasks.language_model.config import LanguageModelConfig
 from textseq.tasks.language_model.evaluate import measure
 from textseq.tasks.language_model.model import LanguageModel
@@ -122,6 +123,16 @@ def test_signature_is_the_recipe_of_the_number() -> None:
     assert "|state:carried|streams:3|" in measure(model, IDS, setup=source, streams=3).signature
     assert "|state:carried|streams:40|" in measure(model, IDS, setup=source, streams=1000).signature
     assert "|state:fresh-per-window|window:8|" in measure(model, IDS, setup=source, window=8).signature
+
+
+@pytest.mark.parametrize("way", [{}, {"streams": 3}, {"window": 8}])
+def test_signature_says_that_documents_are_read_under_their_conditions(way: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    model = LanguageModel(LanguageModelConfig(hidden_size=6), V, 2)
+    conditions = TextConditions(np.array([0, 20]), np.array([0, 1]), np.eye(2, dtype=np.float32))
+    conditional = measure(model, IDS, setup="x", conditions=conditions, **way).signature  # type: ignore[arg-type]
+    plain = measure(made(), IDS, setup="x", **way).signature  # type: ignore[arg-type]
+    assert conditional == plain.replace("|state:", "|condition:given|state:").replace("carried", "fresh-per-document")
 
 
 def test_bits_are_spread_over_the_characters() -> None:

@@ -71,18 +71,21 @@ def measure(
         setup += f"|{'first' if conditions is None else 'spread'}:{first}"
         count = first
         ids = ids[: first + 1] if conditions is None or window is not None else ids
+    carried = "carried" if conditions is None else "fresh-per-document"
+    if conditions is not None:
+        setup += "|condition:given"
     adaptation = adaptation or AdaptationConfig()
     was_training = model.training
     model.eval()
     if adaptation.dynamic:
         nats = _learning(model, ids, adaptation, conditions, progress)
-        setup += "|state:carried|streams:1"
+        setup += f"|state:{carried}|streams:1"
     else:
         reader = NeuralCache(model, adaptation) if adaptation.cache else model
         with torch.inference_mode():
             if window is None:
                 nats, count = _carried(reader, ids, min(streams, count), conditions, progress, -(-count // streams))
-                setup += f"|state:carried|streams:{min(streams, count)}"
+                setup += f"|state:{carried}|streams:{min(streams, count)}"
             else:
                 nats = _windowed(reader, ids, window, conditions, progress)
                 setup += f"|state:fresh-per-window|window:{window}"
