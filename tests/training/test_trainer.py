@@ -242,6 +242,7 @@ def test_the_loop_keeps_to_the_schedule(run: Path) -> None:
     rates, _ = watched(loop)
     loop.fit()
     assert rates == pytest.approx([0.5, *(left / 9 for left in range(9, 0, -1))])
+    assert log_of(run)[-1]["learning_rate"] == rates[-1]  # of the step, not of the next one
 
 
 def test_the_rate_follows_the_length_of_a_window(run: Path) -> None:

@@ -342,7 +342,7 @@ class Trainer:
     def _log(self, values: Table) -> None:
         progress = self.progress
         epoch, minutes = round(self.batches.epochs(progress.cursor), 4), round(progress.seconds / 60, 3)
-        row: Table = {"epoch": epoch, "minutes": minutes, "learning_rate": self.rate(), **values}
+        row: Table = {"epoch": epoch, "minutes": minutes, "learning_rate": self.last_rate, **values}
         row = {k: v for k, v in row.items() if not isinstance(v, float) or math.isfinite(v)}  # JSON has no other
         self.log.write(progress.step, row)
         self.events.emit("log", values=row)
