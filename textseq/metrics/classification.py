@@ -1,4 +1,4 @@
-"""Classification metrics: accuracy with its interval, precision, recall and F1 of each label, confusion matrix."""
+"""Classification metrics: accuracy with its interval, calibration, F1 of each label, confusion matrix."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SHOWN = 30
 """Labels up to which the table shows the whole confusion matrix; with more, this many of the largest confusions."""
+
+BINS = 15
+"""Equal intervals of confidence of the calibration error; those of Guo et al. 2017."""
 
 KEPT = 100
 """Labels up to which the confusion matrix is saved with a model."""
@@ -70,6 +73,9 @@ class ClassificationMetrics:
     """95 % interval of the accuracy: see ``signature.proportion_interval``."""
     nats: float
     """Mean negative log-likelihood of the true label."""
+    confidence: npt.NDArray[np.float64]
+    """(3, BINS): number of texts, their summed confidence and correct labels, by intervals of confidence, which is the
+    probability of the predicted label."""
     signature: str
     unit: str = "texts"
     """What is labelled, in the plural."""
@@ -98,6 +104,16 @@ class ClassificationMetrics:
         """The mean F1 of the labels; labels that are neither true nor predicted anywhere are left out."""
         return float(np.mean([label.f1 for label in self.per_label if label.examples or label.predicted]))
 
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error, from 0 to 1 (Guo et al. 2017, equation 3).
+
+        The mean over the texts of the distance between the mean confidence of an interval and its share of correct
+        labels.
+        """
+        count, confidence, correct = self.confidence
+        return float(np.abs(confidence - correct).sum() / count.sum())
+
     def to_dict(self) -> dict[str, object]:
         """The numbers with their signature, for a model's ``config.json``."""
         return {
@@ -106,6 +122,7 @@ class ClassificationMetrics:
             "interval_95": list(self.interval),
             "macro_f1": self.macro_f1,
             "nats": self.nats,
+            "calibration_error": self.calibration_error,
             "labels": {label.label: label.to_dict() for label in self.per_label},
             **({"confusion": self.confusion.tolist()} if len(self.labels) <= KEPT else {}),
         }
@@ -114,7 +131,8 @@ class ClassificationMetrics:
         low, high = self.interval
         return (
             f"accuracy {self.accuracy:.2%} (95 % between {low:.2%} and {high:.2%}), macro F1 {self.macro_f1:.4f}, "
-            f"{self.nats:.4f} nats per {self.unit.removesuffix('s')}, {self.examples:,} {self.unit}"
+            f"{self.nats:.4f} nats per {self.unit.removesuffix('s')}, calibration error {self.calibration_error:.2%}, "
+            f"{self.examples:,} {self.unit}"
         )
 
     def plot(self) -> Picture:
@@ -206,8 +224,12 @@ def measure_labels(
     rows = np.flatnonzero(true < log_probabilities.shape[1])
     nats = -float(log_probabilities[rows, true[rows]].mean()) if len(rows) else math.inf
     interval = proportion_interval(float((predicted == true).mean()), len(true))
+    sure = np.exp(log_probabilities[np.arange(len(true)), predicted])
+    bins = (np.ceil(sure * BINS).astype(np.int64) - 1).clip(0, BINS - 1)
+    sums = [np.bincount(bins, values, BINS) for values in (None, sure, predicted == true)]
+    confidence = np.stack(sums).astype(np.float64)
     signature = bootstrap_signature(setup, f"labels:{len(labels)}")
-    return ClassificationMetrics(tuple(labels), confusion, interval, nats, signature)
+    return ClassificationMetrics(tuple(labels), confusion, interval, nats, confidence, signature)
 
 
 def combine(metrics: Sequence[ClassificationMetrics]) -> ClassificationMetrics:
@@ -216,7 +238,8 @@ def combine(metrics: Sequence[ClassificationMetrics]) -> ClassificationMetrics:
     nats = float(np.average([m.nats for m in metrics], weights=weights))
     confusion = np.sum([m.confusion for m in metrics], axis=0)
     interval = proportion_interval(float(np.trace(confusion) / confusion.sum()), int(confusion.sum()))
-    return ClassificationMetrics(first.labels, confusion, interval, nats, first.signature, first.unit)
+    confidence = np.sum([m.confidence for m in metrics], axis=0)
+    return ClassificationMetrics(first.labels, confusion, interval, nats, confidence, first.signature, first.unit)
 
 
 PRIOR_DEVIATION = 0.5

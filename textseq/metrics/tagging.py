@@ -88,6 +88,7 @@ def measure_tags(
         metrics.confusion,
         interval,
         metrics.nats,
+        metrics.confidence,
         metrics.signature,
         unknown=(int(hits[unknown].sum()), int(unknown.sum())),
         sentences=(int((correct == counts).sum()), len(counts)),

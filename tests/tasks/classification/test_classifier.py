@@ -144,6 +144,27 @@ def test_the_interval_is_that_of_resampled_texts() -> None:
     assert (low, high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))), abs=0.01)
 
 
+def test_the_calibration_error_is_the_distance_of_confidence_and_share_right() -> None:
+    """Of 10 texts with a confidence of 0.9 six are right, of 10 with 0.7 seven, all in bins of their own."""
+    p, right = np.repeat([0.9, 0.7], 10), np.tile([1] * 6 + [0] * 3, 3)[[*range(9), 8, *range(6), 0, *range(6, 9)]]
+    log_p = np.log(np.stack([p, 1 - p], axis=1))
+    found = measure_labels(log_p, 1 - right, ("a", "b"))
+    assert found.calibration_error == found.to_dict()["calibration_error"] == pytest.approx((10 * 0.3 + 0) / 20)
+    assert "calibration error 15.00%" in str(found)
+    assert measure_labels(log_p, [2] * 20, ("a", "b", "new")).calibration_error == pytest.approx(0.8)
+    certain = measure_labels(np.array([[0.0, -np.inf]]), [0], ("a", "b"))
+    assert certain.calibration_error == 0
+
+
+def test_the_calibration_error_of_true_probabilities_is_small() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet([1, 1, 1], 20_000)
+    labels = (p.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    assert measure_labels(np.log(p), labels, LABELS).calibration_error < 0.01
+    sharp = p**3 / (p**3).sum(axis=1, keepdims=True)
+    assert measure_labels(np.log(sharp), labels, LABELS).calibration_error > 0.1
+
+
 def test_calibration_finds_the_temperature_of_the_least_loss() -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(size=(4000, 3)) * 2
@@ -245,6 +266,7 @@ def test_measures_are_put_together() -> None:
     whole, both = measure_labels(log_p, [0, 1, 1], "ab"), combine(parts)
     assert (both.confusion == whole.confusion).all() and both.nats == pytest.approx(whole.nats)
     assert both.interval == whole.interval
+    assert both.calibration_error == pytest.approx(whole.calibration_error)
 
 
 def test_it_is_saved_and_loaded(classifier: Classifier, tmp_path: Path) -> None:
