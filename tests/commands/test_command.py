@@ -115,7 +115,9 @@ def test_evaluate_prints_the_number_and_its_signature(command: Command, trained:
     assert code == 0
     number, signature = out.splitlines()
     assert re.fullmatch(
-        r"\d\.\d{4} nats per token, \d\.\d{4} bits per character, perplexity [\d.]+ \([\d,]+ tokens\)", number
+        r"\d\.\d{4} nats per token, \d\.\d{4} bits per character, perplexity [\d.]+ \([\d,]+ tokens\), "
+        r"per word [\d.,e+]+ \([\d,]+ words\)",
+        number,
     )
     assert signature.endswith(f"split:whole|tokens:char-norm-lines|state:carried|streams:1|textseq:{__version__}")
     windowed = command("evaluate", "--text", text, "--model", "mine", "--window", "16")[1].splitlines()

@@ -63,7 +63,7 @@ def same(one: TokenFile, other: TokenFile) -> bool:
     return (
         one.ids.tolist() == other.ids.tolist()
         and one.document_starts.tolist() == other.document_starts.tolist()
-        and (one.characters, one.utf8_bytes) == (other.characters, other.utf8_bytes)
+        and (one.characters, one.words, one.utf8_bytes) == (other.characters, other.words, other.utf8_bytes)
     )
 
 
@@ -79,6 +79,7 @@ def test_ids_and_document_starts_give_every_document_back(kind: str, tmp_path: P
         == DOCUMENTS
     )
     assert tokens.characters == len("".join(DOCUMENTS))
+    assert tokens.words == sum(len(document.split()) for document in DOCUMENTS)
     assert tokens.utf8_bytes == len("".join(DOCUMENTS).encode())
     assert tokens.path.stat().st_size == tokens.ids.nbytes
 

@@ -166,6 +166,21 @@ def test_a_measurement_is_told_in_one_line() -> None:
     assert told == "1.3863 nats per token, 0.5000 bits per character, perplexity 4.000 (1,000 tokens)"
 
 
+def test_the_perplexity_per_word_does_not_depend_on_the_tokens() -> None:
+    few, many = (LanguageModelMetrics(1000.0, tokens, 4000, "x", words=200) for tokens in (500, 4000))
+    assert few.perplexity_per_word == many.perplexity_per_word == pytest.approx(math.exp(5))
+    assert str(few).endswith("(500 tokens), per word 148.4 (200 words)")
+    record = few.to_dict()
+    assert record["perplexity_per_word"] == pytest.approx(math.exp(float(str(record["nats"])) / 200))
+    assert (record["tokens"], record["characters"], record["words"]) == (500, 4000, 200)
+    unseparated = LanguageModelMetrics(1000.0, 500, 500, "x", words=1)  # JSON has no infinity
+    assert "perplexity_per_word" not in unseparated.to_dict() and "word" not in str(unseparated)
+
+
+def test_words_are_counted_for_as_many_tokens_as_are_predicted() -> None:
+    assert measure(made(), IDS, setup="x", words=2 * L, first=10).words == pytest.approx(20)
+
+
 @pytest.mark.parametrize("length", [0, 1])
 def test_nothing_to_predict_is_refused(length: int) -> None:
     with pytest.raises(TextseqError, match=f"at least 2 tokens, got {length}; give more text"):

@@ -29,7 +29,7 @@ from textseq.io.locks import clear_leavings, locked
 from textseq.tokenizers.base import TOKENIZER_FORMAT, Tokenizer
 from textseq.tokenizers.registry import TOKENIZERS, load_tokenizer
 
-TOKENS_FORMAT = 4
+TOKENS_FORMAT = 5
 
 TRAIN_SPLIT = "train"
 
@@ -72,6 +72,8 @@ class TokenFile:
     """(D,) where in ``ids`` each document starts, ascending, the first at 0."""
     characters: int
     """Characters (code points) of the text, for bits per character."""
+    words: int
+    """Words of the text, separated by white space, for the perplexity per word."""
     utf8_bytes: int
     """Bytes of the text as UTF-8, for bits per byte."""
     path: Path
@@ -228,12 +230,16 @@ class _Counts:
     documents: int = 0
     tokens: int = 0
     characters: int = 0
+    words: int = 0
     utf8_bytes: int = 0
 
     def text(self, chunks: Iterable[str]) -> Iterator[str]:
-        """Pass the chunks on and count them."""
-        for chunk in chunks:
+        """Pass the chunks of a document on and count them."""
+        within_word = False  # at the end of the last chunk
+        for chunk in filter(None, chunks):
             self.characters += len(chunk)
+            self.words += len(chunk.split()) - (within_word and not chunk[0].isspace())
+            within_word = not chunk[-1].isspace()
             # The tokenizer refuses lone surrogates with a better message than ``encode``.
             self.utf8_bytes += len(chunk) if chunk.isascii() else len(chunk.encode("utf-8", "surrogatepass"))
             yield chunk
@@ -291,7 +297,7 @@ def _open(path: Path, identity: _Identity) -> TokenFile | None:
         return None
     if len(ids) != counts.tokens or any(len(array) != counts.documents for array in (starts, *labels)):
         return None
-    return TokenFile(ids, starts, counts.characters, counts.utf8_bytes, path, *labels)
+    return TokenFile(ids, starts, counts.characters, counts.words, counts.utf8_bytes, path, *labels)
 
 
 def _file_name(dataset: DocumentSet, label: str, *key: str) -> str:

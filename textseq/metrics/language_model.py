@@ -1,4 +1,4 @@
-"""Language model metrics: nats per token, bits per character, perplexity."""
+"""Language model metrics: nats per token, bits per character, perplexity per token and per word."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class LanguageModelMetrics:
     characters: float
     """Characters of the text that these tokens encode."""
     signature: str
+    words: float = 0
+    """Words of the text that these tokens encode, separated by white space, so that punctuation belongs to the word
+    beside it and the end of a line is no word; 0 if they were not counted."""
 
     @property
     def nats_per_token(self) -> float:
@@ -45,21 +48,36 @@ class LanguageModelMetrics:
         """exp of the nats per token."""
         return perplexity(self.nats_per_token)
 
+    @property
+    def perplexity_per_word(self) -> float:
+        """exp of the nats per word, which compares models of different tokens; infinite without words."""
+        return perplexity(self.nats / self.words) if self.words else math.inf
+
     def to_dict(self) -> dict[str, object]:
-        """The number in all units with its signature, for a model's ``config.json``."""
-        return {
+        """The number in all units with its signature, and the sums, for a model's ``config.json``."""
+        numbers = {
             "signature": self.signature,
+            "nats": self.nats,
             "tokens": self.tokens,
+            "characters": self.characters,
+            "words": self.words,
             "nats_per_token": self.nats_per_token,
             "bits_per_character": self.bits_per_character,
             "perplexity": self.perplexity,
         }
+        return numbers | ({"perplexity_per_word": self.perplexity_per_word} if self._has_words else {})
+
+    @property
+    def _has_words(self) -> bool:
+        """Whether words are separated, which Chinese ones are not."""
+        return math.isfinite(self.perplexity_per_word)
 
     def _repr_html_(self) -> str:
         return html_lines(str(self), self.signature)
 
     def __str__(self) -> str:
+        words = f", per word {self.perplexity_per_word:,.4g} ({self.words:,.0f} words)" if self._has_words else ""
         return (
             f"{self.nats_per_token:.4f} nats per token, {self.bits_per_character:.4f} bits per character, "
-            f"perplexity {self.perplexity:.3f} ({self.tokens:,} tokens)"
+            f"perplexity {self.perplexity:.3f} ({self.tokens:,} tokens){words}"
         )

@@ -32,6 +32,7 @@ def measure(
     *,
     setup: str,
     characters: float | None = None,
+    words: float = 0,
     window: int | None = None,
     streams: int = 1,
     first: int | None = None,
@@ -51,6 +52,7 @@ def measure(
         ids: the text, (L,).
         setup: first fields of the signature, such as ``corpus:NAME|split:test|tokens:char``.
         characters: characters of the whole text; None counts each token as one.
+        words: words of the whole text; 0 if they were not counted.
         window: tokens per window.
         streams: parallel parts of the text, without ``window``.
         first: limit on the predictions, from the beginning; stated in the signature. With ``conditions`` each stream
@@ -91,7 +93,8 @@ def measure(
                 setup += f"|state:fresh-per-window|window:{window}"
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
-    return LanguageModelMetrics(nats, count, share, signature_of(f"{setup}{adaptation.signature}"))
+    signature = signature_of(f"{setup}{adaptation.signature}")
+    return LanguageModelMetrics(nats, count, share, signature, words * count / whole)
 
 
 def measure_split(
@@ -117,6 +120,7 @@ def measure_split(
         text.tokens.ids,
         setup=f"{data_signature(dataset.name, dataset.splits, split)}|tokens:{tokenizer.signature}",
         characters=text.tokens.characters,
+        words=text.tokens.words,
         conditions=text.conditions if conditional else None,
         window=config.window,
         streams=config.streams,

@@ -230,6 +230,7 @@ class LanguageModelRun(Run[Text, TextGenerator]):
             self.validation.tokens.ids,
             setup=f"{place}|tokens:{self.tokenizer.signature}",
             characters=self.validation.tokens.characters,
+            words=self.validation.tokens.words,
             conditions=self.validation.conditions,
             window=window,
             streams=streams,
