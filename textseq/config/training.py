@@ -87,9 +87,10 @@ class TrainingConfig(Settings):
     """Steps between checkpoints."""
     max_rollbacks: int = ranged(3, at_least=0)
     """When a run diverges it returns to its last checkpoint with half the learning rate, at most this often."""
-    best_by: Literal["loss", "bleu", "accuracy", "f1"] = "loss"
+    best_by: Literal["loss", "bleu", "accuracy", "macro_f1", "f1"] = "loss"
     """Metric that decides which model is the best: lowest validation loss, highest BLEU (translation only), highest
-    accuracy (classification and tagging only), or highest F1 of spans (f1, tagging of named entities only)."""
+    accuracy (classification and tagging only), highest mean F1 of the labels (macro_f1, classification only), or
+    highest F1 of spans (f1, tagging of named entities only)."""
     ema_decay: float = ranged(0.0, at_least=0, below=1)
     """Keep an exponential moving average of the weights with this decay (0.999 is usual; after t steps at most (1 + t)
     / (10 + t)), and evaluate and save the average as the best model. 0: no average."""

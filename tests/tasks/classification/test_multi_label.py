@@ -258,6 +258,9 @@ def test_data_in_memory_may_have_lists_of_labels(command: Callable[..., Result])
         textseq.train_classifier(
             texts=texts, labels=labels, model=replace(SMALL, class_weights="balanced"), data=WORDS, name="other"
         )
+    with pytest.raises(TextseqError, match="--best-by: expected accuracy or loss with --multi-label, got macro_f1"):
+        training = ClassifierTrainingConfig(best_by="macro_f1")
+        textseq.train_classifier(texts=texts, labels=labels, model=SMALL, data=WORDS, training=training, name="other")
 
 
 def test_the_best_checkpoint_is_the_one_of_the_highest_micro_f1(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,16 +121,16 @@ def test_a_resumed_run_equals_one_never_stopped(reviews: Path, home: Path) -> No
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize(("best_by", "step"), [("accuracy", 4), ("loss", 6)])
-def test_the_best_checkpoint_is_chosen_by_accuracy_or_loss(
+@pytest.mark.parametrize(("best_by", "step"), [("accuracy", 4), ("macro_f1", 2), ("loss", 6)])
+def test_the_best_checkpoint_is_chosen_by_accuracy_macro_f1_or_loss(
     reviews: Path, monkeypatch: pytest.MonkeyPatch, best_by: str, step: int
 ) -> None:
-    results = iter([(5, 3.0), (9, 2.0), (7, 1.0)])  # right of ten, and nats, after 2, 4 and 6 steps
+    confusions = [[4, 1], [2, 3]], [[8, 0], [2, 0]], [[7, 0], [3, 0]]
+    results = iter(zip(confusions, (3.0, 2.0, 1.0), strict=True))  # after 2, 4 and 6 steps
 
     def measured(log_p: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> ClassificationMetrics:
-        right, nats = next(results)
-        confusion = np.array([[right, 10 - right], [0, 0]])
-        return replace(measure_labels(log_p, labels, names), confusion=confusion, nats=nats)
+        confusion, nats = next(results)
+        return replace(measure_labels(log_p, labels, names), confusion=np.array(confusion), nats=nats)
 
     monkeypatch.setattr("textseq.tasks.classification.run.measure_labels", measured)
     training = ClassifierTrainingConfig.from_dict({**QUICK.to_dict(), "max_steps": 6, "best_by": best_by}, where="here")
@@ -196,7 +196,7 @@ def test_what_will_not_do_is_refused_before_anything_is_replaced(reviews: Path, 
     cases: list[tuple[dict[str, object], str]] = [
         (
             {"labelled": [reviews], "training": replace(QUICK, best_by="bleu")},
-            "--best-by: expected accuracy or loss for a classifier, got bleu; choose one",
+            "--best-by: expected accuracy or macro_f1 or loss for a classifier, got bleu; choose one",
         ),
         (
             {

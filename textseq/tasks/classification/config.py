@@ -75,5 +75,6 @@ class ClassifierTrainingConfig(TrainingConfig):
     evaluate_tokens: int = ranged(2_000_000, at_least=1)
     """Tokens of the validation split that each evaluation during training uses; of a larger split every second text,
     every third and so on is used. (The final evaluation uses all.)"""
-    best_by: Literal["loss", "bleu", "accuracy", "f1"] = "accuracy"
-    """Metric on the validation split that decides which model is the best: highest accuracy, or lowest loss."""
+    best_by: Literal["loss", "bleu", "accuracy", "macro_f1", "f1"] = "accuracy"
+    """Metric on the validation split that decides which model is the best: highest accuracy (of several labels for
+    a text the micro F1), highest mean F1 of the labels (macro_f1; one label for a text only), or lowest loss."""

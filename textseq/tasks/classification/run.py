@@ -120,6 +120,8 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         several = self.info.threshold is not None
         if several and config.class_weights != "none":
             raise TextseqError("--class-weights: expected none with --multi-label, got balanced; leave it out")
+        if several and self.training.best_by == "macro_f1":
+            raise TextseqError("--best-by: expected accuracy or loss with --multi-label, got macro_f1; choose one")
         weights = _class_weights(config, self.counts)
         return ClassifierModel(config, self.tokenizer.size, len(self.info.labels), weights, multi_label=several)
 
@@ -175,17 +177,18 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
     def evaluate(self) -> Evaluation:
         """Loss and accuracy; with several labels for each text the micro F1."""
         logits, labels = self._validation_logits(self.predictor(), all_texts=False)
-        best_by_accuracy = self.training.best_by == "accuracy"
+        best_by = self.training.best_by
         if self.info.threshold is not None:
             nats = float(np.logaddexp(0, np.where(labels > 0, -logits, logits)).sum(axis=1).mean())
             _, f1 = _best_threshold(logits, labels)
             said = f"micro F1 {f1:.2%}, {nats:.4f} nats per text"
-            return Evaluation(nats, {"micro_f1": f1}, said, criterion=-f1 if best_by_accuracy else None)
+            return Evaluation(nats, {"micro_f1": f1}, said, criterion=None if best_by == "loss" else -f1)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         metrics = measure_labels(log_p, labels, self.dataset.labels)
-        text = f"accuracy {metrics.accuracy:.2%}, {metrics.nats:.4f} nats per text"
-        criterion = -metrics.accuracy if best_by_accuracy else None
-        return Evaluation(metrics.nats, {"accuracy": metrics.accuracy}, text, criterion=criterion)
+        text = f"accuracy {metrics.accuracy:.2%}, macro F1 {metrics.macro_f1:.4f}, {metrics.nats:.4f} nats per text"
+        criteria = {"accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+        criterion = None if best_by == "loss" else -criteria[best_by]
+        return Evaluation(metrics.nats, criteria, text, criterion=criterion)
 
     def sample(self) -> str:
         """Some texts with their predicted and true labels."""

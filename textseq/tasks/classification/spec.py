@@ -23,7 +23,7 @@ textseq-train sst2 --seeds 3                                three models: mean a
     data_config=LabelledConfig,
     model_config=ClassifierConfig,
     training_config=ClassifierTrainingConfig,
-    best_by=("accuracy", "loss"),
+    best_by=("accuracy", "macro_f1", "loss"),
     predictor="textseq.tasks.classification.classifier:Classifier",
     run="textseq.tasks.classification.run:ClassificationRun",
 )

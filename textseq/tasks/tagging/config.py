@@ -65,6 +65,6 @@ class TaggerTrainingConfig(TrainingConfig):
     evaluate_tokens: int = ranged(2_000_000, at_least=1)
     """Words of the validation split that each evaluation during training uses; of a larger split every second sentence,
     every third and so on is used. (The final evaluation uses all.)"""
-    best_by: Literal["loss", "bleu", "accuracy", "f1"] = "accuracy"
+    best_by: Literal["loss", "bleu", "accuracy", "macro_f1", "f1"] = "accuracy"
     """Metric on the validation split that decides which model is the best: highest accuracy, highest F1 of spans such
     as named entities (f1), or lowest loss."""
