@@ -171,14 +171,18 @@ def test_without_weights_there_is_no_plot(has_attention: bool, told: str) -> Non
         translation(None, has_attention=has_attention).plot()
 
 
-def test_next_tokens_are_those_of_the_score(writer: TextGenerator) -> None:
-    every = writer.next("RO", 1000)
-    assert len(every) == len(writer.tokenizer.vocabulary)
+def test_next_tokens_are_those_that_are_generated(writer: TextGenerator) -> None:
+    """With the probabilities of the score, but for tokens that are never generated."""
+    every, vocabulary = writer.next("RO", 1000), writer.tokenizer.vocabulary
+    never = {vocabulary[token] for token in writer.tokenizer.fallback}
+    assert never and {token.text for token in every} == {*vocabulary} - never
     assert sum(token.probability for token in every) == pytest.approx(1, abs=1e-5)
     assert [token.probability for token in every] == sorted((token.probability for token in every), reverse=True)
     assert writer.next("RO", 3) == every[:3]
     for token in every[:5]:
-        assert np.exp(-writer.score(f"RO{token.text}").surprisal[-1]) == pytest.approx(token.probability, rel=1e-4)
+        scored, best = (np.exp(-writer.score(f"RO{one.text}").surprisal[-1]) for one in (token, every[0]))
+        assert scored / best == pytest.approx(token.probability / every[0].probability, rel=1e-4)
+        assert scored <= token.probability * (1 + 1e-5)
     assert writer.next("x" * 5000, 1)[0].probability > 0
     assert len(writer.next()) == 10
     with pytest.raises(TextseqError, match="next: expected a count of at least 1, got 0"):

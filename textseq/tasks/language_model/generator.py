@@ -21,6 +21,7 @@ from textseq.checkpoints.model_info import ModelInfo, Table
 from textseq.config.decoding import Precision
 from textseq.data.sources import DataSource, TextData
 from textseq.data.token_files import DocumentSet
+from textseq.decoding.logit_bias import token_bias
 from textseq.decoding.texts import TextDecoder
 from textseq.errors import TextseqError
 from textseq.metrics.language_model import LanguageModelMetrics
@@ -301,9 +302,12 @@ class TextGenerator(Predictor[DocumentSet]):
     def next(self, prompt: str = "", count: int = 10, *, condition: Conditioned | None = None) -> list[NextToken]:
         """The likeliest next tokens after a prompt that begins on a new line, best first.
 
+        The probabilities are those of ``generate`` at temperature 1: tokens that only unseen text uses, which it never
+        chooses, are left out.
+
         Args:
             prompt: "" is allowed.
-            count: how many; at most the size of the vocabulary.
+            count: how many; at most as many as ``generate`` chooses from.
             condition: of a conditional model.
 
         Raises:
@@ -316,7 +320,9 @@ class TextGenerator(Predictor[DocumentSet]):
         if count < 1:
             raise TextseqError(f"next: expected a count of at least 1, got {count}; ask for more tokens")
         *_, logits = self._logits(self.context(prompt, condition)[0], condition)
-        best = logits[-1].softmax(dim=0).topk(min(count, logits.shape[1]))
+        bias = token_bias({}, self.tokenizer, self.device)
+        last = logits[-1] if bias is None else logits[-1] + bias
+        best = last.softmax(dim=0).topk(min(count, len(last) - len(self.tokenizer.fallback)))
         names = (self.tokenizer.vocabulary[token] for token in best.indices.tolist())
         return [NextToken(*choice) for choice in zip(names, best.values.tolist(), strict=True)]
 
