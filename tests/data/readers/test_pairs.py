@@ -75,6 +75,17 @@ def test_tab_separated_columns(write: Write) -> None:
         surveyed(opened(named, columns=("End", "de")))
 
 
+def test_columns_that_are_not_read_are_noted(write: Write) -> None:
+    def notes_of(row: str) -> list[str]:
+        notes: list[str] = []
+        read_own_file([write("t.tsv", f"{row}\n{row}\n")], (None, None), encoding="utf-8", notes=notes)
+        return notes
+
+    (note,) = notes_of("Go.\tLos!\tGeh.")
+    assert "Of 3 columns" in note and "sources are read from column 1, targets from column 2; if these are o" in note
+    assert not notes_of("Go.\tLos!")
+
+
 @pytest.mark.parametrize(
     ("first", "told"),
     [("en\tde", True), ("en\tde\twho", True), ("Go.\tLos!", False), ("go on\tde", False), ("en", False)],

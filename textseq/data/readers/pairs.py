@@ -295,6 +295,11 @@ def _columns_of(
     numbers = [all_numbers and bool(NUMBER.fullmatch(cell)) for all_numbers, cell in zip(numbers, first, strict=False)]
     texts = [place for place, all_numbers in enumerate(numbers) if not all_numbers]
     if not any(numbers[:2]):
+        if len(first) > 2:
+            notes.append(
+                f"Of {len(first)} columns of {document.name}, sources are read from column 1, targets from column 2; "
+                f"{others}"
+            )
         return (0, 1), ()
     skipped = f"Column {numbers.index(True) + 1} of {document.name} holds only numbers"
     if len(texts) < 2:
