@@ -46,7 +46,8 @@ class Trainer:
     Args:
         model: a module on its device, with a method ``loss(batch, state)``. It returns the mean loss, a scalar tensor,
             or a ``textseq.nn.Loss`` with the summed loss, the count of predictions and the state for the next batch:
-            a tuple of tensors whose second axis is the N rows. The state is None at first and in a model without state.
+            a tuple of tensors whose second axis is the N rows. The state is None at first and in a model without state;
+            it is carried from the last batch of an epoch into the first of the next.
         batches: a list, a ``DataLoader`` or another iterable of batches, read once per epoch, whose tensors have N
             rows; or an object with ``batch(cursor)`` and ``epochs(cursor)``: see ``Batches``.
         config: optimizer, schedule, limits, seed. ``device`` is not used (the model is on its device), and "auto"
