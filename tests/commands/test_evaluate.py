@@ -128,7 +128,9 @@ def test_two_models_are_compared(command: Command, monkeypatch: pytest.MonkeyPat
     found = re.fullmatch(r"chrF2 (\S+) -> (\S+) \((\S+), p = (\d\.\d{3})\)", both[1])
     assert found and [float(found[1]), float(found[2])] == scores
     assert float(found[3]) == pytest.approx(100 - scores[0], abs=0.011) and float(found[4]) < 0.05
-    assert lines[16].startswith("corpus:test.en and best.fr|split:whole|baseline:second|system:mine|nrefs:1|bs:1000|")
+    recipe, metric = lines[2].split("|nrefs:")
+    assert recipe.startswith("corpus:test.en and best.fr|split:whole|direction:en-fr|tokens:")
+    assert lines[16] == f"{recipe}|baseline:second|system:mine|nrefs:{metric}"
     for name, translator in (("mine", load_translator("mine")), ("second", load_translator("second"))):
         best = Path("best.fr").read_text().splitlines()
         assert drawn[name] == bleu_by_length(SOURCES, translations(translator), best)

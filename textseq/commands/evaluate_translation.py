@@ -65,7 +65,8 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
             setup = f"{place}|translations:{other}"
             scores = tuple(measure_translations(theirs, references, tokenize=tokenize, setup=setup))
         show(scores, other)
-        setup = f"{place}|baseline:{other}|system:{name}"
+        recipe, _, _ = metrics.scores[0].signature.partition("|nrefs:")  # the system's
+        setup = f"{recipe}|baseline:{other}|system:{name}"
         show(compare(theirs, metrics.translations, references, tokenize=tokenize, setup=setup), f"{other} -> {name}")
         systems.append(tuple(theirs))
     if not environment().leads:
