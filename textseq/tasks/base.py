@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -26,7 +27,7 @@ from textseq.errors import Interrupted
 from textseq.io.files import replacing
 from textseq.io.progress import ProgressBar
 from textseq.tasks.distillation import Distillable, Distillation, fingerprints, load_teachers, teacher_names
-from textseq.tasks.initialization import keep_tokenizer, tokenizer_settings
+from textseq.tasks.initialization import keep_tokenizer, share_known, tokenizer_settings, words_of
 from textseq.tasks.predictor import AnyPredictor, Metrics
 from textseq.tasks.run_length import FEW_STEPS, note_few_steps, with_enough_steps
 from textseq.tasks.task import Task
@@ -45,6 +46,11 @@ DataT = TypeVar("DataT", bound=Dataset)
 PredictorT = TypeVar("PredictorT", bound=AnyPredictor)
 SettingsT = TypeVar("SettingsT", bound=Settings)
 Report = Callable[[str], None]
+
+TEXTS_READ = 1000
+"""Texts whose words show whether a model knows their language."""
+KNOWN_WORDS = 0.5
+"""Share of these words that a model must know; English models know a third of French, less of other languages."""
 
 
 class Run(ABC, Generic[DataT, PredictorT]):
@@ -190,8 +196,20 @@ class Run(ABC, Generic[DataT, PredictorT]):
         return self.fitting(shipped) if self.little_data else None
 
     def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
-        """The model of these that fits the data; by default one that has a label in common."""
-        return next((model for model in models if {*model.info.labels} & {*self.info.labels}), None)
+        """The model of these that fits the data; by default one that shares a label and knows most of the words."""
+        labels, words = {*self.info.labels}, words_of(islice(self.texts(), TEXTS_READ))
+        return next(
+            (
+                model
+                for model in models
+                if labels & {*model.info.labels} and share_known(words, model.folder) > KNOWN_WORDS
+            ),
+            None,
+        )
+
+    def texts(self) -> Iterable[str]:
+        """The training texts, whose words show whether a model knows their language."""
+        return ()
 
     @abstractmethod
     def make_batches(self, rows: int) -> Batches:

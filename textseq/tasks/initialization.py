@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -22,6 +23,7 @@ from textseq.errors import TextseqError
 from textseq.nn.embedding import carry_over, load_rows
 from textseq.tasks.predictor import AnyPredictor
 from textseq.tokenizers.base import Ids
+from textseq.tokenizers.registry import load_tokenizer
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -39,6 +41,17 @@ class Rows:
     """The old rows whose mean a new string begins with; default: all."""
     square: bool = False
     """Whether the columns belong to the same strings."""
+
+
+def words_of(texts: Iterable[str]) -> list[str]:
+    """The words of texts, of letters only and in lower case."""
+    return [word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower())]
+
+
+def share_known(words: Sequence[str], folder: Path) -> float:
+    """The share of words in lower case that the tokenizer of a model knows as words."""
+    known = {token.strip().lower() for token in load_tokenizer(folder).vocabulary}
+    return sum(word in known for word in words) / max(len(words), 1)
 
 
 def load_init_model(name: str | None, tasks: Sequence[str], *, vectors: str | None = None) -> Checkpoint | None:

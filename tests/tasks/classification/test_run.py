@@ -99,6 +99,22 @@ def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
     assert table["results"][0]["signature"].startswith(signature)
 
 
+@pytest.mark.parametrize(("language", "suggested"), [("English", True), ("German", False)])
+def test_a_model_that_ships_is_suggested_only_for_its_language(
+    language: str, suggested: bool, reviews: Path, home: Path
+) -> None:
+    textseq.train_classifier(
+        labelled=reviews, model=SMALL, data=LabelledConfig(batch_size=8), training=QUICK, report=lambda line: None
+    ).save(home / "shipped" / "films")
+    if language == "German":
+        german = {"the": "der", "film": "Film", "is": "ist", "a": "eine", "story": "Geschichte", "of": "von"}
+        german |= {"time": "Zeit", "lovely": "lieblich", "awful": "scheußlich"}
+        reviews.write_text(re.sub(r"\w+", lambda word: german.get(word[0], word[0]), reviews.read_text()))
+    said: list[str] = []
+    train(reviews, said)
+    assert any("--from films, which ships" in line for line in said) == suggested
+
+
 def last(folder: Path) -> dict[str, torch.Tensor]:
     """The weights of a run's last checkpoint."""
     return read_tensors(next(folder.glob("last-*")) / "model.safetensors")

@@ -304,7 +304,12 @@ def test_a_model_that_goes_on_with_a_small_text_forgets_nothing(tokenizer: Token
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("the cat sat. " * 30, "letters"), ("żółw i jeż, ćma. " * 30, None), ("the cat sat. " * 9999, None)],
+    [
+        ("the cat sat. " * 30, "letters"),
+        ("żółw i jeż, ćma. " * 30, None),
+        ("cat = the[sat]; " * 30, None),  # source code
+        ("the cat sat. " * 9999, None),
+    ],
 )
 def test_a_model_that_ships_is_suggested_for_little_text_in_its_letters(
     home: Path, text: str, told: str | None

@@ -62,6 +62,17 @@ def train(sentences: Path, name: str = "mine", **settings: object) -> Tagger:
     return textseq.train_tagger(tagged=[sentences], name=name, report=lambda line: None, **given)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("words", ["the man says a house", "der Mann sieht ein Haus"])
+def test_a_model_that_ships_is_suggested_only_for_its_language(words: str, home: Path) -> None:
+    tagged = zip(words.split(), ("DET", "NOUN", "VERB", "DET", "NOUN"), strict=True)
+    own = home / "own.conll"
+    own.write_text(("\n".join(f"{word}\t{tag}" for word, tag in tagged) + "\n\n") * 2)
+    said: list[str] = []
+    data = TaggedData(tagged=(str(own),), validation=0)
+    textseq.train_tagger(data_source=data, model=SMALL, training=QUICK, report=said.append)
+    assert any("--from english-pos, which ships" in line for line in said) == words.startswith("the")
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     folder = newest(run, "last")
     assert folder is not None

@@ -125,6 +125,9 @@ class ClassificationRun(Run[LabelledDataset, Classifier]):
         weights = _class_weights(config, self.counts)
         return ClassifierModel(config, self.tokenizer.size, len(self.info.labels), weights, multi_label=several)
 
+    def texts(self) -> Iterator[str]:
+        return (text for text, _ in self.dataset.examples("train"))
+
     def make_batches(self, rows: int) -> TextBatches:
         return self._batches("train", rows, self.data.longest)
 

@@ -53,6 +53,8 @@ LETTERS_READ = 20_000
 """Characters of a text that show whether a model knows its letters."""
 KNOWN_LETTERS = 0.995
 """Share of these letters that a model must know."""
+PROSE = 0.9
+"""Least share of letters in the visible characters of a text in a language; source code has less."""
 TABLES = ("embedding.weight", "output.weight", "output.bias")
 """Parameters with a row for each token."""
 
@@ -142,9 +144,12 @@ class LanguageModelRun(Run[Text, TextGenerator]):
         return LanguageModel(config, self.tokenizer.size, condition_count(self.info))
 
     def fitting(self, models: Sequence[ModelEntry]) -> ModelEntry | None:
-        """The one with the smallest alphabet of those that know the letters of the text."""
+        """The one with the smallest alphabet of those that know the letters of the text; None for source code."""
         chunks = chain.from_iterable(self.dataset.documents("train"))
-        letters = [character for character in "".join(islice(chunks, 1))[:LETTERS_READ] if character.isalpha()]
+        visible = [character for character in "".join(islice(chunks, 1))[:LETTERS_READ] if not character.isspace()]
+        letters = [character for character in visible if character.isalpha()]
+        if len(letters) < PROSE * len(visible):
+            return None
         alphabets = {model.name: {*"".join(load_tokenizer(model.folder).vocabulary)} for model in models}
         fitting = [
             model

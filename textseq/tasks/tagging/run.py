@@ -107,6 +107,9 @@ class TaggingRun(Run[TaggedDataset, Tagger]):
         self.frames = config.frames if config.output == "ctc" else None
         return tagger_model(config, self.tokenizer, self.info)
 
+    def texts(self) -> Iterator[str]:
+        return (" ".join(words) for words, _ in self.dataset.sentences("train"))
+
     def make_batches(self, rows: int) -> TagBatches:
         return self._batches("train", rows)
 
