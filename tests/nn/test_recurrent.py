@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -496,6 +497,11 @@ def test_every_cell_checks_lengths_and_state_alike(cell: CellName, bidirectional
         run(x, state[0])
     with pytest.raises(ValueError, match=rf"^state: expected a tuple of {len(state)} tensors .*, got 3$"):
         run(x, (state[0],) * 3)
+    layers = 1 + bidirectional
+    for shape in ((2 * layers, N, H), (N, H), (N, layers, H), (layers, 1, H), (layers, N, H + 1)):
+        expected = rf"shape \({layers}, {N}, {H}\), got {re.escape(str(shape))}$"
+        with pytest.raises(ValueError, match=rf"^state: expected tensors \(L\*D, N, H\) of {expected}"):
+            run(x, (torch.zeros(shape),) * len(state))
 
 
 def test_a_stack_has_layers_and_rates_are_a_tuple() -> None:

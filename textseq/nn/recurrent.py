@@ -135,8 +135,11 @@ class Recurrent(nn.Module):
         if self.start is not None:
             return tuple(part.unsqueeze(1).expand(-1, batch, -1).contiguous() for part in self.start)
         like: Tensor = next(self.parameters())
-        shape = (len(self.layers) * self.directions, batch, self.hidden_size)
-        return tuple(like.new_zeros(shape) for _ in range(self.cell.states))
+        return tuple(like.new_zeros(self._state_shape(batch)) for _ in range(self.cell.states))
+
+    def _state_shape(self, batch: int) -> tuple[int, int, int]:
+        """(L*D, N, H)."""
+        return len(self.layers) * self.directions, batch, self.hidden_size
 
     @property
     def multiply_adds(self) -> int:
@@ -190,8 +193,8 @@ class Recurrent(nn.Module):
             with ``return_trace`` a ``RecurrentTrace`` too.
 
         Raises:
-            ValueError: no step; lengths that are not from 1 to T; a state of more or fewer tensors; ``resets`` with
-                ``lengths``, with two directions or with ``return_trace``.
+            ValueError: no step; lengths that are not from 1 to T; a state of more or fewer tensors or another shape;
+                ``resets`` with ``lengths``, with two directions or with ``return_trace``.
         """
         lengths = self._checked(x, state, lengths)
         if resets is not None and (lengths is not None or self.directions == 2 or return_trace):
@@ -243,7 +246,7 @@ class Recurrent(nn.Module):
         """The lengths as a tensor; a ValueError for a window, a state or lengths that ``forward`` does not take."""
         check_steps(x.shape[1])
         if state is not None:
-            check_state(state, self.cell.states)
+            check_state(state, self.cell.states, self._state_shape(x.shape[0]))
         return None if lengths is None else check_lengths(lengths, *x.shape[:2])
 
     def _run(

@@ -79,11 +79,17 @@ def check_steps(steps: int) -> None:
         raise ValueError("expected a window of at least one step, got none (T = 0); leave it out")
 
 
-def check_state(state: State | Tensor, count: int) -> None:
-    """Raise a ValueError for a state that is not so many tensors, such as that of torch's GRU, a tensor alone."""
+def check_state(state: State | Tensor, count: int, shape: tuple[int, int, int]) -> None:
+    """Raise a ValueError for a state that is not so many tensors of the shape (L*D, N, H).
+
+    The state of torch's GRU is a tensor alone; that of a bidirectional encoder has twice the rows of its decoder's.
+    """
     if isinstance(state, Tensor) or len(state) != count:
         got = "one tensor; write (state,)" if isinstance(state, Tensor) else len(state)
         raise ValueError(f"state: expected a tuple of {count} tensors (L*D, N, H), got {got}")
+    for part in state:
+        if part.shape != shape:
+            raise ValueError(f"state: expected tensors (L*D, N, H) of shape {shape}, got {tuple(part.shape)}")
 
 
 def check_lengths(lengths: Tensor | Sequence[int], rows: int, steps: int) -> Tensor:
