@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
+from textseq.errors import TextseqError
 from textseq.nn.kernels import linear_cross_entropy as losses
 from textseq.nn.kernels.linear_cross_entropy import (
     OutputLayer,
@@ -226,3 +227,21 @@ def test_a_sample_gives_the_softmax_sum_on_average() -> None:
     sums = torch.stack(drawings)
     error = (sums.mean(dim=0) - wanted).abs() / (sums.std(dim=0) / len(sums) ** 0.5)
     assert error.max() < 4 and sums.std(dim=0).min() > 0
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_what_does_not_fit_the_rows_is_refused(gradients: bool) -> None:
+    given, targets = drawn(3)
+    with torch.set_grad_enabled(gradients):
+        for wrong in (targets[:2], targets.repeat(2), targets.unsqueeze(1)):
+            with pytest.raises(ValueError, match=r"^targets: expected 3, one for each row of x, got "):
+                linear_cross_entropy(*given, wrong)
+        for token in (-100, -1, V):
+            with pytest.raises(ValueError, match=rf"^targets: expected 0 to {V - 1}, the tokens .*; leave rows out"):
+                linear_cross_entropy(*given, torch.tensor([0, token, 1]))
+        with pytest.raises(ValueError, match=r"^teachers: expected 3 rows as in x, got 2"):
+            linear_cross_entropy(*given, targets, teachers=Teachers((OutputLayer(*drawn(2)[0]),), share=0.5))
+        with pytest.raises(ValueError, match=r"^teachers: expected a share from 0 to 1, got 2"):
+            linear_cross_entropy(*given, targets, teachers=Teachers((OutputLayer(*given),), share=2))
+        with pytest.raises(TextseqError, match=r"^smoothing: .*2"):
+            linear_cross_entropy(*given, targets, 2)

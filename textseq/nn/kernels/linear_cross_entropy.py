@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear, pad
 
+from textseq.nn.dropout import check_rate
 from textseq.nn.kernels.autograd import product_dtype, refuse_second_derivatives
 
 
@@ -85,12 +86,19 @@ def linear_cross_entropy(
         None: the mean loss that is trained on is the mean of the first plus the penalty, and the gradient is right only
         for this sum.
 
+    Raises:
+        ValueError: not one target for each row, or one that is not in the vocabulary (on a GPU they are not looked at,
+            which would wait for it); a teacher with more or fewer rows, or a share that is not from 0 to 1.
+        TextseqError: a smoothing that is not from 0 to below 1.
+
     Example::
 
         nats, penalty = nn.linear_cross_entropy(y.flatten(0, 1), output.weight, output.bias, targets.flatten(), 0.1)
         loss = nats / targets.numel() + penalty
         loss.backward()
     """
+    _check(x, len(weight), targets, teachers)
+    check_rate("smoothing", smoothing)
     nats: Tensor
     if not torch.is_grad_enabled():
         chunks = zip(*(torch.split(whole, _rows(x.device, len(weight))) for whole in (x, targets)), strict=True)
@@ -99,6 +107,23 @@ def linear_cross_entropy(
     aims = _Aims(targets, smoothing * rest, teachers)
     nats, penalty = _LinearCrossEntropy.apply(x, weight, bias, aims)  # type: ignore[no-untyped-call]
     return nats, penalty if smoothing or teachers else None
+
+
+def _check(x: Tensor, size: int, targets: Tensor, teachers: Teachers | None) -> None:
+    """Raise a ValueError for targets or teachers that do not fit the M rows of ``x`` and the vocabulary."""
+    rows = len(x)
+    if targets.shape != (rows,):
+        raise ValueError(f"targets: expected {rows}, one for each row of x, got {tuple(targets.shape)}")
+    if rows and targets.device.type == "cpu" and not (0 <= int(targets.min()) <= int(targets.max()) < size):
+        raise ValueError(
+            f"targets: expected 0 to {size - 1}, the tokens of the vocabulary, got {int(targets.min())} to "
+            f"{int(targets.max())}; leave rows out that are not to count"
+        )
+    layers, share = teachers or Teachers((), 0.0)
+    if any(len(layer.x) != rows for layer in layers):
+        raise ValueError(f"teachers: expected {rows} rows as in x, got {', '.join(str(len(one.x)) for one in layers)}")
+    if not 0 <= share <= 1:
+        raise ValueError(f"teachers: expected a share from 0 to 1, got {share}")
 
 
 def sampled_output(weight: Tensor, bias: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
