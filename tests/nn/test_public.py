@@ -19,6 +19,7 @@ from torch import Tensor
 from textseq import nn
 from textseq.config.names import PoolingName
 from textseq.data.word_vectors import Vectors
+from textseq.errors import TextseqError
 
 SHAPED = [name for name in nn.__all__ if name not in {"CELLS", "Cell", "reference"}]
 
@@ -119,3 +120,16 @@ def test_pooling_takes_what_recurrent_gives(bidirectional: bool) -> None:
     torch.testing.assert_close(pooled("mean")[1], y[1, :3].mean(dim=0))
     torch.testing.assert_close(pooled("max")[1], y[1, :3].amax(dim=0))
     assert pooled("attention").shape == (2, y.shape[2])
+
+
+def test_pooling_refuses_what_it_does_not_know_and_what_does_not_fit() -> None:
+    for kind in ("avg", "sum", None):
+        with pytest.raises(TextseqError, match=rf"^unknown kind of pooling '{kind}'; .*known: all, attention, last, "):
+            nn.Pooling(kind, 8)  # type: ignore[arg-type]
+    pooling, y, state = nn.Pooling("mean", 8), torch.randn(3, 5, 8), (torch.randn(1, 3, 8),)
+    assert torch.equal(pooling(y, state, [5, 2, 1]), pooling(y, state, torch.tensor([5, 2, 1])))
+    for lengths in ([5, 0, 1], [9, 2, 1], [5]):
+        with pytest.raises(ValueError, match=r"^lengths: expected "):
+            pooling(y, state, torch.tensor(lengths))
+    with pytest.raises(ValueError, match=r"^outputs: expected \(N, T, 9\), got \(3, 5, 8\); set width"):
+        nn.Pooling("mean", 9)(y, state)

@@ -5,13 +5,17 @@ Shapes: N texts, T tokens of a window, W width of the outputs (H*D), H hidden, D
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from textseq.config.names import PoolingName
+from textseq.errors import unknown
 from textseq.nn.cells import State
+from textseq.nn.rnn_layer import check_lengths, check_steps
 
 LOWEST = -1e30
 """Less than every output and score; unlike minus infinity it can be subtracted from itself."""
@@ -46,6 +50,9 @@ class Pooling(nn.Module):
         kind: "last", "mean", "max", "all" or "attention".
         width: W of the outputs.
 
+    Raises:
+        TextseqError: there is no such kind.
+
     Example:
         >>> recurrent, pooling = nn.GRU(4, 8, batch_first=True), Pooling("mean", 8)
         >>> y, h = recurrent(torch.randn(2, 5, 4))
@@ -55,26 +62,38 @@ class Pooling(nn.Module):
 
     def __init__(self, kind: PoolingName, width: int) -> None:
         super().__init__()
+        if kind not in get_args(PoolingName):
+            raise unknown("kind of pooling", str(kind), get_args(PoolingName))
         self.kind = kind
+        self.width = width
         self.size = 3 * width if kind == "all" else width
         """Width of the pooled vector: W, or 3W with "all"."""
         self.key = nn.Linear(width, width) if kind == "attention" else None
         self.query = nn.Parameter(torch.randn(width) * width**-0.5) if kind == "attention" else None
 
-    def forward(self, outputs: Tensor, state: State, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, outputs: Tensor, state: State, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """Pool whole texts.
 
         Args:
             outputs: (N, T, W), from ``Recurrent``.
             state: after the last step, from ``Recurrent``; its first tensor is h, (L*D, N, H).
-            lengths: real tokens of each text, (N,); None: all are.
+            lengths: real tokens of each text, (N,), each from 1 to T; None: all are.
 
         Returns:
             One vector for each text, (N, size).
+
+        Raises:
+            ValueError: outputs of another width, no token, or lengths that are not from 1 to T.
         """
+        if outputs.shape[2] != self.width:
+            raise ValueError(f"outputs: expected (N, T, {self.width}), got {tuple(outputs.shape)}; set width to it")
+        check_steps(outputs.shape[1])
         h = state[0][-(outputs.shape[2] // state[0].shape[2]) :]  # (D, N, H), of the last layer
         places = torch.arange(outputs.shape[1], device=outputs.device)
-        ends = places.new_full(outputs.shape[:1], len(places)) if lengths is None else lengths.to(outputs.device)
+        if lengths is None:
+            ends = places.new_full(outputs.shape[:1], len(places))
+        else:
+            ends = check_lengths(lengths, *outputs.shape[:2]).to(outputs.device)
         real = places < ends.unsqueeze(1)
         return self.finish(self.add(self.begin(outputs), outputs, real, torch.cat([*h], dim=1)))
 
