@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -151,3 +153,22 @@ def test_a_sentence_without_an_allowed_sequence_gives_numbers() -> None:
     nats = field.nats(torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.long), torch.tensor([3]))
     torch.autograd.backward(nats.sum())
     assert all(p.grad is not None and p.grad.isfinite().all() for p in field.parameters())
+
+
+def test_lengths_and_allowed_transitions_that_do_not_fit_are_refused(
+    field: ConditionalRandomField, scores: Tensor
+) -> None:
+    labels = torch.zeros(len(LENGTHS), T, dtype=torch.long)
+    calls: tuple[Callable[[Any], object], ...] = (
+        lambda lengths: field.nats(scores, labels, lengths),
+        lambda lengths: field.marginals(scores, lengths),
+        lambda lengths: field.best(scores, lengths),
+    )
+    for call in calls:
+        assert str(call(LENGTHS.tolist())) == str(call(LENGTHS))
+        for lengths in ([4], [4, 9, 3], [4, 0, 3]):
+            with pytest.raises(ValueError, match=r"^lengths: expected "):
+                call(torch.tensor(lengths))
+    for allowed in (torch.ones(C, C, dtype=torch.bool), torch.ones(C + 1, C + 1)):
+        with pytest.raises(ValueError, match=r"^allowed: expected bool \(4, 4\), with a row for the start .*, got "):
+            ConditionalRandomField(C, allowed)

@@ -13,8 +13,12 @@ Shapes: N sequences, T tokens, C labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from textseq.nn.rnn_layer import check_lengths
 
 FORBIDDEN = -1e4
 """Score of a forbidden transition. Finite, as a sentence may have no allowed sequence, and -inf would give NaN."""
@@ -26,6 +30,9 @@ class ConditionalRandomField(nn.Module):
     Args:
         num_labels: C.
         allowed: which label may follow which, bool (C + 1, C + 1): the last row is the start, the last column the end.
+
+    Raises:
+        ValueError: ``allowed`` of another shape or dtype.
 
     Example:
         >>> crf = ConditionalRandomField(num_labels=3)
@@ -40,6 +47,11 @@ class ConditionalRandomField(nn.Module):
 
     def __init__(self, num_labels: int, allowed: Tensor | None = None) -> None:
         super().__init__()
+        if allowed is not None and (allowed.shape != (num_labels + 1,) * 2 or allowed.dtype != torch.bool):
+            raise ValueError(
+                f"allowed: expected bool {(num_labels + 1,) * 2}, with a row for the start and a column for the end, "
+                f"got {str(allowed.dtype).removeprefix('torch.')} {tuple(allowed.shape)}"
+            )
         self.transitions = nn.Parameter(torch.zeros(num_labels, num_labels))
         """A, from the label of the row to that of the column, (C, C)."""
         self.begin = nn.Parameter(torch.zeros(num_labels))
@@ -48,30 +60,36 @@ class ConditionalRandomField(nn.Module):
         """e, (C,)."""
         self.register_buffer("penalties", None if allowed is None else penalties_of(allowed), persistent=False)
 
-    def nats(self, scores: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def nats(self, scores: Tensor, labels: Tensor, lengths: Tensor | Sequence[int]) -> Tensor:
         """Negative log-likelihood of each sequence of labels, (N,), in float32 at least.
 
         Args:
             scores: (N, T, C); scores after the end of a sequence are ignored.
             labels: (N, T); labels after the end are ignored.
-            lengths: (N,), at least 1.
+            lengths: (N,), each from 1 to T.
+
+        Raises:
+            ValueError: lengths that are not from 1 to T.
         """
+        lengths = check_lengths(lengths, *scores.shape[:2])
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         return self._log_partition(scores, lengths) - self._score(scores, labels, lengths)
 
-    def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
+    def marginals(self, scores: Tensor, lengths: Tensor | Sequence[int]) -> Tensor:
         """The probability of each label at each token, over all sequences, (N, T, C); zero after the end.
 
-        It is the gradient of the log-partition function (which the backward recursion computes).
+        It is the gradient of the log-partition function (which the backward recursion computes). Arguments and errors
+        are those of ``nats``.
         """
+        lengths = check_lengths(lengths, *scores.shape[:2])
         with torch.inference_mode(False), torch.enable_grad():
             free = scores.detach().clone().float().requires_grad_()
             (marginals,) = torch.autograd.grad(self._log_partition(free, lengths).sum(), free)
         return marginals.clamp(max=1.0)  # in float32 they may be rounded to more
 
-    def best(self, scores: Tensor, lengths: Tensor) -> list[list[int]]:
-        """The likeliest labels of each sequence; arguments as for ``nats``."""
-        return viterbi(scores, lengths, *self._parameters_of_transitions())
+    def best(self, scores: Tensor, lengths: Tensor | Sequence[int]) -> list[list[int]]:
+        """The likeliest labels of each sequence; arguments and errors are those of ``nats``."""
+        return viterbi(scores, check_lengths(lengths, *scores.shape[:2]), *self._parameters_of_transitions())
 
     def _parameters_of_transitions(self) -> tuple[Tensor, Tensor, Tensor]:
         """A, b and e, with the penalties of what is forbidden."""
