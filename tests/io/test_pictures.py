@@ -10,8 +10,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
+from textseq.errors import TextseqError
 from textseq.metrics.confusion_plot import confusion_plot
+from textseq.tasks.translation.plots import attention_figure
 
 LABELS = ("$\\frac", "a_b^{", "${x}$")
 
@@ -56,3 +59,16 @@ def test_settings_of_the_folder_and_the_environment_do_not_matter(
     Path("matplotlibrc").write_bytes(b"\xff\xfe")  # matplotlib does not start here
     assert in_new_process() == ""
     assert Path("child.png").read_bytes() == drawn(tmp_path / "here.png")
+
+
+def test_a_figure_is_saved_whole_in_either_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its labels lie around the axes, which fill it."""
+    monkeypatch.chdir(tmp_path)
+    figure = attention_figure(np.eye(2), ["The", " cat"], ["Die", " Katze"])
+    figure.save("saved.png")
+    figure.savefig("own.png")
+    figure.savefig(tmp_path / "large.png", dpi=300)
+    assert Path("saved.png").read_bytes() == Path("own.png").read_bytes() == figure._repr_png_()
+    assert len(imread("large.png")) == pytest.approx(2 * len(imread("own.png")), abs=2)
+    with pytest.raises(TextseqError, match=r"expected a name that ends in \.png, got \.pdf in other\.pdf"):
+        figure.save("other.pdf")

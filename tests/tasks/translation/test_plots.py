@@ -230,7 +230,7 @@ def test_each_weight_is_drawn_in_its_cell(tmp_path: Path) -> None:
     weights[[0, 1, 2], [2, 0, 3]] = 1
     figure = attention_figure(weights, list("abcd"), list("xyz"))
     figure.axes[1].set_visible(False)
-    figure.savefig(tmp_path / "cells.png")
+    figure.savefig(tmp_path / "cells.png", bbox_inches=None)  # the axes fill it
     image = imread(tmp_path / "cells.png")
     high, wide, _ = image.shape
     middles = [
