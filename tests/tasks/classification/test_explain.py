@@ -153,11 +153,18 @@ def test_what_does_not_add_up_is_said() -> None:
     assert "+0.75 unexplained" in short.summary()
 
 
-def test_words_without_spaces_are_shown_by_their_pieces() -> None:
-    pieces = tuple((character, 0.5) for character in "春" * 40)
+def test_long_words_are_shown_by_their_pieces() -> None:
+    pieces = tuple((character, 0.5) for character in "x" * 40)
     found = Explanation("good", 0.9, 1.0, 0.0, pieces)
     assert found.words == pieces
-    assert replace(found, pieces=pieces[:20]).words == (("春" * 20, 10.0),)
+    assert replace(found, pieces=pieces[:20]).words == (("x" * 20, 10.0),)
+
+
+@pytest.mark.parametrize("text", ["这部电影很好", "とても良い", "ดีมาก"])
+def test_scripts_without_spaces_are_shown_by_their_pieces(text: str) -> None:
+    pieces = (*((letter, 0.1) for letter in text), (" so", 0.2), ("me", 0.1))
+    found = Explanation("good", 0.9, 1.0, 0.0, pieces)
+    assert [word for word, _ in found.words] == [*text, " some"]
 
 
 def test_the_page_is_whole_and_harmless() -> None:

@@ -11,6 +11,7 @@ Shapes: T tokens, E embedding, C labels.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import get_args
 
@@ -38,7 +39,10 @@ BATCH_TOKENS = 20_000
 """Tokens per batch of points."""
 
 LONGEST_WORD = 30
-"""Characters of a word; longer ones, as in scripts without spaces, are shown by tokens."""
+"""Characters of a word; longer ones are shown by tokens, as are those with a letter of ``UNSPACED``."""
+
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
+"""Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters."""
 
 WIDTH = 80
 """Columns of the plain form, with figures under the words."""
@@ -80,13 +84,16 @@ class Explanation:
 
     @property
     def words(self) -> tuple[tuple[str, float], ...]:
-        """The pieces joined to words, each with the space before it."""
+        """The pieces joined to words, each with the space before it; not in scripts without spaces between words."""
         words: list[list[tuple[str, float]]] = []
         for text, amount in self.pieces:
             (words.append if not words or text[0].isspace() else words[-1].extend)([(text, amount)])
-        whole = ([("".join(text for text, _ in word), math.fsum(amount for _, amount in word))] for word in words)
-        pairs = zip(whole, words, strict=True)
-        return tuple(part for one, word in pairs for part in (one if len(one[0][0]) <= LONGEST_WORD else word))
+        parts: list[tuple[str, float]] = []
+        for word in words:
+            whole = "".join(text for text, _ in word)
+            by_token = len(whole) > LONGEST_WORD or UNSPACED.search(whole)
+            parts += word if by_token else [(whole, math.fsum(amount for _, amount in word))]
+        return tuple(parts)
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
