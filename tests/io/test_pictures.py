@@ -13,7 +13,8 @@ import pytest
 from matplotlib.image import imread
 
 from textseq.errors import TextseqError
-from textseq.metrics.confusion_plot import confusion_plot
+from textseq.io.pictures import fonts_for
+from textseq.metrics.confusion_plot import confusion_figure, confusion_plot
 from textseq.tasks.translation.plots import attention_figure
 
 LABELS = ("$\\frac", "a_b^{", "${x}$")
@@ -72,3 +73,15 @@ def test_a_figure_is_saved_whole_in_either_way(tmp_path: Path, monkeypatch: pyte
     assert len(imread("large.png")) == pytest.approx(2 * len(imread("own.png")), abs=2)
     with pytest.raises(TextseqError, match=r"expected a name that ends in \.png, got \.pdf in other\.pdf"):
         figure.save("other.pdf")
+
+
+def test_labels_of_any_script_are_drawn_or_named_by_code_points(recwarn: pytest.WarningsRecorder) -> None:
+    labels = ["正面", "负面", "neutral"]
+    figure = confusion_figure(np.eye(3, dtype=np.int64), labels, "评论")
+    _, missing = fonts_for(labels)
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert shown == [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len({*shown}) == 3 and shown[2] == "neutral"
+    assert all(character not in label for label in shown for character in missing)
+    figure._repr_png_()
+    assert not recwarn.list

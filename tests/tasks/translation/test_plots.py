@@ -19,11 +19,10 @@ from matplotlib.text import Text
 
 from textseq.errors import TextseqError
 from textseq.io.files import check_picture
+from textseq.io.pictures import FONT, LABEL, fonts_for, legible
 from textseq.metrics.translation import LengthBLEU
 from textseq.tasks.translation.plots import (
     CELL,
-    FONT,
-    LABEL,
     LETTERS,
     LONGEST,
     attention_figure,
@@ -32,8 +31,6 @@ from textseq.tasks.translation.plots import (
     bleu_by_length_plot,
     by_character,
     distinct_names,
-    fonts_for,
-    legible,
 )
 from textseq.tokenizers.base import Tokenizer
 from textseq.tokenizers.characters import ByteTokenizer, CharTokenizer

@@ -15,14 +15,12 @@ import numpy as np
 from textseq.errors import TextseqError
 from textseq.io.colored_text import heat_table
 from textseq.io.files import check_picture
-from textseq.io.pictures import default_style
+from textseq.io.pictures import default_style, fonts_for, legible, set_fonts
 from textseq.metrics.translation import LengthBLEU
 from textseq.tokenizers.base import END
 from textseq.tokenizers.characters import BYTES, HALF_BYTES
 
 if TYPE_CHECKING:
-    from matplotlib.text import Text
-
     from textseq.io.figure import Picture
 
 
@@ -35,20 +33,8 @@ SMALL = 0.08
 LETTERS = 11.0
 """Font size in points where there is room."""
 
-LABEL = 32
-"""Characters shown of a token, at most."""
-
-SPACE = "·"
-"""Symbol for a token that is a space."""
-
 TEXT_END = "END"
 """Label of the token that ends a text."""
-
-JOINERS = "\u200c\u200d"
-"""Joiners, visible only by their effect on neighbors."""
-
-FONT = "DejaVu Sans"
-"""Comes with matplotlib; other fonts provide missing characters."""
 
 NAME = 60
 """Characters per line of a system's name in a legend."""
@@ -167,7 +153,7 @@ def attention_figure(
     axes.set_xlabel("source", color="#444444")
     axes.set_ylabel("translation", color="#444444")
     axes.set_title(legible(title, missing, longest=None), fontsize=LETTERS)
-    _set_fonts([*axes.get_xticklabels(), *axes.get_yticklabels(), axes.title], fonts)
+    set_fonts([*axes.get_xticklabels(), *axes.get_yticklabels(), axes.title], fonts)
     axes.tick_params(length=0, pad=4)
     axes.spines[:].set_color("#9aa3ad")
 
@@ -210,7 +196,7 @@ def bleu_by_length_figure(series: Mapping[str, Sequence[LengthBLEU]]) -> Picture
     # Named here because matplotlib drops labels that begin with "_".
     names = [textwrap.fill(legible(name, missing, longest=None), NAME) for name in series]
     legend = axes.legend(axes.lines, names, frameon=False)
-    _set_fonts(legend.get_texts(), fonts)
+    set_fonts(legend.get_texts(), fonts)
     return figure
 
 
@@ -246,57 +232,6 @@ def _labels(tokens: Sequence[str], missing: Collection[str] = ()) -> list[str]:
     return labels
 
 
-def legible(text: str, missing: Collection[str] = (), *, longest: int | None = LABEL) -> str:
-    """The label of a token: no space around it, control characters escaped, ``missing`` characters as code points."""
-    if text and not text.strip(" "):
-        return SPACE * len(text)
-    unseen = {*missing, *JOINERS} if text and not text.strip(JOINERS) else missing
-    shown = ""
-    for character in unicodedata.normalize("NFC", text):
-        if character == " ":
-            shown += " "
-        elif unicodedata.category(character) == "Cc":
-            shown += character.encode("unicode_escape").decode("ascii")
-        elif character in unseen or not _is_visible(character):
-            shown += f" U+{ord(character):04X} "
-        else:
-            shown += character
-    shown = " ".join(shown.split())
-    if shown and unicodedata.category(shown[0]).startswith("M"):
-        shown = "\N{DOTTED CIRCLE}" + shown  # a combining mark needs a base
-    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
-
-
-def fonts_for(texts: Sequence[str]) -> tuple[list[str], frozenset[str]]:
-    """Font families for these texts, ``FONT`` first, and the characters that no installed font has."""
-    import matplotlib
-    from matplotlib.font_manager import findfont, fontManager, get_font
-
-    def lacking(path: str, characters: frozenset[str]) -> frozenset[str]:
-        try:
-            font = get_font(path)
-        except (OSError, RuntimeError):  # removed since matplotlib listed it, or broken
-            return characters
-        return frozenset(character for character in characters if not font.get_char_index(ord(character)))
-
-    drawn = frozenset(filter(_is_visible, unicodedata.normalize("NFC", "\n".join(texts))))
-    families, missing = [FONT], lacking(findfont(FONT), drawn)
-    others: dict[str, str] = {}
-    for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400)):
-        if not entry.fname.startswith(
-            matplotlib.get_data_path()
-        ):  # fonts for mathematics, or with a box for every character
-            others.setdefault(entry.name, entry.fname)
-    while missing and others:
-        # The font with most of them, so that a word is set in one font; a sans one among equals.
-        best = min(sorted(others), key=lambda name: (len(lacking(others[name], missing)), "Sans" not in name))
-        if lacking(others.pop(best), missing) == missing:
-            break
-        families.append(best)
-        missing = lacking(findfont(best), missing)
-    return families, missing
-
-
 def _characters(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Each spelled character or other token, with its number of tokens."""
     for per_byte, run in groupby(tokens, lambda token: _PER_BYTE.get(token, 0)):
@@ -314,16 +249,6 @@ def _characters(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
                     yield character, size
                 at += size
         yield from ((name, 1) for name in names[at:])
-
-
-def _is_visible(character: str) -> bool:
-    """Whether a font can draw the character; others draw nothing, or change the direction of the text."""
-    return unicodedata.category(character)[0] not in "CZ" or character in JOINERS
-
-
-def _set_fonts(texts: Sequence[Text], fonts: Sequence[str]) -> None:
-    for text in texts:
-        text.set_fontfamily(fonts)
 
 
 def _width(text: str) -> int:
