@@ -504,6 +504,14 @@ def test_every_cell_checks_lengths_and_state_alike(cell: CellName, bidirectional
             run(x, (torch.zeros(shape),) * len(state))
 
 
+@EVERY_CELL
+def test_resets_are_a_truth_value_for_each_step(cell: CellName) -> None:
+    stack, x, resets = Recurrent(cell, E, H), torch.randn(N, T, E), torch.zeros(N, T, dtype=torch.bool)
+    for wrong in (resets[:, 1:], resets.t(), resets[:1], resets[0], resets.float(), resets.long()):
+        with pytest.raises(ValueError, match=rf"^resets: expected bool \(N, T\) of shape \({N}, {T}\), got "):
+            stack(x, resets=wrong)
+
+
 def test_a_stack_has_layers_and_rates_are_a_tuple() -> None:
     with pytest.raises(TextseqError, match=r"^num_layers: expected at least 1, got 0"):
         Recurrent("gru", E, H, num_layers=0)

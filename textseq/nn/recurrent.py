@@ -29,6 +29,7 @@ from textseq.nn.kernels.unroll import Zoneout, deferred, unroll
 from textseq.nn.rnn_layer import (
     SUFFIXES,
     check_lengths,
+    check_resets,
     check_state,
     check_steps,
     input_gates,
@@ -194,11 +195,13 @@ class Recurrent(nn.Module):
 
         Raises:
             ValueError: no step; lengths that are not from 1 to T; a state of more or fewer tensors or another shape;
-                ``resets`` with ``lengths``, with two directions or with ``return_trace``.
+                ``resets`` of another shape or dtype, with ``lengths``, with two directions or with ``return_trace``.
         """
         lengths = self._checked(x, state, lengths)
         if resets is not None and (lengths is not None or self.directions == 2 or return_trace):
             raise ValueError("resets: expected whole windows of one direction, without lengths or a trace")
+        if resets is not None:
+            check_resets(resets, *x.shape[:2])
         if state is None:
             state = restart(0) if restart else self.initial_state(x.shape[0])
         if return_trace:

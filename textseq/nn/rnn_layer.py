@@ -109,6 +109,13 @@ def check_lengths(lengths: Tensor | Sequence[int], rows: int, steps: int) -> Ten
     return lengths
 
 
+def check_resets(resets: Tensor, rows: int, steps: int) -> None:
+    """Raise a ValueError for resets that are not a truth value for each step of each row, (N, T)."""
+    if resets.shape != (rows, steps) or resets.dtype != torch.bool:
+        kind = str(resets.dtype).removeprefix("torch.")
+        raise ValueError(f"resets: expected bool (N, T) of shape {(rows, steps)}, got {kind} {tuple(resets.shape)}")
+
+
 def weight_of(layer: nn.Module, name: str) -> Tensor:
     """A parameter of a layer, or the tensor that ``torch.func.functional_call`` puts in its place."""
     weight: Tensor = getattr(layer, name)
