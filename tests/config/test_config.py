@@ -167,6 +167,12 @@ def test_cells_that_settings_accept_are_those_that_layers_know() -> None:
         LanguageModelConfig(cell="lstn")
 
 
+def test_a_model_whose_cell_is_not_registered_says_how_to_do_it() -> None:
+    message = r"^--cell in mine/config\.json: expected one of rnn, .*, got 'mgu'; .* \(textseq\.nn\.register_cell\)$"
+    with pytest.raises(TextseqError, match=message):
+        LanguageModelConfig.from_dict({"cell": "mgu"}, where="mine/config.json")
+
+
 @pytest.mark.parametrize("name", typing.get_args(config.ScheduleName))
 def test_every_schedule_begins_at_the_peak_and_never_exceeds_it(name: config.ScheduleName) -> None:
     settings = TrainingConfig(schedule=name, warmup_steps=0, learning_rate=0.5)

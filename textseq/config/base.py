@@ -98,7 +98,8 @@ class Settings:
             where: what is being read, for the error.
 
         Raises:
-            TextseqError: an unknown key (nearest match offered) or a value of the wrong type.
+            TextseqError: an unknown key (nearest match offered), a value of the wrong type, or a cell that is not
+                registered.
         """
         names = {item.name for item in dataclasses.fields(cls)}
         for key in values:
@@ -108,6 +109,12 @@ class Settings:
         for key, value in values.items():
             if typing.get_origin(hints[key]) is tuple and not isinstance(value, (list, tuple)):
                 raise TextseqError(f"{flag_of(key)} in {where}: expected a list, got {_shown(value)}")
+            known = REGISTERED.get(hints[key])
+            if known is not None and value not in [*known]:
+                raise TextseqError(
+                    f"{flag_of(key)} in {where}: expected one of {', '.join(known)}, got {_shown(value)}; register one "
+                    f"of your own first, in the same program (textseq.nn.register_{key})"
+                )
         return cls(**{key: _as_float(value, hints[key]) for key, value in values.items()})
 
     def to_dict(self) -> dict[str, object]:

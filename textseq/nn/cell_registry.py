@@ -134,9 +134,9 @@ def register_cell(
 ) -> Callable[[OwnStep], OwnStep]:
     """Register a function as the step of a new recurrent cell.
 
-    From then on ``Recurrent``, ``AttentionDecoder``, ``--cell NAME``, the settings and ``textseq.load`` accept the
-    name, in this process: a program that loads a model with this cell must register it first. A name can be registered
-    again, as a notebook does, but built-in cells cannot be replaced.
+    From then on ``Recurrent``, ``AttentionDecoder``, the settings, ``textseq.train`` and ``textseq.load`` accept the
+    name, in this process: a program that loads a model with this cell must register it first, and the commands do not
+    know it. A name can be registered again, as a notebook does, but built-in cells cannot be replaced.
 
     Args:
         name: lower-case letters, digits and hyphens.
