@@ -292,6 +292,10 @@ def test_what_cannot_be_trained_is_refused() -> None:
         Trainer(Stateless(), 3)  # type: ignore[arg-type]
     with pytest.raises(TextseqError, match=r"a method loss\(batch, state\), got Linear"):
         Trainer(nn.Linear(1, 1), as_list())
+    gru = Stateful()
+    gru.loss = lambda batch, state: Loss(gru.rnn(batch[0])[0].sum(), 1, gru.rnn(batch[0])[1])  # type: ignore[method-assign]
+    with pytest.raises(TextseqError, match=r"expected a tuple of tensors as state, got one tensor; write \(state,\)$"):
+        Trainer(gru, as_list(), settings(2)).fit()
     model = Stateless()
     model.loss = lambda batch, state: model.linear(batch[0])  # type: ignore[method-assign]
     with pytest.raises(TextseqError, match=r"expected a scalar tensor or a textseq\.nn\.Loss, got a tensor of shape"):

@@ -206,6 +206,8 @@ class Objective(nn.Module):
         if not isinstance(loss, Loss):
             got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise TextseqError(f"model.loss(batch, state): expected a scalar tensor or a textseq.nn.Loss, got {got}")
+        if isinstance(loss.state, Tensor):  # of torch's GRU and RNN
+            raise TextseqError("textseq.nn.Loss: expected a tuple of tensors as state, got one tensor; write (state,)")
         total = loss.nats if data is batch else loss.nats * (batch.count / max(loss.count, 1))
         return total, loss.penalty, tuple(tensor.detach() for tensor in loss.state)
 
