@@ -285,6 +285,16 @@ def test_an_epoch_of_plain_batches_is_one_pass() -> None:
         assert Trainer(Stateless(), source(), settings(100, max_epochs=2)).fit().step == 14  # type: ignore[arg-type]
 
 
+def test_another_model_cannot_be_resumed(tmp_path: Path) -> None:
+    Trainer(Stateless(), as_list(), settings(3), folder=tmp_path).fit()
+    other = Stateless()
+    other.linear = nn.Linear(3, 2)
+    with pytest.raises(
+        TextseqError, match=r"those of another model \(linear\.bias, linear\.weight\); give the model that"
+    ):
+        Trainer(other, as_list(), settings(6), folder=tmp_path, resume=True).fit()
+
+
 def test_what_cannot_be_trained_is_refused() -> None:
     with pytest.raises(TextseqError, match="read only once; give list"):
         Trainer(Stateless(), iter(as_list()))

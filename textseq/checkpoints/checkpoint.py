@@ -221,11 +221,17 @@ def build_with_weights(make: Callable[[], Model], weights: Mapping[str, Tensor],
     return model
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path, *, from_config: bool = True) -> None:
     """Copy a checkpoint's weights into a model.
 
+    Args:
+        model: made from ``config.json`` or, without ``from_config``, by a user of the trainer.
+        weights: of the checkpoint.
+        folder: of the checkpoint, for the error.
+        from_config: see ``model``.
+
     Raises:
-        TextseqError: the weights do not fit the model of ``config.json``.
+        TextseqError: the weights do not fit the model.
     """
     state = model.state_dict()
     shared = {state[name].data_ptr() for name in weights if name in state}
@@ -233,7 +239,12 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) 
     wrong = [name for name in weights if name not in state or state[name].shape != weights[name].shape]
     if missing or wrong:
         names = ", ".join((missing + wrong)[:3])
-        raise TextseqError(f"the weights in {folder} do not fit its config.json ({names}); restore the folder")
+        if from_config:
+            raise TextseqError(f"the weights in {folder} do not fit its config.json ({names}); restore the folder")
+        raise TextseqError(
+            f"the weights in {folder} are those of another model ({names}); give the model that was saved, or start in "
+            "another folder"
+        )
     model.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in weights.items()}, strict=False)
 
 

@@ -156,7 +156,7 @@ class RunCheckpoints:
         if folder is None:
             raise TextseqError("there is no checkpoint to load; train with folder=...")
         weights = checkpoint.read_tensors(folder / "model.safetensors")
-        checkpoint.load_weights(self.train_step.model, weights, folder)
+        checkpoint.load_weights(self.train_step.model, weights, folder, from_config=False)
 
     def _save(
         self, kind: Kind, training: tuple[Mapping[str, Tensor], Table] | None = None, average_of: tuple[int, ...] = ()

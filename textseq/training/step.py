@@ -330,7 +330,8 @@ class TrainStep:
         if last is None:
             raise TextseqError(f"{folder} has no checkpoint to resume from; train it from the start")
         tensors, values = checkpoint.load_training(last)
-        checkpoint.load_weights(self.model, checkpoint.read_tensors(last / "model.safetensors"), last)
+        weights = checkpoint.read_tensors(last / "model.safetensors")
+        checkpoint.load_weights(self.model, weights, last, from_config=False)
         rank, processes = self.process_group.rank, self.process_group.count
         prefix = f"process{rank}." if rank else ""
         with checkpoint_errors(last):
