@@ -157,3 +157,19 @@ def test_the_probability_is_that_of_all_paths() -> None:
     blank = np.log([[0.9, 0.1], [0.9, 0.1]])
     labels, nats = ctc_decode(blank, 3)
     assert labels == () and np.exp(nats) == pytest.approx(0.81)
+
+
+def test_tensors_and_lists_are_as_good_as_arrays() -> None:
+    log_p = np.log([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1]])
+    for given in (torch.tensor(log_p), torch.tensor(log_p, requires_grad=True), log_p.tolist()):
+        assert ctc_greedy(given) == ctc_greedy(log_p)
+        assert ctc_decode(given, 2) == ctc_decode(log_p, 2)
+        assert ctc_beam_search(given, 2) == ctc_beam_search(log_p, 2)
+
+
+def test_what_is_no_search_is_refused() -> None:
+    for decode in (ctc_decode, ctc_beam_search):
+        with pytest.raises(ValueError, match=r"^num_beams: expected at least 1, got 0$"):
+            decode(np.zeros((2, 3)), 0)
+        with pytest.raises(ValueError, match=r"^log_probabilities: expected \(T, C\), .*, got \(1, 2, 3\); give"):
+            decode(np.zeros((1, 2, 3)), 1)

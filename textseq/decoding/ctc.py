@@ -16,6 +16,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn.functional import ctc_loss
 
 BLANK = 0
@@ -24,12 +25,16 @@ UNLIKELY = 14.0
 """Nats below the likeliest label or prefix at which others are left out: less than a millionth."""
 
 
+LogProbabilities = Tensor | npt.ArrayLike
+"""Of each label at each frame, (T, C) in nats: a tensor, an array or a list of lists."""
+
+
 def collapsed(path: Sequence[int]) -> tuple[int, ...]:
     """Collapse a path to its labels."""
     return tuple(label for label, _ in groupby(path) if label != BLANK)
 
 
-def ctc_greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
+def ctc_greedy(log_probabilities: LogProbabilities) -> tuple[int, ...]:
     """The labels of the likeliest path, from log-probabilities (T, C) in nats; label 0 is the blank.
 
     Other labels may be likelier, as the sum of many paths.
@@ -38,10 +43,10 @@ def ctc_greedy(log_probabilities: npt.NDArray[np.floating]) -> tuple[int, ...]:
         >>> ctc_greedy(np.log([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]))
         (1, 1)
     """
-    return collapsed(log_probabilities.argmax(axis=1).tolist())
+    return collapsed(_frames(log_probabilities).argmax(axis=1).tolist())
 
 
-def ctc_decode(log_probabilities: npt.NDArray[np.floating], num_beams: int) -> tuple[tuple[int, ...], float]:
+def ctc_decode(log_probabilities: LogProbabilities, num_beams: int) -> tuple[tuple[int, ...], float]:
     """The likeliest labels that the beam search finds, and the log-probability of all their paths in nats.
 
     The arguments are those of ``ctc_beam_search``.
@@ -51,17 +56,19 @@ def ctc_decode(log_probabilities: npt.NDArray[np.floating], num_beams: int) -> t
         >>> labels, round(float(np.exp(log_p)), 2)
         ((1,), 0.64)
     """
-    if not (frames := len(log_probabilities)):
+    frames = _frames(log_probabilities)
+    labels = ctc_beam_search(frames, num_beams)[0][0]
+    if not len(frames):
         return (), 0.0
-    labels = ctc_beam_search(log_probabilities, num_beams)[0][0]
-    rows = torch.from_numpy(log_probabilities.astype(np.float64)).unsqueeze(1)  # (T, 1, C)
-    targets, lengths = torch.tensor([labels], dtype=torch.int64), (torch.tensor([frames]), torch.tensor([len(labels)]))
-    nats = ctc_loss(rows, targets, *lengths, reduction="sum")
+    rows = torch.from_numpy(frames).unsqueeze(1)  # (T, 1, C)
+    counts = torch.tensor([len(frames)]), torch.tensor([len(labels)])
+    targets = torch.tensor([labels], dtype=torch.int64)
+    nats = ctc_loss(rows, targets, *counts, reduction="sum")
     return labels, -float(nats)
 
 
 def ctc_beam_search(
-    log_probabilities: npt.NDArray[np.floating], num_beams: int, *, unlikely: float = UNLIKELY
+    log_probabilities: LogProbabilities, num_beams: int, *, unlikely: float = UNLIKELY
 ) -> list[tuple[tuple[int, ...], float]]:
     """The likeliest sequences of labels, by beam search over prefixes (Graves 2012, section 7.5.3; Hannun 2014).
 
@@ -77,13 +84,17 @@ def ctc_beam_search(
     Returns:
         Labels and log-probability in nats, best first, at most ``num_beams``.
 
+    Raises:
+        ValueError: log-probabilities that are not (T, C), or ``num_beams`` below 1.
+
     Example:
         >>> (labels, log_p), *_ = ctc_beam_search(np.log([[0.6, 0.4], [0.6, 0.4]]), num_beams=2)
         >>> labels, round(float(np.exp(log_p)), 2)
         ((1,), 0.64)
     """
-    assert num_beams >= 1
-    frames = log_probabilities.astype(np.float64)
+    if num_beams < 1:
+        raise ValueError(f"num_beams: expected at least 1, got {num_beams}")
+    frames = _frames(log_probabilities)
     floors = frames.max(axis=1) - unlikely
     ranked = 1 + np.argsort(-frames[:, 1:], axis=1)[:, : num_beams + 1]  # the likeliest labels of each frame
     # Prefixes are numbers, as their labels may be many: each is a shorter prefix and a label after it.
@@ -124,6 +135,16 @@ def ctc_beam_search(
         kept = sorted(extended.items(), key=itemgetter(1), reverse=True)[:num_beams]
         beams = {prefix: nats for prefix, nats in kept if not nats[0] < kept[0][1][0] - unlikely}
     return [(_labels(prefix, parts), total) for prefix, (total, *_) in beams.items()]
+
+
+def _frames(log_probabilities: LogProbabilities) -> npt.NDArray[np.float64]:
+    """Log-probabilities (T, C) as an array; a ValueError if they are of another shape."""
+    if isinstance(log_probabilities, Tensor):
+        log_probabilities = log_probabilities.detach().double().cpu().numpy()
+    frames = np.array(log_probabilities, dtype=np.float64)
+    if frames.ndim != 2:
+        raise ValueError(f"log_probabilities: expected (T, C), frames by labels, got {frames.shape}; give one text")
+    return frames
 
 
 def _labels(prefix: int, parts: Sequence[tuple[int, int]]) -> tuple[int, ...]:
