@@ -23,7 +23,7 @@ from textseq.decoding.logits_processors import (
 from textseq.decoding.sampling import sample, sample_token
 from textseq.decoding.stopping import StopStrings
 from textseq.nn.cell_registry import CELLS
-from textseq.nn.cells import Step
+from textseq.nn.cells import State, Step
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
 from textseq.tasks.language_model.model import LanguageModel
 
@@ -488,3 +488,14 @@ def test_without_stop_strings_nothing_is_held_back() -> None:
     for stops in ((), ("",)):
         stopping = StopStrings(stops)
         assert [stopping.feed("ab"), stopping.feed(""), stopping.finish(), stopping.stopped] == ["ab", "", "", False]
+
+
+def test_prompts_and_logits_of_other_shapes_are_refused() -> None:
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        return torch.zeros(len(tokens), 1, V), state
+
+    for prompt in (torch.tensor([1, 2]), torch.zeros(2, 0, dtype=torch.int64)):
+        with pytest.raises(ValueError, match=r"^prompt: expected \(N, T\), at least one token for each text, got "):
+            next(sample(step, prompt))
+    with pytest.raises(ValueError, match=rf"^step: expected logits \(2, V\), got \(2, 1, {V}\)$"):
+        next(sample(step, torch.tensor([[1], [2]])))

@@ -78,6 +78,9 @@ def sample(
         The next token of each text, (N,), ``max_new_tokens`` times. A text that has ended continues with ``end``; when
         all have ended, the iteration stops.
 
+    Raises:
+        ValueError: a prompt that is not (N, T) with at least one token, or logits that are not (N, V).
+
     Example:
         >>> def step(tokens, state):  # always counts up
         ...     return 100.0 * torch.nn.functional.one_hot((tokens + 1) % 5, 5), state
@@ -87,6 +90,8 @@ def sample(
         tensor([2, 4])
     """
     assert limits is None or end is not None
+    if prompt.dim() != 2 or not prompt.shape[1]:
+        raise ValueError(f"prompt: expected (N, T), at least one token for each text, got {tuple(prompt.shape)}")
     config = config or DecodingConfig()
     processors = active_processors(config)
     reads_history = any(processor.reads_history for processor in processors)
@@ -118,6 +123,8 @@ def sample(
         if between is not None:
             state = between(t - 1, state)
         logits, state = step(tokens, state)
+        if logits.shape[:-1] != tokens.shape:
+            raise ValueError(f"step: expected logits ({len(tokens)}, V), got {tuple(logits.shape)}")
         logits = apply_processors(
             logits.float(), history, config, processors, bias=bias, end=end, may_end=t > min_new_tokens
         )
