@@ -194,6 +194,14 @@ def test_queries_and_keys_of_any_size_are_compared(dtype: torch.dtype, precision
     assert sigmoid_of_sum(exp_2x(off.unsqueeze(1)), exp_2x(off)).isfinite().all()
 
 
+@LOOKING_KINDS
+def test_there_is_a_query_for_each_sentence(kind: AttentionName) -> None:
+    attention, memory, h = made(kind)
+    for query in (h[:1], h[:1, 0], h.repeat(2, 1, 1)):
+        with pytest.raises(ValueError, match=rf"^query: expected {N} rows, one for each sentence, got {len(query)}$"):
+            attention(query, memory)
+
+
 def test_lengths_of_a_memory_may_be_a_list_and_are_checked() -> None:
     values = torch.randn(2, 5, 4)
     assert torch.equal(Memory(values, [5, 3]).padding, Memory(values, torch.tensor([5, 3])).padding)  # type: ignore[arg-type]

@@ -114,7 +114,12 @@ class Attention(nn.Module):
 
         Returns:
             Contexts (N, C) or (N, K, C), and weights (N, S) or (N, K, S), which sum to one and are zero at padding.
+
+        Raises:
+            ValueError: queries of more or fewer sentences.
         """
+        if len(query) != len(memory.values):
+            raise ValueError(f"query: expected {len(memory.values)} rows, one for each sentence, got {len(query)}")
         if query.dim() == 2:
             context, weights = self(query.unsqueeze(1), memory)
             return context.squeeze(1), weights.squeeze(1)
