@@ -48,7 +48,8 @@ class Embedding(nn.Embedding):
         """An embedding of these tokens that starts with pretrained vectors, such as GloVe's.
 
         Args:
-            tokens: the string of each of the V rows, such as ``tokenizer.tokens``; the space before a word is ignored.
+            tokens: the string of each of the V rows, such as ``tokenizer.vocabulary``; the space before a word is
+                ignored.
             vectors: from ``textseq.read_vectors("glove...")``; tokens without one are initialized at the same scale.
 
         Raises:
