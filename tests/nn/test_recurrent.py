@@ -512,6 +512,17 @@ def test_resets_are_a_truth_value_for_each_step(cell: CellName) -> None:
             stack(x, resets=wrong)
 
 
+def test_print_shows_cell_sizes_and_options() -> None:
+    assert str(Recurrent("mingru", 3, 5, num_layers=2, residual=True, dropout=0.5)) == (
+        "Recurrent(\n  mingru, residual=True\n"
+        "  (layers): ModuleList(\n    (0): Layer(3, 5)\n    (1): Layer(5, 5)\n  )\n"
+        "  (dropout): Dropout(p=0.5)\n)"
+    )
+    assert "Layer(3, 5, bidirectional=True, layer_norm=True)" in str(
+        Recurrent("lstm", 3, 5, bidirectional=True, layer_norm=True)
+    )
+
+
 def test_a_stack_has_layers_and_rates_are_a_tuple() -> None:
     with pytest.raises(TextseqError, match=r"^num_layers: expected at least 1, got 0"):
         Recurrent("gru", E, H, num_layers=0)

@@ -37,6 +37,10 @@ class Dropout(nn.Module):
         self.p = p
         self.locked = locked
 
+    def extra_repr(self) -> str:
+        """The rate for ``print``, written as by torch's modules."""
+        return f"p={self.p}{', locked=True' if self.locked else ''}"
+
     def forward(self, x: Tensor) -> Tensor:
         """Drop activations of any shape; where ``locked``, time comes first, (T, ...)."""
         if not self.training or self.p == 0:

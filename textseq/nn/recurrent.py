@@ -88,7 +88,7 @@ class Recurrent(nn.Module):
         learn_initial_state: bool = False,
     ) -> None:
         super().__init__()
-        self.cell = find_cell(cell)
+        self.cell, self.cell_name = find_cell(cell), cell
         if num_layers < 1:
             raise TextseqError(f"num_layers: expected at least 1, got {num_layers}")
         if isinstance(zoneout, int | float):
@@ -141,6 +141,11 @@ class Recurrent(nn.Module):
     def _state_shape(self, batch: int) -> tuple[int, int, int]:
         """(L*D, N, H)."""
         return len(self.layers) * self.directions, batch, self.hidden_size
+
+    def extra_repr(self) -> str:
+        """The cell, and the options that the layers do not show, for ``print``."""
+        options = {name: getattr(self, name) for name in ("residual", "weight_dropout", "zoneout")}
+        return ", ".join([self.cell_name, *(f"{name}={value}" for name, value in options.items() if value)])
 
     @property
     def multiply_adds(self) -> int:

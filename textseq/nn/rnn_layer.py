@@ -52,6 +52,12 @@ class Layer(nn.Module):
             else:
                 nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
 
+    def extra_repr(self) -> str:
+        """The sizes and options for ``print``, written as by torch's modules."""
+        names = {"bidirectional": "weight_ih_l0_reverse", "layer_norm": "gain_ih_l0"}
+        options = "".join(f", {option}=True" for option, name in names.items() if name in self._parameters)
+        return f"{weight_of(self, 'weight_ih_l0').shape[1]}, {self.hidden_size}{options}"
+
 
 def make_layer(cell: Cell, input_size: int, hidden_size: int, *, bidirectional: bool, layer_norm: bool) -> nn.Module:
     """A layer of a cell, initialized as in torch, U(-1, 1) / sqrt(H), but with a forget bias of 1.
