@@ -134,12 +134,22 @@ def test_addresses_and_numbers_are_codes_and_times_and_prices_are_not(sentence: 
 
 def test_names_that_targets_copy_stand_for_codes() -> None:
     pairs = [("Tom met Anna.", "Tom a vu Anna."), ("Mary met Anna.", "Marie a vu Anna.")] * FAMILIAR
-    pairs += [("Rare met us.", "Rare nous a vus.")]
-    style = learn_copied(replace(STYLE, proper=frozenset({"Tom", "Mary", "Anna", "Rare"})), pairs)
-    assert style.stand_ins == ("Anna", "Tom") and style.copied == {"Anna", "Tom", "Rare"} and style.names
+    pairs += [("Rare met us.", "Rare nous a vus."), *[("It is 3 C.", "Il fait 3 C.")] * FAMILIAR]
+    style = learn_copied(replace(STYLE, proper=frozenset({"Tom", "Mary", "Anna", "Rare", "C"})), pairs)
+    assert style.stand_ins == ("Anna", "Tom") and style.copied == {"Anna", "Tom", "Rare", "C"} and style.names
     assert SourceStyle.from_dict(style.to_dict()) == style
     only_tom = replace(STYLE, proper=frozenset({"Tom"}))
     assert learn_copied(only_tom, pairs).stand_ins == ("Tom",) and learn_copied(only_tom, []).stand_ins == ()
+
+
+def test_stand_ins_are_persons_and_places() -> None:
+    persons, places = ("Tom", "Anna", "Eva", "Max", "Leo"), ("Rome", "Oslo", "Bonn", "Kiel", "Graz")
+    pairs = [(text, text) for n, (person, place) in enumerate(zip(persons, places, strict=True))
+             for text in (f"{person} is in {place}.", f"We met {person}.") * (FAMILIAR + 10 - n)]  # fmt: skip
+    style = learn_copied(replace(STYLE, proper=frozenset({*persons, *places})), pairs)
+    assert style.stand_ins == persons[:4] + places[:4]
+    only_places = learn_copied(replace(STYLE, proper=frozenset({"Tom", *places})), pairs)
+    assert only_places.stand_ins == ("Tom", *places)
 
 
 def test_where_all_nouns_have_capitals_a_capital_is_no_sign_of_a_name() -> None:

@@ -24,8 +24,12 @@ NEARLY_ALL = 0.95
 SURELY = 0.99
 """Share of the pairs with a name whose targets must have it too, for the name to stand for a code."""
 
-FAMILIAR = 100
+FAMILIAR = 60
 """Pairs that a name needs for that: the model must know it well."""
+
+BEGINS = 0.2
+"""Names that begin sentences this often, compared with the most frequent one, are taken for those of persons. In
+Tatoeba 66 % of the sentences with "Tom" begin with it, 22 % of those with "Martin", 5 % of those with "Paris"."""
 
 COPIED = 0.95
 """Share of the pairs with a name whose targets must have it too, for a translation without it to be doubted."""
@@ -85,7 +89,7 @@ class SourceStyle:
     """How words, in small letters, are written where they are whole sentences, such as "hello": "Hello!"."""
 
     stand_ins: tuple[str, ...] = ()
-    """Names that are the same in the targets, the most frequent first: they stand for what is to be copied."""
+    """Names that are the same in the targets: they stand for what is to be copied. Persons, then places."""
     copied: frozenset[str] = frozenset()
     """Names that the targets of nearly all sources with them have too."""
     names: bool = True
@@ -171,22 +175,31 @@ class SourceStyle:
 def learn_copied(style: SourceStyle, pairs: Iterable[tuple[str, str]]) -> SourceStyle:
     """A style with what pairs tell about its words with a capital and its numbers: what targets have as well.
 
-    Stand-ins are names that the targets of nearly all pairs have as often as the sources, most frequent first, and
-    numbers, the most faithful first.
+    Stand-ins are names that the targets of nearly all pairs have as often as the sources, and numbers, the most
+    faithful first. Half of the names begin sentences often, as persons do (see ``BEGINS``); the others do not, as
+    places. Within each half the most frequent come first.
     """
-    given, same = Counter[str](), Counter[str]()
+    given, same, first = Counter[str](), Counter[str](), Counter[str]()
     for source, target in pairs:
         for kind, found in (
-            (WORD, [word for word in set(WORD.findall(source)) if word in style.proper]),
+            (WORD, [word for word in dict.fromkeys(WORD.findall(source)) if word in style.proper]),
             (NUMBER, [*set(NUMBER.findall(source))]),
         ):
             if found:
                 there = kind.findall(target)
                 given.update(found)
                 same.update(part for part in found if part in there)
+                first.update(found[:1] if source.startswith(found[0]) else ())
 
     names = {name: times for name, times in given.most_common() if not name.isdecimal()}
-    sure = [name for name, times in names.items() if times >= FAMILIAR and same[name] >= SURELY * times]
+    sure = [
+        name
+        for name, times in names.items()
+        if len(name) > 1 and times >= FAMILIAR and same[name] >= SURELY * times  # no "C" as in 30 °C
+    ]
+    persons = [name for name in sure if first[name] * names[sure[0]] >= BEGINS * first[sure[0]] * names[name]]
+    places = [name for name in sure if name not in persons]
+    count = max(STAND_INS // 2, STAND_INS - len(places))
     share = {
         number: same[number] / times
         for number, times in given.most_common()
@@ -195,7 +208,7 @@ def learn_copied(style: SourceStyle, pairs: Iterable[tuple[str, str]]) -> Source
     }
     return replace(
         style,
-        stand_ins=tuple(sure[:STAND_INS]),
+        stand_ins=tuple((persons[:count] + places)[:STAND_INS]),
         copied=frozenset(name for name, times in names.items() if same[name] >= COPIED * times),
         names=sum(2 * same[name] > times for name, times in names.items()) >= NAMES * len(names),
         numbers=tuple(sorted(share, key=share.__getitem__, reverse=True)[:STAND_INS]),

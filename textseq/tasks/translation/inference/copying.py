@@ -12,7 +12,6 @@ from typing import Protocol
 
 from textseq.decoding.beam import Hypothesis
 from textseq.tasks.translation.inference.request import Request
-from textseq.tasks.translation.inference.search import SourceBatch
 from textseq.tasks.translation.inference.sentence import (
     Sentence,
     tokenize_sentence,
@@ -20,7 +19,6 @@ from textseq.tasks.translation.inference.sentence import (
     with_alternatives,
     with_other_amounts,
 )
-from textseq.tasks.translation.model import TranslationModel
 from textseq.tasks.translation.result import Translation
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.copied import unused_names
@@ -47,16 +45,13 @@ class Copying:
     """Reads sentences with stand-ins for what is to be copied, and translates some of them again.
 
     Args:
-        models: one, or an ensemble.
-        vocabularies: their tokenizers.
+        vocabularies: the tokenizers.
         style: of the training's sources.
         decode: the search.
     """
 
-    def __init__(
-        self, models: Sequence[TranslationModel], vocabularies: Vocabularies, style: SourceStyle, decode: Decode
-    ) -> None:
-        self._models, self._vocabularies, self._style, self._decode = models, vocabularies, style, decode
+    def __init__(self, vocabularies: Vocabularies, style: SourceStyle, decode: Decode) -> None:
+        self._vocabularies, self._style, self._decode = vocabularies, style, decode
         self._names = self._single_tokens(style.stand_ins)
         self._numbers = self._single_tokens(style.numbers)
 
@@ -91,18 +86,18 @@ class Copying:
     def mend(self, batch: Sequence[Sentence], results: list[Found], request: Request) -> None:
         """Translate again what lacks something to be copied; better results take their places."""
         lacking = [n for n, (_, (best, *_)) in enumerate(results) if not batch[n].copied(best.text)]
-        again = self._decode([batch[n] for n in lacking], request, insist=True) if lacking else []
+        again = self._decode([batch[n] for n in lacking], request, insist=True)
         for n, result in zip(lacking, again, strict=True):
             results[n] = result
         read = [*batch]
         rare = [n for n, (_, (best, *_)) in enumerate(results) if batch[n].lacks_names(best.text)]
-        if rare:
-            others = self._likeliest([batch[n] for n in rare], [results[n][0] for n in rare])
-            for n, sentence, result in zip(rare, others, self._decode(others, request), strict=True):
-                before, after = (best.log_p(request.config.length_penalty) for best, _ in (results[n], result))
-                needed = before if self._surely(sentence) else max(before + FAR_MORE_LIKELY, REMAINS * before)
-                if after > needed and sentence.copied_once(result[1][0].text):
-                    results[n], read[n] = result, sentence
+        others = [(n, other) for n in rare for other in batch[n].alternatives]
+        penalty, found = request.config.length_penalty, results[:]
+        for (n, other), result in zip(others, self._decode([other for _, other in others], request), strict=True):
+            before, after = found[n][0].log_p(penalty), result[0].log_p(penalty)
+            needed = before if self._surely(other) else max(before + FAR_MORE_LIKELY, REMAINS * before)
+            if after > max(needed, results[n][0].log_p(penalty)) and other.copied_once(result[1][0].text):
+                results[n], read[n] = result, other
         if request.config.copy_codes and self._numbers:
             self._copy_amounts(read, results, request)
 
@@ -115,7 +110,7 @@ class Copying:
             if sentence.lacks_amounts(best.text, source.vocabulary)
             for other in with_other_amounts(sentence, source, self._numbers, request.glossary)
         ]
-        again = self._decode([other for _, other in lacking], request, insist=True) if lacking else []
+        again = self._decode([other for _, other in lacking], request, insist=True)
         likeliest: dict[int, float] = {}
         for (n, other), result in zip(lacking, again, strict=True):
             score = result[0].score
@@ -125,15 +120,3 @@ class Copying:
     def _surely(self, sentence: Sentence) -> bool:
         """Whether training always copies the names that others stand for in a sentence."""
         return self._style.copied.issuperset(part for name in sentence.codes.values() for part in WORD.findall(name))
-
-    def _likeliest(self, batch: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Sentence]:
-        """For each sentence the alternative that makes its best hypothesis most likely: a person or a town, say."""
-        pairs = [
-            (other, best.tokens)
-            for sentence, best in zip(batch, hypotheses, strict=True)
-            for other in sentence.alternatives
-        ]
-        sources = SourceBatch(self._models, [other.ids for other, _ in pairs])
-        log_p = iter(sources.log_p([tokens for _, tokens in pairs], range(len(pairs))))
-        nats = [[next(log_p) for _ in sentence.alternatives] for sentence in batch]
-        return [sentence.alternatives[some.index(max(some))] for sentence, some in zip(batch, nats, strict=True)]

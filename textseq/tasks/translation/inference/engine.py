@@ -66,7 +66,7 @@ class TranslationEngine:
         precision: Precision,
     ) -> None:
         self.models, self.vocabularies, self._style = models, vocabularies, SourceStyle.from_dict(source_style)
-        self._copying = Copying(models, vocabularies, self._style, self._decoded)
+        self._copying = Copying(vocabularies, self._style, self._decoded)
         self.precision: Precision = precision
         self.device = next(models[0].parameters()).device
         if precision != "float32":
@@ -171,6 +171,8 @@ class TranslationEngine:
 
     def _decoded(self, batch: Sequence[Sentence], request: Request, *, insist: bool = False) -> list[Found]:
         """The best hypothesis and the translations of sentences; see ``Decode``."""
+        if not batch:
+            return []
         config = request.config
         shortlist = self.vocabularies.shortlist if config.shortlist else None
         sources = SourceBatch(self.models, [sentence.ids for sentence in batch], shortlist)

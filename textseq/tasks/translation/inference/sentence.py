@@ -26,9 +26,6 @@ log = logging.getLogger("textseq")
 LONGEST = 2000
 """Source tokens at most; bounds memory and time. No model is good at longer sentences."""
 
-STAND_IN_ORDERS = 3
-"""Names or numbers at most that are tried in the place of a rare one."""
-
 BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 """White space that would end a line or a column of the output."""
 
@@ -240,7 +237,8 @@ def _with_others(
     places = _not_required(text, places, sentence.prefix, glossary)
     names = unused_names(stand_ins, text, *sentence.codes.values(), sentence.prefix) if places else []
     several = []
-    for first in range(min(len(names), STAND_IN_ORDERS)):
+    half = (len(names) + 1) // 2  # of persons; then places
+    for first in dict.fromkeys(start % len(names) for start in (0, half, half - 1)) if names else ():
         given, read, copied = with_stand_ins(text, sentence.read, places, [*names[first:], *names[:first]])
         if copied:
             ids, copies = _encode(source, read)[:LONGEST], {**sentence.codes, **copied}
