@@ -84,7 +84,9 @@ def test_it_learns_and_leaves_a_whole_folder(reviews: Path, home: Path) -> None:
     folder = home / "runs" / "reviews"
     assert {"README.md", "curve.png", "log.jsonl"} <= {path.name for path in folder.iterdir()}
     log = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-    assert {"validation_loss", "validation_accuracy"} in [{n for n in row if n.startswith("validation")} for row in log]
+    assert {"validation_loss", "validation_accuracy", "validation_macro_f1"} in [
+        {n for n in row if n.startswith("validation")} for row in log
+    ]
     assert any("200 texts" in line or "180 texts (bad 90, good 90)" in line for line in said)
     assert any(re.search(r"step 60: validation accuracy \d+\.\d\d%, ", line) for line in said)
     assert any("use it with: textseq-classify --model reviews" in line for line in said)
