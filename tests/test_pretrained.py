@@ -287,6 +287,9 @@ def test_no_sentence_of_several_is_lost(name: str) -> None:
     assert joined.text == f"- ({' '.join(part.text for part in parts)}) \N{GRINNING FACE}"
     words = {word for _, word in joined.alignment()}
     assert words == {*range(len(joined.text.split()))}
+    first, last = translator.translate([UNTIDY[name][1], UNTIDY[name][2]])
+    [found] = translator.translate([f"{UNTIDY[name][1]} \N{GRINNING FACE}. {UNTIDY[name][2]} :-)"])
+    assert found.text == f"{first.text} \N{GRINNING FACE}. {last.text} :-)"
 
 
 def test_what_stands_around_a_sentence_may_be_a_term_and_is_written_on_one_line() -> None:

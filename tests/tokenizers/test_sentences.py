@@ -53,6 +53,10 @@ def test_scripts_without_spaces_have_ends_too() -> None:
         "He went. home.|No!",  # a full stop before a small letter ends nothing where there are capitals
         "Great job 👍|keep going!|We won 🎂🎉|and I love it ❤️",
         "I ❤️ you",
+        "We all ❤ New York.",
+        "i woke up at 5 a.m. and left",
+        "bring paper etc. and come",
+        "I work at Yahoo! and I like it.|Yes!",
         "Thank you 👍 🎂",
     ],
 )
@@ -87,4 +91,5 @@ def test_long_runs_of_marks_take_linear_time() -> None:
     for text in ("." * 300_000, "…" * 300_000, "a." + '"' * 300_000 + "x", 'a."' * 100_000):
         assert split_sentences(text) == [text]
     assert len(split_message("we go 👍 " * 100_000)) == 100_000
+    assert len(split_message("hi you? " * 100_000)) == 100_000
     assert split_message("👍 " * 100_000) == [("👍 " * 100_000).strip()]

@@ -121,6 +121,7 @@ WORDS = WordTokenizer.train(
             "Open test_file.txt, my-photo.jpeg: C++, C#, @jan #fun #1.",
             ["test_file.txt", "my-photo.jpeg", "C++", "C#", "@jan", "#fun"],
         ),
+        ("I speak हिन्दी and الْعَرَبِيَّة.", ["हिन्दी", "الْعَرَبِيَّة"]),
         ("In 東京 (Токио) it is naïve, said Łukasz; see 東京.pdf.", ["東京", "Токио", "東京.pdf"]),
         ("From +5 10 20 to 7, +2 3 4, +5 degrees.", []),
         ("On 01.02.2020 some 10 000 000 people came at 08 15.", []),

@@ -6,6 +6,7 @@ A model garbles what it hardly knows. Names and numbers that it knows well stand
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Container, Sequence
 
 from textseq.tokenizers.base import Tokenizer
@@ -40,7 +41,10 @@ LONG = 3
 
 NAME = re.compile(r"(?<![\w@-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w@-])")
 
-WORD = re.compile(r"[^\W\d_]+")
+MARKS = "".join(mark for mark in map(chr, range(0x300, 0x20000)) if unicodedata.category(mark) in ("Mn", "Mc"))
+"""Vowel signs and accents, which are no letters."""
+
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{re.escape(MARKS)}\u200c\u200d])*")
 
 BEGINNING = re.compile(r"(?:^|[.!?…:\"“”«])[\W\d]*$")
 
@@ -72,7 +76,7 @@ def codes(sentence: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
     if sentence.isascii() or tokenizer.kind == "byte":
         return found
     known = set("".join(tokenizer.vocabulary))
-    foreign = [match.span() for match in WORD.finditer(sentence) if known.isdisjoint(match[0])]
+    foreign = [match.span() for match in WORD.finditer(sentence) if known.isdisjoint(filter(str.isalpha, match[0]))]
     apart = [(start, end) for start, end in foreign if all(end <= first or last <= start for first, last in found)]
     return sorted(found + apart)
 

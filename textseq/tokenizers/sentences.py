@@ -51,7 +51,10 @@ LAST_WORD = re.compile(r"[^\s(\[\"'“‘«„]+$")
 MOST_DIGITS = 2
 """Digits of a number whose full stop is that of an ordinal or of a list."""
 
-EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff][\u200d\ufe0f\u2600-\u27bf\U0001f000-\U0001faff]*\\s*")
+EMOJI = re.compile("[\U0001f000-\U0001faff][\u200d\ufe0f\u2600-\u27bf\U0001f000-\U0001faff]*\\s*")
+
+CONTINUES = re.compile(r"(?:and|or|but|to|et|ou|mais|und|oder|aber|y|o|e|i|a)\b")
+"""Words in small letters that continue a sentence after ? ! and …: "I work at Yahoo! and I like it"."""
 
 TWO_WORDS = re.compile(r"[^\W_][^\w\s]?\s+[^\W_]")
 
@@ -61,9 +64,9 @@ def sentence_spans(text: str, *, typed: bool = False) -> list[tuple[int, int]]:
 
     ``typed`` sentences may also begin with a small letter: after ? ! and …, and where there is no capital at all.
     """
-    spans, start = [], len(text) - len(text.lstrip())
+    spans, start, no_capitals = [], len(text) - len(text.lstrip()), typed and text.islower()
     for match in END.finditer(text):
-        if start < match.start() and match.end() < len(text) and _ends(text, match, typed):
+        if start < match.start() and match.end() < len(text) and _ends(text, match, typed, no_capitals):
             spans.append((start, match.start() + len(match[0].rstrip())))
             start = match.end()
     if text[start:].strip():
@@ -101,20 +104,21 @@ def split_message(text: str) -> list[str]:
     return sentences
 
 
-def _ends(text: str, match: re.Match[str], typed: bool) -> bool:
+def _ends(text: str, match: re.Match[str], typed: bool, no_capitals: bool) -> bool:
     """Whether a sentence ends at a match of ``END``."""
     opening, marks = OPENING.match(text, match.end()), match[0].rstrip()
     assert opening is not None
-    if text[opening.end() : opening.end() + 1].islower() and not (
-        typed and (text.islower() or marks != ".") and marks[-1] in ".!?…"
-    ):
+    small = text[opening.end() : opening.end() + 1].islower()
+    if small and not (typed and (no_capitals or marks != ".") and marks[-1] in ".!?…"):
         return False
     if marks != ".":
-        return True
+        return not (small and CONTINUES.match(text, match.end()))
     word = LAST_WORD.search(text, max(0, match.start() - 40), match.start())
     if word is None:
         return True
     last = word[0].lower()
+    if small and ("." in last or last == "etc"):
+        return False
     number = last.isdecimal() and len(last) <= MOST_DIGITS
     short = last in ABBREVIATIONS or (last in OF_NUMBERS and NUMBER.match(text, match.end()))
     return not (short or number or (len(last) == 1 and last.isalpha()))

@@ -18,6 +18,9 @@ from textseq.tokenizers.base import END
 if TYPE_CHECKING:
     from textseq.io.figure import Picture
 
+MOST_WEIGHTS = 2**24
+"""Attention weights of a text of several sentences at most; a longer one has none."""
+
 MOST_CELLS = 10_000
 """Attention weights that a notebook shows as a table; more would slow the browser."""
 
@@ -126,11 +129,12 @@ def joined(parts: Sequence[Translation]) -> Translation:
     finished = all(part.finished for part in parts)
     tokens = (*_spaced(part.tokens[: len(part.tokens) - part.finished] for part in parts), *[END] * finished)
     source_tokens = (*_spaced(part.source_tokens[:-1] for part in parts), END)
-    weights = None if parts[0].attention is None else np.zeros((len(tokens), len(source_tokens)), np.float32)
+    fits = parts[0].attention is not None and len(tokens) * len(source_tokens) <= MOST_WEIGHTS
+    weights = np.zeros((len(tokens), len(source_tokens)), np.float32) if fits else None
     row = column = 0
-    for part in parts:
+    for number, part in enumerate(parts, start=1):
         if weights is not None and part.attention is not None:
-            ends = row + len(part.tokens) - (part.finished and not (finished and part is parts[-1]))
+            ends = row + len(part.tokens) - (part.finished and not (finished and number == len(parts)))
             block = part.attention[: ends - row]
             weights[row:ends, column : column + block.shape[1] - 1] = block[:, :-1]
             weights[row:ends, -1] = block[:, -1]
@@ -148,6 +152,8 @@ def joined(parts: Sequence[Translation]) -> Translation:
 
 
 def _spaced(sentences: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    """The tokens of all sentences, with a space before each sentence but the first."""
+    """The tokens of all sentences, with a space before each but the first, unless bytes are spelled."""
     first, *others = sentences
-    return *first, *(" " * (n == 0 and token[:1] != " ") + token for one in others for n, token in enumerate(one))
+    return *first, *(
+        " " * (n == 0 and not token.startswith((" ", "<0x"))) + token for one in others for n, token in enumerate(one)
+    )

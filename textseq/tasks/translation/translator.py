@@ -232,7 +232,7 @@ class Translator(Predictor[PairDataset]):
 
         The text is segmented in the most probable way; a beam search may score another segmentation of it. The
         sentence is read exactly as given, not as ``translate`` and ``align`` read it, which write it as the training's
-        sentences are and replace rare names: ``align`` gives the score that ``translate`` would.
+        sentences are and replace rare names: ``align`` gives the score that ``translate`` would for a sentence.
 
         Raises:
             TextseqError: unequal numbers, or an empty source.

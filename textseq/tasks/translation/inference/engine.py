@@ -163,8 +163,9 @@ class TranslationEngine:
                     break
                 ranks = range(max(map(len, parts)))
                 result = [joined([several[min(rank, len(several) - 1)] for several in parts]) for rank in ranks]
-                if not (request.samples or result[0].finished):
-                    truncated.note(text[0].number, result[0])
+                cut = [several[0] for several in parts if not several[0].finished]
+                if cut and not request.samples:
+                    truncated.note(text[0].number, cut[0])
                 yield result
             if interruption is not None:
                 raise interruption

@@ -173,11 +173,21 @@ def tokenize_text(
 
     if style is not None and style.single and not prefix:
         before, inner, after = _put_aside(text, prefix, glossary)
-        sentences = [tokenized(part) for part in split_message(inner)]
-        if len(sentences) > 1 and all(len(sentence.ids) for sentence in sentences):
-            sentences[0] = replace(sentences[0], before=before + sentences[0].before)
-            sentences[-1] = replace(sentences[-1], after=sentences[-1].after + after)
-            return sentences
+        parts = split_message(inner)
+        if glossary is not None and len(glossary.targets(inner)) != sum(len(glossary.targets(part)) for part in parts):
+            parts = []  # a sentence ends within a term
+        if len(parts) > 1:
+            sentences: list[Sentence] = []
+            for part in parts:
+                sentence = tokenized(part)
+                if len(sentence.ids) or not sentences:
+                    sentences.append(sentence)
+                else:  # without a letter or digit, which stays as it is
+                    sentences[-1] = replace(sentences[-1], after=f"{sentences[-1].after} {sentence.before}".rstrip())
+            if len(sentences[0].ids):
+                sentences[0] = replace(sentences[0], before=before + sentences[0].before)
+                sentences[-1] = replace(sentences[-1], after=sentences[-1].after + after)
+                return sentences
     return [tokenized(text)]
 
 
