@@ -53,7 +53,7 @@ MOST_DIGITS = 2
 
 EMOJI = re.compile("[\U0001f000-\U0001faff][\u200d\ufe0f\u2600-\u27bf\U0001f000-\U0001faff]*\\s*")
 
-CONTINUES = re.compile(r"(?:and|or|but|to|et|ou|mais|und|oder|aber|y|o|e|i|a)\b")
+CONTINUES = re.compile(r"(?:and|or|but|to|et|ou|mais|und|oder|aber)\b")
 """Words in small letters that continue a sentence after ? ! and …: "I work at Yahoo! and I like it"."""
 
 TWO_WORDS = re.compile(r"[^\W_][^\w\s]?\s+[^\W_]")
