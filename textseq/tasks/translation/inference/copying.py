@@ -91,13 +91,15 @@ class Copying:
             results[n] = result
         read = [*batch]
         rare = [n for n, (_, (best, *_)) in enumerate(results) if batch[n].lacks_names(best.text)]
-        others = [(n, other) for n in rare for other in batch[n].alternatives]
         penalty, found = request.config.length_penalty, results[:]
-        for (n, other), result in zip(others, self._decode([other for _, other in others], request), strict=True):
-            before, after = found[n][0].log_p(penalty), result[0].log_p(penalty)
-            needed = before if self._surely(other) else max(before + FAR_MORE_LIKELY, REMAINS * before)
-            if after > max(needed, results[n][0].log_p(penalty)) and other.copied_once(result[1][0].text):
-                results[n], read[n] = result, other
+        most = max((len(batch[n].alternatives) for n in rare), default=0)
+        for rank in range(most):  # all at once would be a batch of up to three times the size
+            others = [(n, batch[n].alternatives[rank]) for n in rare if rank < len(batch[n].alternatives)]
+            for (n, other), result in zip(others, self._decode([other for _, other in others], request), strict=True):
+                before, after = found[n][0].log_p(penalty), result[0].log_p(penalty)
+                needed = before if self._surely(other) else max(before + FAR_MORE_LIKELY, REMAINS * before)
+                if after > max(needed, results[n][0].log_p(penalty)) and other.copied_once(result[1][0].text):
+                    results[n], read[n] = result, other
         if request.config.copy_codes and self._numbers:
             self._copy_amounts(read, results, request)
 

@@ -24,7 +24,7 @@ from textseq.tokenizers.source_style import SourceStyle
 log = logging.getLogger("textseq")
 
 LONGEST = 2000
-"""Source tokens at most; bounds memory and time. No model is good at longer sentences."""
+"""Source tokens of a sentence at most; bounds memory and time. No model is good at longer ones."""
 
 BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 """White space that would end a line or a column of the output."""
