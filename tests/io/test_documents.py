@@ -223,6 +223,24 @@ def test_utf_16_without_a_mark_is_known_by_its_nul_characters(tmp_path: Path, en
     assert list(Document(path, encoding).lines()) == ["I am here.", "He left."]
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "cp1251", "ascii"])
+def test_utf_8_is_not_read_in_an_encoding_of_one_byte_per_character(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.txt"
+    # 8191 bytes come before the last letter, so that the beginning that is looked at ends within it
+    for text in ("caf\u00e9 cr\u00e8me\n", "\ufeffcafe\n", "\u00e9t\u00e9".ljust(8189) + "\u00e9"):
+        path.write_text(text, encoding="utf-8")
+        for read in (Document(path, encoding).chunks, Document(path, encoding).lines):
+            with pytest.raises(TextseqError, match=rf"a\.txt is UTF-8 text, not {encoding}, .*; leave out --encoding"):
+                list(read())
+
+
+@pytest.mark.parametrize("text", ["caf\u00e9 cr\u00e8me", "\u00ab CAF\u00c9\u00bb", "caf\u00e9 \u00c9\u00bb"])
+def test_text_in_latin_1_is_read_so_even_if_an_accent_and_a_mark_look_like_utf_8(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode("latin-1"))
+    assert list(Document(path, "latin-1").lines()) == ["".join(Document(path, "latin-1").chunks())] == [text]
+
+
 def test_nltk_reads_books_and_tagged_texts(archive: Path) -> None:
     assert text_of(CorpusDocument(archive, "latin-1", format="nltk-book", member="books/b.txt")) == "Caf\u00e9.\n"
     tagged = CorpusDocument(archive, "ascii", format="nltk-tagged", member="tags/t01")

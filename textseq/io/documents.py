@@ -284,7 +284,7 @@ class _Replayed(io.RawIOBase):
 
 
 def check_beginning(data: bytes, name: str, encoding: str) -> None:
-    """Raise NotText for the first bytes of a file in one of ``OTHER_FORMATS``, or in UTF-16 or UTF-32 not asked for."""
+    """Raise NotText for the first bytes of a file in one of ``OTHER_FORMATS``, or in Unicode not asked for."""
     if match := OTHER_FORMATS.match(data):
         kind = str(match.lastgroup).removeprefix("_")
         if kind == "zip":
@@ -293,6 +293,7 @@ def check_beginning(data: bytes, name: str, encoding: str) -> None:
         if kind in COMPRESSED:
             how = f"give it a name that ends in .{COMPRESSED[kind]}" if COMPRESSED[kind] else "decompress it first"
         raise NotText(f"{name} is a file of the format {kind}, not text; {how}")
+    _check_not_utf_8(data, name, encoding)
     even, odd = data[::2].count(0), data[1::2].count(0)
     if max(even, odd) < max(2, len(data) // 50) or re.match("utf.?(16|32)", encoding, re.IGNORECASE):
         return
@@ -308,6 +309,26 @@ def check_beginning(data: bytes, name: str, encoding: str) -> None:
             else "-be"
         )
         raise NotText(f"{name} is not {encoding} text but seems to be UTF-{width}: set --encoding utf-{width}{order}")
+
+
+def _check_not_utf_8(data: bytes, name: str, encoding: str) -> None:
+    """Raise NotText if an encoding of one byte per character is set for what is UTF-8.
+
+    Two characters at least must be beyond ASCII: one alone may be an accent before a quotation mark.
+    """
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return
+    letters = [letter for letter in text if not letter.isascii()]
+    if len(letters) < 2 and not text.startswith("\ufeff"):
+        return
+    first = letters[0].encode()
+    seen = first.decode(encoding, "replace")
+    if len(seen) == len(first):
+        raise NotText(
+            f"{name} is UTF-8 text, not {encoding}, which would read '{letters[0]}' as '{seen}'; leave out --encoding"
+        )
 
 
 def matches_any(name: str, patterns: Sequence[str]) -> bool:

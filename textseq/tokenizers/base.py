@@ -9,6 +9,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import ClassVar, Self, TypeAlias, get_args
@@ -81,6 +82,11 @@ class Tokenizer(ABC):
         self.vocabulary = vocabulary
         self.fallback = fallback
         self.loses = loses
+
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """The characters that its tokens are made of."""
+        return frozenset("".join(self.vocabulary))
 
     @classmethod
     def train(cls, documents: Iterable[Iterable[str]], options: TokenizerConfig = DEFAULTS) -> Self:

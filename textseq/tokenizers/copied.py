@@ -75,11 +75,10 @@ def codes(sentence: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
     ]
     if sentence.isascii() or tokenizer.kind == "byte":
         return found
-    known = set("".join(tokenizer.vocabulary))
     foreign = [
         match.span()
         for match in WORD.finditer(sentence)
-        if known.isdisjoint(letter for letter in match[0] if letter.isalpha())
+        if tokenizer.characters.isdisjoint(letter for letter in match[0] if letter.isalpha())
     ]
     apart = [(start, end) for start, end in foreign if all(end <= first or last <= start for first, last in found)]
     return sorted(found + apart)
