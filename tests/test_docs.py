@@ -136,7 +136,7 @@ def test_the_site_builds_and_has_every_public_name(tmp_path: Path) -> None:
 
     inventory = InventoryFile.loads((tmp_path / "site" / "objects.inv").read_bytes(), uri="")
     described = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
-    for wing in ("textseq", "textseq.nn", "textseq.decoding", "textseq.training"):
+    for wing in ("textseq", "textseq.tokenizers", "textseq.nn", "textseq.decoding", "textseq.training"):
         public = set(import_module(wing).__all__) - {"__version__"}
         assert {f"{wing}.{name}" for name in public} <= described
     help_page = (tmp_path / "site/reference/commands.html").read_text(encoding="utf-8")

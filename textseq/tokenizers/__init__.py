@@ -1,10 +1,15 @@
 """Tokenizers: text to token ids and back.
 
-tokenizer = SubwordTokenizer.train([["some text"]], TokenizerConfig(tokenizer="subword", vocabulary_size=400))
-ids = tokenizer.encode("some text")
-tokenizer.decode(ids)        # "some text"
-tokenizer.save(Path("folder"))
-load_tokenizer(Path("folder"))
+Example:
+    >>> from pathlib import Path
+    >>> from textseq.config.tokenizer import TokenizerConfig
+    >>> tokenizer = SubwordTokenizer.train([["some text"]], TokenizerConfig(tokenizer="subword", vocabulary_size=300))
+    >>> ids = tokenizer.encode("some text")
+    >>> tokenizer.decode(ids)
+    'some text'
+    >>> tokenizer.save(Path("folder"))
+    >>> load_tokenizer(Path("folder")).decode(ids)
+    'some text'
 """
 
 from __future__ import annotations
