@@ -65,7 +65,7 @@ format: $(VENV)/.installed-dev
 
 # Builds what is published, checks it, and writes a text with the wheel in an environment of its own.
 release: $(VENV)/.installed-dev
-	rm -rf dist
+	rm -rf dist build/release
 	$(BIN)/python -m build --quiet --outdir dist .
 	$(BIN)/twine check --strict dist/*
 	$(PYTHON) -m venv build/release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_pairs_come_back() -> None:
         pairs=pair_files(["one", "two"], ["eins", "zwei"]), source="en", target="de", validation=0
     ).open()
     assert [*dataset.rows("train")] == [("one", "eins"), ("two", "zwei")]
+
+
+@pytest.mark.parametrize("validation", [0, 0.5])
+def test_worker_processes_can_read_a_dataset(validation: float) -> None:
+    rows = [("one", "a"), ("two", "b"), ("three", "a"), ("four", "b")]
+    dataset = LabelledData(labelled=labelled_files([text for text, _ in rows], [label for _, label in rows]), validation=validation).open()
+    again = pickle.loads(pickle.dumps(dataset))
+    for split in dataset.splits:
+        assert [*again.rows(split)] == [*dataset.rows(split)] != []
 
 
 def test_texts_are_documents() -> None:

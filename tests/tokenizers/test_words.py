@@ -6,6 +6,7 @@ import json
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ from nltk.stem.snowball import SnowballStemmer
 from textseq.config.tokenizer import StemmerName, TokenizerConfig
 from textseq.errors import TextseqError
 from textseq.tokenizers import pretokenizer, words
-from textseq.tokenizers.words import WordTokenizer, splitter
+from textseq.tokenizers.words import WordTokenizer, split_pretoken
 
 UNITS = st.text(min_size=1, max_size=100).map(lambda text: "".join(text.split())).filter(bool)
 MARKS = st.text(st.sampled_from("""ab1.,;:!?'"`’“”()[]-–—%$&*/@…n'tsé道🙂\u0301"""), min_size=1, max_size=12)
@@ -59,23 +60,23 @@ def train(*documents: Iterable[str], **changes: object) -> WordTokenizer:
     ],
 )
 def test_words_are_parted_as_nltk_does_whatever_the_script(word: str, parts: str) -> None:
-    assert splitter(options())(word) == parts.split()
+    assert split_pretoken(options(), word) == parts.split()
     first, *rest = parts.split()
-    assert splitter(options())(" " + word) == [" " + first, *rest]
-    assert splitter(options(words="spaces"))(" " + word) == [" " + word]
+    assert split_pretoken(options(), " " + word) == [" " + first, *rest]
+    assert split_pretoken(options(words="spaces"), " " + word) == [" " + word]
 
 
 @given(unit=UNITS | MARKS, space=st.sampled_from(["", " "]))
 def test_the_parts_are_the_unit(unit: str, space: str) -> None:
     for changes in ({}, {"punctuation": "merge"}, {"words": "spaces"}):
-        parts = splitter(options(**changes))(space + unit)
+        parts = split_pretoken(options(**changes), space + unit)
         assert "".join(parts) == space + unit
         assert all(part.strip(" ") for part in parts)
 
 
 def test_a_word_stays_whole_where_nltk_would_rewrite_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "_nltk_tokenize", lambda: lambda word: [word, "more"])
-    assert splitter(options())(" rewritten") == [" rewritten"]
+    assert split_pretoken(options(), " rewritten") == [" rewritten"]
 
 
 @given(st.text(st.sampled_from("""ab1.,;:!?'"`’“”()[]-–—%$&*/@… \u00a0\n"""), max_size=30))
@@ -249,7 +250,7 @@ def test_damaged_data_is_named(changes: dict[str, object], message: str) -> None
 
 
 def test_marks_of_every_script_are_set_apart() -> None:
-    split = splitter(options())
+    split = partial(split_pretoken, options())
     for code in range(0x80, 0x3100):
         mark = chr(code)
         if unicodedata.category(mark)[0] in "PS" and mark not in "’‐‑":
@@ -258,8 +259,8 @@ def test_marks_of_every_script_are_set_apart() -> None:
 
 @pytest.mark.parametrize(("language", "word"), [("russian", "rzekł"), ("russian", "İstanbul"), ("arabic", "Zażółć")])
 def test_a_stemmer_leaves_words_of_other_scripts_their_letters(language: StemmerName, word: str) -> None:
-    assert splitter(TokenizerConfig(tokenizer="word", stem=language))(word) == [word.lower()]
+    assert split_pretoken(TokenizerConfig(tokenizer="word", stem=language), word) == [word.lower()]
 
 
 def test_a_stemmer_takes_the_case_whatever_the_language() -> None:
-    assert splitter(TokenizerConfig(tokenizer="word", stem="russian"))(" КНИГИ") == [" книг"]
+    assert split_pretoken(TokenizerConfig(tokenizer="word", stem="russian"), " КНИГИ") == [" книг"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypedDict, TypeVar
 
@@ -273,7 +274,7 @@ class Survey(Generic[Checked]):
                     f"too few {self.unit} in {names_of(training)} to keep some for validation ({count}); {remedy}"
                 )
             self.digests["validation"].update(split_of)
-            contents = {split: Subset(whole, lambda: split_of, number) for number, split in enumerate(SPLITS[:2])}
+            contents = {split: Subset(whole, partial(bytes, split_of), number) for number, split in enumerate(SPLITS[:2])}
         names = [Path(shown_name(path)).name for path in paths]
         return {
             "name": " and ".join(names),

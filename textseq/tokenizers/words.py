@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import accumulate, chain, groupby, pairwise
 from typing import Self
 
@@ -68,7 +68,7 @@ class WordTokenizer(PretokenizingTokenizer):
         self._speller = speller
         # Our ids by the speller's.
         self._spelling = np.array([*(self._ids[character] for character in characters), *specials])
-        self._split = splitter(options)
+        self._split = partial(split_pretoken, options)
         self.pattern = _pattern(options)
 
     @classmethod
@@ -103,7 +103,7 @@ class WordTokenizer(PretokenizingTokenizer):
         return tokenizer, phrase
 
     def _ends(self, text: str) -> list[int]:
-        plain = splitter(replace(self._options, lowercase=False, stem="none"))
+        plain = partial(split_pretoken, replace(self._options, lowercase=False, stem="none"))
         ends: list[int] = []
         offset = 0
         for pretoken in self.pattern.findall(text):
@@ -173,32 +173,27 @@ class WordTokenizer(PretokenizingTokenizer):
         return cls(words, characters, unused, config)
 
 
-def splitter(options: TokenizerConfig) -> Splitter:
-    """A function that splits a pretoken into words; unless the options lose text, the words joined are the pretoken."""
-    split_word = _nltk_words if options.words == "nltk" else lambda word: [word]
+def split_pretoken(options: TokenizerConfig, pretoken: str) -> list[str]:
+    """The words of a pretoken; unless the options lose text, the words joined are the pretoken."""
+    if pretoken.isspace():
+        return [pretoken]
+    text = pretoken.lower() if options.lowercase else pretoken
+    word = text.removeprefix(" ")
+    space = text[: len(text) - len(word)]
+    parts = _nltk_words(word) if options.words == "nltk" else [word]
+    if options.punctuation == "merge":
+        runs = [list(run) for _, run in groupby(parts, _is_mark)]
+        parts = list(chain.from_iterable(["".join(run)] if _is_mark(run[0]) else run for run in runs))
     stem = _stemmer(options.stem) if options.stem != "none" else str
-
-    def split(pretoken: str) -> list[str]:
-        if pretoken.isspace():
-            return [pretoken]
-        text = pretoken.lower() if options.lowercase else pretoken
-        word = text.removeprefix(" ")
-        space = text[: len(text) - len(word)]
-        parts = split_word(word)
-        if options.punctuation == "merge":
-            runs = [list(run) for _, run in groupby(parts, _is_mark)]
-            parts = list(chain.from_iterable(["".join(run)] if _is_mark(run[0]) else run for run in runs))
-        words: list[str] = []
-        for part in parts:
-            mark = _is_mark(part)
-            if mark and options.punctuation == "drop":
-                space = space or " " * bool(words)  # keeps the words on both sides apart
-            else:
-                words.append(space + (part if mark else stem(part)))
-                space = ""
-        return words
-
-    return split
+    words: list[str] = []
+    for part in parts:
+        mark = _is_mark(part)
+        if mark and options.punctuation == "drop":
+            space = space or " " * bool(words)  # keeps the words on both sides apart
+        else:
+            words.append(space + (part if mark else stem(part)))
+            space = ""
+    return words
 
 
 def _is_mark(part: str) -> bool:
@@ -257,6 +252,7 @@ def _nltk_tokenize() -> Splitter:
 _SCRIPTS = {"russian": "[\u0400-\u04ff]", "arabic": "[\u0600-\u06ff]"}
 
 
+@cache
 @cache
 def _stemmer(language: str) -> Callable[[str], str]:
     from nltk.stem.snowball import SnowballStemmer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ def test_it_learns_and_answers_with_the_labels_it_was_given(fitted: TextClassifi
     assert fitted.score(TEXTS, LABELS) > 0.9
     assert fitted.classes_.tolist() == [0, 2]
     assert fitted.predict(["good song"]).tolist() == [2]
+
+
+def test_it_is_stored_as_other_estimators_are(fitted: TextClassifier) -> None:
+    again = pickle.loads(pickle.dumps(fitted))
+    assert np.array_equal(again.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
 
 
 def test_one_string_is_not_taken_for_a_list_of_its_letters(fitted: TextClassifier) -> None:

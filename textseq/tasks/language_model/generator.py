@@ -134,6 +134,10 @@ class TextGenerator(Predictor[DocumentSet]):
         """One step of the model for decoding. Built on first use: it holds a table with a row per token."""
         return self._reader.stepper(self.precision)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the step, which a copy or another process builds itself."""
+        return {name: value for name, value in vars(self).items() if name != "step"}
+
     def evaluation_source(self, source: DataSource) -> DataSource:
         """With vectors as conditions, if the model has such."""
         if self.info.vector_size and isinstance(source, TextData) and source.labelled and source.condition == "auto":

@@ -256,3 +256,7 @@ class TranslationEngine:
     def _steppers(self) -> list[Stepper]:
         """Built on first use: they hold tables with a row per token."""
         return [model.stepper(self.precision) for model in self.models]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the steppers, which a copy or another process builds itself."""
+        return {name: value for name, value in vars(self).items() if name != "_steppers"}
