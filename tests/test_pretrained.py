@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import pickle
 import re
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -184,7 +184,7 @@ USES: dict[str, Callable[[Any], object]] = {
 def test_other_processes_and_copies_can_use_a_model_that_was_used(name: str) -> None:
     model, use = textseq.load(name), USES[name]
     answer = use(model)
-    assert [use(copy.deepcopy(model)), use(pickle.loads(pickle.dumps(model)))] == [answer] * 2
+    assert [use(deepcopy(model)), use(pickle.loads(pickle.dumps(model)))] == [answer] * 2
 
 
 @pytest.mark.parametrize(("several", "smallest", "nats"), SMALLEST)

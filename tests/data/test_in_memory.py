@@ -37,8 +37,7 @@ def test_pairs_come_back() -> None:
 
 @pytest.mark.parametrize("validation", [0, 0.5])
 def test_worker_processes_can_read_a_dataset(validation: float) -> None:
-    rows = [("one", "a"), ("two", "b"), ("three", "a"), ("four", "b")]
-    dataset = LabelledData(labelled=labelled_files([text for text, _ in rows], [label for _, label in rows]), validation=validation).open()
+    dataset = LabelledData(labelled=labelled_files(TEXTS, LABELS), validation=validation).open()
     again = pickle.loads(pickle.dumps(dataset))
     for split in dataset.splits:
         assert [*again.rows(split)] == [*dataset.rows(split)] != []

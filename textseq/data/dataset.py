@@ -274,7 +274,9 @@ class Survey(Generic[Checked]):
                     f"too few {self.unit} in {names_of(training)} to keep some for validation ({count}); {remedy}"
                 )
             self.digests["validation"].update(split_of)
-            contents = {split: Subset(whole, partial(bytes, split_of), number) for number, split in enumerate(SPLITS[:2])}
+            contents = {
+                split: Subset(whole, partial(bytes, split_of), number) for number, split in enumerate(SPLITS[:2])
+            }
         names = [Path(shown_name(path)).name for path in paths]
         return {
             "name": " and ".join(names),
