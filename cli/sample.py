@@ -129,8 +129,8 @@ def sample(arguments: Sequence[str]) -> None:
         generator = generator.adapted(options.prompt, **vars(options.adaptation))
     settings = options.generation
     draws = settings.num_beams == 1 and settings.temperature > 0
-    tell_seed = settings.seed is None and draws and inspection.text is None and not options.json
-    if tell_seed:
+    unseeded = settings.seed is None and draws and inspection.text is None
+    if unseeded:
         options = replace(options, generation=replace(settings, seed=random.randrange(10_000)))
     normalization, scored = generator.tokenizer.normalization, []
     for number, pieces in enumerate(_texts(generator, options), 1):
@@ -159,7 +159,7 @@ def sample(arguments: Sequence[str]) -> None:
 
         with replacing(inspection.surprisal_html) as (file,):
             file.write(web_page(f"Surprisal under {model}", scored).encode())
-    if tell_seed:
+    if unseeded and not options.json:
         _tell_seed(options, text)
 
 
@@ -175,6 +175,8 @@ def _record(
 ) -> dict[str, object]:
     """A text with its inspection, for ``--json``."""
     record: dict[str, object] = {"prompt": options.prompt, "text": text}
+    if options.generation.seed is not None and options.inspection.text is None:
+        record["seed"] = options.generation.seed
     if pieces is not None:
         record["tokens"] = [{"text": piece.text, "nats": piece.nats} for piece in pieces]
     if copied is not None:

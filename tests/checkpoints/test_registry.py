@@ -16,6 +16,7 @@ from textseq.checkpoints.registry import (
     find_labels,
     find_model,
     find_model_or_labels,
+    list_authors,
     list_models,
     model_folder,
     newest,
@@ -104,6 +105,20 @@ def test_unknown_names_are_refused_with_the_nearest_match() -> None:
     model(runs_folder() / "tags" / "last-1", task="tagging")
     with pytest.raises(TextseqError, match=where):
         find_model("nobody", "language-model")
+
+
+def test_labels_may_have_commas_and_signs_of_equality(home: Path) -> None:
+    odd = model(home / "shipped" / "odd", labels=["Keats, John", "Ann=Lee"])
+    names = ("Keats, John", "Ann=Lee", "Keats, John=0.5,Ann=Lee=0.5")
+    assert [find_labels(name) for name in names] == [odd] * len(names)
+
+
+def test_ones_own_model_of_a_label_goes_before_one_that_ships(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model(home / "shipped" / "english", labels=["austen", "poe"])
+    mine = model(runs_folder() / "mine" / "last-1", labels=["austen"])
+    assert find_labels("austen") == mine.parent
+    assert "'austen' is read as a label of the model mine; known too: english" in caplog.text
+    assert {author.name: author.folder for author in list_authors()}["austen"] == mine.parent
 
 
 def test_labels_find_their_model_and_unknown_ones_the_nearest(home: Path) -> None:

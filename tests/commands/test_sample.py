@@ -403,7 +403,7 @@ def test_texts_and_lists_as_json(command: Command) -> None:
     assert "".join(token["text"] for token in record["tokens"]) == record["text"]
     assert set(record["memorization"]) == {"longest", "share", "source"}
     several = written(command, "--num-return-sequences", "3", "--json", "--max-new-tokens", "5").splitlines()
-    assert [set(json.loads(line)) for line in several] == [{"prompt", "text"}] * 3
+    assert [set(json.loads(line)) for line in several] == [{"prompt", "text", "seed"}] * 3
     entries = [json.loads(line) for line in command("--list-authors", "--json")[1].splitlines()]
     assert {"mine", "shakespeare"} <= {entry["name"] for entry in entries}
     assert all(entry["task"] == "language-model" for entry in entries)

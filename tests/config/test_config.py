@@ -319,6 +319,7 @@ SETTINGS_THAT_NEED_OTHERS = [
     (PairConfig(batch_tokens=100, batch_size=7), "--batch-size has no effect with --batch-tokens 100"),
     (TranslationModelConfig(attention="general", attention_size=7),
      "--attention-size has no effect without --attention additive"),
+    (GenerationConfig(temperature=0, top_k=3), "--top-k has no effect with --temperature 0"),
     (GenerationConfig(length_penalty=1.0), "--length-penalty has no effect with --num-beams 1"),
     (TranslationConfig(num_beams=1, coverage_penalty=1.0), "--coverage-penalty has no effect with --num-beams 1"),
     (TranslationConfig(num_beams=1, top_k=5), "--top-k has no effect without --temperature"),

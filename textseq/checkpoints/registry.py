@@ -127,6 +127,7 @@ def _task_of_recipe(name: str) -> str | None:
 def find_labels(labels: str) -> Path | None:
     """Folder of the language model that is conditioned on a label, or on all of shares such as "austen=0.7,poe=0.3".
 
+    Of several models that know it, one's own goes before those that ship, as runs do before models of the same name.
     None for other names, and for a path: "./austen" is one, "austen" is an author even where a file has this name.
 
     Raises:
@@ -134,17 +135,22 @@ def find_labels(labels: str) -> Path | None:
     """
     if labels in {".", ".."} or (os.sep in labels and Path(labels).exists()):
         return None
-    names = label_names(labels)
-    models = [entry for entry in list_models("language-model") if entry.info.labels]
-    fitting = (entry.folder for entry in models if {*names} <= {*entry.info.labels})
-    folder = next(fitting, None)
-    if folder is None and "=" in labels:
+    models = sorted(
+        (entry for entry in list_models("language-model") if entry.info.labels), key=lambda entry: entry.shipped
+    )
+    whole = any(labels in entry.info.labels for entry in models)
+    names = [labels] if whole else label_names(labels)
+    fitting = [entry for entry in models if {*names} <= {*entry.info.labels}]
+    if len(fitting) > 1:
+        others = ", ".join(entry.name for entry in fitting[1:])
+        log.warning("note: '%s' is read as a label of the model %s; known too: %s", labels, fitting[0].name, others)
+    if not fitting and "=" in labels:
         known = {label for entry in models for label in entry.info.labels}
         for name in names:
             if name not in known:
                 raise unknown("author", name, known)
         raise TextseqError(f"expected shares of authors whom one model knows, got '{labels}'; see --list-authors")
-    return folder
+    return fitting[0].folder if fitting else None
 
 
 def label_names(labels: str) -> list[str]:
@@ -154,7 +160,23 @@ def label_names(labels: str) -> list[str]:
         >>> label_names("austen=0.7, poe=0.3")
         ['austen', 'poe']
     """
-    return [part.rpartition("=")[0].strip() or part.strip() for part in labels.split(",")]
+    return [part.rpartition("=")[0].strip() or part.strip() for part in split_shares(labels)]
+
+
+def split_shares(shares: str) -> list[str]:
+    """The parts of shares, divided at the commas after a share: a label may have a comma, too.
+
+    Example:
+        >>> split_shares("Keats, John=0.5,Blake=0.5")
+        ['Keats, John=0.5', 'Blake=0.5']
+    """
+    parts: list[str] = []
+    for piece in shares.split(","):
+        if parts and "=" not in parts[-1]:
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
+    return parts
 
 
 def find_model_or_labels(name: str) -> Path:
@@ -175,7 +197,7 @@ def list_authors(*, report: Callable[[str], object] = lambda line: None) -> list
     """
     entries = list_models("language-model", report=report)
     authors = {entry.name: entry for entry in entries if not (entry.info.labels or entry.info.vector_size)}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.shipped):
         for label in entry.info.labels:
             authors.setdefault(label, replace(entry, name=label, condition=label))
     return [*authors.values()]

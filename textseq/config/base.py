@@ -135,7 +135,8 @@ class Settings:
                 if acts and None not in values:
                     why = "without " + " or ".join(f"{flag} {value}" for value in values)
                 else:
-                    why = f"with {flag} {got}" if got else f"without {flag}"
+                    given = got or got != type(self).__dataclass_fields__[other].default
+                    why = f"with {flag} {got}" if given else f"without {flag}"
                 sentences.append(f"{flag_of(item.name)} has no effect {why}")
         return sentences
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
@@ -354,7 +355,9 @@ class Run(ABC, Generic[DataT, PredictorT]):
                 steps = trainer.fit(show_progress=self.progress).step
         except Interrupted as stop:
             self.process_group.send(Command.END, stop.code)
-            raise Interrupted(f"{stop}; continue with: textseq-train --resume {self.folder}", stop.code) from None
+            raise Interrupted(
+                f"{stop}; continue with: textseq-train --resume {quote(str(self.folder))}", stop.code
+            ) from None
         finally:
             if trainer.log.path and trainer.log.path.exists():
                 self._draw_curve(trainer.log.path)

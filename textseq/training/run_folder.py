@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 
 from torch import Tensor
 
@@ -48,7 +49,8 @@ def is_free(folder: Path) -> bool:
 def _check_free(folder: Path) -> None:
     if not is_free(folder):
         raise TextseqError(
-            f"the run {folder} exists; resume it (--resume {folder}), replace it (--overwrite) or choose another --name"
+            f"the run {folder} exists; resume it (--resume {quote(str(folder))}), replace it (--overwrite)"
+            " or choose another --name"
         )
 
 

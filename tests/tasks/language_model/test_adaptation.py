@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -288,10 +289,12 @@ def test_a_conditional_model_adapts_across_documents(cache: bool, float64: None)
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_generator_learns_a_prompt_and_stays_as_it_was(precision: Precision) -> None:
     generator, text = repeating()
-    generator = TextGenerator(generator.model, generator.tokenizer, generator.info, precision=precision)
+    info = replace(generator.info, results=({"signature": "of the model before"},))
+    generator = TextGenerator(generator.model, generator.tokenizer, info, precision=precision)
     before = {name: weight.clone() for name, weight in generator.model.state_dict().items()}
     plain = generator.generate(text, max_new_tokens=20, temperature=0)
     adapted = generator.adapted(text, **STRONG)
+    assert generator.info.results and not adapted.info.results
     likely = [one.score(TEXT).nats for one in (generator, adapted)]
     assert likely[1] < likely[0] - 10
     written = adapted.generate(text, max_new_tokens=46, temperature=0)

@@ -210,6 +210,7 @@ def test_conditions_as_numbers() -> None:
     blend = condition_numbers("anna=0.75, carl=0.25", LABELS, 0)
     assert blend.tolist() == [0.75, 0, 0.25] == condition_numbers({"anna": 3, "carl": 1}, LABELS, 0).tolist()
     assert condition_numbers("a=b", ["a=b"], 0).tolist() == [1]
+    assert condition_numbers("a, b=3,a=b=1", ["a=b", "a, b"], 0).tolist() == [0.25, 0.75]
     assert condition_numbers("0.5,-1", (), 2).tolist() == [0.5, -1] == condition_numbers([0.5, -1], (), 2).tolist()
 
 

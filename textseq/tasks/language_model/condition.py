@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from textseq.checkpoints.model_info import ModelInfo
+from textseq.checkpoints.registry import split_shares
 from textseq.errors import TextseqError, unknown
 from textseq.nn.cells import State
 
@@ -113,7 +114,7 @@ def condition_numbers(given: Conditioned, labels: Sequence[str], vector_size: in
     elif given in labels or "=" not in given:
         shares = {given: 1.0}
     else:
-        pairs = [part.rpartition("=") for part in given.split(",")]
+        pairs = [part.rpartition("=") for part in split_shares(given)]
         shares = {label.strip(): _number(share, given) for label, _, share in pairs}
         if len(shares) < len(pairs):
             raise TextseqError(f"condition: expected one share of each label, got '{given}'; name each once")

@@ -166,7 +166,8 @@ class TextGenerator(Predictor[DocumentSet]):
         """The same generator, adapted to a text; this one stays as it is.
 
         With ``dynamic`` the weights of the result are those after dynamic evaluation of ``text``. With ``cache`` it
-        generates and scores with a neural cache of each text's prompt and what follows.
+        generates and scores with a neural cache of each text's prompt and what follows. ``save`` stores the weights,
+        not the cache.
 
         Args:
             text: to learn from, with ``dynamic``.
@@ -189,7 +190,8 @@ class TextGenerator(Predictor[DocumentSet]):
                 raise TextseqError("--dynamic: expected a text to learn from, got none; give one as the prompt")
             model = learned(model, ids, config, numbers)
         cache = config if config.cache else self._cache
-        adapted = type(self)(model, self.tokenizer, self.info, precision=self.precision, cache=cache)
+        info = replace(self.info, results=()) if config.dynamic or config.cache else self.info
+        adapted = type(self)(model, self.tokenizer, info, precision=self.precision, cache=cache)
         adapted._default = self._default if condition is None else condition
         return adapted
 

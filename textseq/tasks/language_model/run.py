@@ -275,7 +275,7 @@ class LanguageModelRun(Run[Text, TextGenerator]):
             shares: Conditioned = [0.0] * vector_size
             start = "a vector of zeros"
             if labels:
-                label = next((name for name in named if {*label_names(name)} <= {*labels}), None)
+                label = next((name for name in named if name in labels or {*label_names(name)} <= {*labels}), None)
                 shares, start = dict.fromkeys(labels, 1.0), "the mean of its labels"
                 if label is not None:
                     shares, start = label, f"'{label}'"
