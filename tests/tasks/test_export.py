@@ -66,9 +66,12 @@ def near(found: Array, expected: torch.Tensor) -> None:
     np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "lstm-peephole", "lstm-mogrifier", "minlstm"])
-def test_generators(tmp_path: Path, cell: CellName) -> None:
-    config = LanguageModelConfig(cell=cell, hidden_size=7, embedding_size=4, num_layers=2, residual=cell == "gru")
+def test_generators(tmp_path: Path, cell: CellName, layer_norm: bool) -> None:
+    config = LanguageModelConfig(
+        cell=cell, hidden_size=7, embedding_size=4, num_layers=2, residual=cell == "gru", layer_norm=layer_norm
+    )
     model = LanguageModel(config, LETTERS.size)
     filled(model)
     export_onnx(TextGenerator(model, LETTERS, ModelInfo(task="language-model")), tmp_path / "out")

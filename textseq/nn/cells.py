@@ -67,7 +67,7 @@ class Weights:
     bounded: bool = False
     """Whether every h lies between -1 and 1, so that 8-bit products need not compute its scale."""
     hidden_size: int | None = None
-    """H, for the input's weights, whose products are of another width; None: that of what they multiply."""
+    """H, with layer normalization, which needs it as a number; None: the width of what they multiply."""
     trace: dict[str, list[Tensor]] | None = None
     """Where ``record`` keeps gates; None: nowhere."""
 
@@ -90,7 +90,7 @@ class Weights:
     def tanh_of_cell(self, c: Tensor) -> Tensor:
         """tanh of the LSTM's cell, which is normalized first if the layer is; (N, H) -> (N, H)."""
         if self.cell_gain is not None:
-            c = layer_norm(c, c.shape[-1:], self.cell_gain, self.cell_bias)
+            c = layer_norm(c, (self.hidden_size or c.shape[-1],), self.cell_gain, self.cell_bias)
         return torch.tanh(c)
 
     def record(self, **gates: Tensor) -> None:

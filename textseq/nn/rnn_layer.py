@@ -166,4 +166,5 @@ def step_weights(layer: nn.Module, suffix: str, mask: Tensor | None = None) -> W
         gain=parameters.get("gain_hh" + suffix),
         cell_gain=parameters.get("gain_c" + suffix),
         cell_bias=parameters.get("bias_c" + suffix),
+        hidden_size=layer.hidden_size if isinstance(layer, Layer) else None,
     )
