@@ -29,7 +29,7 @@ from textseq.data.tagged import own_tagged
 from textseq.data.text import own_text
 from textseq.errors import TextseqError
 from textseq.io.compression import OPENERS, ZSTD
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 from textseq.tasks.documents.formats import FORMATS as DOCUMENTS
 from textseq.tasks.documents.formats import translate_document
 

@@ -60,7 +60,7 @@ from textseq.data.readers.word_vectors import read_vectors
 from textseq.data.tagged import own_tagged
 from textseq.data.text import own_text
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 from textseq.io.lines import Lines
 from textseq.metrics.word_vectors import word_analogies, word_similarity
 from textseq.tasks.language_model.memorization import training_text

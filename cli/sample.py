@@ -271,7 +271,7 @@ def _given(name: str, encoding: str, flag: str) -> str:
     from textseq.commands.stdin import read_stdin
     from textseq.data.dataset import check_encoding
     from textseq.data.text import own_text
-    from textseq.io.documents import decoded
+    from textseq.io.documents.decode import decoded
 
     text, most = "", 4 * LONGEST + 4  # bytes of so many characters in any encoding, with a byte order mark
     if name == "-":

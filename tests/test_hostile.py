@@ -37,9 +37,8 @@ from textseq.data.readers.word_vectors import read_vectors
 from textseq.data.text import own_text
 from textseq.data.word_vectors import Vectors
 from textseq.errors import TextseqError, unknown
-from textseq.io import documents
 from textseq.io import files as plain
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 from textseq.tasks.classification.config import ClassifierConfig
 from textseq.tasks.classification.model import ClassifierModel
 from textseq.tasks.language_model.config import LanguageModelConfig
@@ -566,7 +565,7 @@ def test_vectors_of_very_large_numbers_have_neighbors() -> None:
 
 
 def test_lines_are_bounded_for_every_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "LONGEST_LINE", 100)
+    monkeypatch.setattr("textseq.io.documents.document.LONGEST_LINE", 100)
     (tmp_path / "a.txt").write_text("a\n" + "b" * 99 + "\n" + "c" * 101)
     lines = Document(tmp_path / "a.txt", "utf-8").lines()
     assert [next(lines), next(lines)] == ["a", "b" * 99]

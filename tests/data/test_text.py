@@ -27,7 +27,7 @@ from textseq.data.corpora.tagged_formats import TAGGED_FORMATS
 from textseq.data.corpora.text_formats import FORMATS, CorpusDocument
 from textseq.data.text import TextDataset, corpus_names, load_corpus, own_text
 from textseq.errors import TextseqError
-from textseq.io.documents import CHUNK
+from textseq.io.documents.decode import CHUNK
 
 DataFile = Callable[[str], Path]
 

@@ -16,7 +16,7 @@ from textseq.data.readers import word_vectors
 from textseq.data.readers.word_vectors import read_vectors
 from textseq.data.word_vectors import Vectors, spearman, vectors_of
 from textseq.errors import TextseqError
-from textseq.io import documents
+from textseq.io.documents import document
 from textseq.nn.embedding import load_rows
 
 WORDS = ("the", "of", "Paris", "paris", "naïve", ". . .", "at name@domain.com", "1")
@@ -176,7 +176,7 @@ def test_an_archive_of_many_members_is_opened_once_to_look(tmp_path: Path, monke
         opened.append(path)
         return zipfile.ZipFile(path)
 
-    for module in (word_vectors, documents):
+    for module in (word_vectors, document):
         monkeypatch.setattr(module, "archive_of", counted)
     np.testing.assert_array_equal(read_vectors(path, size=5).table, TABLE)
     assert len(opened) <= 3

@@ -17,7 +17,8 @@ import pytest
 from textseq.data.corpora.text_formats import CorpusDocument, members
 from textseq.errors import TextseqError
 from textseq.io.compression import ZSTD
-from textseq.io.documents import CHUNK, Document
+from textseq.io.documents.decode import CHUNK
+from textseq.io.documents.document import Document
 from textseq.io.lines import Lines
 
 DataFile = Callable[[str], Path]
@@ -130,7 +131,7 @@ def test_compressed_files_are_read_as_they_are(tmp_path: Path, ending: str) -> N
 
 @pytest.mark.parametrize("ending", COMPRESSIONS)
 def test_a_line_of_a_compressed_file_is_bounded(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("textseq.io.documents.LONGEST_LINE", 1000)
+    monkeypatch.setattr("textseq.io.documents.document.LONGEST_LINE", 1000)
     path = tmp_path / f"a.{ending}"
     path.write_bytes(COMPRESSIONS[ending](b"x" * 5000))
     with pytest.raises(TextseqError, match="line 1 has more than 1,000 characters"):
@@ -250,7 +251,7 @@ def test_nltk_reads_books_and_tagged_texts(archive: Path) -> None:
 def test_nltk_is_imported_only_to_read(archive: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom textseq.data.corpora.catalog import list_corpora\n"
-        "from textseq.io.documents import Document\n"
+        "from textseq.io.documents.document import Document\n"
         f"list_corpora(); list(Document(Path({str(archive)!r}), 'latin-1', member='books/b.txt').chunks())\n"
         "assert 'nltk' not in sys.modules"
     )

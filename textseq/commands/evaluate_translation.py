@@ -116,7 +116,7 @@ def _dataset(options: Evaluate, source: str, target: str) -> tuple[PairData, Pai
 
 def _lines(path: Path, encoding: str, count: int) -> list[str]:
     """The translations in a file, which must be ``count``."""
-    from textseq.io.documents import Document
+    from textseq.io.documents.document import Document
     from textseq.io.lines import Lines
 
     with Document(path, encoding).open() as file:

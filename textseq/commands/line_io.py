@@ -23,7 +23,8 @@ from textseq.data.dataset import check_encoding
 from textseq.data.readers.tables import ending_of
 from textseq.errors import TextseqError
 from textseq.io.compression import OPENERS
-from textseq.io.documents import Document, reading
+from textseq.io.documents.document import Document
+from textseq.io.documents.errors import reading
 from textseq.io.files import check_outputs, growing, sha256
 from textseq.io.lines import LONGEST, Lines
 from textseq.training.distributed.environment import DistributedEnvironment, environment, launched

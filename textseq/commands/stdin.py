@@ -10,7 +10,8 @@ from textseq.data.dataset import check_encoding
 from textseq.data.in_memory import text_files
 from textseq.data.sources import DataSource, TextData
 from textseq.errors import TextseqError
-from textseq.io.documents import decoded, reading
+from textseq.io.documents.decode import decoded
+from textseq.io.documents.errors import reading
 
 
 def read_stdin(flag: str, most: int = -1) -> bytes:

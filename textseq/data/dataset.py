@@ -18,7 +18,7 @@ from textseq.data.readers.row_errors import OnError, RowFile, kinds_to_drop
 from textseq.data.splits import ConcatDataset, Subset
 from textseq.errors import TextseqError, unknown
 from textseq.io.counting import counted
-from textseq.io.documents import Document, shown_name
+from textseq.io.documents.document import Document, shown_name
 
 SPLITS = ("train", "validation", "test")
 

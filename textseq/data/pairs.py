@@ -26,7 +26,7 @@ from textseq.data.readers.row_errors import OnError
 from textseq.data.rows import Pair, content_of
 from textseq.data.splits import SPLIT_VERSION, ConcatDataset, Subset, overlapping, shared, split_pairs
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import matches_any
+from textseq.io.documents.archives import matches_any
 from textseq.tokenizers.source_style import SOURCES, learn_copied, learn_style
 
 Side = Literal["source", "target", "both"]

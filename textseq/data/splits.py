@@ -23,7 +23,8 @@ from textseq.data.corpora.catalog import CorpusRecipe
 from textseq.data.corpora.download import LocalFile
 from textseq.data.rows import Example, Pair
 from textseq.errors import TextseqError
-from textseq.io.documents import matches_any, texts_of
+from textseq.io.documents.archives import matches_any
+from textseq.io.documents.document import texts_of
 
 Row = TypeVar("Row")
 

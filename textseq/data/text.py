@@ -30,7 +30,8 @@ from textseq.data.dataset import (
 from textseq.data.readers.text_folder import files_of_text, looks_binary
 from textseq.data.rows import Example
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import Document, NotText, reading, shown_name
+from textseq.io.documents.document import Document, shown_name
+from textseq.io.documents.errors import NotText, reading
 from textseq.io.files import sha256
 
 

@@ -11,7 +11,8 @@ from itertools import islice
 from typing import IO, TypeVar
 
 from textseq.errors import TextseqError
-from textseq.io.documents import line_reader, reading
+from textseq.io.documents.decode import line_reader
+from textseq.io.documents.errors import reading
 
 log = logging.getLogger("textseq")
 
@@ -36,7 +37,7 @@ codecs.register_error("textseq-marked", _marked)
 
 
 class Lines:
-    """The lines of a file without their ends (see ``documents.line_reader``), each as soon as it arrives; iterate once.
+    """The lines of a file without their ends (see ``documents.decode``), each as soon as it arrives; iterate once.
 
     Lines that are too long are cut, with a warning. An error that ends the reading early is kept in ``error`` instead
     of being raised, so that a caller that reads ahead can process the lines before it first.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textseq.data.word_vectors import Vectors, spearman
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 
 
 @dataclass(frozen=True)

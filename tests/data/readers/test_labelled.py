@@ -16,7 +16,6 @@ from textseq.data.readers.labelled import Texts, read_own_file
 from textseq.data.readers.row_errors import RowErrorKind
 from textseq.data.rows import Example
 from textseq.errors import TextseqError
-from textseq.io import documents
 
 Write = Callable[[str, bytes | str], Path]
 
@@ -210,7 +209,7 @@ def test_a_broken_quote_is_told_by_its_line(content: str, told: str, write: Writ
 def test_a_cell_may_be_as_long_as_a_text(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "word " * 100_000 + "\nend"
     assert opened(write("a.csv", f'text,label\n"{text}",a\n')) == [(text, "a")]
-    monkeypatch.setattr(documents, "LONGEST_LINE", 1000)
+    monkeypatch.setattr("textseq.data.readers.tables.LONGEST_LINE", 1000)
     before = csv.field_size_limit(1000)
     with pytest.raises(TextseqError, match="that begins in line 2 a cell has more than 1,000 characters; divide it"):
         opened(write("a.csv", 'text,label\n"' + "x\n" * 900 + '",a\n'))
@@ -298,7 +297,7 @@ def test_names_of_folders_are_labels_that_can_be_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
 def test_a_line_too_long_for_memory_is_refused(ending: str, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "LONGEST_LINE", 1000)
+    monkeypatch.setattr("textseq.io.documents.document.LONGEST_LINE", 1000)
     head = {"csv": "text,label", "tsv": "text\tlabel", "jsonl": '{"text": "a", "label": "b"}'}[ending]
     with pytest.raises(TextseqError, match="line 2 has more than 1,000 characters"):
         opened(write(f"a.{ending}", head + "\n" + "x" * 5000))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from textseq.data.corpora.phrase_book import PhrasePairs
 from textseq.data.rows import Example
-from textseq.io.documents import matches_any
+from textseq.io.documents.archives import matches_any
 
 Labels = Mapping[str, Sequence[str]]
 """For each label patterns of its documents, or the signs for it in the files."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from textseq.data.corpora.editions import EDITIONS, nltk_book, untypeset
 from textseq.errors import TextseqError
-from textseq.io.documents import CHUNK, Document, archive_of, read_text
+from textseq.io.documents.archives import archive_of
+from textseq.io.documents.decode import CHUNK
+from textseq.io.documents.document import Document, read_text
 
 if TYPE_CHECKING:
     from nltk.data import PathPointer

@@ -14,7 +14,7 @@ from textseq.data.readers.pairs import HEADERS, LANGUAGE_NAMES
 from textseq.data.readers.row_errors import not_text
 from textseq.data.readers.tables import ENDINGS, NAMED_DELIMITER, ending_of, records
 from textseq.errors import LONGEST, TextseqError
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 
 log = logging.getLogger("textseq")
 

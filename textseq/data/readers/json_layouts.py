@@ -11,7 +11,7 @@ from pathlib import Path
 from textseq.data.readers.pairs import HEADERS, LANGUAGE_NAMES
 from textseq.data.readers.tables import LABEL_COLUMNS, TEXT_COLUMNS, VECTOR_COLUMNS
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 
 CLOSING = {"[": "]", "{": "}"}
 """What a JSON list or object ends with."""

@@ -34,7 +34,8 @@ from textseq.data.readers.tables import (
 )
 from textseq.data.rows import Example, join_labels
 from textseq.errors import TextseqError
-from textseq.io.documents import LONGEST_LINE, Document, NotText
+from textseq.io.documents.document import LONGEST_LINE, Document
+from textseq.io.documents.errors import NotText
 from textseq.io.files import json_of
 
 NO_VECTOR = RowError("unreadable", "without a vector of finite numbers")

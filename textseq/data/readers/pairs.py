@@ -1,6 +1,6 @@
 """Sentence pairs in files: two aligned files, or one of tab-separated columns or JSON lines.
 
-Lines end as ``io.documents.line_reader`` says. A sentence is a line, a column or a string, without white space
+Lines end as ``documents.decode.line_reader`` says. A sentence is a line, a column or a string, without white space
 around it; other line ends within it become spaces, everything else is kept.
 """
 
@@ -28,7 +28,7 @@ from textseq.data.readers.tables import (
 from textseq.data.rows import Pair
 from textseq.errors import TextseqError, unknown
 from textseq.io.compression import plain_name
-from textseq.io.documents import Document, shown_name
+from textseq.io.documents.document import Document, shown_name
 
 Columns = tuple[int, int] | tuple[str, str]
 

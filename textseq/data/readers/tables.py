@@ -11,9 +11,8 @@ from typing import TypeVar
 
 from textseq.data.readers.row_errors import HEADER_AGAIN, SHOWN, RowError, counted, not_text
 from textseq.errors import TextseqError, unknown
-from textseq.io import documents
 from textseq.io.compression import plain_name
-from textseq.io.documents import Document
+from textseq.io.documents.document import LONGEST_LINE, Document
 from textseq.io.files import json_of
 
 ENDINGS = {
@@ -131,8 +130,7 @@ def records(document: Document, layout: str, *, delimiter: str | None = None) ->
     if layout == "tab-separated":
         yield from tab_separated(document.lines())
         return
-    longest = documents.LONGEST_LINE
-    csv.field_size_limit(max(csv.field_size_limit(), longest))  # of this process; longer cells are no text
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of this process; longer cells are no text
     first = next(iter(document.lines()), "")
     named = NAMED_DELIMITER.fullmatch(first)
     if named is not None:
@@ -150,7 +148,7 @@ def records(document: Document, layout: str, *, delimiter: str | None = None) ->
     except csv.Error as error:
         where = f"{document.name}: in the record that begins in line {number}"
         if "field larger" in str(error):
-            raise TextseqError(f"{where} a cell has more than {longest:,} characters; divide it") from error
+            raise TextseqError(f"{where} a cell has more than {LONGEST_LINE:,} characters; divide it") from error
         what = "a quote is never closed" if "unexpected end of data" in str(error) else str(error)
         what = "a cell without quotes has a carriage return" if "new-line character" in what else what
         raise TextseqError(

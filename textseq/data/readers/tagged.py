@@ -13,7 +13,7 @@ from textseq.data.readers.row_errors import COMMENT, RowError, RowErrorKind, Row
 from textseq.data.readers.tables import TOO_FEW, ending_of
 from textseq.data.rows import Tagged
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 
 CONLL_U = (2, 4)
 """Columns of word and universal part of speech in a .conllu file."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from textseq.errors import TextseqError
-from textseq.io.documents import Document
+from textseq.io.documents.document import Document
 from textseq.io.paths import cache_folder, runs_folder
 
 BINARY = re.compile(

@@ -21,7 +21,9 @@ from textseq.data.corpora.catalog import CorpusRecipe, read_recipe, recipe_files
 from textseq.data.corpora.download import find
 from textseq.data.word_vectors import Row, Vectors
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import Document, archive_of, reading
+from textseq.io.documents.archives import archive_of
+from textseq.io.documents.document import Document
+from textseq.io.documents.errors import reading
 
 HEADER = re.compile(rb"\s*(\d{1,15})[ \t]+(\d{1,15})\s*")
 """The first line of word2vec's and fastText's files: words, and size of the vectors."""

@@ -14,7 +14,7 @@ from textseq.data.readers.exported import HUB, absolute, title_of
 from textseq.data.readers.row_errors import OnError
 from textseq.errors import TextseqError
 from textseq.io.compression import plain_name
-from textseq.io.documents import MADE
+from textseq.io.documents.document import MADE
 from textseq.io.files import real
 
 

@@ -17,7 +17,9 @@ from typing import BinaryIO, Unpack
 
 from textseq.data.readers.glossary import Glossary
 from textseq.errors import TextseqError, unknown
-from textseq.io.documents import Document, archive_of, read_text, reading
+from textseq.io.documents.archives import archive_of
+from textseq.io.documents.document import Document, read_text
+from textseq.io.documents.errors import reading
 from textseq.io.files import check_outputs, replacing
 from textseq.tasks.documents.markup import DECLARATION, SUBTITLE_TOKEN, attribute_parts, parts_of, utf8_declared
 from textseq.tasks.documents.paragraphs import Paragraph, Translate, translated

@@ -1,0 +1,1 @@
+"""Documents: text files and members of archives, read in chunks or lines."""

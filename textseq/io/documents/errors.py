@@ -1,0 +1,33 @@
+"""Errors of reading a file: damaged, unreadable, or not text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from textseq.errors import TextseqError
+from textseq.io.compression import damage
+
+
+class NotText(TextseqError):
+    """A file has bytes that are invalid in its encoding."""
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Convert errors of reading a file to TextseqError."""
+    try:
+        yield
+    except damage() as error:
+        raise damaged(name, error) from error
+    except OSError as error:
+        raise (damaged if error.errno is None else unreadable)(name, error) from error
+
+
+def damaged(name: Path | str, error: Exception) -> TextseqError:
+    return TextseqError(f"{name} is damaged ({error}); replace it, or remove it and download it again")
+
+
+def unreadable(path: Path | str, error: OSError) -> TextseqError:
+    return TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable")
