@@ -85,6 +85,19 @@ def test_translations_of_ones_own_are_perfect(command: Command) -> None:
     assert [line.split(" (")[0] for line in lines[2::2]] == ["chrF2 100.00", "TER 0.00"]
 
 
+def test_all_references_of_a_sentence_count(command: Command) -> None:
+    """Each different source is translated once; a second reference that is the translation makes it perfect."""
+    measured(command, "--model", "mine", "--write-translations", "out.fr")
+    sources, references, best = (Path(name).read_text().splitlines() for name in ("test.en", "test.fr", "out.fr"))
+    for name, lines in (("two.en", sources + sources), ("two.fr", references + best)):
+        Path(name).write_text("".join(f"{line}\n" for line in lines))
+    flags = ["--model", "mine", "--write-translations", "once.fr"]
+    lines = measured(command, *flags, "--all-references", files=("two.en", "two.fr"))
+    assert lines[4].startswith("TER 0.00") and "|references:all|" in lines[5]
+    assert len(Path("once.fr").read_text().splitlines()) == len(set(sources))
+    assert not measured(command, *flags, files=("two.en", "two.fr"))[4].startswith("TER 0.00")
+
+
 def test_long_sentences_are_measured_too(command: Command) -> None:
     Path("long.en").write_text("ab " * 400 + "\n")
     Path("long.fr").write_text("ab " * 400 + "\n")

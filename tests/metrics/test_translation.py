@@ -15,6 +15,8 @@ from statistics import median
 import numpy as np
 import pytest
 import sacrebleu
+from hypothesis import given
+from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
 from textseq.errors import TextseqError
@@ -27,6 +29,7 @@ from textseq.metrics.translation import (
     bleu_by_length,
     compare,
     measure_translations,
+    with_all_references,
 )
 from textseq.version import __version__
 
@@ -166,6 +169,43 @@ def test_the_numbers_are_sacrebleus_own() -> None:
     told = wanted.format(width=4, score_only=True)  # score (μ = mean ± half the width)
     assert told.startswith(f"{found.score:.4f} (") and told.endswith(f" ± {(high - low) / 2:.4f})")
     assert found.signature == f"{metric.get_signature()}|textseq:{__version__}"
+
+
+def test_several_references_are_sacrebleus_own() -> None:
+    """Two of the first half of the sentences, one of the others."""
+    others = damaged(REFERENCES, 0.5, seed=3)
+    several = [
+        (one, other) if place < 60 else (one,)
+        for place, (one, other) in enumerate(zip(REFERENCES, others, strict=True))
+    ]
+    streams = [REFERENCES, [other if place < 60 else None for place, other in enumerate(others)]]
+    expected = [
+        sacrebleu.corpus_bleu(TRANSLATIONS, streams),  # type: ignore[arg-type]
+        sacrebleu.corpus_chrf(TRANSLATIONS, streams),  # type: ignore[arg-type]
+        sacrebleu.corpus_ter(TRANSLATIONS, streams),  # type: ignore[arg-type]
+    ]
+    scores = measure_translations(TRANSLATIONS, several, resamples=100)
+    assert [score.score for score in scores] == pytest.approx([score.score for score in expected])
+    assert all("nrefs:var|" in score.signature for score in scores)
+    assert scores[0].score > bleu(TRANSLATIONS, REFERENCES)
+    assert bleu(TRANSLATIONS, several) == pytest.approx(scores[0].score)
+    assert compare(others, TRANSLATIONS, several, metrics=["bleu"])[0].system == pytest.approx(scores[0].score)
+    (part,) = bleu_by_length(REFERENCES, TRANSLATIONS, several, edges=(100,))
+    assert part.bleu == pytest.approx(scores[0].score)
+
+
+def test_one_reference_each_is_the_same_in_a_tuple() -> None:
+    assert measure_translations(TRANSLATIONS, [(one,) for one in REFERENCES]) == measure_translations(
+        TRANSLATIONS, REFERENCES
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"))))
+def test_all_references_of_a_source_come_together(pairs: list[tuple[str, str]]) -> None:
+    grouped = with_all_references(pairs)
+    assert [source for source, _ in grouped] == list(dict.fromkeys(source for source, _ in pairs))
+    assert {(source, target) for source, several in grouped for target in several} == set(pairs)
+    assert sum(len(several) for _, several in grouped) == len(set(pairs))
 
 
 def test_the_same_translations_give_the_same_numbers() -> None:
@@ -311,6 +351,10 @@ def test_names_and_numbers_that_are_wrong() -> None:
         measure_translations(["a"], ["a"], resamples=99)
     with pytest.raises(TextseqError, match="comparing: expected at least 2 sentences, got 1; give more"):
         compare(["a"], ["b"], ["a"])
+    with pytest.raises(TextseqError, match="references: expected at least 1 for sentence 2, got none; give one"):
+        bleu(["a", "b"], [["a"], []])
+    with pytest.raises(TextseqError, match="references: expected strings, got NoneType as sentence 1"):
+        bleu(["a"], [["a", None]])  # type: ignore[list-item]
 
 
 def test_how_they_are_told() -> None:

@@ -39,6 +39,9 @@ class ComparisonSettings(Settings):
     bleu_tokenizer: str = "13a"
     """How BLEU splits words: 13a (the standard), intl (punctuation of all scripts), zh (Chinese), char (Japanese and
     others without spaces)."""
+    all_references: bool = False
+    """Translate each different source sentence once, and compare it with all its translations in the split; otherwise
+    each pair counts alone."""
     compare: tuple[str, ...] = option((), metavar="MODEL...")
     """Evaluate another translator too (or several as an ensemble), and test whether the difference is significant
     (paired bootstrap, Koehn 2004)."""

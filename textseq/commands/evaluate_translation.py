@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None:
     """Translate, measure, compare, print, draw; ``folders`` are the models' by name."""
     from textseq.io.files import replacing
-    from textseq.metrics.translation import bleu_by_length, compare, measure_translations
+    from textseq.metrics.translation import bleu_by_length, compare, measure_translations, with_all_references
     from textseq.tasks.translation.plots import bleu_by_length_plot, distinct_names
     from textseq.tasks.translation.translator import ensemble_of
 
@@ -46,7 +46,9 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
     for name, one in zip((*options.model, *comparison.compare), [*loaded, *others], strict=True):
         notes += [f"note: {folders[name]} {warning}" for warning in one.warnings(dataset, source)]
     print_notes(dict.fromkeys(notes))
-    sources, references = (list(side) for side in zip(*dataset.pairs(split), strict=True))
+    pairs = dataset.pairs(split)
+    grouped = with_all_references(pairs) if comparison.all_references else pairs
+    sources, references = (list(side) for side in zip(*grouped, strict=True))
     path = comparison.compare_translations
     theirs: Sequence[str] = _lines(path, options.source(TRANSLATION).encoding, len(sources)) if path else []
 
@@ -62,7 +64,7 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
             second = _evaluate(baseline, dataset, split, len(sources), options)
             scores, theirs = second.scores, second.translations
         else:
-            setup = f"{place}|translations:{other}"
+            setup = f"{place}|{'references:all|' * comparison.all_references}translations:{other}"
             scores = tuple(measure_translations(theirs, references, tokenize=tokenize, setup=setup))
         show(scores, other)
         recipe, _, _ = metrics.scores[0].signature.partition("|nrefs:")  # the system's
@@ -142,6 +144,7 @@ def _evaluate(
             split,
             process_group=process_group(options.device),
             tokenize=options.comparison.bleu_tokenizer,
+            all_references=options.comparison.all_references,
             progress=bar.update,
             **options.settings(TRANSLATION),
         )

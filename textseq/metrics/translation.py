@@ -1,17 +1,17 @@
 """Translation metrics by sacreBLEU: BLEU, chrF and TER, with bootstrap intervals and significance tests.
 
-Translations and references are detokenized text, one reference per sentence. The resampling has a fixed seed, which
-the signature states. It takes about ``resamples`` x sentences x 80 bytes of memory.
+Translations and references are detokenized text, one reference per sentence or several. The resampling has a fixed
+seed, which the signature states. It takes about ``resamples`` x sentences x 80 bytes of memory.
 """
 
 from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import pairwise, zip_longest
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from textseq.errors import TextseqError, unknown
 from textseq.io.colored_text import html_lines
@@ -20,6 +20,8 @@ from textseq.metrics.signature import RESAMPLES, SEED, signature_of
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
+References: TypeAlias = Sequence[str] | Sequence[Sequence[str]]
+"""For each sentence one reference, or several."""
 
 TOKENIZERS: Mapping[str, bool] = {"13a": False, "intl": False, "zh": True, "char": True}
 """BLEU's tokenizers by name, and whether they are for languages without spaces between words.
@@ -120,7 +122,20 @@ class LengthBLEU:
     bleu: float
 
 
-def bleu(translations: Sequence[str], references: Sequence[str], *, tokenize: str = "13a") -> float:
+def with_all_references(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
+    """Each different source once, in the order of the first, with all its different targets.
+
+    Example:
+        >>> with_all_references([("Hi.", "Salut."), ("No.", "Non."), ("Hi.", "Bonjour.")])
+        [('Hi.', ('Salut.', 'Bonjour.')), ('No.', ('Non.',))]
+    """
+    targets: dict[str, dict[str, None]] = {}
+    for source, target in pairs:
+        targets.setdefault(source, {})[target] = None
+    return [(source, tuple(several)) for source, several in targets.items()]
+
+
+def bleu(translations: Sequence[str], references: References, *, tokenize: str = "13a") -> float:
     """The BLEU alone, for evaluations in training: the same score as from ``measure_translations``.
 
     Raises:
@@ -132,7 +147,7 @@ def bleu(translations: Sequence[str], references: Sequence[str], *, tokenize: st
 
 def measure_translations(
     translations: Sequence[str],
-    references: Sequence[str],
+    references: References,
     *,
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
     resamples: int = RESAMPLES,
@@ -146,7 +161,8 @@ def measure_translations(
 
     Args:
         translations: detokenized; empty ones count.
-        references: one for each translation.
+        references: for each translation one, or a sequence of several. With several, n-grams of any of them count, and
+            chrF and TER take the nearest; the signature says ``nrefs:var`` if not all have as many.
         metrics: keys of ``METRICS``.
         resamples: bootstrap resamples for the intervals.
         tokenize: BLEU's tokenizer, a key of ``TOKENIZERS``. With those for languages without spaces between words,
@@ -154,8 +170,8 @@ def measure_translations(
         setup: first fields of the signature, such as ``corpus:multi30k|split:test_2016_flickr|beam:5``.
 
     Raises:
-        TextseqError: different numbers of sentences, no sentence, a sentence that is not a string, an unknown metric or
-            tokenizer, too few resamples, an invalid ``SACREBLEU_SEED``.
+        TextseqError: different numbers of sentences, no sentence, one without a reference, a sentence that is not a
+            string, an unknown metric or tokenizer, too few resamples, an invalid ``SACREBLEU_SEED``.
     """
     _check(references, translations=translations)
     from sacrebleu.significance import _bootstrap_resample
@@ -163,7 +179,7 @@ def measure_translations(
     results = []
     for metric in _metrics(metrics, resamples, tokenize):
         # Like corpus_score(n_bootstrap=resamples), which does not return the resamples.
-        statistics = metric._extract_corpus_statistics(translations, [references])
+        statistics = metric._extract_corpus_statistics(translations, _streams(references))
         score = metric._aggregate_and_compute(statistics)
         metric.seed, resampled = _bootstrap_resample(statistics, metric, resamples)
         metric.n_bootstrap = resamples
@@ -177,7 +193,7 @@ def measure_translations(
 def compare(
     baseline: Sequence[str],
     system: Sequence[str],
-    references: Sequence[str],
+    references: References,
     *,
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
     resamples: int = RESAMPLES,
@@ -191,7 +207,7 @@ def compare(
     Args:
         baseline: translations of the baseline.
         system: the system's translations of the same sentences.
-        references: one for each sentence, at least 2.
+        references: of each sentence, at least 2 sentences; see ``measure_translations``.
         metrics, resamples, tokenize, setup: as for ``measure_translations``.
 
     Raises:
@@ -205,7 +221,7 @@ def compare(
     named = [("baseline", baseline), ("system", system)]
     comparisons = []
     for metric in _metrics(metrics, resamples, tokenize):
-        test = PairedTest(named, {"": metric}, [references], test_type="bs", n_samples=resamples)
+        test = PairedTest(named, {"": metric}, _streams(references), test_type="bs", n_samples=resamples)
         signatures, results = test()
         ((name, signature),) = signatures.items()
         first, second = (result for result in results[name] if isinstance(result, Result))
@@ -219,7 +235,7 @@ def compare(
 def bleu_by_length(
     sources: Sequence[str],
     translations: Sequence[str],
-    references: Sequence[str],
+    references: References,
     *,
     edges: Sequence[int] = (5, 10, 15, 20, 30),
     least_share: float = 0.01,
@@ -232,7 +248,7 @@ def bleu_by_length(
     Args:
         sources: source sentences; their words are separated by white space.
         translations: one for each source.
-        references: one for each source.
+        references: of each source; see ``measure_translations``.
         edges: the upper bound of each range but the last, in words; ascending.
         least_share: the first or last range is merged with its neighbor if it has a smaller share of the sentences,
             because the BLEU of a few sentences is noise.
@@ -286,8 +302,14 @@ METRICS: Mapping[str, Callable[[str], Metric]] = {"bleu": _bleu, "chrf": _chrf, 
 """Constructors of sacreBLEU's metrics by name, given BLEU's tokenizer."""
 
 
-def _score(metric: Metric, translations: Sequence[str], references: Sequence[str]) -> float:
-    return float(metric.corpus_score(translations, [references]).score)
+def _score(metric: Metric, translations: Sequence[str], references: Sequence[str | Sequence[str]]) -> float:
+    return float(metric.corpus_score(translations, _streams(references)).score)
+
+
+def _streams(references: Sequence[str | Sequence[str]]) -> list[Sequence[str]]:
+    """sacreBLEU's form: the first reference of every sentence, then the second... None where a sentence has no more."""
+    several = ([one] if isinstance(one, str) else one for one in references)
+    return cast(list[Sequence[str]], list(zip_longest(*several)))  # sacreBLEU takes None, and does not say so
 
 
 def _metrics(metrics: Sequence[str], resamples: int, tokenize: str) -> list[Metric]:
@@ -309,19 +331,23 @@ def _known(tokenize: str) -> str:
     return tokenize
 
 
-def _check(references: Sequence[str], **others: Sequence[str]) -> None:
+def _check(references: Sequence[str | Sequence[str]], **others: Sequence[str]) -> None:
     """Refuse what sacreBLEU accepts silently: it truncates to the shorter list, and skips None."""
     for name, sentences in {**others, "references": references}.items():
         if isinstance(sentences, str):
             raise TextseqError(f"{name}: expected a list of sentences, got one text; put it in a list")
         for place, sentence in enumerate(sentences, start=1):
-            if not isinstance(sentence, str):
-                kind = type(sentence).__name__
-                raise TextseqError(f"{name}: expected strings, got {kind} as sentence {place}; an empty one is ''")
+            several = sentence if sentences is references and isinstance(sentence, (list, tuple)) else [sentence]
+            if not several:
+                raise TextseqError(f"references: expected at least 1 for sentence {place}, got none; give one")
+            for one in several:
+                if not isinstance(one, str):
+                    kind = type(one).__name__
+                    raise TextseqError(f"{name}: expected strings, got {kind} as sentence {place}; an empty one is ''")
         if len(sentences) != len(references):
             raise TextseqError(
                 f"expected as many {name} as references, got {len(sentences)} and {len(references)}; "
-                "give one reference for each"
+                "give one for each, or a tuple of several"
             )
     if not references:
         raise TextseqError("expected at least 1 sentence, got none; give translations and their references")

@@ -26,7 +26,7 @@ from textseq.data.readers.glossary import Glossary, Terms
 from textseq.decoding.beam import Hypothesis
 from textseq.errors import TextseqError
 from textseq.metrics.signature import data_signature
-from textseq.metrics.translation import TranslationMetrics, measure_translations
+from textseq.metrics.translation import TranslationMetrics, measure_translations, with_all_references
 from textseq.tasks.predictor import Metrics, Predictor, check_dataset, each
 from textseq.tasks.translation.config import (
     TranslateOptions,
@@ -278,6 +278,7 @@ class Translator(Predictor[PairDataset]):
         *,
         metrics: Sequence[str] = ("bleu", "chrf", "ter"),
         tokenize: str = "13a",
+        all_references: bool = False,
         progress: Progress | None = None,
         process_group: ProcessGroup = SINGLE_PROCESS,
         truncated: TruncationLog | None = None,
@@ -290,6 +291,8 @@ class Translator(Predictor[PairDataset]):
             split: of the dataset.
             metrics: see ``measure_translations``.
             tokenize: see ``measure_translations``.
+            all_references: translate each different source once, and compare it with all its targets in the split
+                (see ``with_all_references``); otherwise each pair counts alone.
             progress: called with the number of sentences of each batch.
             process_group: processes that share the work, all with the same models and dataset.
             truncated: logs the numbers of truncated translations; by default one of this evaluation.
@@ -305,7 +308,8 @@ class Translator(Predictor[PairDataset]):
                 f"this model translates {self.languages[0]} to {self.languages[1]}, got {languages[0]} to "
                 f"{languages[1]}; use --source {self.languages[0]} --target {self.languages[1]}"
             )
-        pairs = list(dataset.pairs(split))
+        given = dataset.pairs(split)
+        pairs = with_all_references(given) if all_references else list(given)
         request = self._request(settings)
         if request.samples and process_group.count > 1:
             raise TextseqError("sampling: expected one process, so that a seed gives the same; start without torchrun")
@@ -322,8 +326,8 @@ class Translator(Predictor[PairDataset]):
         translations = [line for data in process_group.collect(encoded) for line in json.loads(bytes(data.tolist()))]
         setup = (
             f"{data_signature(dataset.name, dataset.splits, dataset.other_names.get(split, split))}|"
-            f"direction:{languages[0]}-{languages[1]}|tokens:{self.vocabularies.signature}|"
-            f"models:{len(self.models)}|precision:{self.precision}|{request.signature}"
+            f"direction:{languages[0]}-{languages[1]}|{'references:all|' * all_references}"
+            f"tokens:{self.vocabularies.signature}|models:{len(self.models)}|precision:{self.precision}|{request.signature}"
         )
         references = [target for _, target in pairs]
         scores = measure_translations(translations, references, metrics=metrics, tokenize=tokenize, setup=setup)
