@@ -63,7 +63,7 @@ def name(request: pytest.FixtureRequest, data_file: DataFile) -> str:
 
 
 SIZES = {
-    "phrases-en-fr": {"train": 22024},
+    "phrases-en-fr": {"train": 23899},
     "multi30k": {"train": 29_000, "validation": 1_014, "test": 1_000, "test_2017_flickr": 1_000},
     "tatoeba-deu-eng": {"train": 164_121, "validation": 1_692, "test": 3_384},
     "tatoeba-fra-eng": {"train": 138_503, "validation": 1_428, "test": 2_856},

@@ -12,7 +12,7 @@ from textseq.errors import TextseqError
 
 LISTS = """
 [thing m]
-book | livre; umbrella | parapluie; computer | ordinateur; knife, knives | couteau; hamburger | *hamburger
+book | livre; umbrella | parapluie; computer | ordinateur; knife, knives | couteau; hamburger | *hamburger; *unicycle | monocycle
 [thing f]
 key | clé; watch | montre; address | adresse
 [name m]
@@ -28,7 +28,10 @@ def sentences(phrase: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("phrase", "expected"),
     [
-        ("{a thing} | {un thing}", ["a book = un livre", "an umbrella = un parapluie", "a key = une clé"]),
+        (
+            "{a thing} | {un thing}",
+            ["a book = un livre", "an umbrella = un parapluie", "a unicycle = un monocycle", "a key = une clé"],
+        ),
         ("the {s thing} | les {s thing}", ["the knives = les couteaux", "the watches = les montres"]),
         ("It's {the thing}. | C'est {le thing}.", ["It's the computer. = C'est l'ordinateur."]),
         ("{my thing}! | {mon thing} !", ["My address! = Mon adresse !", "My key! = Ma clé !"]),
@@ -52,7 +55,7 @@ def test_words_agree(phrase: str, expected: list[str]) -> None:
 
 
 def test_a_phrase_gives_all_its_sentences_or_some_that_are_always_the_same() -> None:
-    assert len(sentences("{thing} | {thing}")) == 8
+    assert len(sentences("{thing} | {thing}")) == 9
     assert sentences("Hi! / Hello! | Salut !") == [("Hi!", "Salut !"), ("Hello!", "Salut !")]
     pairs = sentences("{1-1000} {thing} {name} | {1-1000} {thing} {name}")
     assert len(set(pairs)) == len(pairs) == LIMIT and pairs == sentences(

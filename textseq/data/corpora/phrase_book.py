@@ -139,7 +139,7 @@ def _entry(text: str, gender: str) -> Entry:
     """An entry such as "child, children | enfant" or "Paris"."""
     english, _, french = (part.strip() for part in text.partition("|"))
     return (
-        _noun(english.replace("*", ""), _english_plural, "aeiou"),
+        _noun(english, _english_plural, "aeiou"),
         _noun(french or english, _french_plural, "aeiouhàâéèêëîïôœù", gender),
     )
 
