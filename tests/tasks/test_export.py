@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import sentencepiece
 import torch
 from torch import nn
 
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.config.names import AttentionName, CellName, PoolingName
+from textseq.config.tokenizer import TokenizerConfig
 from textseq.data.pairs import read_sentence
 from textseq.errors import TextseqError
 from textseq.nn.cell_registry import BUILT_IN
@@ -38,6 +42,7 @@ from textseq.tasks.translation.shortlist import Shortlist
 from textseq.tasks.translation.translator import Translator
 from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.characters import CharTokenizer
+from textseq.tokenizers.registry import TOKENIZERS
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -360,3 +365,79 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(TextseqError, match=r'export needs .* pip install "textseq\[onnx\]"'):
         export_onnx(classifier, tmp_path / "out")
+
+
+WORDS = r" ?\S{1,100}|\s"
+TEXTS = ["the cat sat on the mat, the cat\n  sat.\n", "The Cats — 100 % \t\n ▁é▁ <unk> 東 <0x41>", "x" * 120 + " é", ""]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TokenizerConfig(),
+        TokenizerConfig(tokenizer="byte"),
+        TokenizerConfig(tokenizer="word", words="spaces"),
+        TokenizerConfig(tokenizer="word", words="spaces", rare_words="unknown", lowercase=True),
+        TokenizerConfig(tokenizer="subword", vocabulary_size=300),
+    ],
+    ids=lambda options: f"{options.tokenizer}-{options.rare_words}",
+)
+def test_texts_become_tokens_by_what_the_guide_says(tmp_path: Path, options: TokenizerConfig) -> None:
+    tokenizer = TOKENIZERS[options.tokenizer].train([TEXTS[:1] * 3], options)
+    config = LanguageModelConfig(hidden_size=3, embedding_size=2)
+    generator = TextGenerator(LanguageModel(config, tokenizer.size), tokenizer, ModelInfo(task="language-model"))
+    export_onnx(generator, tmp_path / "out")
+    data = json.loads((tmp_path / "out" / "tokenizer.json").read_text())
+    tokens = json.loads((tmp_path / "out" / "model.json").read_text())["tokens"]
+
+    def spelled(text: str) -> list[str]:
+        names = []
+        for letter in text:
+            halves = [f"<0x{half:X}>" for byte in letter.encode() for half in divmod(byte, 16)]
+            names += [letter] if letter in data["characters"] else halves
+        return names
+
+    def word_of(match: str) -> list[str]:
+        word = match.lower() if data["options"]["lowercase"] and not match.isspace() else match
+        if word in tokens and word not in ("<unk>", " <unk>"):
+            return [word]
+        if data["options"]["rare_words"] == "spell":
+            return spelled(word)
+        other = word[1:] if word.startswith(" ") else f" {word}"
+        known = other in tokens and other not in ("<unk>", " <unk>")
+        return [other if known else " <unk>" if word.startswith(" ") else "<unk>"]
+
+    def ids_of(text: str) -> list[int]:
+        if data["kind"] == "char":
+            return [tokens.index(token) for token in spelled(text)]
+        if data["kind"] == "byte":
+            return [*text.encode()]
+        if data["kind"] == "word":
+            matches = re.findall(r" ?\S{1,100}| ?\n|\s", text)
+            return [tokens.index(token) for match in matches for token in word_of(match)]
+        (tmp_path / "tokenizer.model").write_bytes(base64.b64decode(data["model"]))
+        model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+        ids = []
+        for part in (part for match in re.findall(WORDS, text) for part in re.split("(▁)", match)):
+            found = [1 + byte for byte in part.encode()] if part == "▁" else model.encode(part)
+            ids += [n - 257 if n >= 257 else len(tokens) - 257 + n for n in found]
+        return ids
+
+    for text in TEXTS:
+        assert ids_of(text) == tokenizer.encode(text).tolist()
+        parts = (tokens[number] for number in ids_of(text))
+        text = tokenizer.decode(tokenizer.encode(text))
+        assert written(parts) == text
+
+
+def written(names: Iterable[str]) -> str:
+    """The text of tokens' names: bytes as they are, pairs of half-bytes, and others as UTF-8."""
+    utf8, half = b"", ""
+    for name in names:
+        if re.fullmatch("<0x[0-9A-F]>", name):
+            half += name[3]
+        else:
+            utf8 += bytes([int(name[3:5], 16)]) if re.fullmatch("<0x[0-9A-F]{2}>", name) else name.encode()
+        if len(half) == 2:
+            utf8, half = utf8 + bytes([int(half, 16)]), ""
+    return utf8.decode()
