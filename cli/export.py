@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Literal
 
 from textseq.commands.command import log_to_stderr, parse, run
 from textseq.commands.flags import option
+from textseq.commands.models import under_condition
 from textseq.errors import TextseqError
 
 PROG = "textseq-export"
@@ -49,11 +51,12 @@ def export(arguments: Sequence[str]) -> None:
     from textseq.tasks.export.onnx import export_onnx
     from textseq.tasks.registry import load, load_generator
 
-    folder = options.output or Path(f"{Path(options.model).name}-{options.format}")
+    # The absolute path, for "." has no name.
+    folder = options.output or Path(f"{Path(os.path.abspath(options.model)).name}-{options.format}")
     if options.condition is None:
         predictor = load(options.model)
     else:
-        predictor = load_generator(options.model).under(options.condition)
+        predictor = under_condition(load_generator(options.model), options.model, options.condition)
     for path in export_onnx(predictor, folder):
         print(path)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textseq.commands.command import log_to_stderr, note_without_effect, parse, run, show, to_json
 from textseq.commands.flags import option
-from textseq.commands.models import ModelOptions, show_authors
+from textseq.commands.models import ModelOptions, show_authors, under_condition
 from textseq.config.base import flag_of
 from textseq.errors import TextseqError
 from textseq.io.colored_text import visible
@@ -115,12 +115,7 @@ def sample(arguments: Sequence[str]) -> None:
     from textseq.tasks.registry import load_generator
 
     generator = load_generator(model, device=options.device, precision=options.precision)
-    if options.condition is not None:
-        if generator.condition is not None:
-            raise TextseqError(
-                f"--condition: expected none beside --author {model}, got {options.condition}; leave out one of them"
-            )
-        generator = generator.under(options.condition)
+    generator = under_condition(generator, model, options.condition)
     training = _training_text(generator, inspection) if inspection.memorization else None
     if options.prompt_file is not None:
         prompt = _given(options.prompt_file, inspection.encoding, "--prompt-file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textseq.checkpoints.registry import ModelEntry, list_authors, list_models
 from textseq.commands.flags import Listing, option
@@ -13,6 +13,22 @@ from textseq.config.decoding import Precision
 from textseq.errors import TextseqError
 from textseq.io.colored_text import visible
 from textseq.tasks.registry import task_named
+
+if TYPE_CHECKING:
+    from textseq.tasks.language_model.generator import TextGenerator
+
+
+def under_condition(generator: TextGenerator, name: str, condition: str | None) -> TextGenerator:
+    """The generator of a name under the condition that ``--condition`` gives, if any.
+
+    Raises:
+        TextseqError: the name is itself a condition, such as an author's; or the condition does not fit the model.
+    """
+    if condition is None:
+        return generator
+    if generator.condition is not None:
+        raise TextseqError(f"--condition: expected none beside --author {name}, got {condition}; leave out one of them")
+    return generator.under(condition)
 
 
 def show_models(options: ModelOptions) -> Listing:

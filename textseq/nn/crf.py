@@ -89,10 +89,10 @@ class ConditionalRandomField(nn.Module):
 
     def best(self, scores: Tensor, lengths: Tensor | Sequence[int]) -> list[list[int]]:
         """The likeliest labels of each sequence; arguments and errors are those of ``nats``."""
-        return viterbi(scores, check_lengths(lengths, *scores.shape[:2]), *self._parameters_of_transitions())
+        return viterbi(scores, check_lengths(lengths, *scores.shape[:2]), *self.transition_scores())
 
-    def _parameters_of_transitions(self) -> tuple[Tensor, Tensor, Tensor]:
-        """A, b and e, with the penalties of what is forbidden."""
+    def transition_scores(self) -> tuple[Tensor, Tensor, Tensor]:
+        """A (C, C), b (C,) and e (C,), with the penalties of what is forbidden."""
         learned = self.transitions, self.begin, self.end
         if self.penalties is None:
             return learned
@@ -101,7 +101,7 @@ class ConditionalRandomField(nn.Module):
 
     def _log_partition(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The logarithm of the sum of exp s over all sequences, (N,), by the forward recursion."""
-        transitions, begin, end = self._parameters_of_transitions()
+        transitions, begin, end = self.transition_scores()
         reached = begin + scores[:, 0]  # (N, C): of all prefixes that end in each label
         for t in range(1, scores.shape[1]):
             further = (reached.unsqueeze(2) + transitions).logsumexp(dim=1) + scores[:, t]
@@ -110,7 +110,7 @@ class ConditionalRandomField(nn.Module):
 
     def _score(self, scores: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s(y) of each sequence, (N,)."""
-        transitions, begin, end = self._parameters_of_transitions()
+        transitions, begin, end = self.transition_scores()
         lengths = lengths.to(labels.device)
         places = torch.arange(scores.shape[1], device=labels.device)
         inside = places < lengths.unsqueeze(1)  # (N, T)

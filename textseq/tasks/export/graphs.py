@@ -171,8 +171,8 @@ def read(stack: Recurrent, x: Tensor) -> tuple[Tensor, Tensor]:
     for index, layer in enumerate(stack.layers):
         if not isinstance(layer, nn.RNNBase) or stack.zoneout:
             raise TextseqError(
-                "export: ONNX has layers for the cells rnn, lstm and gru without layer normalization, got another; "
-                "only text generators of other cells can be exported"
+                "export: ONNX has layers for the cells rnn, rnn-relu, lstm and gru without layer normalization, got "
+                "another; only text generators of other cells can be exported"
             )
         state = tuple(part[index * d : (index + 1) * d] for part in start)
         below, (y, after) = y, layer(y, state if isinstance(layer, nn.LSTM) else state[0])

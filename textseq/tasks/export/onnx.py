@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from textseq.data.pairs import read_sentence
+from textseq.decoding.ctc import BLANK
 from textseq.errors import TextseqError
 from textseq.io.extras import optional
 from textseq.io.files import whole_folder
@@ -28,6 +30,7 @@ from textseq.tasks.predictor import AnyPredictor
 from textseq.tasks.tagging.lexicon import HALF, NO_LETTERS, PREFIX, SPACE
 from textseq.tasks.tagging.tagger import Tagger
 from textseq.tasks.translation.translator import Translator
+from textseq.tasks.translation.vocabularies import Vocabularies
 from textseq.tokenizers.base import Tokenizer
 
 OPSET = 17
@@ -38,7 +41,7 @@ def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
     """Write a model as ONNX graphs, for one text at a time, with ``model.json`` and its tokenizer.
 
     A text generator is one step; a translator an encoder and a step; a tagger of words what spells a word, and the
-    tagger, whose scores go into the conditional random field in ``model.json``, if there is one. A conditional text
+    tagger, to whose scores those of ``transitions`` in ``model.json`` are added, if it has them. A conditional text
     generator writes under the condition that ``under`` has set, which is part of the state before a text.
 
     Args:
@@ -49,8 +52,8 @@ def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
         The graphs' files.
 
     Raises:
-        TextseqError: the extra ``textseq[onnx]`` is not installed, the folder exists, ONNX has no such layers, or a
-            conditional model has no condition.
+        TextseqError: the extra ``textseq[onnx]`` is not installed, the folder exists, ONNX has no such layers, a
+            conditional model has no condition, a generator has a neural cache, or the precision is another.
 
     Example:
         >>> textseq.export_onnx(textseq.load("shakespeare"), "shakespeare-onnx")
@@ -63,7 +66,10 @@ def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
     with whole_folder(folder) as aside:
         for graph in graphs:
             _write(graph, aside / f"{graph.name}.onnx")
-        predictor.tokenizer.save(aside)
+        tokenizers = predictor.tokenizer
+        if isinstance(tokenizers, Vocabularies):
+            tokenizers = replace(tokenizers, shortlist=None)
+        tokenizers.save(aside)
         about |= {"graphs": {g.name: {"inputs": [*g.inputs], "outputs": [*g.outputs]} for g in graphs}}
         (aside / "model.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
     return [folder / f"{graph.name}.onnx" for graph in graphs]
@@ -72,8 +78,17 @@ def export_onnx(predictor: AnyPredictor, folder: Path | str) -> list[Path]:
 def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
     """The graphs of a predictor, and what ``model.json`` says of it."""
     about: dict[str, object] = {"task": predictor.info.task, "corpus": predictor.info.corpus.name}
+    if predictor.precision != "float32":
+        raise TextseqError(
+            f"export: expected a model in float32, got {predictor.precision}; load it without the precision"
+        )
     model = predictor.model.cpu()
     if isinstance(predictor, TextGenerator):
+        if predictor.cache is not None:
+            raise TextseqError(
+                "export: expected a text generator without a neural cache, got one; a graph of a step cannot hold the "
+                "cache: adapt the model without cache=True"
+            )
         state = [list(part.shape) for part in predictor.initial_state(1)]
         start = [part.flatten().tolist() for part in predictor.initial_state(1)]
         about |= {"tokens": _tokens(predictor.tokenizer), "state": state, "start": start}
@@ -91,22 +106,7 @@ def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
         }
         return classifier_graphs(predictor.model, predictor.temperature), about
     if isinstance(predictor, Tagger):
-        lexicon, crf = predictor.tokenizer, predictor.model.crf
-        about |= {"words": _tokens(lexicon.words), "letters": _tokens(lexicon.letters)}
-        about |= {"labels": list(predictor.labels), "scheme": predictor.info.scheme}
-        about["input"] = {
-            "normalization": predictor.tokenizer.normalization,
-            "prefix": PREFIX,
-            "white_space": SPACE,
-            "unknown_words": "lowercase",
-            "unknown": lexicon.unknown,
-            "spelled_ends": HALF,
-            "no_letters": NO_LETTERS,
-        }
-        if crf is not None:
-            parts = {"transitions": crf.transitions, "begin": crf.begin, "end": crf.end}
-            about["crf"] = {name: part.tolist() for name, part in parts.items()}
-        return tagger_graphs(predictor.model), about
+        return tagger_graphs(predictor.model), about | _about_tagger(predictor)
     if isinstance(predictor, Translator):
         if len(predictor.models) > 1:
             raise TextseqError("export: expected one model, got an ensemble; export each model separately")
@@ -119,9 +119,32 @@ def _parts(predictor: AnyPredictor) -> tuple[list[Graph], dict[str, object]]:
             "line_ends": " ",
             "prefix": read_sentence(""),
         }
+        about["never"] = list(target.fallback)
         about["source_style"] = dict(predictor.info.source_style)
         return translator_graphs(predictor.model), about
     raise TextseqError(f"export: expected a model of a built-in task, got {type(model).__name__}")
+
+
+def _about_tagger(tagger: Tagger) -> dict[str, object]:
+    """What ``model.json`` says of a tagger."""
+    lexicon, model, letters = tagger.tokenizer, tagger.model, _tokens(tagger.tokenizer.letters)
+    about: dict[str, object] = {"words": _tokens(lexicon.words), "letters": letters}
+    about |= {"labels": list(tagger.labels), "scheme": tagger.info.scheme}
+    reading = {
+        "normalization": lexicon.normalization,
+        "prefix": PREFIX,
+        "white_space": SPACE,
+        "unknown_words": "lowercase",
+        "unknown": lexicon.unknown,
+    }
+    if not tagger.aligned:
+        return about | {"input": {**reading, "strip": True}, "blank": BLANK, "frames": model.frames}
+    about["input"] = {**reading, "spelled_ends": HALF, "no_letters": NO_LETTERS}
+    scores = model.transition_scores()
+    if scores is not None:
+        names = ("between", "begin", "end")
+        about["transitions"] = {name: part.tolist() for name, part in zip(names, scores, strict=True)}
+    return about
 
 
 def _tokens(tokenizer: Tokenizer) -> list[str]:

@@ -189,14 +189,14 @@ class TextGenerator(Predictor[DocumentSet]):
             if len(ids) < 2:
                 raise TextseqError("--dynamic: expected a text to learn from, got none; give one as the prompt")
             model = learned(model, ids, config, numbers)
-        cache = config if config.cache else self._cache
+        cache = config if config.cache else self.cache
         info = replace(self.info, results=()) if config.dynamic or config.cache else self.info
         adapted = type(self)(model, self.tokenizer, info, precision=self.precision, cache=cache)
         adapted._default = self._default if condition is None else condition
         return adapted
 
     @property
-    def _cache(self) -> AdaptationConfig | None:
+    def cache(self) -> AdaptationConfig | None:
         """The settings of the neural cache with which it reads and writes, if any."""
         return self._reader.config if isinstance(self._reader, NeuralCache) else None
 
@@ -378,7 +378,7 @@ class TextGenerator(Predictor[DocumentSet]):
             )
         if self.precision != "float32":
             raise TextseqError(f"evaluate: expected a model in float32, got {self.precision}; leave out the precision")
-        kept = {} if self._cache is None else {n: v for n, v in self._cache.to_dict().items() if n.startswith("cache")}
+        kept = {} if self.cache is None else {n: v for n, v in self.cache.to_dict().items() if n.startswith("cache")}
         settings = {"window": window, "streams": streams, **kept, **adaptation}
         config = LanguageEvaluationConfig.from_dict(settings, where="evaluate")
         return measure_split(self.model, self.tokenizer, self.info, dataset, split, config, progress)

@@ -93,6 +93,16 @@ class TaggerModel(nn.Module):
         real = (torch.arange(scores.shape[1]) < batch.lengths.unsqueeze(1)).to(scores.device)
         return Loss(summed_nats(scores[real], batch.tags[real]), count, ())
 
+    def transition_scores(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """What the best sequence adds to ``forward``'s scores: of each transition from a label to the next (C, C), of
+        the first label (C,) and of the last (C,).
+
+        None if it is the likeliest label of each word (or is found by CTC).
+        """
+        if self.crf is not None:
+            return self.crf.transition_scores()
+        return None if self.penalties is None else split_penalties(self.penalties)
+
     def read(self, batch: TagBatch) -> tuple[list[list[int]], Tensor]:
         """Predict tags.
 
@@ -104,9 +114,9 @@ class TaggerModel(nn.Module):
         if self.crf is not None:
             marginals: Tensor = self.crf.marginals(scores, batch.lengths)
             return self.crf.best(scores, batch.lengths), marginals.clamp(min=1e-30).log()
-        log_p = scores.log_softmax(dim=2)
-        if self.penalties is not None:
-            return viterbi(log_p, batch.lengths, *split_penalties(self.penalties)), log_p
+        log_p, fixed = scores.log_softmax(dim=2), self.transition_scores()
+        if fixed is not None:
+            return viterbi(log_p, batch.lengths, *fixed), log_p
         tags = scores.argmax(dim=2).tolist() if self.config.output != "ctc" else [[] for _ in scores]
         return [row[:length] for row, length in zip(tags, batch.lengths.tolist(), strict=True)], log_p
 
