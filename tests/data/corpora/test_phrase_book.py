@@ -12,7 +12,8 @@ from textseq.errors import TextseqError
 
 LISTS = """
 [thing m]
-book | livre; umbrella | parapluie; computer | ordinateur; knife, knives | couteau; hamburger | *hamburger; *unicycle | monocycle
+book | livre; umbrella | parapluie; computer | ordinateur; knife, knives | couteau; hamburger | *hamburger
+*unicycle | monocycle
 [thing f]
 key | clé; watch | montre; address | adresse
 [name m]
