@@ -179,15 +179,15 @@ def split_shares(shares: str) -> list[str]:
     return parts
 
 
-def find_model_or_labels(name: str) -> Path:
-    """``find_model``, and where that finds nothing ``find_labels``; errors are those of ``find_model``."""
+def find_model_or_labels(name: str) -> tuple[Path, str | None]:
+    """``find_model``, and where that finds nothing ``find_labels``, with the labels; errors are ``find_model``'s."""
     try:
-        return find_model(name, labels=True)
+        return find_model(name, labels=True), None
     except TextseqError:
         folder = find_labels(name)
         if folder is None:
             raise
-        return find_model(str(folder))
+        return find_model(str(folder)), name
 
 
 def list_authors(*, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:

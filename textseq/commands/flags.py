@@ -169,10 +169,11 @@ def _quoted(text: str) -> str:
 
 
 def flags_of(options: object, hidden: Container[str] = ()) -> dict[str, Flag]:
-    """The flags of a dataclass instance, by name, except fields whose name, or its first word, is ``hidden``."""
+    """The flags of a dataclass instance, by name, except fields that are ``hidden``: by their name, its first word, or
+    their path, such as "source.condition"."""
     flags: dict[str, Flag] = {}
     for path, owner, item in _fields(options, ()):
-        if item.name in hidden or item.name.split("_")[0] in hidden:
+        if any(name in hidden for name in (item.name, item.name.split("_")[0], ".".join(path))):
             continue
         hint = _hints(owner)[item.name]
         positional = item.metadata.get("positional")

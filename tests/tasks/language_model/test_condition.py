@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -293,6 +294,40 @@ def test_two_authors_are_told_apart(empty_home: Path, command: Callable[..., Res
     assert code == 0 and out.splitlines()[0] == "Other:" and "  anna  one of the 2 authors of the model in poets" in out
     code, out, _ = command("evaluate", "--labelled", "poems.csv", "--model", "poets", "--json")
     assert code == 0 and json.loads(out)["nats_per_token"] < 0.5
+
+
+def test_a_text_without_labels_is_measured_under_a_condition(empty_home: Path, command: Callable[..., Result]) -> None:
+    writer = trained()
+    text = "abababab" * 20
+    Path("text.txt").write_text(text, encoding="utf-8")
+    Path("plain.txt").write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
+    trained("plain", labelled=(), condition=None, text="plain.txt", training=TrainingConfig(max_steps=2))
+    source = TextData(text=("text.txt",)).open_whole()
+    for condition in ("anna", "bert", {"anna": 0.5, "bert": 0.5}):
+        metrics = writer.evaluate(source, "train", condition=condition)
+        assert metrics.nats == pytest.approx(writer.score(text, condition=condition).nats)
+        assert writer.under(condition).evaluate(source, "train") == metrics
+        assert "|condition:" + metrics.condition in metrics.signature
+    adapted = writer.evaluate(source, "train", condition="bert", dynamic=True, cache=True)
+    assert adapted.nats < writer.evaluate(source, "train", condition="bert").nats
+    flags = ("--text", "text.txt", "--model")
+    code, out, _ = command("evaluate", *flags, "anna", "--json")
+    expected = writer.evaluate(source, "train", condition="anna").to_dict()
+    assert code == 0 and json.loads(out) == expected and expected["condition"] == "anna"
+    assert command("evaluate", *flags, "poets", "--condition", "anna", "--json")[:2] == (code, out)
+    code, out, _ = command("evaluate", *flags, "anna=0.5,bert=0.5")
+    assert code == 0 and ", under anna=0.5,bert=0.5\n" in out and "|condition:anna=0.5,bert=0.5|" in out
+    assert command("evaluate", "--labelled", "poems.csv", "--model", "poets", "--condition", "label")[0] == 0
+    for arguments, says in (
+        ((*flags, "poets"), "labels that the model is conditioned on.*or one for all with --condition"),
+        ((*flags, "poets", "--condition", "ana"), "did you mean 'anna'"),
+        ((*flags, "anna", "--condition", "bert"), "--condition: expected none beside --model anna, got bert"),
+        ((*flags, "plain", "--condition", "bert"), "expected none, as the model has no condition; got 'bert'"),
+        ((*flags, "poets", "--condition", "label"), "--condition: expected none for --text text.txt, got label"),
+        (("--labelled", "poems.csv", "--model", "anna"), "expected none for 'poems.csv', whose texts have labels"),
+    ):
+        code, _, err = command("evaluate", *arguments)
+        assert code == 2 and re.search(says, err) and "Traceback" not in err
 
 
 def test_a_condition_may_change_within_a_text(empty_home: Path) -> None:

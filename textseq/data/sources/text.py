@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from textseq.config.base import ranged
 from textseq.data.dataset import VALIDATION
@@ -14,6 +14,8 @@ from textseq.data.readers.exported import row_file, text_file
 from textseq.data.sources.base import VectorSource
 from textseq.data.text import ConditionalDataset, TextDataset, own_text, with_conditions
 from textseq.errors import TextseqError
+
+ConditionKind: TypeAlias = Literal["auto", "none", "label", "vector"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class TextData(VectorSource):
     """Your own texts, each with a label or a vector of numbers, which the model is conditioned on (see --condition): a
     .csv, .tsv, .jsonl, .json or .parquet file, hf://DATASET, or a folder with a folder for each label. A text is a
     document of its own."""
-    condition: Literal["auto", "none", "label", "vector"] = "auto"
+    condition: ConditionKind = "auto"
     """What the model is conditioned on, in training and when it writes: label (of --labelled, or of a corpus of
     labelled texts or of several authors), vector (numbers in a column or key of --labelled), or none. auto: vector with
     --vector-column, label with --labelled and for a corpus of several authors, none otherwise."""

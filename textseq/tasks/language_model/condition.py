@@ -130,6 +130,20 @@ def condition_numbers(given: Conditioned, labels: Sequence[str], vector_size: in
     return numbers / numbers.sum()
 
 
+def condition_name(given: Conditioned) -> str:
+    """A condition as one writes it after ``--condition``.
+
+    Example:
+        >>> condition_name({"austen": 0.7, "poe": 0.3})
+        'austen=0.7,poe=0.3'
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        return ",".join(f"{label}={share:g}" for label, share in given.items())
+    return ",".join(f"{number:g}" for number in given)
+
+
 def missing_condition(labels: Sequence[str], vector_size: int) -> TextseqError:
     """The error for a conditional model without a condition."""
     expected = f"a label ({_listed(labels)})" if labels else f"a vector of {vector_size} numbers"

@@ -208,6 +208,10 @@ class LanguageEvaluationConfig(AdaptationConfig):
     carried over."""
     streams: int = ranged(1, at_least=1)
     """Read the split in so many equal parts side by side, each from a zero state: faster, slightly worse."""
+    condition: str | None = None
+    """Condition under which a conditional model reads a text without labels: a label, shares of several
+    (austen=0.7,poe=0.3), or a vector (0.5,-1,2). --model with such a label or shares finds the model itself. Of
+    --labelled files: label, vector or none, as in textseq-train."""
 
     def __post_init__(self) -> None:
         """Check the ranges, and that dynamic evaluation reads one text from beginning to end."""
