@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, cast, get_args
 
 from textseq.commands.command import show
 from textseq.commands.flags import flags_of, option
 from textseq.commands.stdin import with_stdin
 from textseq.config.base import Settings, flag_of
 from textseq.config.decoding import Precision
-from textseq.data.sources import ConditionKind, DataSource
+from textseq.data.sources import ConditionKind, DataSource, TextData
 from textseq.data.text import corpus_names
 from textseq.errors import TextseqError
 from textseq.io.counting import counting, showing_counts
@@ -107,9 +107,10 @@ class Evaluate:
         """The data source that a task's flags describe."""
         source = getattr(self, _groups(task)[0])
         assert isinstance(source, DataSource)
-        kind = self._condition if task is LANGUAGE_MODEL else None
-        of_data = {"condition": kind} if kind in get_args(ConditionKind) else {}
-        return replace(source, corpus=self.corpus, **of_data)
+        source = replace(source, corpus=self.corpus)
+        if isinstance(source, TextData) and self._condition in get_args(ConditionKind):
+            return replace(source, condition=cast(ConditionKind, self._condition))
+        return source
 
     def settings(self, task: Task) -> dict[str, Any]:
         """The task's settings of an evaluation."""

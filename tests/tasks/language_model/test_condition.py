@@ -25,7 +25,7 @@ from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.data.corpora import catalog
 from textseq.data.sources import TextData
-from textseq.data.text import ConditionalDataset
+from textseq.data.text import ConditionalDataset, own_text
 from textseq.decoding.continuous import ContinuousBatch
 from textseq.errors import Interrupted, TextseqError
 from textseq.nn.kernels.compiled import text_loop
@@ -302,7 +302,7 @@ def test_a_text_without_labels_is_measured_under_a_condition(empty_home: Path, c
     Path("text.txt").write_text(text, encoding="utf-8")
     Path("plain.txt").write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
     trained("plain", labelled=(), condition=None, text="plain.txt", training=TrainingConfig(max_steps=2))
-    source = TextData(text=("text.txt",)).open_whole()
+    source = own_text([Path("text.txt")], validation=0)
     for condition in ("anna", "bert", {"anna": 0.5, "bert": 0.5}):
         metrics = writer.evaluate(source, "train", condition=condition)
         assert metrics.nats == pytest.approx(writer.score(text, condition=condition).nats)

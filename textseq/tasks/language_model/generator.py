@@ -374,7 +374,7 @@ class TextGenerator(Predictor[DocumentSet]):
 
         Example:
             >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
-            >>> textseq.load("austen").evaluate(TextData(text=("emma.txt",)).open_whole(), "train")
+            >>> textseq.load("austen").evaluate(TextData(text=("emma.txt",), validation=0).open(), "train")
         """
         check_dataset(dataset, "documents", 'TextData(text=("a.txt",)).open_whole()')
         if process_group.count > 1:
