@@ -17,6 +17,7 @@ from textseq.checkpoints.model_info import ModelInfo, read_info
 from textseq.config.recipes import read_recipe, recipes
 from textseq.data.corpora.catalog import read_recipe as read_corpus_recipe
 from textseq.data.corpora.catalog import recipe_files
+from textseq.data.rows import normal_label
 from textseq.errors import TextseqError, unknown
 from textseq.io.paths import runs_folder
 
@@ -135,6 +136,7 @@ def find_labels(labels: str) -> Path | None:
     """
     if labels in {".", ".."} or (os.sep in labels and Path(labels).exists()):
         return None
+    labels = normal_label(labels)
     models = sorted(
         (entry for entry in list_models("language-model") if entry.info.labels), key=lambda entry: entry.shipped
     )
