@@ -250,7 +250,8 @@ def read(
                 if hint := elsewhere(written):
                     raise TextseqError(f"unexpected {_quoted(written)}; {hint}")
                 before = [flag.name for flag in named if flag.about.get("positional")]
-                rule = "put a value that has spaces in quotes" if before else "a value comes after its flag"
+                several = ", several texts in lines of stdin or of --input FILE" if "--input" in names else ""
+                rule = f"put a value that has spaces in quotes{several}" if before else "a value comes after its flag"
                 raise TextseqError(f"unexpected {_quoted(written)}; {rule}, see {prog} --help")
             flag, values = positional.pop(0), [written]
         if flag.several:  # given twice, it has the values of both

@@ -59,7 +59,17 @@ class GenerationConfig(DecodingConfig):
     """
 
     stop_strings: tuple[str, ...] = ()
-    """End the text before the first of these strings."""
+    """End the text before the first of these strings. On the command line a string of \\n and \\t alone means line ends
+    and tabs."""
+
+    def without_effect(self) -> list[str]:
+        """Also what sampling alone reads, with beams."""
+        unread = [
+            f"{flag_of(item.name)} has no effect with --num-beams {self.num_beams}"
+            for item in dataclasses.fields(self)
+            if item.name in ("temperature", "seed") and getattr(self, item.name) != item.default
+        ]
+        return super().without_effect() + (unread if self.num_beams > 1 else [])
 
 
 class GenerationSettings(DecodingSettings, total=False):
