@@ -108,6 +108,8 @@ class Sample(ModelOptions):
 def sample(arguments: Sequence[str]) -> None:
     """Parse, load, print the text as it is written, and what its inspection shows."""
     options = parse(Sample(), PROG, arguments, elsewhere=_elsewhere)
+    if prompts := [name for name in options.model[1:] if " " in name]:
+        raise TextseqError(f"--author: expected one name, got '{prompts[0]:.60}' too; {_elsewhere(prompts[0])}")
     model, inspection = options.single_model(PROG), options.inspection
     _check(options)
     log_to_stderr()

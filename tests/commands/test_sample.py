@@ -237,6 +237,11 @@ def test_what_makes_no_sense_is_refused(command: Command, flags: list[str], mess
     refused((code, out, err), message)
 
 
+def test_a_text_after_the_author_is_taken_for_the_prompt(command: Command) -> None:
+    message = "--author: expected one name, got 'To be or' too; write --prompt before it"
+    refused(command("--author", "mine", "To be or"), message)
+
+
 def test_a_line_end_as_a_shell_passes_it_stops(command: Command, caplog: pytest.LogCaptureFixture) -> None:
     flags = ("--author", "mine", "--max-new-tokens", "300", "--seed", "1", "--prompt", "To")
     code, out, _ = command(*flags, "--stop-strings", r"\n", r"a\n")
