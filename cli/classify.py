@@ -18,6 +18,7 @@ from textseq.commands.line_io import LineOptions
 from textseq.data.readers.exported import EXPORTED, row_file
 from textseq.data.readers.labelled import Texts, remembered_column
 from textseq.data.readers.tables import ending_of, is_table
+from textseq.data.rows import normal_label
 from textseq.errors import TextseqError, unknown
 from textseq.io.files import growing
 from textseq.io.lines import Lines
@@ -108,6 +109,8 @@ def classify(arguments: Sequence[str]) -> None:
     explains = options.explain or options.explain_html is not None
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
+    if options.explain_label is not None:
+        options = replace(options, explain_label=normal_label(options.explain_label))
     if options.explain and options.spreadsheet:
         raise TextseqError(
             f"--explain does not fit into a table, got {options.output}; use --explain-html FILE or --json"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from textseq.checkpoints.registry import find_model
+from textseq.checkpoints.registry import find_model_or_labels
 from textseq.commands.command import log_to_stderr, parse, run, show, to_json
 from textseq.commands.evaluate import HIDDEN, PROG, check, evaluate_model, evaluate_options, tasks_of
 from textseq.errors import TextseqError
@@ -30,7 +30,8 @@ def evaluate(arguments: Sequence[str]) -> None:
             f"{own}"
         )
     log_to_stderr()
-    folders = {name: find_model(name) for name in (*options.model, *options.comparison.compare)}
+    found = {name: find_model_or_labels(name) for name in (*options.model, *options.comparison.compare)}
+    folders = {name: folder for name, (folder, _) in found.items()}
     task = tasks_of(folders)
     check(options, task)
     if task is TRANSLATION:
@@ -42,6 +43,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         return
     if len(options.model) > 1:
         raise TextseqError(f"--model: expected {task.noun}, got {len(options.model)}; leave some out")
+    _, labels = found[options.model[0]]
+    options = options.under(labels) if labels is not None else options
     from textseq.io.files import check_outputs, check_picture
     from textseq.metrics.classification import ClassificationMetrics
     from textseq.metrics.confusion_plot import confusion_plot

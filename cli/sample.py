@@ -108,10 +108,15 @@ class Sample(ModelOptions):
 def sample(arguments: Sequence[str]) -> None:
     """Parse, load, print the text as it is written, and what its inspection shows."""
     options = parse(Sample(), PROG, arguments, elsewhere=_elsewhere)
+    if prompts := [name for name in options.model[1:] if " " in name]:
+        raise TextseqError(f"--author: expected one name, got '{prompts[0]:.60}' too; {_elsewhere(prompts[0])}")
     model, inspection = options.single_model(PROG), options.inspection
     _check(options)
     log_to_stderr()
     note_without_effect(options.generation)
+    if (ends := _line_ends(options.generation.stop_strings)) != options.generation.stop_strings:
+        log.warning("note: --stop-strings: \\n is read as a line end, \\t as a tab")
+        options = replace(options, generation=replace(options.generation, stop_strings=ends))
     from textseq.tasks.registry import load_generator
 
     generator = load_generator(model, device=options.device, precision=options.precision)
@@ -122,6 +127,11 @@ def sample(arguments: Sequence[str]) -> None:
         options = replace(options, prompt=re.sub(r"\r?\n\Z", "", prompt))
     if options.adaptation != AdaptationConfig():
         generator = generator.adapted(options.prompt, **vars(options.adaptation))
+    if options.adaptation.dynamic and (inspection.show_surprisal or inspection.surprisal_html is not None):
+        log.warning(
+            "note: the surprisal of the prompt is that after learning it; textseq-evaluate --text FILE --dynamic "
+            "predicts each token before it is learned"
+        )
     settings = options.generation
     draws = settings.num_beams == 1 and settings.temperature > 0
     unseeded = settings.seed is None and draws and inspection.text is None
@@ -156,6 +166,15 @@ def sample(arguments: Sequence[str]) -> None:
             file.write(web_page(f"Surprisal under {model}", scored).encode())
     if unseeded and not options.json:
         _tell_seed(options, text)
+
+
+def _line_ends(strings: Sequence[str]) -> tuple[str, ...]:
+    """Stop strings with line ends and tabs where only the signs for them are written, as a shell passes them on."""
+    signs = {"\\n": "\n", "\\t": "\t"}
+    return tuple(
+        re.sub(r"\\[nt]", lambda sign: signs[sign[0]], string) if re.fullmatch(r"(\\[nt])+", string) else string
+        for string in strings
+    )
 
 
 def _elsewhere(written: str) -> str | None:

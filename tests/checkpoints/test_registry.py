@@ -140,7 +140,8 @@ def test_labels_find_their_model_and_unknown_ones_the_nearest(home: Path) -> Non
         find_model("austin", "classification")  # who wrote a text
     (home / "here" / "austen").mkdir()  # his texts
     (home / "here" / "pushkin").write_text("his verses")
-    assert find_model_or_labels("austen") == english and find_model_or_labels("pushkin").name == "russian"
+    assert find_model_or_labels("austen") == (english, "austen")
+    assert find_model_or_labels("pushkin")[0].name == "russian" and find_model_or_labels("english") == (english, None)
 
 
 def test_recipes_and_corpora_that_are_no_models_yet_say_how_to_train_one() -> None:

@@ -116,7 +116,7 @@ def test_paragraphs_are_wrapped_and_examples_are_kept() -> None:
         ("tag --list-authors", "unknown flag --list-authors; use --list-models"),
         ("tag --precision int7", "--precision: expected float32, bfloat16 or int8, got 'int7'; did you mean int8?"),
         ("tag --model a b c", "--model: expected one name, got a b c; leave out b c"),
-        ("tag Time flies", "unexpected 'flies'; put a value that has spaces in quotes, see textseq-tag --help"),
+        ("tag Time flies", "unexpected 'flies'; put a value that has spaces in quotes, several texts in lines"),
         ("train --batch_sizes 3", "unknown flag --batch_sizes; did you mean --batch-size?"),
         ("train --train_file a", "unknown flag --train_file; use --text"),
         ("train --warmup 3", "unknown flag --warmup; use --warmup-steps"),

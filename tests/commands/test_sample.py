@@ -237,6 +237,35 @@ def test_what_makes_no_sense_is_refused(command: Command, flags: list[str], mess
     refused((code, out, err), message)
 
 
+def test_a_text_after_the_author_is_taken_for_the_prompt(command: Command) -> None:
+    message = "--author: expected one name, got 'To be or' too; write --prompt before it"
+    refused(command("--author", "mine", "To be or"), message)
+
+
+def test_a_line_end_as_a_shell_passes_it_stops(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    flags = ("--author", "mine", "--max-new-tokens", "300", "--seed", "1", "--prompt", "To")
+    code, out, _ = command(*flags, "--stop-strings", r"\n", r"a\n")
+    assert (code, out) == command(*flags, "--stop-strings", "\n", r"a\n")[:2] and out.count("\n") == 1
+    assert caplog.messages == [r"note: --stop-strings: \n is read as a line end, \t as a tab"]
+
+
+def test_what_beams_leave_unread_is_said(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    flags = ("--author", "mine", "--max-new-tokens", "5", "--num-beams", "2")
+    assert command(*flags)[0] == 0 and not caplog.messages
+    assert command(*flags, "--seed", "1", "--temperature", "0.5")[0] == 0
+    assert caplog.messages == [
+        "note: --temperature has no effect with --num-beams 2",
+        "note: --seed has no effect with --num-beams 2",
+    ]
+
+
+def test_the_surprisal_of_a_learned_prompt_says_what_it_is(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    flags = ("--author", "mine", "--max-new-tokens", "5", "--prompt", "To be", "--show-surprisal", "--seed", "1")
+    assert command(*flags)[0] == 0 and not caplog.messages
+    assert command(*flags, "--dynamic", "--dynamic-learning-rate", "0.001")[0] == 0
+    assert "after learning it" in caplog.messages[0]
+
+
 def test_an_author_is_no_condition_beside_another(command: Command, home: Path) -> None:
     (home / "austen").write_text("a file hides no author")
     assert command("--author", "austen", "--max-new-tokens", "5")[0] == 0

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from textseq.config.decoding import DecodingConfig
 from textseq.config.names import CellName
 from textseq.decoding.logits_processors import (
     LOGITS_PROCESSORS,
@@ -22,6 +23,7 @@ from textseq.decoding.logits_processors import (
 )
 from textseq.decoding.sampling import sample, sample_token
 from textseq.decoding.stopping import StopStrings
+from textseq.errors import TextseqError
 from textseq.nn.cell_registry import CELLS
 from textseq.nn.cells import State, Step
 from textseq.tasks.language_model.config import GenerationConfig, LanguageModelConfig
@@ -499,3 +501,12 @@ def test_prompts_and_logits_of_other_shapes_are_refused() -> None:
             next(sample(step, prompt))
     with pytest.raises(ValueError, match=rf"^step: expected logits \(2, V\), got \(2, 1, {V}\)$"):
         next(sample(step, torch.tensor([[1], [2]])))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_are_an_error(value: float) -> None:
+    def step(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        return torch.tensor([[0.0, value, -torch.inf]]).expand(len(tokens), -1), state
+
+    with pytest.raises(TextseqError, match="the model's output is not a number"):
+        next(sample(step, torch.tensor([[0], [1]]), config=DecodingConfig(seed=1)))

@@ -17,6 +17,7 @@ from textseq.checkpoints.model_info import ModelInfo, read_info
 from textseq.config.recipes import read_recipe, recipes
 from textseq.data.corpora.catalog import read_recipe as read_corpus_recipe
 from textseq.data.corpora.catalog import recipe_files
+from textseq.data.rows import normal_label
 from textseq.errors import TextseqError, unknown
 from textseq.io.paths import runs_folder
 
@@ -135,6 +136,7 @@ def find_labels(labels: str) -> Path | None:
     """
     if labels in {".", ".."} or (os.sep in labels and Path(labels).exists()):
         return None
+    labels = normal_label(labels)
     models = sorted(
         (entry for entry in list_models("language-model") if entry.info.labels), key=lambda entry: entry.shipped
     )
@@ -179,15 +181,15 @@ def split_shares(shares: str) -> list[str]:
     return parts
 
 
-def find_model_or_labels(name: str) -> Path:
-    """``find_model``, and where that finds nothing ``find_labels``; errors are those of ``find_model``."""
+def find_model_or_labels(name: str) -> tuple[Path, str | None]:
+    """``find_model``, and where that finds nothing ``find_labels``, with the labels; errors are ``find_model``'s."""
     try:
-        return find_model(name, labels=True)
+        return find_model(name, labels=True), None
     except TextseqError:
         folder = find_labels(name)
         if folder is None:
             raise
-        return find_model(str(folder))
+        return find_model(str(folder)), name
 
 
 def list_authors(*, report: Callable[[str], object] = lambda line: None) -> list[ModelEntry]:

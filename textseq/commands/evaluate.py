@@ -6,18 +6,19 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast, get_args
 
 from textseq.commands.command import show
 from textseq.commands.flags import flags_of, option
 from textseq.commands.stdin import with_stdin
 from textseq.config.base import Settings, flag_of
 from textseq.config.decoding import Precision
-from textseq.data.sources import DataSource
+from textseq.data.sources import ConditionKind, DataSource, TextData
 from textseq.data.text import corpus_names
 from textseq.errors import TextseqError
 from textseq.io.counting import counting, showing_counts
 from textseq.tasks import registry
+from textseq.tasks.language_model.spec import LANGUAGE_MODEL
 from textseq.tasks.task import Task
 from textseq.tasks.translation.spec import TRANSLATION
 from textseq.training.distributed.environment import environment
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 
 PROG = "textseq-evaluate"
 
-HIDDEN = frozenset({"multi", "validation", "vectors", "longest", "unaligned", "fold", "folds", "seeds"})
-"""Fields of data sources, by their first word, that matter in training only."""
+CONDITION_OF_DATA = "language_model_source.condition"
+"""A field that ``--condition`` of the evaluation sets too."""
+
+HIDDEN = frozenset(
+    {"multi", "validation", "vectors", "longest", "unaligned", "fold", "folds", "seeds", CONDITION_OF_DATA}
+)
+"""Fields of data sources, by their first word, that matter in training only; and those that other flags set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +74,7 @@ class Evaluate:
       textseq-evaluate tinyshakespeare --model mine --split validation
       textseq-evaluate shakespeare --model shakespeare --dynamic --cache
       textseq-evaluate --text chapter.txt --model mine
+      textseq-evaluate --text chapter.txt --model austen
       textseq-evaluate multi30k --model en-de --split test_2017_flickr
       textseq-evaluate --pairs test.en test.de --model en-de second third
       textseq-evaluate multi30k --model en-de --compare en-de-small
@@ -79,8 +86,8 @@ class Evaluate:
     corpus: str | None = option(None, metavar="CORPUS", positional=True)
     """A corpus by name. It comes first, as all names after --model are models."""
     model: tuple[str, ...] = option((), metavar="MODEL...", alias="--author")
-    """A model that ships with textseq, the name of a run, or a model's folder. Several translators work as an
-    ensemble."""
+    """A model that ships with textseq, the name of a run, or a model's folder; or an author whom a conditional
+    language model knows by name. Several translators work as an ensemble."""
     split: str | None = option(None, metavar="SPLIT")
     """Split of the corpus, such as train, validation, test. Default: test, or validation if there is no test split."""
     precision: Precision = "float32"
@@ -103,11 +110,36 @@ class Evaluate:
         """The data source that a task's flags describe."""
         source = getattr(self, _groups(task)[0])
         assert isinstance(source, DataSource)
-        return replace(source, corpus=self.corpus)
+        source = replace(source, corpus=self.corpus)
+        if isinstance(source, TextData) and self._condition in get_args(ConditionKind):
+            return replace(source, condition=cast(ConditionKind, self._condition))
+        return source
 
     def settings(self, task: Task) -> dict[str, Any]:
         """The task's settings of an evaluation."""
-        return dict(vars(getattr(self, _groups(task)[1])))
+        settings = dict(vars(getattr(self, _groups(task)[1])))
+        if settings.get("condition") in get_args(ConditionKind):  # see ``source``
+            settings["condition"] = None
+        return settings
+
+    def under(self, labels: str) -> Self:
+        """The options with the condition that the name of the model means, such as "austen".
+
+        Raises:
+            TextseqError: another condition is named too.
+        """
+        if self._condition is not None:
+            raise TextseqError(
+                f"--condition: expected none beside --model {labels}, got {self._condition}; leave out one of them"
+            )
+        group = _groups(LANGUAGE_MODEL)[1]
+        return replace(self, **{group: replace(getattr(self, group), condition=labels)})
+
+    @property
+    def _condition(self) -> str | None:
+        """What ``--condition`` names."""
+        condition: str | None = getattr(self, _groups(LANGUAGE_MODEL)[1]).condition
+        return condition
 
 
 def _groups(task: Task) -> list[str]:

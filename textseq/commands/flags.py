@@ -169,10 +169,11 @@ def _quoted(text: str) -> str:
 
 
 def flags_of(options: object, hidden: Container[str] = ()) -> dict[str, Flag]:
-    """The flags of a dataclass instance, by name, except fields whose name, or its first word, is ``hidden``."""
+    """The flags of a dataclass instance, by name, except fields that are ``hidden``: by their name, its first word, or
+    their path, such as "source.condition"."""
     flags: dict[str, Flag] = {}
     for path, owner, item in _fields(options, ()):
-        if item.name in hidden or item.name.split("_")[0] in hidden:
+        if any(name in hidden for name in (item.name, item.name.split("_")[0], ".".join(path))):
             continue
         hint = _hints(owner)[item.name]
         positional = item.metadata.get("positional")
@@ -249,7 +250,8 @@ def read(
                 if hint := elsewhere(written):
                     raise TextseqError(f"unexpected {_quoted(written)}; {hint}")
                 before = [flag.name for flag in named if flag.about.get("positional")]
-                rule = "put a value that has spaces in quotes" if before else "a value comes after its flag"
+                several = ", several texts in lines of stdin or of --input FILE" if "--input" in names else ""
+                rule = f"put a value that has spaces in quotes{several}" if before else "a value comes after its flag"
                 raise TextseqError(f"unexpected {_quoted(written)}; {rule}, see {prog} --help")
             flag, values = positional.pop(0), [written]
         if flag.several:  # given twice, it has the values of both

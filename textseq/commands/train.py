@@ -221,7 +221,7 @@ class Named:
         if self.from_ is None:
             return None
         try:
-            return read_info(find_model_or_labels(self.from_))
+            return read_info(find_model_or_labels(self.from_)[0])
         except TextseqError as error:
             if self.help:  # that of the recipe
                 return None

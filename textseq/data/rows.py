@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 Pair = tuple[str, str]
@@ -18,6 +19,16 @@ def content_of(row: tuple[str, str]) -> str:
     """Both strings as one, which differs for different rows."""
     first, second = row
     return f"{len(first)} {len(second)} {first}{second}"
+
+
+def normal_label(label: str) -> str:
+    """A label in Unicode's normal form NFC: a Mac writes the names of files with accents as characters of their own.
+
+    Example:
+        >>> normal_label("C\u030capek") == "\u010capek"
+        True
+    """
+    return unicodedata.normalize("NFC", label)
 
 
 def join_labels(labels: Iterable[str]) -> str:

@@ -28,8 +28,9 @@ from textseq.data.dataset import (
     fingerprint_of,
 )
 from textseq.data.readers.text_folder import files_of_text, looks_binary
-from textseq.data.rows import Example
+from textseq.data.rows import Example, normal_label
 from textseq.errors import TextseqError, unknown
+from textseq.io.compression import plain_name
 from textseq.io.documents.document import Document, shown_name
 from textseq.io.documents.errors import NotText, reading
 from textseq.io.files import sha256
@@ -265,6 +266,44 @@ def own_text(paths: Sequence[Path], *, encoding: str = "utf-8", validation: floa
         notes=notes,
         fingerprint=fingerprint_of(encoding, validation, [_hash(document) for document in lengths]),
         contents=_divide(lengths, {"validation": validation}),
+    )
+
+
+def is_folder_of_files(path: Path) -> bool:
+    """Whether a folder holds files and no folders; hidden ones do not count."""
+    inside = [place for place in path.iterdir() if not place.name.startswith(".")] if path.is_dir() else []
+    return bool(inside) and all(place.is_file() for place in inside)
+
+
+def own_authors(
+    folders: Sequence[Path], *, encoding: str = "utf-8", validation: float = VALIDATION
+) -> ConditionalDataset:
+    """Open folders of files as a dataset whose labels are the files' names without their endings, such as "austen".
+
+    Each file is one document; the share for validation is taken from the end of each. See ``own_text`` for how they
+    are read, and for its errors.
+    """
+    contents: dict[str, list[tuple[Document | str, str]]] = {"train": [], "validation": []}
+    notes: list[str] = []
+    content: list[tuple[str, str]] = []
+    files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+    for file in files:
+        label = normal_label(Path(plain_name(file)).stem)
+        text = own_text([file], encoding=encoding, validation=validation)
+        for split in text.splits:
+            contents[split] += [(document, label) for document in text.rows(split)]
+        notes += text.notes
+        content.append((label, text.fingerprint))
+    names = [folder.absolute().name for folder in folders]
+    return ConditionalDataset(
+        name=" and ".join(names),
+        title=", ".join(names),
+        purpose="your own texts",
+        encoding=encoding,
+        notes=(*notes, f"Each file of {', '.join(map(str, folders))} is the text of one label, its name."),
+        fingerprint=fingerprint_of(content),
+        labels=tuple(sorted({label for label, _ in content})),
+        contents={split: tuple(documents) for split, documents in contents.items() if documents},
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from textseq.config.decoding import DecodingConfig
 from textseq.decoding.logits_processors import active_processors, apply_processors, forced_table
+from textseq.errors import TextseqError
 from textseq.nn.cells import State, Step
 from textseq.nn.kernels.compiled.text_loop import COVERED, CompilableStep, TextLoop
 from textseq.nn.kernels.cuda_graphs import Record, Recorded, Slot, on_cuda
@@ -36,6 +37,12 @@ def sampled(logits: Tensor, noise: Tensor) -> Tensor:
     # With noise q from Exp(1), p(v) / q is the largest with probability p(v). torch.multinomial does the same, after
     # checks that take most of its time.
     return (logits.softmax(dim=1) / noise).argmax(dim=1)
+
+
+def _check_numbers(logits: Tensor) -> None:
+    """Raise a TextseqError if logits (..., V) give no probabilities. Called once for a text: at each token it costs."""
+    if not bool((logits.max(dim=-1).values < torch.inf).all()):  # false of NaN as well
+        raise TextseqError("the model's output is not a number, or infinite; its weights are damaged: use another one")
 
 
 def _recorder(device: torch.device) -> Record | None:
@@ -79,6 +86,7 @@ def sample(
         all have ended, the iteration stops.
 
     Raises:
+        TextseqError: the first logits are not numbers, or infinite.
         ValueError: a prompt that is not (N, T) with at least one token, or logits that are not (N, V).
 
     Example:
@@ -125,6 +133,8 @@ def sample(
         logits, state = step(tokens, state)
         if logits.shape[:-1] != tokens.shape:
             raise ValueError(f"step: expected logits ({len(tokens)}, V), got {tuple(logits.shape)}")
+        if t == 1:
+            _check_numbers(logits)
         logits = apply_processors(
             logits.float(), history, config, processors, bias=bias, end=end, may_end=t > min_new_tokens
         )
@@ -163,6 +173,7 @@ def _recorded_steps(
 
     recorded = Recorded(advance, [Slot()] * (2 + len(state)), [Slot()] * (1 + len(state)), record)
     logits, _ = step(tokens, state)  # for the shape of the noise
+    _check_numbers(logits)
     for _ in range(config.max_new_tokens):
         tokens, *after = recorded(tokens, _noise(logits.float(), generator), *state)
         state = (*after,)
@@ -184,6 +195,7 @@ def _compiled_steps(
         for row in noise:
             row.exponential_(generator=generator)
         written = loop.write(last, state, noise, config, bias)
+        _check_numbers(written.logits)
         state, last = written.state, written.tokens[-1:]
         yield from torch.split(written.tokens, 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -12,6 +13,9 @@ from typing import TextIO
 _SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
 _SYMBOLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+_WITHOUT_WIDTH = ("Mn", "Me", "Cf")
+"""Categories of marks above and around the character before, and of invisible signs."""
 
 _TEXT = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace"
 
@@ -37,6 +41,22 @@ def wants_color(stream: TextIO) -> bool:
 def visible(text: str) -> str:
     """The text with symbols for control characters, except line ends and tabs."""
     return text.translate(_SYMBOLS)
+
+
+def display_width(text: str) -> int:
+    """The columns of a text in a terminal: 2 for a wide character, such as a Chinese one, 0 for an accent alone.
+
+    Example:
+        >>> display_width("ab"), display_width("\u6771"), display_width("e\u0301")
+        (2, 2, 1)
+    """
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or (unicodedata.category(character) in _WITHOUT_WIDTH and character != "\xad"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def escaped(text: str) -> str:

@@ -32,6 +32,8 @@ class LanguageModelMetrics:
     words: float = 0
     """Words of the text that these tokens encode, separated by white space, so that punctuation belongs to the word
     beside it and the end of a line is no word; 0 if they were not counted."""
+    condition: str = ""
+    """The condition under which a conditional model read the text; "" if each text has its own, or none."""
 
     @property
     def nats_per_token(self) -> float:
@@ -55,7 +57,7 @@ class LanguageModelMetrics:
 
     def to_dict(self) -> dict[str, object]:
         """The number in all units with its signature, and the sums, for a model's ``config.json``."""
-        numbers = {
+        numbers: dict[str, object] = {
             "signature": self.signature,
             "nats": self.nats,
             "tokens": self.tokens,
@@ -65,7 +67,8 @@ class LanguageModelMetrics:
             "bits_per_character": self.bits_per_character,
             "perplexity": self.perplexity,
         }
-        return numbers | ({"perplexity_per_word": self.perplexity_per_word} if self._has_words else {})
+        numbers |= {"perplexity_per_word": self.perplexity_per_word} if self._has_words else {}
+        return numbers | ({"condition": self.condition} if self.condition else {})
 
     @property
     def _has_words(self) -> bool:
@@ -77,7 +80,8 @@ class LanguageModelMetrics:
 
     def __str__(self) -> str:
         words = f", per word {self.perplexity_per_word:,.4g} ({self.words:,.0f} words)" if self._has_words else ""
+        under = f", under {self.condition}" if self.condition else ""
         return (
             f"{self.nats_per_token:.4f} nats per token, {self.bits_per_character:.4f} bits per character, "
-            f"perplexity {self.perplexity:.3f} ({self.tokens:,} tokens){words}"
+            f"perplexity {self.perplexity:.3f} ({self.tokens:,} tokens){words}{under}"
         )

@@ -69,8 +69,8 @@ def load_init_model(name: str | None, tasks: Sequence[str], *, vectors: str | No
         return None
     if vectors is not None:
         raise TextseqError("--vectors and --from both set the initial token vectors; leave one out")
-    find = find_model_or_labels if "language-model" in tasks else find_model
-    saved = checkpoint.load_latest(lambda: find(name))
+    labels = "language-model" in tasks
+    saved = checkpoint.load_latest(lambda: find_model_or_labels(name)[0] if labels else find_model(name))
     if saved.info.task not in tasks:
         raise TextseqError(
             f"--from: expected a model for {' or '.join(tasks)}, got {saved.folder}, which is for {saved.info.task}; "

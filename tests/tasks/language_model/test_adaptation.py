@@ -366,6 +366,13 @@ def test_what_makes_no_sense_is_refused(
         generator.evaluate(own_text([path], validation=0), "train", **settings)
 
 
+def test_divergence_in_the_last_window_is_noticed() -> None:
+    generator, text = repeating()
+    for length in (6, 14):  # a window of 8 tokens, and another
+        with pytest.raises(TextseqError, match="dynamic evaluation diverged"):
+            generator.adapted(text[:length], dynamic=True, dynamic_window=8, dynamic_learning_rate=1e30)
+
+
 def test_there_must_be_a_text_to_learn_from() -> None:
     generator, _ = repeating()
     with pytest.raises(TextseqError, match="--dynamic: expected a text to learn from, got none"):

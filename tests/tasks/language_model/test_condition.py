@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from textseq.config.training import TrainingConfig
 from textseq.data.batching import Cursor
 from textseq.data.corpora import catalog
 from textseq.data.sources import TextData
-from textseq.data.text import ConditionalDataset
+from textseq.data.text import ConditionalDataset, own_text
 from textseq.decoding.continuous import ContinuousBatch
 from textseq.errors import Interrupted, TextseqError
 from textseq.nn.kernels.compiled import text_loop
@@ -293,6 +295,83 @@ def test_two_authors_are_told_apart(empty_home: Path, command: Callable[..., Res
     assert code == 0 and out.splitlines()[0] == "Other:" and "  anna  one of the 2 authors of the model in poets" in out
     code, out, _ = command("evaluate", "--labelled", "poems.csv", "--model", "poets", "--json")
     assert code == 0 and json.loads(out)["nats_per_token"] < 0.5
+
+
+def test_a_text_without_labels_is_measured_under_a_condition(empty_home: Path, command: Callable[..., Result]) -> None:
+    writer = trained()
+    text = "abababab" * 20
+    Path("text.txt").write_text(text, encoding="utf-8")
+    Path("plain.txt").write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
+    trained("plain", labelled=(), condition=None, text="plain.txt", training=TrainingConfig(max_steps=2))
+    source = own_text([Path("text.txt")], validation=0)
+    for condition in ("anna", "bert", {"anna": 0.5, "bert": 0.5}):
+        metrics = writer.evaluate(source, "train", condition=condition)
+        assert metrics.nats == pytest.approx(writer.score(text, condition=condition).nats)
+        assert writer.under(condition).evaluate(source, "train") == metrics
+        assert "|condition:" + metrics.condition in metrics.signature
+    adapted = writer.evaluate(source, "train", condition="bert", dynamic=True, cache=True)
+    assert adapted.nats < writer.evaluate(source, "train", condition="bert").nats
+    flags = ("--text", "text.txt", "--model")
+    code, out, _ = command("evaluate", *flags, "anna", "--json")
+    expected = writer.evaluate(source, "train", condition="anna").to_dict()
+    assert code == 0 and json.loads(out) == expected and expected["condition"] == "anna"
+    assert command("evaluate", *flags, "poets", "--condition", "anna", "--json")[:2] == (code, out)
+    code, out, _ = command("evaluate", *flags, "anna=0.5,bert=0.5")
+    assert code == 0 and ", under anna=0.5,bert=0.5\n" in out and "|condition:anna=0.5,bert=0.5|" in out
+    assert command("evaluate", "--labelled", "poems.csv", "--model", "poets", "--condition", "label")[0] == 0
+    for arguments, says in (
+        ((*flags, "poets"), "labels that the model is conditioned on.*or one for all with --condition"),
+        ((*flags, "poets", "--condition", "ana"), "did you mean 'anna'"),
+        ((*flags, "anna", "--condition", "bert"), "--condition: expected none beside --model anna, got bert"),
+        ((*flags, "plain", "--condition", "bert"), "expected none, as the model has no condition; got 'bert'"),
+        ((*flags, "poets", "--condition", "label"), "--condition: expected none for --text text.txt, got label"),
+        (("--labelled", "poems.csv", "--model", "anna"), "expected none for 'poems.csv', whose texts have labels"),
+    ):
+        code, _, err = command("evaluate", *arguments)
+        assert code == 2 and re.search(says, err) and "Traceback" not in err
+
+
+def test_a_folder_of_files_has_a_label_for_each(empty_home: Path) -> None:
+    Path("authors").mkdir()
+    Path("authors", "anna.txt").write_text("abab" * 100, encoding="utf-8")
+    Path("authors", "bert.txt").write_text("cdcd" * 50, encoding="utf-8")
+    Path("authors", ".hidden").write_text("no author", encoding="utf-8")
+    source = TextData(labelled=("authors",), validation=0.25)
+    dataset = source.open()
+    assert isinstance(dataset, ConditionalDataset) and dataset.labels == ("anna", "bert")
+    read = {
+        split: [("".join(text)[1:], label) for text, label in dataset.conditional_documents(split)]
+        for split in dataset.splits
+    }
+    assert read["train"] == [("abab" * 75, "anna"), ("cd" * 75, "bert")]
+    assert read["validation"] == [("abab" * 25, "anna"), ("cd" * 25, "bert")]
+    writer = trained(labelled="authors", condition=None)
+    assert set(writer.generate(condition="bert", max_new_tokens=20, temperature=0).strip()) == {"c", "d"}
+    plain = replace(source, condition="none").open()
+    assert ["".join(text) for text in plain.documents("train")] == ["abab" * 75, "cd" * 75]
+    with pytest.raises(TextseqError, match=r"a folder for each label.*a language model learns: --task language-model"):
+        textseq.train_classifier(labelled="authors", name="c", progress=False)
+    Path("authors", "anna.txt").write_text("", encoding="utf-8")
+    with pytest.raises(TextseqError, match=r"no text in 'authors/anna.txt'"):
+        source.open()
+
+
+def test_labels_in_other_normal_forms_are_one(empty_home: Path) -> None:
+    apart, whole = "C\u030capek", "\u010capek"
+    Path("poems.csv").write_text(f"text,label\nabab,{apart}\nbaba,{whole}\nab,Poe\nbb,Poe\n", encoding="utf-8")
+    for folder in (apart, whole, "Poe"):
+        Path("folders", folder).mkdir(parents=True)
+        Path("folders", folder, "text.txt").write_text("ab", encoding="utf-8")
+    Path("files").mkdir()
+    Path("files", f"{apart}.txt").write_text("abab", encoding="utf-8")
+    for name, labels in (("poems.csv", ("Poe", whole)), ("folders", ("Poe", whole)), ("files", (whole,))):
+        dataset = TextData(labelled=(name,), validation=0).open()
+        assert isinstance(dataset, ConditionalDataset) and dataset.labels == labels
+    for given in (apart, f"{apart}=1", {apart: 1.0}):
+        assert condition_numbers(given, ["Poe", whole], 0).tolist() == [0, 1]
+    Path("rows.csv").write_text("text,label\n" + f"{'ab' * 9},{apart}\n{'ba' * 9},Poe\n" * 9, encoding="utf-8")
+    poems_of = trained(labelled="rows.csv", validation=0, training=TrainingConfig(max_steps=1))
+    assert textseq.load_generator(apart).score("ab").nats == poems_of.score("ab", condition=whole).nats
 
 
 def test_a_condition_may_change_within_a_text(empty_home: Path) -> None:

@@ -93,7 +93,7 @@ def test_only_long_runs_count_as_copied() -> None:
 def test_the_report_says_it_in_words() -> None:
     text = "One.\nthe quick brown fox jumps over the lazy dog"
     assert str(memorization_of(text, Documents(text[5:]))).splitlines() == [
-        "longest run copied from given: 43 characters, 9 words, from character 6 (line 2) of the generated text: "
+        "longest run copied from given: 43 characters, 9 words, from character 6 (line 2) of the text: "
         "'the quick brown fox jumps over the lazy dog'",
         "copied in runs of 30 characters or more: 89.6% of 48 characters",
     ]

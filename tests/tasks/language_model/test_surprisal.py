@@ -138,6 +138,25 @@ def test_figures_stand_under_their_characters() -> None:
     assert wide[:4] == ["a" * WIDTH, "3" * WIDTH, "aaaaa", "33333"]
 
 
+def test_figures_stand_under_characters_of_any_width() -> None:
+    tokens = [
+        ("\u6771", 1),
+        ("\u4eac", 2),
+        ("e", 3),
+        ("\u0301", 5),
+        ("x", 4),
+        ("\t", 6),
+        ("y", 7),
+        ("\n", 8),
+        ("\u0301", 2),
+    ]
+    lines = in_figures([TokenSurprisal(text, nats) for text, nats in tokens]).splitlines()
+    assert lines[:2] == ["\u6771\u4eace\u0301x  y", "1 2 546 78"]
+    assert lines[2:4] == [" \u0301", "2"], "an accent has something to stand on"
+    wide = in_figures([TokenSurprisal("\u6771" * (WIDTH // 2 + 1), 3.0)]).splitlines()
+    assert wide[:4] == ["\u6771" * (WIDTH // 2), ("3 " * (WIDTH // 2)).rstrip(), "\u6771", "3"]
+
+
 def test_the_summary_is_the_mean_over_the_characters() -> None:
     assert (
         summary([TokenSurprisal("abc", 1.0), TokenSurprisal("d", 3.0)])

@@ -32,7 +32,7 @@ from textseq.data.readers.tables import (
     table_rows,
     with_note_on_quotes,
 )
-from textseq.data.rows import Example, join_labels
+from textseq.data.rows import Example, join_labels, normal_label
 from textseq.errors import TextseqError
 from textseq.io.documents.document import LONGEST_LINE, Document
 from textseq.io.documents.errors import NotText
@@ -123,7 +123,7 @@ class LabelledFile(RowFile[Example]):
             return EMPTY_LABEL
         if not all(map(str.isprintable, labels)):
             return INVISIBLE
-        return self._within_limits(text, join_labels(labels))
+        return self._within_limits(text, join_labels(map(normal_label, labels)))
 
     def _labels(self, written: str) -> list[str] | RowError:
         """The labels of a row, without white space around them."""
@@ -215,7 +215,7 @@ class LabelledFolder(RowFile[Example]):
             for file in sorted(folder.rglob("*")):
                 hidden = any(name.startswith(".") for name in file.relative_to(folder).parts)
                 if file.is_file() and not hidden:
-                    yield file, folder.name
+                    yield file, normal_label(folder.name)
 
     def _example(self, file: Path, label: str) -> Example | RowError:
         if not label.isprintable():  # nor are bytes of another encoding
@@ -274,7 +274,10 @@ def read_own_file(
             raise TextseqError(f"names of columns are for tables and JSON lines, not for a folder such as {path}")
         folders = _visible_folders(path)
         if not folders:
-            raise TextseqError(f"{path}: expected a folder for each label, with a file for each text; got no folder")
+            raise TextseqError(
+                f"{path}: expected a folder for each label, with a file for each text; got no folder. Of "
+                "files that are each the long text of one label, a language model learns: --task language-model"
+            )
         inner = [sorted(folder.name for folder in _visible_folders(outer)) for outer in folders]
         if len(inner) > 1 and len(inner[0]) > 1 and all(names == inner[0] for names in inner):
             notes.append(

@@ -5,15 +5,24 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from textseq.config.base import ranged
 from textseq.data.dataset import VALIDATION
 from textseq.data.labelled import LabelledDataset, load_text, own_labelled
 from textseq.data.readers.exported import row_file, text_file
 from textseq.data.sources.base import VectorSource
-from textseq.data.text import ConditionalDataset, TextDataset, own_text, with_conditions
+from textseq.data.text import (
+    ConditionalDataset,
+    TextDataset,
+    is_folder_of_files,
+    own_authors,
+    own_text,
+    with_conditions,
+)
 from textseq.errors import TextseqError
+
+ConditionKind: TypeAlias = Literal["auto", "none", "label", "vector"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +37,9 @@ class TextData(VectorSource):
     labelled: tuple[str, ...] = ()
     """Your own texts, each with a label or a vector of numbers, which the model is conditioned on (see --condition): a
     .csv, .tsv, .jsonl, .json or .parquet file, hf://DATASET, or a folder with a folder for each label. A text is a
-    document of its own."""
-    condition: Literal["auto", "none", "label", "vector"] = "auto"
+    document of its own. In a folder of files alone each file is one long text, whose label is the file's name
+    (austen.txt, poe.txt)."""
+    condition: ConditionKind = "auto"
     """What the model is conditioned on, in training and when it writes: label (of --labelled, or of a corpus of
     labelled texts or of several authors), vector (numbers in a column or key of --labelled), or none. auto: vector with
     --vector-column, label with --labelled and for a corpus of several authors, none otherwise."""
@@ -78,6 +88,12 @@ class TextData(VectorSource):
                 encoding=self.encoding,
                 validation=self.validation,
             )
+        folders = [Path(name) for name in self.labelled]
+        if not vectors and all(map(is_folder_of_files, folders)):
+            if self.text_column is not None or self.label_column is not None:
+                raise TextseqError(f"names of columns are for tables and JSON lines, not for a folder ({folders[0]})")
+            authors = own_authors(folders, encoding=self.encoding, validation=self.validation)
+            return authors.unconditional() if self.condition == "none" else authors
         labelled = own_labelled(
             [row_file(name, self.encoding) for name in self.labelled],
             text_column=self.text_column,

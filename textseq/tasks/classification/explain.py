@@ -19,10 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm.utils import disp_len
 
 from textseq.errors import unknown
-from textseq.io.colored_text import Color, html_text, painted, span, visible
+from textseq.io.colored_text import Color, display_width, html_text, painted, span, visible
 from textseq.tasks.classification.config import ExplanationMethod
 from textseq.tasks.classification.model import ClassifierModel
 
@@ -125,11 +124,11 @@ class Explanation:
             if not shown:
                 continue
             figure = f"{amount:+.1f}"
-            wide = max(disp_len(shown), len(figure)) + 1
+            wide = max(display_width(shown), len(figure)) + 1
             if rows[-1][0] and len(rows[-1][1]) + wide > WIDTH:
                 rows.append(("", ""))
             above, below = rows[-1]
-            rows[-1] = above + shown + " " * (wide - disp_len(shown)), below + f"{figure:<{wide}}"
+            rows[-1] = above + shown + " " * (wide - display_width(shown)), below + f"{figure:<{wide}}"
         return "\n".join([*(row.rstrip() for pair in rows for row in pair), self.summary()])
 
     def to_html(self) -> str:

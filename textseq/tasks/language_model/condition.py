@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from textseq.checkpoints.model_info import ModelInfo
 from textseq.checkpoints.registry import split_shares
+from textseq.data.rows import normal_label
 from textseq.errors import TextseqError, unknown
 from textseq.nn.cells import State
 
@@ -111,7 +112,7 @@ def condition_numbers(given: Conditioned, labels: Sequence[str], vector_size: in
         shares = given
     elif not isinstance(given, str):
         raise TextseqError(f"condition: expected a label ({_listed(labels)}), got {given!r}")
-    elif given in labels or "=" not in given:
+    elif given in labels or normal_label(given) in labels or "=" not in given:
         shares = {given: 1.0}
     else:
         pairs = [part.rpartition("=") for part in split_shares(given)]
@@ -119,15 +120,30 @@ def condition_numbers(given: Conditioned, labels: Sequence[str], vector_size: in
         if len(shares) < len(pairs):
             raise TextseqError(f"condition: expected one share of each label, got '{given}'; name each once")
     numbers = torch.zeros(len(labels))
-    for label, share in shares.items():
+    for written, share in shares.items():
+        label = written if written in labels else normal_label(str(written))
         if label not in labels:
             raise unknown("label", label, labels)
         if not isinstance(share, (int, float)) or not 0 <= share < float("inf"):
             raise TextseqError(f"condition: expected shares of at least 0, got {label}={share!r}")
-        numbers[labels.index(label)] = share
+        numbers[labels.index(label)] += share
     if not numbers.sum() > 0:
         raise TextseqError("condition: expected a label with a share above 0, got none; name one")
     return numbers / numbers.sum()
+
+
+def condition_name(given: Conditioned) -> str:
+    """A condition as one writes it after ``--condition``.
+
+    Example:
+        >>> condition_name({"austen": 0.7, "poe": 0.3})
+        'austen=0.7,poe=0.3'
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        return ",".join(f"{label}={share:g}" for label, share in given.items())
+    return ",".join(f"{number:g}" for number in given)
 
 
 def missing_condition(labels: Sequence[str], vector_size: int) -> TextseqError:

@@ -59,7 +59,17 @@ class GenerationConfig(DecodingConfig):
     """
 
     stop_strings: tuple[str, ...] = ()
-    """End the text before the first of these strings."""
+    """End the text before the first of these strings. On the command line a string of \\n and \\t alone means line ends
+    and tabs."""
+
+    def without_effect(self) -> list[str]:
+        """Also what sampling alone reads, with beams."""
+        unread = [
+            f"{flag_of(item.name)} has no effect with --num-beams {self.num_beams}"
+            for item in dataclasses.fields(self)
+            if item.name in ("temperature", "seed") and getattr(self, item.name) != item.default
+        ]
+        return super().without_effect() + (unread if self.num_beams > 1 else [])
 
 
 class GenerationSettings(DecodingSettings, total=False):
@@ -208,6 +218,10 @@ class LanguageEvaluationConfig(AdaptationConfig):
     carried over."""
     streams: int = ranged(1, at_least=1)
     """Read the split in so many equal parts side by side, each from a zero state: faster, slightly worse."""
+    condition: str | None = None
+    """Condition under which a conditional model reads a text without labels: a label, shares of several
+    (austen=0.7,poe=0.3), or a vector (0.5,-1,2). --model with such a label or shares finds the model itself. Of
+    --labelled files: label, vector or none, as in textseq-train."""
 
     def __post_init__(self) -> None:
         """Check the ranges, and that dynamic evaluation reads one text from beginning to end."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+from torch import Tensor
+
 from textseq.checkpoints.model_info import ModelInfo
-from textseq.data.text import ConditionalDataset
+from textseq.data.dataset import fingerprint_of
+from textseq.data.text import LINE_END, ConditionalDataset
 from textseq.data.token_files import DocumentSet, TokenFile, labelled_token_file, token_file
 from textseq.errors import TextseqError, unknown
 from textseq.tasks.language_model.condition import TextConditions
@@ -34,6 +39,35 @@ def encoded(dataset: DocumentSet, split: str, tokenizer: Tokenizer, cache: Path)
     return EncodedText(tokens, TextConditions(tokens.document_starts, tokens.labels, dataset.condition_table()))
 
 
+def encoded_under(numbers: Tensor, dataset: DocumentSet, split: str, tokenizer: Tokenizer, cache: Path) -> EncodedText:
+    """``encoded`` with one condition, (K,), for all documents.
+
+    Raises:
+        TextseqError: the documents have conditions of their own.
+    """
+    if isinstance(dataset, ConditionalDataset):
+        kind = "vectors" if dataset.vectors else "labels"
+        raise TextseqError(
+            f"condition: expected none for '{dataset.name}', whose texts have {kind}; leave it out, and name the model "
+            "itself instead of one author"
+        )
+    tokens = token_file(_AfterLineEnds(dataset), split, tokenizer, cache)
+    rows = np.zeros(len(tokens.document_starts), np.int64)
+    return EncodedText(tokens, TextConditions(tokens.document_starts, rows, numbers[None].float().cpu().numpy()))
+
+
+class _AfterLineEnds:
+    """A dataset whose documents begin with a line end, as those of a ``ConditionalDataset`` do."""
+
+    def __init__(self, dataset: DocumentSet) -> None:
+        self.name, self.splits, self.dataset = dataset.name, dataset.splits, dataset
+        self.fingerprint = fingerprint_of(dataset.fingerprint, "after line ends")
+
+    def documents(self, split: str) -> Iterable[Iterable[str]]:
+        """Each document of a split in chunks."""
+        return (chain([LINE_END], document) for document in self.dataset.documents(split))
+
+
 class _ByCondition:
     """A dataset whose labels are its conditions, for token files."""
 
@@ -52,7 +86,7 @@ def with_known_conditions(dataset: DocumentSet, info: ModelInfo) -> ConditionalD
     if not isinstance(dataset, ConditionalDataset) or dataset.vector_size != info.vector_size:
         raise TextseqError(
             f"expected texts with {'labels' if info.labels else 'vectors'} that the model is conditioned on, "
-            f"got '{dataset.name}'; name a corpus or --labelled files that have them"
+            f"got '{dataset.name}'; name a corpus or --labelled files that have them, or one for all with --condition"
         )
     for label in dataset.labels:
         if label not in info.labels:

@@ -16,9 +16,15 @@ from textseq.metrics.signature import data_signature, signature_of
 from textseq.nn.kernels.linear_cross_entropy import summed_nats
 from textseq.tasks.language_model.adaptation.cache import NeuralCache
 from textseq.tasks.language_model.adaptation.dynamic import DynamicModel
-from textseq.tasks.language_model.condition import TextConditions, condition_count
+from textseq.tasks.language_model.condition import (
+    Conditioned,
+    TextConditions,
+    condition_count,
+    condition_name,
+    numbers_for,
+)
 from textseq.tasks.language_model.config import AdaptationConfig, LanguageEvaluationConfig
-from textseq.tasks.language_model.encoded import encoded, with_known_conditions
+from textseq.tasks.language_model.encoded import encoded, encoded_under, with_known_conditions
 from textseq.tasks.language_model.model import LanguageModel
 from textseq.tokenizers.base import Tokenizer
 
@@ -37,6 +43,7 @@ def measure(
     streams: int = 1,
     first: int | None = None,
     conditions: TextConditions | None = None,
+    condition: str = "",
     adaptation: AdaptationConfig | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> LanguageModelMetrics:
@@ -58,6 +65,7 @@ def measure(
         first: limit on the predictions, from the beginning; stated in the signature. With ``conditions`` each stream
             begins at its part of the text and stops early, so that few of the conditions are left out.
         conditions: of the text's documents, for a conditional model.
+        condition: the name of the one that they all have, stated in the signature; "" if each has its own.
         adaptation: of the model to the text, while it is read; stated in the signature. Dynamic evaluation reads one
             stream; a cache is empty where the state is initial, except at the start of a document.
         progress: called with the number of predictions of each forward pass.
@@ -75,7 +83,7 @@ def measure(
         ids = ids[: first + 1] if conditions is None or window is not None else ids
     carried = "carried" if conditions is None else "fresh-per-document"
     if conditions is not None:
-        setup += "|condition:given"
+        setup += f"|condition:{condition or 'given'}"
     adaptation = adaptation or AdaptationConfig()
     was_training = model.training
     model.eval()
@@ -94,7 +102,7 @@ def measure(
     model.train(was_training)
     share = (whole if characters is None else characters) * count / whole
     signature = signature_of(f"{setup}{adaptation.signature}")
-    return LanguageModelMetrics(nats, count, share, signature, words * count / whole)
+    return LanguageModelMetrics(nats, count, share, signature, words * count / whole, condition)
 
 
 def measure_split(
@@ -104,17 +112,31 @@ def measure_split(
     dataset: DocumentSet,
     split: str,
     config: LanguageEvaluationConfig,
+    condition: Conditioned | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> LanguageModelMetrics:
     """Compute the loss of a language model on a split of a dataset; see ``measure``.
 
+    Args:
+        model: in evaluation mode during the call.
+        tokenizer: of the model.
+        info: its metadata.
+        dataset: the text.
+        split: of the dataset.
+        config: how to read it.
+        condition: of all documents; None: each has its own.
+        progress: called with the number of predictions of each forward pass.
+
     Raises:
-        TextseqError: the dataset lacks the split, or its documents have other conditions than the model.
+        TextseqError: the dataset lacks the split, its documents have other conditions than the model, or conditions of
+            their own beside ``condition``.
     """
     conditional = condition_count(info) > 0
-    if conditional:
-        dataset = with_known_conditions(dataset, info)
-    text = encoded(dataset, split, tokenizer, cache_folder())
+    if (numbers := None if condition is None else numbers_for(condition, info)) is not None:
+        text = encoded_under(numbers, dataset, split, tokenizer, cache_folder())
+    else:
+        dataset = with_known_conditions(dataset, info) if conditional else dataset
+        text = encoded(dataset, split, tokenizer, cache_folder())
     return measure(
         model,
         text.tokens.ids,
@@ -122,6 +144,7 @@ def measure_split(
         characters=text.tokens.characters,
         words=text.tokens.words,
         conditions=text.conditions if conditional else None,
+        condition="" if condition is None else condition_name(condition),
         window=config.window,
         streams=config.streams,
         adaptation=config,

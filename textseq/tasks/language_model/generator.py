@@ -345,6 +345,7 @@ class TextGenerator(Predictor[DocumentSet]):
         dataset: DocumentSet,
         split: str = "test",
         *,
+        condition: Conditioned | None = None,
         window: int | None = None,
         streams: int = 1,
         progress: Callable[[int], object] = lambda count: None,
@@ -356,6 +357,8 @@ class TextGenerator(Predictor[DocumentSet]):
         Args:
             dataset: the text.
             split: of the dataset.
+            condition: of the whole text, for a conditional model; by default the one that ``under`` has set. Without
+                one the dataset has the conditions of its documents.
             window: tokens read at a time.
             streams: parts of the text that are read in parallel.
             progress: called with the number of predictions of each forward pass.
@@ -365,11 +368,13 @@ class TextGenerator(Predictor[DocumentSet]):
 
         Raises:
             TextseqError: not a dataset of texts; the text lacks the split, or it has fewer than two tokens; its
-                documents have other conditions than the model; invalid settings; a model that was loaded in 8 bits;
+                documents have other conditions than the model, or conditions of their own beside ``condition``; a
+                condition that does not fit the model; invalid settings; a model that was loaded in 8 bits;
                 or several processes.
 
         Example:
             >>> writer.evaluate(TextData(corpus="shakespeare").open(), dynamic=True, cache=True)
+            >>> textseq.load("austen").evaluate(TextData(text=("emma.txt",), validation=0).open(), "train")
         """
         check_dataset(dataset, "documents", 'TextData(text=("a.txt",)).open_whole()')
         if process_group.count > 1:
@@ -381,7 +386,8 @@ class TextGenerator(Predictor[DocumentSet]):
         kept = {} if self.cache is None else {n: v for n, v in self.cache.to_dict().items() if n.startswith("cache")}
         settings = {"window": window, "streams": streams, **kept, **adaptation}
         config = LanguageEvaluationConfig.from_dict(settings, where="evaluate")
-        return measure_split(self.model, self.tokenizer, self.info, dataset, split, config, progress)
+        condition = self._default if condition is None else condition
+        return measure_split(self.model, self.tokenizer, self.info, dataset, split, config, condition, progress)
 
     def start_token(self) -> torch.Tensor:
         """The id of ``START``, (1,), or 0 if the vocabulary lacks it."""

@@ -67,7 +67,7 @@ class Memorization:
         line = self.text.count("\n", 0, self.start) + 1
         return (
             f"longest run copied from {self.source}: {self.length:,} characters, {self.words:,} words, "
-            f"from character {self.start + 1:,} (line {line:,}) of the generated text: {run!r}\n"
+            f"from character {self.start + 1:,} (line {line:,}) of the text: {run!r}\n"
             f"copied in runs of {LEAST} characters or more: {self.share:.1%} of {len(self.text):,} characters"
         )
 
@@ -80,7 +80,7 @@ def memorization_of(
     The corpus is streamed at about 10 MB per second; memory is about half a kilobyte per character of the text.
 
     Args:
-        text: the generated text, without the prompt.
+        text: one that the model wrote, without the prompt, or another.
         corpus: the training corpus.
         split: of the corpus.
         normalization: of both, such as that of the model's tokenizer; see ``tokenizers.normalization``.

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from textseq.io.colored_text import PAGE_END, Color, html_text, page_begin, painted, span, visible
+from textseq.io.colored_text import PAGE_END, Color, display_width, html_text, page_begin, painted, span, visible
 from textseq.metrics.language_model import bits_per_character, perplexity
 from textseq.tokenizers.base import Tokenizer, align_to_text
 
 WIDTH = 80
 """Columns of the plain form, with figures under the characters."""
+
+TAB = 8
+"""Columns from one tab stop to the next; ``WIDTH`` is a multiple."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,9 @@ def in_figures(pieces: Sequence[TokenSurprisal]) -> str:
     """The text without colors: under each character its surprisal in nats, rounded, at most 9."""
     lines = []
     for row in _rows(pieces):
-        text = visible("".join(character for character, _ in row).removesuffix("\n"))
-        lines += [text, "".join(str(min(round(nats), 9)) for _, nats in row)]
+        text = "".join(cell for cell, _ in row).removesuffix("\n")
+        figures = "".join(f"{min(round(nats), 9):<{display_width(cell)}}" for cell, nats in row)
+        lines += [text, figures.rstrip()]
     lines += ["", f"Under each character: the surprisal of its token in nats, 9 for nine or more. {summary(pieces)}"]
     return "\n".join(lines)
 
@@ -158,14 +162,28 @@ def _legend() -> str:
 
 
 def _rows(pieces: Sequence[TokenSurprisal]) -> Iterator[list[tuple[str, float]]]:
-    """Characters with their surprisal, in lines of at most ``WIDTH``."""
+    """What stands in each column, with its surprisal, in lines of at most ``WIDTH`` columns.
+
+    A tab is spaces. An accent of its own belongs to the character before it: the larger surprisal counts.
+    """
     row: list[tuple[str, float]] = []
+    column = 0
     for piece in pieces:
-        for character in piece.text:
-            row.append((character, piece.nats))
-            if character == "\n" or len(row) == WIDTH:
+        for character in visible(piece.text):
+            wide = display_width(character)
+            if not wide and row:
+                cell, nats = row[-1]
+                row[-1] = cell + character, max(nats, piece.nats)
+                continue
+            if row and column + wide > WIDTH:
                 yield row
-                row = []
+                row, column = [], 0
+            cell = " " * (TAB - column % TAB) if character == "\t" else character if wide else f" {character}"
+            row.append((cell, piece.nats))
+            column += display_width(cell)
+            if character == "\n":
+                yield row
+                row, column = [], 0
     if row:
         yield row
 

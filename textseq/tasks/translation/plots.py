@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from textseq.errors import TextseqError
-from textseq.io.colored_text import heat_table
+from textseq.io.colored_text import display_width, heat_table
 from textseq.io.files import check_picture
 from textseq.io.pictures import default_style, fonts_for, legible, set_fonts
 from textseq.metrics.translation import LengthBLEU
@@ -144,7 +144,7 @@ def attention_figure(
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(source)) + 0.5, source)
     axes.set_yticks(np.arange(len(target)) + 0.5, target, fontsize=_font_size(cell, 0.8))
-    widths = [_width(token) for token in source]
+    widths = [display_width(token) for token in source]
     lean = 0 if median(widths) <= 2 and max(widths) <= 4 else 45 if cell == CELL else 90
     for label in axes.get_xticklabels():
         label.set(rotation=lean, rotation_mode="anchor", fontsize=_font_size(cell, 0.45 if lean == 0 else 0.8))
@@ -249,11 +249,6 @@ def _characters(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
                     yield character, size
                 at += size
         yield from ((name, 1) for name in names[at:])
-
-
-def _width(text: str) -> int:
-    """Width in columns; a Chinese character counts two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _font_size(cell: float, share: float) -> float:

@@ -130,8 +130,7 @@ class DynamicModel:
         if self.cache is not None:
             logits, memory = self.cache.mix(logits, h, ids[None, :-1], memory)
         nats = float(summed_nats(logits, ids[None, 1:]))
-        if not nats < DIVERGED * (len(ids) - 1):  # NaN as well
-            raise TextseqError("dynamic evaluation diverged; lower --dynamic-learning-rate or raise --dynamic-decay")
+        _check(nats, len(ids) - 1)
         with torch.no_grad():
             for weight, trained, gradient, rate, decay in zip(
                 self._weights, self._trained, gradients, self._rates, self._decays, strict=True
@@ -168,6 +167,12 @@ class DynamicModel:
         return [square.sqrt() for square in squares]
 
 
+def _check(nats: float, count: int) -> None:
+    """Raise a TextseqError if so many tokens, with this summed loss, show that the weights are lost."""
+    if not nats < DIVERGED * count:  # NaN as well
+        raise TextseqError("dynamic evaluation diverged; lower --dynamic-learning-rate or raise --dynamic-decay")
+
+
 def learned(model: LanguageModel, ids: Tensor, config: AdaptationConfig, condition: Tensor | None) -> LanguageModel:
     """A model after dynamic evaluation of a text: a copy.
 
@@ -187,4 +192,8 @@ def learned(model: LanguageModel, ids: Tensor, config: AdaptationConfig, conditi
 
     learner = DynamicModel(model, config, ids[:1], table)
     learner.read_text(ids, told)
+    last = ids[-config.dynamic_window - 1 :]  # the step on it is followed by no other window that would notice
+    with torch.no_grad():
+        logits, _ = learner.model(last[None, :-1], None, **told(0, len(last) - 1))
+    _check(float(summed_nats(logits, last[None, 1:])), len(last) - 1)
     return learner.model.requires_grad_(False)
