@@ -57,7 +57,7 @@ TRANSLATIONS = {
 }
 
 SMALLEST = [
-    ("english-authors", "carroll", 1.279),
+    ("english-authors", "carroll", 1.235),
     ("polish-authors", "mickiewicz", 1.589),
     ("russian-authors", "dostoevsky", 1.410),
     ("czech-authors", "capek", 1.762),
