@@ -109,8 +109,6 @@ def classify(arguments: Sequence[str]) -> None:
     explains = options.explain or options.explain_html is not None
     if not explains and (options.explain_label is not None or options.explain_by != "integrated"):
         raise TextseqError("--explain-label and --explain-by need --explain or --explain-html FILE; add one of them")
-    if options.explain_label is not None:
-        options = replace(options, explain_label=normal_label(options.explain_label))
     if options.explain and options.spreadsheet:
         raise TextseqError(
             f"--explain does not fit into a table, got {options.output}; use --explain-html FILE or --json"
@@ -127,6 +125,8 @@ def classify(arguments: Sequence[str]) -> None:
         classifier = load_classifier(model, device=options.device, precision=options.precision)
         if options.threshold is not None:
             classifier = _with_threshold(classifier, options.threshold)
+        if options.explain_label is not None and options.explain_label not in classifier.labels:
+            options = replace(options, explain_label=normal_label(options.explain_label))
         if options.explain_label is not None and options.explain_label not in classifier.labels:
             raise unknown("label for --explain-label:", options.explain_label, classifier.labels)
         unsure_below = options.unsure_below

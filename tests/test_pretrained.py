@@ -164,7 +164,8 @@ def test_the_model_of_several_authors_knows_who_wrote_what() -> None:
     texts = {
         "austen": "Her sister was to be at the ball, and Elizabeth could not but think well of Mr. Darcy's manners.",
         "bible": "And it came to pass, that the LORD spake unto the children of Israel, saying, Go ye up.",
-        "melville": "The whale was now alongside, and the harpooneers stood in the boats as the old captain cried out.",
+        "melville": "The white whale was now alongside, and Queequeg the harpooneer stood up in the bows of the boat,\n"
+        "while Captain Ahab cried out from the quarter-deck of the Pequod.",
         "shakespeare": "KING HENRY:\nMy lord, I prithee tell me, hath the duke\nBeen here to-day?",
         "whitman": "I hear America singing, I see the endless crowds of the cities,\nO the joy of the manly self-hood!",
     }

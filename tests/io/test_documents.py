@@ -18,7 +18,7 @@ from textseq.data.corpora.text_formats import CorpusDocument, members
 from textseq.errors import TextseqError
 from textseq.io.compression import ZSTD
 from textseq.io.documents.decode import CHUNK
-from textseq.io.documents.document import Document
+from textseq.io.documents.document import Document, texts_of
 from textseq.io.lines import Lines
 
 DataFile = Callable[[str], Path]
@@ -256,3 +256,12 @@ def test_nltk_is_imported_only_to_read(archive: Path) -> None:
         "assert 'nltk' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_bad_name_in_an_archive_is_an_error_of_one_line(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("\u00e9\u00e9.txt", "text")
+    (tmp_path / "a.zip").write_bytes(data.getvalue().replace("\u00e9\u00e9".encode(), b"\xff\xfe\xff\xfe"))
+    with pytest.raises(TextseqError, match="damaged"):
+        list(texts_of(tmp_path / "a.zip", "utf-8", ["*"], lambda name: True))

@@ -353,6 +353,9 @@ def test_names_and_numbers_that_are_wrong() -> None:
         compare(["a"], ["b"], ["a"])
     with pytest.raises(TextseqError, match="references: expected at least 1 for sentence 2, got none; give one"):
         bleu(["a", "b"], [["a"], []])
+    with pytest.raises(TextseqError, match="translations: expected strings, got tuple as sentence 1"):
+        both = [("a", "b")]
+        bleu(both, both)  # type: ignore[arg-type]
     with pytest.raises(TextseqError, match="references: expected strings, got NoneType as sentence 1"):
         bleu(["a"], [["a", None]])  # type: ignore[list-item]
 

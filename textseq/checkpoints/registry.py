@@ -136,10 +136,11 @@ def find_labels(labels: str) -> Path | None:
     """
     if labels in {".", ".."} or (os.sep in labels and Path(labels).exists()):
         return None
-    labels = normal_label(labels)
     models = sorted(
         (entry for entry in list_models("language-model") if entry.info.labels), key=lambda entry: entry.shipped
     )
+    if not any(labels in entry.info.labels for entry in models):  # older models may have labels in other forms
+        labels = normal_label(labels)
     whole = any(labels in entry.info.labels for entry in models)
     names = [labels] if whole else label_names(labels)
     fitting = [entry for entry in models if {*names} <= {*entry.info.labels}]

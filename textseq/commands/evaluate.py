@@ -47,7 +47,7 @@ class ComparisonSettings(Settings):
     others without spaces)."""
     all_references: bool = False
     """Translate each different source sentence once, and compare it with all its translations in the split; otherwise
-    each pair counts alone."""
+    each pair counts alone. Files of translations have a line for each different source sentence, too."""
     compare: tuple[str, ...] = option((), metavar="MODEL...")
     """Evaluate another translator too (or several as an ensemble), and test whether the difference is significant
     (paired bootstrap, Koehn 2004)."""

@@ -50,7 +50,8 @@ def evaluate_translators(options: Evaluate, folders: Mapping[str, Path]) -> None
     grouped = with_all_references(pairs) if comparison.all_references else pairs
     sources, references = (list(side) for side in zip(*grouped, strict=True))
     path = comparison.compare_translations
-    theirs: Sequence[str] = _lines(path, options.source(TRANSLATION).encoding, len(sources)) if path else []
+    what = "different source sentences" if comparison.all_references else "sentences"
+    theirs: Sequence[str] = _lines(path, options.source(TRANSLATION).encoding, len(sources), what) if path else []
 
     name, other = " + ".join(options.model), str(path or " + ".join(comparison.compare))
     other = str(Path(other).resolve()) if other == name else other  # a file with the name of the model
@@ -116,7 +117,7 @@ def _dataset(options: Evaluate, source: str, target: str) -> tuple[PairData, Pai
     return wanted, wanted.open_whole(data_dir=options.data, download=options.download)
 
 
-def _lines(path: Path, encoding: str, count: int) -> list[str]:
+def _lines(path: Path, encoding: str, count: int, what: str) -> list[str]:
     """The translations in a file, which must be ``count``."""
     from textseq.io.documents.document import Document
     from textseq.io.lines import Lines
@@ -128,7 +129,7 @@ def _lines(path: Path, encoding: str, count: int) -> list[str]:
         raise lines.error
     if len(translations) != count:
         got = f"{len(translations):,} in {path}"
-        raise TextseqError(f"--compare-translations: expected one line for each of {count:,} sentences, got {got}")
+        raise TextseqError(f"--compare-translations: expected one line for each of {count:,} {what}, got {got}")
     return translations
 
 

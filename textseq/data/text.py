@@ -27,6 +27,7 @@ from textseq.data.dataset import (
     documents_of,
     fingerprint_of,
 )
+from textseq.data.readers.tables import is_table
 from textseq.data.readers.text_folder import files_of_text, looks_binary
 from textseq.data.rows import Example, normal_label
 from textseq.errors import TextseqError, unknown
@@ -288,7 +289,11 @@ def own_authors(
     content: list[tuple[str, str]] = []
     files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
     for file in files:
-        label = normal_label(Path(plain_name(file)).stem)
+        label = normal_label(Path(plain_name(file)).stem).strip()
+        if not label or not label.isprintable():
+            raise TextseqError(f"expected a file whose name can be a label, got {str(file)!r}; rename it")
+        if is_table(file):
+            raise TextseqError(f"expected a folder of text files, got the table {file}; give the file alone")
         text = own_text([file], encoding=encoding, validation=validation)
         for split in text.splits:
             contents[split] += [(document, label) for document in text.rows(split)]

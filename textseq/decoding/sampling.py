@@ -39,9 +39,9 @@ def sampled(logits: Tensor, noise: Tensor) -> Tensor:
     return (logits.softmax(dim=1) / noise).argmax(dim=1)
 
 
-def _check_numbers(logits: Tensor) -> None:
+def _check_finite(logits: Tensor) -> None:
     """Raise a TextseqError if logits (..., V) give no probabilities. Called once for a text: at each token it costs."""
-    if not bool((logits.max(dim=-1).values < torch.inf).all()):  # false of NaN as well
+    if not bool(logits.max(dim=-1).values.isfinite().all()):  # also of a row that is -inf everywhere
         raise TextseqError("the model's output is not a number, or infinite; its weights are damaged: use another one")
 
 
@@ -134,7 +134,7 @@ def sample(
         if logits.shape[:-1] != tokens.shape:
             raise ValueError(f"step: expected logits ({len(tokens)}, V), got {tuple(logits.shape)}")
         if t == 1:
-            _check_numbers(logits)
+            _check_finite(logits)
         logits = apply_processors(
             logits.float(), history, config, processors, bias=bias, end=end, may_end=t > min_new_tokens
         )
@@ -173,7 +173,7 @@ def _recorded_steps(
 
     recorded = Recorded(advance, [Slot()] * (2 + len(state)), [Slot()] * (1 + len(state)), record)
     logits, _ = step(tokens, state)  # for the shape of the noise
-    _check_numbers(logits)
+    _check_finite(logits)
     for _ in range(config.max_new_tokens):
         tokens, *after = recorded(tokens, _noise(logits.float(), generator), *state)
         state = (*after,)
@@ -195,7 +195,7 @@ def _compiled_steps(
         for row in noise:
             row.exponential_(generator=generator)
         written = loop.write(last, state, noise, config, bias)
-        _check_numbers(written.logits)
+        _check_finite(written.logits)
         state, last = written.state, written.tokens[-1:]
         yield from torch.split(written.tokens, 1)
 

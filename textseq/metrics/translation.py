@@ -337,7 +337,7 @@ def _check(references: Sequence[str | Sequence[str]], **others: Sequence[str]) -
         if isinstance(sentences, str):
             raise TextseqError(f"{name}: expected a list of sentences, got one text; put it in a list")
         for place, sentence in enumerate(sentences, start=1):
-            several = sentence if sentences is references and isinstance(sentence, (list, tuple)) else [sentence]
+            several = sentence if name == "references" and isinstance(sentence, (list, tuple)) else [sentence]
             if not several:
                 raise TextseqError(f"references: expected at least 1 for sentence {place}, got none; give one")
             for one in several:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -354,6 +355,16 @@ def test_a_folder_of_files_has_a_label_for_each(empty_home: Path) -> None:
     Path("authors", "anna.txt").write_text("", encoding="utf-8")
     with pytest.raises(TextseqError, match=r"no text in 'authors/anna.txt'"):
         source.open()
+    for name, told in (
+        ("a\tb.txt", "whose name can be a label"),
+        (" .txt", "whose name can be"),
+        ("a.csv", "got the table"),
+    ):
+        Path("others").mkdir()
+        Path("others", name).write_text("abab", encoding="utf-8")
+        with pytest.raises(TextseqError, match=told):
+            TextData(labelled=("others",)).open()
+        shutil.rmtree("others")
 
 
 def test_labels_in_other_normal_forms_are_one(empty_home: Path) -> None:

@@ -40,7 +40,7 @@ def members_of(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str,
     try:
         with reading(str(path)):
             yield from opened(path, wanted)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, UnicodeDecodeError) as error:  # a name in the archive is not the UTF-8 it claims to be
         raise damaged(path, error) from error
 
 

@@ -19,7 +19,7 @@ FIRST_LINE = 2**18  # bytes that are searched for the first line end
 def decoded(
     file: IO[bytes], name: str, encoding: str, *, mark: bool = False, any_format: bool = False
 ) -> Iterator[str]:
-    """The same of an open file; a NotText if it is not in its encoding, or another format unless ``any_format``."""
+    """The text of an open file, in chunks; a NotText for another encoding, or format unless ``any_format``."""
     decoder = codecs.getincrementaldecoder(encoding if mark else python_name(encoding))()
     offset = 0
     try:

@@ -26,8 +26,10 @@ def reading(name: str) -> Iterator[None]:
 
 
 def damaged(name: Path | str, error: Exception) -> TextseqError:
+    """The error to raise for a file whose content is not what its format says."""
     return TextseqError(f"{name} is damaged ({error}); replace it, or remove it and download it again")
 
 
 def unreadable(path: Path | str, error: OSError) -> TextseqError:
+    """The error to raise for a file that the system does not let us read."""
     return TextseqError(f"cannot read {path}: {error.strerror or error}; make it readable")
